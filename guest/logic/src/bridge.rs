@@ -1,0 +1,144 @@
+//! One table of conversions for both sides of the component boundary.
+//!
+//! The component's shim and the host each have types of their own, generated from `wit/`, with the same names and fields as the types
+//! here. [`bridge!`](crate::bridge!) writes the conversions between the two, in both directions, wherever it is called.
+
+/// Writes the conversions for the types generated under the module `$root`.
+#[macro_export]
+macro_rules! bridge {
+    ($($root:tt)*) => {
+        mod bridged {
+            use $($root)* as wit;
+            use $crate as logic;
+
+            /// Converts one value into its twin on the other side.
+            pub(crate) trait Cross<T> {
+                /// The twin.
+                fn cross(self) -> T;
+            }
+
+            $crate::bridge_same!(bool u8 u16 u32 u64 i32 f64 $crate::bridge::Text);
+
+            impl<A, B> Cross<Option<B>> for Option<A> where A: Cross<B> {
+                fn cross(self) -> Option<B> { self.map(Cross::cross) }
+            }
+
+            impl<A, B> Cross<$crate::bridge::List<B>> for $crate::bridge::List<A> where A: Cross<B> {
+                fn cross(self) -> $crate::bridge::List<B> { self.into_iter().map(Cross::cross).collect() }
+            }
+
+            $crate::bridge_enum!(types FaultKind: ConnectionRefused ConnectionReset Dns Unreachable Tls Timeout OutOfMemory DiskFull
+                TooManyOpenFiles PermissionDenied NotFound InvalidInput HttpStatus StreamError IncompleteAnswer InvalidAnswer RejectedResult
+                Cancelled CircuitOpen Panicked Other);
+            $crate::bridge_enum!(types Endpoint: Chat Generate Embed Show Tags Ps Pull Version Openai Tool Store Other);
+            $crate::bridge_enum!(types ErrorCategory: Transient Permanent Resource Connection Timeout Unknown);
+            $crate::bridge_enum!(types ErrorSeverity: Low Medium High Critical);
+            $crate::bridge_enum!(types SuggestedAction: CheckService IncreaseTimeout UseSmallerModel FreeDisk RaiseOpenFilesLimit PullModel
+                RepullModel Wait UseFallback Retry Resample FixInput ShortenPrompt UseCapableModel SignIn FixPermissions FixHostHeader
+                UpgradeServer Nothing LogAndContinue);
+            $crate::bridge_record!(types Fault: kind status errno endpoint message retry_after);
+            $crate::bridge_record!(types Classification: category severity retryable retry_limit counted model_specific action rule);
+
+            $crate::bridge_record!(metadata Description: name version state_layout);
+
+            $crate::bridge_record!(backoff JitterRange: low high);
+            $crate::bridge_record!(backoff RetryConfig: max_retries base_delay max_delay backoff_factor jitter jitter_range
+                jitter_may_exceed_max);
+
+            $crate::bridge_enum!(breaker Phase: Closed Open HalfOpen);
+            $crate::bridge_record!(breaker BreakerConfig: failure_threshold recovery_timeout success_threshold half_open_permits
+                failure_window failure_rate_threshold minimum_calls);
+            $crate::bridge_record!(breaker BreakerState: phase consecutive_failures half_open_successes since generation memory);
+            $crate::bridge_variant!(breaker Admission: All, NoneUntil(instant), Probes(permits));
+            $crate::bridge_variant!(breaker Event: Elapsed, Success(generation), Failure(generation), Ignored(generation));
+            $crate::bridge_record!(breaker Observation: event now successes);
+            $crate::bridge_record!(breaker Transition: state admission);
+
+            $crate::bridge_variant!(degradation WorkflowValue: Null, Boolean(truth), Number(number), Text(text), Items(count), Nested);
+            $crate::bridge_record!(degradation WorkflowEntry: key value);
+            $crate::bridge_variant!(degradation WorkflowChange: Drop, Set(number), Truncate(count));
+            $crate::bridge_record!(degradation WorkflowEdit: entry change);
+
+            $crate::bridge_record!(health ResourceSnapshot: memory_total_bytes memory_available_bytes disk_total_bytes
+                disk_available_bytes cpu_percent);
+            $crate::bridge_record!(health ResourceThresholds: memory_percent disk_percent disk_free_bytes cpu_percent);
+            $crate::bridge_enum!(health ResourceName: Memory Disk Cpu);
+            $crate::bridge_enum!(health FindingLevel: Fine Warning Unhealthy Unread);
+            $crate::bridge_record!(health Finding: resource level percent);
+            $crate::bridge_record!(health Judgement: healthy findings);
+
+            $crate::bridge_enum!(settings Profile: Standard Quick Slow VerySlow Network Local Database ExternalApi);
+            $crate::bridge_record!(settings Recommendation: retry breaker attempt_timeout total_deadline);
+
+            $crate::bridge_record!(recovery Guard: config state generation successes);
+            $crate::bridge_record!(recovery ModelChoice: current chain);
+            $crate::bridge_record!(recovery CachedAnswer: age max_age);
+            $crate::bridge_record!(recovery AtHand: fallback cached checkpoint can_simplify);
+            $crate::bridge_record!(recovery Incident: failure attempt elapsed deadline idempotent retry random now guard models at_hand
+                resources);
+            $crate::bridge_variant!(recovery Directive: RetryAfter(delay), SwitchModel(index), Simplify, ServeCached, UseFallback, GiveUp);
+            $crate::bridge_enum!(recovery Reason: Retryable NotRetryable ModelUnsuitable AttemptsExhausted DeadlineExceeded
+                RetryAfterTooLong CircuitOpen NotIdempotent Cancelled);
+            $crate::bridge_record!(recovery Verdict: classification breaker directive reason);
+        }
+        pub(crate) use bridged::Cross;
+    };
+}
+
+/// The text type of both sides.
+pub type Text = alloc::string::String;
+/// The list type of both sides.
+pub type List<T> = alloc::vec::Vec<T>;
+
+/// What is the same on both sides.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bridge_same {
+    ($($same:ty)*) => { $( impl Cross<$same> for $same { fn cross(self) -> $same { self } } )* };
+}
+
+/// An enum without payloads.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bridge_enum {
+    ($module:ident $name:ident: $($case:ident)*) => {
+        impl Cross<logic::$module::$name> for wit::$module::$name {
+            fn cross(self) -> logic::$module::$name { match self { $( Self::$case => logic::$module::$name::$case, )* } }
+        }
+        impl Cross<wit::$module::$name> for logic::$module::$name {
+            fn cross(self) -> wit::$module::$name { match self { $( Self::$case => wit::$module::$name::$case, )* } }
+        }
+    };
+}
+
+/// An enum whose cases may have a payload.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bridge_variant {
+    ($module:ident $name:ident: $($case:ident $(($payload:ident))?),*) => {
+        impl Cross<logic::$module::$name> for wit::$module::$name {
+            fn cross(self) -> logic::$module::$name {
+                match self { $( Self::$case $(($payload))? => logic::$module::$name::$case $(($payload.cross()))?, )* }
+            }
+        }
+        impl Cross<wit::$module::$name> for logic::$module::$name {
+            fn cross(self) -> wit::$module::$name {
+                match self { $( Self::$case $(($payload))? => wit::$module::$name::$case $(($payload.cross()))?, )* }
+            }
+        }
+    };
+}
+
+/// A record.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bridge_record {
+    ($module:ident $name:ident: $($field:ident)*) => {
+        impl Cross<logic::$module::$name> for wit::$module::$name {
+            fn cross(self) -> logic::$module::$name { logic::$module::$name { $( $field: self.$field.cross(), )* } }
+        }
+        impl Cross<wit::$module::$name> for logic::$module::$name {
+            fn cross(self) -> wit::$module::$name { wit::$module::$name { $( $field: self.$field.cross(), )* } }
+        }
+    };
+}

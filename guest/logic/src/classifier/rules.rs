@@ -1,0 +1,402 @@
+//! The rules, as data. Where two could match, the earlier one is the more specific.
+//!
+//! Sources: the specification's table; Ollama's texts of versions 0.5 to 0.33 and those of its cloud; the errno and status
+//! registries. A phrase's syntax is described in [`super::text`].
+
+use crate::types::{
+    Endpoint,
+    ErrorCategory::{self, Connection, Permanent, Resource, Timeout, Transient, Unknown},
+    ErrorSeverity::{self, Critical, High, Low, Medium},
+    FaultKind,
+    SuggestedAction::{self, *},
+};
+use core::ops::RangeInclusive;
+
+/// How often the same call may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retries {
+    /// It cannot help.
+    Never,
+    /// This often, where the caller allows as many.
+    AtMost(u32),
+    /// As often as the caller allows.
+    Allowed,
+}
+
+/// What a rule asks of the message.
+#[derive(Clone, Copy, Debug)]
+pub enum Said {
+    /// Nothing.
+    Anything,
+    /// That it is empty.
+    Nothing,
+    /// That one of these phrases stands in it.
+    Any(&'static [&'static str]),
+}
+
+/// What a failure that a rule matches means.
+#[derive(Clone, Copy, Debug)]
+pub struct Meaning {
+    /// See [`crate::types::Classification`].
+    pub category: ErrorCategory,
+    /// How bad it is.
+    pub severity: ErrorSeverity,
+    /// How often trying again can help.
+    pub retries: Retries,
+    /// Whether a breaker counts it.
+    pub counted: bool,
+    /// Whether another model could do better.
+    pub model_specific: bool,
+    /// What to do about it.
+    pub action: SuggestedAction,
+}
+
+/// One rule: all its conditions hold, or it does not match. `None` asks nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Its name, kebab-case.
+    pub name: &'static str,
+    /// The kind is one of these.
+    pub kinds: Option<&'static [FaultKind]>,
+    /// The status is in one of these ranges.
+    pub statuses: Option<&'static [RangeInclusive<u16>]>,
+    /// The endpoint is one of these.
+    pub endpoints: Option<&'static [Endpoint]>,
+    /// What the message says.
+    pub said: Said,
+    /// What it means.
+    pub meaning: Meaning,
+}
+
+const fn rule(name: &'static str, meaning: Meaning) -> Rule {
+    Rule { name, kinds: None, statuses: None, endpoints: None, said: Said::Anything, meaning }
+}
+
+impl Rule {
+    const fn kinds(mut self, kinds: &'static [FaultKind]) -> Self {
+        self.kinds = Some(kinds);
+        self
+    }
+    const fn statuses(mut self, statuses: &'static [RangeInclusive<u16>]) -> Self {
+        self.statuses = Some(statuses);
+        self
+    }
+    const fn endpoints(mut self, endpoints: &'static [Endpoint]) -> Self {
+        self.endpoints = Some(endpoints);
+        self
+    }
+    const fn said(mut self, phrases: &'static [&'static str]) -> Self {
+        self.said = Said::Any(phrases);
+        self
+    }
+    const fn blank(mut self) -> Self {
+        self.said = Said::Nothing;
+        self
+    }
+}
+
+/// A fault that speaks against the service and not against the caller or the model.
+const fn service(category: ErrorCategory, severity: ErrorSeverity, retries: Retries, action: SuggestedAction) -> Meaning {
+    Meaning { category, severity, retries, counted: true, model_specific: false, action }
+}
+
+/// A fault of the caller's: repeating it cannot help and the service is not to blame.
+const fn caller(severity: ErrorSeverity, action: SuggestedAction) -> Meaning {
+    Meaning { category: Permanent, severity, retries: Retries::Never, counted: false, model_specific: false, action }
+}
+
+/// A fault of this model with this request: another model may do.
+const fn model(severity: ErrorSeverity, action: SuggestedAction) -> Meaning {
+    Meaning { model_specific: true, ..caller(severity, action) }
+}
+
+/// The same, where the service is to blame as well.
+const fn service_model(category: ErrorCategory, severity: ErrorSeverity, retries: Retries, action: SuggestedAction) -> Meaning {
+    Meaning { model_specific: true, ..service(category, severity, retries, action) }
+}
+
+/// The kinds under which a server speaks in its own words.
+const SERVER_SPEAKS: &[FaultKind] = &[FaultKind::HttpStatus, FaultKind::StreamError];
+/// The kind under which the text is all there is.
+const ONLY_TEXT: &[FaultKind] = &[FaultKind::Other];
+const OLLAMA: &[Endpoint] = &[
+    Endpoint::Chat,
+    Endpoint::Generate,
+    Endpoint::Embed,
+    Endpoint::Show,
+    Endpoint::Tags,
+    Endpoint::Ps,
+    Endpoint::Pull,
+    Endpoint::Version,
+    Endpoint::Openai,
+];
+/// Texts of every allocator that Ollama's runners report: system, CUDA, HIP and Vulkan.
+const MEMORY_TEXTS: &[&str] = &[
+    "out of memory",
+    "out-of-memory",
+    "out of device memory",
+    "outofmemory*",
+    "memoryerror",
+    "enomem",
+    "cannot allocate memory",
+    "cudamalloc failed",
+    "hipmalloc failed",
+    "failed to allocate",
+    "allocation failed",
+    "not enough memory",
+    "insufficient memory",
+    "vk_error_out_of_device_memory",
+    "vk_error_out_of_host_memory",
+    "erroroutofmemory",
+    "erroroutofdevicememory",
+    "signal: killed",
+    "cudaerrormemoryallocation",
+    "bad_alloc",
+    "oom",
+];
+
+/// All rules, most specific first.
+pub const RULES: &[Rule] = &[
+    // Not failures of the service at all.
+    rule("cancelled", caller(Low, Nothing)).kinds(&[FaultKind::Cancelled]),
+    rule("request-cancelled", caller(Low, Nothing)).statuses(&[499..=499]),
+    rule("circuit-open", Meaning { counted: false, model_specific: true, ..service(Transient, Medium, Retries::Allowed, Wait) })
+        .kinds(&[FaultKind::CircuitOpen]),
+    rule("circuit-open-text", Meaning { counted: false, model_specific: true, ..service(Transient, Medium, Retries::Allowed, Wait) })
+        .kinds(ONLY_TEXT)
+        .said(&["circuit breaker open", "circuit breaker is open", "circuit open"]),
+    rule("panicked", caller(High, LogAndContinue)).kinds(&[FaultKind::Panicked]),
+    // The cloud behind Ollama. Its quota comes back after hours or days.
+    rule("quota-exhausted", service_model(Transient, Medium, Retries::AtMost(0), UseFallback)).said(&[
+        "usage limit",
+        "insufficient_quota",
+        "exceeded your current quota",
+        "quota exceeded",
+    ]),
+    rule("cloud-disabled", model(High, UseFallback)).said(&["ollama cloud is disabled"]),
+    rule("overloaded", service(Transient, Medium, Retries::Allowed, Wait)).said(&[
+        "server overloaded",
+        "concurrent request slot",
+        "overloaded_error",
+        "currently overloaded",
+    ]),
+    // The model and the request do not suit each other. Several of these come as 500.
+    rule("model-not-found", model(High, PullModel)).said(&[
+        "model {} not found",
+        "model {} does not exist",
+        "model_not_found",
+        "try pulling it first",
+        "no such model",
+        "pull model manifest",
+    ]),
+    rule("model-incompatible", model(High, RepullModel)).said(&[
+        "no longer compatible",
+        "may be incompatible with your version",
+        "unknown model architecture",
+        "unsupported model architecture",
+    ]),
+    rule("capability-missing", model(Low, UseCapableModel)).said(&[
+        "does not support tools",
+        "does not support vision",
+        "does not support image*",
+        "does not support thinking",
+        "does not support embedding*",
+        "does not support completion*",
+        "does not support insert",
+        "does not support chat",
+        "does not support generate",
+    ]),
+    rule("context-overflow", model(Low, ShortenPrompt)).said(&[
+        "longer than the context length",
+        "exceeds the available context size",
+        "exceed_context_size_error",
+        "exceeds the context length",
+        "exceeds maximum context length",
+        "maximum context length",
+        "context_length_exceeded",
+        "exceeds the context window",
+    ]),
+    rule("invalid-option", caller(Low, FixInput)).said(&["option {} must be of type"]),
+    rule("invalid-format", caller(Low, FixInput)).said(&["valid json schema object", "invalid format:"]).kinds(SERVER_SPEAKS),
+    rule("invalid-request", caller(Low, FixInput)).said(&[
+        "model is required",
+        "invalid model name",
+        "missing request body",
+        "invalid character {} looking for beginning of",
+    ]),
+    rule("invalid-tool-call", Meaning { counted: false, ..service(Transient, Low, Retries::Allowed, Resample) })
+        .said(&["invalid tool call arguments"]),
+    // Memory. What a server's runner could not allocate, it may after evicting another model; what this program could not, it cannot.
+    rule("model-too-large", Meaning { category: Resource, ..model(Critical, UseSmallerModel) }).said(&[
+        "requires more system memory",
+        "requires more gpu memory",
+        "unable to load full model on gpu",
+    ]),
+    rule("server-out-of-memory", service_model(Resource, Critical, Retries::AtMost(1), UseSmallerModel))
+        .kinds(SERVER_SPEAKS)
+        .said(MEMORY_TEXTS),
+    rule("out-of-memory", service_model(Resource, Critical, Retries::Never, UseSmallerModel)).kinds(&[FaultKind::OutOfMemory]),
+    rule("disk-full", service(Resource, High, Retries::Never, FreeDisk)).kinds(&[FaultKind::DiskFull]),
+    rule("disk-full-text", service(Resource, High, Retries::Never, FreeDisk)).said(&[
+        "no space left on device",
+        "disk full",
+        "disk is full",
+        "disk quota exceeded",
+        "enospc",
+        "not enough space on the disk",
+    ]),
+    rule("too-many-open-files", Meaning { counted: false, ..service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit) })
+        .kinds(&[FaultKind::TooManyOpenFiles]),
+    rule("too-many-open-files-text", Meaning { counted: false, ..service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit) })
+        .said(&["too many open files", "emfile", "enfile"]),
+    // The runner behind the server.
+    rule("load-timed-out", service_model(Transient, Medium, Retries::AtMost(1), IncreaseTimeout)).said(&["timed out waiting for llama*"]),
+    rule("runner-loading", service(Transient, Medium, Retries::Allowed, Retry))
+        .said(&["llm server loading model", "llm server not responding", "no slots available", "loading model"])
+        .kinds(SERVER_SPEAKS),
+    rule("runner-died", service_model(Transient, Medium, Retries::AtMost(1), Retry)).kinds(SERVER_SPEAKS).said(&[
+        "llama-server process has terminated",
+        "llama runner process has terminated",
+        "process no longer running",
+        "model runner has unexpectedly stopped",
+        "post predict",
+    ]),
+    rule("runner-failed", service(Transient, Medium, Retries::Allowed, Retry))
+        .kinds(SERVER_SPEAKS)
+        .said(&["error was encountered while running the model", "unexpected eof"]),
+    rule("embedding-runner-failed", service(Transient, Medium, Retries::Allowed, Retry))
+        .endpoints(&[Endpoint::Embed])
+        .said(&["do embedding request"]),
+    rule("queue-full", service(Transient, Medium, Retries::Allowed, Wait)).said(&["server busy", "maximum pending requests exceeded"]),
+    // What the operating system or the client library said.
+    rule("dns", service(Connection, High, Retries::Allowed, CheckService)).kinds(&[FaultKind::Dns]),
+    rule("connection-refused", service(Connection, High, Retries::Allowed, CheckService)).kinds(&[FaultKind::ConnectionRefused]),
+    rule("connection-reset", service(Connection, High, Retries::Allowed, CheckService)).kinds(&[FaultKind::ConnectionReset]),
+    rule("unreachable", service(Connection, High, Retries::Allowed, CheckService)).kinds(&[FaultKind::Unreachable]),
+    rule("tls", service(Connection, High, Retries::Never, CheckService)).kinds(&[FaultKind::Tls]),
+    rule("timeout", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).kinds(&[FaultKind::Timeout]),
+    rule("permission-denied", caller(High, FixPermissions)).kinds(&[FaultKind::PermissionDenied]),
+    rule("not-found", caller(Medium, FixInput)).kinds(&[FaultKind::NotFound]),
+    rule("invalid-input", caller(Low, FixInput)).kinds(&[FaultKind::InvalidInput]),
+    rule("incomplete-answer", service(Transient, Medium, Retries::Allowed, Resample)).kinds(&[FaultKind::IncompleteAnswer]),
+    rule("invalid-answer", service(Transient, Medium, Retries::AtMost(1), CheckService)).kinds(&[FaultKind::InvalidAnswer]),
+    rule("rejected-result", service(Transient, Low, Retries::Allowed, Resample)).kinds(&[FaultKind::RejectedResult]),
+    // Statuses.
+    rule("host-header-refused", caller(High, FixHostHeader)).statuses(&[403..=403]).endpoints(OLLAMA).blank(),
+    rule("unauthorized", caller(High, SignIn)).statuses(&[401..=401, 407..=407, 511..=511]),
+    rule("forbidden", caller(High, FixPermissions)).statuses(&[403..=403]),
+    rule("request-timeout", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).statuses(&[408..=408]),
+    rule("rate-limited", service(Transient, Medium, Retries::Allowed, Wait)).statuses(&[429..=429]),
+    rule("overloaded-status", service(Transient, Medium, Retries::Allowed, Wait)).statuses(&[503..=503, 529..=529]),
+    rule("too-early", service(Transient, Medium, Retries::Allowed, Retry)).statuses(&[421..=421, 425..=425]),
+    rule("unknown-route", caller(Medium, UpgradeServer)).statuses(&[404..=405, 501..=501]).endpoints(OLLAMA),
+    rule("http-not-found", caller(Medium, FixInput)).statuses(&[404..=405, 410..=410]),
+    rule("not-implemented", caller(Medium, UpgradeServer)).statuses(&[501..=501, 505..=505]),
+    rule("server-error", service(Transient, Medium, Retries::Allowed, Retry)).statuses(&[500..=599]),
+    rule("invalid-request-status", caller(Low, FixInput)).statuses(&[400..=499]),
+    // Only text is left.
+    rule("server-error-in-stream", service(Transient, Medium, Retries::Allowed, Retry)).kinds(SERVER_SPEAKS),
+    rule("out-of-memory-text", service_model(Resource, Critical, Retries::Never, UseSmallerModel)).said(MEMORY_TEXTS),
+    rule("rate-limited-text", service(Transient, Medium, Retries::Allowed, Wait)).said(&[
+        "rate limit*",
+        "rate-limit*",
+        "ratelimit*",
+        "rate_limit*",
+        "too many requests",
+        "throttl*",
+    ]),
+    rule("permission-denied-text", caller(High, FixPermissions)).said(&[
+        "permission denied",
+        "access denied",
+        "access is denied",
+        "operation not permitted",
+        "read-only file system",
+        "permissionerror",
+        "eacces",
+        "unauthorized",
+    ]),
+    rule("dns-text", service(Connection, High, Retries::Allowed, CheckService)).said(&[
+        "name or service not known",
+        "temporary failure in name resolution",
+        "no address associated with hostname",
+        "dns error",
+        "no such host",
+        "getaddrinfo*",
+        "could not resolve host*",
+        "failed to lookup address",
+        "nodename nor servname",
+        "enotfound",
+    ]),
+    rule("connection-text", service(Connection, High, Retries::Allowed, CheckService)).said(&[
+        "connection refused",
+        "connection reset*",
+        "connection aborted",
+        "connection closed",
+        "connection error*",
+        "connection failed",
+        "connection was forcibly closed",
+        "connection timed out while connecting",
+        "broken pipe",
+        "no route to host",
+        "network is unreachable",
+        "network unreachable",
+        "host is down",
+        "failed to connect",
+        "could not connect",
+        "cannot connect",
+        "unable to connect",
+        "econnrefused",
+        "econnreset",
+        "econnaborted",
+        "epipe",
+        "ehostunreach",
+        "enetunreach",
+        "connectionerror",
+        "connectionrefusederror",
+        "connectionreseterror",
+        "socket hang up",
+        "server disconnected",
+        "error trying to connect",
+        "error sending request",
+    ]),
+    rule("timeout-text", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).said(&[
+        "timed out",
+        "timeout*",
+        "time-out",
+        "timeouterror",
+        "timeoutexpired",
+        "deadline exceeded",
+        "deadline has elapsed",
+        "etimedout",
+        "readtimeout",
+        "connecttimeout",
+    ]),
+    rule("server-error-text", service(Transient, Medium, Retries::Allowed, Retry)).said(&[
+        "internal server error",
+        "bad gateway",
+        "service unavailable",
+        "gateway timeout",
+        "service temporarily unavailable",
+    ]),
+    rule("invalid-input-text", caller(Low, FixInput)).said(&[
+        "valueerror",
+        "typeerror",
+        "invalid input",
+        "invalid argument*",
+        "validation error*",
+        "invalid value",
+        "invalid type",
+        "missing field",
+        "expected value at line",
+        "invalid json",
+        "jsondecodeerror",
+        "bad request",
+    ]),
+];
+
+/// What no rule knows.
+pub const UNKNOWN: Rule = rule("unknown", Meaning { counted: true, ..unknown() });
+
+const fn unknown() -> Meaning {
+    service(Unknown, Medium, Retries::Never, LogAndContinue)
+}

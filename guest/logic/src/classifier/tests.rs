@@ -1,0 +1,221 @@
+//! The traps of classifying, and the specification's table.
+
+use super::*;
+use crate::types::{Endpoint, ErrorCategory as C, ErrorSeverity as S, SuggestedAction};
+use alloc::format;
+use alloc::string::ToString;
+
+fn by_text(message: &str) -> Classification {
+    classify(&Fault::new(FaultKind::Other, message))
+}
+
+fn by_status(status: u16, message: &str) -> Classification {
+    classify(&Fault { status: Some(status), endpoint: Endpoint::Chat, ..Fault::new(FaultKind::HttpStatus, message) })
+}
+
+#[test]
+fn the_specifications_table_holds() {
+    let rows: &[(Classification, C, S, bool, &str)] = &[
+        (classify(&Fault::new(FaultKind::ConnectionRefused, "")), C::Connection, S::High, true, "Check service, retry with backoff"),
+        (classify(&Fault::new(FaultKind::Timeout, "")), C::Timeout, S::Medium, true, "Increase timeout, retry"),
+        (classify(&Fault::new(FaultKind::OutOfMemory, "")), C::Resource, S::Critical, false, "Clear caches, use smaller model"),
+        (by_text("model not found"), C::Permanent, S::High, false, "Pull model or use fallback"),
+        (by_text("rate limit exceeded"), C::Transient, S::Medium, true, "Wait and retry"),
+        (by_status(429, ""), C::Transient, S::Medium, true, "Wait and retry"),
+        (by_status(500, ""), C::Transient, S::Medium, true, "Retry with backoff"),
+        (by_status(502, ""), C::Transient, S::Medium, true, "Retry with backoff"),
+        (by_status(504, ""), C::Transient, S::Medium, true, "Retry with backoff"),
+        (classify(&Fault::new(FaultKind::InvalidInput, "")), C::Permanent, S::Low, false, "Fix input validation"),
+        (by_text("ValueError: bad"), C::Permanent, S::Low, false, "Fix input validation"),
+        (by_text("TypeError: bad"), C::Permanent, S::Low, false, "Fix input validation"),
+        (classify(&Fault::new(FaultKind::DiskFull, "")), C::Resource, S::High, false, "Free disk space"),
+        (classify(&Fault::new(FaultKind::PermissionDenied, "")), C::Permanent, S::High, false, "Fix permissions"),
+        (by_text("something odd"), C::Unknown, S::Medium, false, "Log error and continue"),
+    ];
+    for (is, category, severity, retryable, action) in rows {
+        assert_eq!((is.category, is.severity, is.retryable, is.action.text()), (*category, *severity, *retryable, *action), "{is:?}");
+    }
+    assert_eq!((by_status(503, "").category, by_status(503, "").retryable), (C::Transient, true));
+}
+
+#[test]
+fn a_number_is_a_status_only_where_it_stands_as_one() {
+    for text in [
+        "peer 10.0.0.7:5000 gave up",
+        "used 4500 tokens",
+        "request id 8f429c",
+        "separate limits apply",
+        "cannot read /data/500.txt",
+        "user_404 is odd",
+        "500 items left over",
+        "took 503 ms",
+        "line 404, column 7",
+        "version 4.2.9, build 429",
+    ] {
+        assert_eq!(by_text(text).category, C::Unknown, "{text}");
+    }
+    for (text, rule) in [
+        ("HTTP 503 (upstream id 4041)", "overloaded-status"),
+        ("HTTP/1.1 502 from upstream", "server-error"),
+        ("failed (status code: 500)", "server-error"),
+        ("status=429", "rate-limited"),
+        ("error code 404", "http-not-found"),
+        ("429 Too Many Requests", "rate-limited"),
+        ("upstream said 503 Service Unavailable", "overloaded-status"),
+        ("got 408.", "request-timeout"),
+    ] {
+        assert_eq!(by_text(text).rule, rule, "{text}");
+    }
+}
+
+#[test]
+fn structured_facts_come_before_text() {
+    let fault = Fault { status: Some(400), ..Fault::new(FaultKind::HttpStatus, "field `timeout` says HTTP 503") };
+    assert_eq!(classify(&fault).category, C::Permanent);
+    let refused = Fault::new(FaultKind::ConnectionRefused, "HTTP 404 rate limit");
+    assert_eq!(classify(&refused).category, C::Connection);
+}
+
+#[test]
+fn connection_failures_that_were_missed_are_known() {
+    for text in [
+        "Connection reset by peer",
+        "Connection aborted",
+        "Broken pipe",
+        "No route to host",
+        "Name or service not known",
+        "Temporary failure in name resolution",
+        "read ECONNRESET",
+        "dns error: failed to lookup address information",
+    ] {
+        assert_eq!(by_text(text).category, C::Connection, "{text}");
+    }
+    for errno in [104, 103, 32, 113, 101, 111] {
+        let fault = Fault { errno: Some(errno), ..Fault::new(FaultKind::Other, "os error") };
+        assert_eq!(classify(&fault).category, C::Connection, "{errno}");
+    }
+}
+
+#[test]
+fn resource_error_numbers_that_were_missed_are_known() {
+    for errno in [28, 24, 23, 12, 122] {
+        let fault = Fault { errno: Some(errno), ..Fault::new(FaultKind::Other, "os error") };
+        assert_eq!(classify(&fault).category, C::Resource, "{errno}");
+    }
+    for text in ["No space left on device (os error 28)", "Too many open files", "Cannot allocate memory", "ENOSPC: write"] {
+        assert_eq!(by_text(text).category, C::Resource, "{text}");
+    }
+}
+
+#[test]
+fn statuses_that_were_missed_are_known() {
+    assert_eq!(by_status(408, "").category, C::Timeout);
+    for status in [425, 529, 429] {
+        assert_eq!((by_status(status, "").category, by_status(status, "").retryable), (C::Transient, true), "{status}");
+    }
+    assert_eq!(by_text("Too Many Requests").category, C::Transient);
+}
+
+#[test]
+fn a_model_that_is_missing_is_known_with_its_name_between_the_words() {
+    for text in [
+        "model 'qwen3:8b' not found",
+        "model \"qwen3:8b\" not found, try pulling it first",
+        "{\"error\":\"model \\\"x\\\" not found\"}",
+        "Model qwen3 not found",
+        "the model `gpt-9` does not exist",
+    ] {
+        let is = by_text(text);
+        assert_eq!((is.rule.as_str(), is.counted, is.model_specific), ("model-not-found", false, true), "{text}");
+    }
+    assert_ne!(by_text("model loaded but its file was not found").rule, "model-not-found");
+}
+
+#[test]
+fn a_subprocess_that_took_too_long_is_a_timeout() {
+    assert_eq!(by_text("Command '['ollama', 'list']' timed out after 30 seconds").category, C::Timeout);
+}
+
+#[test]
+fn a_long_message_is_read_at_both_ends_and_no_further() {
+    let padding = "x ".repeat(1 << 19);
+    assert_eq!(by_text(&format!("rate limit {padding}")).category, C::Transient);
+    assert_eq!(by_text(&format!("{padding} rate limit")).category, C::Transient);
+    assert_eq!(by_text(&format!("{padding} rate limit {padding}")).category, C::Unknown);
+}
+
+#[test]
+fn text_that_is_not_ascii_or_is_cut_within_a_phrase_is_harmless() {
+    for text in [
+        "é",
+        "モデル 'qwen3' が見つかりません",
+        "\u{0}\u{7f}",
+        "model '",
+        "model \"unclosed not found",
+        "rate",
+        "rate limi",
+        "{}",
+        "http 5",
+        "50",
+    ] {
+        assert!(!by_text(text).rule.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn ollamas_misleading_statuses_are_read_by_their_texts() {
+    let permanent = [
+        (500, "option \"num_ctx\" must be of type integer"),
+        (500, "invalid format: \"yaml\"; expected \"json\" or a valid JSON Schema object"),
+        (500, "'llama3.2-vision' is no longer compatible with your version of Ollama"),
+    ];
+    for (status, text) in permanent {
+        let is = by_status(status, text);
+        assert_eq!((is.category, is.retryable, is.counted), (C::Permanent, false, false), "{text}");
+    }
+    let embed = Fault {
+        status: Some(400),
+        endpoint: Endpoint::Embed,
+        ..Fault::new(FaultKind::HttpStatus, "do embedding request: Post \"http://127.0.0.1:4041/embedding\": EOF")
+    };
+    assert_eq!((classify(&embed).category, classify(&embed).retryable), (C::Transient, true));
+}
+
+#[test]
+fn a_refused_host_header_is_told_from_other_refusals() {
+    assert_eq!(by_status(403, "").action, SuggestedAction::FixHostHeader);
+    assert_eq!(by_status(403, "ollama cloud is disabled: remote model is unavailable").action, SuggestedAction::UseFallback);
+    assert_eq!(by_status(403, "go away").action, SuggestedAction::FixPermissions);
+}
+
+#[test]
+fn a_weekly_quota_is_not_waited_for() {
+    let is = by_status(429, "you've reached your weekly usage limit, please wait or upgrade to continue");
+    assert_eq!((is.category, is.retry_limit, is.model_specific), (C::Transient, Some(0), true));
+}
+
+#[test]
+fn an_inner_breakers_rejection_is_not_counted_by_an_outer_one() {
+    assert!(!classify(&Fault::new(FaultKind::CircuitOpen, "")).counted);
+    assert!(!by_text("Circuit breaker OPEN: ollama").counted);
+}
+
+#[test]
+fn every_rule_has_its_own_kebab_case_name() {
+    for (index, rule) in RULES.iter().enumerate() {
+        assert!(rule.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{}", rule.name);
+        assert!(RULES[..index].iter().all(|earlier| earlier.name != rule.name), "{} stands twice", rule.name);
+    }
+}
+
+#[test]
+fn every_phrase_of_every_rule_is_found_by_itself() {
+    for (index, rule) in RULES.iter().enumerate() {
+        if let Said::Any(phrases) = rule.said {
+            for phrase in phrases {
+                let message = phrase.replace("{}", "'some name'").replace('*', "").to_uppercase().to_string();
+                assert!(text::find(&message).has(index), "{} does not find {message}", rule.name);
+            }
+        }
+    }
+}

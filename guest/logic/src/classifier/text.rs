@@ -1,0 +1,249 @@
+//! Finds the phrases of all rules, and a status code, in one pass over a message.
+//!
+//! Words found as mere substrings mislead: "separate limits" is no rate limit, `10.0.0.7:5000` no status 500. So a phrase matches only from the
+//! start of a word to the end of one, and a number is a status only where something says that it is.
+//!
+//! In a phrase, a space stands for any run of white space, `{}` for at most one token (a word, or whatever stands between quotes), and a `*`
+//! at the end lets the last word go on. Letters match without regard to ASCII case.
+
+use super::rules::{RULES, Said};
+use crate::types::MESSAGE_LIMIT;
+
+/// What a message was found to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    rules: u128,
+    /// A 4xx or 5xx that stands as a status.
+    pub status: Option<u16>,
+    /// Nothing but white space.
+    pub blank: bool,
+}
+
+impl Found {
+    /// Whether a phrase of the rule at this index was found.
+    pub fn has(&self, rule: usize) -> bool {
+        self.rules >> rule & 1 == 1
+    }
+}
+
+const PHRASES: usize = {
+    assert!(RULES.len() <= 128, "one bit a rule");
+    let mut count = 0;
+    let mut rule = 0;
+    while rule < RULES.len() {
+        if let Said::Any(phrases) = RULES[rule].said {
+            count += phrases.len();
+        }
+        rule += 1;
+    }
+    count
+};
+
+/// A phrase and the rule that it belongs to.
+#[derive(Clone, Copy)]
+struct Entry {
+    phrase: &'static [u8],
+    rule: u8,
+}
+
+/// All phrases, in the order of their first letters (`STARTS` says where each begins): for a word only a handful is tried.
+const ENTRIES: [Entry; PHRASES] = {
+    let mut entries = [Entry { phrase: b"", rule: 0 }; PHRASES];
+    let mut at = 0;
+    let mut letter = b'a';
+    while letter <= b'z' {
+        let mut rule = 0;
+        while rule < RULES.len() {
+            if let Said::Any(phrases) = RULES[rule].said {
+                let mut index = 0;
+                while index < phrases.len() {
+                    let phrase = phrases[index].as_bytes();
+                    assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
+                    if phrase[0] == letter {
+                        entries[at] = Entry { phrase, rule: rule as u8 };
+                        at += 1;
+                    }
+                    index += 1;
+                }
+            }
+            rule += 1;
+        }
+        letter += 1;
+    }
+    entries
+};
+
+const STARTS: [u16; 27] = {
+    let mut starts = [0; 27];
+    let mut at = 0;
+    while at < PHRASES {
+        let letter = (ENTRIES[at].phrase[0] - b'a') as usize;
+        starts[letter + 1] = at as u16 + 1;
+        at += 1;
+    }
+    let mut letter = 1;
+    while letter < 27 {
+        if starts[letter] == 0 {
+            starts[letter] = starts[letter - 1];
+        }
+        letter += 1;
+    }
+    starts
+};
+
+static TABLE: [Entry; PHRASES] = ENTRIES;
+
+/// The longest token that `{}` stands for, in bytes.
+const TOKEN_LIMIT: usize = 256;
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Reads a message. Of one longer than [`MESSAGE_LIMIT`] the first three quarters of the limit and the last quarter are read.
+pub fn find(message: &str) -> Found {
+    let bytes = message.as_bytes();
+    let mut found = Found { blank: message.len() <= MESSAGE_LIMIT && message.trim().is_empty(), ..Found::default() };
+    if bytes.len() <= MESSAGE_LIMIT {
+        scan(bytes, &mut found);
+    } else {
+        scan(&bytes[..MESSAGE_LIMIT / 4 * 3], &mut found);
+        scan(&bytes[bytes.len() - MESSAGE_LIMIT / 4..], &mut found);
+    }
+    found
+}
+
+fn scan(bytes: &[u8], found: &mut Found) {
+    let mut at = 0;
+    while at < bytes.len() {
+        let byte = bytes[at].to_ascii_lowercase();
+        if !is_word(byte) {
+            at += 1;
+            continue;
+        }
+        if byte.is_ascii_lowercase() {
+            let letter = usize::from(byte - b'a');
+            let candidates = usize::from(STARTS[letter])..usize::from(STARTS[letter + 1]);
+            for entry in &TABLE[candidates] {
+                if found.rules >> entry.rule & 1 == 0 && matches(entry.phrase, bytes, at) {
+                    found.rules |= 1 << entry.rule;
+                }
+            }
+        } else if found.status.is_none() && byte.is_ascii_digit() {
+            found.status = status(bytes, at);
+        }
+        while at < bytes.len() && is_word(bytes[at]) {
+            at += 1;
+        }
+    }
+}
+
+/// Whether the phrase stands at `at`, and ends at the end of a word.
+fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
+    let mut index = 0;
+    while index < phrase.len() {
+        match phrase[index] {
+            b'*' => return true,
+            b' ' => {
+                let from = at;
+                at = skip_space(bytes, at);
+                if at == from {
+                    return false;
+                }
+            }
+            b'{' => {
+                let rest = &phrase[index + 3..];
+                return matches(rest, bytes, at) || matches(rest, bytes, skip_space(bytes, skip_token(bytes, at)));
+            }
+            letter => {
+                if bytes.get(at).map(u8::to_ascii_lowercase) != Some(letter) {
+                    return false;
+                }
+                at += 1;
+            }
+        }
+        index += 1;
+    }
+    bytes.get(at).is_none_or(|byte| !is_word(*byte))
+}
+
+fn skip_space(bytes: &[u8], at: usize) -> usize {
+    at + bytes[at.min(bytes.len())..].iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
+/// The end of the token at `at`: the closing quote's, or the next white space.
+fn skip_token(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at.min(bytes.len())..];
+    let rest = &rest[..rest.len().min(TOKEN_LIMIT)];
+    if let [quote @ (b'"' | b'\'' | b'`'), inside @ ..] = rest
+        && let Some(length) = inside.iter().position(|byte| byte == quote)
+    {
+        return at + length + 2;
+    }
+    at + rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len())
+}
+
+/// Words before a number that make it a status.
+const STATUS_WORDS: [&str; 9] = ["http", "status", "code", "error", "returned", "response", "got", "http_status", "status_code"];
+
+/// What stands after a number that is a status.
+const STATUS_REASONS: [(u16, &str); 14] = [
+    (400, "bad request"),
+    (401, "unauthorized"),
+    (403, "forbidden"),
+    (404, "not found"),
+    (404, "page not found"),
+    (405, "method not allowed"),
+    (408, "request timeout"),
+    (413, "payload too large"),
+    (422, "unprocessable"),
+    (429, "too many requests"),
+    (500, "internal server error"),
+    (502, "bad gateway"),
+    (503, "service unavailable"),
+    (504, "gateway time"),
+];
+
+/// The number at `at`, if it stands as an error status: three digits by themselves, after a word that says so or before its reason.
+fn status(bytes: &[u8], at: usize) -> Option<u16> {
+    let digits = bytes.get(at..at + 3)?;
+    let number = digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u16::from(digit - b'0')))?;
+    let after = &bytes[at + 3..];
+    // "500.5", "500:80" and "500/x" are not statuses; "503." and "503: text" are.
+    let goes_on = match after {
+        [first, ..] if is_word(*first) => true,
+        [b'.' | b':' | b'/' | b'-' | b'%' | b',', second, ..] if is_word(*second) => true,
+        _ => false,
+    };
+    if !(400..=599).contains(&number) || goes_on {
+        return None;
+    }
+    let before = &bytes[..at];
+    (said_before(before) || said_after(number, after)).then_some(number)
+}
+
+fn said_before(before: &[u8]) -> bool {
+    let is_separator = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b':' | b'=' | b'(' | b'"' | b'\'' | b'[');
+    let separators = before.iter().rev().take_while(|byte| is_separator(byte)).count();
+    let mut end = before.len() - separators;
+    if separators == 0 || separators > 4 {
+        return false;
+    }
+    // "HTTP/1.1 503": step over the version.
+    let version = before[..end].iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    if version > 0 && before[..end - version].last() == Some(&b'/') {
+        end -= version + 1;
+    }
+    let length = before[..end].iter().rev().take_while(|byte| is_word(**byte)).count();
+    let word = &before[end - length..end];
+    STATUS_WORDS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+fn said_after(number: u16, after: &[u8]) -> bool {
+    let skipped = after.iter().take_while(|byte| byte.is_ascii_whitespace() || matches!(byte, b':' | b'-' | b')')).count();
+    let rest = &after[skipped..];
+    skipped > 0
+        && STATUS_REASONS.iter().any(|(status, reason)| {
+            *status == number && rest.get(..reason.len()).is_some_and(|text| text.eq_ignore_ascii_case(reason.as_bytes()))
+        })
+}

@@ -1,0 +1,410 @@
+//! What to do next (`wit/recovery.wit`): the one call that a failure costs.
+
+use crate::backoff::{self, RetryConfig};
+use crate::breaker::{self, BreakerConfig, BreakerState, Event, Observation, Phase, Transition};
+use crate::classifier::classify;
+use crate::degradation::{may_serve_cached, next_model};
+use crate::health::{self, ResourceSnapshot, ResourceThresholds};
+use crate::types::{Classification, ErrorCategory, Fault, FaultKind, Instant, Seconds, SuggestedAction};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The breaker that guards the call.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Guard {
+    /// How it behaves.
+    pub config: BreakerConfig,
+    /// Where it stands.
+    pub state: BreakerState,
+    /// The generation in which the failed call was let through.
+    pub generation: u64,
+    /// Calls that succeeded under `All` since the host last asked.
+    pub successes: u64,
+}
+
+/// The model in use and those that may take its place, best first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ModelChoice {
+    /// The model in use.
+    pub current: String,
+    /// Those that may be used, best first.
+    pub chain: Vec<String>,
+}
+
+/// A cached answer to the same request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct CachedAnswer {
+    /// Its age; seconds.
+    pub age: Seconds,
+    /// How old an answer the caller accepts; seconds.
+    pub max_age: Seconds,
+}
+
+/// What could serve in place of a live answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct AtHand {
+    /// The caller gave a fallback.
+    pub fallback: bool,
+    /// An answer from earlier.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub cached: Option<CachedAnswer>,
+    /// State to resume from.
+    pub checkpoint: bool,
+    /// The caller can run a simplified workflow, and has not yet.
+    pub can_simplify: bool,
+}
+
+/// One failure and everything that bears on it.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Incident {
+    /// What failed.
+    pub failure: Fault,
+    /// The number of the attempt that failed, from 0 for the model in use.
+    pub attempt: u32,
+    /// Since the operation began; seconds.
+    pub elapsed: Seconds,
+    /// How long it may take in all; seconds, none for no limit.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub deadline: Option<Seconds>,
+    /// Whether repeating the call can do no harm.
+    pub idempotent: bool,
+    /// When and how often the caller retries.
+    pub retry: RetryConfig,
+    /// In [0, 1).
+    pub random: f64,
+    /// When it failed.
+    pub now: Instant,
+    /// The breaker, where there is one.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub guard: Option<Guard>,
+    /// The models, where there is a choice.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub models: Option<ModelChoice>,
+    /// What else could serve.
+    pub at_hand: AtHand,
+    /// What the machine has left, where it is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub resources: Option<ResourceSnapshot>,
+}
+
+/// What the host shall do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum Directive {
+    /// Wait so many seconds, then try the same call again.
+    RetryAfter(Seconds),
+    /// Try the model at this index of the chain.
+    SwitchModel(u32),
+    /// Try again with a simplified workflow.
+    Simplify,
+    /// Serve the cached answer.
+    ServeCached,
+    /// Run the caller's fallback.
+    UseFallback,
+    /// Return the failure to the caller.
+    GiveUp,
+}
+
+named_enum! {
+    /// Why the same call is, or is not, tried again.
+    pub enum Reason {
+        /// It can help, and there is room for it.
+        Retryable = "retryable",
+        /// Trying again cannot help.
+        NotRetryable = "not_retryable",
+        /// Another model can do what this one cannot.
+        ModelUnsuitable = "model_unsuitable",
+        /// All attempts are used.
+        AttemptsExhausted = "attempts_exhausted",
+        /// The next attempt would begin after the deadline.
+        DeadlineExceeded = "deadline_exceeded",
+        /// The server asks for a longer wait than the caller allows.
+        RetryAfterTooLong = "retry_after_too_long",
+        /// The circuit breaker has opened, or was open.
+        CircuitOpen = "circuit_open",
+        /// Repeating the call could do harm.
+        NotIdempotent = "not_idempotent",
+        /// The caller went away.
+        Cancelled = "cancelled",
+    }
+}
+
+/// The policy's answer to an incident.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Verdict {
+    /// What the failure means.
+    pub classification: Classification,
+    /// The breaker's next state, where there is a breaker.
+    pub breaker: Option<Transition>,
+    /// What to do.
+    pub directive: Directive,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Failures before which nothing reached the service, so that repeating the call repeats nothing.
+fn never_arrived(kind: FaultKind) -> bool {
+    use FaultKind::{CircuitOpen, ConnectionRefused, Dns, Tls, Unreachable};
+    matches!(kind, ConnectionRefused | Dns | Unreachable | Tls | CircuitOpen)
+}
+
+/// Classifies the failure, moves the breaker on, and says what to do.
+pub fn decide(incident: Incident) -> Verdict {
+    let classification = classify(&incident.failure);
+    let breaker = incident.guard.as_ref().map(|guard| {
+        let event = if classification.counted { Event::Failure(guard.generation) } else { Event::Ignored(guard.generation) };
+        let observation = Observation { event, now: incident.now, successes: guard.successes };
+        breaker::step(&guard.config, guard.state.clone(), &observation)
+    });
+    let open = breaker.as_ref().is_some_and(|transition| transition.state.phase == Phase::Open);
+    let again = same_call_again(&incident, &classification, open);
+    let (directive, reason) = match again {
+        Ok(delay) => (Directive::RetryAfter(delay), Reason::Retryable),
+        Err(reason) => (instead(&incident, &classification, reason), reason),
+    };
+    Verdict { classification, breaker, directive, reason }
+}
+
+/// The delay after which to try the same call again, or why not.
+fn same_call_again(incident: &Incident, classification: &Classification, open: bool) -> Result<Seconds, Reason> {
+    let limit = classification.retry_limit.unwrap_or(u32::MAX).min(incident.retry.max_retries);
+    if classification.action == SuggestedAction::Nothing {
+        return Err(Reason::Cancelled);
+    }
+    // An open breaker is there to reject at once: whoever would wait for it may do so outside.
+    if incident.failure.kind == FaultKind::CircuitOpen {
+        return Err(Reason::CircuitOpen);
+    }
+    if !classification.retryable {
+        return Err(if classification.model_specific { Reason::ModelUnsuitable } else { Reason::NotRetryable });
+    }
+    if !incident.idempotent && !never_arrived(incident.failure.kind) {
+        return Err(Reason::NotIdempotent);
+    }
+    if open {
+        return Err(Reason::CircuitOpen);
+    }
+    if incident.attempt >= limit {
+        return Err(Reason::AttemptsExhausted);
+    }
+    // Where memory is short already, the same model will not find more of it.
+    let short_of_memory = incident.resources.is_some_and(|snapshot| !health::judge(&snapshot, &ResourceThresholds::default()).healthy);
+    if classification.category == ErrorCategory::Resource && short_of_memory {
+        return Err(Reason::ModelUnsuitable);
+    }
+    let backoff = backoff::delay(&incident.retry, incident.attempt, incident.random);
+    let asked = backoff::sane(incident.failure.retry_after.unwrap_or(0.0));
+    if asked > incident.retry.max_delay {
+        return Err(Reason::RetryAfterTooLong);
+    }
+    let delay = backoff.max(asked);
+    match incident.deadline {
+        Some(deadline) if incident.elapsed + delay >= deadline => Err(Reason::DeadlineExceeded),
+        _ => Ok(delay),
+    }
+}
+
+/// What serves best when the same call is not tried again: another model, a lighter workflow, an older answer, the caller's fallback.
+fn instead(incident: &Incident, classification: &Classification, reason: Reason) -> Directive {
+    use ErrorCategory::{Resource, Timeout, Transient};
+    let time_left = incident.deadline.is_none_or(|deadline| incident.elapsed < deadline);
+    let repeatable = incident.idempotent || never_arrived(incident.failure.kind);
+    let another_call = reason != Reason::Cancelled && time_left && repeatable;
+    let another_model = classification.model_specific || matches!(classification.category, Transient | Timeout | Resource);
+    let lighter = matches!(classification.category, Timeout | Resource) || classification.action == SuggestedAction::ShortenPrompt;
+    let next = || incident.models.as_ref().and_then(|models| next_model(&models.current, &models.chain));
+    let serves = |cached: crate::recovery::CachedAnswer| may_serve_cached(cached.age, cached.max_age, classification);
+
+    if another_call
+        && another_model
+        && let Some(index) = next()
+    {
+        Directive::SwitchModel(index)
+    } else if another_call && lighter && incident.at_hand.can_simplify {
+        Directive::Simplify
+    } else if incident.at_hand.cached.is_some_and(serves) {
+        Directive::ServeCached
+    } else if incident.at_hand.fallback && reason != Reason::Cancelled {
+        Directive::UseFallback
+    } else {
+        Directive::GiveUp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn incident(failure: Fault) -> Incident {
+        Incident {
+            failure,
+            attempt: 0,
+            elapsed: 0.0,
+            deadline: None,
+            idempotent: true,
+            retry: RetryConfig { jitter: false, ..RetryConfig::default() },
+            random: 0.5,
+            now: 0,
+            guard: None,
+            models: None,
+            at_hand: AtHand::default(),
+            resources: None,
+        }
+    }
+
+    fn busy() -> Incident {
+        incident(Fault {
+            status: Some(503),
+            ..Fault::new(FaultKind::HttpStatus, "server busy, please try again.  maximum pending requests exceeded")
+        })
+    }
+
+    fn missing() -> Incident {
+        incident(Fault { status: Some(404), ..Fault::new(FaultKind::HttpStatus, "model 'qwen3:30b' not found") })
+    }
+
+    fn models(current: &str) -> Option<ModelChoice> {
+        Some(ModelChoice { current: current.into(), chain: crate::degradation::SPEED_CHAIN.map(String::from).into() })
+    }
+
+    fn decided(incident: Incident) -> (Directive, Reason) {
+        let verdict = decide(incident);
+        (verdict.directive, verdict.reason)
+    }
+
+    #[test]
+    fn a_transient_failure_is_retried_with_growing_delays_until_attempts_are_exhausted() {
+        let at = |attempt| decided(Incident { attempt, ..busy() });
+        assert_eq!(at(0), (Directive::RetryAfter(1.0), Reason::Retryable));
+        assert_eq!(at(2), (Directive::RetryAfter(4.0), Reason::Retryable));
+        assert_eq!(at(3), (Directive::GiveUp, Reason::AttemptsExhausted));
+    }
+
+    #[test]
+    fn a_server_that_asks_to_be_left_alone_is_obeyed_within_the_callers_limit() {
+        let asked = |seconds| {
+            let mut incident = busy();
+            incident.failure.retry_after = Some(seconds);
+            decided(incident)
+        };
+        assert_eq!(asked(7.0), (Directive::RetryAfter(7.0), Reason::Retryable));
+        assert_eq!(asked(0.1), (Directive::RetryAfter(1.0), Reason::Retryable));
+        assert_eq!(asked(86_400.0), (Directive::GiveUp, Reason::RetryAfterTooLong));
+        assert_eq!(asked(f64::NAN), (Directive::RetryAfter(1.0), Reason::Retryable));
+    }
+
+    #[test]
+    fn no_retry_begins_after_the_deadline() {
+        let within = |elapsed| decided(Incident { elapsed, deadline: Some(2.0), ..busy() });
+        assert_eq!(within(0.9), (Directive::RetryAfter(1.0), Reason::Retryable));
+        assert_eq!(within(1.0), (Directive::GiveUp, Reason::DeadlineExceeded));
+    }
+
+    #[test]
+    fn a_missing_model_switches_at_once_and_speaks_against_no_breaker() {
+        let guard = Guard { config: BreakerConfig::default(), state: breaker::initial(0).state, generation: 0, successes: 0 };
+        let verdict = decide(Incident { models: models("qwen3:30b-a3b"), guard: Some(guard), ..missing() });
+        assert_eq!((verdict.directive, verdict.reason), (Directive::SwitchModel(1), Reason::ModelUnsuitable));
+        assert_eq!(verdict.breaker, Some(breaker::initial(0)));
+    }
+
+    #[test]
+    fn the_last_model_hands_over_to_what_else_is_at_hand_in_order() {
+        let cached = Some(CachedAnswer { age: 10.0, max_age: 60.0 });
+        let with = |at_hand| decided(Incident { models: models("gemma3:4b"), attempt: 3, at_hand, ..busy() }).0;
+        assert_eq!(with(AtHand { cached, fallback: true, ..AtHand::default() }), Directive::ServeCached);
+        assert_eq!(with(AtHand { fallback: true, ..AtHand::default() }), Directive::UseFallback);
+        assert_eq!(with(AtHand { cached: Some(CachedAnswer { age: 61.0, max_age: 60.0 }), ..AtHand::default() }), Directive::GiveUp);
+        assert_eq!(with(AtHand::default()), Directive::GiveUp);
+    }
+
+    #[test]
+    fn what_is_too_heavy_is_simplified_when_no_other_model_is_left() {
+        let slow = Incident {
+            attempt: 3,
+            at_hand: AtHand { can_simplify: true, ..AtHand::default() },
+            ..incident(Fault::new(FaultKind::Timeout, ""))
+        };
+        assert_eq!(decided(slow.clone()), (Directive::Simplify, Reason::AttemptsExhausted));
+        assert_eq!(decided(Incident { models: models("qwen3:8b"), ..slow }).0, Directive::SwitchModel(2));
+    }
+
+    #[test]
+    fn a_callers_mistake_is_neither_retried_nor_sent_to_another_model() {
+        let mistake = incident(Fault::new(FaultKind::InvalidInput, "temperature must be a number"));
+        assert_eq!(decided(Incident { models: models("qwen3:8b"), ..mistake }), (Directive::GiveUp, Reason::NotRetryable));
+    }
+
+    #[test]
+    fn what_is_not_safe_to_repeat_is_not_repeated_unless_it_never_arrived() {
+        let unsafe_to_repeat = Incident { idempotent: false, models: models("qwen3:8b"), ..busy() };
+        assert_eq!(decided(unsafe_to_repeat), (Directive::GiveUp, Reason::NotIdempotent));
+        let refused = Incident { idempotent: false, ..incident(Fault::new(FaultKind::ConnectionRefused, "")) };
+        assert_eq!(decided(refused), (Directive::RetryAfter(1.0), Reason::Retryable));
+    }
+
+    #[test]
+    fn a_breaker_that_opens_in_a_retry_loop_ends_it_and_the_cause_stays_in_sight() {
+        let mut state = breaker::initial(0).state;
+        state.consecutive_failures = 4;
+        let guard = Guard { config: BreakerConfig::default(), state, generation: 0, successes: 0 };
+        let verdict = decide(Incident { guard: Some(guard), ..busy() });
+        assert_eq!((verdict.directive, verdict.reason), (Directive::GiveUp, Reason::CircuitOpen));
+        assert_eq!(verdict.classification.rule, "queue-full");
+        assert_eq!(verdict.breaker.map(|transition| transition.state.phase), Some(Phase::Open));
+    }
+
+    #[test]
+    fn one_retry_is_made_after_a_servers_out_of_memory_unless_memory_is_short() {
+        let failure = Fault { status: Some(500), ..Fault::new(FaultKind::HttpStatus, "cudaMalloc failed: out of memory") };
+        assert_eq!(decided(incident(failure.clone())), (Directive::RetryAfter(1.0), Reason::Retryable));
+        assert_eq!(decided(Incident { attempt: 1, ..incident(failure.clone()) }).1, Reason::AttemptsExhausted);
+        let short = ResourceSnapshot {
+            memory_total_bytes: 100,
+            memory_available_bytes: 5,
+            disk_total_bytes: 0,
+            disk_available_bytes: 0,
+            cpu_percent: None,
+        };
+        let verdict = decided(Incident { resources: Some(short), models: models("qwen3:8b"), ..incident(failure) });
+        assert_eq!(verdict, (Directive::SwitchModel(2), Reason::ModelUnsuitable));
+    }
+
+    #[test]
+    fn a_caller_that_went_away_gets_nothing_more_done() {
+        let gone = Incident {
+            at_hand: AtHand { fallback: true, ..AtHand::default() },
+            models: models("qwen3:8b"),
+            ..incident(Fault::new(FaultKind::Cancelled, ""))
+        };
+        assert_eq!(decided(gone), (Directive::GiveUp, Reason::Cancelled));
+    }
+
+    #[test]
+    fn no_other_model_is_tried_when_the_host_cannot_be_reached() {
+        let refused = Incident { attempt: 3, models: models("qwen3:8b"), ..incident(Fault::new(FaultKind::ConnectionRefused, "")) };
+        assert_eq!(decided(refused), (Directive::GiveUp, Reason::AttemptsExhausted));
+    }
+
+    #[test]
+    fn a_rejection_by_a_breaker_is_not_waited_for_but_worked_around() {
+        let rejected = Fault { retry_after: Some(5.0), ..Fault::new(FaultKind::CircuitOpen, "") };
+        assert_eq!(decided(incident(rejected.clone())), (Directive::GiveUp, Reason::CircuitOpen));
+        let with_models = Incident { models: models("qwen3:8b"), idempotent: false, ..incident(rejected) };
+        assert_eq!(decided(with_models), (Directive::SwitchModel(2), Reason::CircuitOpen));
+    }
+
+    #[test]
+    fn equal_incidents_get_equal_verdicts() {
+        for incident in vec![busy(), missing()] {
+            assert_eq!(decide(incident.clone()), decide(incident));
+        }
+    }
+}
