@@ -1,0 +1,62 @@
+//! What a request asks for.
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::{Method, Request};
+use serde_json::Value;
+use std::io;
+
+/// A request, read to its end.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// As the client spelled it.
+    pub(crate) model: Option<String>,
+    pub(crate) raw: Bytes,
+    /// `Null` where the body is empty or not JSON.
+    pub(crate) body: Value,
+}
+
+impl Asked {
+    pub(crate) async fn read(request: Request<Incoming>) -> io::Result<Self> {
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let raw = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        let body: Value = serde_json::from_slice(&raw).unwrap_or(Value::Null);
+        // `/api/show` of older clients says `name`.
+        let named = body.get("model").or_else(|| body.get("name")).and_then(Value::as_str);
+        let model = named.filter(|name| !name.trim().is_empty()).map(str::to_owned);
+        Ok(Self { method, path, model, raw, body })
+    }
+
+    pub(crate) fn is_openai(&self) -> bool {
+        self.path.starts_with("/v1/")
+    }
+
+    /// Ollama streams unless told not to, OpenAI only if told to.
+    pub(crate) fn wants_stream(&self) -> bool {
+        self.body.get("stream").and_then(Value::as_bool).unwrap_or(!self.is_openai())
+    }
+
+    /// The model's name; empty where the request names none.
+    pub(crate) fn model_name(&self) -> &str {
+        self.model.as_deref().unwrap_or_default()
+    }
+
+    /// The prompt, or the text of the last message.
+    pub(crate) fn prompt(&self) -> String {
+        let message = self.body.get("messages").and_then(Value::as_array).and_then(|messages| messages.last());
+        let content = message.and_then(|message| message.get("content")).or_else(|| self.body.get("prompt"));
+        match content {
+            Some(Value::String(text)) => text.clone(),
+            // OpenAI's content parts.
+            Some(Value::Array(parts)) => {
+                let texts = parts.iter().filter_map(|part| part.get("text").unwrap_or(part).as_str());
+                texts.collect::<Vec<_>>().join(" ")
+            }
+            _ => String::new(),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! How an answer that a model writes looks on the wire: Ollama's two native shapes and OpenAI's two.
+
+use crate::models::{MOMENT, MOMENT_SECONDS};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// The shape that a path speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Chat,
+    Generate,
+    OpenAiChat,
+    OpenAiCompletion,
+}
+
+/// How an answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finish {
+    /// With this `done_reason`.
+    Reason(&'static str),
+    /// Not at all: no `done: true`, no `finish_reason`.
+    Missing,
+    /// As OpenAI's routes swallow an error: with an empty chunk.
+    Swallowed,
+}
+
+impl Dialect {
+    pub(crate) fn is_openai(self) -> bool {
+        matches!(self, Self::OpenAiChat | Self::OpenAiCompletion)
+    }
+
+    pub(crate) fn stream_type(self) -> &'static str {
+        if self.is_openai() { "text/event-stream" } else { "application/x-ndjson" }
+    }
+
+    /// One token of a stream.
+    pub(crate) fn token(self, model: &str, text: &str) -> Bytes {
+        self.line(&self.message(model, text, None, true))
+    }
+
+    /// What follows the last token of a stream.
+    pub(crate) fn end(self, model: &str, tokens: usize, finish: Finish) -> Vec<Bytes> {
+        match finish {
+            Finish::Missing => Vec::new(),
+            Finish::Swallowed => vec![self.line(&self.message(model, "", None, true))],
+            Finish::Reason(reason) => {
+                let mut last = self.message(model, "", Some(reason), true);
+                self.add_figures(&mut last, tokens);
+                let mut end = vec![self.line(&last)];
+                if self.is_openai() {
+                    end.push(Bytes::from_static(b"data: [DONE]\n\n"));
+                }
+                end
+            }
+        }
+    }
+
+    /// The answer in one piece.
+    pub(crate) fn whole(self, model: &str, text: &str, tokens: usize, finish: Finish) -> Value {
+        let reason = match finish {
+            Finish::Reason(reason) => Some(reason),
+            Finish::Missing | Finish::Swallowed => None,
+        };
+        let mut whole = self.message(model, text, reason, false);
+        if reason.is_some() || self.is_openai() {
+            self.add_figures(&mut whole, tokens);
+        }
+        whole
+    }
+
+    fn message(self, model: &str, text: &str, reason: Option<&str>, streamed: bool) -> Value {
+        let mut message = match self {
+            Self::Chat => json!({"model": model, "created_at": MOMENT,
+                "message": {"role": "assistant", "content": text}, "done": reason.is_some()}),
+            Self::Generate => json!({"model": model, "created_at": MOMENT, "response": text, "done": reason.is_some()}),
+            Self::OpenAiChat => {
+                let part = if streamed { "delta" } else { "message" };
+                let object = if streamed { "chat.completion.chunk" } else { "chat.completion" };
+                json!({"id": "chatcmpl-1", "object": object, "created": MOMENT_SECONDS, "model": model,
+                    "system_fingerprint": "fp_ollama", "choices": [{"index": 0,
+                    part: {"role": "assistant", "content": text}, "finish_reason": reason}]})
+            }
+            Self::OpenAiCompletion => json!({"id": "cmpl-1", "object": "text_completion", "created": MOMENT_SECONDS,
+                "model": model, "system_fingerprint": "fp_ollama",
+                "choices": [{"text": text, "index": 0, "finish_reason": reason}]}),
+        };
+        if let (Some(reason), false) = (reason, self.is_openai()) {
+            message["done_reason"] = reason.into();
+        }
+        message
+    }
+
+    /// Counts; natively also times in nanoseconds.
+    fn add_figures(self, message: &mut Value, tokens: usize) {
+        if self.is_openai() {
+            message["usage"] = json!({"prompt_tokens": 8, "completion_tokens": tokens, "total_tokens": 8 + tokens});
+            return;
+        }
+        let evaluation = 10_000_000 * tokens as u64;
+        message["total_duration"] = json!(60_000_000 + evaluation);
+        message["load_duration"] = json!(40_000_000);
+        message["prompt_eval_count"] = json!(8);
+        message["prompt_eval_duration"] = json!(20_000_000);
+        message["eval_count"] = json!(tokens);
+        message["eval_duration"] = json!(evaluation);
+    }
+
+    fn line(self, value: &Value) -> Bytes {
+        if self.is_openai() { format!("data: {value}\n\n").into() } else { format!("{value}\n").into() }
+    }
+}

@@ -1,0 +1,220 @@
+//! The small simulated Ollama that answers where no failure is replayed.
+
+use crate::asked::Asked;
+use crate::dialect::{Dialect, Finish};
+use crate::models::{Model, hash};
+use crate::names::canonical_name;
+use crate::state::{State, locked};
+use bytes::Bytes;
+use hyper::Method;
+use serde_json::{Value, json};
+
+const JSON: &str = "application/json; charset=utf-8";
+const PLAIN: &str = "text/plain";
+
+/// What a path answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Root,
+    Version,
+    Tags,
+    Ps,
+    OpenAiModels,
+    Show,
+    Write(Dialect),
+    Embed,
+    EmbedOne,
+    OpenAiEmbed,
+}
+
+const ROUTES: &[(Method, &str, Route)] = &[
+    (Method::GET, "/", Route::Root),
+    (Method::GET, "/api/version", Route::Version),
+    (Method::GET, "/api/tags", Route::Tags),
+    (Method::GET, "/api/ps", Route::Ps),
+    (Method::GET, "/v1/models", Route::OpenAiModels),
+    (Method::POST, "/api/show", Route::Show),
+    (Method::POST, "/api/chat", Route::Write(Dialect::Chat)),
+    (Method::POST, "/api/generate", Route::Write(Dialect::Generate)),
+    (Method::POST, "/v1/chat/completions", Route::Write(Dialect::OpenAiChat)),
+    (Method::POST, "/v1/completions", Route::Write(Dialect::OpenAiCompletion)),
+    (Method::POST, "/api/embed", Route::Embed),
+    (Method::POST, "/api/embeddings", Route::EmbedOne),
+    (Method::POST, "/v1/embeddings", Route::OpenAiEmbed),
+];
+
+/// An answer, before it is sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    /// The tokens of a stream; none where the answer is one piece.
+    pub(crate) tokens: Vec<Bytes>,
+    /// What follows the tokens, or the one piece.
+    pub(crate) end: Vec<Bytes>,
+    pub(crate) streamed: bool,
+}
+
+impl Reply {
+    pub(crate) fn text(status: u16, content_type: &'static str, text: impl Into<Bytes>) -> Self {
+        Self { status, content_type, tokens: Vec::new(), end: vec![text.into()], streamed: false }
+    }
+
+    pub(crate) fn plain(status: u16, text: &'static str) -> Self {
+        Self::text(status, PLAIN, text)
+    }
+
+    pub(crate) fn json(status: u16, value: &Value) -> Self {
+        Self::text(status, JSON, value.to_string())
+    }
+
+    /// An error in the shape of the path that was asked.
+    pub(crate) fn error(asked: &Asked, status: u16, text: &str) -> Self {
+        if !asked.is_openai() {
+            return Self::json(status, &json!({"error": text}));
+        }
+        let kind = match status {
+            400 => "invalid_request_error",
+            404 => "not_found_error",
+            _ => "api_error",
+        };
+        Self::json(status, &json!({"error": {"message": text, "type": kind, "param": null, "code": null}}))
+    }
+}
+
+/// The route that a request takes, once it is known to be one that can be answered.
+pub(crate) fn admit(state: &State, asked: &Asked) -> Result<Route, Reply> {
+    let Some((method, _, route)) = ROUTES.iter().find(|(_, path, _)| *path == asked.path) else {
+        return Err(Reply::plain(404, "404 page not found"));
+    };
+    if asked.method != *method && !(asked.method == Method::HEAD && *method == Method::GET) {
+        return Err(Reply::plain(405, "405 method not allowed"));
+    }
+    if *method != Method::POST {
+        return Ok(*route);
+    }
+    if asked.raw.is_empty() {
+        return Err(Reply::error(asked, 400, "missing request body"));
+    }
+    if let Err(fault) = serde_json::from_slice::<Value>(&asked.raw) {
+        return Err(Reply::error(asked, 400, &format!("invalid JSON: {fault}")));
+    }
+    let Some(name) = &asked.model else {
+        return Err(Reply::error(asked, 400, "model is required"));
+    };
+    // A model that asks for a failure exists, so that the failure can be followed by a good answer.
+    if state.model(name).is_some() || canonical_name(name).starts_with(crate::FAULT_PREFIX) {
+        return Ok(*route);
+    }
+    let text = match route {
+        Route::Embed | Route::EmbedOne | Route::OpenAiEmbed => {
+            format!("model {name:?} not found, try pulling it first")
+        }
+        _ => format!("model '{name}' not found"),
+    };
+    Err(Reply::error(asked, 404, &text))
+}
+
+/// Whether the route needs its model in memory.
+pub(crate) fn loads_model(route: Route) -> bool {
+    matches!(route, Route::Write(_) | Route::Embed | Route::EmbedOne | Route::OpenAiEmbed)
+}
+
+/// A healthy answer.
+pub(crate) fn answer(state: &State, asked: &Asked, route: Route) -> Reply {
+    let models = || locked(&state.models).clone();
+    match route {
+        Route::Root => Reply::plain(200, "Ollama is running"),
+        Route::Version => Reply::json(200, &json!({"version": crate::VERSION})),
+        Route::Tags => Reply::json(200, &json!({"models": models().iter().map(Model::tag).collect::<Vec<_>>()})),
+        Route::OpenAiModels => {
+            let data: Vec<Value> = models().iter().map(Model::openai).collect();
+            Reply::json(200, &json!({"object": "list", "data": data}))
+        }
+        Route::Ps => {
+            let mut loaded = models();
+            loaded.retain(|model| state.is_resident(&model.name));
+            Reply::json(200, &json!({"models": loaded.iter().map(Model::loaded).collect::<Vec<_>>()}))
+        }
+        Route::Show => {
+            let model = state.model(asked.model_name()).unwrap_or_else(|| asked.model_name().into());
+            Reply::json(200, &model.show())
+        }
+        Route::Write(dialect) => write(state, asked, dialect),
+        Route::Embed => {
+            let vectors: Vec<Value> = inputs(asked).iter().map(|text| vector(text)).collect();
+            Reply::json(
+                200,
+                &json!({"model": asked.model, "embeddings": vectors, "total_duration": 20_000_000,
+                "load_duration": 1_000_000, "prompt_eval_count": 8}),
+            )
+        }
+        Route::EmbedOne => Reply::json(200, &json!({"embedding": vector(&asked.prompt())})),
+        Route::OpenAiEmbed => {
+            let data: Vec<Value> = inputs(asked)
+                .iter()
+                .enumerate()
+                .map(|(index, text)| json!({"object": "embedding", "embedding": vector(text), "index": index}))
+                .collect();
+            Reply::json(
+                200,
+                &json!({"object": "list", "data": data, "model": asked.model,
+                "usage": {"prompt_tokens": 8, "total_tokens": 8}}),
+            )
+        }
+    }
+}
+
+/// Without input nothing is written: the model is only loaded, or with `keep_alive: 0` unloaded.
+fn write(state: &State, asked: &Asked, dialect: Dialect) -> Reply {
+    if dialect.is_openai() || !asked.prompt().is_empty() {
+        return written(asked, dialect, usize::MAX, Finish::Reason("stop"));
+    }
+    let unload = asked.body.get("keep_alive").is_some_and(|keep| keep == 0 || keep == "0" || keep == "0s");
+    if unload {
+        state.unload(asked.model_name());
+    }
+    written(asked, dialect, 0, Finish::Reason(if unload { "unload" } else { "load" }))
+}
+
+/// What the model writes, at most so many tokens of it. It depends on the model's name and the prompt alone.
+pub(crate) fn written(asked: &Asked, dialect: Dialect, most: usize, finish: Finish) -> Reply {
+    let model = asked.model_name();
+    let text = format!("This is {model}, a simulated model, and your last words were: {}", asked.prompt());
+    let tokens: Vec<&str> = text.split_inclusive(' ').take(most).collect();
+    if asked.wants_stream() {
+        Reply {
+            status: 200,
+            content_type: dialect.stream_type(),
+            tokens: tokens.iter().map(|token| dialect.token(model, token)).collect(),
+            end: dialect.end(model, tokens.len(), finish),
+            streamed: true,
+        }
+    } else {
+        Reply::json(200, &dialect.whole(model, &tokens.concat(), tokens.len(), finish))
+    }
+}
+
+/// The shape that a path speaks; that of chat for paths where nothing is written.
+pub(crate) fn dialect(asked: &Asked) -> Dialect {
+    let route = ROUTES.iter().find(|(_, path, _)| *path == asked.path);
+    match route {
+        Some((_, _, Route::Write(dialect))) => *dialect,
+        _ if asked.is_openai() => Dialect::OpenAiChat,
+        _ => Dialect::Chat,
+    }
+}
+
+fn inputs(asked: &Asked) -> Vec<String> {
+    match asked.body.get("input") {
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Eight numbers in [-1, 1], the same for the same text.
+fn vector(text: &str) -> Value {
+    let number = |seed: u64| (hash(text, seed) % 2001) as f64 / 1000.0 - 1.0;
+    (0..8).map(number).collect::<Vec<f64>>().into()
+}

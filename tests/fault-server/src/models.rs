@@ -1,0 +1,84 @@
+//! The models that the simulated Ollama has, and how its lists show them.
+
+use crate::names::canonical_name;
+use serde_json::{Value, json};
+
+/// A fixed moment: nothing here depends on the date.
+pub(crate) const MOMENT: &str = "2026-01-01T00:00:00Z";
+/// The same in seconds since 1970.
+pub(crate) const MOMENT_SECONDS: u64 = 1_767_225_600;
+
+/// The models of a server that has just started.
+pub(crate) const FIRST_MODELS: &[&str] = &["qwen3:8b", "gemma3:4b", "nomic-embed-text"];
+
+/// A model of the simulated Ollama. A name alone makes one: `"qwen3:8b".into()`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// Its name with its tag.
+    pub name: String,
+    /// 64 hexadecimal digits. Another digest under the same name is another model.
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl From<&str> for Model {
+    fn from(name: &str) -> Self {
+        let name = canonical_name(name);
+        Self { digest: digest(&name), size: 5_225_388_164, name }
+    }
+}
+
+impl From<String> for Model {
+    fn from(name: String) -> Self {
+        name.as_str().into()
+    }
+}
+
+impl Model {
+    fn details(&self) -> Value {
+        let (family, tag) = self.name.split_once(':').unwrap_or((&self.name, ""));
+        let family: String = family.chars().filter(char::is_ascii_alphanumeric).collect();
+        let parameters = if tag.starts_with(|c: char| c.is_ascii_digit()) { tag.to_uppercase() } else { "137M".to_owned() };
+        json!({"parent_model": "", "format": "gguf", "family": family, "families": [family],
+            "parameter_size": parameters, "quantization_level": "Q4_K_M"})
+    }
+
+    fn capabilities(&self) -> Value {
+        if self.name.contains("embed") { json!(["embedding"]) } else { json!(["completion", "tools"]) }
+    }
+
+    /// An entry of `/api/tags`.
+    pub(crate) fn tag(&self) -> Value {
+        json!({"name": self.name, "model": self.name, "modified_at": MOMENT, "size": self.size, "digest": self.digest,
+            "details": self.details(), "capabilities": self.capabilities()})
+    }
+
+    /// An entry of `/api/ps`.
+    pub(crate) fn loaded(&self) -> Value {
+        json!({"name": self.name, "model": self.name, "size": self.size, "digest": self.digest, "details": self.details(),
+            "expires_at": MOMENT, "size_vram": self.size, "context_length": 4096})
+    }
+
+    /// The answer of `/api/show`.
+    pub(crate) fn show(&self) -> Value {
+        json!({"modelfile": format!("FROM {}", self.name), "parameters": "", "template": "{{ .Prompt }}",
+            "details": self.details(), "model_info": {"general.architecture": "replay", "replay.context_length": 4096},
+            "capabilities": self.capabilities(), "modified_at": MOMENT})
+    }
+
+    /// An entry of `/v1/models`.
+    pub(crate) fn openai(&self) -> Value {
+        json!({"id": self.name, "object": "model", "created": MOMENT_SECONDS, "owned_by": "library"})
+    }
+}
+
+/// FNV-1a: equal texts give equal numbers, on every machine.
+pub(crate) fn hash(text: &str, seed: u64) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    text.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn digest(name: &str) -> String {
+    (0..4).map(|seed| format!("{:016x}", hash(name, seed))).collect()
+}
