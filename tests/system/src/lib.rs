@@ -1,0 +1,3 @@
+//! What the whole-system suites need: the suites themselves are in `tests/`.
+
+pub mod rig;

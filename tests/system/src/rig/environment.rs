@@ -1,0 +1,160 @@
+//! The Python packages of the rig, installed once under the cargo target folder and then reused, also without a network.
+
+use super::RigError;
+use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Names the Python to use instead of `python3`.
+const PYTHON_VARIABLE: &str = "UPRIGHT_RIG_PYTHON";
+const REQUIREMENTS: &str = include_str!("../../rig/requirements.txt");
+
+/// Where the rig's Python and files are.
+#[derive(Debug, Clone)]
+pub(super) struct Environment {
+    /// The Python that has the packages.
+    pub(super) python: PathBuf,
+    /// The rig's folder under the cargo target folder.
+    pub(super) folder: PathBuf,
+}
+
+impl Environment {
+    /// Finds the environment, or makes it. Blocks, also while another process makes it.
+    pub(super) fn prepare() -> Result<Self, RigError> {
+        let folder = target_folder().join("rig");
+        fs::create_dir_all(&folder).map_err(|source| RigError::file("create", &folder, source))?;
+        let base_python = std::env::var(PYTHON_VARIABLE).unwrap_or_else(|_| "python3".to_owned());
+        let version = python_version(&base_python)?;
+        let environment_folder = folder.join(format!("venv-{}", short_hash(&[REQUIREMENTS, &version])));
+
+        let lock_file = folder.join("lock");
+        let lock = File::create(&lock_file).map_err(|source| RigError::file("create", &lock_file, source))?;
+        // Held until `lock` is dropped; the kernel releases it for a process that is killed.
+        lock.lock().map_err(|source| RigError::file("lock", &lock_file, source))?;
+        if !environment_folder.exists() {
+            install(&base_python, &folder, &environment_folder)?;
+        }
+        Ok(Self { python: python_in(&environment_folder), folder })
+    }
+}
+
+/// Installs beside the final place and renames, so that what stands at the final place is always whole.
+fn install(base_python: &str, folder: &Path, environment_folder: &Path) -> Result<(), RigError> {
+    // The id keeps it apart from the folder that the pip of a killed process may still be writing to.
+    let staging = folder.join(format!("partial-{}", std::process::id()));
+    // Leftovers of killed processes: the lock is ours, so nobody's work is lost. What cannot be removed only takes room.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("partial-") {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let installed = fill(base_python, folder, &staging)
+        .and_then(|()| fs::rename(&staging, environment_folder).map_err(|source| RigError::file("rename", &staging, source)));
+    if installed.is_err() {
+        let _ = fs::remove_dir_all(&staging);
+    }
+    installed
+}
+
+fn fill(base_python: &str, folder: &Path, staging: &Path) -> Result<(), RigError> {
+    let venv = [OsStr::new("-m"), OsStr::new("venv"), staging.as_os_str()];
+    run(Command::new(base_python).args(venv)).map_err(|detail| RigError::Venv { detail })?;
+
+    let requirements = folder.join("requirements.txt");
+    fs::write(&requirements, REQUIREMENTS).map_err(|source| RigError::file("write", &requirements, source))?;
+    // `--only-binary`: where there is no wheel, say so at once rather than compile llama.cpp for half an hour.
+    let pip = "-m pip install --quiet --no-input --disable-pip-version-check --retries 2 --no-deps --only-binary :all: --requirement";
+    run(Command::new(python_in(staging)).args(pip.split(' ')).arg(&requirements)).map_err(|detail| RigError::Install { detail })
+}
+
+fn python_version(python: &str) -> Result<String, RigError> {
+    let output = Command::new(python)
+        .args(["-c", "import sys; print(sys.version)"])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| RigError::NoPython { python: python.to_owned(), detail: source.to_string() })?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(RigError::NoPython { python: python.to_owned(), detail: last_lines(&output.stderr) })
+    }
+}
+
+/// Runs to the end; the error is the last of what the command said.
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|source| source.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    // `venv` complains on its standard output.
+    let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+    Err(format!("{}: {}", output.status, last_lines(said)))
+}
+
+/// The last three lines that say something, on one line. pip's warnings, which tell of each of its retries at length, are left out.
+pub(super) fn last_lines(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let says_something = |line: &&str| !line.is_empty() && !line.starts_with("WARNING:");
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(says_something).collect();
+    lines[lines.len().saturating_sub(3)..].join("; ")
+}
+
+fn short_hash(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn python_in(environment_folder: &Path) -> PathBuf {
+    environment_folder.join("bin").join("python")
+}
+
+/// `CARGO_TARGET_DIR`, else `target` beside the workspace's `Cargo.lock`.
+fn target_folder() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workspace = package.ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap_or(package);
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => workspace.join(folder),
+        None => workspace.join("target"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    #[test]
+    fn other_requirements_or_another_python_get_an_environment_of_their_own() {
+        assert_eq!(short_hash(&["a==1", "3.11"]), short_hash(&["a==1", "3.11"]));
+        assert_ne!(short_hash(&["a==1", "3.11"]), short_hash(&["a==2", "3.11"]));
+        assert_ne!(short_hash(&["a==1", "3.11"]), short_hash(&["a==1", "3.12"]));
+    }
+
+    #[test]
+    fn a_python_that_is_not_there_is_named() {
+        let error = python_version("no-such-python").expect_err("there is none");
+        assert!(matches!(&error, RigError::NoPython { python, .. } if python == "no-such-python"), "{error}");
+        assert!(error.is_unavailability());
+    }
+
+    #[test]
+    fn every_requirement_is_pinned_to_one_version() {
+        let requirements = REQUIREMENTS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        for requirement in requirements {
+            assert!(requirement.contains("=="), "{requirement} is not pinned");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_in_its_last_lines() {
+        assert_eq!(last_lines(b"one\ntwo\n\n three\nfour\n"), "two; three; four");
+        assert_eq!(last_lines(b"WARNING: retrying\nERROR: no such version\n"), "ERROR: no such version");
+        assert_eq!(last_lines(b""), "");
+    }
+}
