@@ -1,0 +1,104 @@
+//! `cargo xtask guest-test`: the decisions' unit tests, run as the WebAssembly that they become.
+//!
+//! Arithmetic, sizes and panics can differ between this machine and WebAssembly, so the tests that pass natively run again as
+//! `wasm32-wasip2` components, in a wasmtime inside this program: no runtime needs to be installed.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Store, Trap};
+use wasmtime_wasi::p2::bindings::sync::Command;
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+
+use crate::component::wasm_file;
+use crate::inspect::Surface;
+use crate::warn;
+use crate::workspace::{self, BuildFlags, Workspace};
+
+/// What the tests are built for: the standard library, which the test harness needs, works there.
+const TARGET: &str = "wasm32-wasip2";
+
+/// Runs the tests whose names contain `filter`, or all, and checks that the policy builds for this target as well.
+pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
+    if let Err(why) = workspace::ensure_target(TARGET)? {
+        warn(&format!("the guest's tests did NOT run, {why}"));
+        println!("guest tests skipped: {why}");
+        return Ok(());
+    }
+    run_tests(workspace, filter)?;
+    check_policy(workspace)
+}
+
+fn run_tests(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
+    let arguments = ["test", "--package", "upright-logic", "--all-features", "--no-run", "--target", TARGET];
+    let artefacts = workspace.build(&arguments, BuildFlags::Usual)?;
+    let programs: Vec<_> = artefacts.iter().filter_map(|artefact| artefact.test_program.as_deref()).collect();
+    ensure!(!programs.is_empty(), "upright-logic has no tests for {TARGET}");
+
+    let engine = Engine::default();
+    let mut failures = Vec::new();
+    for program in programs {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        println!("running {name} under wasmtime");
+        if let Err(error) = run_program(&engine, program, filter) {
+            failures.push(format!("{name}: {error:#}"));
+        }
+    }
+    ensure!(failures.is_empty(), "guest tests failed: {}", failures.join("; "));
+    Ok(())
+}
+
+/// Runs one test program with this program's stdout and stderr, and nothing else of the machine.
+fn run_program(engine: &Engine, program: &Path, filter: Option<&str>) -> Result<()> {
+    // The harness cannot catch a panic here: without this, what a failed test said would be lost with the program.
+    let arguments = ["guest-test", "--nocapture"].into_iter().chain(filter);
+    let mut context = WasiCtx::builder();
+    context.inherit_stdout().inherit_stderr().args(&arguments.collect::<Vec<_>>());
+    let mut store = Store::new(engine, Sandbox { context: context.build(), table: ResourceTable::new() });
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(in_one_line)?;
+    let component = Component::from_file(engine, program).map_err(in_one_line)?;
+    let command = Command::instantiate(&mut store, &component, &linker).map_err(in_one_line)?;
+    match command.wasi_cli_run().call_run(&mut store) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(())) => bail!("it ended with a failure"),
+        Err(error) => match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Trap>()) {
+            (Some(I32Exit(0)), _) => Ok(()),
+            (Some(I32Exit(code)), _) => bail!("it ended with exit code {code}"),
+            (None, Some(trap)) => bail!("the last test named above ended it: {trap}"),
+            (None, None) => bail!(in_one_line(error)),
+        },
+    }
+}
+
+/// The policy must be buildable for WASI too, where its hosts may be others than ours.
+fn check_policy(workspace: &Workspace) -> Result<()> {
+    let arguments = ["build", "--package", "upright-policy", "--lib", "--profile", "guest", "--target", TARGET];
+    let artefacts = workspace.build(&arguments, BuildFlags::Usual)?;
+    let path = wasm_file(artefacts.iter().filter(|artefact| artefact.name == "upright_policy").flat_map(|it| &it.files))
+        .with_context(|| format!("upright-policy gave no .wasm file for {TARGET}"))?;
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let surface = Surface::of(&bytes)?;
+    surface.must_export_the_contract()?;
+    println!("upright-policy for {TARGET}: {} bytes, the whole contract exported, {} imports", bytes.len(), surface.imports.len());
+    Ok(())
+}
+
+/// The host's side of a test program.
+struct Sandbox {
+    context: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Sandbox {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
+    }
+}
+
+/// The runtime's error without the guest's backtrace.
+fn in_one_line(error: wasmtime::Error) -> anyhow::Error {
+    anyhow!("{}", error.chain().map(|cause| cause.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": "))
+}

@@ -1,0 +1,60 @@
+//! Chores of this workspace that Cargo alone cannot do: `cargo xtask help` lists them.
+
+mod component;
+mod guest_test;
+mod inspect;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Chores of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Build the policy component and write it to host/upright/policy.wasm
+    Component {
+        /// Write nothing; fail unless the committed component is what the sources give
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run the guest's unit tests as WebAssembly, and check that the policy also builds for WASI
+    GuestTest {
+        /// Run only the tests whose names contain this
+        filter: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    // Wrong use ends here with exit code 2.
+    let arguments = Arguments::parse();
+    let done = Workspace::locate().and_then(|workspace| match arguments.chore {
+        Chore::Component { check: false } => component::write(&workspace),
+        Chore::Component { check: true } => component::check(&workspace),
+        Chore::GuestTest { filter } => guest_test::run(&workspace, filter.as_deref()),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says loudly that something was left out.
+pub(crate) fn warn(text: &str) {
+    eprintln!("WARNING: {text}");
+}

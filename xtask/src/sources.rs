@@ -1,0 +1,160 @@
+//! Is the committed component the one that the sources beside it would give?
+//!
+//! A binary under version control goes stale in silence. So the component carries the SHA-256 of what it was made from in a
+//! custom section, and whoever has the sources computes the same digest and compares. It covers the contract, the two
+//! guest crates and the versions of the crates linked into them.
+//!
+//! This file stands alone (the standard library and `sha2`): tests outside this package include it by its path.
+// Each place that includes this file uses a part of it.
+#![allow(dead_code)]
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// The custom section of the component that holds the digest, as 64 lower-case hexadecimal digits.
+pub(crate) const SECTION: &str = "upright:sources";
+
+/// Where the component is committed, from the root of the workspace.
+pub(crate) const COMPONENT: &str = "host/upright/policy.wasm";
+
+/// Folders of which every file counts, with all below them.
+const TREES: [&str; 2] = ["guest/logic/src", "guest/policy/src"];
+
+/// Single files that count.
+const FILES: [&str; 2] = ["guest/logic/Cargo.toml", "guest/policy/Cargo.toml"];
+
+/// The folder of which the files with this ending count.
+const CONTRACT: (&str, &str) = ("wit", "wit");
+
+/// Crates linked into the component: their locked versions count.
+const LINKED: [&str; 3] = ["dlmalloc", "libm", "wit-bindgen"];
+
+/// The digest of the component's sources in the workspace at `root`: 64 lower-case hexadecimal digits.
+///
+/// Line ends do not count (a checkout may turn LF into CRLF), nor does the order in which the file system lists files.
+///
+/// # Errors
+///
+/// A file or folder that cannot be read, with its path.
+pub(crate) fn digest(root: &Path) -> io::Result<String> {
+    let mut paths: Vec<String> = FILES.iter().map(|file| (*file).to_owned()).collect();
+    let (folder, ending) = CONTRACT;
+    paths.extend(
+        list(root, folder)?
+            .into_iter()
+            .filter(|(path, is_folder)| !is_folder && Path::new(path).extension().is_some_and(|found| found == ending))
+            .map(|(path, _)| path),
+    );
+    for tree in TREES {
+        let mut folders = vec![tree.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for (path, is_folder) in list(root, &folder)? {
+                if is_folder { &mut folders } else { &mut paths }.push(path);
+            }
+        }
+    }
+    paths.sort();
+
+    let mut hasher = Sha256::new();
+    for path in paths {
+        add(&mut hasher, &path, &with_plain_line_ends(read(&root.join(&path))?));
+    }
+    let lock = String::from_utf8_lossy(&read(&root.join("Cargo.lock"))?).into_owned();
+    for name in LINKED {
+        add(&mut hasher, name, locked_versions(&lock, name).join(" ").as_bytes());
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The digest that a component says it was made from; none where it says nothing, or is no WebAssembly.
+pub(crate) fn recorded(component: &[u8]) -> Option<String> {
+    custom_section(component, SECTION).and_then(|text| String::from_utf8(text.to_vec()).ok())
+}
+
+/// The contents of the outermost custom section of this name.
+pub(crate) fn custom_section<'a>(wasm: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    if !wasm.starts_with(b"\0asm") {
+        return None;
+    }
+    // The header is the magic number and the version, four bytes each; after it come sections: a kind, a length, a body.
+    let mut rest = wasm.get(8..)?;
+    while let Some((&kind, after)) = rest.split_first() {
+        let (length, after) = leb128(after)?;
+        let (body, after) = after.split_at_checked(length)?;
+        rest = after;
+        if kind == 0 {
+            let (length, body) = leb128(body)?;
+            let (found, contents) = body.split_at_checked(length)?;
+            if found == name.as_bytes() {
+                return Some(contents);
+            }
+        }
+    }
+    None
+}
+
+/// An unsigned LEB128 number of at most 32 bits, and what follows it.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut value: u64 = 0;
+    for (index, byte) in bytes.iter().take(5).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((usize::try_from(value).ok()?, bytes.get(index + 1..)?));
+        }
+    }
+    None
+}
+
+/// One length-prefixed entry, so that no two different lists of entries give the same bytes.
+fn add(hasher: &mut Sha256, name: &str, contents: &[u8]) {
+    for part in [name.as_bytes(), contents] {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+}
+
+/// What a folder holds: paths from the root with `/` on every system, and whether each is a folder.
+fn list(root: &Path, folder: &str) -> io::Result<Vec<(String, bool)>> {
+    let path = root.join(folder);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&path).map_err(|error| at(&path, &error))? {
+        let entry = entry.map_err(|error| at(&path, &error))?;
+        let is_folder = entry.file_type().map_err(|error| at(&entry.path(), &error))?.is_dir();
+        found.push((format!("{folder}/{}", entry.file_name().to_string_lossy()), is_folder));
+    }
+    Ok(found)
+}
+
+fn read(path: &PathBuf) -> io::Result<Vec<u8>> {
+    fs::read(path).map_err(|error| at(path, &error))
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+fn with_plain_line_ends(mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut kept = 0;
+    for index in 0..bytes.len() {
+        if bytes[index] == b'\r' && bytes.get(index + 1) == Some(&b'\n') {
+            continue;
+        }
+        bytes[kept] = bytes[index];
+        kept += 1;
+    }
+    bytes.truncate(kept);
+    bytes
+}
+
+/// The versions of a crate in a lock file, in its order. Cargo writes `version` on the line after `name`.
+fn locked_versions<'a>(lock: &'a str, name: &str) -> Vec<&'a str> {
+    let wanted = format!("name = \"{name}\"");
+    lock.lines()
+        .zip(lock.lines().skip(1))
+        .filter(|(line, _)| *line == wanted)
+        .filter_map(|(_, next)| next.strip_prefix("version = \"")?.strip_suffix('"'))
+        .collect()
+}
