@@ -74,10 +74,10 @@ macro_rules! bridge {
             $crate::bridge_record!(recovery ModelChoice: current chain);
             $crate::bridge_record!(recovery CachedAnswer: age max_age);
             $crate::bridge_record!(recovery AtHand: fallback cached checkpoint can_simplify);
-            $crate::bridge_record!(recovery Incident: failure attempt elapsed deadline idempotent retry random now guard models at_hand
+            $crate::bridge_record!(recovery Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models at_hand
                 resources);
             $crate::bridge_variant!(recovery Directive: RetryAfter(delay), SwitchModel(index), Simplify, ServeCached, UseFallback, GiveUp);
-            $crate::bridge_enum!(recovery Reason: Retryable NotRetryable ModelUnsuitable AttemptsExhausted DeadlineExceeded
+            $crate::bridge_enum!(recovery Reason: Retryable NotRetryable ModelUnsuitable AttemptsExhausted BudgetExhausted DeadlineExceeded
                 RetryAfterTooLong CircuitOpen NotIdempotent Cancelled);
             $crate::bridge_record!(recovery Verdict: classification breaker directive reason);
         }

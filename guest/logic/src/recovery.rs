@@ -73,6 +73,9 @@ pub struct Incident {
     pub deadline: Option<Seconds>,
     /// Whether repeating the call can do no harm.
     pub idempotent: bool,
+    /// Retries that the shared budget has room for, this one included; none where there is no budget.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub retry_budget: Option<u32>,
     /// When and how often the caller retries.
     pub retry: RetryConfig,
     /// In [0, 1).
@@ -121,6 +124,8 @@ named_enum! {
         ModelUnsuitable = "model_unsuitable",
         /// All attempts are used.
         AttemptsExhausted = "attempts_exhausted",
+        /// The budget of retries that callers share is used up.
+        BudgetExhausted = "budget_exhausted",
         /// The next attempt would begin after the deadline.
         DeadlineExceeded = "deadline_exceeded",
         /// The server asks for a longer wait than the caller allows.
@@ -193,6 +198,9 @@ fn same_call_again(incident: &Incident, classification: &Classification, open: b
     if incident.attempt >= limit {
         return Err(Reason::AttemptsExhausted);
     }
+    if incident.retry_budget == Some(0) {
+        return Err(Reason::BudgetExhausted);
+    }
     // Where memory is short already, the same model will not find more of it.
     let short_of_memory = incident.resources.is_some_and(|snapshot| !health::judge(&snapshot, &ResourceThresholds::default()).healthy);
     if classification.category == ErrorCategory::Resource && short_of_memory {
@@ -249,6 +257,7 @@ mod tests {
             elapsed: 0.0,
             deadline: None,
             idempotent: true,
+            retry_budget: None,
             retry: RetryConfig { jitter: false, ..RetryConfig::default() },
             random: 0.5,
             now: 0,
@@ -298,6 +307,14 @@ mod tests {
         assert_eq!(asked(0.1), (Directive::RetryAfter(1.0), Reason::Retryable));
         assert_eq!(asked(86_400.0), (Directive::GiveUp, Reason::RetryAfterTooLong));
         assert_eq!(asked(f64::NAN), (Directive::RetryAfter(1.0), Reason::Retryable));
+    }
+
+    #[test]
+    fn a_used_up_budget_ends_retries_and_is_told_from_used_up_attempts() {
+        let with = |budget, attempt| decided(Incident { retry_budget: budget, attempt, ..busy() }).1;
+        assert_eq!(with(Some(1), 0), Reason::Retryable);
+        assert_eq!(with(Some(0), 0), Reason::BudgetExhausted);
+        assert_eq!(with(Some(0), 3), Reason::AttemptsExhausted);
     }
 
     #[test]

@@ -53,7 +53,7 @@ named_enum! {
         OutOfMemory = "out_of_memory",
         /// No space left on a device, or over quota.
         DiskFull = "disk_full",
-        /// Too many open files or processes.
+        /// Too many open files.
         TooManyOpenFiles = "too_many_open_files",
         /// The operating system refused access.
         PermissionDenied = "permission_denied",

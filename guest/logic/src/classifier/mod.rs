@@ -15,7 +15,7 @@ use rules::{RULES, Rule, Said};
 const ERRNO_KINDS: [(i32, FaultKind); 24] = [
     (1, FaultKind::PermissionDenied),    // EPERM
     (2, FaultKind::NotFound),            // ENOENT
-    (11, FaultKind::TooManyOpenFiles),   // EAGAIN: no more processes
+    (11, FaultKind::Timeout),            // EAGAIN: what a socket says when its read timed out
     (12, FaultKind::OutOfMemory),        // ENOMEM
     (13, FaultKind::PermissionDenied),   // EACCES
     (22, FaultKind::InvalidInput),       // EINVAL

@@ -1,0 +1,223 @@
+//! What a breaker enforces by itself, without asking the policy: the last admission, in a few atomics.
+//!
+//! While everything passes, a call costs one load before and one load and one counter after; no lock, no clock, no policy. The counter of
+//! successes is spread over cells, so that threads do not fight for one cache line.
+
+use crate::clock::Instant;
+use crate::types::Admission;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The two lowest bits of [`Gate::word`]; the generation is above them.
+const ALL: u64 = 0;
+const NONE_UNTIL: u64 = 1;
+const PROBES: u64 = 2;
+const ISOLATED: u64 = 3;
+const MODE: u64 = 3;
+
+/// What the gate says to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Go on, in this generation.
+    Pass { generation: u64 },
+    /// Go on as a probe; the permit must be given back.
+    Probe { generation: u64 },
+    /// Not before that instant.
+    NotBefore(Instant),
+    /// The instant has passed: ask the policy.
+    Elapsed,
+    /// All probes are in flight.
+    ProbesTaken,
+    /// Isolated by hand.
+    Isolated,
+}
+
+pub(super) struct Gate {
+    word: AtomicU64,
+    until: AtomicU64,
+    /// Permits left, in the lower half; the generation that they belong to (its lower half) in the upper.
+    permits: AtomicU64,
+    successes: Successes,
+}
+
+impl Gate {
+    pub(super) fn new(generation: u64, admission: Admission) -> Self {
+        let zero = || AtomicU64::new(0);
+        let gate = Self { word: zero(), until: zero(), permits: zero(), successes: Successes::default() };
+        gate.set(generation, admission);
+        gate
+    }
+
+    /// May a call pass? The clock is read only if the answer depends on it.
+    pub(super) fn ask(&self, now: impl Fn() -> Instant) -> Answer {
+        loop {
+            let word = self.word.load(Ordering::Acquire);
+            let generation = word >> 2;
+            match word & MODE {
+                ALL => return Answer::Pass { generation },
+                NONE_UNTIL => {
+                    let until = self.until.load(Ordering::Acquire);
+                    return if now() >= until { Answer::Elapsed } else { Answer::NotBefore(until) };
+                }
+                PROBES => {
+                    if let Some(answer) = self.take_permit(generation) {
+                        return answer;
+                    }
+                }
+                _ => return Answer::Isolated,
+            }
+        }
+    }
+
+    /// Takes a permit; none if the generation has just changed.
+    fn take_permit(&self, generation: u64) -> Option<Answer> {
+        let taken = self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| {
+            (permits >> 32 == generation & 0xffff_ffff && permits & 0xffff_ffff > 0).then(|| permits - 1)
+        });
+        match taken {
+            Ok(_) => Some(Answer::Probe { generation }),
+            Err(permits) if permits >> 32 == generation & 0xffff_ffff => Some(Answer::ProbesTaken),
+            Err(_) => None,
+        }
+    }
+
+    /// Gives a probe's permit back; one of an older generation is worth nothing any more.
+    pub(super) fn give_back(&self, generation: u64) {
+        let _ = self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| {
+            (permits >> 32 == generation & 0xffff_ffff).then(|| permits + 1)
+        });
+    }
+
+    /// Counts a success under `all`, unless the generation has changed since the call began.
+    pub(super) fn succeeded(&self, generation: u64) {
+        if self.word.load(Ordering::Acquire) == generation << 2 | ALL {
+            self.successes.add();
+        }
+    }
+
+    /// The successes since this was last asked.
+    pub(super) fn take_successes(&self) -> u64 {
+        self.successes.take()
+    }
+
+    /// Lets through what the policy says from now on. Callers hold the breaker's lock.
+    pub(super) fn set(&self, generation: u64, admission: Admission) {
+        let before = self.word.load(Ordering::Acquire);
+        let mode = match admission {
+            Admission::All => ALL,
+            Admission::NoneUntil(until) => {
+                self.until.store(until, Ordering::Release);
+                NONE_UNTIL
+            }
+            Admission::Probes(permits) => {
+                // In the same generation the permits in flight stay counted.
+                if before != generation << 2 | PROBES {
+                    self.permits.store((generation & 0xffff_ffff) << 32 | u64::from(permits), Ordering::Release);
+                }
+                PROBES
+            }
+        };
+        if generation != before >> 2 {
+            self.successes.take();
+        }
+        self.word.store(generation << 2 | mode, Ordering::Release);
+    }
+
+    /// Lets nothing through until [`Gate::set`] is called.
+    pub(super) fn isolate(&self, generation: u64) {
+        self.word.store(generation << 2 | ISOLATED, Ordering::Release);
+    }
+}
+
+const CELLS: usize = 16;
+
+/// A counter for many threads.
+#[derive(Default)]
+struct Successes {
+    cells: [Padded; CELLS],
+}
+
+/// Alone on its cache line (128 bytes: some processors fetch lines in pairs).
+#[derive(Default)]
+#[repr(align(128))]
+struct Padded(AtomicU64);
+
+thread_local! {
+    static CELL: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+impl Successes {
+    fn add(&self) {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let index = CELL.with(|cell| {
+            if cell.get() == usize::MAX {
+                cell.set(NEXT.fetch_add(1, Ordering::Relaxed) % CELLS);
+            }
+            cell.get()
+        });
+        self.cells[index % CELLS].0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> u64 {
+        self.cells.iter().map(|cell| cell.0.swap(0, Ordering::Relaxed)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_not_read_while_everything_passes() {
+        let gate = Gate::new(3, Admission::All);
+        assert_eq!(gate.ask(|| panic!("the clock was read")), Answer::Pass { generation: 3 });
+    }
+
+    #[test]
+    fn permits_are_handed_out_once_each_and_come_back_once_each() {
+        let gate = Gate::new(1, Admission::Probes(2));
+        assert_eq!([0; 3].map(|_| gate.ask(|| 0)), [Answer::Probe { generation: 1 }, Answer::Probe { generation: 1 }, Answer::ProbesTaken]);
+        gate.give_back(1);
+        assert_eq!(gate.ask(|| 0), Answer::Probe { generation: 1 });
+        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken);
+    }
+
+    #[test]
+    fn a_permit_of_an_older_generation_adds_none_to_the_next() {
+        let gate = Gate::new(1, Admission::Probes(1));
+        gate.ask(|| 0);
+        gate.set(2, Admission::NoneUntil(10));
+        gate.set(3, Admission::Probes(1));
+        gate.give_back(1);
+        assert_eq!(gate.ask(|| 0), Answer::Probe { generation: 3 });
+        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken);
+    }
+
+    #[test]
+    fn setting_the_same_probes_again_hands_out_no_more_permits() {
+        let gate = Gate::new(1, Admission::Probes(1));
+        gate.ask(|| 0);
+        gate.set(1, Admission::Probes(1));
+        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken);
+    }
+
+    #[test]
+    fn successes_of_an_older_generation_are_not_counted() {
+        let gate = Gate::new(1, Admission::All);
+        gate.succeeded(1);
+        gate.succeeded(0);
+        assert_eq!(gate.take_successes(), 1);
+        assert_eq!(gate.take_successes(), 0);
+    }
+
+    #[test]
+    fn successes_of_many_threads_are_all_counted() {
+        let gate = Gate::new(0, Admission::All);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..10_000).for_each(|_| gate.succeeded(0)));
+            }
+        });
+        assert_eq!(gate.take_successes(), 80_000);
+    }
+}

@@ -1,0 +1,402 @@
+//! Circuit breakers: stop calling what is failing, and find out when it works again.
+//!
+//! A service that is down costs every caller its time-outs and gets no chance to recover. A [`CircuitBreaker`] rejects calls at once
+//! after repeated failures, lets a few through as probes when some time has passed, and closes when these succeed. When to open, probe and close is
+//! the policy's decision; the breaker keeps the state and enforces the policy's last answer by itself.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::CircuitBreaker;
+//!
+//! let breaker = CircuitBreaker::builder("ollama").failure_threshold(5).build()?;
+//! let answer = breaker.call(|| async { Ok::<_, std::io::Error>("hello") }).await?;
+//! assert_eq!(answer, "hello");
+//! # Ok(()) }
+//! ```
+
+mod gate;
+mod registry;
+
+pub use registry::CircuitBreakers;
+
+use crate::classifier::ErrorClassifier;
+use crate::clock::{Instant, SharedClock, SystemClock, between};
+use crate::configuration;
+use crate::error::{CircuitOpen, ConfigurationError, Error, Failure, Rejection};
+use crate::events::{Event, Events};
+use crate::fault::{OperationError, fault_of};
+use crate::policy::PolicySlot;
+use crate::types::*;
+use gate::{Answer, Gate};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Rejects calls to a service that is failing. Cloning shares the breaker.
+#[derive(Clone)]
+pub struct CircuitBreaker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: Arc<str>,
+    gate: Gate,
+    kept: Mutex<Kept>,
+    policy: PolicySlot,
+    clock: SharedClock,
+    events: Events,
+    classifier: Option<Arc<ErrorClassifier>>,
+}
+
+/// What is looked at only when something fails or moves.
+struct Kept {
+    config: BreakerConfig,
+    state: BreakerState,
+    /// The layout of the state's memory.
+    layout: u32,
+    isolated: bool,
+}
+
+/// Builds a [`CircuitBreaker`]. What is not set is as the specification has it: 5 failures, 60 s, 2 successes.
+#[derive(Clone)]
+#[must_use]
+pub struct CircuitBreakerBuilder {
+    name: Arc<str>,
+    config: BreakerConfig,
+    policy: Option<PolicySlot>,
+    clock: SharedClock,
+    events: Events,
+    classifier: Option<Arc<ErrorClassifier>>,
+}
+
+impl CircuitBreakerBuilder {
+    /// All settings at once.
+    pub fn config(mut self, config: BreakerConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// This many failures in a row open it; at least 1.
+    pub fn failure_threshold(mut self, failures: u32) -> Self {
+        self.config.failure_threshold = failures;
+        self
+    }
+
+    /// How long it stays open before it lets probes through; more than 0.
+    pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
+        self.config.recovery_timeout = timeout.as_secs_f64();
+        self
+    }
+
+    /// This many successful probes close it; at least 1.
+    pub fn success_threshold(mut self, successes: u32) -> Self {
+        self.config.success_threshold = successes;
+        self
+    }
+
+    /// This many probes may be in flight at once; at least 1.
+    pub fn half_open_permits(mut self, permits: u32) -> Self {
+        self.config.half_open_permits = permits;
+        self
+    }
+
+    /// Who decides; the built-in policy if this is not set.
+    pub fn policy(mut self, policy: PolicySlot) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Where time comes from; the system's clock if this is not set.
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where events are sent to.
+    pub fn events(mut self, events: Events) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Whose history the failures of [`CircuitBreaker::call`] go to.
+    pub fn classifier(mut self, classifier: Arc<ErrorClassifier>) -> Self {
+        self.classifier = Some(classifier);
+        self
+    }
+
+    /// The breaker, closed.
+    ///
+    /// # Errors
+    /// Names the first setting that cannot be used.
+    pub fn build(self) -> Result<CircuitBreaker, ConfigurationError> {
+        configuration::breaker(&self.config)?;
+        Ok(self.build_checked())
+    }
+
+    /// The breaker, of settings that were found usable.
+    fn build_checked(self) -> CircuitBreaker {
+        let policy = self.policy.unwrap_or_default();
+        let (Transition { state, admission }, layout) = policy.initial(self.clock.now());
+        let gate = Gate::new(state.generation, admission);
+        let kept = Mutex::new(Kept { config: self.config, state, layout, isolated: false });
+        let Self { name, clock, events, classifier, .. } = self;
+        CircuitBreaker { shared: Arc::new(Shared { name, gate, kept, policy, clock, events, classifier }) }
+    }
+}
+
+/// Leave to make one call. Say how it ended; dropping it says nothing and gives a probe's permit back.
+#[must_use = "dropping a permit says nothing about the call"]
+pub struct Permit<'a> {
+    breaker: &'a CircuitBreaker,
+    generation: u64,
+    probe: bool,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if self.probe {
+            self.breaker.shared.gate.give_back(self.generation);
+        }
+    }
+}
+
+impl Permit<'_> {
+    /// The call succeeded.
+    pub fn success(self) {
+        if self.probe {
+            self.breaker.probe_succeeded(self.generation);
+        } else {
+            self.breaker.shared.gate.succeeded(self.generation);
+        }
+    }
+
+    /// The call failed. Whether that speaks against the service is the policy's decision.
+    pub fn failure(self, error: &(dyn std::error::Error + 'static)) -> Classification {
+        let incident = single_attempt(fault_of(error), self.breaker.shared.clock.now());
+        let policy = self.breaker.shared.policy.clone();
+        self.decide(&policy, incident).classification
+    }
+
+    /// Asks `policy` what the failure means for the breaker and for the caller, together.
+    pub(crate) fn decide(self, policy: &PolicySlot, incident: Incident) -> Verdict {
+        self.breaker.decide(policy, incident, self.generation)
+        // Dropping the permit gives a probe's place back, after the state has moved.
+    }
+}
+
+/// An incident of a call that is not repeated.
+fn single_attempt(failure: Fault, now: Instant) -> Incident {
+    Incident {
+        failure,
+        attempt: 0,
+        elapsed: 0.0,
+        deadline: None,
+        idempotent: false,
+        retry_budget: None,
+        retry: RetryConfig { max_retries: 0, ..RetryConfig::default() },
+        random: 0.0,
+        now,
+        guard: None,
+        models: None,
+        at_hand: AtHand::default(),
+        resources: None,
+    }
+}
+
+impl CircuitBreaker {
+    /// Builds a breaker. The name stands in errors, events and the registry.
+    pub fn builder(name: impl Into<Arc<str>>) -> CircuitBreakerBuilder {
+        CircuitBreakerBuilder {
+            name: name.into(),
+            config: BreakerConfig::default(),
+            policy: None,
+            clock: SystemClock::shared(),
+            events: Events::default(),
+            classifier: None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.shared.name
+    }
+
+    /// Where it stands. An open breaker becomes half-open when the next caller comes after its timeout.
+    pub fn state(&self) -> Phase {
+        self.kept().state.phase
+    }
+
+    /// Its whole state.
+    pub fn snapshot(&self) -> BreakerState {
+        self.kept().state.clone()
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> BreakerConfig {
+        self.kept().config
+    }
+
+    /// Changes its settings and keeps its state; calls in flight are not touched. An open breaker takes its new timeout when it next opens.
+    ///
+    /// # Errors
+    /// Names the first setting that cannot be used; then nothing is changed.
+    pub fn reconfigure(&self, config: BreakerConfig) -> Result<(), ConfigurationError> {
+        configuration::breaker(&config)?;
+        self.kept().config = config;
+        Ok(())
+    }
+
+    /// Whether it was isolated by hand.
+    pub fn is_isolated(&self) -> bool {
+        self.kept().isolated
+    }
+
+    /// Rejects every call until [`CircuitBreaker::reset`].
+    pub fn isolate(&self) {
+        let mut kept = self.kept();
+        kept.isolated = true;
+        // A new generation: what is in flight says nothing any more.
+        kept.state.generation = kept.state.generation.wrapping_add(1);
+        self.shared.gate.isolate(kept.state.generation);
+    }
+
+    /// Closes it, whatever its state, and forgets what it counted.
+    pub fn reset(&self) {
+        let mut kept = self.kept();
+        let (mut transition, layout) = self.shared.policy.initial(self.shared.clock.now());
+        transition.state.generation = kept.state.generation.wrapping_add(1);
+        let from = kept.state.phase;
+        kept.isolated = false;
+        kept.layout = layout;
+        self.shared.gate.set(transition.state.generation, transition.admission);
+        kept.state = transition.state;
+        let to = kept.state.phase;
+        drop(kept);
+        self.moved(from, to);
+    }
+
+    /// Leave to make one call, for those who own their loop.
+    ///
+    /// # Errors
+    /// [`CircuitOpen`] names the breaker and the time left.
+    pub fn try_acquire(&self) -> Result<Permit<'_>, CircuitOpen> {
+        let shared = &*self.shared;
+        let mut asked = false;
+        loop {
+            let rejection = match shared.gate.ask(|| shared.clock.now()) {
+                Answer::Pass { generation } => return Ok(Permit { breaker: self, generation, probe: false }),
+                Answer::Probe { generation } => return Ok(Permit { breaker: self, generation, probe: true }),
+                Answer::NotBefore(until) => Rejection::Open { time_left: between(shared.clock.now(), until) },
+                Answer::Elapsed if !asked => {
+                    asked = true;
+                    self.elapsed();
+                    continue;
+                }
+                // The policy was asked and keeps it open, with an instant that has passed by now.
+                Answer::Elapsed => Rejection::Open { time_left: Duration::ZERO },
+                Answer::ProbesTaken => Rejection::Probing,
+                Answer::Isolated => Rejection::Isolated,
+            };
+            return Err(CircuitOpen { breaker: Arc::clone(&shared.name), rejection });
+        }
+    }
+
+    /// Makes a call if it may be made. Dropping the future ends the call and counts for nothing.
+    ///
+    /// # Errors
+    /// [`Error::CircuitOpen`] without having called, or [`Error::Failed`].
+    pub async fn call<T, E, F>(&self, operation: impl FnOnce() -> F) -> Result<T, Error>
+    where
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        let permit = self.try_acquire()?;
+        let outcome = operation().await;
+        self.settle(permit, outcome)
+    }
+
+    /// [`CircuitBreaker::call`] for a function that blocks.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call_blocking<T, E: OperationError>(&self, operation: impl FnOnce() -> Result<T, E>) -> Result<T, Error> {
+        let permit = self.try_acquire()?;
+        let outcome = operation();
+        self.settle(permit, outcome)
+    }
+
+    fn settle<T, E: OperationError>(&self, permit: Permit<'_>, outcome: Result<T, E>) -> Result<T, Error> {
+        let error = match outcome {
+            Ok(value) => {
+                permit.success();
+                return Ok(value);
+            }
+            Err(error) => error.into_boxed(),
+        };
+        let fault = fault_of(&*error);
+        let verdict = permit.decide(&self.shared.policy, single_attempt(fault.clone(), self.shared.clock.now()));
+        if let Some(classifier) = &self.shared.classifier {
+            classifier.record(&fault, &verdict.classification);
+        }
+        let Verdict { classification, reason, .. } = verdict;
+        Err(Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error })))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The instant of the last answer has passed: may probes go through now?
+    fn elapsed(&self) {
+        self.step(|_| true, BreakerEvent::Elapsed);
+    }
+
+    fn probe_succeeded(&self, generation: u64) {
+        self.step(|kept| kept.state.generation == generation, BreakerEvent::Success(generation));
+    }
+
+    /// Tells the policy of an event, if it still means something.
+    fn step(&self, means_something: impl FnOnce(&Kept) -> bool, event: BreakerEvent) {
+        let mut kept = self.kept();
+        if kept.isolated || !means_something(&kept) {
+            return;
+        }
+        let seen = Observation { event, now: self.shared.clock.now(), successes: self.shared.gate.take_successes() };
+        let Kept { config, state, layout, .. } = &mut *kept;
+        let transition = self.shared.policy.step(config, state.clone(), layout, &seen);
+        self.apply(kept, transition);
+    }
+
+    /// Puts the incident before the policy together with the breaker's state, and follows what it says of the breaker.
+    fn decide(&self, policy: &PolicySlot, mut incident: Incident, generation: u64) -> Verdict {
+        let mut kept = self.kept();
+        incident.guard =
+            Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes: self.shared.gate.take_successes() });
+        let verdict = policy.decide_guarded(&mut incident, &mut kept.layout);
+        if let Some(transition) = &verdict.breaker
+            && !kept.isolated
+        {
+            self.apply(kept, transition.clone());
+        }
+        verdict
+    }
+
+    fn apply(&self, mut kept: MutexGuard<'_, Kept>, transition: Transition) {
+        let (from, to) = (kept.state.phase, transition.state.phase);
+        self.shared.gate.set(transition.state.generation, transition.admission);
+        kept.state = transition.state;
+        drop(kept);
+        self.moved(from, to);
+    }
+
+    fn moved(&self, from: Phase, to: Phase) {
+        if from != to {
+            self.shared.events.emit(Event::BreakerMoved { breaker: Arc::clone(&self.shared.name), from, to });
+        }
+    }
+}
+
+impl std::fmt::Debug for CircuitBreaker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "CircuitBreaker({:?}, {})", self.shared.name, self.state())
+    }
+}

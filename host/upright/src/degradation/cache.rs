@@ -1,0 +1,403 @@
+//! Responses from earlier, bounded in bytes, entries and age.
+//!
+//! Ages are told by this crate's clock and not by the cache's own, and each reader says how old a response may be: one who wants a fresh one
+//! gets nothing, and takes nothing away from those who take an old one.
+
+use crate::clock::{Instant, SharedClock, SystemClock, between, nanoseconds};
+use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What a cache keeps at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheLimits {
+    /// So many bytes, as values take them in memory; 64 MiB by default. At most 4 GiB.
+    pub max_bytes: u64,
+    /// So many entries; 10,000 by default. Each takes at least its share of the bytes.
+    pub max_entries: u64,
+    /// No response for longer than this; a day by default, none for as long as there is room.
+    pub max_age: Option<Duration>,
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        Self { max_bytes: 64 << 20, max_entries: 10_000, max_age: Some(Duration::from_secs(86_400)) }
+    }
+}
+
+impl CacheLimits {
+    fn bytes(&self) -> u64 {
+        if self.max_entries == 0 { 0 } else { self.max_bytes.min(u64::from(u32::MAX)) }
+    }
+
+    /// What an entry takes at least, so that the bound in bytes is one in entries too.
+    fn share(&self) -> u64 {
+        self.bytes().div_ceil(self.max_entries.max(1)).max(1)
+    }
+}
+
+/// A response from earlier. The value is shared, not copied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CachedResponse {
+    /// The response.
+    pub value: Arc<Value>,
+    /// How long ago it was cached.
+    pub age: Duration,
+}
+
+#[derive(Clone)]
+struct Kept {
+    value: Arc<Value>,
+    cached: Instant,
+    bytes: u64,
+}
+
+/// A cache of responses; those that were not used for the longest time make room for new ones. Cloning shares it.
+#[derive(Clone)]
+pub struct ResponseCache {
+    entries: Cache<String, Kept>,
+    limits: CacheLimits,
+    clock: SharedClock,
+    swept: Arc<AtomicU64>,
+}
+
+impl Default for ResponseCache {
+    fn default() -> Self {
+        Self::new(CacheLimits::default(), SystemClock::shared())
+    }
+}
+
+impl std::fmt::Debug for ResponseCache {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "ResponseCache({:?})", self.limits)
+    }
+}
+
+impl ResponseCache {
+    /// An empty cache within these limits that tells ages by this clock.
+    pub fn new(limits: CacheLimits, clock: SharedClock) -> Self {
+        let share = limits.share();
+        let entries = Cache::builder()
+            .max_capacity(limits.bytes())
+            .weigher(move |_: &String, kept: &Kept| u32::try_from(kept.bytes.max(share)).unwrap_or(u32::MAX))
+            // The default policy would turn new entries away in favour of those that were used more often.
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        let swept = Arc::new(AtomicU64::new(clock.now()));
+        Self { entries, limits, clock, swept }
+    }
+
+    /// Keeps a response in place of what was kept under the key. One that is larger than the whole cache may be is not kept.
+    pub fn cache_response(&self, key: impl Into<String>, value: Value) {
+        let key = key.into();
+        let bytes = size(&value).saturating_add(size_of::<Kept>() + key.len()) as u64;
+        if bytes.max(self.limits.share()) > self.limits.bytes() {
+            // What was there is not the latest response any more.
+            self.entries.invalidate(&key);
+            return;
+        }
+        self.entries.insert(key, Kept { value: Arc::new(value), cached: self.clock.now(), bytes });
+        // Room is made now and not at the cache's leisure, or large values would exceed the bound until then.
+        self.entries.run_pending_tasks();
+        self.sweep_now_and_then();
+    }
+
+    /// The response under the key if it is not older than `max_age`. Others may still get it if it is.
+    pub fn get_cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
+        let kept = self.entries.get(key)?;
+        let age = between(kept.cached, self.clock.now());
+        if self.expired(age) {
+            self.remove_if_expired(key);
+            return None;
+        }
+        (age <= max_age).then_some(CachedResponse { value: kept.value, age })
+    }
+
+    /// Drops what is older than the limits allow. Caching does so now and then by itself.
+    pub fn remove_expired(&self) {
+        let now = self.clock.now();
+        self.swept.store(now, Ordering::Relaxed);
+        for (key, kept) in &self.entries {
+            if self.expired(between(kept.cached, now)) {
+                self.remove_if_expired(&key);
+            }
+        }
+        self.entries.run_pending_tasks();
+    }
+
+    /// Drops everything.
+    pub fn clear_cache(&self) {
+        // One by one: `invalidate_all` tells old from new by the cache's own clock.
+        for (key, _) in &self.entries {
+            self.entries.invalidate(&*key);
+        }
+        self.entries.run_pending_tasks();
+    }
+
+    /// How many responses are kept.
+    pub fn len(&self) -> usize {
+        self.entries.iter().count()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.entries.iter().next().is_none()
+    }
+
+    /// How many bytes the responses take, with their keys.
+    pub fn size_bytes(&self) -> u64 {
+        self.entries.iter().map(|(_, kept)| kept.bytes).sum()
+    }
+
+    /// What it keeps at most.
+    pub fn limits(&self) -> CacheLimits {
+        self.limits
+    }
+
+    fn expired(&self, age: Duration) -> bool {
+        self.limits.max_age.is_some_and(|max_age| age > max_age)
+    }
+
+    /// Not what was cached anew meanwhile.
+    fn remove_if_expired(&self, key: &str) {
+        self.entries.entry_by_ref(key).and_compute_with(|entry| {
+            let age = entry.map(|entry| between(entry.value().cached, self.clock.now()));
+            if age.is_some_and(|age| self.expired(age)) { Op::Remove } else { Op::Nop }
+        });
+    }
+
+    /// Sweeps if an eighth of the maximum age has passed since: each sweep looks at every entry.
+    fn sweep_now_and_then(&self) {
+        let Some(max_age) = self.limits.max_age else { return };
+        let swept = self.swept.load(Ordering::Relaxed);
+        let now = self.clock.now();
+        let due = now.saturating_sub(swept) > nanoseconds(max_age) / 8;
+        // Of several threads that find it due, one does it.
+        if due && self.swept.compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.remove_expired();
+        }
+    }
+}
+
+/// What a value takes in memory, in bytes, near enough. Not recursive, as values may be nested deeply.
+fn size(value: &Value) -> usize {
+    /// A member's key and its place in the map's index.
+    const MEMBER: usize = size_of::<String>() + 2 * size_of::<usize>();
+    let mut bytes = size_of::<Value>();
+    let mut pending = vec![value];
+    while let Some(value) = pending.pop() {
+        bytes += match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.capacity(),
+            Value::Array(items) => {
+                pending.extend(items);
+                items.capacity() * size_of::<Value>()
+            }
+            Value::Object(object) => {
+                pending.extend(object.values());
+                object.keys().map(|key| MEMBER + size_of::<Value>() + key.capacity()).sum()
+            }
+        };
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::DrivenClock;
+    use serde_json::json;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn cache(limits: CacheLimits) -> (ResponseCache, DrivenClock) {
+        let clock = DrivenClock::new();
+        (ResponseCache::new(limits, clock.shared()), clock)
+    }
+
+    fn with_age(max_age: Duration) -> (ResponseCache, DrivenClock) {
+        cache(CacheLimits { max_age: Some(max_age), ..CacheLimits::default() })
+    }
+
+    fn value(cache: &ResponseCache, key: &str, max_age: Duration) -> Option<Value> {
+        cache.get_cached_response(key, max_age).map(|cached| Value::clone(&cached.value))
+    }
+
+    #[test]
+    fn a_response_is_served_with_its_age_up_to_what_the_reader_allows() {
+        let (cache, clock) = cache(CacheLimits::default());
+        cache.cache_response("a", json!([1, 2]));
+        clock.advance(HOUR);
+        let cached = cache.get_cached_response("a", HOUR).unwrap();
+        assert_eq!((cached.age, &*cached.value), (HOUR, &json!([1, 2])));
+        clock.advance(Duration::from_nanos(1));
+        assert!(cache.get_cached_response("a", HOUR).is_none());
+        assert!(cache.get_cached_response("b", HOUR).is_none());
+    }
+
+    #[test]
+    fn a_reader_with_a_short_max_age_evicts_for_nobody() {
+        let (cache, clock) = cache(CacheLimits::default());
+        cache.cache_response("a", json!(1));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(value(&cache, "a", Duration::from_secs(1)), None);
+        assert_eq!(value(&cache, "a", HOUR), Some(json!(1)));
+    }
+
+    #[test]
+    fn a_cached_null_is_a_hit() {
+        let (cache, _) = cache(CacheLimits::default());
+        cache.cache_response("a", Value::Null);
+        assert_eq!(value(&cache, "a", HOUR), Some(Value::Null));
+    }
+
+    #[test]
+    fn the_cache_stays_within_its_bytes_and_keeps_the_latest() {
+        let (cache, _) = cache(CacheLimits { max_bytes: 100_000, ..CacheLimits::default() });
+        for number in 0..500 {
+            cache.cache_response(format!("key {number}"), json!("x".repeat(1000)));
+            assert!(cache.size_bytes() <= 100_000, "{} after {number}", cache.size_bytes());
+        }
+        assert!(cache.len() > 80, "{}", cache.len());
+        assert!(value(&cache, "key 499", HOUR).is_some());
+        assert!(value(&cache, "key 0", HOUR).is_none());
+    }
+
+    #[test]
+    fn the_cache_stays_within_its_entries() {
+        let (cache, _) = cache(CacheLimits { max_entries: 10, ..CacheLimits::default() });
+        for number in 0..100 {
+            cache.cache_response(number.to_string(), json!(number));
+            assert!(cache.len() <= 10);
+        }
+        assert!(cache.len() >= 9);
+        assert_eq!(value(&cache, "99", HOUR), Some(json!(99)));
+    }
+
+    #[test]
+    fn what_is_used_is_kept_longer_than_what_is_not() {
+        let (cache, _) = cache(CacheLimits { max_entries: 8, ..CacheLimits::default() });
+        cache.cache_response("used", json!(1));
+        for number in 0..50 {
+            cache.cache_response(number.to_string(), json!(number));
+            assert!(value(&cache, "used", HOUR).is_some(), "gone after {number}");
+        }
+    }
+
+    #[test]
+    fn a_value_larger_than_the_cache_is_not_kept_and_does_not_leave_the_one_before_in_its_place() {
+        let (cache, _) = cache(CacheLimits { max_bytes: 1000, ..CacheLimits::default() });
+        cache.cache_response("a", json!("old"));
+        cache.cache_response("b", json!("other"));
+        cache.cache_response("a", json!("x".repeat(1001)));
+        assert_eq!(value(&cache, "a", HOUR), None);
+        assert_eq!(value(&cache, "b", HOUR), Some(json!("other")));
+    }
+
+    #[test]
+    fn a_cache_without_room_keeps_nothing() {
+        for limits in [CacheLimits { max_bytes: 0, ..CacheLimits::default() }, CacheLimits { max_entries: 0, ..CacheLimits::default() }] {
+            let (cache, _) = cache(limits);
+            cache.cache_response("a", json!(1));
+            assert!(cache.is_empty());
+        }
+    }
+
+    #[test]
+    fn expired_entries_are_dropped_without_being_read() {
+        let (cache, clock) = with_age(HOUR);
+        for number in 0..100 {
+            cache.cache_response(number.to_string(), json!(number));
+        }
+        clock.advance(HOUR * 2);
+        assert_eq!(cache.len(), 100);
+        cache.cache_response("new", json!(1));
+        assert_eq!(cache.len(), 1);
+    }
+
+    #[test]
+    fn expired_entries_can_be_removed_at_any_time() {
+        let (cache, clock) = with_age(HOUR);
+        cache.cache_response("old", json!(1));
+        clock.advance(HOUR / 2);
+        cache.cache_response("new", json!(2));
+        clock.advance(HOUR / 2 + Duration::from_secs(1));
+        cache.remove_expired();
+        assert_eq!((cache.len(), value(&cache, "new", HOUR)), (1, Some(json!(2))));
+    }
+
+    #[test]
+    fn an_expired_entry_is_no_hit_however_old_a_one_the_reader_takes() {
+        let (cache, clock) = with_age(HOUR);
+        cache.cache_response("a", json!(1));
+        clock.advance(HOUR + Duration::from_secs(1));
+        assert_eq!(value(&cache, "a", Duration::MAX), None);
+        assert!(cache.is_empty(), "the reader's hit dropped it");
+    }
+
+    #[test]
+    fn caching_anew_makes_the_response_young_again() {
+        let (cache, clock) = with_age(HOUR);
+        cache.cache_response("a", json!(1));
+        clock.advance(HOUR);
+        cache.cache_response("a", json!(2));
+        clock.advance(HOUR);
+        assert_eq!(value(&cache, "a", HOUR), Some(json!(2)));
+    }
+
+    #[test]
+    fn clearing_drops_everything_and_the_cache_goes_on() {
+        let (cache, _) = cache(CacheLimits::default());
+        for number in 0..50 {
+            cache.cache_response(number.to_string(), json!(number));
+        }
+        cache.clear_cache();
+        assert!(cache.is_empty());
+        assert_eq!((cache.size_bytes(), value(&cache, "7", HOUR)), (0, None));
+        cache.cache_response("7", json!(7));
+        assert_eq!(value(&cache, "7", HOUR), Some(json!(7)));
+    }
+
+    #[test]
+    fn hits_share_the_value_and_nobody_can_change_it_for_others() {
+        let (cache, _) = cache(CacheLimits::default());
+        cache.cache_response("a", json!({ "list": [1] }));
+        let (one, mut other) = (cache.get_cached_response("a", HOUR).unwrap(), cache.get_cached_response("a", HOUR).unwrap());
+        assert!(Arc::ptr_eq(&one.value, &other.value));
+        Arc::make_mut(&mut other.value)["list"] = json!("changed");
+        assert_eq!(value(&cache, "a", HOUR), Some(json!({ "list": [1] })));
+    }
+
+    #[test]
+    fn threads_may_cache_read_clear_and_sweep_at_once() {
+        let clock = DrivenClock::new();
+        let limits = CacheLimits { max_bytes: 20_000, max_entries: 50, max_age: Some(Duration::from_millis(10)) };
+        let cache = ResponseCache::new(limits, clock.shared());
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (cache, clock) = (&cache, &clock);
+                scope.spawn(move || {
+                    for round in 0..500 {
+                        let key = (round % 97).to_string();
+                        cache.cache_response(key.clone(), json!([key, "x".repeat(round)]));
+                        if let Some(cached) = cache.get_cached_response(&key, HOUR) {
+                            assert_eq!(cached.value[0], json!(key));
+                        }
+                        clock.advance(Duration::from_micros(100));
+                        match (thread, round % 50) {
+                            (0, 49) => cache.clear_cache(),
+                            (1, 49) => cache.remove_expired(),
+                            _ => {}
+                        }
+                    }
+                });
+            }
+        });
+        cache.remove_expired();
+        assert!(cache.len() <= 50 && cache.size_bytes() <= 20_000);
+    }
+}

@@ -1,0 +1,250 @@
+//! What to serve when the best is not to be had: another model, a lighter workflow, an answer from earlier.
+//!
+//! ```
+//! use serde_json::json;
+//! use std::time::Duration;
+//! use upright::degradation::GracefulDegradation;
+//!
+//! let degradation = GracefulDegradation::new(["qwen3:8b", "gemma3:4b"]);
+//! assert_eq!(degradation.get_fallback_model("qwen3:30b"), Some("qwen3:8b"));
+//! assert_eq!(degradation.get_fallback_model("Qwen3:8B"), Some("gemma3:4b"));
+//! assert_eq!(degradation.get_fallback_model("gemma3:4b"), None);
+//!
+//! let simplified = degradation.simplify_workflow(&json!({ "max_iterations": 10, "temperature": 0.7, "top_k": 50 }));
+//! assert_eq!(simplified, json!({ "max_iterations": 3, "temperature": 0.3 }));
+//!
+//! degradation.cache_response("query_123", json!({ "answer": 42 }));
+//! let cached = degradation.get_cached_response("query_123", Duration::from_secs(3600));
+//! assert_eq!(cached.map(|cached| cached.value["answer"].clone()), Some(json!(42)));
+//! ```
+
+mod cache;
+mod key;
+mod workflow;
+
+use crate::policy::PolicySlot;
+use crate::types::{WorkflowEdit, WorkflowEntry};
+pub use cache::{CacheLimits, CachedResponse, ResponseCache};
+pub use key::cache_key;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use upright_logic::degradation::{DEFAULT_CHAIN, EDGE_CHAIN, QUALITY_CHAIN, SPEED_CHAIN};
+
+/// Decides which model is next and what makes a workflow lighter.
+pub trait Decider: Send + Sync {
+    /// The index in `chain` of the model to try after `current`; none when there is none.
+    fn next_model(&self, current: &str, chain: &[String]) -> Option<usize>;
+
+    /// The edits that make a workflow lighter.
+    fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit>;
+}
+
+/// The built-in logic, natively.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Native;
+
+impl Decider for Native {
+    fn next_model(&self, current: &str, chain: &[String]) -> Option<usize> {
+        upright_logic::degradation::next_model(current, chain).map(|index| index as usize)
+    }
+
+    fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
+        upright_logic::degradation::simplify_workflow(workflow)
+    }
+}
+
+impl Decider for PolicySlot {
+    fn next_model(&self, current: &str, chain: &[String]) -> Option<usize> {
+        Self::next_model(self, current, chain)
+    }
+
+    fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
+        Self::simplify_workflow(self, workflow)
+    }
+}
+
+/// A chain of models, a cache of responses, and a way to make workflows lighter. Cloning shares the cache.
+#[derive(Clone)]
+pub struct GracefulDegradation {
+    fallback_models: Arc<[String]>,
+    decider: Arc<dyn Decider>,
+    cache: ResponseCache,
+}
+
+impl Default for GracefulDegradation {
+    /// The specification's default chain.
+    fn default() -> Self {
+        Self::new(DEFAULT_CHAIN)
+    }
+}
+
+impl std::fmt::Debug for GracefulDegradation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "GracefulDegradation({:?})", self.fallback_models)
+    }
+}
+
+impl GracefulDegradation {
+    /// Falls back along this chain, best first. An empty one means no fallback, not the default chain.
+    pub fn new<I>(fallback_models: I) -> Self
+    where
+        I: IntoIterator<Item: Into<String>>,
+    {
+        Self {
+            fallback_models: fallback_models.into_iter().map(Into::into).collect(),
+            decider: Arc::new(Native),
+            cache: ResponseCache::default(),
+        }
+    }
+
+    /// The specification's chain for speed.
+    pub fn speed() -> Self {
+        Self::new(SPEED_CHAIN)
+    }
+
+    /// The specification's chain for quality.
+    pub fn quality() -> Self {
+        Self::new(QUALITY_CHAIN)
+    }
+
+    /// The specification's chain for small machines.
+    pub fn edge() -> Self {
+        Self::new(EDGE_CHAIN)
+    }
+
+    /// Lets the slot's active policy decide.
+    #[must_use]
+    pub fn with_policy(self, policy: PolicySlot) -> Self {
+        self.with_decider(Arc::new(policy))
+    }
+
+    /// Lets this decide.
+    #[must_use]
+    pub fn with_decider(mut self, decider: Arc<dyn Decider>) -> Self {
+        self.decider = decider;
+        self
+    }
+
+    /// Keeps responses in this cache.
+    #[must_use]
+    pub fn with_cache(mut self, cache: ResponseCache) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// The chain, best first.
+    pub fn fallback_models(&self) -> &[String] {
+        &self.fallback_models
+    }
+
+    /// The model to try after `current`; none after the last. A model outside the chain gets its first.
+    pub fn get_fallback_model(&self, current: &str) -> Option<&str> {
+        let index = self.decider.next_model(current, &self.fallback_models)?;
+        self.fallback_models.get(index).map(String::as_str)
+    }
+
+    /// A lighter copy of a workflow. What is no object is returned as it is.
+    pub fn simplify_workflow(&self, workflow: &Value) -> Value {
+        match workflow {
+            Value::Object(object) => Value::Object(workflow::edited(object, &self.decider.simplify_workflow(&workflow::entries(object)))),
+            other => other.clone(),
+        }
+    }
+
+    /// The cache of responses.
+    pub fn cache(&self) -> &ResponseCache {
+        &self.cache
+    }
+
+    /// See [`ResponseCache::cache_response`].
+    pub fn cache_response(&self, key: impl Into<String>, value: Value) {
+        self.cache.cache_response(key, value);
+    }
+
+    /// See [`ResponseCache::get_cached_response`].
+    pub fn get_cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
+        self.cache.get_cached_response(key, max_age)
+    }
+
+    /// Drops all cached responses.
+    pub fn clear_cache(&self) {
+        self.cache.clear_cache();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn walked(degradation: &GracefulDegradation, from: &str) -> Vec<String> {
+        let steps = std::iter::successors(degradation.get_fallback_model(from), |current| degradation.get_fallback_model(current));
+        let walked: Vec<_> = steps.map(str::to_owned).take(20).collect();
+        assert!(walked.len() < 20, "loops: {walked:?}");
+        walked
+    }
+
+    #[test]
+    fn the_specifications_chains_are_walked_to_their_ends() {
+        assert_eq!(walked(&GracefulDegradation::speed(), "qwen3:30b-a3b"), ["qwen3:8b", "gemma3:4b"]);
+        assert_eq!(walked(&GracefulDegradation::quality(), "qwen3:30b"), ["qwen3:8b"]);
+        assert_eq!(walked(&GracefulDegradation::edge(), "gemma3:4b"), ["gemma3:3b"]);
+        assert_eq!(walked(&GracefulDegradation::default(), "qwen3:30b"), ["qwen3:8b", "gemma3:4b"]);
+    }
+
+    #[test]
+    fn another_spelling_of_the_model_that_failed_is_not_handed_back() {
+        let degradation = GracefulDegradation::default();
+        for spelling in ["Qwen3:8B", " qwen3:8b", "library/qwen3:8b"] {
+            assert_eq!(degradation.get_fallback_model(spelling), Some("gemma3:4b"), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn a_chain_with_repeats_ends() {
+        assert_eq!(walked(&GracefulDegradation::new(["a", "b", "A:latest", "b", "c"]), "a"), ["b", "c"]);
+    }
+
+    #[test]
+    fn an_empty_chain_stays_empty() {
+        let degradation = GracefulDegradation::new(Vec::<String>::new());
+        assert!(degradation.fallback_models().is_empty());
+        assert_eq!(degradation.get_fallback_model("qwen3:8b"), None);
+    }
+
+    #[test]
+    fn the_specifications_workflow_becomes_its_result() {
+        let workflow = json!({ "max_iterations": 10, "tools": ["tool1", "tool2", "tool3", "tool4"], "temperature": 0.7, "top_k": 50 });
+        let expected = json!({ "max_iterations": 3, "tools": ["tool1", "tool2", "tool3"], "temperature": 0.3 });
+        for degradation in [GracefulDegradation::default(), GracefulDegradation::default().with_policy(PolicySlot::native())] {
+            assert_eq!(degradation.simplify_workflow(&workflow), expected);
+        }
+    }
+
+    #[test]
+    fn what_simplifying_does_not_understand_it_leaves_alone() {
+        let degradation = GracefulDegradation::default();
+        let odd = json!({
+            "temperature": 0.0, "max_iterations": null, "tools": "search,calculator,browser,shell", "top_k": { "nested": 50 }, "other": [1, 2, 3, 4],
+        });
+        assert_eq!(degradation.simplify_workflow(&odd), odd);
+        for value in [json!(null), json!([1, 2]), json!("text"), json!(3)] {
+            assert_eq!(degradation.simplify_workflow(&value), value);
+        }
+    }
+
+    #[test]
+    fn a_decider_that_points_outside_the_chain_gets_no_model() {
+        struct Wild;
+        impl Decider for Wild {
+            fn next_model(&self, _: &str, chain: &[String]) -> Option<usize> {
+                Some(chain.len())
+            }
+            fn simplify_workflow(&self, _: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
+                vec![]
+            }
+        }
+        assert_eq!(GracefulDegradation::default().with_decider(Arc::new(Wild)).get_fallback_model("x"), None);
+    }
+}

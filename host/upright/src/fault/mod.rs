@@ -1,0 +1,105 @@
+//! Reduces any error to facts.
+//!
+//! What a failure means stands in an errno, a status or a type far down the chain of causes more often than in the text on top. So the
+//! whole chain is walked, a table of small readers ([`readers`]) looks at each error in it, and what is specific (an errno, a
+//! status) beats what is general ("could not connect"). The text is collected as well, bounded, for what only text can tell.
+
+mod message;
+mod operation;
+mod readers;
+#[cfg(test)]
+mod tests;
+
+use crate::error::BoxError;
+use crate::types::{Fault, FaultKind};
+use message::Bounded;
+pub use operation::OperationError;
+use readers::{Reading, Strength};
+use std::error::Error;
+use std::fmt::Write as _;
+
+/// An error in a chain of causes.
+type Link = dyn Error + 'static;
+
+/// So many errors of a chain are looked at. A chain that bites its own tail ends here too.
+const DEPTH: usize = 32;
+
+/// What a failure to connect is when nothing but its text tells more.
+const CONNECT_TEXTS: &[(&str, FaultKind)] = &[
+    ("dns error", FaultKind::Dns),
+    ("failed to lookup address information", FaultKind::Dns),
+    ("certificate", FaultKind::Tls),
+    ("handshake", FaultKind::Tls),
+];
+
+/// The facts about an error: those of the most specific error in its chain of causes; of equally specific ones, the outermost.
+///
+/// The message is the outermost text followed by those of the causes that it does not contain, at most
+/// [`MESSAGE_LIMIT`](crate::types::MESSAGE_LIMIT) bytes of it. Never fails, not even where an error cannot produce its own text.
+pub fn fault_of(error: &(dyn Error + 'static)) -> Fault {
+    let mut fault = Fault::new(FaultKind::Other, "");
+    let mut strength = Strength::Nothing;
+    let mut message = String::new();
+    for link in std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH) {
+        let Reading { fault: read, strength: read_strength } = readers::read(link);
+        let whole = read_strength == Strength::Whole;
+        message = if whole { joined(message, &read.message) } else { joined(message, &message::text_of(link)) };
+        if whole {
+            fault = read;
+            strength = read_strength;
+            break;
+        }
+        if read_strength > strength {
+            fault.kind = read.kind;
+            strength = read_strength;
+        }
+        fault.status = fault.status.or(read.status);
+        fault.errno = fault.errno.or(read.errno);
+        fault.retry_after = fault.retry_after.or(read.retry_after);
+        if fault.endpoint == crate::types::Endpoint::Other {
+            fault.endpoint = read.endpoint;
+        }
+    }
+    if fault.kind == FaultKind::Unreachable && strength == Strength::General {
+        fault.kind = by_text(&message, CONNECT_TEXTS).unwrap_or(fault.kind);
+    }
+    fault.message = message;
+    fault
+}
+
+/// [`fault_of`] for an error in a box.
+pub fn fault_of_boxed(error: &BoxError) -> Fault {
+    fault_of(&**error)
+}
+
+/// The next error in the chain.
+fn cause(error: &Link) -> Option<&Link> {
+    // The source of an I/O error that wraps another error is that error's source: the error itself would be skipped.
+    if let Some(inner) = readers::find::<std::io::Error>(error).and_then(std::io::Error::get_ref) {
+        return Some(inner);
+    }
+    // What had failed first decides what to do; how the fallback failed stands in the text.
+    if let Some(crate::error::Error::FallbackFailed { first, .. }) = readers::find(error) {
+        return Some(&**first);
+    }
+    error.source()
+}
+
+/// The message with one more text, unless it says that already.
+fn joined(message: String, text: &str) -> String {
+    if text.is_empty() || message.contains(text) {
+        return message;
+    }
+    if message.is_empty() {
+        return text.to_owned();
+    }
+    let mut longer = Bounded::default();
+    // Writing to it cannot fail.
+    let _ = write!(longer, "{message}: {text}");
+    longer.finish()
+}
+
+fn by_text(text: &str, table: &[(&str, FaultKind)]) -> Option<FaultKind> {
+    let text = text.to_ascii_lowercase();
+    table.iter().find(|(phrase, _)| text.contains(phrase)).map(|(_, kind)| *kind)
+}

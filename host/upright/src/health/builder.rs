@@ -1,0 +1,103 @@
+//! How a health check is set up.
+
+use super::check::HealthCheck;
+use super::resources::{ResourceProbe, models_directory};
+use crate::clock::{SharedClock, SystemClock};
+use crate::error::ConfigurationError;
+use crate::ollama::{BaseUrl, Budgets, OllamaClient, SetupError};
+use crate::types::{Judgement, ResourceSnapshot, ResourceThresholds};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a check may take unless said otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What judges the machine's resources.
+pub type Judge = Arc<dyn Fn(&ResourceSnapshot, &ResourceThresholds) -> Judgement + Send + Sync>;
+
+/// What reads the machine's resources. It must not block.
+pub type ResourceReader = Arc<dyn Fn() -> ResourceSnapshot + Send + Sync>;
+
+/// Sets up a [`HealthCheck`].
+#[must_use = "it does nothing until it is built"]
+pub struct HealthCheckBuilder {
+    address: BaseUrl,
+    timeout: Duration,
+    thresholds: ResourceThresholds,
+    disk_path: Option<PathBuf>,
+    clock: SharedClock,
+    judge: Judge,
+    resources: Option<ResourceReader>,
+}
+
+impl HealthCheckBuilder {
+    pub(super) fn new(address: BaseUrl) -> Self {
+        Self {
+            address,
+            timeout: DEFAULT_TIMEOUT,
+            thresholds: ResourceThresholds::default(),
+            disk_path: None,
+            clock: SystemClock::shared(),
+            judge: Arc::new(upright_logic::health::judge),
+            resources: None,
+        }
+    }
+
+    /// How long a check may take, from the first byte sent to the last one read. Default [`DEFAULT_TIMEOUT`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Where a reading becomes a finding.
+    pub fn thresholds(mut self, thresholds: ResourceThresholds) -> Self {
+        self.thresholds = thresholds;
+        self
+    }
+
+    /// The disk that counts is the one with this path on it. Default [`models_directory`].
+    pub fn disk_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.disk_path = Some(path.into());
+        self
+    }
+
+    /// Where time comes from.
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// What judges the machine's resources. Default [`upright_logic::health::judge`].
+    pub fn judge(mut self, judge: Judge) -> Self {
+        self.judge = judge;
+        self
+    }
+
+    /// What reads the machine's resources. Default a [`ResourceProbe`] for the disk path.
+    pub fn resources(mut self, resources: ResourceReader) -> Self {
+        self.resources = Some(resources);
+        self
+    }
+
+    /// The health check. Nothing is sent or read yet.
+    pub fn build(self) -> Result<HealthCheck, SetupError> {
+        let timeout = self.timeout;
+        ConfigurationError::unless(!timeout.is_zero(), "timeout", format!("{timeout:?}"), "it must be longer than nothing")?;
+        for (setting, percent) in [
+            ("thresholds.memory_percent", self.thresholds.memory_percent),
+            ("thresholds.disk_percent", self.thresholds.disk_percent),
+            ("thresholds.cpu_percent", self.thresholds.cpu_percent),
+        ] {
+            ConfigurationError::unless((0.0..=100.0).contains(&percent), setting, percent, "it must be from 0 to 100")?;
+        }
+        // One limit for the whole of a check: that of the connection must not come first under another name.
+        let budgets = Budgets { connect: timeout.saturating_mul(2), total_for_short_requests: timeout, ..Budgets::default() };
+        let client = OllamaClient::new(self.address, budgets, Arc::clone(&self.clock))?;
+        let resources = self.resources.unwrap_or_else(|| {
+            let probe = ResourceProbe::new(self.disk_path.unwrap_or_else(models_directory), Arc::clone(&self.clock));
+            Arc::new(move || probe.snapshot())
+        });
+        Ok(HealthCheck { client, clock: self.clock, thresholds: self.thresholds, judge: self.judge, resources })
+    }
+}

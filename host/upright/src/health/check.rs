@@ -1,0 +1,164 @@
+//! The checks.
+
+use super::builder::{HealthCheckBuilder, Judge, ResourceReader};
+use super::explain::explain;
+use super::report::{HealthReport, HealthStatus};
+use crate::clock::SharedClock;
+use crate::ollama::{BaseUrl, ModelInfo, OllamaClient, SetupError};
+use crate::types::{Finding, FindingLevel, ResourceName, ResourceSnapshot, ResourceThresholds};
+use futures_util::future;
+use serde_json::{Map, Value, json};
+use upright_logic::degradation::same_model;
+
+/// The component that is the server.
+pub const OLLAMA: &str = "ollama";
+/// The component that is this machine.
+pub const RESOURCES: &str = "resources";
+
+const GIB: f64 = (1_u64 << 30) as f64;
+
+/// Checks an Ollama server, its models and this machine. Clones share all they have.
+#[derive(Clone)]
+pub struct HealthCheck {
+    pub(super) client: OllamaClient,
+    pub(super) clock: SharedClock,
+    pub(super) thresholds: ResourceThresholds,
+    pub(super) judge: Judge,
+    pub(super) resources: ResourceReader,
+}
+
+impl std::fmt::Debug for HealthCheck {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("HealthCheck").field("client", &self.client).field("thresholds", &self.thresholds).finish_non_exhaustive()
+    }
+}
+
+impl HealthCheck {
+    /// A health check with the defaults of [`HealthCheck::builder`].
+    pub fn new(address: BaseUrl) -> Result<Self, SetupError> {
+        Self::builder(address).build()
+    }
+
+    /// Sets up a health check.
+    pub fn builder(address: BaseUrl) -> HealthCheckBuilder {
+        HealthCheckBuilder::new(address)
+    }
+
+    /// Whether an Ollama answers at the address.
+    pub async fn check_ollama(&self) -> HealthStatus {
+        let begun = self.clock.now();
+        let answer = self.client.is_running().await;
+        let address = self.client.address();
+        match answer {
+            Ok(()) => {
+                let seconds = crate::clock::between(begun, self.clock.now()).as_secs_f64();
+                let details = details([("url", address.to_string().into()), ("response_seconds", seconds.into())]);
+                self.status(OLLAMA.into(), true, format!("Ollama is running at {address}"), details)
+            }
+            Err(error) => {
+                let (message, details) = explain(&error, address);
+                self.status(OLLAMA.into(), false, message, details)
+            }
+        }
+    }
+
+    /// Whether the server has this model; names are compared as Ollama does.
+    pub async fn check_model_available(&self, name: &str) -> HealthStatus {
+        let mut statuses = self.check_models(&[name]).await;
+        statuses.swap_remove(0)
+    }
+
+    /// Whether the server has these models, in their order; with one request for all of them, and none for none.
+    pub async fn check_models(&self, names: &[&str]) -> Vec<HealthStatus> {
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let tags = self.client.tags().await;
+        names
+            .iter()
+            .map(|name| {
+                let (healthy, message, details) = match &tags {
+                    Ok(models) => find_model(name, models),
+                    Err(error) => {
+                        let (why, details) = explain(error, self.client.address());
+                        (false, format!("Model {name} cannot be looked up: {why}"), details)
+                    }
+                };
+                self.status(format!("model:{name}"), healthy, message, details)
+            })
+            .collect()
+    }
+
+    /// Whether this machine has memory, disk and processor left. Returns at once; the processor's load is that of the last second, and
+    /// null until there is a first sample.
+    pub fn check_system_resources(&self) -> HealthStatus {
+        let snapshot = (self.resources)();
+        let judgement = (self.judge)(&snapshot, &self.thresholds);
+        let words: Vec<String> = judgement.findings.iter().map(|finding| self.word(finding)).collect();
+        let mut details = resource_details(&snapshot);
+        let levels = judgement.findings.iter().map(|finding| (finding.resource.name().to_owned(), finding.level.name().into()));
+        details.insert("findings".into(), Value::Object(levels.collect()));
+        self.status(RESOURCES.into(), judgement.healthy, words.join(", "), details)
+    }
+
+    /// What this machine has left. Returns at once.
+    pub fn resources(&self) -> ResourceSnapshot {
+        (self.resources)()
+    }
+
+    /// All of it at the same time: the server, each of the models, this machine.
+    pub async fn check_all(&self, models: &[&str]) -> HealthReport {
+        let resources = async { self.check_system_resources() };
+        let (ollama, models, resources) = future::join3(self.check_ollama(), self.check_models(models), resources).await;
+        [ollama].into_iter().chain(models).chain([resources]).collect()
+    }
+
+    fn word(&self, finding: &Finding) -> String {
+        let (name, limit) = match finding.resource {
+            ResourceName::Memory => ("memory", self.thresholds.memory_percent),
+            ResourceName::Disk => ("disk", self.thresholds.disk_percent),
+            ResourceName::Cpu => ("CPU", self.thresholds.cpu_percent),
+        };
+        match finding.level {
+            FindingLevel::Fine => format!("{name} {:.1} % used", finding.percent),
+            FindingLevel::Warning | FindingLevel::Unhealthy => format!("{name} {:.1} % used, above {limit} %", finding.percent),
+            FindingLevel::Unread => format!("{name} not read yet"),
+        }
+    }
+
+    fn status(&self, component: String, healthy: bool, message: String, details: Map<String, Value>) -> HealthStatus {
+        HealthStatus { component, healthy, message, details, timestamp: self.clock.wall() }
+    }
+}
+
+fn find_model(name: &str, models: &[ModelInfo]) -> (bool, String, Map<String, Value>) {
+    match models.iter().find(|model| same_model(&model.name, name)) {
+        Some(model) => {
+            let found = details([("name", json!(model.name)), ("digest", json!(model.digest)), ("size_bytes", json!(model.size))]);
+            (true, format!("Model {name} is available"), found)
+        }
+        None => {
+            let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+            (false, format!("Model {name} not found. Pull it with: ollama pull {name}"), details([("available", json!(names))]))
+        }
+    }
+}
+
+/// What could not be read is null, not zero.
+fn resource_details(snapshot: &ResourceSnapshot) -> Map<String, Value> {
+    let gib = |total: u64, bytes: u64| if total == 0 { Value::Null } else { json!(bytes as f64 / GIB) };
+    let (memory, disk) = (snapshot.memory_total_bytes, snapshot.disk_total_bytes);
+    details([
+        ("memory_available_gb", gib(memory, snapshot.memory_available_bytes)),
+        ("memory_total_gb", gib(memory, memory)),
+        ("memory_percent", json!(snapshot.memory_percent())),
+        ("disk_available_gb", gib(disk, snapshot.disk_available_bytes)),
+        ("disk_total_gb", gib(disk, disk)),
+        ("disk_percent", json!(snapshot.disk_percent())),
+        ("cpu_percent", json!(snapshot.cpu_percent)),
+    ])
+}
+
+fn details<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}

@@ -1,0 +1,175 @@
+//! What this machine has left, read without waiting.
+
+use super::cpu::{CpuSampler, ReadLoad};
+use super::disk;
+use crate::clock::{Instant, SharedClock, between};
+use crate::types::ResourceSnapshot;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use sysinfo::{MemoryRefreshKind, System};
+
+/// A reading of memory and disk serves so long.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Reads memory and disk; the snapshot's processor load is left out.
+type ReadRoom = Box<dyn FnMut() -> ResourceSnapshot + Send>;
+
+/// Reads what this machine has left.
+///
+/// Memory and disk are read when asked for, at most once a second; the processor's load is sampled by a thread that begins with the first
+/// question, parks when nobody has asked for half a minute, and ends when the probe is dropped. In a container with a limit of memory
+/// that limit counts.
+pub struct ResourceProbe {
+    clock: SharedClock,
+    room: Mutex<Room>,
+    cpu: CpuSampler,
+}
+
+struct Room {
+    read: ReadRoom,
+    last: Option<(Instant, ResourceSnapshot)>,
+}
+
+impl std::fmt::Debug for ResourceProbe {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ResourceProbe").finish_non_exhaustive()
+    }
+}
+
+impl ResourceProbe {
+    /// A probe for this machine and the disk with this path on it.
+    pub fn new(disk_path: impl Into<PathBuf>, clock: SharedClock) -> Self {
+        let path = disk_path.into();
+        let mut system = System::new().ok();
+        let room = move || {
+            let (memory_total_bytes, memory_available_bytes) = system.as_mut().map_or((0, 0), read_memory);
+            let (disk_total_bytes, disk_available_bytes) = disk::room(&path);
+            ResourceSnapshot { memory_total_bytes, memory_available_bytes, disk_total_bytes, disk_available_bytes, cpu_percent: None }
+        };
+        Self::reading(Box::new(room), this_machines_load(), clock)
+    }
+
+    fn reading(room: ReadRoom, load: ReadLoad, clock: SharedClock) -> Self {
+        Self { clock, room: Mutex::new(Room { read: room, last: None }), cpu: CpuSampler::new(load) }
+    }
+
+    /// What there is now. Never waits for a sample of the processor's load: before the first one, it is none.
+    pub fn snapshot(&self) -> ResourceSnapshot {
+        let cpu_percent = self.cpu.load();
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        let read = match room.last {
+            Some((then, read)) if between(then, now) < FRESH => read,
+            _ => {
+                let read = (room.read)();
+                room.last = Some((now, read));
+                read
+            }
+        };
+        ResourceSnapshot { cpu_percent, ..read }
+    }
+
+    /// Begins to sample the processor's load, so that a snapshot a moment later has it.
+    pub fn start_sampling(&self) {
+        self.cpu.load();
+    }
+}
+
+/// Size and available bytes: those of this process's control group where it has a limit.
+fn read_memory(system: &mut System) -> (u64, u64) {
+    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+    let (total, available) = (system.total_memory(), system.available_memory());
+    match system.cgroup_limits() {
+        // The group's own "free" counts cached files as used, although they give way.
+        Some(group) if group.total_memory > 0 && group.total_memory < total => {
+            (group.total_memory, available.min(group.total_memory.saturating_sub(group.rss)))
+        }
+        _ => (total, available),
+    }
+}
+
+fn this_machines_load() -> ReadLoad {
+    let mut system = None;
+    Box::new(move || {
+        // Made by the thread that samples: making it takes time.
+        let system = match &mut system {
+            Some(system) => system,
+            none => none.insert(System::new().ok()?),
+        };
+        system.refresh_cpu_usage();
+        Some(f64::from(system.global_cpu_usage()))
+    })
+}
+
+/// Where Ollama keeps its models: `OLLAMA_MODELS`, else the first that exists of the user's and the system service's folder, the home
+/// directory, the current directory.
+pub fn models_directory() -> PathBuf {
+    if let Some(path) = std::env::var_os("OLLAMA_MODELS").filter(|path| !path.is_empty()) {
+        return path.into();
+    }
+    let home = std::env::home_dir();
+    let in_home = home.as_ref().map(|home| home.join(".ollama").join("models"));
+    let service = PathBuf::from("/usr/share/ollama/.ollama/models");
+    [in_home, Some(service), home].into_iter().flatten().find(|path| path.is_dir()).unwrap_or_else(|| ".".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::DrivenClock;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc::channel;
+
+    const NOTHING: ResourceSnapshot = ResourceSnapshot {
+        memory_total_bytes: 0,
+        memory_available_bytes: 0,
+        disk_total_bytes: 0,
+        disk_available_bytes: 0,
+        cpu_percent: None,
+    };
+
+    #[test]
+    fn this_machine_has_memory_and_a_disk() {
+        let snapshot = ResourceProbe::new(".", DrivenClock::new().shared()).snapshot();
+        assert!(snapshot.memory_total_bytes > 0 && snapshot.disk_total_bytes > 0, "{snapshot:?}");
+        assert!(snapshot.memory_available_bytes <= snapshot.memory_total_bytes);
+    }
+
+    #[test]
+    fn this_machines_load_is_a_share_of_all_cores() {
+        let mut read = this_machines_load();
+        let loads = [read(), read()];
+        assert!(loads.iter().all(|load| load.is_some_and(|load| (0.0..=100.0).contains(&load))), "{loads:?}");
+    }
+
+    #[test]
+    fn a_probe_whose_load_takes_for_ever_answers_all_the_same() {
+        let (release, held) = channel::<()>();
+        let hang = move || {
+            let _ = held.recv();
+            None
+        };
+        let probe = ResourceProbe::reading(Box::new(|| NOTHING), Box::new(hang), DrivenClock::new().shared());
+        assert_eq!(probe.snapshot(), NOTHING);
+        assert_eq!(probe.snapshot(), NOTHING);
+        drop(release);
+    }
+
+    #[test]
+    fn memory_and_disk_are_read_at_most_once_a_second() {
+        let count = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&count);
+        let read = move || ResourceSnapshot { memory_total_bytes: 1 + counter.fetch_add(1, Ordering::SeqCst), ..NOTHING };
+        let clock = DrivenClock::new();
+        let probe = ResourceProbe::reading(Box::new(read), Box::new(|| None), clock.shared());
+        let total = || probe.snapshot().memory_total_bytes;
+        assert_eq!([total(), total()], [1, 1]);
+        clock.advance(Duration::from_millis(999));
+        assert_eq!(total(), 1);
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(total(), 2);
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+    }
+}

@@ -1,0 +1,391 @@
+//! All strategies together: [`RecoveryManager`].
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::RecoveryManager;
+//!
+//! let manager = RecoveryManager::builder().fallback_models(["qwen3:8b", "gemma3:4b"]).build()?;
+//! let answer = manager
+//!     .execute_with_recovery(|_attempt| async { Ok::<_, std::io::Error>("hello".to_owned()) }, None)
+//!     .await?;
+//! assert_eq!(answer, "hello");
+//! # Ok(()) }
+//! ```
+
+use crate::breaker::{CircuitBreaker, CircuitBreakers};
+use crate::budget::RetryBudget;
+use crate::checkpoints::Checkpoints;
+use crate::classifier::ErrorClassifier;
+use crate::clock::{SharedClock, SystemClock};
+use crate::degradation::{CacheLimits, GracefulDegradation, ResponseCache};
+use crate::error::{ConfigurationError, Error};
+use crate::events::{Event, Events};
+use crate::fault::OperationError;
+use crate::health::{HealthCheck, HealthReport};
+use crate::operation::{Operation, Recovered};
+use crate::policy::PolicySlot;
+use crate::random::{SharedRandom, SystemRandom};
+use crate::retry::{RetryStrategy, RetryStrategyBuilder};
+use crate::session::Attempt;
+use crate::store::{MemoryStore, Store, StoreError};
+use crate::types::{BreakerConfig, ResourceSnapshot, RetryConfig};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{Notify, broadcast};
+
+/// Guards operations with everything there is: retries, breakers, other models, a cache, checkpoints, fallbacks. Cloning shares it.
+#[derive(Clone)]
+pub struct RecoveryManager {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    strategy: RetryStrategy,
+    policy: PolicySlot,
+    classifier: Arc<ErrorClassifier>,
+    degradation: GracefulDegradation,
+    health: Option<HealthCheck>,
+    breakers: CircuitBreakers,
+    checkpoints: Checkpoints,
+    events: Events,
+    clock: SharedClock,
+    closing: AtomicBool,
+    running: AtomicUsize,
+    ended: Notify,
+}
+
+/// Builds a [`RecoveryManager`].
+#[must_use]
+pub struct RecoveryManagerBuilder {
+    retry: RetryStrategyBuilder,
+    breaker: BreakerConfig,
+    fallback_models: Vec<String>,
+    policy: Option<PolicySlot>,
+    clock: SharedClock,
+    random: SharedRandom,
+    store: Option<Arc<dyn Store>>,
+    health: Option<HealthCheck>,
+    max_history: usize,
+    cache: CacheLimits,
+}
+
+impl RecoveryManagerBuilder {
+    /// When and how often to retry.
+    pub fn retry(mut self, config: RetryConfig) -> Self {
+        self.retry = self.retry.config(config);
+        self
+    }
+
+    /// How long one attempt may take.
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.retry = self.retry.attempt_timeout(limit);
+        self
+    }
+
+    /// How long an operation may take in all.
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.retry = self.retry.deadline(limit);
+        self
+    }
+
+    /// Whether repeating an operation can do no harm (the default).
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.retry = self.retry.idempotent(idempotent);
+        self
+    }
+
+    /// The budget that all its retries are taken from.
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.retry = self.retry.budget(budget);
+        self
+    }
+
+    /// How breakers behave.
+    pub fn breaker(mut self, config: BreakerConfig) -> Self {
+        self.breaker = config;
+        self
+    }
+
+    /// The models that may take another's place, best first. None if this is not set.
+    pub fn fallback_models<M: Into<String>>(mut self, models: impl IntoIterator<Item = M>) -> Self {
+        self.fallback_models = models.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Who decides; the built-in policy if this is not set. The manager takes it over: swap it through [`RecoveryManager::policy`].
+    pub fn policy(mut self, policy: PolicySlot) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Where time comes from.
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where randomness comes from.
+    pub fn random(mut self, random: SharedRandom) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// Where checkpoints are kept; in memory if this is not set.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// What tells the system's health; [`RecoveryManager::get_system_health`] asks it.
+    pub fn health(mut self, health: HealthCheck) -> Self {
+        self.health = Some(health);
+        self
+    }
+
+    /// So many errors are remembered by the classifier.
+    pub fn max_history(mut self, errors: usize) -> Self {
+        self.max_history = errors;
+        self
+    }
+
+    /// What the cache of responses keeps at most.
+    pub fn cache(mut self, limits: CacheLimits) -> Self {
+        self.cache = limits;
+        self
+    }
+
+    /// The manager.
+    ///
+    /// # Errors
+    /// Names the first setting that cannot be used.
+    pub fn build(self) -> Result<RecoveryManager, ConfigurationError> {
+        let events = Events::default();
+        let clock = self.clock;
+        let policy = self.policy.unwrap_or_default().connected(Arc::clone(&clock), events.clone());
+        let classifier = ErrorClassifier::new(self.max_history).with_clock(Arc::clone(&clock)).with_policy(policy.clone());
+        let classifier = Arc::new(classifier);
+        let template = CircuitBreaker::builder("breaker")
+            .config(self.breaker)
+            .policy(policy.clone())
+            .clock(Arc::clone(&clock))
+            .events(events.clone())
+            .classifier(Arc::clone(&classifier));
+        let breakers = CircuitBreakers::new(template)?;
+        let strategy = self
+            .retry
+            .breaker(breakers.get("operation"))
+            .policy(policy.clone())
+            .clock(Arc::clone(&clock))
+            .random(self.random)
+            .events(events.clone())
+            .classifier(Arc::clone(&classifier))
+            .build()?;
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(Arc::clone(&clock))));
+        let degradation = GracefulDegradation::new(self.fallback_models)
+            .with_cache(ResponseCache::new(self.cache, Arc::clone(&clock)))
+            .with_policy(policy.clone());
+        let shared = Shared {
+            strategy,
+            policy,
+            classifier,
+            degradation,
+            health: self.health,
+            breakers,
+            checkpoints: Checkpoints::new(store, Arc::clone(&clock)),
+            events,
+            clock,
+            closing: AtomicBool::new(false),
+            running: AtomicUsize::new(0),
+            ended: Notify::new(),
+        };
+        Ok(RecoveryManager { shared: Arc::new(shared) })
+    }
+}
+
+/// Counts an operation as running while it lives.
+pub(crate) struct Running<'a>(&'a Shared);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.closing.load(Ordering::SeqCst) {
+            self.0.ended.notify_waiters();
+        }
+    }
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Operations that were still running when waiting ended; 0 if all came to their end.
+    pub still_running: usize,
+}
+
+impl RecoveryManager {
+    /// Builds a manager.
+    pub fn builder() -> RecoveryManagerBuilder {
+        RecoveryManagerBuilder {
+            retry: RetryStrategy::builder(),
+            breaker: BreakerConfig::default(),
+            fallback_models: Vec::new(),
+            policy: None,
+            clock: SystemClock::shared(),
+            random: Arc::new(SystemRandom),
+            store: None,
+            health: None,
+            max_history: 100,
+            cache: CacheLimits::default(),
+        }
+    }
+
+    /// Describes an operation that has more than itself and a fallback.
+    pub fn operation(&self) -> Operation<'_> {
+        Operation::new(self)
+    }
+
+    /// Runs an operation with everything that the manager has. With a `checkpoint_key` the policy knows whether there is state to resume from.
+    ///
+    /// # Errors
+    /// [`Error::Failed`], [`Error::CircuitOpen`] or [`Error::ShuttingDown`].
+    pub async fn execute_with_recovery<T, E, F>(
+        &self,
+        operation: impl FnMut(Attempt) -> F,
+        checkpoint_key: Option<&str>,
+    ) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.described(checkpoint_key).run(operation).await.map(|recovered: Recovered<T>| recovered.value)
+    }
+
+    /// [`RecoveryManager::execute_with_recovery`] with a fallback that runs if nothing else serves.
+    ///
+    /// # Errors
+    /// As there; [`Error::FallbackFailed`] holds both errors.
+    pub async fn execute_with_recovery_or<T, E, F, G, H>(
+        &self,
+        operation: impl FnMut(Attempt) -> F,
+        fallback: impl FnOnce() -> H,
+        checkpoint_key: Option<&str>,
+    ) -> Result<T, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+        G: OperationError,
+        H: Future<Output = Result<T, G>>,
+    {
+        self.described(checkpoint_key).run_or(operation, fallback).await.map(|recovered: Recovered<T>| recovered.value)
+    }
+
+    fn described(&self, checkpoint_key: Option<&str>) -> Operation<'_> {
+        let operation = self.operation();
+        match checkpoint_key {
+            Some(key) => operation.checkpoint(key),
+            None => operation,
+        }
+    }
+
+    /// Saves state under a key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be kept.
+    pub async fn save_checkpoint<T: Serialize + ?Sized>(&self, key: &str, state: &T) -> Result<(), StoreError> {
+        self.shared.checkpoints.save(key, state).await.map(|_| ())
+    }
+
+    /// The state that was saved last under a key, if any.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read, or is not of this type.
+    pub async fn restore_checkpoint<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
+        self.shared.checkpoints.restore(key).await
+    }
+
+    /// Removes all checkpoints.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be removed.
+    pub async fn clear_checkpoints(&self) -> Result<(), StoreError> {
+        self.shared.checkpoints.clear().await.map(|_| ())
+    }
+
+    /// The checkpoints.
+    pub fn checkpoints(&self) -> &Checkpoints {
+        &self.shared.checkpoints
+    }
+
+    /// The health of Ollama, of these models and of the machine, by component. Empty where the manager was given no [`HealthCheck`].
+    pub async fn get_system_health(&self, models: &[&str]) -> HealthReport {
+        match &self.shared.health {
+            Some(health) => health.check_all(models).await,
+            None => HealthReport::default(),
+        }
+    }
+
+    /// The slot that holds the active policy; swap it here.
+    pub fn policy(&self) -> &PolicySlot {
+        &self.shared.policy
+    }
+
+    /// The classifier with its history.
+    pub fn classifier(&self) -> &ErrorClassifier {
+        &self.shared.classifier
+    }
+
+    /// The fallback models and the cache.
+    pub fn degradation(&self) -> &GracefulDegradation {
+        &self.shared.degradation
+    }
+
+    /// The breakers: one for each model, and `operation` for operations without a model or a breaker's name of their own.
+    pub fn breakers(&self) -> &CircuitBreakers {
+        &self.shared.breakers
+    }
+
+    /// The strategy that operations are retried by.
+    pub fn strategy(&self) -> &RetryStrategy {
+        &self.shared.strategy
+    }
+
+    /// What happens from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    pub(crate) fn resources(&self) -> Option<ResourceSnapshot> {
+        self.shared.health.as_ref().map(HealthCheck::resources)
+    }
+
+    /// Counts an operation in.
+    pub(crate) fn enter(&self) -> Result<Running<'_>, Error> {
+        self.shared.running.fetch_add(1, Ordering::SeqCst);
+        let running = Running(&self.shared);
+        // Looked at after counting in, so that a shutdown either sees the operation or is seen by it.
+        if self.shared.closing.load(Ordering::SeqCst) { Err(Error::ShuttingDown) } else { Ok(running) }
+    }
+
+    /// Takes no new operations and waits until those in flight have ended, at most so long. Checkpoints stay.
+    pub async fn shutdown_gracefully(&self, patience: Duration) -> Shutdown {
+        let shared = &*self.shared;
+        shared.closing.store(true, Ordering::SeqCst);
+        let drained = async {
+            loop {
+                let ended = shared.ended.notified();
+                tokio::pin!(ended);
+                // Listening must begin before looking.
+                ended.as_mut().enable();
+                if shared.running.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                ended.await;
+            }
+        };
+        futures_util::future::select(std::pin::pin!(drained), shared.clock.sleep(patience)).await;
+        Shutdown { still_running: shared.running.load(Ordering::SeqCst) }
+    }
+}

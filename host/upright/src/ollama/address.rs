@@ -1,0 +1,267 @@
+//! Where an Ollama server is.
+//!
+//! People set `OLLAMA_HOST` for the server and for its clients alike, so it holds everything from `0.0.0.0` (which a server binds to
+//! and nobody can call) to `https://example.org/ollama`. This reads it as Ollama itself does, but says what is wrong where Ollama
+//! falls back silently.
+
+use reqwest::Url;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// Ollama's own port.
+const OLLAMA_PORT: u16 = 11434;
+
+/// The variable that Ollama and its clients read.
+pub const ENVIRONMENT_VARIABLE: &str = "OLLAMA_HOST";
+
+/// The address of an Ollama server: scheme, host, port and perhaps the prefix of a path.
+///
+/// ```
+/// use upright::ollama::BaseUrl;
+///
+/// let address: BaseUrl = "0.0.0.0:8080".parse()?;
+/// assert_eq!(address.to_string(), "http://127.0.0.1:8080");
+/// # Ok::<(), upright::ollama::AddressError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BaseUrl {
+    /// Its path does not end with a slash, unless it is that alone.
+    url: Url,
+}
+
+/// An address that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Another scheme.
+    #[error("the address {value:?} has the scheme {scheme:?}; it must be http or https")]
+    Scheme {
+        /// What was given.
+        value: String,
+        /// The scheme in it.
+        scheme: String,
+    },
+    /// No port.
+    #[error("the address {value:?} has the port {port:?}; it must be a number from 1 to 65535")]
+    Port {
+        /// What was given.
+        value: String,
+        /// The port in it.
+        port: String,
+    },
+    /// No host.
+    #[error("the address {value:?} has the host {host:?}; it must be a name, an IPv4 address, or an IPv6 address in brackets")]
+    Host {
+        /// What was given.
+        value: String,
+        /// The host in it.
+        host: String,
+    },
+    /// A query, a fragment or white space.
+    #[error("the address {value:?} has {surplus:?} in it; it must be [http[s]://]host[:port][/path]")]
+    Surplus {
+        /// What was given.
+        value: String,
+        /// What does not belong there.
+        surplus: char,
+    },
+    /// A user's name or password. The value is not repeated, since it may be a secret.
+    #[error("the address has a user name before its host; it must be [http[s]://]host[:port][/path]")]
+    Credentials,
+}
+
+impl BaseUrl {
+    /// What `OLLAMA_HOST` says, else `http://127.0.0.1:11434`.
+    pub fn from_environment() -> Result<Self, AddressError> {
+        std::env::var_os(ENVIRONMENT_VARIABLE).unwrap_or_default().to_string_lossy().parse()
+    }
+
+    /// The host: a name, or an IP address (version 6 in brackets).
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// Whether it is this machine, so that no proxy may stand between.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host().trim_start_matches('[').trim_end_matches(']');
+        match host.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        }
+    }
+
+    /// Whether it needs TLS.
+    pub fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// The URL of a path of Ollama's, such as `/api/tags`.
+    pub fn at(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/{}", self.url.path().trim_end_matches('/'), path.trim_start_matches('/')));
+        url
+    }
+}
+
+impl Default for BaseUrl {
+    /// Ollama's own default, `http://127.0.0.1:11434`.
+    fn default() -> Self {
+        #[expect(clippy::expect_used, reason = "a constant that a test parses")]
+        "".parse().expect("the default address parses")
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.url.as_str().trim_end_matches('/'))
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = AddressError;
+
+    /// Reads what `OLLAMA_HOST` may hold; nothing at all is the default.
+    fn from_str(given: &str) -> Result<Self, AddressError> {
+        let text = given.trim().trim_matches(['"', '\'']).trim();
+        let (scheme, rest, default_port) = match text.split_once("://") {
+            // Ollama's own exception: its cloud.
+            None if text.eq_ignore_ascii_case("ollama.com") => ("https", text, 443),
+            None => ("http", text, OLLAMA_PORT),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => ("http", rest, 80),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => ("https", rest, 443),
+            Some((scheme, _)) => return Err(AddressError::Scheme { value: text.into(), scheme: scheme.into() }),
+        };
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        if authority.contains('@') {
+            return Err(AddressError::Credentials);
+        }
+        if let Some(surplus) = rest.chars().find(|c| matches!(c, '?' | '#' | '\\') || c.is_whitespace() || c.is_control()) {
+            return Err(AddressError::Surplus { value: text.into(), surplus });
+        }
+        let bad_host = |host: &str| AddressError::Host { value: text.into(), host: host.into() };
+        let (host, port) = split_port(authority).ok_or_else(|| bad_host(authority))?;
+        let port = match port {
+            None => default_port,
+            Some(port) => match port.parse::<u16>() {
+                Ok(number) if number > 0 && !port.starts_with('+') => number,
+                _ => return Err(AddressError::Port { value: text.into(), port: port.into() }),
+            },
+        };
+        let url = format!("{scheme}://{}:{port}/{}", connectable(host), path.trim_matches('/'));
+        let url = Url::parse(&url).map_err(|_| bad_host(host))?;
+        Ok(Self { url })
+    }
+}
+
+/// Takes `host`, `host:port`, `:port`, `[v6]`, `[v6]:port` or a bare `v6` apart.
+fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, after) = rest.split_once(']')?;
+        host.parse::<Ipv6Addr>().ok()?;
+        return match after.strip_prefix(':') {
+            Some(port) => Some((host, Some(port))),
+            None => after.is_empty().then_some((host, None)),
+        };
+    }
+    if authority.parse::<Ipv6Addr>().is_ok() {
+        return Some((authority, None));
+    }
+    match authority.split_once(':') {
+        Some((_, port)) if port.contains(':') => None,
+        Some((host, port)) => Some((host, Some(port))),
+        None => Some((authority, None)),
+    }
+}
+
+/// A host that can be called, as a URL spells it: no host and "any address" are this machine.
+fn connectable(host: &str) -> String {
+    match (host.parse::<Ipv4Addr>(), host.parse::<Ipv6Addr>()) {
+        (Ok(address), _) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
+        (_, Ok(address)) if address.is_unspecified() => format!("[{}]", Ipv6Addr::LOCALHOST),
+        (_, Ok(address)) => format!("[{address}]"),
+        _ if host.is_empty() => Ipv4Addr::LOCALHOST.to_string(),
+        _ => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> String {
+        text.parse::<BaseUrl>().unwrap_or_else(|error| panic!("{error}")).to_string()
+    }
+
+    #[test]
+    fn everything_that_ollama_host_may_hold_is_read() {
+        for (given, expected) in [
+            ("", "http://127.0.0.1:11434"),
+            ("example.org", "http://example.org:11434"),
+            ("example.org:8080", "http://example.org:8080"),
+            (":8080", "http://127.0.0.1:8080"),
+            ("http://example.org", "http://example.org"),
+            ("HTTP://example.org:11434/", "http://example.org:11434"),
+            ("https://example.org", "https://example.org"),
+            ("https://example.org:8443/team/ollama/", "https://example.org:8443/team/ollama"),
+            ("example.org/ollama", "http://example.org:11434/ollama"),
+            ("[::1]", "http://[::1]:11434"),
+            ("[fe80::1]:8080", "http://[fe80::1]:8080"),
+            ("::1", "http://[::1]:11434"),
+            ("0.0.0.0", "http://127.0.0.1:11434"),
+            ("0.0.0.0:80", "http://127.0.0.1"),
+            ("[::]:8080", "http://[::1]:8080"),
+            (" \"example.org:8080\" ", "http://example.org:8080"),
+            ("'example.org'", "http://example.org:11434"),
+            ("ollama.com", "https://ollama.com"),
+        ] {
+            assert_eq!(read(given), expected, "{given}");
+        }
+        assert_eq!(BaseUrl::default().to_string(), "http://127.0.0.1:11434");
+    }
+
+    #[test]
+    fn what_cannot_be_an_address_is_refused_with_the_reason() {
+        for (given, reason) in [
+            ("ftp://example.org", "http or https"),
+            ("example.org:0", "1 to 65535"),
+            ("example.org:65536", "1 to 65535"),
+            ("example.org:", "1 to 65535"),
+            ("example.org:+80", "1 to 65535"),
+            ("example.org:eighty", "1 to 65535"),
+            ("[::1", "in brackets"),
+            ("[::1]8080", "in brackets"),
+            ("1:2:3", "in brackets"),
+            ("exa mple.org", "host[:port]"),
+            ("example.org/?a=b", "host[:port]"),
+            ("exa<mple", "a name"),
+        ] {
+            let error = given.parse::<BaseUrl>().expect_err(given).to_string();
+            assert!(error.contains(reason) && error.contains(given), "{given}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_refused_and_not_repeated() {
+        let error = "http://me:secret@example.org".parse::<BaseUrl>().unwrap_err();
+        assert_eq!(error, AddressError::Credentials);
+        assert!(!error.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn paths_follow_the_prefix() {
+        let at = |base: &str, path| base.parse::<BaseUrl>().unwrap().at(path).to_string();
+        assert_eq!(at("", "/api/tags"), "http://127.0.0.1:11434/api/tags");
+        assert_eq!(at("", "/"), "http://127.0.0.1:11434/");
+        assert_eq!(at("https://example.org/ollama/", "/api/tags"), "https://example.org/ollama/api/tags");
+    }
+
+    #[test]
+    fn this_machine_is_known_by_all_its_names() {
+        for (given, loopback) in
+            [("", true), ("localhost:1", true), ("[::1]", true), ("127.8.0.1", true), ("0.0.0.0", true), ("10.0.0.1", false)]
+        {
+            assert_eq!(given.parse::<BaseUrl>().unwrap().is_loopback(), loopback, "{given}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Calls, each within its budgets of time and size.
+
+use super::address::BaseUrl;
+use super::error::{Budget, Cut, OllamaError, SetupError};
+use super::messages::{ChatAnswer, ChatChunk, ChatRequest, Embeddings, LoadedModel, ModelInfo, Models, Version, Written};
+use super::{error_body, stream};
+use crate::clock::SharedClock;
+use crate::retry_after::parse_retry_after;
+use crate::types::Endpoint;
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::future::{Either, select};
+use reqwest::header::{LOCATION, RETRY_AFTER};
+use reqwest::{RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+/// What a server that runs says on `/`.
+const RUNNING: &str = "Ollama is running";
+/// A whole answer is no longer than this, bytes.
+const ANSWER_LIMIT: usize = 64 << 20;
+/// Of an error's body no more is read, bytes.
+const ERROR_LIMIT: usize = 64 << 10;
+
+/// How long each part of a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budgets {
+    /// To connect. Default 5 s.
+    pub connect: Duration,
+    /// From the request to the headers of the answer. Ollama sends nothing while a request waits in its queue and while it loads a
+    /// model, and who hangs up aborts the load; an answer that is not streamed has its headers only when it is written. So this must
+    /// be long: default 10 min.
+    pub load: Duration,
+    /// From the headers of a stream to its first token. Default 2 min.
+    pub first_token: Duration,
+    /// From one token to the next; Ollama holds back a tool call until it is whole. Default 2 min.
+    pub between_tokens: Duration,
+    /// A whole short request, such as a list of models, and the body of any answer that is not streamed. Default 10 s.
+    pub total_for_short_requests: Duration,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            load: Duration::from_secs(600),
+            first_token: Duration::from_secs(120),
+            between_tokens: Duration::from_secs(120),
+            total_for_short_requests: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Budgets {
+    fn limit(&self, budget: Budget) -> Duration {
+        match budget {
+            Budget::Connect => self.connect,
+            Budget::Load => self.load,
+            Budget::FirstToken => self.first_token,
+            Budget::BetweenTokens => self.between_tokens,
+            Budget::Whole => self.total_for_short_requests,
+        }
+    }
+}
+
+/// A client of one Ollama server. Clones share its connections. Needs a tokio runtime with time enabled.
+#[derive(Clone)]
+pub struct OllamaClient {
+    http: reqwest::Client,
+    address: BaseUrl,
+    budgets: Budgets,
+    clock: SharedClock,
+}
+
+impl std::fmt::Debug for OllamaClient {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("OllamaClient").field("address", &self.address).field("budgets", &self.budgets).finish_non_exhaustive()
+    }
+}
+
+impl OllamaClient {
+    /// A client of the server at this address. Nothing is sent yet.
+    pub fn new(address: BaseUrl, budgets: Budgets, clock: SharedClock) -> Result<Self, SetupError> {
+        prepare_tls(&address)?;
+        // A redirected POST would become a GET, or send its prompt to somebody else.
+        let mut http = reqwest::Client::builder().connect_timeout(budgets.connect).redirect(reqwest::redirect::Policy::none());
+        if address.is_loopback() {
+            http = http.no_proxy();
+        }
+        Ok(Self { http: http.build().map_err(SetupError::Http)?, address, budgets, clock })
+    }
+
+    /// Where the server is.
+    pub fn address(&self) -> &BaseUrl {
+        &self.address
+    }
+
+    /// Whether an Ollama answers there (`GET /`). Anything else that answers is [`OllamaError::InvalidAnswer`].
+    pub async fn is_running(&self) -> Result<(), OllamaError> {
+        let endpoint = Endpoint::Version;
+        let body = self.short("/", endpoint).await?;
+        if body.trim_ascii() == RUNNING.as_bytes() { Ok(()) } else { Err(OllamaError::invalid(endpoint, "\"Ollama is running\"", &body)) }
+    }
+
+    /// The server's version (`/api/version`).
+    pub async fn version(&self) -> Result<String, OllamaError> {
+        let body = self.short("/api/version", Endpoint::Version).await?;
+        Ok(parse::<Version>(&body, Endpoint::Version, "a version")?.version)
+    }
+
+    /// The models that the server has (`/api/tags`).
+    pub async fn tags(&self) -> Result<Vec<ModelInfo>, OllamaError> {
+        let body = self.short("/api/tags", Endpoint::Tags).await?;
+        Ok(parse::<Models<ModelInfo>>(&body, Endpoint::Tags, "a list of models")?.models)
+    }
+
+    /// The models that are in memory (`/api/ps`).
+    pub async fn loaded(&self) -> Result<Vec<LoadedModel>, OllamaError> {
+        let body = self.short("/api/ps", Endpoint::Ps).await?;
+        Ok(parse::<Models<LoadedModel>>(&body, Endpoint::Ps, "a list of loaded models")?.models)
+    }
+
+    /// The next message of a conversation, whole (`/api/chat`).
+    pub async fn chat(&self, request: ChatRequest) -> Result<ChatAnswer, OllamaError> {
+        let endpoint = Endpoint::Chat;
+        let body = self.long("/api/chat", endpoint, &with_stream(&request, false)).await?;
+        let written: Written = parse(&body, endpoint, "a chat's answer")?;
+        if let Some(message) = written.failure() {
+            return Err(OllamaError::InStream { endpoint, message });
+        }
+        let (Some(message), Some(done)) = (written.message, written.done) else {
+            return Err(OllamaError::invalid(endpoint, "a chat's answer", &body));
+        };
+        let incomplete = |why| Err(OllamaError::Incomplete { endpoint, why, received: message.characters() });
+        if !done {
+            return incomplete(Cut::DoneFalse);
+        }
+        match only_moved(&written.done_reason) {
+            Some(done_reason) if message.says_nothing() && !request.messages.is_empty() => incomplete(Cut::NothingWritten { done_reason }),
+            _ => Ok(ChatAnswer { model: written.model, message, done_reason: written.done_reason, timings: written.timings }),
+        }
+    }
+
+    /// The next message of a conversation, piece by piece (`/api/chat`).
+    ///
+    /// The last piece is `done`, or else the last item is an error: a stream that just ends is [`OllamaError::Incomplete`]. Dropping the
+    /// stream hangs up.
+    pub fn chat_stream(&self, request: ChatRequest) -> impl Stream<Item = Result<ChatChunk, OllamaError>> + Send + use<> {
+        stream::chat(self.clone(), request)
+    }
+
+    /// Texts as vectors (`/api/embed`).
+    pub async fn embed(&self, model: &str, inputs: &[&str]) -> Result<Embeddings, OllamaError> {
+        let endpoint = Endpoint::Embed;
+        let body = self.long("/api/embed", endpoint, &json!({"model": model, "input": inputs})).await?;
+        let embeddings: Embeddings = parse(&body, endpoint, "embeddings")?;
+        if embeddings.embeddings.len() == inputs.len() {
+            return Ok(embeddings);
+        }
+        let found = format!("{} for {}", embeddings.embeddings.len(), inputs.len());
+        Err(OllamaError::InvalidAnswer { endpoint, expected: "one embedding for each text", found })
+    }
+
+    /// Asks for something that takes no time; the whole exchange has one budget.
+    async fn short(&self, path: &str, endpoint: Endpoint) -> Result<Bytes, OllamaError> {
+        let exchange = async {
+            let response = self.send(self.http.get(self.address.at(path)), endpoint).await?;
+            if response.status().is_success() { self.body(response, endpoint).await } else { Err(self.failure(response, endpoint).await) }
+        };
+        self.within(Budget::Whole, endpoint, exchange).await
+    }
+
+    /// Asks for something that a model must be loaded for.
+    async fn long(&self, path: &str, endpoint: Endpoint, body: &Value) -> Result<Bytes, OllamaError> {
+        let response = self.begin(path, endpoint, body).await?;
+        self.within(Budget::Whole, endpoint, self.body(response, endpoint)).await
+    }
+
+    /// Sends a request and waits for the headers of a good answer.
+    pub(super) async fn begin(&self, path: &str, endpoint: Endpoint, body: &Value) -> Result<Response, OllamaError> {
+        let request = self.http.post(self.address.at(path)).json(body);
+        let response = self.within(Budget::Load, endpoint, self.send(request, endpoint)).await?;
+        if response.status().is_success() { Ok(response) } else { Err(self.failure(response, endpoint).await) }
+    }
+
+    async fn send(&self, request: RequestBuilder, endpoint: Endpoint) -> Result<Response, OllamaError> {
+        request.send().await.map_err(|error| self.transport(endpoint, error))
+    }
+
+    /// The whole body.
+    async fn body(&self, mut response: Response, endpoint: Endpoint) -> Result<Bytes, OllamaError> {
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.transport(endpoint, error))? {
+            if body.len() + piece.len() > ANSWER_LIMIT {
+                let found = format!("more than {} MiB", ANSWER_LIMIT >> 20);
+                return Err(OllamaError::InvalidAnswer { endpoint, expected: "an answer of a reasonable size", found });
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body.into())
+    }
+
+    /// What an answer with another status says. Its body may break off, stall or never end: what came of it in time counts.
+    async fn failure(&self, mut response: Response, endpoint: Endpoint) -> OllamaError {
+        let status = response.status();
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let retry_after = header(RETRY_AFTER).and_then(|value| parse_retry_after(value, self.clock.wall()));
+        let location = header(LOCATION).filter(|_| status.is_redirection()).map(|target| format!("it redirects to {target}"));
+        let mut body = Vec::new();
+        let reading = async {
+            while let Ok(Some(piece)) = response.chunk().await {
+                body.extend_from_slice(&piece[..piece.len().min(ERROR_LIMIT - body.len())]);
+                if body.len() == ERROR_LIMIT {
+                    break;
+                }
+            }
+        };
+        select(pin!(reading), self.clock.sleep(self.budgets.total_for_short_requests)).await;
+        let said = error_body::read(&body);
+        let message = location.unwrap_or(said.message);
+        OllamaError::Status { endpoint, status: status.as_u16(), message, retry_after, signin_url: said.signin_url }
+    }
+
+    /// Runs `work` against the clock.
+    pub(super) async fn within<T>(
+        &self,
+        budget: Budget,
+        endpoint: Endpoint,
+        work: impl Future<Output = Result<T, OllamaError>>,
+    ) -> Result<T, OllamaError> {
+        let limit = self.budgets.limit(budget);
+        match select(pin!(work), self.clock.sleep(limit)).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => Err(OllamaError::Timeout { endpoint, budget, limit }),
+        }
+    }
+
+    pub(super) fn transport(&self, endpoint: Endpoint, source: reqwest::Error) -> OllamaError {
+        // The HTTP client knows one limit of its own.
+        if source.is_connect() && source.is_timeout() {
+            return OllamaError::Timeout { endpoint, budget: Budget::Connect, limit: self.budgets.connect };
+        }
+        OllamaError::Transport { endpoint, source }
+    }
+}
+
+/// The body of a request that can be streamed.
+pub(super) fn with_stream(request: &ChatRequest, streamed: bool) -> Value {
+    // Texts, numbers and JSON values with string keys: this cannot fail, and an empty request gets a proper refusal.
+    let mut body = serde_json::to_value(request).unwrap_or_default();
+    body["stream"] = streamed.into();
+    body
+}
+
+/// The reason of an answer that only moved the model into memory or out of it.
+pub(super) fn only_moved(done_reason: &Option<String>) -> Option<String> {
+    done_reason.clone().filter(|reason| matches!(reason.as_str(), "load" | "unload"))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8], endpoint: Endpoint, expected: &'static str) -> Result<T, OllamaError> {
+    serde_json::from_slice(body).map_err(|_| OllamaError::invalid(endpoint, expected, body))
+}
+
+#[cfg(not(feature = "tls"))]
+fn prepare_tls(address: &BaseUrl) -> Result<(), SetupError> {
+    if address.is_https() { Err(SetupError::TlsNotBuilt { address: address.to_string() }) } else { Ok(()) }
+}
+
+#[cfg(feature = "tls")]
+#[expect(clippy::unnecessary_wraps, reason = "it fails in the build without TLS")]
+fn prepare_tls(_: &BaseUrl) -> Result<(), SetupError> {
+    // Without a provider the HTTP client panics when it is made, whatever the address.
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    // An error means that the program has chosen its own provider, which is as good.
+    ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    Ok(())
+}

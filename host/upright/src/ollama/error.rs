@@ -1,0 +1,212 @@
+//! How a call to Ollama fails.
+
+use crate::error::ConfigurationError;
+use crate::fault::fault_of;
+use crate::types::{Endpoint, Fault, FaultKind};
+use std::fmt;
+use std::time::Duration;
+
+/// A client that cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The address needs TLS.
+    #[error("the address {address} needs TLS, which this build does not have: build with the feature `tls`, or use an http address")]
+    TlsNotBuilt {
+        /// The address.
+        address: String,
+    },
+    /// The HTTP client refused its own settings.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Http(#[source] reqwest::Error),
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+}
+
+/// A call to Ollama that failed, or that only looked like success.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OllamaError {
+    /// No exchange, or one that broke off.
+    #[error("the exchange with Ollama ({endpoint}) failed: {}", fault_of(source).message)]
+    Transport {
+        /// What was called.
+        endpoint: Endpoint,
+        /// What happened; its causes say more.
+        source: reqwest::Error,
+    },
+
+    /// The server answered with a status that is not 2xx.
+    #[error("Ollama ({endpoint}) answered with status {status}{}{message}", if message.is_empty() { "" } else { ": " })]
+    Status {
+        /// What was called.
+        endpoint: Endpoint,
+        /// The status.
+        status: u16,
+        /// The server's own words, without the JSON around them; empty where it said nothing.
+        message: String,
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+        /// Where it wants its user to sign in.
+        signin_url: Option<String>,
+    },
+
+    /// An error under status 200, mostly in the middle of a stream.
+    #[error("Ollama ({endpoint}) failed in the middle of its answer: {message}")]
+    InStream {
+        /// What was called.
+        endpoint: Endpoint,
+        /// The server's own words.
+        message: String,
+    },
+
+    /// The answer ended before it was whole.
+    #[error("Ollama's answer ({endpoint}) is not whole after {received} characters: {why}")]
+    Incomplete {
+        /// What was called.
+        endpoint: Endpoint,
+        /// How it ended.
+        why: Cut,
+        /// Characters of text that had come.
+        received: usize,
+    },
+
+    /// What came does not parse as Ollama's protocol: most likely something else answers there.
+    #[error("the answer ({endpoint}) is not Ollama's: expected {expected}, got {found:?}")]
+    InvalidAnswer {
+        /// What was called.
+        endpoint: Endpoint,
+        /// What would be right.
+        expected: &'static str,
+        /// How that which came begins, or what it is.
+        found: String,
+    },
+
+    /// A budget of time ran out.
+    #[error("Ollama ({endpoint}) timed out: {budget} took longer than {:.3} s", limit.as_secs_f64())]
+    Timeout {
+        /// What was called.
+        endpoint: Endpoint,
+        /// Which budget.
+        budget: Budget,
+        /// How much there was.
+        limit: Duration,
+    },
+}
+
+/// A budget of time; [`super::Budgets`] says how much of each there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Budget {
+    /// Connecting.
+    Connect,
+    /// From the request to the headers of the answer: queueing and loading.
+    Load,
+    /// From the headers to the first token.
+    FirstToken,
+    /// From one token to the next.
+    BetweenTokens,
+    /// The whole of a short request.
+    Whole,
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Connect => "connecting",
+            Self::Load => "loading the model",
+            Self::FirstToken => "the first token",
+            Self::BetweenTokens => "the next token",
+            Self::Whole => "the answer",
+        })
+    }
+}
+
+/// How an answer ended before it was whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cut {
+    /// The stream ended without `done: true`, as it does when Ollama gives up on a model that repeats itself.
+    NoDone,
+    /// The stream ended within a line.
+    WithinLine,
+    /// The whole answer says `done: false`.
+    DoneFalse,
+    /// The model was only loaded or unloaded; nothing was written.
+    NothingWritten {
+        /// `load` or `unload`.
+        done_reason: String,
+    },
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoDone => formatter.write_str("the stream ended without `done`"),
+            Self::WithinLine => formatter.write_str("the stream ended within a line"),
+            Self::DoneFalse => formatter.write_str("it says `done: false`"),
+            Self::NothingWritten { done_reason } => write!(formatter, "nothing was written, the model did only {done_reason:?}"),
+        }
+    }
+}
+
+impl OllamaError {
+    /// What was called.
+    pub fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Transport { endpoint, .. }
+            | Self::Status { endpoint, .. }
+            | Self::InStream { endpoint, .. }
+            | Self::Incomplete { endpoint, .. }
+            | Self::InvalidAnswer { endpoint, .. }
+            | Self::Timeout { endpoint, .. } => *endpoint,
+        }
+    }
+
+    /// The facts, for a classifier. Where the server spoke, the message is what it said and no more.
+    pub fn fault(&self) -> Fault {
+        let endpoint = self.endpoint();
+        let told = |kind| Fault { endpoint, ..Fault::new(kind, self.to_string()) };
+        match self {
+            Self::Transport { source, .. } => {
+                let fault = fault_of(source);
+                let kind = if is_tls(source) { FaultKind::Tls } else { fault.kind };
+                Fault { kind, endpoint, ..fault }
+            }
+            Self::Status { status, message, retry_after, .. } => Fault {
+                status: Some(*status),
+                retry_after: retry_after.map(|span| span.as_secs_f64()),
+                endpoint,
+                ..Fault::new(FaultKind::HttpStatus, message)
+            },
+            Self::InStream { message, .. } => Fault { endpoint, ..Fault::new(FaultKind::StreamError, message) },
+            Self::Incomplete { .. } => told(FaultKind::IncompleteAnswer),
+            Self::InvalidAnswer { .. } => told(FaultKind::InvalidAnswer),
+            Self::Timeout { .. } => told(FaultKind::Timeout),
+        }
+    }
+
+    /// What does not parse, with its beginning.
+    pub(super) fn invalid(endpoint: Endpoint, expected: &'static str, body: &[u8]) -> Self {
+        const SHOWN: usize = 80;
+        let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
+        let found = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
+        Self::InvalidAnswer { endpoint, expected, found }
+    }
+}
+
+/// Whether the TLS library is what complains.
+#[cfg(feature = "tls")]
+fn is_tls(error: &reqwest::Error) -> bool {
+    use std::error::Error;
+    let first: &(dyn Error + 'static) = error;
+    std::iter::successors(Some(first), |link| (*link).source()).any(|link| {
+        let wrapped = link.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        link.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>())
+    })
+}
+
+#[cfg(not(feature = "tls"))]
+fn is_tls(_: &reqwest::Error) -> bool {
+    false
+}

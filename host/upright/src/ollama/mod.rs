@@ -1,0 +1,29 @@
+//! A small client of Ollama, and the only place that knows its protocol.
+//!
+//! Ollama's failures often look like success (an answer that just ends, an error line under status 200, a clean end without `done`), and
+//! its silences differ: nothing at all is sent while a model is being loaded, and who hangs up then aborts the load. So here every way
+//! of failing is a case of [`OllamaError`], and every silence has a budget of its own ([`Budgets`]).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::clock::SystemClock;
+//! use upright::ollama::{BaseUrl, Budgets, ChatRequest, OllamaClient};
+//!
+//! let client = OllamaClient::new(BaseUrl::from_environment()?, Budgets::default(), SystemClock::shared())?;
+//! let answer = client.chat(ChatRequest::ask("qwen3:8b", "Why is the sky blue?")).await?;
+//! println!("{}", answer.message.content);
+//! # Ok(()) }
+//! ```
+
+mod address;
+mod client;
+mod error;
+mod error_body;
+mod messages;
+mod ndjson;
+mod stream;
+
+pub use address::{AddressError, BaseUrl, ENVIRONMENT_VARIABLE};
+pub use client::{Budgets, OllamaClient};
+pub use error::{Budget, Cut, OllamaError, SetupError};
+pub use messages::{ChatAnswer, ChatChunk, ChatRequest, Embeddings, LoadedModel, Message, ModelInfo, Timings};

@@ -1,0 +1,144 @@
+//! Whether an answer makes sense.
+//!
+//! A policy may be anybody's. What it answers moves real calls, so each answer is held against what the question allows before it is
+//! followed; an answer that does not fit counts as a failure of the policy, like a trap.
+
+use super::error::PolicyError;
+use crate::types::*;
+
+/// A name or a rule is no longer than this, in bytes.
+const NAME_LIMIT: usize = 64;
+/// A breaker's private memory is no longer than this, in bytes.
+const MEMORY_LIMIT: usize = 4 << 10;
+/// A breaker may stay open for this long beyond its recovery timeout, in nanoseconds (a day): policies may lengthen it.
+const OPEN_LIMIT: u64 = 86_400_000_000_000;
+
+type Checked = Result<(), PolicyError>;
+
+fn unless(holds: bool, function: &'static str, answer: impl FnOnce() -> String, expected: &'static str) -> Checked {
+    if holds { Ok(()) } else { Err(PolicyError::Nonsense { function, answer: answer(), expected }) }
+}
+
+pub(crate) fn description(answer: &Description) -> Checked {
+    let fits = |text: &str| !text.is_empty() && text.len() <= NAME_LIMIT;
+    unless(
+        fits(&answer.name) && fits(&answer.version),
+        "metadata.describe",
+        || format!("a name of {} and a version of {} bytes", answer.name.len(), answer.version.len()),
+        "both of 1 to 64 bytes",
+    )
+}
+
+pub(crate) fn recommendation(answer: &Recommendation) -> Checked {
+    let sound = crate::configuration::retry(&answer.retry).and_then(|()| crate::configuration::breaker(&answer.breaker));
+    let spans = [answer.attempt_timeout, answer.total_deadline];
+    let spans_fit = spans.iter().flatten().all(|span| *span > 0.0 && span.is_finite());
+    unless(
+        sound.is_ok() && spans_fit,
+        "settings.recommend",
+        || sound.as_ref().map_or_else(ToString::to_string, |()| format!("time limits of {spans:?} s")),
+        "settings that can be used",
+    )
+}
+
+/// The longest delay that a configuration allows.
+fn longest_delay(config: &RetryConfig) -> Seconds {
+    let jitter = if config.jitter && config.jitter_may_exceed_max { config.jitter_range.high.max(1.0) } else { 1.0 };
+    config.max_delay * jitter
+}
+
+pub(crate) fn delay(answer: Seconds, config: &RetryConfig, function: &'static str) -> Checked {
+    let fits = answer.is_finite() && answer >= 0.0 && answer <= longest_delay(config);
+    unless(fits, function, || format!("a delay of {answer} s"), "a delay from 0 to max_delay")
+}
+
+pub(crate) fn transition(answer: &Transition, before: Option<&BreakerState>, config: &BreakerConfig, now: u64, function: &'static str) -> Checked {
+    let longest = now.saturating_add(crate::clock::nanoseconds(crate::clock::seconds(config.recovery_timeout))).saturating_add(OPEN_LIMIT);
+    let admission_fits = match (answer.state.phase, answer.admission) {
+        (Phase::Closed, Admission::All) => true,
+        (Phase::Open, Admission::NoneUntil(until)) => until <= longest,
+        (Phase::HalfOpen, Admission::Probes(permits)) => permits > 0,
+        _ => false,
+    };
+    unless(
+        admission_fits,
+        function,
+        || format!("{:?} while {}", answer.admission, answer.state.phase),
+        "all while closed, none until an instant within a day while open, probes while half-open",
+    )?;
+    unless(answer.state.memory.len() <= MEMORY_LIMIT, function, || format!("{} bytes of memory", answer.state.memory.len()), "at most 4 KiB")?;
+    let Some(before) = before else { return Ok(()) };
+    let moved = before.phase != answer.state.phase;
+    let next = before.generation.wrapping_add(u64::from(moved));
+    unless(
+        answer.state.generation == next,
+        function,
+        || format!("generation {} after {}", answer.state.generation, before.generation),
+        "the same generation in the same phase, the next in another",
+    )?;
+    let known = matches!(
+        (before.phase, answer.state.phase),
+        (Phase::Closed, Phase::Open) | (Phase::Open, Phase::HalfOpen) | (Phase::HalfOpen, Phase::Closed | Phase::Open)
+    );
+    unless(
+        !moved || known,
+        function,
+        || format!("a step from {} to {}", before.phase, answer.state.phase),
+        "closed to open, open to half-open, half-open to closed or open",
+    )
+}
+
+pub(crate) fn classification(answer: &Classification, function: &'static str) -> Checked {
+    let fits = !answer.rule.is_empty() && answer.rule.len() <= NAME_LIMIT;
+    unless(fits, function, || format!("a rule's name of {} bytes", answer.rule.len()), "1 to 64 bytes")
+}
+
+pub(crate) fn next_model(answer: Option<u32>, chain: usize, function: &'static str) -> Checked {
+    let fits = answer.is_none_or(|index| (index as usize) < chain);
+    unless(fits, function, || format!("model {} of a chain of {chain}", answer.unwrap_or_default()), "an index into the chain")
+}
+
+pub(crate) fn edits(answer: &[WorkflowEdit], entries: usize) -> Checked {
+    let fits = |edit: &WorkflowEdit| {
+        (edit.entry as usize) < entries && !matches!(edit.change, WorkflowChange::Set(number) if !number.is_finite())
+    };
+    unless(
+        answer.len() <= entries && answer.iter().all(fits),
+        "degradation.simplify-workflow",
+        || format!("{} edits of {entries} entries", answer.len()),
+        "edits of entries that are there, with finite numbers",
+    )
+}
+
+pub(crate) fn judgement(answer: &Judgement) -> Checked {
+    let fits = answer.findings.len() <= ResourceName::ALL.len() && answer.findings.iter().all(|finding| finding.percent.is_finite());
+    unless(fits, "health.judge", || format!("{:?}", answer.findings.len()), "at most one finding for each resource, with finite numbers")
+}
+
+pub(crate) fn verdict(answer: &Verdict, incident: &Incident) -> Checked {
+    let function = "recovery.decide";
+    classification(&answer.classification, function)?;
+    match (&answer.breaker, &incident.guard) {
+        (Some(after), Some(guard)) => transition(after, Some(&guard.state), &guard.config, incident.now, function)?,
+        (None, None) => {}
+        (some, _) => {
+            let said = if some.is_some() { "a breaker's state" } else { "no breaker's state" };
+            unless(false, function, || said.to_owned(), "the breaker's next state where there is one, else none")?;
+        }
+    }
+    match answer.directive {
+        Directive::RetryAfter(wait) => {
+            delay(wait, &incident.retry, function)?;
+            let allowed = incident.attempt < incident.retry.max_retries;
+            unless(allowed, function, || format!("a retry after attempt {}", incident.attempt), "at most max_retries retries")
+        }
+        Directive::SwitchModel(index) => {
+            let chain = incident.models.as_ref().map_or(0, |models| models.chain.len());
+            next_model(Some(index), chain, function)
+        }
+        Directive::Simplify => unless(incident.at_hand.can_simplify, function, || "to simplify".into(), "what is at hand"),
+        Directive::ServeCached => unless(incident.at_hand.cached.is_some(), function, || "to serve from the cache".into(), "what is at hand"),
+        Directive::UseFallback => unless(incident.at_hand.fallback, function, || "to use the fallback".into(), "what is at hand"),
+        Directive::GiveUp => Ok(()),
+    }
+}

@@ -1,0 +1,101 @@
+//! How a policy can fail: when it is loaded, and when it is asked.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A policy that cannot be used, or an answer that could not be had from one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The file could not be read.
+    #[error("cannot read the policy {}: {source}; expected a WebAssembly component", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+
+    /// The bytes are no component.
+    #[error("not a policy: {found}; expected a WebAssembly component (the world upright:policy/policy)")]
+    NotAComponent {
+        /// What they are instead.
+        found: String,
+    },
+
+    /// It wants something from the world. Decisions are pure, so there is nothing to give.
+    #[error("the policy imports {import}; a policy may import nothing")]
+    Imports {
+        /// The first thing that it imports.
+        import: String,
+    },
+
+    /// It does not export what a policy must.
+    #[error("the policy does not export {missing}; expected the world upright:policy/policy of version {version}", version = super::CONTRACT_VERSION)]
+    MissingExport {
+        /// An interface, or a function of one.
+        missing: String,
+    },
+
+    /// It was built against another version of the contract.
+    #[error("the policy exports {found}; this host speaks version {version}", version = super::CONTRACT_VERSION)]
+    WrongVersion {
+        /// An interface with its version.
+        found: String,
+    },
+
+    /// An export does not have the type that the contract gives it.
+    #[error("the policy's exports do not have the contract's types: {detail}")]
+    WrongType {
+        /// Which, and how they differ.
+        detail: String,
+    },
+
+    /// It could not be compiled or set up.
+    #[error("the policy cannot be compiled: {detail}")]
+    Compile {
+        /// Why.
+        detail: String,
+    },
+
+    /// It trapped while deciding.
+    #[error("the policy trapped in {function}: {trap}")]
+    Trapped {
+        /// The function that was asked.
+        function: &'static str,
+        /// The trap.
+        trap: String,
+    },
+
+    /// It took too long to decide.
+    #[error("the policy took longer than {:.0} ms in {function}", limit.as_secs_f64() * 1e3)]
+    TimedOut {
+        /// The function that was asked.
+        function: &'static str,
+        /// How long it may take.
+        limit: Duration,
+    },
+
+    /// It wanted more memory than a decision may have.
+    #[error("the policy wanted {wanted} bytes of memory in {function}; it may have {limit}")]
+    OutOfMemory {
+        /// The function that was asked.
+        function: &'static str,
+        /// How much it wanted.
+        wanted: usize,
+        /// How much it may have.
+        limit: usize,
+    },
+
+    /// It answered, but the answer makes no sense.
+    #[error("the policy answered nonsense in {function}: {answer}; expected {expected}")]
+    Nonsense {
+        /// The function that was asked.
+        function: &'static str,
+        /// What it answered.
+        answer: String,
+        /// What would have been right.
+        expected: &'static str,
+    },
+}

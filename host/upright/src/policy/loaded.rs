@@ -1,0 +1,215 @@
+//! A policy that has been read, inspected and compiled.
+
+use super::bindings::{Cross, Policy as Bindings, exports::upright::policy as wit};
+use super::engine::{Runtime, runtime};
+use super::error::PolicyError;
+use super::inspect::{Surface, describe_bytes};
+use super::instance::{Instance, Limits};
+use crate::types::*;
+use crossbeam_queue::ArrayQueue;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use wasmtime::component::{Component, InstancePre, Linker};
+
+/// The component that is built from `guest/` and committed, so that building this crate needs no WebAssembly target.
+pub(crate) static BUILT_IN: &[u8] = include_bytes!("../../policy.wasm");
+
+/// So many idle instances are kept. More decisions at once than that make instances that are dropped afterwards.
+const WARM_INSTANCES: usize = 16;
+
+/// A WebAssembly policy, ready to decide. Cloning shares it.
+#[derive(Clone)]
+pub struct Policy {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    description: Description,
+    digest: String,
+    size: usize,
+    surface: Surface,
+    runtime: &'static Runtime,
+    component: Component,
+    pre: InstancePre<Limits>,
+    warm: ArrayQueue<Instance>,
+    crossings: AtomicU64,
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Shared { description, digest, .. } = &*self.shared;
+        write!(formatter, "Policy({} {}, sha256:{})", description.name, description.version, &digest[..12])
+    }
+}
+
+impl Policy {
+    /// The policy that comes with this crate. Compiled once a process.
+    pub fn built_in() -> Result<Self, PolicyError> {
+        static COMPILED: OnceLock<Policy> = OnceLock::new();
+        if let Some(policy) = COMPILED.get() {
+            return Ok(policy.clone());
+        }
+        // Two threads may both compile it; the second is dropped.
+        let policy = Self::from_bytes(BUILT_IN)?;
+        Ok(COMPILED.get_or_init(|| policy).clone())
+    }
+
+    /// Reads a component from a file.
+    ///
+    /// # Errors
+    /// [`PolicyError::Read`], and all of [`Policy::from_bytes`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
+        Self::from_bytes(&bytes)
+    }
+
+    /// Inspects and compiles a component.
+    ///
+    /// # Errors
+    /// What is no component, imports anything, or does not export the contract's world in this version is refused by name.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PolicyError> {
+        if let Some(found) = describe_bytes(bytes) {
+            return Err(PolicyError::NotAComponent { found });
+        }
+        let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
+        let component = Component::from_binary(&runtime.engine, bytes).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
+        let surface = Surface::of(&component, &runtime.engine);
+        surface.check()?;
+        let linker = Linker::<Limits>::new(&runtime.engine);
+        let pre = linker.instantiate_pre(&component).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
+        let mut first = Instance::new(runtime, &pre)?;
+        let description: Description = first
+            .ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?
+            .cross();
+        super::check::description(&description)?;
+        let warm = ArrayQueue::new(WARM_INSTANCES);
+        // An empty queue takes it.
+        let _ = warm.push(first);
+        let digest = hexadecimal(&Sha256::digest(bytes));
+        let crossings = AtomicU64::new(0);
+        let shared = Shared { description, digest, size: bytes.len(), surface, runtime, component, pre, warm, crossings };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// What the policy says of itself.
+    pub fn description(&self) -> &Description {
+        &self.shared.description
+    }
+
+    /// SHA-256 of the component, hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.shared.digest
+    }
+
+    /// Size of the component in bytes.
+    pub fn size(&self) -> usize {
+        self.shared.size
+    }
+
+    /// What it imports (nothing) and exports.
+    pub fn surface(&self) -> &Surface {
+        &self.shared.surface
+    }
+
+    /// How often it was asked anything: each is one crossing into WebAssembly.
+    pub fn crossings(&self) -> u64 {
+        self.shared.crossings.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn component(&self) -> &Component {
+        &self.shared.component
+    }
+
+    /// Asks one question on a warm instance.
+    fn ask<R>(
+        &self,
+        function: &'static str,
+        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
+    ) -> Result<R, PolicyError> {
+        let Shared { runtime, pre, warm, crossings, .. } = &*self.shared;
+        crossings.fetch_add(1, Ordering::Relaxed);
+        let mut instance = match warm.pop() {
+            Some(instance) => instance,
+            None => Instance::new(runtime, pre)?,
+        };
+        let answer = instance.ask(runtime, function, question)?;
+        if !instance.is_used_up() {
+            // A full pool drops it.
+            let _ = warm.push(instance);
+        }
+        Ok(answer)
+    }
+}
+
+/// The functions of the contract. Answers are as the policy gave them: [`super::PolicySlot`] also checks that they make sense.
+impl Policy {
+    pub(crate) fn recommend(&self, profile: Profile) -> Result<Recommendation, PolicyError> {
+        self.ask("settings.recommend", |policy, store| policy.upright_policy_settings().call_recommend(store, profile.cross()))
+            .map(Cross::cross)
+    }
+
+    pub(crate) fn delay(&self, config: &RetryConfig, attempt: u32, random: f64) -> Result<Seconds, PolicyError> {
+        self.ask("backoff.delay", |policy, store| policy.upright_policy_backoff().call_delay(store, (*config).cross(), attempt, random))
+    }
+
+    pub(crate) fn initial(&self, now: u64) -> Result<Transition, PolicyError> {
+        self.ask("breaker.initial", |policy, store| policy.upright_policy_breaker().call_initial(store, now)).map(Cross::cross)
+    }
+
+    pub(crate) fn step(&self, config: &BreakerConfig, state: &BreakerState, seen: &Observation) -> Result<Transition, PolicyError> {
+        let (config, state, seen) = ((*config).cross(), state.clone().cross(), (*seen).cross());
+        self.ask("breaker.step", |policy, store| policy.upright_policy_breaker().call_step(store, config, &state, seen)).map(Cross::cross)
+    }
+
+    pub(crate) fn classify(&self, fault: &Fault) -> Result<Classification, PolicyError> {
+        let fault: wit::types::Fault = fault.clone().cross();
+        self.ask("classifier.classify", |policy, store| policy.upright_policy_classifier().call_classify(store, &fault)).map(Cross::cross)
+    }
+
+    pub(crate) fn next_model(&self, current: &str, chain: &[String]) -> Result<Option<u32>, PolicyError> {
+        self.ask("degradation.next-model", |policy, store| policy.upright_policy_degradation().call_next_model(store, current, chain))
+    }
+
+    pub(crate) fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Result<Vec<WorkflowEdit>, PolicyError> {
+        let workflow: Vec<wit::degradation::WorkflowEntry> = workflow.to_vec().cross();
+        self.ask("degradation.simplify-workflow", |policy, store| {
+            policy.upright_policy_degradation().call_simplify_workflow(store, &workflow)
+        })
+        .map(Cross::cross)
+    }
+
+    pub(crate) fn may_serve_cached(&self, age: Seconds, max_age: Seconds, failure: &Classification) -> Result<bool, PolicyError> {
+        let failure = failure.clone().cross();
+        self.ask("degradation.may-serve-cached", |policy, store| {
+            policy.upright_policy_degradation().call_may_serve_cached(store, age, max_age, &failure)
+        })
+    }
+
+    pub(crate) fn judge(&self, snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Result<Judgement, PolicyError> {
+        let (snapshot, thresholds) = ((*snapshot).cross(), (*thresholds).cross());
+        self.ask("health.judge", |policy, store| policy.upright_policy_health().call_judge(store, snapshot, thresholds)).map(Cross::cross)
+    }
+
+    pub(crate) fn decide(&self, incident: &Incident) -> Result<Verdict, PolicyError> {
+        let incident: wit::recovery::Incident = incident.clone().cross();
+        self.ask("recovery.decide", |policy, store| policy.upright_policy_recovery().call_decide(store, &incident)).map(Cross::cross)
+    }
+}
+
+/// wasmtime's errors may span lines; a refusal is one.
+pub(crate) fn one_line(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

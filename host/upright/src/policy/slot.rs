@@ -1,0 +1,360 @@
+//! The place that holds the active policy.
+//!
+//! Recovery must not stop while its logic is replaced, and must not be worse off when the new logic is bad. A swap is one pointer
+//! store: calls in flight finish on the policy that they began with. A caller always gets an answer: where the policy traps, times out or answers
+//! nonsense, `upright-logic` answers natively (safe mode), and a policy that does so repeatedly is replaced by the last good one.
+
+use super::check;
+use super::error::PolicyError;
+use super::loaded::Policy;
+use crate::clock::{Instant, SharedClock, SystemClock, nanoseconds};
+use crate::events::{Event, Events};
+use crate::types::*;
+use arc_swap::ArcSwap;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use upright_logic as native;
+
+/// A policy that fails so often within [`STRIKE_WINDOW`] is replaced.
+pub const STRIKES: usize = 3;
+/// Failures of a policy that are further apart do not add up.
+pub const STRIKE_WINDOW: Duration = Duration::from_secs(60);
+
+/// What decides: a component, or native code alone where no component can run.
+#[derive(Clone, Debug)]
+enum Active {
+    Component(Policy),
+    Native,
+}
+
+impl Active {
+    fn description(&self) -> Description {
+        match self {
+            Self::Component(policy) => policy.description().clone(),
+            Self::Native => native::metadata::describe(),
+        }
+    }
+
+    /// The layout of the breaker memory that it writes.
+    fn state_layout(&self) -> u32 {
+        match self {
+            Self::Component(policy) => policy.description().state_layout,
+            Self::Native => native::breaker::STATE_LAYOUT,
+        }
+    }
+}
+
+/// Counts of what a slot did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct SlotCounts {
+    /// Questions answered, by whichever way.
+    pub decisions: u64,
+    /// Of those, answered natively because the policy failed or none can run.
+    pub safe_mode: u64,
+    /// Policies that were put in place by [`PolicySlot::swap`].
+    pub swaps: u64,
+    /// Policies that were replaced because they failed repeatedly.
+    pub rollbacks: u64,
+}
+
+/// Holds the active policy; cloning shares the slot.
+#[derive(Clone)]
+pub struct PolicySlot {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    active: ArcSwap<Active>,
+    life: Mutex<Life>,
+    clock: SharedClock,
+    events: Events,
+    decisions: AtomicU64,
+    safe_mode: AtomicU64,
+    swaps: AtomicU64,
+    rollbacks: AtomicU64,
+}
+
+/// What only swaps and failures look at.
+struct Life {
+    last_good: Active,
+    strikes: VecDeque<Instant>,
+}
+
+impl Default for PolicySlot {
+    fn default() -> Self {
+        Self::built_in()
+    }
+}
+
+impl std::fmt::Debug for PolicySlot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "PolicySlot({:?})", self.shared.active.load())
+    }
+}
+
+impl PolicySlot {
+    /// A slot with the policy that comes with this crate. Where no component can run (a platform that forbids generating
+    /// code), the same logic decides natively.
+    pub fn built_in() -> Self {
+        let active = match Policy::built_in() {
+            Ok(policy) => Active::Component(policy),
+            Err(error) => {
+                tracing::warn!(%error, "the built-in policy cannot run as a component here: deciding natively");
+                Active::Native
+            }
+        };
+        Self::with(active, SystemClock::shared(), Events::default())
+    }
+
+    /// A slot with this policy.
+    pub fn new(policy: Policy) -> Self {
+        Self::with(Active::Component(policy), SystemClock::shared(), Events::default())
+    }
+
+    /// A slot that always decides natively, without WebAssembly.
+    pub fn native() -> Self {
+        Self::with(Active::Native, SystemClock::shared(), Events::default())
+    }
+
+    /// The same policy in a slot of its own that takes its time from `clock` and reports to `events`.
+    #[must_use]
+    pub fn connected(&self, clock: SharedClock, events: Events) -> Self {
+        Self::with(Active::clone(&self.shared.active.load()), clock, events)
+    }
+
+    fn with(active: Active, clock: SharedClock, events: Events) -> Self {
+        let life = Mutex::new(Life { last_good: active.clone(), strikes: VecDeque::new() });
+        let zero = || AtomicU64::new(0);
+        Self {
+            shared: Arc::new(Shared {
+                active: ArcSwap::from_pointee(active),
+                life,
+                clock,
+                events,
+                decisions: zero(),
+                safe_mode: zero(),
+                swaps: zero(),
+                rollbacks: zero(),
+            }),
+        }
+    }
+
+    /// Makes `policy` the active one. Calls in flight finish on the one that they began with.
+    pub fn swap(&self, policy: Policy) {
+        let to = policy.description().clone();
+        let from = {
+            let mut life = self.life();
+            let from = self.shared.active.swap(Arc::new(Active::Component(policy)));
+            life.strikes.clear();
+            life.last_good = Active::clone(&from);
+            from.description()
+        };
+        self.shared.swaps.fetch_add(1, Ordering::Relaxed);
+        self.shared.events.emit(Event::PolicySwapped { from: label(&from), to: label(&to) });
+    }
+
+    /// The active policy; none where native code decides alone.
+    pub fn policy(&self) -> Option<Policy> {
+        match &**self.shared.active.load() {
+            Active::Component(policy) => Some(policy.clone()),
+            Active::Native => None,
+        }
+    }
+
+    /// What the active policy says of itself.
+    pub fn description(&self) -> Description {
+        self.shared.active.load().description()
+    }
+
+    /// What the slot did so far.
+    pub fn counts(&self) -> SlotCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Shared { decisions, safe_mode, swaps, rollbacks, .. } = &*self.shared;
+        SlotCounts { decisions: read(decisions), safe_mode: read(safe_mode), swaps: read(swaps), rollbacks: read(rollbacks) }
+    }
+
+    fn life(&self) -> std::sync::MutexGuard<'_, Life> {
+        self.shared.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the active policy; answers natively where it fails.
+    fn ask<R>(
+        &self,
+        component: impl FnOnce(&Policy) -> Result<R, PolicyError>,
+        check: impl FnOnce(&R) -> Result<(), PolicyError>,
+        native: impl FnOnce() -> R,
+    ) -> R {
+        let active = self.shared.active.load();
+        self.ask_component(&active, component, check).unwrap_or_else(native)
+    }
+
+    /// The component's answer, if it is one and the answer makes sense. Otherwise the caller is about to answer natively.
+    fn ask_component<R>(
+        &self,
+        active: &Arc<Active>,
+        component: impl FnOnce(&Policy) -> Result<R, PolicyError>,
+        check: impl FnOnce(&R) -> Result<(), PolicyError>,
+    ) -> Option<R> {
+        self.shared.decisions.fetch_add(1, Ordering::Relaxed);
+        if let Active::Component(policy) = &**active {
+            match component(policy).and_then(|answer| check(&answer).map(|()| answer)) {
+                Ok(answer) => return Some(answer),
+                Err(error) => self.strike(active, &error),
+            }
+        }
+        self.shared.safe_mode.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// [`PolicySlot::decide`] for a breaker that remembers which layout its memory has: what another layout wrote is cleared first.
+    pub(crate) fn decide_guarded(&self, incident: &mut Incident, layout: &mut u32) -> Verdict {
+        let active = self.shared.active.load();
+        adapt(incident.guard.as_mut().map(|guard| &mut guard.state), layout, active.state_layout());
+        let by_component = self.ask_component(&active, |policy| policy.decide(incident), |answer| check::verdict(answer, incident));
+        by_component.unwrap_or_else(|| {
+            adapt(incident.guard.as_mut().map(|guard| &mut guard.state), layout, native::breaker::STATE_LAYOUT);
+            native::recovery::decide(incident.clone())
+        })
+    }
+
+    /// One step of a breaker that remembers which layout its memory has.
+    pub(crate) fn step(&self, config: &BreakerConfig, mut state: BreakerState, layout: &mut u32, seen: &Observation) -> Transition {
+        let active = self.shared.active.load();
+        adapt(Some(&mut state), layout, active.state_layout());
+        let check = |answer: &Transition| check::transition(answer, Some(&state), config, seen.now, "breaker.step");
+        let by_component = self.ask_component(&active, |policy| policy.step(config, &state, seen), check);
+        by_component.unwrap_or_else(|| {
+            adapt(Some(&mut state), layout, native::breaker::STATE_LAYOUT);
+            native::breaker::step(config, state, seen)
+        })
+    }
+
+    /// The first state of a breaker, and the layout of its memory.
+    pub(crate) fn initial(&self, now: Instant) -> (Transition, u32) {
+        let active = self.shared.active.load();
+        let check = |answer: &Transition| check::transition(answer, None, &BreakerConfig::default(), now, "breaker.initial");
+        match self.ask_component(&active, |policy| policy.initial(now), check) {
+            Some(transition) => (transition, active.state_layout()),
+            None => (native::breaker::initial(now), native::breaker::STATE_LAYOUT),
+        }
+    }
+
+    /// Notes that a policy failed; the third time within a minute it is replaced by the last good one.
+    fn strike(&self, failed: &Arc<Active>, error: &PolicyError) {
+        let policy = label(&failed.description());
+        self.shared.events.emit(Event::SafeMode { policy: policy.clone(), error: error.to_string() });
+        let now = self.shared.clock.now();
+        let mut life = self.life();
+        // A call that began before a swap says nothing of the policy that is active now.
+        if !Arc::ptr_eq(failed, &self.shared.active.load()) {
+            return;
+        }
+        life.strikes.push_back(now);
+        while life.strikes.front().is_some_and(|strike| now.saturating_sub(*strike) > nanoseconds(STRIKE_WINDOW)) {
+            life.strikes.pop_front();
+        }
+        if life.strikes.len() < STRIKES {
+            return;
+        }
+        life.strikes.clear();
+        let last_good = life.last_good.clone();
+        // Should the last good one turn out bad as well, native code takes over.
+        life.last_good = Active::Native;
+        let to = label(&last_good.description());
+        self.shared.active.store(Arc::new(last_good));
+        drop(life);
+        self.shared.rollbacks.fetch_add(1, Ordering::Relaxed);
+        self.shared.events.emit(Event::PolicyRolledBack { from: policy, to });
+    }
+}
+
+/// Clears a breaker's private memory if it was written in another layout than the one that is to read it.
+fn adapt(state: Option<&mut BreakerState>, written: &mut u32, wanted: u32) {
+    if *written != wanted {
+        if let Some(state) = state {
+            state.memory.clear();
+        }
+        *written = wanted;
+    }
+}
+
+/// A policy's name and version, for people.
+fn label(description: &Description) -> String {
+    format!("{} {}", description.name, description.version)
+}
+
+/// The questions. Each always gets an answer that makes sense.
+impl PolicySlot {
+    /// The settings that the policy recommends for a kind of operation.
+    pub fn recommend(&self, profile: Profile) -> Recommendation {
+        self.ask(|policy| policy.recommend(profile), check::recommendation, || native::settings::recommend(profile))
+    }
+
+    /// The delay after attempt `attempt` (the first is 0) failed; `random` is in [0, 1).
+    pub fn delay(&self, config: &RetryConfig, attempt: u32, random: f64) -> Duration {
+        let seconds = self.ask(
+            |policy| policy.delay(config, attempt, random),
+            |answer| check::delay(*answer, config, "backoff.delay"),
+            || native::backoff::delay(config, attempt, random),
+        );
+        crate::clock::seconds(seconds)
+    }
+
+    /// What a failure means.
+    pub fn classify(&self, fault: &Fault) -> Classification {
+        self.ask(
+            |policy| policy.classify(fault),
+            |answer| check::classification(answer, "classifier.classify"),
+            || native::classifier::classify(fault),
+        )
+    }
+
+    /// The index in `chain` of the model to try after `current`.
+    pub fn next_model(&self, current: &str, chain: &[String]) -> Option<usize> {
+        let index = self.ask(
+            |policy| policy.next_model(current, chain),
+            |answer| check::next_model(*answer, chain.len(), "degradation.next-model"),
+            || native::degradation::next_model(current, chain),
+        );
+        index.map(|index| index as usize)
+    }
+
+    /// The edits that make a workflow lighter.
+    pub fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
+        self.ask(
+            |policy| policy.simplify_workflow(workflow),
+            |answer| check::edits(answer, workflow.len()),
+            || native::degradation::simplify_workflow(workflow),
+        )
+    }
+
+    /// Whether an answer of this age may be served in place of a live one after this failure.
+    pub fn may_serve_cached(&self, age: Duration, max_age: Duration, failure: &Classification) -> bool {
+        let (age, max_age) = (age.as_secs_f64(), max_age.as_secs_f64());
+        self.ask(
+            |policy| policy.may_serve_cached(age, max_age, failure),
+            |_| Ok(()),
+            || native::degradation::may_serve_cached(age, max_age, failure),
+        )
+    }
+
+    /// Judges a resource snapshot.
+    pub fn judge(&self, snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Judgement {
+        self.ask(
+            |policy| policy.judge(snapshot, thresholds),
+            check::judgement,
+            || native::health::judge(snapshot, thresholds),
+        )
+    }
+
+    /// Classifies a failure, moves the breaker on, and says what to do: the one crossing that a failure costs.
+    pub fn decide(&self, incident: &Incident) -> Verdict {
+        self.ask(
+            |policy| policy.decide(incident),
+            |answer| check::verdict(answer, incident),
+            || native::recovery::decide(incident.clone()),
+        )
+    }
+}

@@ -1,0 +1,384 @@
+//! Retries with exponential backoff, jitter, a circuit breaker inside and limits of time.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::RetryStrategy;
+//!
+//! let retry = RetryStrategy::builder().max_retries(3).build()?;
+//! let page = retry.execute(|| async { Ok::<_, std::io::Error>("page") }).await?;
+//! assert_eq!(page, "page");
+//! # Ok(()) }
+//! ```
+
+use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder};
+use crate::budget::RetryBudget;
+use crate::classifier::ErrorClassifier;
+use crate::clock::{SharedClock, SystemClock};
+use crate::configuration;
+use crate::error::{ConfigurationError, Error};
+use crate::events::Events;
+use crate::fault::OperationError;
+use crate::policy::PolicySlot;
+use crate::random::{SharedRandom, SystemRandom};
+use crate::session::{Alone, Attempt, Ending, Guarding, Session};
+use crate::types::{BreakerConfig, Profile, RetryConfig};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Retries operations. Cloning shares its breaker.
+#[derive(Clone)]
+pub struct RetryStrategy {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) guarding: Guarding,
+    pub(crate) breaker: Option<CircuitBreaker>,
+}
+
+/// Which breaker a strategy has.
+#[derive(Clone)]
+enum Breaker {
+    /// None.
+    None,
+    /// One of its own.
+    Own(BreakerConfig),
+    /// This one, perhaps shared with others.
+    Given(CircuitBreaker),
+}
+
+/// Builds a [`RetryStrategy`]. What is not set is as the specification has it: 3 retries, delays from 1 s doubling to at most 60 s, jitter
+/// from 0.8 to 1.2, a circuit breaker of its own; no limits of time.
+#[derive(Clone)]
+#[must_use]
+pub struct RetryStrategyBuilder {
+    name: Arc<str>,
+    config: RetryConfig,
+    breaker: Breaker,
+    policy: Option<PolicySlot>,
+    clock: SharedClock,
+    random: SharedRandom,
+    events: Events,
+    classifier: Option<Arc<ErrorClassifier>>,
+    attempt_timeout: Option<Duration>,
+    deadline: Option<Duration>,
+    idempotent: bool,
+    budget: Option<RetryBudget>,
+}
+
+impl Default for RetryStrategyBuilder {
+    fn default() -> Self {
+        Self {
+            name: "operation".into(),
+            config: RetryConfig::default(),
+            breaker: Breaker::Own(BreakerConfig::default()),
+            policy: None,
+            clock: SystemClock::shared(),
+            random: Arc::new(SystemRandom),
+            events: Events::default(),
+            classifier: None,
+            attempt_timeout: None,
+            deadline: None,
+            idempotent: true,
+            budget: None,
+        }
+    }
+}
+
+impl RetryStrategyBuilder {
+    /// The name in events, and of the strategy's own breaker.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// All retry settings at once.
+    pub fn config(mut self, config: RetryConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Retries after the first attempt; 0 for none.
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.config.max_retries = retries;
+        self
+    }
+
+    /// The delay before the first retry.
+    pub fn base_delay(mut self, delay: Duration) -> Self {
+        self.config.base_delay = delay.as_secs_f64();
+        self
+    }
+
+    /// No delay is longer. A server that asks for a longer wait (`Retry-After`) is not waited for.
+    pub fn max_delay(mut self, delay: Duration) -> Self {
+        self.config.max_delay = delay.as_secs_f64();
+        self
+    }
+
+    /// What each further delay is multiplied by; at least 1.
+    pub fn backoff_factor(mut self, factor: f64) -> Self {
+        self.config.backoff_factor = factor;
+        self
+    }
+
+    /// Whether delays vary at random.
+    pub fn jitter(mut self, jitter: bool) -> Self {
+        self.config.jitter = jitter;
+        self
+    }
+
+    /// A circuit breaker of the strategy's own, with the default settings, or none.
+    pub fn use_circuit_breaker(mut self, wanted: bool) -> Self {
+        self.breaker = if wanted { Breaker::Own(BreakerConfig::default()) } else { Breaker::None };
+        self
+    }
+
+    /// A circuit breaker of the strategy's own, with these settings.
+    pub fn breaker_config(mut self, config: BreakerConfig) -> Self {
+        self.breaker = Breaker::Own(config);
+        self
+    }
+
+    /// This circuit breaker, which others may share.
+    pub fn breaker(mut self, breaker: CircuitBreaker) -> Self {
+        self.breaker = Breaker::Given(breaker);
+        self
+    }
+
+    /// Who decides; the built-in policy if this is not set.
+    pub fn policy(mut self, policy: PolicySlot) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// Where time comes from.
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where randomness comes from.
+    pub fn random(mut self, random: SharedRandom) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// Where events are sent to.
+    pub fn events(mut self, events: Events) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Whose history every failed attempt goes to, those that a retry made good too.
+    pub fn classifier(mut self, classifier: Arc<ErrorClassifier>) -> Self {
+        self.classifier = Some(classifier);
+        self
+    }
+
+    /// How long one attempt may take. A blocking attempt is told, and cannot be stopped.
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.attempt_timeout = Some(limit);
+        self
+    }
+
+    /// How long all attempts and the waits between them may take together, by the clock.
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.deadline = Some(limit);
+        self
+    }
+
+    /// Whether repeating the operation can do no harm (the default). If it can, only what never reached the service is retried.
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.idempotent = idempotent;
+        self
+    }
+
+    /// The budget that this strategy's retries are taken from, perhaps shared with others.
+    pub fn budget(mut self, budget: RetryBudget) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// The strategy.
+    ///
+    /// # Errors
+    /// Names the first setting that cannot be used.
+    pub fn build(self) -> Result<RetryStrategy, ConfigurationError> {
+        configuration::retry(&self.config)?;
+        for (setting, limit) in [("attempt_timeout", self.attempt_timeout), ("deadline", self.deadline)] {
+            limit.map_or(Ok(()), |limit| configuration::limit(setting, limit))?;
+        }
+        let policy = self.policy.unwrap_or_default();
+        let own = |config| -> Result<CircuitBreaker, ConfigurationError> {
+            let builder: CircuitBreakerBuilder = CircuitBreaker::builder(Arc::clone(&self.name)).config(config);
+            builder.policy(policy.clone()).clock(Arc::clone(&self.clock)).events(self.events.clone()).build()
+        };
+        let breaker = match self.breaker {
+            Breaker::None => None,
+            Breaker::Own(config) => Some(own(config)?),
+            Breaker::Given(breaker) => Some(breaker),
+        };
+        let guarding = Guarding {
+            name: self.name,
+            retry: self.config,
+            policy,
+            clock: self.clock,
+            random: self.random,
+            events: self.events,
+            classifier: self.classifier,
+            attempt_timeout: self.attempt_timeout,
+            deadline: self.deadline,
+            idempotent: self.idempotent,
+            budget: self.budget,
+        };
+        Ok(RetryStrategy { shared: Arc::new(Shared { guarding, breaker }) })
+    }
+}
+
+impl RetryStrategy {
+    /// Builds a strategy.
+    pub fn builder() -> RetryStrategyBuilder {
+        RetryStrategyBuilder::default()
+    }
+
+    /// A builder with what the policy recommends for this kind of operation.
+    pub fn recommended(profile: Profile, policy: PolicySlot) -> RetryStrategyBuilder {
+        let recommendation = policy.recommend(profile);
+        let limit = |span: Option<f64>| span.map(crate::clock::seconds);
+        RetryStrategyBuilder {
+            config: recommendation.retry,
+            breaker: Breaker::Own(recommendation.breaker),
+            attempt_timeout: limit(recommendation.attempt_timeout),
+            deadline: limit(recommendation.total_deadline),
+            policy: Some(policy),
+            ..RetryStrategyBuilder::default()
+        }
+    }
+
+    /// Its circuit breaker, if it has one.
+    pub fn breaker(&self) -> Option<&CircuitBreaker> {
+        self.shared.breaker.as_ref()
+    }
+
+    /// Its retry settings.
+    pub fn config(&self) -> RetryConfig {
+        self.shared.guarding.retry
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The delay after attempt `attempt` (the first is 0) failed, as the policy decides it.
+    pub fn delay(&self, attempt: u32) -> Duration {
+        let Guarding { policy, retry, random, .. } = &self.shared.guarding;
+        policy.delay(retry, attempt, random.draw())
+    }
+
+    /// Runs an operation, retrying it as the policy says.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with the operation's own last error, or [`Error::CircuitOpen`] if it was not tried.
+    pub async fn execute<T, E, F>(&self, mut operation: impl FnMut() -> F) -> Result<T, Error>
+    where
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.execute_accepting(move |_| operation(), |_| true).await
+    }
+
+    /// Runs an operation that is told about each attempt, and whose `Ok` results must be accepted too: one that is not counts as a failure.
+    ///
+    /// # Errors
+    /// As [`RetryStrategy::execute`]; the last error may be [`crate::error::RejectedResult`].
+    pub async fn execute_accepting<T, E, F>(
+        &self,
+        operation: impl FnMut(Attempt) -> F,
+        accept: impl Fn(&T) -> bool,
+    ) -> Result<T, Error>
+    where
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        let Shared { guarding, breaker } = &*self.shared;
+        let mut session = Session::begin(guarding, &Alone { fallback: false }, None);
+        match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept).await {
+            Ending::Live(value) => Ok(value),
+            Ending::Failed(error) | Ending::Cached(error) | Ending::Fallback(error) => Err(error),
+        }
+    }
+
+    /// Runs an operation; if it fails for good, or its breaker is open, runs the fallback.
+    ///
+    /// # Errors
+    /// [`Error::FallbackFailed`] holds both errors.
+    pub async fn execute_with_fallback<T, E, F, G, H>(
+        &self,
+        mut operation: impl FnMut() -> F,
+        fallback: impl FnOnce() -> H,
+    ) -> Result<T, Error>
+    where
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+        G: OperationError,
+        H: Future<Output = Result<T, G>>,
+    {
+        let Shared { guarding, breaker } = &*self.shared;
+        let mut session = Session::begin(guarding, &Alone { fallback: true }, None);
+        match session.run(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true).await {
+            Ending::Live(value) => Ok(value),
+            Ending::Failed(error) => Err(error),
+            Ending::Cached(error) | Ending::Fallback(error) => match fallback().await {
+                Ok(value) => Ok(value),
+                Err(failed) => Err(Error::FallbackFailed { fallback: failed.into_boxed(), first: Box::new(error) }),
+            },
+        }
+    }
+
+    /// [`RetryStrategy::execute`] for a function that blocks; waits block the thread.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn execute_blocking<T, E: OperationError>(&self, mut operation: impl FnMut() -> Result<T, E>) -> Result<T, Error> {
+        self.execute_accepting_blocking(move |_| operation(), |_| true)
+    }
+
+    /// [`RetryStrategy::execute_accepting`] for a function that blocks.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn execute_accepting_blocking<T, E: OperationError>(
+        &self,
+        operation: impl FnMut(Attempt) -> Result<T, E>,
+        accept: impl Fn(&T) -> bool,
+    ) -> Result<T, Error> {
+        let Shared { guarding, breaker } = &*self.shared;
+        let mut session = Session::begin(guarding, &Alone { fallback: false }, None);
+        match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), operation, accept) {
+            Ending::Live(value) => Ok(value),
+            Ending::Failed(error) | Ending::Cached(error) | Ending::Fallback(error) => Err(error),
+        }
+    }
+
+    /// [`RetryStrategy::execute_with_fallback`] for functions that block.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn execute_with_fallback_blocking<T, E: OperationError, G: OperationError>(
+        &self,
+        mut operation: impl FnMut() -> Result<T, E>,
+        fallback: impl FnOnce() -> Result<T, G>,
+    ) -> Result<T, Error> {
+        let Shared { guarding, breaker } = &*self.shared;
+        let mut session = Session::begin(guarding, &Alone { fallback: true }, None);
+        match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true) {
+            Ending::Live(value) => Ok(value),
+            Ending::Failed(error) => Err(error),
+            Ending::Cached(error) | Ending::Fallback(error) => {
+                fallback().map_err(|failed| Error::FallbackFailed { fallback: failed.into_boxed(), first: Box::new(error) })
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! How long a server asks to be left alone.
+//!
+//! `Retry-After` is a number of seconds or a date, and servers write it loosely. Whoever reads the seconds alone takes every date for
+//! "at once" and comes back too early.
+
+use std::time::{Duration, SystemTime};
+
+/// The wait that a `Retry-After` header asks for, seen from `now` on the wall clock.
+///
+/// A negative number and a date in the past are no wait at all. What is neither a number nor an HTTP date says nothing: `None`.
+pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse::<f64>() {
+        return seconds.is_finite().then(|| crate::clock::seconds(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> SystemTime {
+        // Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
+        SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777)
+    }
+
+    #[test]
+    fn seconds_are_read_whole_and_fractional() {
+        assert_eq!(parse_retry_after("120", now()), Some(Duration::from_secs(120)));
+        assert_eq!(parse_retry_after(" 1.5 ", now()), Some(Duration::from_millis(1500)));
+        assert_eq!(parse_retry_after("0", now()), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_date_is_the_time_until_then() {
+        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:51:37 GMT", now()), Some(Duration::from_secs(120)));
+        assert_eq!(parse_retry_after("Sunday, 06-Nov-94 08:50:37 GMT", now()), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn what_is_over_is_no_wait() {
+        assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:36 GMT", now()), Some(Duration::ZERO));
+        assert_eq!(parse_retry_after("-5", now()), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn nonsense_says_nothing_and_breaks_nothing() {
+        for nonsense in ["", "soon", "NaN", "inf", "-infinity", "1e999", "12 seconds", "Sun, 99 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(parse_retry_after(nonsense, now()), None, "{nonsense}");
+        }
+        assert_eq!(parse_retry_after("99999999999999999999999", now()), Some(Duration::MAX));
+    }
+}

@@ -1,0 +1,180 @@
+//! Where state is kept that outlives the call, and with a durable engine the process.
+//!
+//! One small interface over engines as different as a map in memory, an embedded database and a cluster: values by key, each with a
+//! version, so that of two writers who read the same version only one can write.
+
+mod memory;
+
+use crate::error::BoxError;
+use bytes::Bytes;
+use futures_util::Stream;
+pub use memory::MemoryStore;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::SystemTime;
+
+/// The longest key, in bytes.
+pub const KEY_LIMIT: usize = 512;
+/// The largest value, in bytes: 64 MiB.
+pub const VALUE_LIMIT: usize = 64 << 20;
+
+/// An answer that a store may take time to give.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// The changes that a watcher sees, in the order of their versions. Ends when the store is gone.
+pub type Changes = Pin<Box<dyn Stream<Item = Result<Change, StoreError>> + Send>>;
+
+/// A value in a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Bytes,
+    /// What the value is, as a media type.
+    pub content_type: String,
+    /// Grows with every write to the store; a key that was deleted and written again does not get an old version back.
+    pub version: u64,
+    /// When it was written, by the store's clock.
+    pub modified: SystemTime,
+}
+
+/// A change to one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: String,
+    /// The version that the change made.
+    pub version: u64,
+    /// What happened to it.
+    pub kind: ChangeKind,
+}
+
+/// What happened to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was written.
+    Put,
+    /// It was deleted.
+    Deleted,
+}
+
+/// Keeps values by key.
+///
+/// A key is any text of 1 to [`KEY_LIMIT`] bytes; a value has at most [`VALUE_LIMIT`] bytes. A write that was answered is seen by every
+/// read that begins after it. Dropping a future may or may not undo what it was to do.
+pub trait Store: Send + Sync {
+    /// The value of a key; none if there is none.
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>>;
+
+    /// Writes a value, whatever was there. Returns its version.
+    fn put<'a>(&'a self, key: &'a str, value: Bytes, content_type: &'a str) -> StoreFuture<'a, u64>;
+
+    /// Writes a value only if the key's version is `expected` (none: the key must not exist). Returns the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if it is not; nothing was written then.
+    fn compare_and_set<'a>(&'a self, key: &'a str, expected: Option<u64>, value: Bytes, content_type: &'a str) -> StoreFuture<'a, u64>;
+
+    /// Deletes a key. Whether it was there.
+    fn delete<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool>;
+
+    /// Deletes a key only if its version is `expected`. Whether it was.
+    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: u64) -> StoreFuture<'a, bool>;
+
+    /// The keys that begin with `prefix`, with their versions, in the order of their bytes. An empty prefix lists all.
+    fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<(String, u64)>>;
+
+    /// The changes of keys that begin with `prefix`, from the moment at which this is answered.
+    ///
+    /// A watcher that falls far behind gets a [`StoreError::ChangesMissed`] in their place, and those that follow; it should list anew.
+    fn watch<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Changes>;
+}
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The key cannot be one.
+    #[error("the key {key:?} has {length} bytes: a key has 1 to {KEY_LIMIT}")]
+    KeyInvalid {
+        /// The beginning of the key.
+        key: String,
+        /// Its length in bytes.
+        length: usize,
+    },
+
+    /// The value is too large.
+    #[error("the value of {key:?} has {length} bytes: at most {VALUE_LIMIT} are kept")]
+    ValueTooLarge {
+        /// The key.
+        key: String,
+        /// The value's length in bytes.
+        length: usize,
+    },
+
+    /// Somebody else wrote first.
+    #[error("{key:?} was to be at {}, but is at {}", version(*.expected), version(*.found))]
+    Conflict {
+        /// The key.
+        key: String,
+        /// The version at which it was to be; none: it was not to exist.
+        expected: Option<u64>,
+        /// The version at which it is; none: it does not exist.
+        found: Option<u64>,
+    },
+
+    /// A value that cannot be written as JSON.
+    #[error("the value of {key:?} cannot be written as JSON: {source}")]
+    NotSerializable {
+        /// The key.
+        key: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+
+    /// What is stored under the key is not what was to be there.
+    #[error("what is stored as {key:?} cannot be read: {source}")]
+    Corrupt {
+        /// The key.
+        key: String,
+        /// Why.
+        source: BoxError,
+    },
+
+    /// A watcher was too slow.
+    #[error("{count} changes were missed: list the keys anew")]
+    ChangesMissed {
+        /// How many, of all keys.
+        count: u64,
+    },
+
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+
+    /// The store cannot be reached, or its device failed.
+    #[error("the {store} is not available: {source}")]
+    Unavailable {
+        /// Which store.
+        store: &'static str,
+        /// Why.
+        source: BoxError,
+    },
+}
+
+fn version(version: Option<u64>) -> String {
+    version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"))
+}
+
+/// Refuses what cannot be a key.
+pub(crate) fn check_key(key: &str) -> Result<(), StoreError> {
+    if (1..=KEY_LIMIT).contains(&key.len()) {
+        return Ok(());
+    }
+    Err(StoreError::KeyInvalid { key: key[..key.floor_char_boundary(64)].to_owned(), length: key.len() })
+}
+
+/// Refuses a value that is too large.
+pub(crate) fn check_value(key: &str, value: &[u8]) -> Result<(), StoreError> {
+    let length = value.len();
+    if length <= VALUE_LIMIT { Ok(()) } else { Err(StoreError::ValueTooLarge { key: key.to_owned(), length }) }
+}

@@ -1,0 +1,12 @@
+//! The words that decisions are made in, as the policy's contract (`wit/`) defines them.
+
+pub use upright_logic::backoff::{JitterRange, RetryConfig};
+pub use upright_logic::breaker::{Admission, BreakerConfig, BreakerState, Event as BreakerEvent, Observation, Phase, Transition};
+pub use upright_logic::degradation::{WorkflowChange, WorkflowEdit, WorkflowEntry, WorkflowValue};
+pub use upright_logic::health::{Finding, FindingLevel, Judgement, ResourceName, ResourceSnapshot, ResourceThresholds};
+pub use upright_logic::metadata::Description;
+pub use upright_logic::recovery::{AtHand, CachedAnswer, Directive, Guard, Incident, ModelChoice, Reason, Verdict};
+pub use upright_logic::settings::{Profile, Recommendation};
+pub use upright_logic::types::{
+    Classification, Endpoint, ErrorCategory, ErrorSeverity, Fault, FaultKind, MESSAGE_LIMIT, Seconds, SuggestedAction, UnknownName,
+};

@@ -1,0 +1,84 @@
+//! A stand-in for a server: it answers one request on one connection with given bytes, piece by piece, whatever was asked.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::future::Future;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use upright::ollama::BaseUrl;
+
+/// What follows the last piece.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Then {
+    Close,
+    Hang,
+}
+
+pub(crate) struct Scripted {
+    pub(crate) address: BaseUrl,
+    request: JoinHandle<String>,
+}
+
+impl Scripted {
+    pub(crate) async fn start(pieces: Vec<Vec<u8>>, then: Then) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let request = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut request = Vec::new();
+            while !is_whole(&request) {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0, "the client left");
+            }
+            for piece in pieces {
+                // A client that has had enough may be gone.
+                if stream.write_all(&piece).await.is_err() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            if then == Then::Hang {
+                // Until the client leaves.
+                let _ = stream.read(&mut [0; 1]).await;
+            }
+            String::from_utf8(request).unwrap()
+        });
+        Self { address, request }
+    }
+
+    /// The head and body of an answer whose end is the end of the connection, cut where asked.
+    pub(crate) async fn body(status: &str, pieces: &[&[u8]], then: Then) -> Self {
+        let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n").into_bytes();
+        let pieces = pieces.iter().map(|piece| piece.to_vec());
+        Self::start([head].into_iter().chain(pieces).collect(), then).await
+    }
+
+    /// The request, once it has been answered.
+    pub(crate) async fn request(self) -> String {
+        self.request.await.unwrap()
+    }
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.parse().unwrap());
+    body.len() >= length
+}
+
+/// The end of something that a faulty program would wait for without end.
+pub(crate) async fn ends<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("it waits without end")
+}
+
+/// An address at which nobody listens.
+pub(crate) async fn nobody() -> BaseUrl {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
+}
+
+/// An address whose name cannot resolve: no label has so many letters, so no network is asked.
+pub(crate) fn no_such_name() -> BaseUrl {
+    format!("http://{}.invalid:11434", "a".repeat(64)).parse().unwrap()
+}
