@@ -6,6 +6,7 @@ mod inspect;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod vectors;
 mod workspace;
 
 use std::process::ExitCode;
@@ -35,6 +36,12 @@ enum Chore {
         /// Run only the tests whose names contain this
         filter: Option<String>,
     },
+    /// Write the conformance vectors to tests/conformance/vectors
+    Vectors {
+        /// Write nothing; fail unless the committed vectors are what the sources give
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -44,6 +51,8 @@ fn main() -> ExitCode {
         Chore::Component { check: false } => component::write(&workspace),
         Chore::Component { check: true } => component::check(&workspace),
         Chore::GuestTest { filter } => guest_test::run(&workspace, filter.as_deref()),
+        Chore::Vectors { check: false } => vectors::write(&workspace),
+        Chore::Vectors { check: true } => vectors::check(&workspace),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

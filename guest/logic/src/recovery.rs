@@ -4,7 +4,7 @@ use crate::backoff::{self, RetryConfig};
 use crate::breaker::{self, BreakerConfig, BreakerState, Event, Observation, Phase, Transition};
 use crate::classifier::classify;
 use crate::degradation::{may_serve_cached, next_model};
-use crate::health::{self, ResourceSnapshot, ResourceThresholds};
+use crate::health::{ResourceSnapshot, ResourceThresholds};
 use crate::types::{Classification, ErrorCategory, Fault, FaultKind, Instant, Seconds, SuggestedAction};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -153,10 +153,15 @@ pub struct Verdict {
     pub reason: Reason,
 }
 
-/// Failures before which nothing reached the service, so that repeating the call repeats nothing.
-fn never_arrived(kind: FaultKind) -> bool {
-    use FaultKind::{CircuitOpen, ConnectionRefused, Dns, Tls, Unreachable};
-    matches!(kind, ConnectionRefused | Dns | Unreachable | Tls | CircuitOpen)
+/// Failures before which nothing was done: the call did not reach the service, or was refused. Repeating it repeats nothing.
+fn nothing_was_done(failure: &Fault) -> bool {
+    use FaultKind::{CircuitOpen, ConnectionRefused, Dns, HttpStatus, Tls, Unreachable};
+    match failure.kind {
+        ConnectionRefused | Dns | Unreachable | Tls | CircuitOpen => true,
+        // 408 and 499 come when the server had begun.
+        HttpStatus => matches!(failure.status, Some(400..=407 | 409..=498)),
+        _ => false,
+    }
 }
 
 /// Classifies the failure, moves the breaker on, and says what to do.
@@ -186,10 +191,10 @@ fn same_call_again(incident: &Incident, classification: &Classification, open: b
     if incident.failure.kind == FaultKind::CircuitOpen {
         return Err(Reason::CircuitOpen);
     }
-    if !classification.retryable {
+    if !classification.retryable || classification.retry_limit == Some(0) {
         return Err(if classification.model_specific { Reason::ModelUnsuitable } else { Reason::NotRetryable });
     }
-    if !incident.idempotent && !never_arrived(incident.failure.kind) {
+    if !incident.idempotent && !nothing_was_done(&incident.failure) {
         return Err(Reason::NotIdempotent);
     }
     if open {
@@ -202,7 +207,8 @@ fn same_call_again(incident: &Incident, classification: &Classification, open: b
         return Err(Reason::BudgetExhausted);
     }
     // Where memory is short already, the same model will not find more of it.
-    let short_of_memory = incident.resources.is_some_and(|snapshot| !health::judge(&snapshot, &ResourceThresholds::default()).healthy);
+    let memory_in_use = incident.resources.and_then(|snapshot| snapshot.memory_percent());
+    let short_of_memory = memory_in_use.is_some_and(|percent| percent > ResourceThresholds::default().memory_percent);
     if classification.category == ErrorCategory::Resource && short_of_memory {
         return Err(Reason::ModelUnsuitable);
     }
@@ -222,7 +228,7 @@ fn same_call_again(incident: &Incident, classification: &Classification, open: b
 fn instead(incident: &Incident, classification: &Classification, reason: Reason) -> Directive {
     use ErrorCategory::{Resource, Timeout, Transient};
     let time_left = incident.deadline.is_none_or(|deadline| incident.elapsed < deadline);
-    let repeatable = incident.idempotent || never_arrived(incident.failure.kind);
+    let repeatable = incident.idempotent || nothing_was_done(&incident.failure);
     let another_call = reason != Reason::Cancelled && time_left && repeatable;
     let another_model = classification.model_specific || matches!(classification.category, Transient | Timeout | Resource);
     let lighter = matches!(classification.category, Timeout | Resource) || classification.action == SuggestedAction::ShortenPrompt;
@@ -363,6 +369,7 @@ mod tests {
     fn what_is_not_safe_to_repeat_is_not_repeated_unless_it_never_arrived() {
         let unsafe_to_repeat = Incident { idempotent: false, models: models("qwen3:8b"), ..busy() };
         assert_eq!(decided(unsafe_to_repeat), (Directive::GiveUp, Reason::NotIdempotent));
+        assert_eq!(decided(Incident { idempotent: false, models: models("qwen3:8b"), ..missing() }).0, Directive::SwitchModel(2));
         let refused = Incident { idempotent: false, ..incident(Fault::new(FaultKind::ConnectionRefused, "")) };
         assert_eq!(decided(refused), (Directive::RetryAfter(1.0), Reason::Retryable));
     }

@@ -293,11 +293,7 @@ impl RetryStrategy {
     ///
     /// # Errors
     /// As [`RetryStrategy::execute`]; the last error may be [`crate::error::RejectedResult`].
-    pub async fn execute_accepting<T, E, F>(
-        &self,
-        operation: impl FnMut(Attempt) -> F,
-        accept: impl Fn(&T) -> bool,
-    ) -> Result<T, Error>
+    pub async fn execute_accepting<T, E, F>(&self, operation: impl FnMut(Attempt) -> F, accept: impl Fn(&T) -> bool) -> Result<T, Error>
     where
         E: OperationError,
         F: Future<Output = Result<T, E>>,

@@ -50,7 +50,7 @@ pub(crate) struct Guarding {
 }
 
 /// What could serve in place of a live answer, looked up only when something has failed.
-pub(crate) trait Surroundings {
+pub(crate) trait Surroundings: Sync {
     /// The models that may be used, best first.
     fn models(&self) -> &[String] {
         &[]
@@ -242,7 +242,8 @@ impl<'a> Session<'a> {
     fn incident(&self, failure: Fault) -> Incident {
         let Guarding { retry, clock, random, deadline, idempotent, .. } = self.guarding;
         let now = clock.now();
-        let models = self.model.as_ref().map(|model| ModelChoice { current: model.to_string(), chain: self.surroundings.models().to_vec() });
+        let models =
+            self.model.as_ref().map(|model| ModelChoice { current: model.to_string(), chain: self.surroundings.models().to_vec() });
         Incident {
             failure,
             attempt: self.failed_with_model,
@@ -289,7 +290,12 @@ impl<'a> Session<'a> {
             Directive::SwitchModel(index) if let Some(to) = self.surroundings.models().get(index as usize) => {
                 let to: Arc<str> = to.as_str().into();
                 let from = self.model.replace(Arc::clone(&to));
-                events.emit(Event::ModelSwitched { operation, from: from.as_deref().unwrap_or_default().into(), to: to.to_string(), reason });
+                events.emit(Event::ModelSwitched {
+                    operation,
+                    from: from.as_deref().unwrap_or_default().into(),
+                    to: to.to_string(),
+                    reason,
+                });
                 self.given_up.extend(from);
                 self.failed_with_model = 0;
                 Next::Switch(self.surroundings.breaker(&to))

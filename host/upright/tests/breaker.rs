@@ -348,7 +348,11 @@ fn four_thousand_failures_in_five_thousand_calls_open_it() {
     let breaker = breaker(&clock);
     let opened = (0..5000).any(|call| {
         clock.advance(Duration::from_millis(1));
-        if call % 5 == 4 { drop(succeed(&breaker)) } else { drop(fail(&breaker)) }
+        if call % 5 == 4 {
+            drop(succeed(&breaker))
+        } else {
+            drop(fail(&breaker))
+        }
         breaker.state() == Phase::Open
     });
     assert!(opened);

@@ -289,7 +289,8 @@ async fn a_fallback_serves_when_all_attempts_failed_and_when_the_breaker_is_open
 async fn a_fallbacks_own_error_is_told_and_does_not_hide_the_first() {
     let clock = DrivenClock::skipping();
     let strategy = plain(&clock).max_retries(0).build().unwrap();
-    let error = strategy.execute_with_fallback(|| async { Err::<(), _>(refused()) }, || async { Err("the cache is gone") }).await.unwrap_err();
+    let error =
+        strategy.execute_with_fallback(|| async { Err::<(), _>(refused()) }, || async { Err("the cache is gone") }).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("the cache is gone") && text.contains("refused"), "{text}");
     let Error::FallbackFailed { fallback, .. } = &error else { panic!("{error:?}") };

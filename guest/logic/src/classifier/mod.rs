@@ -64,11 +64,16 @@ impl Facts {
         Self { kind, status, endpoint: fault.endpoint, said }
     }
 
+    /// Whether the text may decide: where the kind is a fact by itself, what the text mentions is beside the point.
+    fn words_count(&self) -> bool {
+        matches!(self.kind, FaultKind::Other | FaultKind::HttpStatus | FaultKind::StreamError | FaultKind::InvalidAnswer)
+    }
+
     fn fits(&self, index: usize, rule: &Rule) -> bool {
         let said = match rule.said {
             Said::Anything => true,
             Said::Nothing => self.said.blank,
-            Said::Any(_) => self.said.has(index),
+            Said::Any(_) => self.words_count() && self.said.has(index),
         };
         said && rule.kinds.is_none_or(|kinds| kinds.contains(&self.kind))
             && rule.statuses.is_none_or(|ranges| self.status.is_some_and(|status| ranges.iter().any(|range| range.contains(&status))))

@@ -117,6 +117,8 @@ const fn service_model(category: ErrorCategory, severity: ErrorSeverity, retries
 
 /// The kinds under which a server speaks in its own words.
 const SERVER_SPEAKS: &[FaultKind] = &[FaultKind::HttpStatus, FaultKind::StreamError];
+/// The same, and where a client hands those words on without saying whose they are.
+const SERVER_OR_TEXT: &[FaultKind] = &[FaultKind::HttpStatus, FaultKind::StreamError, FaultKind::Other];
 /// The kind under which the text is all there is.
 const ONLY_TEXT: &[FaultKind] = &[FaultKind::Other];
 const OLLAMA: &[Endpoint] = &[
@@ -166,6 +168,15 @@ pub const RULES: &[Rule] = &[
         .kinds(ONLY_TEXT)
         .said(&["circuit breaker open", "circuit breaker is open", "circuit open"]),
     rule("panicked", caller(High, LogAndContinue)).kinds(&[FaultKind::Panicked]),
+    // A disk's quota, before the cloud's.
+    rule("disk-full-text", service(Resource, High, Retries::Never, FreeDisk)).said(&[
+        "no space left on device",
+        "disk full",
+        "disk is full",
+        "disk quota exceeded",
+        "enospc",
+        "not enough space on the disk",
+    ]),
     // The cloud behind Ollama. Its quota comes back after hours or days.
     rule("quota-exhausted", service_model(Transient, Medium, Retries::AtMost(0), UseFallback)).said(&[
         "usage limit",
@@ -217,7 +228,7 @@ pub const RULES: &[Rule] = &[
         "exceeds the context window",
     ]),
     rule("invalid-option", caller(Low, FixInput)).said(&["option {} must be of type"]),
-    rule("invalid-format", caller(Low, FixInput)).said(&["valid json schema object", "invalid format:"]).kinds(SERVER_SPEAKS),
+    rule("invalid-format", caller(Low, FixInput)).said(&["valid json schema object", "invalid format:"]).kinds(SERVER_OR_TEXT),
     rule("invalid-request", caller(Low, FixInput)).said(&[
         "model is required",
         "invalid model name",
@@ -235,38 +246,33 @@ pub const RULES: &[Rule] = &[
     rule("server-out-of-memory", service_model(Resource, Critical, Retries::AtMost(1), UseSmallerModel))
         .kinds(SERVER_SPEAKS)
         .said(MEMORY_TEXTS),
+    rule("server-out-of-memory-text", service_model(Resource, Critical, Retries::AtMost(1), UseSmallerModel))
+        .kinds(ONLY_TEXT)
+        .statuses(&[400..=599])
+        .said(MEMORY_TEXTS),
     rule("out-of-memory", service_model(Resource, Critical, Retries::Never, UseSmallerModel)).kinds(&[FaultKind::OutOfMemory]),
     rule("disk-full", service(Resource, High, Retries::Never, FreeDisk)).kinds(&[FaultKind::DiskFull]),
-    rule("disk-full-text", service(Resource, High, Retries::Never, FreeDisk)).said(&[
-        "no space left on device",
-        "disk full",
-        "disk is full",
-        "disk quota exceeded",
-        "enospc",
-        "not enough space on the disk",
-    ]),
     rule("too-many-open-files", Meaning { counted: false, ..service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit) })
         .kinds(&[FaultKind::TooManyOpenFiles]),
     rule("too-many-open-files-text", Meaning { counted: false, ..service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit) })
         .said(&["too many open files", "emfile", "enfile"]),
     // The runner behind the server.
     rule("load-timed-out", service_model(Transient, Medium, Retries::AtMost(1), IncreaseTimeout)).said(&["timed out waiting for llama*"]),
-    rule("runner-loading", service(Transient, Medium, Retries::Allowed, Retry))
-        .said(&["llm server loading model", "llm server not responding", "no slots available", "loading model"])
-        .kinds(SERVER_SPEAKS),
-    rule("runner-died", service_model(Transient, Medium, Retries::AtMost(1), Retry)).kinds(SERVER_SPEAKS).said(&[
+    // It may say that it died of an "error loading model", so it comes before one that is loading.
+    rule("runner-died", service_model(Transient, Medium, Retries::AtMost(1), Retry)).kinds(SERVER_OR_TEXT).said(&[
         "llama-server process has terminated",
         "llama runner process has terminated",
         "process no longer running",
         "model runner has unexpectedly stopped",
         "post predict",
     ]),
+    rule("runner-loading", service(Transient, Medium, Retries::Allowed, Retry))
+        .said(&["llm server loading model", "llm server not responding", "no slots available", "loading model"])
+        .kinds(SERVER_SPEAKS),
     rule("runner-failed", service(Transient, Medium, Retries::Allowed, Retry))
         .kinds(SERVER_SPEAKS)
         .said(&["error was encountered while running the model", "unexpected eof"]),
-    rule("embedding-runner-failed", service(Transient, Medium, Retries::Allowed, Retry))
-        .endpoints(&[Endpoint::Embed])
-        .said(&["do embedding request"]),
+    rule("embedding-runner-failed", service(Transient, Medium, Retries::Allowed, Retry)).said(&["do embedding request"]),
     rule("queue-full", service(Transient, Medium, Retries::Allowed, Wait)).said(&["server busy", "maximum pending requests exceeded"]),
     // What the operating system or the client library said.
     rule("dns", service(Connection, High, Retries::Allowed, CheckService)).kinds(&[FaultKind::Dns]),
@@ -279,6 +285,10 @@ pub const RULES: &[Rule] = &[
     rule("not-found", caller(Medium, FixInput)).kinds(&[FaultKind::NotFound]),
     rule("invalid-input", caller(Low, FixInput)).kinds(&[FaultKind::InvalidInput]),
     rule("incomplete-answer", service(Transient, Medium, Retries::Allowed, Resample)).kinds(&[FaultKind::IncompleteAnswer]),
+    // A web page: something else answers at the address, and will again.
+    rule("other-service", service(Permanent, High, Retries::Never, CheckService))
+        .kinds(&[FaultKind::InvalidAnswer])
+        .said(&["doctype html", "html"]),
     rule("invalid-answer", service(Transient, Medium, Retries::AtMost(1), CheckService)).kinds(&[FaultKind::InvalidAnswer]),
     rule("rejected-result", service(Transient, Low, Retries::Allowed, Resample)).kinds(&[FaultKind::RejectedResult]),
     // Statuses.
@@ -359,6 +369,14 @@ pub const RULES: &[Rule] = &[
         "error trying to connect",
         "error sending request",
     ]),
+    // A "gateway timeout" is what a 504 is, so it comes before timeouts.
+    rule("server-error-text", service(Transient, Medium, Retries::Allowed, Retry)).said(&[
+        "internal server error",
+        "bad gateway",
+        "service unavailable",
+        "gateway timeout",
+        "service temporarily unavailable",
+    ]),
     rule("timeout-text", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).said(&[
         "timed out",
         "timeout*",
@@ -370,13 +388,6 @@ pub const RULES: &[Rule] = &[
         "etimedout",
         "readtimeout",
         "connecttimeout",
-    ]),
-    rule("server-error-text", service(Transient, Medium, Retries::Allowed, Retry)).said(&[
-        "internal server error",
-        "bad gateway",
-        "service unavailable",
-        "gateway timeout",
-        "service temporarily unavailable",
     ]),
     rule("invalid-input-text", caller(Low, FixInput)).said(&[
         "valueerror",

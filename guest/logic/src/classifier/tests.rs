@@ -51,6 +51,8 @@ fn a_number_is_a_status_only_where_it_stands_as_one() {
         "took 503 ms",
         "line 404, column 7",
         "version 4.2.9, build 429",
+        "an error 429% larger",
+        "status 503.25",
     ] {
         assert_eq!(by_text(text).category, C::Unknown, "{text}");
     }
@@ -74,6 +76,13 @@ fn structured_facts_come_before_text() {
     assert_eq!(classify(&fault).category, C::Permanent);
     let refused = Fault::new(FaultKind::ConnectionRefused, "HTTP 404 rate limit");
     assert_eq!(classify(&refused).category, C::Connection);
+}
+
+#[test]
+fn what_the_text_of_a_structured_fault_mentions_is_beside_the_point() {
+    let quoting = "expected value at line 1: `server busy, please try again; no space left on device`";
+    assert_eq!(classify(&Fault::new(FaultKind::InvalidInput, quoting)).rule, "invalid-input");
+    assert_eq!(classify(&Fault::new(FaultKind::Timeout, quoting)).rule, "timeout");
 }
 
 #[test]
@@ -198,6 +207,47 @@ fn a_weekly_quota_is_not_waited_for() {
 fn an_inner_breakers_rejection_is_not_counted_by_an_outer_one() {
     assert!(!classify(&Fault::new(FaultKind::CircuitOpen, "")).counted);
     assert!(!by_text("Circuit breaker OPEN: ollama").counted);
+}
+
+#[test]
+fn a_web_page_in_place_of_an_answer_is_another_service_and_stays_one() {
+    let is = classify(&Fault::new(FaultKind::InvalidAnswer, "expected JSON, got \"<!doctype html><html><head>\""));
+    assert_eq!((is.category, is.retryable, is.counted, is.action), (C::Permanent, false, true, SuggestedAction::CheckService));
+    let garbled = classify(&Fault::new(FaultKind::InvalidAnswer, "expected JSON, got \"{\""));
+    assert_eq!((garbled.category, garbled.retry_limit), (C::Transient, Some(1)));
+}
+
+#[test]
+fn a_disks_quota_is_not_the_clouds() {
+    let is = by_text("write: Disk quota exceeded (os error 122)");
+    assert_eq!((is.category, is.severity, is.action), (C::Resource, S::High, SuggestedAction::FreeDisk));
+    assert_eq!(by_text("API quota exceeded").action, SuggestedAction::UseFallback);
+}
+
+#[test]
+fn a_gateways_timeout_is_a_server_error_as_its_status_is() {
+    assert_eq!(by_text("<h1>Gateway Timeout</h1>").rule, "server-error-text");
+    assert_eq!(by_text("the gateway timed out").rule, "timeout-text");
+}
+
+#[test]
+fn a_runner_that_died_of_an_error_loading_its_model_is_not_one_that_is_loading() {
+    let died = by_status(500, "llama-server process has terminated: exit status 1: error loading model: bad magic");
+    assert_eq!((died.rule.as_str(), died.retry_limit), ("runner-died", Some(1)));
+    assert_eq!(by_status(503, "Loading model").rule, "runner-loading");
+}
+
+#[test]
+fn a_servers_words_mean_the_same_when_a_client_hands_them_on_as_text() {
+    for (text, rule) in [
+        ("CUDA error: out of memory (status code: 500)", "server-out-of-memory-text"),
+        ("llama runner process has terminated: exit status 2 (status code: 500)", "runner-died"),
+        ("invalid format: \"yaml\"; expected \"json\" or a valid JSON Schema object (status code: 500)", "invalid-format"),
+        ("do embedding request: Post \"http://127.0.0.1:4041/embedding\": EOF (status code: 400)", "embedding-runner-failed"),
+    ] {
+        assert_eq!(by_text(text).rule, rule, "{text}");
+    }
+    assert_eq!(by_text("out of memory").rule, "out-of-memory-text", "no server said so: it is this program's memory");
 }
 
 #[test]

@@ -211,8 +211,8 @@ fn status(bytes: &[u8], at: usize) -> Option<u16> {
     let after = &bytes[at + 3..];
     // "500.5", "500:80" and "500/x" are not statuses; "503." and "503: text" are.
     let goes_on = match after {
-        [first, ..] if is_word(*first) => true,
-        [b'.' | b':' | b'/' | b'-' | b'%' | b',', second, ..] if is_word(*second) => true,
+        [first, ..] if is_word(*first) || *first == b'%' => true,
+        [b'.' | b':' | b'/' | b'-' | b',', second, ..] if is_word(*second) => true,
         _ => false,
     };
     if !(400..=599).contains(&number) || goes_on {

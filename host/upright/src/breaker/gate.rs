@@ -83,9 +83,9 @@ impl Gate {
 
     /// Gives a probe's permit back; one of an older generation is worth nothing any more.
     pub(super) fn give_back(&self, generation: u64) {
-        let _ = self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| {
-            (permits >> 32 == generation & 0xffff_ffff).then(|| permits + 1)
-        });
+        let _ = self
+            .permits
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| (permits >> 32 == generation & 0xffff_ffff).then(|| permits + 1));
     }
 
     /// Counts a success under `all`, unless the generation has changed since the call began.

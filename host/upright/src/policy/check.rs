@@ -52,7 +52,13 @@ pub(crate) fn delay(answer: Seconds, config: &RetryConfig, function: &'static st
     unless(fits, function, || format!("a delay of {answer} s"), "a delay from 0 to max_delay")
 }
 
-pub(crate) fn transition(answer: &Transition, before: Option<&BreakerState>, config: &BreakerConfig, now: u64, function: &'static str) -> Checked {
+pub(crate) fn transition(
+    answer: &Transition,
+    before: Option<&BreakerState>,
+    config: &BreakerConfig,
+    now: u64,
+    function: &'static str,
+) -> Checked {
     let longest = now.saturating_add(crate::clock::nanoseconds(crate::clock::seconds(config.recovery_timeout))).saturating_add(OPEN_LIMIT);
     let admission_fits = match (answer.state.phase, answer.admission) {
         (Phase::Closed, Admission::All) => true,
@@ -66,7 +72,12 @@ pub(crate) fn transition(answer: &Transition, before: Option<&BreakerState>, con
         || format!("{:?} while {}", answer.admission, answer.state.phase),
         "all while closed, none until an instant within a day while open, probes while half-open",
     )?;
-    unless(answer.state.memory.len() <= MEMORY_LIMIT, function, || format!("{} bytes of memory", answer.state.memory.len()), "at most 4 KiB")?;
+    unless(
+        answer.state.memory.len() <= MEMORY_LIMIT,
+        function,
+        || format!("{} bytes of memory", answer.state.memory.len()),
+        "at most 4 KiB",
+    )?;
     let Some(before) = before else { return Ok(()) };
     let moved = before.phase != answer.state.phase;
     let next = before.generation.wrapping_add(u64::from(moved));
@@ -99,9 +110,8 @@ pub(crate) fn next_model(answer: Option<u32>, chain: usize, function: &'static s
 }
 
 pub(crate) fn edits(answer: &[WorkflowEdit], entries: usize) -> Checked {
-    let fits = |edit: &WorkflowEdit| {
-        (edit.entry as usize) < entries && !matches!(edit.change, WorkflowChange::Set(number) if !number.is_finite())
-    };
+    let fits =
+        |edit: &WorkflowEdit| (edit.entry as usize) < entries && !matches!(edit.change, WorkflowChange::Set(number) if !number.is_finite());
     unless(
         answer.len() <= entries && answer.iter().all(fits),
         "degradation.simplify-workflow",
@@ -137,7 +147,9 @@ pub(crate) fn verdict(answer: &Verdict, incident: &Incident) -> Checked {
             next_model(Some(index), chain, function)
         }
         Directive::Simplify => unless(incident.at_hand.can_simplify, function, || "to simplify".into(), "what is at hand"),
-        Directive::ServeCached => unless(incident.at_hand.cached.is_some(), function, || "to serve from the cache".into(), "what is at hand"),
+        Directive::ServeCached => {
+            unless(incident.at_hand.cached.is_some(), function, || "to serve from the cache".into(), "what is at hand")
+        }
         Directive::UseFallback => unless(incident.at_hand.fallback, function, || "to use the fallback".into(), "what is at hand"),
         Directive::GiveUp => Ok(()),
     }

@@ -259,7 +259,9 @@ fn read(ty: &Type, value: &Value, at: &str) -> Result<Val, EvalError> {
         Type::Variant(variant) => {
             let (name, payload) = match value {
                 Value::String(name) => (name, None),
-                Value::Object(object) if object.len() == 1 => object.iter().next().map(|(name, payload)| (name, Some(payload))).ok_or_else(not)?,
+                Value::Object(object) if object.len() == 1 => {
+                    object.iter().next().map(|(name, payload)| (name, Some(payload))).ok_or_else(not)?
+                }
                 _ => return Err(not()),
             };
             let case = variant.cases().find(|case| snake(case.name) == *name).ok_or_else(not)?;

@@ -76,15 +76,15 @@ impl Policy {
             return Err(PolicyError::NotAComponent { found });
         }
         let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
-        let component = Component::from_binary(&runtime.engine, bytes).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
+        let component =
+            Component::from_binary(&runtime.engine, bytes).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let surface = Surface::of(&component, &runtime.engine);
         surface.check()?;
         let linker = Linker::<Limits>::new(&runtime.engine);
         let pre = linker.instantiate_pre(&component).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let mut first = Instance::new(runtime, &pre)?;
-        let description: Description = first
-            .ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?
-            .cross();
+        let description: Description =
+            first.ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?.cross();
         super::check::description(&description)?;
         let warm = ArrayQueue::new(WARM_INSTANCES);
         // An empty queue takes it.

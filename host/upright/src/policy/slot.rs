@@ -342,19 +342,11 @@ impl PolicySlot {
 
     /// Judges a resource snapshot.
     pub fn judge(&self, snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Judgement {
-        self.ask(
-            |policy| policy.judge(snapshot, thresholds),
-            check::judgement,
-            || native::health::judge(snapshot, thresholds),
-        )
+        self.ask(|policy| policy.judge(snapshot, thresholds), check::judgement, || native::health::judge(snapshot, thresholds))
     }
 
     /// Classifies a failure, moves the breaker on, and says what to do: the one crossing that a failure costs.
     pub fn decide(&self, incident: &Incident) -> Verdict {
-        self.ask(
-            |policy| policy.decide(incident),
-            |answer| check::verdict(answer, incident),
-            || native::recovery::decide(incident.clone()),
-        )
+        self.ask(|policy| policy.decide(incident), |answer| check::verdict(answer, incident), || native::recovery::decide(incident.clone()))
     }
 }

@@ -1,0 +1,217 @@
+//! Makes the vectors: hand-written edge cases first, each named for what it shows, then random ones.
+//!
+//! The same vectors every time, on every machine: the random numbers are this crate's own, and answers come from [`crate::native`].
+
+mod backoff;
+mod breaker;
+mod classifier;
+mod degradation;
+mod health;
+mod misleading;
+mod random;
+mod recovery;
+mod values;
+
+use crate::native::{self, NativeError};
+use crate::{Vector, compare, file_name};
+use random::Random;
+use serde_json::{Value, json};
+use std::fmt;
+use std::path::Path;
+use upright_logic::settings::Profile;
+
+/// The interfaces with functions, in the contract's order, and what makes their vectors.
+const INTERFACES: [(&str, Maker); 8] = [
+    ("metadata", metadata),
+    ("settings", settings),
+    ("backoff", backoff::make),
+    ("breaker", breaker::make),
+    ("classifier", classifier::make),
+    ("degradation", degradation::make),
+    ("health", health::make),
+    ("recovery", recovery::make),
+];
+
+/// The interfaces that have functions.
+pub(crate) fn interfaces() -> impl Iterator<Item = &'static str> {
+    INTERFACES.iter().map(|(interface, _)| *interface)
+}
+
+type Maker = fn(&mut Collected, &mut Random);
+
+/// The vectors made so far.
+#[derive(Default)]
+struct Collected {
+    vectors: Vec<Vector>,
+    failed: Option<(String, NativeError)>,
+}
+
+impl Collected {
+    /// Asks natively and keeps question and answer. The first question that does not fit is told at the end.
+    fn ask(&mut self, function: &str, name: impl Into<String>, arguments: Value) -> Value {
+        let (name, arguments) = (name.into(), without_absent(arguments));
+        match native::eval(function, &arguments) {
+            Ok(answer) => {
+                self.vectors.push(Vector { name, function: function.to_owned(), arguments, answer: answer.clone() });
+                answer
+            }
+            Err(error) => {
+                self.failed.get_or_insert((format!("{function}, {name}"), error));
+                Value::Null
+            }
+        }
+    }
+}
+
+/// Leaves absent options out. No argument of the contract means anything by `null`.
+fn without_absent(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, without_absent(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(without_absent).collect(),
+        other => other,
+    }
+}
+
+fn metadata(collected: &mut Collected, _: &mut Random) {
+    collected.ask("metadata.describe", "the built-in policy says who it is", json!({}));
+}
+
+fn settings(collected: &mut Collected, _: &mut Random) {
+    for profile in Profile::ALL {
+        collected.ask("settings.recommend", format!("the settings for {profile}"), json!({ "profile": profile }));
+    }
+}
+
+/// Why vectors could not be made, or the committed ones are not what would be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VectorsError {
+    /// The generator asks a question that does not fit.
+    #[error("a generated question does not fit ({question}): {source}")]
+    Question {
+        /// Its function and name.
+        question: String,
+        /// What is wrong with it.
+        source: NativeError,
+    },
+    /// A file cannot be read or written.
+    #[error("{file}: {source}; `cargo xtask vectors` writes it")]
+    File {
+        /// Its name.
+        file: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A committed file is not what the sources give.
+    #[error("{0}")]
+    Stale(Stale),
+}
+
+/// The first vector in which a committed file is not what the sources give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// The file's name.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// What differs.
+    pub what: String,
+}
+
+impl fmt::Display for Stale {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}, line {}: {}\nIf the new answers are right, run `cargo xtask vectors`", self.file, self.line, self.what)
+    }
+}
+
+/// The files as they should be: their names and contents.
+///
+/// # Errors
+/// [`VectorsError::Question`], if the generator and the logic no longer fit each other.
+pub fn files() -> Result<Vec<(String, String)>, VectorsError> {
+    INTERFACES.iter().map(|(interface, make)| Ok((file_name(interface), file(interface, *make)?))).collect()
+}
+
+fn file(interface: &str, make: Maker) -> Result<String, VectorsError> {
+    let mut collected = Collected::default();
+    make(&mut collected, &mut Random::seeded(interface));
+    if let Some((question, source)) = collected.failed {
+        return Err(VectorsError::Question { question, source });
+    }
+    // A vector is a JSON object whatever is in it.
+    Ok(collected.vectors.iter().filter_map(|vector| serde_json::to_string(vector).ok()).map(|line| line + "\n").collect())
+}
+
+/// Writes the files into `folder`, and says how many vectors they hold.
+///
+/// # Errors
+/// [`VectorsError::Question`] and [`VectorsError::File`].
+pub fn write(folder: &Path) -> Result<usize, VectorsError> {
+    let failed = |file: &str| {
+        let file = file.to_owned();
+        move |source| VectorsError::File { file, source }
+    };
+    std::fs::create_dir_all(folder).map_err(failed("vectors"))?;
+    let mut count = 0;
+    for (name, text) in files()? {
+        count += text.lines().count();
+        std::fs::write(folder.join(&name), text).map_err(failed(&name))?;
+    }
+    Ok(count)
+}
+
+/// Whether the files in `folder` are what the sources give; how many vectors they hold.
+///
+/// # Errors
+/// [`VectorsError::Stale`] tells the first vector that differs, and all of [`write`].
+pub fn check(folder: &Path) -> Result<usize, VectorsError> {
+    let mut count = 0;
+    for (file, wanted) in files()? {
+        let committed = std::fs::read_to_string(folder.join(&file)).map_err(|source| VectorsError::File { file: file.clone(), source })?;
+        if let Some((line, what)) = first_difference(&committed, &wanted) {
+            return Err(VectorsError::Stale(Stale { file, line, what }));
+        }
+        count += wanted.lines().count();
+    }
+    Ok(count)
+}
+
+/// The first line in which the files differ, and how. Line ends do not count.
+fn first_difference(committed: &str, wanted: &str) -> Option<(usize, String)> {
+    let (mut left, mut right) = (committed.lines(), wanted.lines());
+    let mut line = 0;
+    loop {
+        line += 1;
+        match (left.next(), right.next()) {
+            (None, None) => return None,
+            (Some(committed), Some(wanted)) if committed == wanted => {}
+            (Some(committed), Some(wanted)) => return Some((line, explain(committed, wanted))),
+            (Some(_), None) => return Some((line, "the committed file has more vectors than the sources give".to_owned())),
+            (None, Some(wanted)) => return Some((line, format!("the committed file ends before {}", title(wanted)))),
+        }
+    }
+}
+
+fn explain(committed: &str, wanted: &str) -> String {
+    let read = |line: &str| serde_json::from_str::<Vector>(line);
+    match (read(committed), read(wanted)) {
+        (Ok(committed), Ok(wanted)) if (&committed.function, &committed.name) != (&wanted.function, &wanted.name) => {
+            format!("committed is {} {:?}, the sources give {} {:?}", committed.function, committed.name, wanted.function, wanted.name)
+        }
+        (Ok(committed), Ok(wanted)) if committed.arguments != wanted.arguments => format!(
+            "{} {:?} asks something else\n  committed: {}\n  generated: {}",
+            wanted.function, wanted.name, committed.arguments, wanted.arguments
+        ),
+        (Ok(committed), Ok(wanted)) => {
+            let how = compare::difference(&committed, &wanted.answer).map_or_else(|| "another text".to_owned(), |how| how.to_string());
+            format!("{} {:?} is answered differently\n  {how}", wanted.function, wanted.name)
+        }
+        (Err(error), _) | (_, Err(error)) => format!("no vector: {error}"),
+    }
+}
+
+fn title(line: &str) -> String {
+    serde_json::from_str::<Vector>(line).map_or_else(|error| error.to_string(), |vector| format!("{} {:?}", vector.function, vector.name))
+}

@@ -1,0 +1,164 @@
+//! Random values of the contract's types.
+
+use super::random::Random;
+use upright_logic::backoff::{JitterRange, RetryConfig};
+use upright_logic::breaker::{BreakerConfig, BreakerState, Phase};
+use upright_logic::classifier::rules::{RULES, Said};
+use upright_logic::health::{ResourceSnapshot, ResourceThresholds};
+use upright_logic::types::{Endpoint, Fault, FaultKind};
+
+pub(super) const SECOND: u64 = 1_000_000_000;
+pub(super) const GIB: u64 = 1 << 30;
+
+/// Names of models as people and programs spell them.
+pub(super) const MODELS: [&str; 14] = [
+    "qwen3",
+    "qwen3:latest",
+    "Qwen3:LATEST",
+    "qwen3:8b",
+    " qwen3:8b",
+    "Qwen3:8B",
+    "library/qwen3:8b",
+    "registry.ollama.ai/library/qwen3:8b",
+    "gemma3:4b",
+    "gemma3:3b",
+    "qwen3:30b-a3b",
+    "me/qwen3:8b",
+    "localhost:5000/library/qwen3",
+    "local/smollm2",
+];
+
+/// Words that stand around a phrase, or alone.
+const WORDS: [&str; 12] = [
+    "Error:",
+    "while answering",
+    "upstream said",
+    "id 8f429c",
+    "after 30 seconds",
+    "at 10.0.0.7:5000",
+    "HTTP 503",
+    "status=429",
+    "(os error 5)",
+    "4500 tokens",
+    "é…",
+    "user_404",
+];
+
+pub(super) fn retry(random: &mut Random) -> RetryConfig {
+    let low = random.span(1.0);
+    RetryConfig {
+        max_retries: random.below_u32(7),
+        base_delay: random.span(5.0),
+        max_delay: random.pick(&[0.0, 1.0, 5.0, 60.0, 300.0]),
+        backoff_factor: if random.chance(50) { 2.0 } else { 1.0 + random.span(4.0) },
+        jitter: random.chance(60),
+        jitter_range: JitterRange { low, high: low + random.span(1.0) },
+        jitter_may_exceed_max: random.chance(20),
+    }
+}
+
+pub(super) fn breaker(random: &mut Random) -> BreakerConfig {
+    BreakerConfig {
+        failure_threshold: 1 + random.below_u32(6),
+        recovery_timeout: random.pick(&[0.5, 5.0, 30.0, 60.0]),
+        success_threshold: 1 + random.below_u32(3),
+        half_open_permits: 1 + random.below_u32(4),
+        failure_window: random.pick(&[1.0, 10.0, 60.0, 600.0]),
+        failure_rate_threshold: random.pick(&[0.1, 0.5, 0.75, 1.0, 2.0]),
+        minimum_calls: 1 + random.below_u32(20),
+    }
+}
+
+/// Any state, also those that no machine would come to.
+pub(super) fn state(random: &mut Random) -> BreakerState {
+    let phase = random.pick(Phase::ALL);
+    let since = random.below(100 * SECOND);
+    BreakerState {
+        phase,
+        consecutive_failures: if phase == Phase::Closed { random.below_u32(6) } else { 0 },
+        half_open_successes: if phase == Phase::HalfOpen { random.below_u32(3) } else { 0 },
+        since,
+        generation: random.below(5),
+        memory: memory(random, since),
+    }
+}
+
+/// None, a window as this policy writes it, or bytes of another policy.
+fn memory(random: &mut Random, since: u64) -> Vec<u8> {
+    match random.below(4) {
+        0 => {
+            let began = since + random.below(SECOND);
+            let failed = began + random.below(20 * SECOND);
+            let calls = random.below_u32(40);
+            let failures = random.below_u32(calls + 1);
+            [&began.to_le_bytes()[..], &failed.to_le_bytes(), &calls.to_le_bytes(), &failures.to_le_bytes()].concat()
+        }
+        1 => (0..random.below(8)).map(|_| random.next() as u8).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A text in which a rule's phrase stands, or none.
+pub(super) fn message(random: &mut Random) -> String {
+    let mut parts = Vec::new();
+    for _ in 0..random.below(3) {
+        parts.push(random.pick(&WORDS).to_owned());
+    }
+    if random.chance(60) {
+        let rule = random.pick(&RULES.iter().collect::<Vec<_>>());
+        if let Said::Any(phrases) = rule.said {
+            parts.push(said(random.pick(phrases)));
+        }
+    }
+    parts.join(" ")
+}
+
+/// A text that a phrase stands for: something in place of `{}`, and the last word going on where it may.
+pub(super) fn said(phrase: &str) -> String {
+    phrase.replace("{}", "'some name'").replace('*', "s")
+}
+
+pub(super) fn fault(random: &mut Random) -> Fault {
+    let kind = match random.below(10) {
+        0..=3 => FaultKind::HttpStatus,
+        4 | 5 => FaultKind::Other,
+        6 => FaultKind::StreamError,
+        _ => random.pick(FaultKind::ALL),
+    };
+    let status = match kind {
+        FaultKind::HttpStatus => Some(random.pick(&[400, 401, 403, 404, 408, 429, 499, 500, 502, 503, 504, 529])),
+        _ => random.sometimes(10, |random| random.pick(&[200, 404, 500])),
+    };
+    Fault {
+        kind,
+        status,
+        errno: random.sometimes(15, |random| random.pick(&[2, 5, 12, 13, 24, 28, 104, 110, 111, 113])),
+        endpoint: random.pick(Endpoint::ALL),
+        message: message(random),
+        retry_after: random.sometimes(20, |random| random.span(90.0)),
+    }
+}
+
+pub(super) fn snapshot(random: &mut Random) -> ResourceSnapshot {
+    let memory_total_bytes = random.pick(&[0, 8 * GIB, 16 * GIB, 64 * GIB]);
+    let disk_total_bytes = random.pick(&[0, 100 * GIB, 1024 * GIB]);
+    ResourceSnapshot {
+        memory_total_bytes,
+        memory_available_bytes: random.below(memory_total_bytes + 1) / (1 << random.below(5)),
+        disk_total_bytes,
+        disk_available_bytes: random.below(disk_total_bytes + 1) / (1 << random.below(5)),
+        cpu_percent: random.sometimes(70, |random| random.span(100.0)),
+    }
+}
+
+pub(super) fn thresholds(random: &mut Random) -> ResourceThresholds {
+    if random.chance(50) {
+        return ResourceThresholds::default();
+    }
+    ResourceThresholds {
+        memory_percent: random.span(100.0),
+        disk_percent: random.span(100.0),
+        disk_free_bytes: random.below(100 * GIB),
+        cpu_percent: random.span(100.0),
+    }
+}
