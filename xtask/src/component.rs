@@ -1,4 +1,4 @@
-//! `cargo xtask component`: makes the component that is committed, or proves that the committed one is fresh.
+//! `cargo xtask component`: makes the components that are committed, or proves that the committed ones are fresh.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,28 +8,30 @@ use anyhow::{Context as _, Result, bail};
 use thiserror::Error;
 
 use crate::inspect::{self, COMPILER_SECTION};
-use crate::sources::{self, COMPONENT};
+use crate::sources::{self, COMPONENTS, Committed};
 use crate::warn;
 use crate::workspace::{self, BuildFlags, Workspace};
 
 /// What a component without imports is built for; `wasm32-wasip2` would bring WASI in.
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Why the committed component does not belong to the sources beside it.
+/// Why a committed component does not belong to the sources beside it. The first field is where it is committed.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum Stale {
     /// There is none.
-    #[error("{COMPONENT} is missing: run `cargo xtask component`")]
-    Missing,
+    #[error("{0} is missing: run `cargo xtask component`")]
+    Missing(&'static str),
     /// It does not say what it was made from.
-    #[error("{COMPONENT} does not say what it was made from: run `cargo xtask component`")]
-    Unlabelled,
+    #[error("{0} does not say what it was made from: run `cargo xtask component`")]
+    Unlabelled(&'static str),
     /// Made from other sources.
-    #[error("{COMPONENT} is stale, its sources have changed: run `cargo xtask component`")]
-    OtherSources,
+    #[error("{0} is stale, its sources have changed: run `cargo xtask component`")]
+    OtherSources(&'static str),
     /// Made from these sources, by its label, but a new build gives other bytes.
-    #[error("{COMPONENT} is not what its sources give ({committed} bytes, rebuilt {rebuilt}): run `cargo xtask component`")]
+    #[error("{path} is not what its sources give ({committed} bytes, rebuilt {rebuilt}): run `cargo xtask component`")]
     OtherBytes {
+        /// Where it is committed.
+        path: &'static str,
         /// The committed component's size in bytes.
         committed: usize,
         /// The new build's size in bytes.
@@ -37,74 +39,106 @@ pub(crate) enum Stale {
     },
 }
 
-/// Builds the component and writes it where it is committed.
+/// Builds the components and writes each where it is committed.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     if let Err(why) = workspace::ensure_target(TARGET)? {
-        bail!("cannot build the component, {why}; the committed {COMPONENT} serves as it is");
+        bail!("cannot build the components, {why}; the committed ones serve as they are");
     }
-    let digest = sources::digest(&workspace.root).context("cannot read the component's sources")?;
-    let component = build(workspace, &digest)?;
-    let path = workspace.root.join(COMPONENT);
-    let changed = fs::read(&path).ok().as_deref() != Some(&component);
+    COMPONENTS.iter().try_for_each(|component| write_one(workspace, component))
+}
+
+fn write_one(workspace: &Workspace, component: &Committed) -> Result<()> {
+    let digest = digest(workspace, component)?;
+    let bytes = build(workspace, component, &digest)?;
+    let path = workspace.root.join(component.path);
+    let changed = fs::read(&path).ok().as_deref() != Some(&bytes);
     if changed {
-        replace(&path, &component).with_context(|| format!("cannot write {COMPONENT}"))?;
+        replace(&path, &bytes).with_context(|| format!("cannot write {}", component.path))?;
     }
     let state = if changed { "written" } else { "unchanged" };
-    println!("{COMPONENT}: {state}, {} bytes, sources {digest}", component.len());
+    println!("{}: {state}, {} bytes, sources {digest}", component.path, bytes.len());
     Ok(())
 }
 
-/// Fails unless the committed component is fresh.
+/// Fails unless every committed component is fresh.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    let committed = match fs::read(workspace.root.join(COMPONENT)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => bail!(Stale::Missing),
-        read => read.with_context(|| format!("cannot read {COMPONENT}"))?,
-    };
-    let digest = sources::digest(&workspace.root).context("cannot read the component's sources")?;
-    labelled_with(&committed, &digest)?;
-
-    if let Err(why) = workspace::ensure_target(TARGET)? {
-        warn(&format!("{COMPONENT} was NOT rebuilt and compared, {why}; only the digest of its sources was"));
-        println!("{COMPONENT}: fresh by its label, {} bytes, sources {digest}", committed.len());
-        return Ok(());
+    // The digests first: they take no time, and say more than a failed build.
+    let read = COMPONENTS.iter().map(|component| labelled_as_its_sources(workspace, component)).collect::<Result<Vec<_>>>()?;
+    let target = workspace::ensure_target(TARGET)?;
+    for (component, (committed, digest)) in COMPONENTS.iter().zip(read) {
+        match &target {
+            Ok(()) => check_bytes(workspace, component, &committed, &digest)?,
+            Err(why) => {
+                warn(&format!("{} was NOT rebuilt and compared, {why}; only the digest of its sources was", component.path));
+                println!("{}: fresh by its label, {} bytes, sources {digest}", component.path, committed.len());
+            }
+        }
     }
-    let rebuilt = build(workspace, &digest)?;
-    let maker = |component| sources::custom_section(component, COMPILER_SECTION).map(String::from_utf8_lossy);
-    let (then, now) = (maker(&committed), maker(&rebuilt));
+    Ok(())
+}
+
+/// The committed component and the digest of its sources, if the one names the other.
+fn labelled_as_its_sources(workspace: &Workspace, component: &Committed) -> Result<(Vec<u8>, String)> {
+    let committed = match fs::read(workspace.root.join(component.path)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!(Stale::Missing(component.path)),
+        read => read.with_context(|| format!("cannot read {}", component.path))?,
+    };
+    let digest = digest(workspace, component)?;
+    labelled_with(component.path, &committed, &digest)?;
+    Ok((committed, digest))
+}
+
+/// Fails unless a new build gives the committed bytes. Of another compiler's build that cannot be asked.
+fn check_bytes(workspace: &Workspace, component: &Committed, committed: &[u8], digest: &str) -> Result<()> {
+    let (path, size) = (component.path, committed.len());
+    let rebuilt = build(workspace, component, digest)?;
+    let maker = |bytes| sources::custom_section(bytes, COMPILER_SECTION).map(String::from_utf8_lossy);
+    let (then, now) = (maker(committed), maker(&rebuilt));
     if committed == rebuilt {
-        println!("{COMPONENT}: fresh, rebuilt to the same {} bytes, sources {digest}", committed.len());
+        println!("{path}: fresh, rebuilt to the same {size} bytes, sources {digest}");
     } else if then == now {
-        bail!(Stale::OtherBytes { committed: committed.len(), rebuilt: rebuilt.len() });
+        bail!(Stale::OtherBytes { path, committed: size, rebuilt: rebuilt.len() });
     } else {
         let (then, now) = (then.unwrap_or_default(), now.unwrap_or_default());
-        warn(&format!("{COMPONENT} was built by {then}; {now} gives other bytes, so the bytes were NOT compared"));
-        println!("{COMPONENT}: fresh by its label, {} bytes, sources {digest}", committed.len());
+        warn(&format!("{path} was built by {then}; {now} gives other bytes, so the bytes were NOT compared"));
+        println!("{path}: fresh by its label, {size} bytes, sources {digest}");
     }
     Ok(())
 }
 
-/// Whether a component's label names these sources.
-pub(crate) fn labelled_with(component: &[u8], digest: &str) -> Result<(), Stale> {
+/// Whether the label of the component committed at `path` names these sources.
+pub(crate) fn labelled_with(path: &'static str, component: &[u8], digest: &str) -> Result<(), Stale> {
     match sources::recorded(component) {
-        None => Err(Stale::Unlabelled),
-        Some(recorded) if recorded != digest => Err(Stale::OtherSources),
+        None => Err(Stale::Unlabelled(path)),
+        Some(recorded) if recorded != digest => Err(Stale::OtherSources(path)),
         Some(_) => Ok(()),
     }
 }
 
-fn build(workspace: &Workspace, digest: &str) -> Result<Vec<u8>> {
-    let arguments = ["build", "--package", "upright-policy", "--lib", "--profile", "guest", "--target", TARGET];
-    let artefacts = workspace.build(&arguments, BuildFlags::Reproducible)?;
-    let module = wasm_file(artefacts.iter().filter(|artefact| artefact.name == "upright_policy").flat_map(|it| &it.files))
-        .context("upright-policy gave no .wasm file: its library needs `crate-type = [\"cdylib\"]`")?;
-    let core = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
-    let component = inspect::finish(&core, digest, &workspace::compiler()?)?;
-    inspect::must_not_name(&component, &workspace.machine_folders()?)?;
-    Ok(component)
+fn digest(workspace: &Workspace, component: &Committed) -> Result<String> {
+    sources::digest(&workspace.root, component).with_context(|| format!("cannot read the sources of {}", component.path))
+}
+
+fn build(workspace: &Workspace, component: &Committed, digest: &str) -> Result<Vec<u8>> {
+    let core = build_for(TARGET, workspace, component, BuildFlags::Reproducible)?;
+    let bytes = inspect::finish(&core, digest, &workspace::compiler()?)?;
+    inspect::must_not_name(&bytes, &workspace.machine_folders()?)?;
+    Ok(bytes)
+}
+
+/// What Cargo builds of a component's package for a target: a core module, or under WASI a component.
+pub(crate) fn build_for(target: &str, workspace: &Workspace, component: &Committed, flags: BuildFlags) -> Result<Vec<u8>> {
+    let package = component.package;
+    let arguments = ["build", "--package", package, "--lib", "--profile", "guest", "--target", target];
+    let artefacts = workspace.build(&arguments, flags)?;
+    let library = package.replace('-', "_");
+    let path = wasm_file(artefacts.iter().filter(|artefact| artefact.name == library).flat_map(|it| &it.files))
+        .with_context(|| format!("{package} gave no .wasm file for {target}: its library needs `crate-type = [\"cdylib\"]`"))?;
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// The WebAssembly file among those that a build wrote.
-pub(crate) fn wasm_file<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Option<&'a PathBuf> {
+fn wasm_file<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Option<&'a PathBuf> {
     files.into_iter().find(|file| file.extension().is_some_and(|ending| ending == "wasm"))
 }
 

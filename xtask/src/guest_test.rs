@@ -3,24 +3,24 @@
 //! Arithmetic, sizes and panics can differ between this machine and WebAssembly, so the tests that pass natively run again as
 //! `wasm32-wasip2` components, in a wasmtime inside this program: no runtime needs to be installed.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store, Trap};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
-use crate::component::wasm_file;
+use crate::component::build_for;
 use crate::inspect::Surface;
+use crate::sources::{COMPONENTS, Committed};
 use crate::warn;
 use crate::workspace::{self, BuildFlags, Workspace};
 
 /// What the tests are built for: the standard library, which the test harness needs, works there.
 const TARGET: &str = "wasm32-wasip2";
 
-/// Runs the tests whose names contain `filter`, or all, and checks that the policy builds for this target as well.
+/// Runs the tests whose names contain `filter`, or all, and checks that every policy builds for this target as well.
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     if let Err(why) = workspace::ensure_target(TARGET)? {
         warn(&format!("the guest's tests did NOT run, {why}"));
@@ -28,7 +28,7 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
         return Ok(());
     }
     run_tests(workspace, filter)?;
-    check_policy(workspace)
+    COMPONENTS.iter().try_for_each(|component| check_policy(workspace, component))
 }
 
 fn run_tests(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
@@ -73,16 +73,13 @@ fn run_program(engine: &Engine, program: &Path, filter: Option<&str>) -> Result<
     }
 }
 
-/// The policy must be buildable for WASI too, where its hosts may be others than ours.
-fn check_policy(workspace: &Workspace) -> Result<()> {
-    let arguments = ["build", "--package", "upright-policy", "--lib", "--profile", "guest", "--target", TARGET];
-    let artefacts = workspace.build(&arguments, BuildFlags::Usual)?;
-    let path = wasm_file(artefacts.iter().filter(|artefact| artefact.name == "upright_policy").flat_map(|it| &it.files))
-        .with_context(|| format!("upright-policy gave no .wasm file for {TARGET}"))?;
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+/// A policy must be buildable for WASI too, where its hosts may be others than ours.
+fn check_policy(workspace: &Workspace, component: &Committed) -> Result<()> {
+    let bytes = build_for(TARGET, workspace, component, BuildFlags::Usual)?;
     let surface = Surface::of(&bytes)?;
     surface.must_export_the_contract()?;
-    println!("upright-policy for {TARGET}: {} bytes, the whole contract exported, {} imports", bytes.len(), surface.imports.len());
+    let (size, imports) = (bytes.len(), surface.imports.len());
+    println!("{} for {TARGET}: {size} bytes, the whole contract exported, {imports} imports", component.package);
     Ok(())
 }
 

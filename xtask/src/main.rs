@@ -25,13 +25,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Build the policy component and write it to host/upright/policy.wasm
+    /// Build the policy components and write each where it is committed
     Component {
-        /// Write nothing; fail unless the committed component is what the sources give
+        /// Write nothing; fail unless the committed components are what the sources give
         #[arg(long)]
         check: bool,
     },
-    /// Run the guest's unit tests as WebAssembly, and check that the policy also builds for WASI
+    /// Run the guest's unit tests as WebAssembly, and check that the policies also build for WASI
     GuestTest {
         /// Run only the tests whose names contain this
         filter: Option<String>,

@@ -1,8 +1,8 @@
-//! Is the committed component the one that the sources beside it would give?
+//! Is a committed component the one that the sources beside it would give?
 //!
-//! A binary under version control goes stale in silence. So the component carries the SHA-256 of what it was made from in a
-//! custom section, and whoever has the sources computes the same digest and compares. It covers the contract, the two
-//! guest crates and the versions of the crates linked into them.
+//! A binary under version control goes stale in silence. So a component carries the SHA-256 of what it was made from in a
+//! custom section, and whoever has the sources computes the same digest and compares. It covers the contract, the guest crates
+//! that the component is made of and the versions of the crates linked into them.
 //!
 //! This file stands alone (the standard library and `sha2`): tests outside this package include it by its path.
 // Each place that includes this file uses a part of it.
@@ -17,39 +17,50 @@ use sha2::{Digest, Sha256};
 /// The custom section of the component that holds the digest, as 64 lower-case hexadecimal digits.
 pub(crate) const SECTION: &str = "upright:sources";
 
-/// Where the component is committed, from the root of the workspace.
-pub(crate) const COMPONENT: &str = "host/upright/policy.wasm";
+/// A component under version control.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    /// The package that gives it.
+    pub(crate) package: &'static str,
+    /// Where it is committed, from the root of the workspace.
+    pub(crate) path: &'static str,
+    /// The folders of the crates that it is made of; of each the manifest and all below `src` count.
+    pub(crate) crates: &'static [&'static str],
+}
 
-/// Folders of which every file counts, with all below them.
-const TREES: [&str; 2] = ["guest/logic/src", "guest/policy/src"];
-
-/// Single files that count.
-const FILES: [&str; 2] = ["guest/logic/Cargo.toml", "guest/policy/Cargo.toml"];
+/// All of them. The first is the policy that the host has built in.
+pub(crate) const COMPONENTS: [Committed; 2] = [
+    Committed { package: "upright-policy", path: "host/upright/policy.wasm", crates: &["guest/logic", "guest/shim", "guest/policy"] },
+    Committed {
+        package: "upright-policy-steady",
+        path: "guest/examples/steady/steady.wasm",
+        crates: &["guest/logic", "guest/shim", "guest/examples/steady"],
+    },
+];
 
 /// The folder of which the files with this ending count.
 const CONTRACT: (&str, &str) = ("wit", "wit");
 
-/// Crates linked into the component: their locked versions count.
+/// Crates linked into every component: their locked versions count.
 const LINKED: [&str; 3] = ["dlmalloc", "libm", "wit-bindgen"];
 
-/// The digest of the component's sources in the workspace at `root`: 64 lower-case hexadecimal digits.
+/// The digest of a component's sources in the workspace at `root`: 64 lower-case hexadecimal digits.
 ///
 /// Line ends do not count (a checkout may turn LF into CRLF), nor does the order in which the file system lists files.
 ///
 /// # Errors
 ///
 /// A file or folder that cannot be read, with its path.
-pub(crate) fn digest(root: &Path) -> io::Result<String> {
-    let mut paths: Vec<String> = FILES.iter().map(|file| (*file).to_owned()).collect();
+pub(crate) fn digest(root: &Path, component: &Committed) -> io::Result<String> {
     let (folder, ending) = CONTRACT;
-    paths.extend(
-        list(root, folder)?
-            .into_iter()
-            .filter(|(path, is_folder)| !is_folder && Path::new(path).extension().is_some_and(|found| found == ending))
-            .map(|(path, _)| path),
-    );
-    for tree in TREES {
-        let mut folders = vec![tree.to_owned()];
+    let mut paths: Vec<String> = list(root, folder)?
+        .into_iter()
+        .filter(|(path, is_folder)| !is_folder && Path::new(path).extension().is_some_and(|found| found == ending))
+        .map(|(path, _)| path)
+        .collect();
+    for folder in component.crates {
+        paths.push(format!("{folder}/Cargo.toml"));
+        let mut folders = vec![format!("{folder}/src")];
         while let Some(folder) = folders.pop() {
             for (path, is_folder) in list(root, &folder)? {
                 if is_folder { &mut folders } else { &mut paths }.push(path);

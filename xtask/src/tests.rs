@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::component::{Stale, labelled_with};
 use crate::inspect::{self, Refusal, Surface};
-use crate::sources;
+use crate::sources::{self, COMPONENTS, Committed};
 
 /// A copy of the sources' layout in a folder that goes away by itself.
 struct Tree(PathBuf);
@@ -20,9 +20,12 @@ impl Tree {
         tree.write("wit/types.wit", "package upright:policy;\ninterface types {}\n");
         tree.write("guest/logic/src/lib.rs", "//! Logic.\nmod deep;\n");
         tree.write("guest/logic/src/deep/down.rs", "//! Deep.\n");
-        tree.write("guest/policy/src/lib.rs", "//! Shim.\n");
-        tree.write("guest/logic/Cargo.toml", "[package]\nname = \"upright-logic\"\n");
-        tree.write("guest/policy/Cargo.toml", "[package]\nname = \"upright-policy\"\n");
+        for (folder, name) in [("logic", "logic"), ("shim", "shim"), ("policy", "policy"), ("examples/steady", "policy-steady")] {
+            tree.write(&format!("guest/{folder}/Cargo.toml"), &format!("[package]\nname = \"upright-{name}\"\n"));
+        }
+        for folder in ["shim", "policy", "examples/steady"] {
+            tree.write(&format!("guest/{folder}/src/lib.rs"), &format!("//! {folder}.\n"));
+        }
         tree.write("Cargo.lock", &lock("0.2.1", "1.0.0"));
         tree
     }
@@ -34,7 +37,11 @@ impl Tree {
     }
 
     fn digest(&self) -> String {
-        sources::digest(&self.0).unwrap()
+        self.digest_of(&COMPONENTS[0])
+    }
+
+    fn digest_of(&self, component: &Committed) -> String {
+        sources::digest(&self.0, component).unwrap()
     }
 }
 
@@ -65,7 +72,8 @@ fn the_digest_changes_with_every_kind_of_source() {
         ("wit/types.wit", "package upright:policy;\ninterface types { }\n"),
         ("wit/more.wit", "package upright:policy;\n"),
         ("guest/logic/src/deep/down.rs", "//! Deeper.\n"),
-        ("guest/policy/src/lib.rs", "//! Shim\n"),
+        ("guest/shim/src/lib.rs", "//! Another shim.\n"),
+        ("guest/policy/src/lib.rs", "//! Another policy.\n"),
         ("guest/logic/Cargo.toml", "[package]\nname = \"upright-logic\"\nversion = \"2\"\n"),
         ("guest/policy/Cargo.toml", ""),
         ("Cargo.lock", &lock("0.2.2", "1.0.0")),
@@ -75,6 +83,19 @@ fn the_digest_changes_with_every_kind_of_source() {
         tree.write(path, text);
         assert_ne!(before, tree.digest(), "{path} does not count");
     }
+}
+
+#[test]
+fn a_components_own_sources_make_no_other_component_stale_and_shared_ones_make_all_stale() {
+    let tree = Tree::new();
+    let digests = || COMPONENTS.map(|component| tree.digest_of(&component));
+    let before = digests();
+    tree.write("guest/examples/steady/src/lib.rs", "//! Steadier.\n");
+    let after = digests();
+    assert_eq!(before[0], after[0]);
+    assert_ne!(before[1], after[1]);
+    tree.write("guest/shim/src/lib.rs", "//! Another shim.\n");
+    assert!(after.iter().zip(digests()).all(|(after, now)| *after != now));
 }
 
 #[test]
@@ -100,7 +121,7 @@ fn the_digest_does_not_change_with_line_ends_other_crates_or_files_that_are_no_s
 fn a_source_that_cannot_be_read_is_named() {
     let tree = Tree::new();
     fs::remove_file(tree.0.join("guest/policy/Cargo.toml")).unwrap();
-    let error = sources::digest(&tree.0).unwrap_err().to_string();
+    let error = sources::digest(&tree.0, &COMPONENTS[0]).unwrap_err().to_string();
     assert!(error.contains("Cargo.toml"), "{error}");
 }
 
@@ -193,10 +214,12 @@ fn labelled(digest: &str) -> Vec<u8> {
 
 #[test]
 fn a_stale_component_is_told() {
-    assert_eq!(labelled_with(&labelled("new"), "new"), Ok(()));
-    assert_eq!(labelled_with(&labelled("old"), "new"), Err(Stale::OtherSources));
-    assert_eq!(labelled_with(&component(&CONTRACT, ""), "new"), Err(Stale::Unlabelled));
-    assert!(Stale::OtherSources.to_string().contains("run `cargo xtask component`"));
+    let checked = |component: &[u8]| labelled_with("some/policy.wasm", component, "new");
+    assert_eq!(checked(&labelled("new")), Ok(()));
+    assert_eq!(checked(&labelled("old")), Err(Stale::OtherSources("some/policy.wasm")));
+    assert_eq!(checked(&component(&CONTRACT, "")), Err(Stale::Unlabelled("some/policy.wasm")));
+    let said = Stale::OtherSources("some/policy.wasm").to_string();
+    assert!(said.contains("some/policy.wasm") && said.contains("run `cargo xtask component`"), "{said}");
 }
 
 #[test]

@@ -1,0 +1,92 @@
+//! The default policy but for its delays, which do not grow: every retry waits `base_delay`.
+//!
+//! Growing delays protect a service that many share. A model server on this machine serves one person: it is back when it has
+//! loaded the model, and whoever waits for it loses by waiting longer and longer.
+#![no_std]
+
+use upright_shim::logic::backoff::{self, RetryConfig};
+use upright_shim::logic::metadata::{self, Description};
+use upright_shim::logic::recovery::{self, Incident, Verdict};
+use upright_shim::logic::types::Seconds;
+use upright_shim::{Policy, export_policy};
+
+struct Steady;
+
+impl Policy for Steady {
+    fn describe() -> Description {
+        Description { name: "upright-steady".into(), version: env!("CARGO_PKG_VERSION").into(), ..metadata::describe() }
+    }
+
+    fn delay(config: &RetryConfig, attempt: u32, random: f64) -> Seconds {
+        backoff::delay(&without_growth(config), attempt, random)
+    }
+
+    fn decide(incident: Incident) -> Verdict {
+        recovery::decide(Incident { retry: without_growth(&incident.retry), ..incident })
+    }
+}
+
+export_policy!(Steady);
+
+fn without_growth(config: &RetryConfig) -> RetryConfig {
+    RetryConfig { backoff_factor: 1.0, ..*config }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use upright_shim::logic::recovery::{AtHand, Directive};
+    use upright_shim::logic::types::{Fault, FaultKind};
+
+    const RANDOM: f64 = 0.5;
+
+    fn growing() -> RetryConfig {
+        RetryConfig { max_retries: 10, backoff_factor: 2.0, jitter: false, ..RetryConfig::default() }
+    }
+
+    fn unreachable_service(attempt: u32) -> Incident {
+        Incident {
+            failure: Fault::new(FaultKind::ConnectionRefused, "connection refused"),
+            attempt,
+            elapsed: 0.0,
+            deadline: None,
+            idempotent: true,
+            retry_budget: None,
+            retry: growing(),
+            random: RANDOM,
+            now: 0,
+            guard: None,
+            models: None,
+            at_hand: AtHand::default(),
+            resources: None,
+        }
+    }
+
+    #[test]
+    fn every_delay_is_the_first_whatever_the_factor() {
+        for attempt in [0, 1, 9, u32::MAX] {
+            assert_eq!(Steady::delay(&growing(), attempt, RANDOM), growing().base_delay);
+        }
+    }
+
+    #[test]
+    fn every_retry_that_is_decided_waits_as_long_as_the_first() {
+        for attempt in 0..10 {
+            assert_eq!(Steady::decide(unreachable_service(attempt)).directive, Directive::RetryAfter(growing().base_delay));
+        }
+        assert_eq!(Steady::decide(unreachable_service(10)).directive, Directive::GiveUp);
+    }
+
+    #[test]
+    fn jitter_still_spreads_the_delays() {
+        let jittered = RetryConfig { jitter: true, ..growing() };
+        assert_eq!(Steady::delay(&jittered, 7, 0.0), 0.8);
+    }
+
+    #[test]
+    fn it_has_a_name_of_its_own_and_reads_the_default_policys_breakers() {
+        let (steady, default) = (Steady::describe(), metadata::describe());
+        assert_ne!(steady.name, default.name);
+        assert_eq!(steady.state_layout, default.state_layout);
+    }
+}

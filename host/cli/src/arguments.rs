@@ -1,0 +1,51 @@
+//! The command line. What belongs to one command stands beside it, under [`crate::commands`].
+
+use crate::commands::{classify, completions, health, policy, run};
+use crate::demo;
+use crate::exit::EXIT_CODES;
+use crate::output::ColorWhen;
+use clap::{Parser, Subcommand};
+
+const GLOBAL: &str = "Options of all commands";
+
+/// Error recovery for local-first AI programs
+#[derive(Debug, Parser)]
+#[command(name = "upright", version, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Arguments {
+    /// Print data as JSON, one object a line
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub(crate) json: bool,
+
+    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorWhen,
+
+    /// Log to standard error what happens inside; RUST_LOG says what in particular
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub(crate) verbose: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(run::RunArguments),
+    Health(health::HealthArguments),
+    Classify(classify::ClassifyArguments),
+    Policy(policy::PolicyArguments),
+    Demo(demo::DemoArguments),
+    Completions(completions::CompletionsArguments),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

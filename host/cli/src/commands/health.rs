@@ -1,0 +1,113 @@
+//! `upright health`: whether the server, its models and this machine are fit to work.
+
+use crate::exit::{Exit, Failure};
+use crate::output::{FAINT, Output};
+use crate::values;
+use serde_json::json;
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+use upright::HealthCheck;
+use upright::health::HealthReport;
+use upright::ollama::BaseUrl;
+
+/// The first sample of the processor's load is there after a fifth of a second; so long it is waited for.
+const PATIENCE_FOR_LOAD: Duration = Duration::from_millis(400);
+/// From one look at it to the next.
+const LOOK: Duration = Duration::from_millis(20);
+/// Puts the cursor at the upper left corner and wipes what is below it.
+const REDRAW: &str = "\u{1b}[H\u{1b}[J";
+const WIPE: &str = "\u{1b}[2J";
+
+/// Check the server, its models and this machine
+#[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true, after_help = "Example: upright health --model qwen3:8b --model gemma3:4b")]
+pub(crate) struct HealthArguments {
+    /// A model that must be there; may be given several times
+    #[arg(long = "model", value_name = "MODEL", value_parser = values::model)]
+    models: Vec<String>,
+
+    /// Check again and again, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+
+    /// From one check to the next, seconds [default: 2]
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds, requires = "watch")]
+    interval: Option<Duration>,
+
+    /// How long a check may take, seconds [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    timeout: Option<Duration>,
+
+    /// The server's address [default: OLLAMA_HOST, else http://127.0.0.1:11434]
+    #[arg(long, value_name = "URL", value_parser = values::host)]
+    host: Option<BaseUrl>,
+}
+
+pub(crate) async fn run(arguments: HealthArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    let mut builder = HealthCheck::builder(super::address(arguments.host)?);
+    if let Some(timeout) = arguments.timeout {
+        builder = builder.timeout(timeout);
+    }
+    let health = builder.build().map_err(Failure::bad_input)?;
+    let models: Vec<&str> = arguments.models.iter().map(String::as_str).collect();
+    if !arguments.watch {
+        let report = checked(&health, &models).await;
+        show(&report, output)?;
+        return Ok(if report.is_healthy() { Exit::Success } else { Exit::Failed }.into());
+    }
+    let interval = arguments.interval.unwrap_or(Duration::from_secs(2));
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::select! {
+        outcome = watch(&health, &models, interval, output) => outcome.map(|never| match never {}).map_err(Into::into),
+        outcome = interrupted => {
+            outcome?;
+            Ok(Exit::Success.into())
+        }
+    }
+}
+
+/// All components; the processor's load among them, if it can be had in a moment.
+async fn checked(health: &HealthCheck, models: &[&str]) -> HealthReport {
+    let load = async {
+        while health.resources().cpu_percent.is_none() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    // That there is no load to be had is told by the check itself.
+    let (report, _) = tokio::join!(health.check_all(models), tokio::time::timeout(PATIENCE_FOR_LOAD, load));
+    let resources = health.check_system_resources();
+    report.into_iter().map(|status| if status.component == resources.component { resources.clone() } else { status }).collect()
+}
+
+/// Checks for ever; only a failure to write ends it.
+async fn watch(health: &HealthCheck, models: &[&str], interval: Duration, output: &Output) -> io::Result<std::convert::Infallible> {
+    let redraws = output.terminal && !output.json;
+    if redraws {
+        output.print(WIPE)?;
+    }
+    loop {
+        let report = checked(health, models).await;
+        if redraws {
+            output.print(REDRAW)?;
+        }
+        show(&report, output)?;
+        if !output.json {
+            let until = if redraws { format!("every {} s, until Ctrl-C\n", interval.as_secs_f64()) } else { "\n".to_owned() };
+            output.print(&output.paint(FAINT, until))?;
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+fn show(report: &HealthReport, output: &Output) -> io::Result<()> {
+    if output.json {
+        return output.json_line(&json!({ "healthy": report.is_healthy(), "components": report }));
+    }
+    let width = report.iter().map(|status| status.component.chars().count()).max().unwrap_or_default();
+    let rows = report.iter().map(|status| {
+        let message = crate::output::one_line(&status.message);
+        format!("{}  {:<width$}  {message}\n", output.mark(status.healthy), status.component)
+    });
+    output.print(&rows.collect::<String>())
+}

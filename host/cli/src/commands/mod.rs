@@ -1,0 +1,38 @@
+//! The commands, one file each.
+
+pub(crate) mod classify;
+pub(crate) mod completions;
+pub(crate) mod health;
+pub(crate) mod policy;
+pub(crate) mod run;
+
+use crate::exit::Failure;
+use std::process::ExitCode;
+use upright::Policy;
+use upright::ollama::{BaseUrl, ENVIRONMENT_VARIABLE};
+
+/// Runs an asynchronous command on this thread.
+pub(crate) fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(command);
+    // A name that is being looked up would hold the program until the resolver gives up.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The server's address: the flag's, else the environment's, else Ollama's default.
+pub(crate) fn address(flag: Option<BaseUrl>) -> Result<BaseUrl, Failure> {
+    flag.map_or_else(|| BaseUrl::from_environment().map_err(|error| Failure::bad_input(format!("{ENVIRONMENT_VARIABLE}: {error}"))), Ok)
+}
+
+/// The policy in this file, else the built-in one.
+pub(crate) fn policy(file: Option<&std::path::Path>) -> Result<Policy, Failure> {
+    match file {
+        Some(path) => Policy::from_file(path).map_err(|error| {
+            let (text, path) = (error.to_string(), path.display().to_string());
+            // One that could not be read names its file already.
+            Failure::bad_input(if text.contains(&path) { text } else { format!("{path}: {text}") })
+        }),
+        None => Policy::built_in().map_err(|error| Failure::new(crate::exit::Exit::Failed, error.to_string())),
+    }
+}

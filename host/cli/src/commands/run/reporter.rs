@@ -1,0 +1,118 @@
+//! What happens on the way to an answer: a line on standard error for people, an object each for `--json`.
+
+use super::screen::Screen;
+use crate::output::complain;
+use serde_json::{Value, json};
+use std::time::Duration;
+use upright::Event;
+
+pub(super) struct Reporter<'a> {
+    quiet: bool,
+    screen: &'a Screen,
+    /// The model in use.
+    model: String,
+    /// Why the last attempt failed.
+    why: String,
+    events: Vec<Value>,
+}
+
+impl<'a> Reporter<'a> {
+    pub(super) fn new(model: &str, quiet: bool, screen: &'a Screen) -> Self {
+        // What was shown of an earlier answer is no part of this one.
+        screen.take_shown();
+        Self { quiet, screen, model: model.to_owned(), why: String::new(), events: Vec::new() }
+    }
+
+    /// The model that was used last.
+    pub(super) fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// All that happened.
+    pub(super) fn events(&self) -> &[Value] {
+        &self.events
+    }
+
+    /// Takes note of an event, and tells about it.
+    pub(super) fn take(&mut self, event: &Event) {
+        self.events.push(record(event));
+        match event {
+            Event::AttemptFailed { message, classification, .. } => {
+                self.why = if message.is_empty() { classification.rule.clone() } else { message.clone() };
+            }
+            Event::CallRejected { breaker, .. } => self.why = format!("the circuit breaker {breaker} is open"),
+            Event::RetryScheduled { delay, .. } => self.goes_on(format_args!("trying again in {}", span(*delay))),
+            Event::ModelSwitched { to, .. } => {
+                self.goes_on(format_args!("switching to {to}"));
+                self.model.clone_from(to);
+            }
+            Event::ServedCached { age, .. } => self.goes_on(format_args!("serving the answer of {} ago", span(*age))),
+            Event::BreakerMoved { breaker, from, to } => self.say(format_args!("the circuit breaker {breaker} went from {from} to {to}")),
+            Event::SafeMode { policy, error } => {
+                self.say(format_args!("the policy {policy} failed ({error}); built-in logic decided in its place"));
+            }
+            Event::PolicyRolledBack { from, to } => self.say(format_args!("the policy {from} failed repeatedly; {to} decides from now on")),
+            _ => {}
+        }
+    }
+
+    /// An attempt failed, and this is what is done about it.
+    fn goes_on(&self, next: std::fmt::Arguments<'_>) {
+        if self.screen.take_shown() {
+            self.screen.end_line();
+            self.say(format_args!("the answer broke off ({}); {next}", self.why));
+        } else {
+            self.say(format_args!("{} failed ({}); {next}", self.model, self.why));
+        }
+    }
+
+    fn say(&self, text: std::fmt::Arguments<'_>) {
+        if !self.quiet {
+            complain(text);
+        }
+    }
+}
+
+/// A span for people.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    match seconds {
+        10.0.. => format!("{seconds:.0} s"),
+        0.1.. => format!("{seconds:.1} s"),
+        _ => format!("{:.0} ms", seconds * 1e3),
+    }
+}
+
+/// An event as JSON.
+fn record(event: &Event) -> Value {
+    match event {
+        Event::AttemptFailed { attempt, classification, message, .. } => {
+            json!({ "event": "attempt_failed", "attempt": attempt, "message": message, "classification": classification })
+        }
+        Event::RetryScheduled { attempt, delay, .. } => {
+            json!({ "event": "retry_scheduled", "attempt": attempt, "delay_seconds": delay.as_secs_f64() })
+        }
+        Event::ModelSwitched { from, to, reason, .. } => json!({ "event": "model_switched", "from": from, "to": to, "reason": reason }),
+        Event::WorkflowSimplified { reason, .. } => json!({ "event": "workflow_simplified", "reason": reason }),
+        Event::ServedCached { age, .. } => json!({ "event": "served_cached", "age_seconds": age.as_secs_f64() }),
+        Event::FallbackUsed { reason, .. } => json!({ "event": "fallback_used", "reason": reason }),
+        Event::GaveUp { reason, .. } => json!({ "event": "gave_up", "reason": reason }),
+        Event::BreakerMoved { breaker, from, to } => json!({ "event": "breaker_moved", "breaker": **breaker, "from": from, "to": to }),
+        Event::CallRejected { breaker, .. } => json!({ "event": "call_rejected", "breaker": **breaker }),
+        Event::PolicySwapped { from, to } => json!({ "event": "policy_swapped", "from": from, "to": to }),
+        Event::SafeMode { policy, error } => json!({ "event": "safe_mode", "policy": policy, "error": error }),
+        Event::PolicyRolledBack { from, to } => json!({ "event": "policy_rolled_back", "from": from, "to": to }),
+        other => json!({ "event": "other", "text": format!("{other:?}") }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_a_unit_that_shows_them() {
+        let told = [0.004, 0.25, 1.0, 75.2].map(|seconds| span(Duration::from_secs_f64(seconds)));
+        assert_eq!(told, ["4 ms", "0.2 s", "1.0 s", "75 s"]);
+    }
+}

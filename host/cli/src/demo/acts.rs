@@ -1,0 +1,170 @@
+//! What the demo plays, act by act.
+
+use super::screen::Screen;
+use super::stage::Stage;
+use crate::output::{BAD, FAINT, GOOD};
+use futures_util::future::{join, join_all};
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::time::sleep;
+use upright::{Error, Recovered, Served};
+use upright_fault_server::HEALTHY_STEP;
+
+/// So many chats are in flight while the policy is swapped.
+const CHATS_DURING_SWAP: usize = 24;
+/// The items of the import, and the one at which it crashes.
+const ITEMS: u32 = 20;
+const CRASH_AT: u32 = 13;
+const SAVE_EVERY: u32 = 5;
+
+/// Plays everything.
+pub(super) async fn play(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::Result<()> {
+    let (first, chain) = (stage.models[0].clone(), stage.models.clone());
+
+    screen.heading("A chat, streamed")?;
+    ask(stage, screen, &chain, "Why is the sky blue?").await?;
+
+    screen.heading("The server is busy, twice: wait a little longer each time")?;
+    stage.trouble.plan(&first, &["server-busy", "server-busy"])?;
+    ask(stage, screen, &chain, "How far is the moon?").await?;
+
+    screen.heading("An answer breaks off in the middle: half an answer is no answer")?;
+    stage.trouble.plan(&first, &["stream-clean-end"])?;
+    ask(stage, screen, &chain, "What is a quark?").await?;
+
+    screen.heading("A model is not installed: another one takes its place at once")?;
+    let missing = [vec!["upright-demo-not-installed:8b".to_owned()], chain.clone()].concat();
+    ask(stage, screen, &missing, "Who was Ada Lovelace?").await?;
+
+    breaker(stage, screen, &first, &chain).await?;
+    swap(stage, screen, &first, &chain).await?;
+    gone(stage, screen, &chain).await?;
+    crash(stage, screen).await
+}
+
+/// One chat, shown.
+async fn ask(stage: &Stage, screen: &mut Screen<'_>, models: &[String], question: &str) -> anyhow::Result<()> {
+    screen.mark(FAINT, "asked", &format!("{}: {question}", models[0]))?;
+    let result = screen.watch(stage.chat(models, question)).await?;
+    tell(screen, &result)
+}
+
+fn tell(screen: &Screen<'_>, result: &Result<Recovered<String>, Error>) -> anyhow::Result<()> {
+    let recovered = match result {
+        Ok(recovered) => recovered,
+        Err(error) => return screen.mark(BAD, "error", &error.to_string()),
+    };
+    let from = match recovered.served {
+        Served::Live => recovered.model.as_deref().unwrap_or_default().to_owned(),
+        Served::Cached { age } => format!("from the cache, {:.1} s old", age.as_secs_f64()),
+        Served::Fallback => "by the fallback".to_owned(),
+    };
+    let beginning: String = recovered.value.chars().take(48).collect();
+    let attempts = recovered.attempts;
+    screen.mark(GOOD, "answered", &format!("{from}, {attempts} attempt{}: {beginning}…", if attempts == 1 { "" } else { "s" }))
+}
+
+/// A model fails until its breaker opens; the next one serves; the first one recovers.
+async fn breaker(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[String]) -> anyhow::Result<()> {
+    screen.heading("A model's runner keeps dying: its breaker opens, the other model serves, and the breaker closes again")?;
+    stage.trouble.always(first, "model-runner-stopped")?;
+    for question in ["What is rust?", "What is iron?", "What is steel?"] {
+        ask(stage, screen, chain, question).await?;
+    }
+    stage.trouble.clear();
+    screen.mark(FAINT, "repaired", &format!("{first} would answer again; its breaker finds out by itself"))?;
+    let until_probe = stage.manager.breakers().get(&first).try_acquire().err().and_then(|open| open.time_left());
+    screen.watch(sleep(until_probe.unwrap_or_default() + Duration::from_millis(20))).await?;
+    for question in ["What is copper?", "What is bronze?"] {
+        ask(stage, screen, chain, question).await?;
+    }
+    Ok(())
+}
+
+/// The policy is replaced while chats are in flight, some of them failing.
+async fn swap(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[String]) -> anyhow::Result<()> {
+    screen.heading(&format!("The policy is swapped while {CHATS_DURING_SWAP} chats are in flight, and none is lost"))?;
+    screen.brief = true;
+    // Failures far enough apart that successes between them keep the breaker closed.
+    let steps: Vec<_> = (0..CHATS_DURING_SWAP).map(|call| if call % 8 == 5 { "server-busy" } else { HEALTHY_STEP }).collect();
+    stage.trouble.plan(first, &steps)?;
+    let (done, lost, at_swap) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
+    let chats = join_all((0..CHATS_DURING_SWAP).map(|number| {
+        let (done, lost) = (&done, &lost);
+        async move {
+            sleep(Duration::from_millis(20 * number as u64)).await;
+            let result = stage.chat(chain, &format!("What is {number} times {number}?")).await;
+            done.fetch_add(1, Ordering::Relaxed);
+            lost.fetch_add(u32::from(result.is_err()), Ordering::Relaxed);
+        }
+    }));
+    let swapping = async {
+        sleep(Duration::from_millis(20 * CHATS_DURING_SWAP as u64 / 2)).await;
+        at_swap.store(done.load(Ordering::Relaxed), Ordering::Relaxed);
+        stage.manager.policy().swap(stage.candidate.clone());
+    };
+    screen.watch(join(chats, swapping)).await?;
+    let (before, lost) = (at_swap.into_inner(), lost.into_inner());
+    let after = done.into_inner() - before;
+    let style = if lost == 0 { GOOD } else { BAD };
+    screen.mark(style, "answered", &format!("{before} chats before the swap, {after} after it, {lost} lost"))?;
+    screen.brief = false;
+    stage.trouble.clear();
+    stage.trouble.plan(first, &["server-busy", "server-busy"])?;
+    ask(stage, screen, chain, "Does the new policy wait longer each time?").await
+}
+
+/// The server goes away; a question that was answered before is answered from the cache.
+async fn gone(stage: &Stage, screen: &mut Screen<'_>, chain: &[String]) -> anyhow::Result<()> {
+    screen.heading("The server is gone: an answer from earlier serves, and says that it is one")?;
+    match stage.simulated() {
+        Some(server) => {
+            server.shutdown().await;
+            screen.mark(BAD, "stopped", "nobody listens at the server's address any more")?;
+        }
+        None => {
+            for model in chain {
+                stage.trouble.always(model, "cloud-unreachable")?;
+            }
+        }
+    }
+    ask(stage, screen, chain, "Why is the sky blue?").await
+}
+
+/// What the import has done so far.
+#[derive(Default, Serialize, Deserialize)]
+struct Progress {
+    item: u32,
+}
+
+/// An import crashes in the middle and is taken up again where it was saved last.
+async fn crash(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::Result<()> {
+    screen.heading("An import crashes in the middle, and resumes from its checkpoint")?;
+    let manager = stage.manager.clone();
+    let import = move |crashes: bool| {
+        let manager = manager.clone();
+        async move {
+            let mut progress: Progress = manager.restore_checkpoint("import").await?.unwrap_or_default();
+            let began_at = progress.item;
+            while progress.item < ITEMS {
+                if crashes && progress.item == CRASH_AT {
+                    std::future::pending::<()>().await;
+                }
+                sleep(Duration::from_millis(10)).await;
+                progress.item += 1;
+                if progress.item % SAVE_EVERY == 0 {
+                    manager.save_checkpoint("import", &progress).await?;
+                }
+            }
+            Ok::<_, upright::store::StoreError>(began_at)
+        }
+    };
+    // The task is ended from outside, as a crash would end it: nothing of it is left but what it had saved.
+    let crashed = tokio::time::timeout(Duration::from_millis(600), import(true)).await;
+    let style = if crashed.is_err() { BAD } else { GOOD };
+    screen.mark(style, "crashed", &format!("at item {CRASH_AT} of {ITEMS}; a checkpoint was saved every {SAVE_EVERY}"))?;
+    let began_at = screen.watch(import(false)).await??;
+    stage.resumed_at = Some(began_at);
+    screen.mark(GOOD, "resumed", &format!("at item {began_at}, and finished all {ITEMS}"))
+}

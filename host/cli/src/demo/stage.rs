@@ -1,0 +1,186 @@
+//! What the demo plays on: a server, two models, a manager with short delays.
+
+use super::DemoArguments;
+use super::screen::Screen;
+use super::trouble::Trouble;
+use crate::commands;
+use crate::exit::{Exit, Failure};
+use anyhow::Context;
+use futures_util::StreamExt;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use upright::clock::SystemClock;
+use upright::degradation::cache_key;
+use upright::ollama::{BaseUrl, Budgets, ChatRequest, OllamaClient, OllamaError};
+use upright::random::SeededRandom;
+use upright::types::{BreakerConfig, RetryConfig};
+use upright::{Attempt, Error, Policy, Recovered, RecoveryManager, Served};
+use upright_fault_server::FaultServer;
+
+/// The component that is swapped in: the default policy with delays that do not grow.
+static STEADY: &[u8] = include_bytes!("../../../../guest/examples/steady/steady.wasm");
+
+/// The models of the simulated server: the specification's default chain.
+const MODELS: [&str; 2] = ["qwen3:8b", "gemma3:4b"];
+/// How long an answer may be used in place of a live one.
+const STALE: Duration = Duration::from_secs(3600);
+/// Answers of real models are kept this short, in tokens.
+const LONGEST_ANSWER: u32 = 24;
+
+/// How the chats ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) asked: u32,
+    pub(super) live: u32,
+    pub(super) by_other_model: u32,
+    pub(super) cached: u32,
+    pub(super) failed: u32,
+    pub(super) attempts: u32,
+}
+
+pub(super) struct Stage {
+    pub(super) manager: RecoveryManager,
+    pub(super) trouble: Arc<Trouble>,
+    pub(super) models: Vec<String>,
+    pub(super) candidate: Policy,
+    pub(super) tally: Mutex<Tally>,
+    /// Where the import was taken up again after its crash.
+    pub(super) resumed_at: Option<u32>,
+    client: OllamaClient,
+}
+
+impl Stage {
+    pub(super) async fn set(arguments: DemoArguments) -> anyhow::Result<Self> {
+        let candidate = match &arguments.policy {
+            Some(path) => commands::policy(Some(path))?,
+            None => Policy::from_bytes(STEADY).context("the demo's second policy cannot be used")?,
+        };
+        let (trouble, address) = match arguments.ollama {
+            Some(address) => (Trouble::Injected(Mutex::new(BTreeMap::new())), address),
+            None => {
+                let server = FaultServer::start().await.context("the simulated server cannot be started")?;
+                server.set_models(MODELS);
+                server.set_token_interval(Duration::from_millis(4));
+                let address: BaseUrl = server.url().parse()?;
+                (Trouble::Replayed(server), address)
+            }
+        };
+        let client = OllamaClient::new(address, Budgets::default(), SystemClock::shared())?;
+        let models = match &trouble {
+            Trouble::Replayed(_) => MODELS.map(str::to_owned).into(),
+            Trouble::Injected(_) => installed(&client).await?,
+        };
+        let retry = RetryConfig { base_delay: 0.25, max_delay: 2.0, ..RetryConfig::default() };
+        let breaker = BreakerConfig { failure_threshold: 3, recovery_timeout: 1.5, ..BreakerConfig::default() };
+        let manager =
+            RecoveryManager::builder().retry(retry).breaker(breaker).random(Arc::new(SeededRandom::new(arguments.seed))).build()?;
+        Ok(Self { manager, trouble: Arc::new(trouble), models, candidate, tally: Mutex::default(), resumed_at: None, client })
+    }
+
+    /// Says what is real here and what is not.
+    pub(super) fn introduce(&self, screen: &mut Screen<'_>) -> anyhow::Result<()> {
+        let address = self.client.address();
+        screen.say(&match &*self.trouble {
+            Trouble::Replayed(_) => format!(
+                "No Ollama is used here. A simulated flaky one runs inside this process and replays Ollama's failures over real HTTP, at {address}."
+            ),
+            Trouble::Injected(_) => format!(
+                "The chats go to the Ollama at {address} ({}). What a healthy server does not do is injected in front of it.",
+                self.models.join(", ")
+            ),
+        })?;
+        let Some(policy) = self.manager.policy().policy() else {
+            return screen.say("No component can run on this machine: the same logic decides natively.");
+        };
+        let (description, digest) = (policy.description(), policy.digest());
+        screen.say(&format!(
+            "What to do after a failure is decided by the WebAssembly component {} {} (sha256 {}, {} KB, imports nothing).",
+            description.name,
+            description.version,
+            digest.get(..12).unwrap_or(digest),
+            policy.size() / 1000
+        ))
+    }
+
+    /// The simulated server; none where a real one is used.
+    pub(super) fn simulated(&self) -> Option<&FaultServer> {
+        match &*self.trouble {
+            Trouble::Replayed(server) => Some(server),
+            Trouble::Injected(_) => None,
+        }
+    }
+
+    /// One chat through the manager: streamed, and whole or an error.
+    pub(super) async fn chat(&self, models: &[String], question: &str) -> Result<Recovered<String>, Error> {
+        let first = models.first().map(String::as_str).unwrap_or_default();
+        let key = cache_key(first, None, &json!({ "question": question }));
+        let operation = self.manager.operation().models(models.iter().cloned()).cache(key, Duration::ZERO, STALE);
+        let result = operation.run(|attempt| self.attempt(attempt, question.to_owned())).await;
+        self.count(first, &result);
+        result
+    }
+
+    fn attempt(&self, attempt: Attempt, question: String) -> impl Future<Output = Result<String, OllamaError>> + use<> {
+        let (client, trouble) = (self.client.clone(), Arc::clone(&self.trouble));
+        async move {
+            let model = attempt.model.as_deref().unwrap_or_default();
+            if let Some(error) = trouble.injected(model) {
+                return Err(error);
+            }
+            let mut request = ChatRequest::ask(model, question);
+            request.options.insert("num_predict".into(), LONGEST_ANSWER.into());
+            let (mut chunks, mut answer) = (pin!(client.chat_stream(request)), String::new());
+            while let Some(chunk) = chunks.next().await {
+                answer.push_str(&chunk?.message.content);
+            }
+            Ok(answer)
+        }
+    }
+
+    fn count(&self, first: &str, result: &Result<Recovered<String>, Error>) {
+        let mut tally = self.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tally.asked += 1;
+        match result {
+            Err(error) => {
+                tally.failed += 1;
+                tally.attempts += error.failure().map_or(0, |failure| failure.attempts);
+            }
+            Ok(recovered) => {
+                tally.attempts += recovered.attempts;
+                match recovered.served {
+                    Served::Cached { .. } => tally.cached += 1,
+                    Served::Live | Served::Fallback => tally.live += 1,
+                }
+                tally.by_other_model += u32::from(recovered.model.as_deref().is_some_and(|model| model != first));
+            }
+        }
+    }
+
+    /// Ends what was started.
+    pub(super) async fn strike(&self) {
+        self.manager.shutdown_gracefully(Duration::from_secs(5)).await;
+        if let Some(server) = self.simulated() {
+            server.shutdown().await;
+        }
+    }
+}
+
+/// Two of the models that a real server has.
+async fn installed(client: &OllamaClient) -> Result<Vec<String>, Failure> {
+    let address = client.address();
+    let tags = client.tags().await.map_err(|error| {
+        Failure::new(Exit::Failed, format!("{address}: {error}; expected an Ollama there, or no --ollama for a simulated one"))
+    })?;
+    // Embedding models cannot chat.
+    let mut names: Vec<String> = tags.into_iter().map(|model| model.name).filter(|name| !name.contains("embed")).collect();
+    // A local proxy's own models come before those of clouds that it may only know by name.
+    names.sort_by_key(|name| !name.starts_with("local/"));
+    names.truncate(MODELS.len());
+    if names.is_empty() {
+        return Err(Failure::new(Exit::Failed, format!("the Ollama at {address} has no model; pull one with: ollama pull gemma3:4b")));
+    }
+    Ok(names)
+}

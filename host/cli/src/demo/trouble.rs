@@ -1,0 +1,78 @@
+//! Where the failures come from: a server that replays them, or the demo itself in front of a real server.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use upright::ollama::OllamaError;
+use upright::types::Endpoint;
+use upright_fault_server::{FaultServer, HEALTHY_STEP, Match, Row, UnknownRow};
+
+/// What makes trouble.
+pub(super) enum Trouble {
+    /// A simulated Ollama that replays failures over HTTP.
+    Replayed(FaultServer),
+    /// A real server; failures are put in front of it, by model.
+    Injected(Mutex<BTreeMap<String, Plan>>),
+}
+
+/// What the next calls get.
+#[derive(Default)]
+pub(super) struct Plan {
+    steps: VecDeque<String>,
+    always: Option<String>,
+}
+
+impl Trouble {
+    /// The next chats with this model get these failures, one each.
+    pub(super) fn plan(&self, model: &str, steps: &[&str]) -> Result<(), UnknownRow> {
+        match self {
+            Self::Replayed(server) => server.plan(Match { path: Some("/api/chat"), model: Some(model) }, steps),
+            Self::Injected(plans) => {
+                lock(plans).entry(model.to_owned()).or_default().steps.extend(steps.iter().map(ToString::to_string));
+                Ok(())
+            }
+        }
+    }
+
+    /// Every chat with this model gets this failure.
+    pub(super) fn always(&self, model: &str, step: &str) -> Result<(), UnknownRow> {
+        match self {
+            Self::Replayed(server) => server.always(Match { path: Some("/api/chat"), model: Some(model) }, step),
+            Self::Injected(plans) => {
+                lock(plans).entry(model.to_owned()).or_default().always = Some(step.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// No more trouble.
+    pub(super) fn clear(&self) {
+        match self {
+            Self::Replayed(server) => server.clear(),
+            Self::Injected(plans) => lock(plans).clear(),
+        }
+    }
+
+    /// The failure that is to be injected into a chat with this model, if any.
+    pub(super) fn injected(&self, model: &str) -> Option<OllamaError> {
+        let Self::Injected(plans) = self else { return None };
+        let mut plans = lock(plans);
+        let plan = plans.get_mut(model)?;
+        let step = plan.steps.pop_front().or_else(|| plan.always.clone())?;
+        let row = Row::find(&step).filter(|_| step != HEALTHY_STEP)?;
+        Some(match row.status {
+            200 => OllamaError::InStream { endpoint: Endpoint::Chat, message: "unexpected EOF (injected by the demo)".into() },
+            status => OllamaError::Status {
+                endpoint: Endpoint::Chat,
+                status,
+                message: format!("{} (injected by the demo)", row.body.text()),
+                retry_after: None,
+                signin_url: None,
+            },
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,91 @@
+//! How the program ends.
+
+use crate::output;
+use std::io;
+use std::process::ExitCode;
+
+/// The exit codes; [`EXIT_CODES`] says what they mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success = 0,
+    Failed = 1,
+    BadInput = 2,
+    NothingTried = 3,
+    DeadlineExceeded = 4,
+    Interrupted = 130,
+    BrokenPipe = 141,
+}
+
+/// The exit codes, as `--help` shows them.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+    0  success
+    1  failed: no whole answer, something unhealthy, a line without an answer
+    2  bad input: a wrong flag, value, file or policy; one line says what is right
+    3  a circuit breaker is open
+    4  the deadline has passed
+  101  an error in this program
+  130  interrupted (Ctrl-C)
+  141  nobody reads the output any more";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An end that is not a success, and what to tell about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// The caller gave something wrong. The message says what, and what would be right.
+    pub(crate) fn bad_input(message: impl std::fmt::Display) -> Self {
+        Self::new(Exit::BadInput, message.to_string())
+    }
+}
+
+/// Tells about an error in one line, and gives its exit code.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(is_broken_pipe) {
+        return Exit::BrokenPipe.into();
+    }
+    // The whole chain of causes, on one line; a backtrace would only be in the debug form.
+    output::complain(format_args!("{error:#}"));
+    error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit).into()
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_code_is_explained() {
+        for exit in
+            [Exit::Success, Exit::Failed, Exit::BadInput, Exit::NothingTried, Exit::DeadlineExceeded, Exit::Interrupted, Exit::BrokenPipe]
+        {
+            let line = format!("{:>5}  ", exit as u8);
+            assert!(EXIT_CODES.lines().any(|explained| explained.starts_with(&line)), "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn a_reader_that_left_is_recognised_behind_other_errors() {
+        let error = anyhow::Error::new(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        assert_eq!(report(&error), Exit::BrokenPipe.into());
+        let other = anyhow::Error::new(Failure::bad_input("x"));
+        assert_eq!(report(&other), Exit::BadInput.into());
+    }
+}

@@ -1,0 +1,22 @@
+//! What happens inside, on standard error, for those who ask.
+
+use crate::exit::Failure;
+use std::io::{self, IsTerminal};
+use tracing_subscriber::EnvFilter;
+
+const VARIABLE: &str = "RUST_LOG";
+
+/// Starts logging if `--verbose` or `RUST_LOG` asks for it.
+pub(crate) fn start(verbose: bool) -> anyhow::Result<()> {
+    let wanted = std::env::var(VARIABLE).ok().filter(|directives| !directives.trim().is_empty());
+    let directives = match (&wanted, verbose) {
+        (Some(directives), _) => directives.as_str(),
+        (None, true) => "upright=debug",
+        (None, false) => return Ok(()),
+    };
+    let filter = EnvFilter::try_new(directives)
+        .map_err(|error| Failure::bad_input(format!("{VARIABLE} is {directives:?}: {error}; expected directives such as upright=debug")))?;
+    let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never && io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour).init();
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! The `upright` command: error recovery for local-first AI programs, from the command line.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod arguments;
+mod commands;
+mod demo;
+mod exit;
+mod logging;
+mod output;
+mod panics;
+mod refusal;
+mod values;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use output::Output;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    panics::report_in_one_line();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return refusal::answer(&error),
+    };
+    let output = Output::new(arguments.json, arguments.color);
+    logging::start(arguments.verbose).and_then(|()| run(arguments.command, &output)).unwrap_or_else(|error| exit::report(&error))
+}
+
+fn run(command: Command, output: &Output) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => commands::block_on(commands::run::run(arguments, output)),
+        Command::Health(arguments) => commands::block_on(commands::health::run(arguments, output)),
+        Command::Classify(arguments) => commands::classify::run(&arguments, output),
+        Command::Policy(arguments) => commands::policy::run(&arguments, output),
+        Command::Demo(arguments) => commands::block_on(demo::run(arguments, output)),
+        Command::Completions(arguments) => commands::completions::run(&arguments, output),
+    }
+}

@@ -1,0 +1,157 @@
+//! The values that flags take. Each complaint says what was given and what would be right.
+
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::time::Duration;
+use upright::ollama::BaseUrl;
+use upright::types::{Endpoint, FaultKind};
+
+/// The longest span that can be asked for, seconds: ten years.
+const LONGEST: f64 = 315_360_000.0;
+
+type Read<T> = Result<T, String>;
+
+fn expected<T>(given: &str, what: impl Display) -> Read<T> {
+    Err(format!("{given:?}; expected {what}"))
+}
+
+/// A span above nothing, in seconds.
+pub(crate) fn seconds(given: &str) -> Read<Duration> {
+    match given.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= LONGEST => Ok(Duration::from_secs_f64(number)),
+        _ => expected(given, "a number of seconds above 0, at most 315360000, such as 2.5"),
+    }
+}
+
+/// A span in seconds that may be nothing.
+pub(crate) fn seconds_or_none(given: &str) -> Read<f64> {
+    match given.parse::<f64>() {
+        Ok(number) if (0.0..=LONGEST).contains(&number) => Ok(number),
+        _ => expected(given, "a number of seconds from 0 to 315360000, such as 2.5"),
+    }
+}
+
+fn whole<T: FromStr + PartialOrd + Display>(given: &str, low: T, high: T) -> Read<T> {
+    match given.parse::<T>() {
+        Ok(number) if low <= number && number <= high => Ok(number),
+        _ => expected(given, format_args!("a whole number from {low} to {high}")),
+    }
+}
+
+/// How often to try again.
+pub(crate) fn retries(given: &str) -> Read<u32> {
+    whole(given, 0, 1000)
+}
+
+/// An HTTP status.
+pub(crate) fn status(given: &str) -> Read<u16> {
+    whole(given, 100, 599)
+}
+
+/// An error number of the operating system.
+pub(crate) fn errno(given: &str) -> Read<i32> {
+    whole(given, 1, 4095)
+}
+
+/// A model's temperature.
+pub(crate) fn temperature(given: &str) -> Read<f64> {
+    match given.parse::<f64>() {
+        Ok(number) if (0.0..=100.0).contains(&number) => Ok(number),
+        _ => expected(given, "a number from 0 to 100, such as 0.7"),
+    }
+}
+
+/// A model's name.
+pub(crate) fn model(given: &str) -> Read<String> {
+    let name = given.trim();
+    let fits = !name.is_empty() && !name.contains(|character: char| character.is_whitespace() || character.is_control());
+    if fits { Ok(name.to_owned()) } else { expected(given, "a model's name, such as qwen3:8b") }
+}
+
+/// A server's address. Its own complaints say what was given and what would be right, and keep passwords to themselves.
+pub(crate) fn host(given: &str) -> Read<BaseUrl> {
+    given.parse().map_err(|error: upright::ollama::AddressError| error.to_string())
+}
+
+/// An enum whose cases have names. Kebab-case is read as well.
+pub(crate) trait Named: Copy + FromStr + Send + Sync + 'static {
+    const CASES: &'static [Self];
+    fn case(self) -> &'static str;
+}
+
+impl Named for FaultKind {
+    const CASES: &'static [Self] = Self::ALL;
+    fn case(self) -> &'static str {
+        self.name()
+    }
+}
+
+impl Named for Endpoint {
+    const CASES: &'static [Self] = Self::ALL;
+    fn case(self) -> &'static str {
+        self.name()
+    }
+}
+
+/// Reads a name, and knows all names for help and completions.
+#[derive(Clone)]
+pub(crate) struct NameParser<T>(PhantomData<T>);
+
+pub(crate) fn name<T: Named>() -> NameParser<T> {
+    NameParser(PhantomData)
+}
+
+impl<T: Named> TypedValueParser for NameParser<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &clap::Command, argument: Option<&clap::Arg>, given: &OsStr) -> Result<T, clap::Error> {
+        let given = given.to_string_lossy();
+        given.parse().map_err(|_| {
+            let names = T::CASES.iter().map(|case| case.case().to_owned()).collect();
+            let mut error = clap::Error::new(ErrorKind::InvalidValue).with_cmd(command);
+            let argument = argument.map(ToString::to_string).unwrap_or_default();
+            error.insert(ContextKind::InvalidArg, ContextValue::String(argument));
+            error.insert(ContextKind::InvalidValue, ContextValue::String(given.into_owned()));
+            error.insert(ContextKind::ValidValue, ContextValue::Strings(names));
+            error
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(T::CASES.iter().map(|case| PossibleValue::new(case.case()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_above_nothing_and_finite() {
+        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
+        for wrong in ["0", "-1", "nan", "inf", "1e300", "soon", ""] {
+            assert!(seconds(wrong).is_err_and(|error| error.contains("expected") && error.contains(wrong)), "{wrong}");
+        }
+        assert_eq!(seconds_or_none("0"), Ok(0.0));
+        assert!(seconds_or_none("-0.1").is_err());
+    }
+
+    #[test]
+    fn numbers_keep_to_their_ranges() {
+        assert_eq!((status("100"), status("599")), (Ok(100), Ok(599)));
+        assert!(status("99").is_err() && status("600").is_err() && status("70000").is_err());
+        assert!(retries("0").is_ok() && retries("-1").is_err() && retries("1001").is_err());
+        assert!(errno("111").is_ok() && errno("0").is_err());
+        assert!(temperature("0").is_ok() && temperature("-0.1").is_err() && temperature("NaN").is_err());
+    }
+
+    #[test]
+    fn a_models_name_is_one_word() {
+        assert_eq!(model(" qwen3:8b "), Ok("qwen3:8b".to_owned()));
+        assert!(model("").is_err() && model(" ").is_err() && model("two words").is_err());
+    }
+}
