@@ -74,7 +74,7 @@ async fn breaker(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[S
     }
     stage.trouble.clear();
     screen.mark(FAINT, "repaired", &format!("{first} would answer again; its breaker finds out by itself"))?;
-    let until_probe = stage.manager.breakers().get(&first).try_acquire().err().and_then(|open| open.time_left());
+    let until_probe = stage.manager.breakers().get(first).try_acquire().err().and_then(|open| open.time_left());
     screen.watch(sleep(until_probe.unwrap_or_default() + Duration::from_millis(20))).await?;
     for question in ["What is copper?", "What is bronze?"] {
         ask(stage, screen, chain, question).await?;
@@ -153,7 +153,7 @@ async fn crash(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::Result<()>
                 }
                 sleep(Duration::from_millis(10)).await;
                 progress.item += 1;
-                if progress.item % SAVE_EVERY == 0 {
+                if progress.item.is_multiple_of(SAVE_EVERY) {
                     manager.save_checkpoint("import", &progress).await?;
                 }
             }
