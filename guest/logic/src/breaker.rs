@@ -7,7 +7,7 @@ use crate::backoff::sane;
 use crate::types::{Instant, Seconds};
 use alloc::vec::Vec;
 
-/// The layout of the `memory` that this module writes; see [`Window`].
+/// The layout of the `memory` that this module writes; see `Window`.
 pub const STATE_LAYOUT: u32 = 1;
 
 named_enum! {

@@ -254,7 +254,6 @@ fn instead(incident: &Incident, classification: &Classification, reason: Reason)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
 
     fn incident(failure: Fault) -> Incident {
         Incident {
@@ -427,7 +426,7 @@ mod tests {
 
     #[test]
     fn equal_incidents_get_equal_verdicts() {
-        for incident in vec![busy(), missing()] {
+        for incident in [busy(), missing()] {
             assert_eq!(decide(incident.clone()), decide(incident));
         }
     }

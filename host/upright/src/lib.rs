@@ -1,9 +1,110 @@
 //! Error recovery for local-first AI programs.
 //!
-//! When a call to a model, a tool or a store fails, what to do next is decided by a [policy](policy): a pure WebAssembly component that can be
-//! replaced while the program runs. Everything that touches the world is done here.
+//! A call to a model, a tool or a store fails. Trying again helps against some failures and makes others worse; a second model can answer
+//! what the first cannot; an answer from an hour ago may do. This crate finds out what a failure means and does what helps.
 //!
-//! Start with [`RetryStrategy`] for one call, [`CircuitBreaker`] for one service, or [`RecoveryManager`] for everything together.
+//! *What to do* is decided by a [policy]: a pure WebAssembly component that can be replaced while the program runs. *Everything that touches
+//! the world* (calls, waits, clocks, state) is done here. Without further ado the built-in policy decides; you need not know that it is there.
+//!
+//! # One call: [`RetryStrategy`]
+//!
+//! Waits longer each time, stops when trying again cannot help, and says why it stopped.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use upright::RetryStrategy;
+//!
+//! # let fetch = || async { Ok::<_, std::io::Error>("page") };
+//! let retry = RetryStrategy::builder().max_retries(3).deadline(Duration::from_secs(30)).build()?;
+//! match retry.execute(fetch).await {
+//!     Ok(page) => println!("{page}"),
+//!     Err(error) => println!("{error}; {:?}", error.failure().map(|failure| failure.classification.action.text())),
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # One service: [`CircuitBreaker`]
+//!
+//! Stops calling what is failing, and finds out by itself when it works again. Mistakes of the caller do not count against the service.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use upright::{CircuitBreaker, Error};
+//!
+//! # let search = || async { Ok::<_, std::io::Error>(["a hit"]) };
+//! let breaker = CircuitBreaker::builder("vector-index").failure_threshold(5).recovery_timeout(Duration::from_secs(60)).build()?;
+//! match breaker.call(search).await {
+//!     Ok(hits) => println!("{hits:?}"),
+//!     Err(Error::CircuitOpen(open)) => println!("not tried; again in {:?}", open.time_left()),
+//!     Err(error) => println!("{error}"),
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # Everything together: [`RecoveryManager`]
+//!
+//! Retries, a breaker for each model, other models, a cache, a fallback, checkpoints. The answer says where it came from.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::Duration;
+//! use upright::{RecoveryManager, Served};
+//!
+//! # async fn ask(model: &str, question: &str) -> Result<String, std::io::Error> { Ok(format!("{model}: {question}")) }
+//! let manager = RecoveryManager::builder().fallback_models(["qwen3:8b", "gemma3:4b"]).build()?;
+//! let recovered = manager
+//!     .operation()
+//!     .model("qwen3:30b")
+//!     // Served without asking for a minute, and for a day if nothing else can serve.
+//!     .cache("sky", Duration::from_secs(60), Duration::from_secs(86_400))
+//!     .run_or(
+//!         |attempt| async move { ask(&attempt.model.unwrap_or_default(), "Why is the sky blue?").await },
+//!         || async { Ok::<_, std::io::Error>("I cannot answer now.".to_owned()) },
+//!     )
+//!     .await?;
+//! assert_eq!(recovered.served, Served::Live);
+//! assert_eq!(recovered.model.as_deref(), Some("qwen3:30b"));
+//! # Ok(()) }
+//! ```
+//!
+//! # Another policy
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::{Policy, RecoveryManager};
+//!
+//! let manager = RecoveryManager::builder().build()?;
+//! // At any time: calls in flight finish on the policy that they began with, and breakers keep their state.
+//! manager.policy().swap(Policy::from_file("my-policy.wasm")?);
+//! # Ok(()) }
+//! ```
+//!
+//! A policy that traps, takes too long or answers nonsense does no harm: the same logic answers natively, and one that does so repeatedly
+//! is replaced by the one before it. [`PolicySlot`] says more.
+//!
+//! # What else there is
+//!
+//! | | |
+//! |---|---|
+//! | [`classifier`], [`fault`] | what an error means, whatever its type: errno, HTTP status, source chain, text |
+//! | [`ollama`] | a client that never takes half an answer for a whole one |
+//! | [`health`] | whether the server, its models and this machine are fit to work |
+//! | [`degradation`] | chains of models, the cache, lighter workflows |
+//! | [`checkpoints`], [`store`] | state to resume from, and where it is kept: in memory so far |
+//! | [`budget`] | retries that callers share, so that they do not multiply load |
+//! | [`events`] | what happens, as it happens; also through `tracing` |
+//! | [`testing`], [`clock`], [`random`] | time and chance that a test drives by hand |
+//!
+//! The asynchronous functions wait with tokio's timer, unless they are given another [`clock::Clock`]; [`RetryStrategy::execute_blocking`] and
+//! [`CircuitBreaker::call_blocking`] need no runtime.
+//!
+//! # Features
+//!
+//! - `anyhow` (on by default): operations that fail with `anyhow::Error` keep the type of the error inside, so it is classified by what it is
+//!   and can be had back by [`Error::downcast_ref`].
+//! - `tls`: `https` addresses of Ollama, by rustls with ring. Without it they are refused with a reason.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod breaker;
@@ -42,3 +143,8 @@ pub use policy::{Policy, PolicySlot};
 pub use retry::RetryStrategy;
 pub use session::Attempt;
 pub use types::{BreakerConfig, ErrorCategory, ErrorSeverity, RetryConfig};
+
+/// The project's front page: its examples are compiled as those of this crate are.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

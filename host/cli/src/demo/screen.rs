@@ -136,7 +136,9 @@ impl<'a> Screen<'a> {
                 *count += 1;
                 (false, style, "breaker", format!("{breaker}: {from} -> {to}"))
             }
-            Event::ServedCached { age, .. } => (false, NOTABLE, "cached", format!("an answer of {:.1} s ago is at hand", age.as_secs_f64())),
+            Event::ServedCached { age, .. } => {
+                (false, NOTABLE, "cached", format!("an answer of {:.1} s ago is at hand", age.as_secs_f64()))
+            }
             Event::FallbackUsed { reason, .. } => (false, NOTABLE, "fallback", format!("the caller's own ({reason})")),
             Event::GaveUp { reason, .. } => (false, BAD, "gave up", reason.to_string()),
             Event::PolicySwapped { from, to } => {

@@ -1,7 +1,7 @@
 //! Reduces any error to facts.
 //!
 //! What a failure means stands in an errno, a status or a type far down the chain of causes more often than in the text on top. So the
-//! whole chain is walked, a table of small readers ([`readers`]) looks at each error in it, and what is specific (an errno, a
+//! whole chain is walked, a table of small readers (`readers`) looks at each error in it, and what is specific (an errno, a
 //! status) beats what is general ("could not connect"). The text is collected as well, bounded, for what only text can tell.
 
 mod message;

@@ -165,7 +165,7 @@ pub fn write(folder: &Path) -> Result<usize, VectorsError> {
 /// Whether the files in `folder` are what the sources give; how many vectors they hold.
 ///
 /// # Errors
-/// [`VectorsError::Stale`] tells the first vector that differs, and all of [`write`].
+/// [`VectorsError::Stale`] tells the first vector that differs, and all of [`write()`].
 pub fn check(folder: &Path) -> Result<usize, VectorsError> {
     let mut count = 0;
     for (file, wanted) in files()? {
