@@ -7,7 +7,7 @@
 use super::engine::runtime;
 use super::error::PolicyError;
 use super::inspect::{INTERFACES, interface_name};
-use super::instance::{DECISION_LIMIT, Limits};
+use super::limits::{self, Limits};
 use super::loaded::{Policy, one_line};
 use serde_json::{Map, Number, Value};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
@@ -105,7 +105,7 @@ impl Evaluator {
         let parameters = read_arguments(&signature, arguments)?;
         let mut results = vec![Val::Bool(false); signature.results().len()];
         let _running = runtime.running();
-        store.set_epoch_deadline(DECISION_LIMIT.as_millis() as u64 + 1);
+        limits::begin(store);
         if let Err(error) = function_handle.call(&mut *store, &parameters, &mut results) {
             self.live = None;
             return Err(failed(name_of(interface, name), &error).into());
@@ -115,10 +115,9 @@ impl Evaluator {
 
     fn instantiate(&self) -> Result<(Store<Limits>, Instance), PolicyError> {
         let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
-        let mut store = Store::new(&runtime.engine, Limits::default());
-        store.limiter(|limits| limits);
+        let mut store = limits::store(runtime);
         let _running = runtime.running();
-        store.set_epoch_deadline(DECISION_LIMIT.as_millis() as u64 + 1);
+        limits::begin(&mut store);
         let instance = Linker::new(&runtime.engine)
             .instantiate(&mut store, self.policy.component())
             .map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;

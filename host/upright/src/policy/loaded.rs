@@ -4,7 +4,8 @@ use super::bindings::{Cross, Policy as Bindings, exports::upright::policy as wit
 use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
 use super::inspect::{Surface, describe_bytes};
-use super::instance::{Instance, Limits};
+use super::instance::Instance;
+use super::limits::Limits;
 use crate::types::*;
 use crossbeam_queue::ArrayQueue;
 use sha2::{Digest, Sha256};

@@ -10,6 +10,7 @@ mod error;
 pub mod eval;
 mod inspect;
 mod instance;
+mod limits;
 mod loaded;
 mod slot;
 
