@@ -347,6 +347,11 @@ impl RecoveryManager {
         &self.shared.breakers
     }
 
+    /// The breaker that guards operations on this model, in whatever spelling, unless they name one of their own.
+    pub fn model_breaker(&self, model: &str) -> CircuitBreaker {
+        self.shared.breakers.get(&upright_logic::degradation::canonical_model(model))
+    }
+
     /// The strategy that operations are retried by.
     pub fn strategy(&self) -> &RetryStrategy {
         &self.shared.strategy

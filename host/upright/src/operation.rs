@@ -195,9 +195,10 @@ impl<'a> Operation<'a> {
     }
 
     fn model_breaker(&self, model: &str) -> CircuitBreaker {
-        let model = upright_logic::degradation::canonical_model(model);
-        let key = self.breaker.as_ref().map_or_else(|| model.clone(), |name| format!("{name}/{model}"));
-        self.manager.breakers().get(&key)
+        match &self.breaker {
+            None => self.manager.model_breaker(model),
+            Some(name) => self.manager.breakers().get(&format!("{name}/{}", upright_logic::degradation::canonical_model(model))),
+        }
     }
 
     fn cached_value<T: DeserializeOwned>(&self, max_age: Duration) -> Option<(T, Duration)> {

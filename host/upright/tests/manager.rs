@@ -95,7 +95,7 @@ async fn a_model_that_keeps_failing_is_left_to_its_breaker_and_the_next_one_serv
         let answer = chat(&manager, &client, &CHAIN).await.unwrap();
         assert_eq!(answer.model.as_deref(), Some("qwen3:8b"));
     }
-    let breaker = manager.breakers().get("qwen3:30b-a3b");
+    let breaker = manager.model_breaker("Qwen3:30B-A3B");
     assert_eq!(breaker.state(), Phase::Open);
     let before = server.count("/api/chat");
     chat(&manager, &client, &CHAIN).await.unwrap();
@@ -187,6 +187,27 @@ async fn a_workflow_that_takes_too_long_is_tried_again_simplified() {
             .await
             .unwrap();
     assert_eq!((answer.value.as_str(), answer.attempts), ("light", 5));
+}
+
+#[tokio::test]
+async fn attempts_that_a_fallback_made_good_are_in_the_history_all_the_same() {
+    let manager = manager(&DrivenClock::skipping());
+    let operation = manager.operation();
+    let answer = operation.run_or(|_| async { Err::<u32, _>(refused()) }, || async { Ok::<_, io::Error>(7) }).await.unwrap();
+    assert_eq!((answer.value, answer.attempts), (7, 4));
+    assert_eq!(manager.classifier().get_error_patterns().get("connection"), Some(&4));
+}
+
+#[tokio::test]
+async fn the_breaker_of_a_model_on_one_host_does_not_block_the_same_model_on_another() {
+    let manager = manager(&DrivenClock::skipping());
+    let on = |host: &str| manager.operation().breaker(host).model("qwen3:8b");
+    for _ in 0..2 {
+        on("first host").run(|_| async { Err::<u32, _>(refused()) }).await.unwrap_err();
+    }
+    let works = |_| async { Ok::<_, io::Error>(7) };
+    assert!(matches!(on("first host").run(works).await, Err(Error::CircuitOpen(_))));
+    assert_eq!(on("second host").run(works).await.unwrap().value, 7);
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

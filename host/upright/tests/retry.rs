@@ -101,6 +101,16 @@ fn the_delay_of_any_attempt_number_is_defined() {
     }
 }
 
+#[tokio::test]
+async fn however_often_it_is_retried_a_small_cap_holds() {
+    let clock = DrivenClock::skipping();
+    let strategy = plain(&clock).max_retries(2000).max_delay(Duration::from_millis(1500)).build().unwrap();
+    let error = strategy.execute(|| async { Err::<(), _>(refused()) }).await.unwrap_err();
+    assert_eq!(error.failure().unwrap().attempts, 2001);
+    let waits = whole_seconds(&clock);
+    assert!(waits.len() == 2000 && waits[0] == 1.0 && waits[1..].iter().all(|wait| *wait == 1.5), "{waits:?}");
+}
+
 #[test]
 fn settings_that_cannot_work_are_refused_by_name() {
     let good = RetryConfig::default();

@@ -11,8 +11,9 @@ use tokio::time::sleep;
 use upright::{Error, Recovered, Served};
 use upright_fault_server::HEALTHY_STEP;
 
-/// So many chats are in flight while the policy is swapped.
+/// So many chats are in flight while the policy is swapped, and so many with a real model, which takes its time.
 const CHATS_DURING_SWAP: usize = 24;
+const REAL_CHATS_DURING_SWAP: usize = 8;
 /// The items of the import, and the one at which it crashes.
 const ITEMS: u32 = 20;
 const CRASH_AT: u32 = 13;
@@ -58,7 +59,7 @@ fn tell(screen: &Screen<'_>, result: &Result<Recovered<String>, Error>) -> anyho
     let from = match recovered.served {
         Served::Live => recovered.model.as_deref().unwrap_or_default().to_owned(),
         Served::Cached { age } => format!("from the cache, {:.1} s old", age.as_secs_f64()),
-        Served::Fallback => "by the fallback".to_owned(),
+        Served::Fallback => "by the caller's fallback".to_owned(),
     };
     let beginning: String = recovered.value.chars().take(48).collect();
     let attempts = recovered.attempts;
@@ -74,7 +75,7 @@ async fn breaker(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[S
     }
     stage.trouble.clear();
     screen.mark(FAINT, "repaired", &format!("{first} would answer again; its breaker finds out by itself"))?;
-    let until_probe = stage.manager.breakers().get(first).try_acquire().err().and_then(|open| open.time_left());
+    let until_probe = stage.manager.model_breaker(first).try_acquire().err().and_then(|open| open.time_left());
     screen.watch(sleep(until_probe.unwrap_or_default() + Duration::from_millis(20))).await?;
     for question in ["What is copper?", "What is bronze?"] {
         ask(stage, screen, chain, question).await?;
@@ -84,13 +85,14 @@ async fn breaker(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[S
 
 /// The policy is replaced while chats are in flight, some of them failing.
 async fn swap(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[String]) -> anyhow::Result<()> {
-    screen.heading(&format!("The policy is swapped while {CHATS_DURING_SWAP} chats are in flight, and none is lost"))?;
+    let number_of_chats = if stage.simulated().is_some() { CHATS_DURING_SWAP } else { REAL_CHATS_DURING_SWAP };
+    screen.heading(&format!("The policy is swapped while {number_of_chats} chats are in flight, and none is lost"))?;
     screen.brief = true;
     // Failures far enough apart that successes between them keep the breaker closed.
-    let steps: Vec<_> = (0..CHATS_DURING_SWAP).map(|call| if call % 8 == 5 { "server-busy" } else { HEALTHY_STEP }).collect();
+    let steps: Vec<_> = (0..number_of_chats).map(|call| if call % 8 == 5 { "server-busy" } else { HEALTHY_STEP }).collect();
     stage.trouble.plan(first, &steps)?;
     let (done, lost, at_swap) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
-    let chats = join_all((0..CHATS_DURING_SWAP).map(|number| {
+    let chats = join_all((0..number_of_chats).map(|number| {
         let (done, lost) = (&done, &lost);
         async move {
             sleep(Duration::from_millis(20 * number as u64)).await;
@@ -100,7 +102,7 @@ async fn swap(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[Stri
         }
     }));
     let swapping = async {
-        sleep(Duration::from_millis(20 * CHATS_DURING_SWAP as u64 / 2)).await;
+        sleep(Duration::from_millis(20 * number_of_chats as u64 / 2)).await;
         at_swap.store(done.load(Ordering::Relaxed), Ordering::Relaxed);
         stage.manager.policy().swap(stage.candidate.clone());
     };

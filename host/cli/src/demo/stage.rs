@@ -28,7 +28,9 @@ const MODELS: [&str; 2] = ["qwen3:8b", "gemma3:4b"];
 /// How long an answer may be used in place of a live one.
 const STALE: Duration = Duration::from_secs(3600);
 /// Answers of real models are kept this short, in tokens.
-const LONGEST_ANSWER: u32 = 24;
+const LONGEST_ANSWER: u32 = 12;
+/// So many of a real server's models are asked whether they can chat.
+const CANDIDATES: usize = 4;
 
 /// How the chats ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,6 +39,7 @@ pub(super) struct Tally {
     pub(super) live: u32,
     pub(super) by_other_model: u32,
     pub(super) cached: u32,
+    pub(super) by_fallback: u32,
     pub(super) failed: u32,
     pub(super) attempts: u32,
 }
@@ -118,7 +121,12 @@ impl Stage {
         let first = models.first().map(String::as_str).unwrap_or_default();
         let key = cache_key(first, None, &json!({ "question": question }));
         let operation = self.manager.operation().models(models.iter().cloned()).cache(key, Duration::ZERO, STALE);
-        let result = operation.run(|attempt| self.attempt(attempt, question.to_owned())).await;
+        let attempt = |attempt| self.attempt(attempt, question.to_owned());
+        // Where there is no second model, the demo's own words take its place.
+        let result = match self.models.len() {
+            1 => operation.run_or(attempt, || async { Ok::<_, Error>("(the demo's own fallback)".to_owned()) }).await,
+            _ => operation.run(attempt).await,
+        };
         self.count(first, &result);
         result
     }
@@ -152,7 +160,8 @@ impl Stage {
                 tally.attempts += recovered.attempts;
                 match recovered.served {
                     Served::Cached { .. } => tally.cached += 1,
-                    Served::Live | Served::Fallback => tally.live += 1,
+                    Served::Fallback => tally.by_fallback += 1,
+                    Served::Live => tally.live += 1,
                 }
                 tally.by_other_model += u32::from(recovered.model.as_deref().is_some_and(|model| model != first));
             }
@@ -168,19 +177,26 @@ impl Stage {
     }
 }
 
-/// Two of the models that a real server has.
+/// At most two of the models that a real server has: those that answer. A proxy may list models that it only knows by name.
 async fn installed(client: &OllamaClient) -> Result<Vec<String>, Failure> {
     let address = client.address();
     let tags = client.tags().await.map_err(|error| {
         Failure::new(Exit::Failed, format!("{address}: {error}; expected an Ollama there, or no --ollama for a simulated one"))
     })?;
-    // Embedding models cannot chat.
-    let mut names: Vec<String> = tags.into_iter().map(|model| model.name).filter(|name| !name.contains("embed")).collect();
-    // A local proxy's own models come before those of clouds that it may only know by name.
-    names.sort_by_key(|name| !name.starts_with("local/"));
-    names.truncate(MODELS.len());
-    if names.is_empty() {
-        return Err(Failure::new(Exit::Failed, format!("the Ollama at {address} has no model; pull one with: ollama pull gemma3:4b")));
+    // Embedding models cannot chat; a proxy's local models come before those of clouds.
+    let mut names: Vec<_> = tags.into_iter().map(|model| model.name).filter(|name| !name.contains("embed")).collect();
+    names.sort_by_key(|name| (!name.starts_with("local/"), name.ends_with("cloud")));
+    let mut usable = Vec::new();
+    for name in names.into_iter().take(CANDIDATES) {
+        let mut request = ChatRequest::ask(name.as_str(), "Hello");
+        request.options.insert("num_predict".into(), 1.into());
+        if usable.len() < MODELS.len() && client.chat(request).await.is_ok() {
+            usable.push(name);
+        }
     }
-    Ok(names)
+    if usable.is_empty() {
+        let advice = "pull one with: ollama pull gemma3:4b";
+        return Err(Failure::new(Exit::Failed, format!("no model of the Ollama at {address} answers; {advice}")));
+    }
+    Ok(usable)
 }

@@ -25,7 +25,7 @@ pub(super) fn show(stage: &Stage, screen: &Screen<'_>) -> anyhow::Result<Vec<&'s
     let seconds = screen.elapsed().as_secs_f64();
     if screen.output().json {
         screen.output().json_line(&json!({ "summary": {
-            "chats": tally.asked, "live": tally.live, "by_other_model": tally.by_other_model, "cached": tally.cached, "lost": tally.failed,
+            "chats": tally.asked, "live": tally.live, "by_other_model": tally.by_other_model, "cached": tally.cached, "by_fallback": tally.by_fallback, "lost": tally.failed,
             "attempts": tally.attempts, "failed_attempts": seen.failed_attempts, "retries": seen.retries,
             "breaker_opened": seen.opened, "breaker_half_opened": seen.half_opened, "breaker_closed": seen.closed,
             "calls_rejected": seen.rejections, "model_switches": seen.switches, "policy_swaps": counts.swaps,
@@ -37,6 +37,7 @@ pub(super) fn show(stage: &Stage, screen: &Screen<'_>) -> anyhow::Result<Vec<&'s
         ("chats", tally.asked.to_string()),
         ("  answered live", format!("{}, {} of them by another model", tally.live, tally.by_other_model)),
         ("  answered from the cache", tally.cached.to_string()),
+        ("  answered by the fallback", tally.by_fallback.to_string()),
         ("  lost", tally.failed.to_string()),
         ("attempts", format!("{}, {} failed", tally.attempts, seen.failed_attempts)),
         ("retries", seen.retries.to_string()),

@@ -68,7 +68,12 @@ pub async fn give(child: &mut Child, input: &str) {
 
 /// Waits for its end. A minute is for one that hangs; nothing here takes a moment.
 pub async fn end(child: Child) -> Ran {
-    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.expect("it hangs").unwrap();
+    end_within(child, Duration::from_secs(60)).await
+}
+
+/// Waits for its end for so long; what takes longer hangs.
+pub async fn end_within(child: Child, limit: Duration) -> Ran {
+    let output = tokio::time::timeout(limit, child.wait_with_output()).await.expect("it hangs").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
