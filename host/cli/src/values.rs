@@ -47,6 +47,11 @@ pub(crate) fn retries(given: &str) -> Read<u32> {
     whole(given, 0, 1000)
 }
 
+/// Where randomness begins.
+pub(crate) fn seed(given: &str) -> Read<u64> {
+    whole(given, 0, u64::MAX)
+}
+
 /// An HTTP status.
 pub(crate) fn status(given: &str) -> Read<u16> {
     whole(given, 100, 599)

@@ -55,6 +55,16 @@ async fn watching_health_goes_on_until_ctrl_c() {
 }
 
 #[tokio::test]
+async fn the_demo_shows_all_that_it_promises_without_an_ollama_and_ends_by_itself() {
+    let ran = finish(command(None, &["demo", "--json"]), "").await.ends_with(0);
+    let lines = ran.json();
+    let summary = &lines.last().unwrap()["summary"];
+    assert_eq!((&summary["missing"], &summary["lost"], &summary["safe_mode"]), (&json!([]), &json!(0), &json!(0)), "{summary}");
+    assert_eq!(summary["resumed_at"], 10);
+    assert!(lines[0]["said"].as_str().unwrap().contains("simulated"), "{}", lines[0]);
+}
+
+#[tokio::test]
 async fn a_failure_is_classified_from_its_text_and_its_facts() {
     for (arguments, expected) in [
         (&["--status", "404", "model 'x' not found"][..], json!({ "category": "permanent", "rule": "model-not-found", "counted": false })),

@@ -22,7 +22,48 @@ pub struct Checkpoints {
     clock: SharedClock,
 }
 
+/// One checkpoint: the state under one key. Cloning shares it.
+#[derive(Clone)]
+pub struct Checkpoint {
+    checkpoints: Checkpoints,
+    key: Arc<str>,
+}
+
+impl Checkpoint {
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// See [`Checkpoints::save`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn save<T: Serialize + ?Sized>(&self, state: &T) -> Result<u64, StoreError> {
+        self.checkpoints.save(&self.key, state).await
+    }
+
+    /// See [`Checkpoints::restore`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn restore<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
+        self.checkpoints.restore(&self.key).await
+    }
+}
+
+impl std::fmt::Debug for Checkpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Checkpoint({:?})", self.key)
+    }
+}
+
 impl Checkpoints {
+    /// The checkpoint under this key, whether there is one yet or not.
+    pub fn at(&self, key: impl Into<Arc<str>>) -> Checkpoint {
+        Checkpoint { checkpoints: self.clone(), key: key.into() }
+    }
+
     /// Checkpoints in this store; their ages are told by this clock.
     pub fn new(store: Arc<dyn Store>, clock: SharedClock) -> Self {
         Self { store, clock }

@@ -1,7 +1,7 @@
 //! One operation under a manager's care, with everything that may serve in its place.
 
 use crate::breaker::CircuitBreaker;
-use crate::checkpoints::Checkpoints;
+use crate::checkpoints::Checkpoint;
 
 use crate::error::Error;
 use crate::fault::OperationError;
@@ -84,7 +84,7 @@ impl<'a> Operation<'a> {
         self
     }
 
-    /// The key of the checkpoint that the operation saves its progress under, if there is state to resume from.
+    /// Each attempt gets this checkpoint ([`Attempt::checkpoint`]), to save its progress in and to resume from what an earlier one saved.
     pub fn checkpoint(mut self, key: impl Into<String>) -> Self {
         self.checkpoint = Some(key.into());
         self
@@ -155,7 +155,7 @@ impl<'a> Operation<'a> {
         }
         self.extend_models();
         let first = self.models.first().map(|model| Arc::from(model.as_str()));
-        let at_hand = AtHandHere { operation: &self, fallback: fallback.is_some(), has_checkpoint: self.has_checkpoint().await };
+        let at_hand = AtHandHere { operation: &self, fallback: fallback.is_some() };
         let strategy = manager.strategy().shared();
         let breaker = match (&first, &self.breaker) {
             (Some(model), _) => Some(Cow::Owned(self.model_breaker(model))),
@@ -164,25 +164,25 @@ impl<'a> Operation<'a> {
         };
         let mut session = Session::begin(&strategy.guarding, &at_hand, first);
         let ending = session.run(breaker, operation, |_| true).await;
+        let as_asked = session.is_as_asked();
         let (model, attempts) = session.summary();
         match ending {
             Ending::Live(value) => {
-                self.remember(&value);
+                // Another model's answer, or a lighter workflow's, must not pass for this one's later.
+                if as_asked {
+                    self.remember(&value);
+                }
                 Ok(Recovered { value, served: Served::Live, model, attempts })
             }
             Ending::Cached(error) => {
                 let stale = self.caching.as_ref().map_or(Duration::ZERO, |caching| caching.stale);
-                // It may have been evicted since it was found.
-                let (value, age) = self.cached_value(stale).ok_or(error)?;
-                Ok(Recovered { value, served: Served::Cached { age }, model: None, attempts })
+                match self.cached_value(stale) {
+                    Some((value, age)) => Ok(Recovered { value, served: Served::Cached { age }, model: None, attempts }),
+                    // It may have been evicted since it was found, or be of another type.
+                    None => fall_back(fallback, error, attempts).await,
+                }
             }
-            Ending::Fallback(error) => match fallback {
-                None => Err(error),
-                Some(fallback) => match fallback().await {
-                    Ok(value) => Ok(Recovered { value, served: Served::Fallback, model: None, attempts }),
-                    Err(failed) => Err(Error::FallbackFailed { fallback: failed.into_boxed(), first: Box::new(error) }),
-                },
-            },
+            Ending::Fallback(error) => fall_back(fallback, error, attempts).await,
             Ending::Failed(error) => Err(error),
         }
     }
@@ -214,11 +214,18 @@ impl<'a> Operation<'a> {
             Err(error) => tracing::warn!(key = caching.key, %error, "the answer cannot be cached"),
         }
     }
+}
 
-    async fn has_checkpoint(&self) -> bool {
-        let Some(key) = &self.checkpoint else { return false };
-        let checkpoints: &Checkpoints = self.manager.checkpoints();
-        checkpoints.restore::<serde_json::Value>(key).await.is_ok_and(|state| state.is_some())
+/// Runs the caller's fallback in place of what failed, if there is one.
+async fn fall_back<T, G, H>(fallback: Option<impl FnOnce() -> H>, error: Error, attempts: u32) -> Result<Recovered<T>, Error>
+where
+    G: OperationError,
+    H: Future<Output = Result<T, G>>,
+{
+    let Some(fallback) = fallback else { return Err(error) };
+    match fallback().await {
+        Ok(value) => Ok(Recovered { value, served: Served::Fallback, model: None, attempts }),
+        Err(failed) => Err(Error::FallbackFailed { fallback: failed.into_boxed(), first: Box::new(error) }),
     }
 }
 
@@ -226,7 +233,6 @@ impl<'a> Operation<'a> {
 struct AtHandHere<'o, 'm> {
     operation: &'o Operation<'m>,
     fallback: bool,
-    has_checkpoint: bool,
 }
 
 impl Surroundings for AtHandHere<'_, '_> {
@@ -252,8 +258,8 @@ impl Surroundings for AtHandHere<'_, '_> {
         self.operation.can_simplify
     }
 
-    fn checkpoint(&self) -> bool {
-        self.has_checkpoint
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        self.operation.checkpoint.as_deref().map(|key| self.operation.manager.checkpoints().at(key))
     }
 
     fn resources(&self) -> Option<ResourceSnapshot> {

@@ -183,7 +183,7 @@ impl RetryStrategyBuilder {
         self
     }
 
-    /// How long all attempts and the waits between them may take together, by the clock.
+    /// How long all attempts and the waits between them may take together, by the clock. A fallback runs after it, without a limit of its own.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = Some(limit);
         self

@@ -5,6 +5,7 @@
 
 use crate::breaker::{CircuitBreaker, Permit};
 use crate::budget::{RetryBudget, Token};
+use crate::checkpoints::Checkpoint;
 use crate::classifier::ErrorClassifier;
 use crate::clock::{Instant, SharedClock, between, seconds};
 use crate::error::{AttemptTimeout, BoxError, CircuitOpen, Error, Failure, RejectedResult};
@@ -32,6 +33,8 @@ pub struct Attempt {
     pub simplified: bool,
     /// How long this attempt may take, where there is a limit.
     pub time_left: Option<Duration>,
+    /// Where to save progress and to resume from, if the operation has a checkpoint.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// Everything that guards an operation and does not change while it runs.
@@ -71,9 +74,9 @@ pub(crate) trait Surroundings: Sync {
     fn can_simplify(&self) -> bool {
         false
     }
-    /// Whether there is state to resume from.
-    fn checkpoint(&self) -> bool {
-        false
+    /// The checkpoint that progress is saved in.
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        None
     }
     /// What the machine has left.
     fn resources(&self) -> Option<ResourceSnapshot> {
@@ -164,6 +167,11 @@ impl<'a> Session<'a> {
         (self.model.clone(), self.attempts)
     }
 
+    /// Whether the model and the workflow in use are those that were asked for.
+    pub(crate) fn is_as_asked(&self) -> bool {
+        self.given_up.is_empty() && !self.simplified
+    }
+
     /// How long the next attempt may take.
     fn limit(&self) -> Option<Duration> {
         let Guarding { attempt_timeout, deadline, .. } = self.guarding;
@@ -180,11 +188,25 @@ impl<'a> Session<'a> {
 
     fn attempt(&mut self, limit: Option<Duration>) -> Attempt {
         self.attempts = self.attempts.saturating_add(1);
-        Attempt { number: self.attempts, model: self.model.clone(), simplified: self.simplified, time_left: limit }
+        Attempt {
+            number: self.attempts,
+            model: self.model.clone(),
+            simplified: self.simplified,
+            time_left: limit,
+            checkpoint: self.surroundings.checkpoint(),
+        }
+    }
+
+    /// Whether an attempt that ran out of time speaks against the service. One that the deadline left less time than it should have had
+    /// does not; the first attempt had it all.
+    fn had_its_time(&self, error: &BoxError) -> bool {
+        let Some(AttemptTimeout { limit }) = error.downcast_ref() else { return true };
+        self.attempts <= 1 || self.guarding.attempt_timeout.is_some_and(|timeout| *limit >= timeout)
     }
 
     /// The one place where a failure is decided upon.
     fn failed(&mut self, error: BoxError, permit: Option<Permit<'_>>) -> Next {
+        let permit = permit.filter(|_| self.had_its_time(&error));
         let fault = fault_of(&*error);
         let mut incident = self.incident(fault);
         // Taken before asking: two that look first and take later both find the last token.
@@ -205,12 +227,12 @@ impl<'a> Session<'a> {
             message: cut(&incident.failure.message, 200),
         });
         let cause = Cause::Failure(error, verdict.classification.clone());
+        let verdict = self.without_repeating_models(verdict, &mut incident);
         if matches!(verdict.directive, Directive::RetryAfter(_))
             && let Some(token) = token.flatten()
         {
             token.spend();
         }
-        let verdict = self.without_repeating_models(verdict, &mut incident);
         self.follow(&verdict, &incident, cause)
     }
 
@@ -220,7 +242,10 @@ impl<'a> Session<'a> {
         events.emit(Event::CallRejected { operation: Arc::clone(name), breaker: Arc::clone(&open.breaker) });
         let fault = fault_of(&open);
         let mut incident = self.incident(fault);
-        let nothing_at_hand = incident.models.is_none() && incident.at_hand == AtHand::default();
+        let tried = |model: &String| self.model.iter().chain(&self.given_up).any(|tried| same_model(tried, model));
+        let no_model_left = incident.models.is_none() || self.surroundings.models().iter().all(tried);
+        let AtHand { fallback, cached, can_simplify, .. } = incident.at_hand;
+        let nothing_at_hand = no_model_left && !fallback && cached.is_none() && !can_simplify;
         if nothing_at_hand {
             return Next::Failed(self.ending(Cause::Rejection(open), Reason::CircuitOpen));
         }
@@ -259,7 +284,7 @@ impl<'a> Session<'a> {
             at_hand: AtHand {
                 fallback: self.surroundings.fallback(),
                 cached: self.surroundings.cached(),
-                checkpoint: self.surroundings.checkpoint(),
+                checkpoint: self.surroundings.checkpoint().is_some(),
                 can_simplify: !self.simplified && self.surroundings.can_simplify(),
             },
             resources: self.surroundings.resources(),

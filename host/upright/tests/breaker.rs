@@ -195,6 +195,29 @@ fn calls_that_began_before_the_trip_neither_extend_the_open_window_nor_close_it(
 }
 
 #[test]
+fn a_late_failure_from_before_the_trip_does_not_use_up_the_successes_counted_since() {
+    let clock = DrivenClock::new();
+    let breaker = breaker(&clock);
+    let late = breaker.try_acquire().unwrap();
+    for _ in 0..5 {
+        fail(&breaker);
+    }
+    clock.advance(MINUTE);
+    for _ in 0..2 {
+        succeed(&breaker).unwrap();
+    }
+    for _ in 0..4 {
+        fail(&breaker);
+    }
+    for _ in 0..1000 {
+        succeed(&breaker).unwrap();
+    }
+    late.failure(&refused());
+    fail(&breaker);
+    assert_eq!((breaker.state(), breaker.snapshot().consecutive_failures), (Phase::Closed, 1));
+}
+
+#[test]
 fn thirty_calls_in_flight_that_all_fail_make_one_transition() {
     let clock = DrivenClock::new();
     let breaker = breaker(&clock);

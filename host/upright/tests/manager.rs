@@ -149,6 +149,42 @@ async fn a_cached_answer_serves_when_the_server_is_gone_and_says_so() {
 }
 
 #[tokio::test]
+async fn another_models_answer_is_not_cached_as_the_first_ones() {
+    let (server, client) = server().await;
+    let manager = manager(&DrivenClock::skipping());
+    server.plan(Match::model("qwen3:30b-a3b"), &[system_memory_row()]).unwrap();
+    let run = async || {
+        let operation = manager.operation().models(CHAIN).cache("question", HOUR, HOUR);
+        operation.run(|attempt| ask(client.clone(), attempt)).await.unwrap()
+    };
+    assert_eq!(run().await.model.as_deref(), Some("qwen3:8b"));
+    let second = run().await;
+    assert_eq!((second.served, second.model.as_deref()), (Served::Live, Some("qwen3:30b-a3b")));
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_cached_answer_of_another_type_leaves_the_fallback_to_serve() {
+    let manager = manager(&DrivenClock::skipping());
+    manager.degradation().cache_response("question", serde_json::json!({ "not": "a text" }));
+    let operation = manager.operation().cache("question", Duration::ZERO, HOUR);
+    let answer = operation.run_or(|_| async { Err(refused()) }, || async { Ok::<_, io::Error>("fallback".to_owned()) }).await.unwrap();
+    assert_eq!(answer.served, Served::Fallback);
+}
+
+#[tokio::test]
+async fn an_open_breaker_of_the_only_model_rejects_without_asking_the_policy() {
+    let (server, client) = server().await;
+    let manager = manager(&DrivenClock::new());
+    manager.model_breaker("qwen3:8b").isolate();
+    let before = manager.policy().counts().decisions;
+    for _ in 0..100 {
+        assert!(matches!(chat(&manager, &client, &["qwen3:8b"]).await, Err(Error::CircuitOpen(_))));
+    }
+    assert_eq!((manager.policy().counts().decisions, server.count("/api/chat")), (before, 0));
+}
+
+#[tokio::test]
 async fn a_fresh_cached_answer_is_served_without_calling() {
     let (server, client) = server().await;
     let clock = DrivenClock::skipping();
@@ -220,20 +256,21 @@ struct Progress {
 async fn an_import_that_fails_resumes_from_its_checkpoint_and_shutdown_does_not_wipe_it() {
     let clock = DrivenClock::skipping();
     let manager = manager(&clock);
-    let (checkpoints, done) = (manager.checkpoints(), Arc::new(Mutex::new(Vec::new())));
+    let done = Arc::new(Mutex::new(Vec::new()));
     let total = manager
         .execute_with_recovery(
             |attempt| {
                 let done = Arc::clone(&done);
                 async move {
-                    let mut progress: Progress = checkpoints.restore("import").await?.unwrap_or_default();
+                    let checkpoint = attempt.checkpoint.expect("the operation has a checkpoint");
+                    let mut progress: Progress = checkpoint.restore().await?.unwrap_or_default();
                     while progress.row < 10 {
                         if progress.row == 6 && attempt.number == 1 {
                             return Err(upright::fault::OperationError::into_boxed(refused()));
                         }
                         done.lock().unwrap().push(progress.row);
                         progress.row += 1;
-                        checkpoints.save("import", &progress).await?;
+                        checkpoint.save(&progress).await?;
                     }
                     Ok(progress.row)
                 }

@@ -233,6 +233,28 @@ fn three_failures_within_a_minute_bring_the_last_good_policy_back() {
 }
 
 #[test]
+fn a_policy_that_has_failed_is_nothing_to_roll_back_to() {
+    let clock = DrivenClock::new();
+    let (slot, _seen) = slot_with(&[], &clock);
+    slot.decide(&incident());
+    slot.swap(Policy::from_bytes(&policy(&[])).unwrap());
+    for _ in 0..STRIKES {
+        slot.decide(&incident());
+    }
+    assert_eq!(slot.description().name, "upright-default");
+}
+
+#[test]
+fn a_message_of_a_mebibyte_is_decided_upon_and_held_against_nobody() {
+    let slot = PolicySlot::built_in().connected(DrivenClock::new().shared(), Events::default());
+    let mut long = incident();
+    long.failure.message = "é".repeat(1 << 20);
+    assert_eq!(slot.decide(&long).classification.rule, "connection-refused");
+    assert_eq!(slot.classify(&long.failure).rule, "connection-refused");
+    assert_eq!(slot.counts().safe_mode, 0);
+}
+
+#[test]
 fn failures_further_apart_than_a_minute_do_not_add_up() {
     let clock = DrivenClock::new();
     let (slot, _seen) = slot_with(&[], &clock);

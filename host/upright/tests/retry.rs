@@ -183,6 +183,30 @@ async fn an_attempt_is_cut_at_the_deadline_and_told_how_long_it_has() {
     assert_eq!(error.failure().unwrap().elapsed, Duration::from_secs(8));
 }
 
+#[tokio::test]
+async fn an_attempt_that_the_deadline_cut_short_is_not_held_against_the_service() {
+    let clock = DrivenClock::skipping();
+    let breaker = CircuitBreaker::builder("b").failure_threshold(2).clock(clock.shared()).build().unwrap();
+    let strategy = plain(&clock).breaker(breaker.clone()).deadline(Duration::from_secs(2)).build().unwrap();
+    for _ in 0..3 {
+        breaker.reset();
+        let error = strategy
+            .execute_accepting(
+                |attempt| async move {
+                    if attempt.number > 1 {
+                        pending::<()>().await;
+                    }
+                    Err::<(), _>(refused())
+                },
+                |()| true,
+            )
+            .await
+            .unwrap_err();
+        assert_eq!(error.failure().unwrap().reason, Reason::DeadlineExceeded);
+        assert_eq!(breaker.snapshot().consecutive_failures, 1, "only the refused attempt counts");
+    }
+}
+
 async fn chat(server: &FaultServer, clock: &DrivenClock, steps: &[&str]) -> Result<String, Error> {
     server.plan(Match::path("/api/chat"), steps).unwrap();
     // The client keeps its own time; only the waits between attempts are driven.

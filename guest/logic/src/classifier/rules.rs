@@ -250,8 +250,9 @@ pub const RULES: &[Rule] = &[
         .kinds(ONLY_TEXT)
         .statuses(&[400..=599])
         .said(MEMORY_TEXTS),
-    rule("out-of-memory", service_model(Resource, Critical, Retries::Never, UseSmallerModel)).kinds(&[FaultKind::OutOfMemory]),
-    rule("disk-full", service(Resource, High, Retries::Never, FreeDisk)).kinds(&[FaultKind::DiskFull]),
+    rule("out-of-memory", Meaning { counted: false, ..service_model(Resource, Critical, Retries::Never, UseSmallerModel) })
+        .kinds(&[FaultKind::OutOfMemory]),
+    rule("disk-full", Meaning { counted: false, ..service(Resource, High, Retries::Never, FreeDisk) }).kinds(&[FaultKind::DiskFull]),
     rule("too-many-open-files", Meaning { counted: false, ..service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit) })
         .kinds(&[FaultKind::TooManyOpenFiles]),
     rule("too-many-open-files-text", Meaning { counted: false, ..service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit) })

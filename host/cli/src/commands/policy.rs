@@ -3,11 +3,14 @@
 use crate::exit::{Exit, Failure};
 use crate::output::{FAINT, Output, complain};
 use serde_json::{Value, json};
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use upright::policy::CONTRACT_VERSION;
 use upright::policy::eval::{EvalError, Evaluator};
+
+/// A line of arguments is no longer than this, bytes.
+const LONGEST_LINE: u64 = 16 << 20;
 
 /// Look at a policy, or ask it anything
 #[derive(Debug, clap::Args)]
@@ -107,8 +110,15 @@ fn eval(arguments: &EvalArguments, output: &Output) -> anyhow::Result<ExitCode> 
     let mut line = Vec::new();
     loop {
         line.clear();
-        if input.read_until(b'\n', &mut line)? == 0 {
+        let read = (&mut input).take(LONGEST_LINE + 1).read_until(b'\n', &mut line);
+        let read = read.map_err(|error| Failure::bad_input(format!("standard input cannot be read: {error}; expected lines of JSON")))?;
+        if read == 0 {
             break;
+        }
+        if read as u64 > LONGEST_LINE {
+            return Err(
+                Failure::bad_input(format!("a line is longer than {LONGEST_LINE} bytes; expected one object of arguments a line")).into()
+            );
         }
         if line.trim_ascii().is_empty() {
             continue;

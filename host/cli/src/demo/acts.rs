@@ -3,10 +3,12 @@
 use super::screen::Screen;
 use super::stage::Stage;
 use crate::output::{BAD, FAINT, GOOD};
-use futures_util::future::{join, join_all};
+use futures_util::future::{Either, join, join_all, select};
 use serde::{Deserialize, Serialize};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::sleep;
 use upright::{Error, Recovered, Served};
 use upright_fault_server::HEALTHY_STEP;
@@ -144,13 +146,17 @@ struct Progress {
 async fn crash(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::Result<()> {
     screen.heading("An import crashes in the middle, and resumes from its checkpoint")?;
     let manager = stage.manager.clone();
-    let import = move |crashes: bool| {
-        let manager = manager.clone();
+    let import = move |crash: Option<oneshot::Sender<u32>>| {
+        let (manager, mut crash) = (manager.clone(), crash);
         async move {
             let mut progress: Progress = manager.restore_checkpoint("import").await?.unwrap_or_default();
             let began_at = progress.item;
             while progress.item < ITEMS {
-                if crashes && progress.item == CRASH_AT {
+                if progress.item == CRASH_AT
+                    && let Some(crash) = crash.take()
+                {
+                    // Nobody listening any more is the crash.
+                    let _ = crash.send(progress.item);
                     std::future::pending::<()>().await;
                 }
                 sleep(Duration::from_millis(10)).await;
@@ -162,11 +168,17 @@ async fn crash(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::Result<()>
             Ok::<_, upright::store::StoreError>(began_at)
         }
     };
-    // The task is ended from outside, as a crash would end it: nothing of it is left but what it had saved.
-    let crashed = tokio::time::timeout(Duration::from_millis(600), import(true)).await;
-    let style = if crashed.is_err() { BAD } else { GOOD };
-    screen.mark(style, "crashed", &format!("at item {CRASH_AT} of {ITEMS}; a checkpoint was saved every {SAVE_EVERY}"))?;
-    let began_at = screen.watch(import(false)).await??;
+    // It is ended from outside, as a crash would end it: nothing of it is left but what it had saved.
+    let (crash, crashed) = oneshot::channel();
+    let at = {
+        let running = import(Some(crash));
+        match screen.watch(select(pin!(running), crashed)).await? {
+            Either::Right((at, _)) => at?,
+            Either::Left((ended, _)) => ended?,
+        }
+    };
+    screen.mark(BAD, "crashed", &format!("at item {at} of {ITEMS}; a checkpoint was saved every {SAVE_EVERY}"))?;
+    let began_at = screen.watch(import(None)).await??;
     stage.resumed_at = Some(began_at);
     screen.mark(GOOD, "resumed", &format!("at item {began_at}, and finished all {ITEMS}"))
 }

@@ -34,7 +34,7 @@ pub(crate) struct DemoArguments {
     pub(crate) policy: Option<PathBuf>,
 
     /// Where randomness begins: equal seeds, equal delays
-    #[arg(long, value_name = "N", default_value = "7")]
+    #[arg(long, value_name = "N", default_value = "7", value_parser = values::seed)]
     pub(crate) seed: u64,
 }
 

@@ -190,7 +190,7 @@ fn single_attempt(failure: Fault, now: Instant) -> Incident {
         attempt: 0,
         elapsed: 0.0,
         deadline: None,
-        idempotent: false,
+        idempotent: true,
         retry_budget: None,
         retry: RetryConfig { max_retries: 0, ..RetryConfig::default() },
         random: 0.0,
@@ -369,8 +369,9 @@ impl CircuitBreaker {
     /// Puts the incident before the policy together with the breaker's state, and follows what it says of the breaker.
     fn decide(&self, policy: &PolicySlot, mut incident: Incident, generation: u64) -> Verdict {
         let mut kept = self.kept();
-        incident.guard =
-            Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes: self.shared.gate.take_successes() });
+        // What began in an older generation changes nothing, so it must not use up what was counted in this one.
+        let successes = if generation == kept.state.generation { self.shared.gate.take_successes() } else { 0 };
+        incident.guard = Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes });
         let verdict = policy.decide_guarded(&mut incident, &mut kept.layout);
         if let Some(transition) = &verdict.breaker
             && !kept.isolated

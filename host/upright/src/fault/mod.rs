@@ -67,6 +67,14 @@ pub fn fault_of(error: &(dyn Error + 'static)) -> Fault {
     fault
 }
 
+/// A text as a fault's message holds it: of a long one the beginning and the end.
+pub(crate) fn bounded(text: &str) -> String {
+    let mut kept = Bounded::default();
+    // Writing to it cannot fail.
+    let _ = kept.write_str(text);
+    kept.finish()
+}
+
 /// [`fault_of`] for an error in a box.
 pub fn fault_of_boxed(error: &BoxError) -> Fault {
     fault_of(&**error)

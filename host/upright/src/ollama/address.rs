@@ -150,6 +150,11 @@ impl FromStr for BaseUrl {
         };
         let url = format!("{scheme}://{}:{port}/{}", connectable(host), path.trim_matches('/'));
         let url = Url::parse(&url).map_err(|_| bad_host(host))?;
+        // A URL takes a bare number for an IP address; here it is a port whose colon was forgotten, or a slip.
+        let numeric = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        if numeric && host.parse::<Ipv4Addr>().is_err() || host.contains('*') {
+            return Err(bad_host(host));
+        }
         Ok(Self { url })
     }
 }

@@ -139,8 +139,15 @@ pub(crate) fn verdict(answer: &Verdict, incident: &Incident) -> Checked {
     match answer.directive {
         Directive::RetryAfter(wait) => {
             delay(wait, &incident.retry, function)?;
-            let allowed = incident.attempt < incident.retry.max_retries;
-            unless(allowed, function, || format!("a retry after attempt {}", incident.attempt), "at most max_retries retries")
+            let allowed = incident.attempt < incident.retry.max_retries && incident.retry_budget != Some(0);
+            unless(
+                allowed,
+                function,
+                || format!("a retry after attempt {}", incident.attempt),
+                "at most max_retries retries, within the budget",
+            )?;
+            let late = incident.deadline.is_some_and(|deadline| incident.elapsed + wait >= deadline);
+            unless(!late, function, || format!("a retry {wait} s after {} s", incident.elapsed), "retries before the deadline")
         }
         Directive::SwitchModel(index) => {
             let chain = incident.models.as_ref().map_or(0, |models| models.chain.len());

@@ -53,7 +53,7 @@ pub enum PolicyError {
     },
 
     /// It could not be compiled or set up.
-    #[error("the policy cannot be compiled: {detail}")]
+    #[error("the policy cannot be compiled: {detail}; expected a whole and valid component")]
     Compile {
         /// Why.
         detail: String,

@@ -25,6 +25,8 @@ const UNSEEN_TICKS: u32 = 2;
 pub(crate) struct Limits {
     /// What the guest was refused, since it can only show that as `unreachable`.
     refused: Option<usize>,
+    /// Bytes of all its memories.
+    memory: usize,
     patience: Patience,
 }
 
@@ -41,7 +43,9 @@ pub(crate) fn store(runtime: &Runtime) -> Store<Limits> {
 
 /// Begins a decision.
 pub(crate) fn begin(store: &mut Store<Limits>) {
-    store.data_mut().patience = Patience::default();
+    let limits = store.data_mut();
+    limits.patience = Patience::default();
+    limits.refused = None;
     store.set_epoch_deadline(UNSEEN_TICKS.into());
 }
 
@@ -58,15 +62,32 @@ pub(crate) fn failure(function: &'static str, store: &Store<Limits>, error: &was
 }
 
 impl ResourceLimiter for Limits {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > MEMORY_LIMIT {
-            self.refused = Some(desired);
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let all = self.memory.saturating_sub(current).saturating_add(desired);
+        let fits = all <= MEMORY_LIMIT;
+        if fits {
+            self.memory = all;
+        } else {
+            self.refused = Some(all);
         }
-        Ok(desired <= MEMORY_LIMIT)
+        Ok(fits)
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= TABLE_LIMIT)
+    }
+
+    // A component of one module has a handful of each, with the adapters around it.
+    fn instances(&self) -> usize {
+        64
+    }
+
+    fn tables(&self) -> usize {
+        16
+    }
+
+    fn memories(&self) -> usize {
+        4
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) static BUILT_IN: &[u8] = include_bytes!("../../policy.wasm");
 /// So many idle instances are kept. More decisions at once than that make instances that are dropped afterwards.
 const WARM_INSTANCES: usize = 16;
 
+/// A component's file is no longer than this, bytes.
+const FILE_LIMIT: u64 = 64 << 20;
+
 /// A WebAssembly policy, ready to decide. Cloning shares it.
 #[derive(Clone)]
 pub struct Policy {
@@ -64,7 +67,7 @@ impl Policy {
     /// [`PolicyError::Read`], and all of [`Policy::from_bytes`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
+        let bytes = read(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
         Self::from_bytes(&bytes)
     }
 
@@ -167,7 +170,7 @@ impl Policy {
     }
 
     pub(crate) fn classify(&self, fault: &Fault) -> Result<Classification, PolicyError> {
-        let fault: wit::types::Fault = fault.clone().cross();
+        let fault: wit::types::Fault = capped(fault.clone()).cross();
         self.ask("classifier.classify", |policy, store| policy.upright_policy_classifier().call_classify(store, &fault)).map(Cross::cross)
     }
 
@@ -196,9 +199,32 @@ impl Policy {
     }
 
     pub(crate) fn decide(&self, incident: &Incident) -> Result<Verdict, PolicyError> {
-        let incident: wit::recovery::Incident = incident.clone().cross();
+        let mut incident = incident.clone();
+        incident.failure = capped(incident.failure);
+        let incident: wit::recovery::Incident = incident.cross();
         self.ask("recovery.decide", |policy, store| policy.upright_policy_recovery().call_decide(store, &incident)).map(Cross::cross)
     }
+}
+
+/// The bytes of a file, if it is one and not endless.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let other = |what: String| Err(std::io::Error::other(what));
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return other("it is not a regular file".into());
+    }
+    if found.len() > FILE_LIMIT {
+        return other(format!("it has {} bytes, and a policy at most {FILE_LIMIT}", found.len()));
+    }
+    std::fs::read(path)
+}
+
+/// A fault whose message is no longer than a policy looks at.
+fn capped(mut fault: Fault) -> Fault {
+    if fault.message.len() > MESSAGE_LIMIT {
+        fault.message = crate::fault::bounded(&fault.message);
+    }
+    fault
 }
 
 /// wasmtime's errors may span lines; a refusal is one.

@@ -147,8 +147,11 @@ impl PolicySlot {
         let from = {
             let mut life = self.life();
             let from = self.shared.active.swap(Arc::new(Active::Component(policy)));
+            // One that has failed lately is nothing to go back to.
+            if life.strikes.is_empty() {
+                life.last_good = Active::clone(&from);
+            }
             life.strikes.clear();
-            life.last_good = Active::clone(&from);
             from.description()
         };
         self.shared.swaps.fetch_add(1, Ordering::Relaxed);

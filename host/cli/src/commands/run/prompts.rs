@@ -1,7 +1,7 @@
 //! Where prompts come from: the command line, or the lines of standard input.
 
 use crate::exit::Failure;
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Read};
 use tokio::sync::mpsc;
 
 pub(super) enum Prompts {
@@ -40,11 +40,25 @@ impl Prompts {
     }
 }
 
+/// A prompt is no longer than this, bytes.
+const LONGEST_PROMPT: u64 = 16 << 20;
+
+/// The next line, without its end; none at the end of the input.
+fn next_line(input: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut line = String::new();
+    let read = input.take(LONGEST_PROMPT + 1).read_line(&mut line)?;
+    if read as u64 > LONGEST_PROMPT {
+        return Err(io::Error::other(format!("a line is longer than {LONGEST_PROMPT} bytes")));
+    }
+    Ok((read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
 /// Reads in a thread of its own, so that Ctrl-C is heard while nothing comes.
 fn read_lines() -> mpsc::Receiver<io::Result<String>> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
+        let mut input = io::stdin().lock();
+        while let Some(line) = next_line(&mut input).transpose() {
             let blank = line.as_ref().is_ok_and(|line| line.trim().is_empty());
             let over = line.is_err();
             if !blank && (sender.blocking_send(line).is_err() || over) {
