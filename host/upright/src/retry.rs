@@ -210,7 +210,8 @@ impl RetryStrategyBuilder {
         for (setting, limit) in [("attempt_timeout", self.attempt_timeout), ("deadline", self.deadline)] {
             limit.map_or(Ok(()), |limit| configuration::limit(setting, limit))?;
         }
-        let policy = self.policy.unwrap_or_default();
+        let own = || PolicySlot::built_in().connected(Arc::clone(&self.clock), self.events.clone());
+        let policy = self.policy.unwrap_or_else(own);
         let own = |config| -> Result<CircuitBreaker, ConfigurationError> {
             let builder: CircuitBreakerBuilder = CircuitBreaker::builder(Arc::clone(&self.name)).config(config);
             builder.policy(policy.clone()).clock(Arc::clone(&self.clock)).events(self.events.clone()).build()

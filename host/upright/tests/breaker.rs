@@ -140,6 +140,22 @@ fn a_probe_whose_future_is_dropped_gives_its_permit_back() {
 }
 
 #[test]
+fn a_probe_that_hangs_does_not_hold_the_breaker_half_open_for_ever() {
+    let clock = DrivenClock::new();
+    let breaker = open(&clock);
+    clock.advance(MINUTE);
+    let hanging = breaker.try_acquire().unwrap();
+    clock.advance(MINUTE - Duration::from_nanos(1));
+    assert!(breaker.try_acquire().is_err());
+    clock.advance(Duration::from_nanos(1));
+    succeed(&breaker).unwrap();
+    succeed(&breaker).unwrap();
+    assert_eq!(breaker.state(), Phase::Closed);
+    hanging.failure(&refused());
+    assert_eq!(breaker.snapshot().consecutive_failures, 0, "it began before the breaker closed");
+}
+
+#[test]
 fn a_probe_whose_outcome_nobody_tells_gives_its_permit_back() {
     let clock = DrivenClock::new();
     let breaker = open(&clock);
@@ -285,6 +301,20 @@ fn one_models_breaker_does_not_block_another_model() {
     assert_eq!(breakers.get("qwen3:30b").state(), Phase::Open);
     succeed(&breakers.get("qwen3:8b")).unwrap();
     assert_eq!(breakers.all().len(), 2);
+}
+
+#[test]
+fn a_registry_does_not_grow_for_ever_and_forgets_no_breaker_that_has_something_to_remember() {
+    let clock = DrivenClock::new();
+    let breakers = CircuitBreakers::new(CircuitBreaker::builder("template").clock(clock.shared())).unwrap();
+    for _ in 0..5 {
+        fail(&breakers.get("a model that fails"));
+    }
+    for number in 0..3000 {
+        breakers.get(&format!("model {number}"));
+    }
+    assert!(breakers.all().len() <= 1024, "{}", breakers.all().len());
+    assert_eq!(breakers.get("a model that fails").state(), Phase::Open);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ pub(super) enum Answer {
     /// The instant has passed: ask the policy.
     Elapsed,
     /// All probes are in flight.
-    ProbesTaken,
+    ProbesTaken { generation: u64 },
     /// Isolated by hand.
     Isolated,
 }
@@ -37,13 +37,17 @@ pub(super) struct Gate {
     until: AtomicU64,
     /// Permits left, in the lower half; the generation that they belong to (its lower half) in the upper.
     permits: AtomicU64,
+    /// How many permits there are, in flight or left.
+    allowed: AtomicU64,
+    /// When the last permit was taken.
+    taken: AtomicU64,
     successes: Successes,
 }
 
 impl Gate {
     pub(super) fn new(generation: u64, admission: Admission) -> Self {
         let zero = || AtomicU64::new(0);
-        let gate = Self { word: zero(), until: zero(), permits: zero(), successes: Successes::default() };
+        let gate = Self { word: zero(), until: zero(), permits: zero(), allowed: zero(), taken: zero(), successes: Successes::default() };
         gate.set(generation, admission);
         gate
     }
@@ -60,7 +64,7 @@ impl Gate {
                     return if now() >= until { Answer::Elapsed } else { Answer::NotBefore(until) };
                 }
                 PROBES => {
-                    if let Some(answer) = self.take_permit(generation) {
+                    if let Some(answer) = self.take_permit(generation, &now) {
                         return answer;
                     }
                 }
@@ -70,22 +74,38 @@ impl Gate {
     }
 
     /// Takes a permit; none if the generation has just changed.
-    fn take_permit(&self, generation: u64) -> Option<Answer> {
+    fn take_permit(&self, generation: u64, now: impl Fn() -> Instant) -> Option<Answer> {
         let taken = self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| {
             (permits >> 32 == generation & 0xffff_ffff && permits & 0xffff_ffff > 0).then(|| permits - 1)
         });
         match taken {
-            Ok(_) => Some(Answer::Probe { generation }),
-            Err(permits) if permits >> 32 == generation & 0xffff_ffff => Some(Answer::ProbesTaken),
+            Ok(_) => {
+                self.taken.store(now(), Ordering::Release);
+                Some(Answer::Probe { generation })
+            }
+            Err(permits) if permits >> 32 == generation & 0xffff_ffff => Some(Answer::ProbesTaken { generation }),
             Err(_) => None,
         }
     }
 
     /// Gives a probe's permit back; one of an older generation is worth nothing any more.
     pub(super) fn give_back(&self, generation: u64) {
-        let _ = self
-            .permits
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| (permits >> 32 == generation & 0xffff_ffff).then(|| permits + 1));
+        let allowed = self.allowed.load(Ordering::Acquire);
+        let _ = self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| {
+            (permits >> 32 == generation & 0xffff_ffff && permits & 0xffff_ffff < allowed).then(|| permits + 1)
+        });
+    }
+
+    /// Adds a permit if none was taken for so long: a probe that hangs must not hold up all others for ever. Whether it did.
+    pub(super) fn relieve(&self, generation: u64, now: Instant, patience: u64) -> bool {
+        let taken = self.taken.load(Ordering::Acquire);
+        // Of several that find it due, one adds a permit.
+        let due =
+            now.saturating_sub(taken) >= patience && self.taken.compare_exchange(taken, now, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if due {
+            self.give_back(generation);
+        }
+        due
     }
 
     /// Counts a success under `all`, unless the generation has changed since the call began.
@@ -111,6 +131,7 @@ impl Gate {
             }
             Admission::Probes(permits) => {
                 // In the same generation the permits in flight stay counted.
+                self.allowed.store(permits.into(), Ordering::Release);
                 if before != generation << 2 | PROBES {
                     self.permits.store((generation & 0xffff_ffff) << 32 | u64::from(permits), Ordering::Release);
                 }
@@ -176,10 +197,13 @@ mod tests {
     #[test]
     fn permits_are_handed_out_once_each_and_come_back_once_each() {
         let gate = Gate::new(1, Admission::Probes(2));
-        assert_eq!([0; 3].map(|_| gate.ask(|| 0)), [Answer::Probe { generation: 1 }, Answer::Probe { generation: 1 }, Answer::ProbesTaken]);
+        assert_eq!(
+            [0; 3].map(|_| gate.ask(|| 0)),
+            [Answer::Probe { generation: 1 }, Answer::Probe { generation: 1 }, Answer::ProbesTaken { generation: 1 }]
+        );
         gate.give_back(1);
         assert_eq!(gate.ask(|| 0), Answer::Probe { generation: 1 });
-        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken);
+        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken { generation: 1 });
     }
 
     #[test]
@@ -190,7 +214,21 @@ mod tests {
         gate.set(3, Admission::Probes(1));
         gate.give_back(1);
         assert_eq!(gate.ask(|| 0), Answer::Probe { generation: 3 });
-        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken);
+        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken { generation: 3 });
+    }
+
+    #[test]
+    fn a_probe_that_hangs_is_relieved_once_and_its_late_return_adds_no_permit() {
+        let gate = Gate::new(1, Admission::Probes(1));
+        gate.ask(|| 100);
+        assert!(!gate.relieve(1, 159, 60));
+        assert!(gate.relieve(1, 160, 60));
+        assert!(!gate.relieve(1, 160, 60));
+        assert_eq!(gate.ask(|| 160), Answer::Probe { generation: 1 });
+        gate.give_back(1);
+        gate.give_back(1);
+        assert_eq!(gate.ask(|| 161), Answer::Probe { generation: 1 });
+        assert_eq!(gate.ask(|| 161), Answer::ProbesTaken { generation: 1 });
     }
 
     #[test]
@@ -198,7 +236,7 @@ mod tests {
         let gate = Gate::new(1, Admission::Probes(1));
         gate.ask(|| 0);
         gate.set(1, Admission::Probes(1));
-        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken);
+        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken { generation: 1 });
     }
 
     #[test]

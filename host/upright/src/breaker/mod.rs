@@ -20,7 +20,7 @@ mod registry;
 pub use registry::CircuitBreakers;
 
 use crate::classifier::ErrorClassifier;
-use crate::clock::{Instant, SharedClock, SystemClock, between};
+use crate::clock::{Instant, SharedClock, SystemClock, between, nanoseconds, seconds};
 use crate::configuration;
 use crate::error::{CircuitOpen, ConfigurationError, Error, Failure, Rejection};
 use crate::events::{Event, Events};
@@ -134,7 +134,8 @@ impl CircuitBreakerBuilder {
 
     /// The breaker, of settings that were found usable.
     fn build_checked(self) -> CircuitBreaker {
-        let policy = self.policy.unwrap_or_default();
+        let own = || PolicySlot::built_in().connected(Arc::clone(&self.clock), self.events.clone());
+        let policy = self.policy.unwrap_or_else(own);
         let (Transition { state, admission }, layout) = policy.initial(self.clock.now());
         let gate = Gate::new(state.generation, admission);
         let kept = Mutex::new(Kept { config: self.config, state, layout, isolated: false });
@@ -293,7 +294,8 @@ impl CircuitBreaker {
                 }
                 // The policy was asked and keeps it open, with an instant that has passed by now.
                 Answer::Elapsed => Rejection::Open { time_left: Duration::ZERO },
-                Answer::ProbesTaken => Rejection::Probing,
+                Answer::ProbesTaken { generation } if self.relieved(generation) => continue,
+                Answer::ProbesTaken { .. } => Rejection::Probing,
                 Answer::Isolated => Rejection::Isolated,
             };
             return Err(CircuitOpen { breaker: Arc::clone(&shared.name), rejection });
@@ -341,6 +343,12 @@ impl CircuitBreaker {
         Err(Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error })))
     }
 
+    /// Whether nobody else holds it and it has nothing to remember.
+    fn is_idle(&self) -> bool {
+        let kept = self.kept();
+        Arc::strong_count(&self.shared) == 1 && !kept.isolated && kept.state.phase == Phase::Closed && kept.state.consecutive_failures == 0
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -348,6 +356,12 @@ impl CircuitBreaker {
     /// The instant of the last answer has passed: may probes go through now?
     fn elapsed(&self) {
         self.step(|_| true, BreakerEvent::Elapsed);
+    }
+
+    /// All probes are in flight: have they been for so long that another may go?
+    fn relieved(&self, generation: u64) -> bool {
+        let patience = nanoseconds(seconds(self.kept().config.recovery_timeout));
+        self.shared.gate.relieve(generation, self.shared.clock.now(), patience)
     }
 
     fn probe_succeeded(&self, generation: u64) {

@@ -8,6 +8,9 @@ use crate::types::BreakerConfig;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// From so many breakers on, a new one takes the place of one that nobody holds and that has nothing to remember: keys may come from anybody.
+const LIMIT: usize = 1024;
+
 /// One breaker for each key. Cloning shares the registry.
 #[derive(Clone)]
 pub struct CircuitBreakers {
@@ -43,6 +46,11 @@ impl CircuitBreakers {
         let mut template = self.shared.template.read().unwrap_or_else(PoisonError::into_inner).clone();
         template.name = Arc::clone(&name);
         let breaker = template.build_checked();
+        if breakers.len() >= LIMIT
+            && let Some(idle) = breakers.iter().find(|(_, breaker)| breaker.is_idle()).map(|(key, _)| Arc::clone(key))
+        {
+            breakers.remove(&idle);
+        }
         breakers.insert(name, breaker.clone());
         breaker
     }
@@ -50,6 +58,11 @@ impl CircuitBreakers {
     /// The breaker of this key, if it was asked for before.
     pub fn find(&self, key: &str) -> Option<CircuitBreaker> {
         self.shared.breakers.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Forgets the breaker of this key. Who holds it keeps it.
+    pub fn remove(&self, key: &str) -> Option<CircuitBreaker> {
+        self.shared.breakers.write().unwrap_or_else(PoisonError::into_inner).remove(key)
     }
 
     /// All breakers, by key.
