@@ -17,7 +17,7 @@ use upright::degradation::cache_key;
 use upright::ollama::{BaseUrl, Budgets, ChatRequest, OllamaClient, OllamaError};
 use upright::random::SeededRandom;
 use upright::types::{BreakerConfig, RetryConfig};
-use upright::{Attempt, Error, Policy, Recovered, RecoveryManager, Served};
+use upright::{Attempt, Error, Policy, Recovered, RecoveryManager, RetryStrategy, Served};
 use upright_fault_server::FaultServer;
 
 /// The component that is swapped in: the default policy with delays that do not grow.
@@ -186,17 +186,24 @@ async fn installed(client: &OllamaClient) -> Result<Vec<String>, Failure> {
     // Embedding models cannot chat; a proxy's local models come before those of clouds.
     let mut names: Vec<_> = tags.into_iter().map(|model| model.name).filter(|name| !name.contains("embed")).collect();
     names.sort_by_key(|name| (!name.starts_with("local/"), name.ends_with("cloud")));
-    let mut usable = Vec::new();
+    // A server may just be hanging up on a connection that was idle.
+    let retry = RetryStrategy::builder().max_retries(2).base_delay(Duration::from_millis(200)).use_circuit_breaker(false);
+    let retry = retry.build().map_err(Failure::bad_input)?;
+    let (mut usable, mut why_not) = (Vec::new(), "it has none".to_owned());
     for name in names.into_iter().take(CANDIDATES) {
         let mut request = ChatRequest::ask(name.as_str(), "Hello");
         request.options.insert("num_predict".into(), 1.into());
-        if usable.len() < MODELS.len() && client.chat(request).await.is_ok() {
-            usable.push(name);
+        match retry.execute(|| client.chat(request.clone())).await {
+            Ok(_) => usable.push(name),
+            Err(error) => why_not = format!("{name} {error}"),
+        }
+        if usable.len() == MODELS.len() {
+            break;
         }
     }
     if usable.is_empty() {
         let advice = "pull one with: ollama pull gemma3:4b";
-        return Err(Failure::new(Exit::Failed, format!("no model of the Ollama at {address} answers; {advice}")));
+        return Err(Failure::new(Exit::Failed, format!("no model of the Ollama at {address} answers ({why_not}); {advice}")));
     }
     Ok(usable)
 }
