@@ -57,10 +57,18 @@ pub mod bindings {
 #[macro_export]
 macro_rules! export_policy {
     ($policy:ty) => {
+        #[cfg(target_family = "wasm")]
         #[allow(unsafe_code, missing_docs)]
         const _: () = {
             type Exported = $crate::Exported<$policy>;
             $crate::bindings::export!(Exported);
+        };
+
+        // A native linker does not take the exports' names, and nobody would call them: natively a policy is only checked and tested.
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = {
+            const fn is_policy<P: $crate::Policy>() {}
+            is_policy::<$policy>()
         };
     };
 }
