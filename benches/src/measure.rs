@@ -6,10 +6,17 @@
 use crate::group::{Case, Group};
 use anyhow::{Result, anyhow, ensure};
 use serde::{Deserialize, Serialize};
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+
+/// Calls before each sample, which fill caches and pools.
+const WARM_UP: u64 = 64;
+/// Threads that make calls together look at the time about so often.
+const CHUNK: Duration = Duration::from_micros(50);
+/// They make calls for so many times as long as a thread alone: what a lock costs depends on chance.
+const CONTENDED: u32 = 3;
 
 /// How long and how often is measured.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -54,13 +61,17 @@ pub fn group(group: &Group, effort: Effort, runtime: &Runtime) -> Result<Vec<Spa
     let mut calls = Vec::new();
     for case in &group.cases {
         ensure!(case.is_right(), "{}: {:?} does not answer as it should", group.id, case.name);
-        calls.push(calibrate(case, group.threads, effort.sample, runtime)?);
+        calls.push(calibrate(case, if group.threads == 1 { effort.sample } else { CHUNK }));
     }
     let mut samples = vec![Vec::with_capacity(effort.rounds); group.cases.len()];
     for round in 0..effort.rounds {
         for turn in 0..group.cases.len() {
             let index = (round + turn) % group.cases.len();
-            samples[index].push(sample(&group.cases[index], group.threads, calls[index], runtime)?);
+            let (case, calls) = (&group.cases[index], calls[index]);
+            samples[index].push(match group.threads {
+                1 => alone(&mut *case.worker(), calls),
+                threads => together(case, threads, calls, effort.sample * CONTENDED, runtime)?,
+            });
         }
     }
     for case in &group.cases {
@@ -69,47 +80,61 @@ pub fn group(group: &Group, effort: Effort, runtime: &Runtime) -> Result<Vec<Spa
     Ok(samples.into_iter().map(Span::of).collect())
 }
 
-/// How many calls take about as long as a sample shall.
-fn calibrate(case: &Case, threads: usize, wanted: Duration, runtime: &Runtime) -> Result<u64> {
+/// How many calls take about so long.
+fn calibrate(case: &Case, wanted: Duration) -> u64 {
     let wanted = wanted.as_nanos() as f64;
+    let mut worker = case.worker();
     let mut calls = 64_u64;
     loop {
-        let taken = sample(case, threads, calls, runtime)? * calls as f64;
+        let taken = alone(&mut *worker, calls) * calls as f64;
         if taken * 2.0 >= wanted {
-            return Ok(((wanted / taken) * calls as f64).max(1.0) as u64);
+            return ((wanted / taken) * calls as f64).max(1.0) as u64;
         }
         calls *= 2;
     }
 }
 
-/// One sample: nanoseconds that a call took, on the average of the threads.
-fn sample(case: &Case, threads: usize, calls: u64, runtime: &Runtime) -> Result<f64> {
-    if threads == 1 {
-        return Ok(timed(&mut *case.worker(), calls, || {}).as_nanos() as f64 / calls as f64);
-    }
-    let barrier = Barrier::new(threads);
-    let spans = thread::scope(|scope| {
-        let body = || {
-            let _entered = runtime.enter();
-            timed(&mut *case.worker(), calls, || {
-                barrier.wait();
-            })
-        };
+/// Nanoseconds a call on one thread, after some that warm up.
+fn alone(worker: &mut dyn FnMut(u64), calls: u64) -> f64 {
+    worker(WARM_UP);
+    let began = Instant::now();
+    worker(calls);
+    began.elapsed().as_nanos() as f64 / calls as f64
+}
+
+/// Nanoseconds a call while several threads make calls all the time.
+///
+/// Each goes on for a given time instead of a given number of calls: threads that make a given number overlap only as long as the faster one
+/// takes, and a lock that one of them finds free all the while is measured without the other.
+fn together(case: &Case, threads: usize, calls: u64, span: Duration, runtime: &Runtime) -> Result<f64> {
+    let waiting = AtomicUsize::new(threads);
+    let body = || {
+        let _entered = runtime.enter();
+        let mut worker = case.worker();
+        worker(WARM_UP);
+        // Spinning, since a thread that sleeps wakes up late.
+        waiting.fetch_sub(1, Ordering::SeqCst);
+        while waiting.load(Ordering::SeqCst) > 0 {
+            std::hint::spin_loop();
+        }
+        let began = Instant::now();
+        let mut made = 0_u64;
+        loop {
+            worker(calls);
+            made += calls;
+            let elapsed = began.elapsed();
+            if elapsed >= span {
+                return made as f64 / elapsed.as_nanos() as f64;
+            }
+        }
+    };
+    let rates = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(body)).collect();
         threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
     });
-    let mut sum = 0.0;
-    for span in spans {
-        sum += span.map_err(|_| anyhow!("{:?} panicked", case.name))?.as_nanos() as f64;
+    let mut calls_a_nanosecond = 0.0;
+    for rate in rates {
+        calls_a_nanosecond += rate.map_err(|_| anyhow!("{:?} panicked", case.name))?;
     }
-    Ok(sum / threads as f64 / calls as f64)
-}
-
-/// The time of so many calls, after some that warm up caches and a wait until all are there.
-fn timed(worker: &mut dyn FnMut(u64), calls: u64, meet: impl Fn()) -> Duration {
-    worker(32);
-    meet();
-    let began = Instant::now();
-    worker(calls);
-    began.elapsed()
+    Ok(threads as f64 / calls_a_nanosecond)
 }
