@@ -3,10 +3,9 @@
 //! While everything passes, a call costs one load before and one load and one counter after; no lock, no clock, no policy. The counter of
 //! successes is spread over cells, so that threads do not fight for one cache line.
 
-use crate::clock::Instant;
+use crate::clock::{Clock, Instant};
+use crate::sync::{AtomicU64, Ordering, thread_number};
 use crate::types::Admission;
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The two lowest bits of [`Gate::word`]; the generation is above them.
 const ALL: u64 = 0;
@@ -22,8 +21,8 @@ pub(super) enum Answer {
     Pass { generation: u64 },
     /// Go on as a probe; the permit must be given back.
     Probe { generation: u64 },
-    /// Not before that instant.
-    NotBefore(Instant),
+    /// Not for so many nanoseconds.
+    NotFor(u64),
     /// The instant has passed: ask the policy.
     Elapsed,
     /// All probes are in flight.
@@ -53,18 +52,20 @@ impl Gate {
     }
 
     /// May a call pass? The clock is read only if the answer depends on it.
-    pub(super) fn ask(&self, now: impl Fn() -> Instant) -> Answer {
+    pub(super) fn ask(&self, clock: &(impl Clock + ?Sized)) -> Answer {
         loop {
             let word = self.word.load(Ordering::Acquire);
             let generation = word >> 2;
             match word & MODE {
                 ALL => return Answer::Pass { generation },
                 NONE_UNTIL => {
-                    let until = self.until.load(Ordering::Acquire);
-                    return if now() >= until { Answer::Elapsed } else { Answer::NotBefore(until) };
+                    return match time_left(self.until.load(Ordering::Acquire), clock) {
+                        0 => Answer::Elapsed,
+                        left => Answer::NotFor(left),
+                    };
                 }
                 PROBES => {
-                    if let Some(answer) = self.take_permit(generation, &now) {
+                    if let Some(answer) = self.take_permit(generation, clock) {
                         return answer;
                     }
                 }
@@ -74,13 +75,13 @@ impl Gate {
     }
 
     /// Takes a permit; none if the generation has just changed.
-    fn take_permit(&self, generation: u64, now: impl Fn() -> Instant) -> Option<Answer> {
+    fn take_permit(&self, generation: u64, clock: &(impl Clock + ?Sized)) -> Option<Answer> {
         let taken = self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| {
             (permits >> 32 == generation & 0xffff_ffff && permits & 0xffff_ffff > 0).then(|| permits - 1)
         });
         match taken {
             Ok(_) => {
-                self.taken.store(now(), Ordering::Release);
+                self.taken.store(clock.now(), Ordering::Release);
                 Some(Answer::Probe { generation })
             }
             Err(permits) if permits >> 32 == generation & 0xffff_ffff => Some(Answer::ProbesTaken { generation }),
@@ -150,6 +151,17 @@ impl Gate {
     }
 }
 
+/// Nearer to its end than this, in nanoseconds, a rejection needs the exact time: the coarse one may be as much behind.
+const NEAR: u64 = 20_000_000;
+
+/// Nanoseconds until that instant; 0 if it has passed.
+fn time_left(until: Instant, clock: &(impl Clock + ?Sized)) -> u64 {
+    match until.saturating_sub(clock.coarse()) {
+        near @ 1..NEAR => near.min(until.saturating_sub(clock.now())),
+        left => left,
+    }
+}
+
 const CELLS: usize = 16;
 
 /// A counter for many threads.
@@ -163,20 +175,9 @@ struct Successes {
 #[repr(align(128))]
 struct Padded(AtomicU64);
 
-thread_local! {
-    static CELL: Cell<usize> = const { Cell::new(usize::MAX) };
-}
-
 impl Successes {
     fn add(&self) {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let index = CELL.with(|cell| {
-            if cell.get() == usize::MAX {
-                cell.set(NEXT.fetch_add(1, Ordering::Relaxed) % CELLS);
-            }
-            cell.get()
-        });
-        self.cells[index % CELLS].0.fetch_add(1, Ordering::Relaxed);
+        self.cells[thread_number() % CELLS].0.fetch_add(1, Ordering::Relaxed);
     }
 
     fn take(&self) -> u64 {
@@ -187,56 +188,121 @@ impl Successes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::DrivenClock;
+    use std::time::Duration;
+
+    /// A clock that shows so many nanoseconds.
+    fn at(now: u64) -> DrivenClock {
+        let clock = DrivenClock::new();
+        clock.advance(Duration::from_nanos(now));
+        clock
+    }
+
+    /// A clock that must not be read.
+    struct NoClock;
+
+    impl Clock for NoClock {
+        fn now(&self) -> Instant {
+            panic!("the clock was read")
+        }
+
+        fn wall(&self) -> std::time::SystemTime {
+            panic!("the clock was read")
+        }
+
+        fn sleep(&self, _: Duration) -> crate::clock::Sleep {
+            panic!("the clock was waited for")
+        }
+
+        fn sleep_blocking(&self, _: Duration) {
+            panic!("the clock was waited for")
+        }
+    }
+
+    /// A clock whose coarse time is behind.
+    struct Behind(DrivenClock, u64);
+
+    impl Clock for Behind {
+        fn now(&self) -> Instant {
+            self.0.now()
+        }
+
+        fn coarse(&self) -> Instant {
+            self.0.now() - self.1
+        }
+
+        fn wall(&self) -> std::time::SystemTime {
+            self.0.wall()
+        }
+
+        fn sleep(&self, span: Duration) -> crate::clock::Sleep {
+            self.0.sleep(span)
+        }
+
+        fn sleep_blocking(&self, span: Duration) {
+            self.0.sleep_blocking(span);
+        }
+    }
+
+    #[test]
+    fn a_coarse_clock_rejects_nobody_for_longer() {
+        let gate = Gate::new(1, Admission::NoneUntil(100_000_000));
+        let asked_at = |now| gate.ask(&Behind(at(now), 4_000_000));
+        assert_eq!(asked_at(50_000_000), Answer::NotFor(54_000_000));
+        assert_eq!(asked_at(99_000_000), Answer::NotFor(1_000_000));
+        assert_eq!(asked_at(100_000_000), Answer::Elapsed);
+        assert_eq!(asked_at(200_000_000), Answer::Elapsed);
+    }
 
     #[test]
     fn the_clock_is_not_read_while_everything_passes() {
         let gate = Gate::new(3, Admission::All);
-        assert_eq!(gate.ask(|| panic!("the clock was read")), Answer::Pass { generation: 3 });
+        assert_eq!(gate.ask(&NoClock), Answer::Pass { generation: 3 });
     }
 
     #[test]
     fn permits_are_handed_out_once_each_and_come_back_once_each() {
         let gate = Gate::new(1, Admission::Probes(2));
         assert_eq!(
-            [0; 3].map(|_| gate.ask(|| 0)),
+            [0; 3].map(|_| gate.ask(&at(0))),
             [Answer::Probe { generation: 1 }, Answer::Probe { generation: 1 }, Answer::ProbesTaken { generation: 1 }]
         );
         gate.give_back(1);
-        assert_eq!(gate.ask(|| 0), Answer::Probe { generation: 1 });
-        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken { generation: 1 });
+        assert_eq!(gate.ask(&at(0)), Answer::Probe { generation: 1 });
+        assert_eq!(gate.ask(&at(0)), Answer::ProbesTaken { generation: 1 });
     }
 
     #[test]
     fn a_permit_of_an_older_generation_adds_none_to_the_next() {
         let gate = Gate::new(1, Admission::Probes(1));
-        gate.ask(|| 0);
+        gate.ask(&at(0));
         gate.set(2, Admission::NoneUntil(10));
         gate.set(3, Admission::Probes(1));
         gate.give_back(1);
-        assert_eq!(gate.ask(|| 0), Answer::Probe { generation: 3 });
-        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken { generation: 3 });
+        assert_eq!(gate.ask(&at(0)), Answer::Probe { generation: 3 });
+        assert_eq!(gate.ask(&at(0)), Answer::ProbesTaken { generation: 3 });
     }
 
     #[test]
     fn a_probe_that_hangs_is_relieved_once_and_its_late_return_adds_no_permit() {
         let gate = Gate::new(1, Admission::Probes(1));
-        gate.ask(|| 100);
+        gate.ask(&at(100));
         assert!(!gate.relieve(1, 159, 60));
         assert!(gate.relieve(1, 160, 60));
         assert!(!gate.relieve(1, 160, 60));
-        assert_eq!(gate.ask(|| 160), Answer::Probe { generation: 1 });
+        assert_eq!(gate.ask(&at(160)), Answer::Probe { generation: 1 });
         gate.give_back(1);
         gate.give_back(1);
-        assert_eq!(gate.ask(|| 161), Answer::Probe { generation: 1 });
-        assert_eq!(gate.ask(|| 161), Answer::ProbesTaken { generation: 1 });
+        assert_eq!(gate.ask(&at(161)), Answer::Probe { generation: 1 });
+        assert_eq!(gate.ask(&at(161)), Answer::ProbesTaken { generation: 1 });
     }
 
     #[test]
     fn setting_the_same_probes_again_hands_out_no_more_permits() {
         let gate = Gate::new(1, Admission::Probes(1));
-        gate.ask(|| 0);
+        gate.ask(&at(0));
         gate.set(1, Admission::Probes(1));
-        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken { generation: 1 });
+        assert_eq!(gate.ask(&at(0)), Answer::ProbesTaken { generation: 1 });
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The readers: each knows one type of error.
 
 use super::{Link, by_text};
-use crate::error::{self, AttemptTimeout, CircuitOpen, ConfigurationError, RejectedResult};
+use crate::error::{self, AttemptTimeout, BulkheadFull, CircuitOpen, ConfigurationError, RejectedResult};
 use crate::ollama::OllamaError;
 use crate::store::StoreError;
 use crate::types::{Endpoint, Fault, FaultKind};
@@ -52,6 +52,7 @@ const TYPES: &[(IsOfType, FaultKind, Strength)] = &[
     (is::<rustls::Error>, Tls, Specific),
     (is::<RejectedResult>, FaultKind::RejectedResult, Specific),
     (is::<std::collections::TryReserveError>, OutOfMemory, Specific),
+    (is::<BulkheadFull>, FaultKind::BulkheadFull, Specific),
     (is::<ConfigurationError>, InvalidInput, Specific),
     (is::<std::num::ParseIntError>, InvalidInput, General),
     (is::<std::num::ParseFloatError>, InvalidInput, General),
@@ -130,6 +131,7 @@ fn own(error: &Link) -> Option<Reading> {
     match find::<error::Error>(error)? {
         error::Error::ShuttingDown => Some(Reading::new(Cancelled, Specific)),
         error::Error::CircuitOpen(open) => circuit_open(open),
+        error::Error::BulkheadFull(_) => Some(Reading::new(FaultKind::BulkheadFull, Specific)),
         error::Error::Configuration(_) => Some(Reading::new(InvalidInput, Specific)),
         error::Error::Store(error) => store(error),
         // What failed comes next in the chain.

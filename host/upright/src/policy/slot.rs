@@ -155,7 +155,7 @@ impl PolicySlot {
             from.description()
         };
         self.shared.swaps.fetch_add(1, Ordering::Relaxed);
-        self.shared.events.emit(Event::PolicySwapped { from: label(&from), to: label(&to) });
+        self.shared.events.emit(|| Event::PolicySwapped { from: label(&from), to: label(&to) });
     }
 
     /// The active policy; none where native code decides alone.
@@ -247,7 +247,7 @@ impl PolicySlot {
     /// Notes that a policy failed; the third time within a minute it is replaced by the last good one.
     fn strike(&self, failed: &Arc<Active>, error: &PolicyError) {
         let policy = label(&failed.description());
-        self.shared.events.emit(Event::SafeMode { policy: policy.clone(), error: error.to_string() });
+        self.shared.events.emit(|| Event::SafeMode { policy: policy.clone(), error: error.to_string() });
         let now = self.shared.clock.now();
         let mut life = self.life();
         // A call that began before a swap says nothing of the policy that is active now.
@@ -269,7 +269,7 @@ impl PolicySlot {
         self.shared.active.store(Arc::new(last_good));
         drop(life);
         self.shared.rollbacks.fetch_add(1, Ordering::Relaxed);
-        self.shared.events.emit(Event::PolicyRolledBack { from: policy, to });
+        self.shared.events.emit(|| Event::PolicyRolledBack { from: policy, to });
     }
 }
 
