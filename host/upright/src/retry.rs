@@ -15,15 +15,17 @@ use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;
 use crate::classifier::ErrorClassifier;
 use crate::clock::{SharedClock, SystemClock};
-use crate::error::{ConfigurationError, Error};
-use crate::events::Events;
+use crate::error::{CircuitOpen, ConfigurationError, Error, RejectedResult};
+use crate::events::{Event, Events, is_watched};
 use crate::fault::{FaultReader, OperationError};
 use crate::hedge::Hedge;
 use crate::policy::PolicySlot;
 use crate::random::{SharedRandom, SystemRandom};
-use crate::session::{Alone, Attempt, Ending, Guarding, Session, Terms};
+use crate::session::{Alone, Attempt, Ending, Guarding, Session, Terms, outcome_error, within};
 use crate::types::{BreakerConfig, Fault, Profile, RetryConfig};
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -314,30 +316,69 @@ impl RetryStrategy {
     /// Runs an operation, retrying it as the policy says.
     ///
     /// # Errors
-    /// [`Error::Failed`] with the operation's own last error, or [`Error::CircuitOpen`] if it was not tried.
-    pub async fn execute<T, E, F>(&self, mut operation: impl FnMut() -> F) -> Result<T, Error>
+    /// [`Error::Failed`] with the operation's own last error; [`Error::CircuitOpen`] or [`Error::BulkheadFull`] if it was not tried.
+    pub fn execute<T, E, F>(&self, mut operation: impl FnMut() -> F) -> impl Future<Output = Result<T, Error>>
     where
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
-        self.execute_accepting(move |_| operation(), |_| true).await
+        self.execute_accepting(move |_| operation(), |_| true)
     }
 
     /// Runs an operation that is told about each attempt, and whose `Ok` results must be accepted too: one that is not counts as a failure.
     ///
     /// # Errors
     /// As [`RetryStrategy::execute`]; the last error may be [`crate::error::RejectedResult`].
-    pub async fn execute_accepting<T, E, F>(&self, operation: impl FnMut(Attempt) -> F, accept: impl Fn(&T) -> bool) -> Result<T, Error>
+    pub async fn execute_accepting<T, E, F>(&self, mut operation: impl FnMut(Attempt) -> F, accept: impl Fn(&T) -> bool) -> Result<T, Error>
     where
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
         let Shared { guarding, terms, breaker } = &*self.shared;
-        let mut session = Session::begin(guarding, terms, &Alone { fallback: false }, None);
-        match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept).await {
+        let alone = Alone { fallback: false };
+        // Nearly all calls end here: one attempt through a closed breaker. A session is made when there is something to remember.
+        let (mut session, next) = if terms.are_simple() && !is_watched() {
+            let permit = match breaker.as_ref().map(CircuitBreaker::try_acquire).transpose() {
+                Ok(permit) => permit,
+                Err(open) => return Err(self.rejected(open)),
+            };
+            let (limit, mut began) = terms.first_limit(&guarding.clock);
+            let mut attempt = pin!(within(limit, &guarding.clock, operation(Attempt::first(limit))));
+            let outcome = poll_fn(|context| {
+                let polled = attempt.as_mut().poll(context);
+                if polled.is_pending() && began.is_none() {
+                    began = Some(guarding.clock.coarse());
+                }
+                polled
+            })
+            .await;
+            let error = match outcome {
+                Ok(value) if accept(&value) => {
+                    if let Some(permit) = permit {
+                        permit.success();
+                    }
+                    return Ok(value);
+                }
+                Ok(_) => RejectedResult.into(),
+                Err(error) => outcome_error(error, limit),
+            };
+            let (session, next) = Session::after_failure(guarding, terms, &alone, began, error, permit);
+            (session, Some(next))
+        } else {
+            (Session::begin(guarding, terms, &alone, None), None)
+        };
+        match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept, next).await {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) | Ending::Cached(error) | Ending::Fallback(error) => Err(error),
         }
+    }
+
+    /// The error of a call that its breaker did not let through.
+    #[cold]
+    fn rejected(&self, open: CircuitOpen) -> Error {
+        let Shared { guarding, terms, .. } = &*self.shared;
+        guarding.events.emit(|| Event::CallRejected { operation: Arc::clone(&terms.name), attempt: 0, breaker: Arc::clone(&open.breaker) });
+        Error::CircuitOpen(open)
     }
 
     /// Runs an operation; if it fails for good, or its breaker is open, runs the fallback.
@@ -357,7 +398,7 @@ impl RetryStrategy {
     {
         let Shared { guarding, terms, breaker } = &*self.shared;
         let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
-        match session.run(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true).await {
+        match session.run(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true, None).await {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) => Err(error),
             Ending::Cached(error) | Ending::Fallback(error) => match fallback().await {

@@ -38,7 +38,8 @@ struct Shared {
     runtime: &'static Runtime,
     component: Component,
     pre: InstancePre<Limits>,
-    warm: ArrayQueue<Instance>,
+    /// Boxed, since they are large and move in and out all the time.
+    warm: ArrayQueue<Box<Instance>>,
     crossings: AtomicU64,
 }
 
@@ -86,7 +87,7 @@ impl Policy {
         surface.check()?;
         let linker = Linker::<Limits>::new(&runtime.engine);
         let pre = linker.instantiate_pre(&component).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
-        let mut first = Instance::new(runtime, &pre)?;
+        let mut first = Box::new(Instance::new(runtime, &pre)?);
         let description: Description =
             first.ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?.cross();
         super::check::description(&description)?;
@@ -138,7 +139,7 @@ impl Policy {
         crossings.fetch_add(1, Ordering::Relaxed);
         let mut instance = match warm.pop() {
             Some(instance) => instance,
-            None => Instance::new(runtime, pre)?,
+            None => Box::new(Instance::new(runtime, pre)?),
         };
         let answer = instance.ask(runtime, function, question)?;
         if !instance.is_used_up() {
