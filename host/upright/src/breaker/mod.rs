@@ -300,6 +300,23 @@ impl CircuitBreaker {
         }
     }
 
+    /// The generation in which everything passes, if everything does.
+    #[inline]
+    pub(crate) fn passes(&self) -> Option<u64> {
+        self.shared.gate.passes()
+    }
+
+    /// A call that passed in this generation has succeeded.
+    #[inline]
+    pub(crate) fn passed(&self, generation: u64) {
+        self.shared.gate.succeeded(generation);
+    }
+
+    /// The permit of a call that passed in this generation.
+    pub(crate) fn permit(&self, generation: u64) -> Permit<'_> {
+        Permit { breaker: self, generation, probe: false }
+    }
+
     fn try_acquire_unless_closed(&self) -> Result<Permit<'_>, CircuitOpen> {
         let shared = &*self.shared;
         let mut asked = false;
