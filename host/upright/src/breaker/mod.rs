@@ -334,13 +334,28 @@ impl CircuitBreaker {
             }
             Err(error) => error.into_boxed(),
         };
-        let fault = fault_of(&*error);
+        let Verdict { classification, reason, .. } = self.failed(permit, &*error);
+        Err(Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error })))
+    }
+
+    /// The call has ended, with this error if it failed. Only looks at the error.
+    #[cfg(feature = "macros")]
+    pub(crate) fn observe(&self, permit: Permit<'_>, error: Option<&(dyn std::error::Error + 'static)>) {
+        match error {
+            None => permit.success(),
+            Some(error) => {
+                self.failed(permit, error);
+            }
+        }
+    }
+
+    fn failed(&self, permit: Permit<'_>, error: &(dyn std::error::Error + 'static)) -> Verdict {
+        let fault = fault_of(error);
         let verdict = permit.decide(&self.shared.policy, single_attempt(fault.clone(), self.shared.clock.now()));
         if let Some(classifier) = &self.shared.classifier {
             classifier.record(&fault, &verdict.classification);
         }
-        let Verdict { classification, reason, .. } = verdict;
-        Err(Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error })))
+        verdict
     }
 
     /// Whether nobody else holds it and it has nothing to remember.
