@@ -73,14 +73,12 @@
 //! # async fn ask(model: &str, question: &str) -> Result<String, std::io::Error> { Ok(format!("{model}: {question}")) }
 //! let manager = RecoveryManager::builder().fallback_models(["qwen3:8b", "gemma3:4b"]).build()?;
 //! let recovered = manager
-//!     .operation()
+//!     .operation("chat")
 //!     .model("qwen3:30b")
 //!     // Served without asking for a minute, and for a day if nothing else can serve.
 //!     .cache("sky", Duration::from_secs(60), Duration::from_secs(86_400))
-//!     .run_or(
-//!         |attempt| async move { ask(&attempt.model.unwrap_or_default(), "Why is the sky blue?").await },
-//!         || async { Ok::<_, std::io::Error>("I cannot answer now.".to_owned()) },
-//!     )
+//!     .fallback(|| async { Ok::<_, std::io::Error>("I cannot answer now.".to_owned()) })
+//!     .run(|attempt| async move { ask(&attempt.model.unwrap_or_default(), "Why is the sky blue?").await })
 //!     .await?;
 //! assert_eq!(recovered.served, Served::Live);
 //! assert_eq!(recovered.model.as_deref(), Some("qwen3:30b"));
@@ -113,7 +111,9 @@
 //! | [`checkpoints`], [`store`] | state to resume from, and where it is kept: in memory so far |
 //! | [`budget`] | retries that callers share, so that they do not multiply load |
 //! | [`events`] | what happens, as it happens; also through `tracing` |
-//! | [`testing`], [`clock`], [`random`] | time and chance that a test drives by hand |
+//! | [`testing`] | first, for tests of your own code: scripted operations, a policy that answers as told, a clock that is driven by hand |
+//! | [`chaos`] | failures, delays and hangs on purpose, by a seed and a plan: for tests and for staging |
+//! | [`clock`], [`random`] | where time and chance come from |
 //!
 //! The asynchronous functions wait with tokio's timer, unless they are given another [`clock::Clock`]; [`RetryStrategy::execute_blocking`] and
 //! [`CircuitBreaker::call_blocking`] need no runtime.
@@ -128,6 +128,8 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod bulkhead;
+pub mod chaos;
 pub mod checkpoints;
 pub mod classifier;
 pub mod clock;
@@ -137,32 +139,41 @@ pub mod error;
 pub mod events;
 pub mod fault;
 pub mod health;
+pub mod hedge;
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod macro_support;
 pub mod manager;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod ollama;
 pub mod operation;
 pub mod policy;
 pub mod random;
+mod registry;
 pub mod retry;
 pub mod retry_after;
+pub mod retryable;
 mod session;
 pub mod store;
+mod sync;
 pub mod testing;
 pub mod types;
 
 pub use breaker::{CircuitBreaker, CircuitBreakers};
-pub use budget::RetryBudget;
+pub use budget::{RetryBudget, RetryBudgets};
+pub use bulkhead::{Bulkhead, Bulkheads};
 pub use classifier::ErrorClassifier;
 pub use degradation::GracefulDegradation;
 pub use error::Error;
 pub use events::Event;
 pub use health::{HealthCheck, HealthStatus};
+pub use hedge::Hedge;
 pub use manager::RecoveryManager;
 pub use operation::{Recovered, Served};
 pub use policy::{Policy, PolicySlot};
 pub use retry::RetryStrategy;
+pub use retryable::{Retryable, RetryableBlocking};
 pub use session::Attempt;
 pub use types::{BreakerConfig, ErrorCategory, ErrorSeverity, RetryConfig};
 
