@@ -148,25 +148,19 @@ impl Hedge {
     where
         F: Future<Output = Result<T, E>>,
     {
-        let mut first = pin!(operation(0));
-        if let Poll::Ready(outcome) = poll_fn(|context| Poll::Ready(first.as_mut().poll(context))).await {
-            return outcome;
-        }
         let Settings { delay, max_hedges, .. } = &*self.settings;
-        let mut race = Race { first: Some(first), rivals: Vec::new(), failed: None, timer: Some(clock.sleep(*delay)) };
+        let mut race = Race { first: Some(pin!(operation(0))), rivals: Vec::new(), failed: None, timer: Timer::ToBeSet };
         let mut hedge = 0;
         loop {
-            match poll_fn(|context| race.poll(context)).await {
+            match poll_fn(|context| race.poll(context, || clock.sleep(*delay))).await {
                 Lap::Over(outcome) => return outcome,
-                Lap::Slow => {
-                    let allowed = budget.is_none_or(|budget| budget.take().map(Token::spend).is_some());
-                    if allowed {
-                        hedge += 1;
-                        tell(hedge);
-                        race.rivals.push(Box::pin(operation(hedge)));
-                    }
-                    race.timer = (allowed && hedge < *max_hedges).then(|| clock.sleep(*delay));
+                Lap::Slow if budget.is_none_or(|budget| budget.take().map(Token::spend).is_some()) => {
+                    hedge += 1;
+                    tell(hedge);
+                    race.rivals.push(Box::pin(operation(hedge)));
+                    race.timer = if hedge < *max_hedges { Timer::ToBeSet } else { Timer::NotWanted };
                 }
+                Lap::Slow => race.timer = Timer::NotWanted,
             }
         }
     }
@@ -178,7 +172,15 @@ struct Race<'a, F, E> {
     rivals: Vec<Pin<Box<F>>>,
     /// The failure that came last.
     failed: Option<E>,
-    timer: Option<Sleep>,
+    timer: Timer,
+}
+
+/// What tells when the next rival is due.
+enum Timer {
+    /// It runs from the next moment that all calls in flight wait.
+    ToBeSet,
+    Running(Sleep),
+    NotWanted,
 }
 
 /// What a race has come to.
@@ -189,7 +191,7 @@ enum Lap<T, E> {
 }
 
 impl<T, E, F: Future<Output = Result<T, E>>> Race<'_, F, E> {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Lap<T, E>> {
+    fn poll(&mut self, context: &mut Context<'_>, sleep: impl FnOnce() -> Sleep) -> Poll<Lap<T, E>> {
         if let Some(first) = &mut self.first
             && let Poll::Ready(outcome) = first.as_mut().poll(context)
         {
@@ -216,12 +218,12 @@ impl<T, E, F: Future<Output = Result<T, E>>> Race<'_, F, E> {
         {
             return Poll::Ready(Lap::Over(Err(error)));
         }
-        if let Some(timer) = &mut self.timer
-            && timer.as_mut().poll(context).is_ready()
-        {
-            self.timer = None;
-            return Poll::Ready(Lap::Slow);
+        if matches!(self.timer, Timer::ToBeSet) {
+            self.timer = Timer::Running(sleep());
         }
-        Poll::Pending
+        match &mut self.timer {
+            Timer::Running(timer) => timer.as_mut().poll(context).map(|()| Lap::Slow),
+            Timer::ToBeSet | Timer::NotWanted => Poll::Pending,
+        }
     }
 }

@@ -6,28 +6,26 @@
 //! In a phrase, a space stands for any run of white space, `{}` for at most one token (a word, or whatever stands between quotes), and a `*`
 //! at the end lets the last word go on. Letters match without regard to ASCII case.
 
-use super::rules::{RULES, Said};
+use super::rules::{RULES, RuleSet, Said};
 use crate::types::MESSAGE_LIMIT;
 
 /// What a message was found to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    rules: u128,
+    /// The rules of which a phrase was found.
+    pub rules: RuleSet,
     /// A 4xx or 5xx that stands as a status.
     pub status: Option<u16>,
-    /// Nothing but white space.
-    pub blank: bool,
 }
 
 impl Found {
     /// Whether a phrase of the rule at this index was found.
     pub fn has(&self, rule: usize) -> bool {
-        self.rules >> rule & 1 == 1
+        self.rules.has(rule)
     }
 }
 
 const PHRASES: usize = {
-    assert!(RULES.len() <= 128, "one bit a rule");
     let mut count = 0;
     let mut rule = 0;
     while rule < RULES.len() {
@@ -46,64 +44,102 @@ struct Entry {
     rule: u8,
 }
 
-/// All phrases, in the order of their first letters (`STARTS` says where each begins): for a word only a handful is tried.
-const ENTRIES: [Entry; PHRASES] = {
-    let mut entries = [Entry { phrase: b"", rule: 0 }; PHRASES];
-    let mut at = 0;
-    let mut letter = b'a';
-    while letter <= b'z' {
-        let mut rule = 0;
-        while rule < RULES.len() {
-            if let Said::Any(phrases) = RULES[rule].said {
-                let mut index = 0;
-                while index < phrases.len() {
-                    let phrase = phrases[index].as_bytes();
-                    assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
-                    if phrase[0] == letter {
-                        entries[at] = Entry { phrase, rule: rule as u8 };
-                        at += 1;
-                    }
-                    index += 1;
-                }
-            }
-            rule += 1;
-        }
+/// What a byte is within a word: 0 stands for none of it, 1 to 26 for a letter of either case, then come digits and the underscore.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut letter = 0;
+    while letter < 26 {
+        classes[(b'a' + letter) as usize] = letter + 1;
+        classes[(b'A' + letter) as usize] = letter + 1;
         letter += 1;
     }
-    entries
+    let mut digit = b'0';
+    while digit <= b'9' {
+        classes[digit as usize] = DIGIT;
+        digit += 1;
+    }
+    classes[b'_' as usize] = UNDERSCORE;
+    classes
 };
 
-const STARTS: [u16; 27] = {
-    let mut starts = [0; 27];
-    let mut at = 0;
-    while at < PHRASES {
-        let letter = (ENTRIES[at].phrase[0] - b'a') as usize;
-        starts[letter + 1] = at as u16 + 1;
-        at += 1;
-    }
-    let mut letter = 1;
-    while letter < 27 {
-        if starts[letter] == 0 {
-            starts[letter] = starts[letter - 1];
+const LETTERS: u8 = 26;
+const DIGIT: u8 = 27;
+const UNDERSCORE: u8 = 28;
+
+static CLASS: [u8; 256] = CLASSES;
+
+/// Phrases are sorted into these by their first two bytes, so that for most words none is tried, and else one or two.
+const BUCKETS: usize = (LETTERS as usize + 1) * (LETTERS as usize + 1);
+
+/// The bucket of what begins with a letter of class `first` and goes on with a byte of class `second`: all that are no letters share one.
+const fn bucket(first: u8, second: u8) -> usize {
+    let second = if second > LETTERS { 0 } else { second };
+    first as usize * (LETTERS as usize + 1) + second as usize
+}
+
+/// Where each bucket begins among the entries.
+const STARTS: [u16; BUCKETS + 1] = {
+    let mut starts = [0; BUCKETS + 1];
+    let mut rule = 0;
+    while rule < RULES.len() {
+        if let Said::Any(phrases) = RULES[rule].said {
+            let mut index = 0;
+            while index < phrases.len() {
+                let phrase = phrases[index].as_bytes();
+                assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
+                assert!(phrase.len() > 1 && phrase[1] != b'{' && phrase[1] != b'*', "its second byte is one that texts have");
+                starts[bucket(CLASSES[phrase[0] as usize], CLASSES[phrase[1] as usize]) + 1] += 1;
+                index += 1;
+            }
         }
-        letter += 1;
+        rule += 1;
+    }
+    let mut at = 0;
+    while at < BUCKETS {
+        starts[at + 1] += starts[at];
+        at += 1;
     }
     starts
 };
 
-static TABLE: [Entry; PHRASES] = ENTRIES;
+/// All phrases by bucket.
+static TABLE: [Entry; PHRASES] = {
+    let mut entries = [Entry { phrase: b"", rule: 0 }; PHRASES];
+    let mut free = STARTS;
+    let mut rule = 0;
+    while rule < RULES.len() {
+        if let Said::Any(phrases) = RULES[rule].said {
+            let mut index = 0;
+            while index < phrases.len() {
+                let phrase = phrases[index].as_bytes();
+                let bucket = bucket(CLASSES[phrase[0] as usize], CLASSES[phrase[1] as usize]);
+                entries[free[bucket] as usize] = Entry { phrase, rule: rule as u8 };
+                free[bucket] += 1;
+                index += 1;
+            }
+        }
+        rule += 1;
+    }
+    entries
+};
+
+static BUCKET: [u16; BUCKETS + 1] = STARTS;
 
 /// The longest token that `{}` stands for, in bytes.
 const TOKEN_LIMIT: usize = 256;
 
+fn class(byte: u8) -> u8 {
+    CLASS[usize::from(byte)]
+}
+
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    class(byte) != 0
 }
 
 /// Reads a message. Of one longer than [`MESSAGE_LIMIT`] the first three quarters of the limit and the last quarter are read.
 pub fn find(message: &str) -> Found {
     let bytes = message.as_bytes();
-    let mut found = Found { blank: message.len() <= MESSAGE_LIMIT && message.trim().is_empty(), ..Found::default() };
+    let mut found = Found::default();
     if bytes.len() <= MESSAGE_LIMIT {
         scan(bytes, &mut found);
     } else {
@@ -113,23 +149,27 @@ pub fn find(message: &str) -> Found {
     found
 }
 
+/// Whether there is nothing in a message but white space.
+pub fn is_blank(message: &str) -> bool {
+    message.len() <= MESSAGE_LIMIT && message.chars().all(char::is_whitespace)
+}
+
 fn scan(bytes: &[u8], found: &mut Found) {
     let mut at = 0;
     while at < bytes.len() {
-        let byte = bytes[at].to_ascii_lowercase();
-        if !is_word(byte) {
+        let first = class(bytes[at]);
+        if first == 0 {
             at += 1;
             continue;
         }
-        if byte.is_ascii_lowercase() {
-            let letter = usize::from(byte - b'a');
-            let candidates = usize::from(STARTS[letter])..usize::from(STARTS[letter + 1]);
-            for entry in &TABLE[candidates] {
-                if found.rules >> entry.rule & 1 == 0 && matches(entry.phrase, bytes, at) {
-                    found.rules |= 1 << entry.rule;
+        if first <= LETTERS {
+            let bucket = bucket(first, bytes.get(at + 1).map_or(0, |byte| class(*byte)));
+            for entry in &TABLE[usize::from(BUCKET[bucket])..usize::from(BUCKET[bucket + 1])] {
+                if matches(entry.phrase, bytes, at) {
+                    found.rules.insert(entry.rule.into());
                 }
             }
-        } else if found.status.is_none() && byte.is_ascii_digit() {
+        } else if first == DIGIT && found.status.is_none() {
             found.status = status(bytes, at);
         }
         while at < bytes.len() && is_word(bytes[at]) {

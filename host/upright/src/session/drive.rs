@@ -1,15 +1,17 @@
 //! Drives a session: calls the operation, waits, and does what the session says.
 
-use super::{Attempt, Ending, Next, Session, Terms};
+use super::{Attempt, Ending, Guarding, Next, Session, Terms};
 use crate::breaker::{CircuitBreaker, Permit};
 use crate::bulkhead::{Bulkhead, BulkheadPermit};
+use crate::clock::SharedClock;
 use crate::error::{AttemptTimeout, BoxError, BulkheadFull, RejectedResult};
 use crate::events::Event;
 use crate::fault::OperationError;
-use futures_util::future::{Either, select};
 use std::borrow::Cow;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tracing::Instrument;
 
@@ -66,7 +68,15 @@ impl Session<'_> {
                         let limit = self.limit();
                         let attempt = self.attempt(limit);
                         let span = attempt.span();
-                        let outcome = self.make(attempt, limit, &mut operation).instrument(span).await;
+                        let mut made = pin!(make(self.guarding, terms, attempt, limit, &mut operation).instrument(span));
+                        let outcome = poll_fn(|context| {
+                            let polled = made.as_mut().poll(context);
+                            if polled.is_pending() {
+                                self.begun();
+                            }
+                            polled
+                        })
+                        .await;
                         match self.outcome(outcome, permit, &accept) {
                             Ok(value) => return Ending::Live(value),
                             Err(next) => next,
@@ -83,33 +93,6 @@ impl Session<'_> {
                 Next::Failed(error) => return Ending::Failed(error),
             }
         }
-    }
-
-    /// Makes one attempt, with its rivals where it is hedged.
-    async fn make<T, E, F>(
-        &self,
-        attempt: Attempt,
-        limit: Option<Duration>,
-        operation: &mut impl FnMut(Attempt) -> F,
-    ) -> Result<T, BoxError>
-    where
-        E: OperationError,
-        F: Future<Output = Result<T, E>>,
-    {
-        let outcome = match &self.terms.hedge {
-            None => within(limit, operation(attempt), self).await,
-            Some(hedge) => {
-                let number = attempt.number;
-                let budget = hedge.budget().or(self.terms.budget.as_ref());
-                let tell = |hedge| {
-                    let operation = || Arc::clone(&self.terms.name);
-                    self.guarding.events.emit(|| Event::Hedged { operation: operation(), attempt: number, hedge });
-                };
-                let rival = |hedge| operation(Attempt { hedge, ..attempt.clone() });
-                within(limit, hedge.race(rival, budget, &self.guarding.clock, tell), self).await
-            }
-        };
-        outcome.map_err(|error| error.map_or_else(|| AttemptTimeout { limit: limit.unwrap_or_default() }.into(), OperationError::into_boxed))
     }
 
     /// Runs the operation on this thread. A limit of time is told to the attempt, which cannot be stopped from outside; there are no rivals, and no
@@ -141,6 +124,7 @@ impl Session<'_> {
                         self.no_room(full)
                     }
                     Ok(_room) => {
+                        self.begun();
                         let attempt = self.attempt(self.limit());
                         let outcome = attempt.span().in_scope(|| operation(attempt)).map_err(OperationError::into_boxed);
                         match self.outcome(outcome, permit, &accept) {
@@ -183,15 +167,49 @@ async fn room(terms: &Terms, time_left: Option<Duration>) -> Result<Option<Bulkh
     }
 }
 
-/// The outcome of an attempt that keeps to its limit of time; an error without a word where it did not.
+/// Makes one attempt, with its rivals where it is hedged.
+async fn make<T, E, F>(
+    guarding: &Guarding,
+    terms: &Terms,
+    attempt: Attempt,
+    limit: Option<Duration>,
+    operation: &mut impl FnMut(Attempt) -> F,
+) -> Result<T, BoxError>
+where
+    E: OperationError,
+    F: Future<Output = Result<T, E>>,
+{
+    let clock = &guarding.clock;
+    let outcome = match &terms.hedge {
+        None => within(limit, clock, operation(attempt)).await,
+        Some(hedge) => {
+            let number = attempt.number;
+            let tell = |hedge| {
+                let operation = || Arc::clone(&terms.name);
+                guarding.events.emit(|| Event::Hedged { operation: operation(), attempt: number, hedge });
+            };
+            let rival = |hedge| operation(Attempt { hedge, ..attempt.clone() });
+            within(limit, clock, hedge.race(rival, hedge.budget().or(terms.budget.as_ref()), clock, tell)).await
+        }
+    };
+    outcome.map_err(|error| error.map_or_else(|| AttemptTimeout { limit: limit.unwrap_or_default() }.into(), OperationError::into_boxed))
+}
+
+/// The outcome of an attempt that keeps to its limit of time; an error without a word where it did not. One that is ready at once needs no timer.
 async fn within<T, E>(
     limit: Option<Duration>,
+    clock: &SharedClock,
     attempt: impl Future<Output = Result<T, E>>,
-    session: &Session<'_>,
 ) -> Result<T, Option<E>> {
-    let Some(limit) = limit else { return attempt.await.map_err(Some) };
-    match select(pin!(attempt), session.guarding.clock.sleep(limit)).await {
-        Either::Left((outcome, _)) => outcome.map_err(Some),
-        Either::Right(_) => Err(None),
-    }
+    let mut attempt = pin!(attempt);
+    let mut timer = None;
+    poll_fn(|context| {
+        if let Poll::Ready(outcome) = attempt.as_mut().poll(context) {
+            return Poll::Ready(outcome.map_err(Some));
+        }
+        let Some(limit) = limit else { return Poll::Pending };
+        let timer = timer.get_or_insert_with(|| clock.sleep(limit));
+        timer.as_mut().poll(context).map(|()| Err(None))
+    })
+    .await
 }

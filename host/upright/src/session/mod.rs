@@ -133,8 +133,9 @@ pub(crate) struct Session<'a> {
     guarding: &'a Guarding,
     terms: &'a Terms,
     surroundings: &'a dyn Surroundings,
-    /// By the coarse clock where no limit of time depends on it.
-    began: Instant,
+    /// When the first attempt began. Where no limit of time depends on it, it is looked at only when the attempt has to wait for something, and by the coarse
+    /// clock: an operation that succeeds at once needs no clock.
+    began: Option<Instant>,
     /// Attempts made, over all models.
     attempts: u32,
     /// Attempts that failed with the model in use.
@@ -154,7 +155,7 @@ impl<'a> Session<'a> {
             guarding,
             terms,
             surroundings,
-            began: if exact { guarding.clock.now() } else { guarding.clock.coarse() },
+            began: exact.then(|| guarding.clock.now()),
             attempts: 0,
             failed_with_model: 0,
             model,
@@ -185,7 +186,14 @@ impl<'a> Session<'a> {
     }
 
     fn elapsed(&self) -> Duration {
-        between(self.began, self.guarding.clock.now())
+        self.began.map_or(Duration::ZERO, |began| between(began, self.guarding.clock.now()))
+    }
+
+    /// Time counts from now on at the latest.
+    fn begun(&mut self) {
+        if self.began.is_none() {
+            self.began = Some(self.guarding.clock.coarse());
+        }
     }
 
     fn attempt(&mut self, limit: Option<Duration>) -> Attempt {
@@ -210,6 +218,7 @@ impl<'a> Session<'a> {
     /// The one place where a failure is decided upon.
     #[cold]
     fn failed(&mut self, error: BoxError, permit: Option<Permit<'_>>) -> Next {
+        self.begun();
         let permit = permit.filter(|_| self.had_its_time(&error));
         let fault = read_by(self.guarding.fault_reader.as_ref(), &*error);
         let mut incident = self.incident(fault);
@@ -295,7 +304,7 @@ impl<'a> Session<'a> {
         Incident {
             failure,
             attempt: self.failed_with_model,
-            elapsed: between(self.began, now).as_secs_f64(),
+            elapsed: self.began.map_or(0.0, |began| between(began, now).as_secs_f64()),
             deadline: deadline.map(|deadline| deadline.as_secs_f64()),
             idempotent: *idempotent,
             retry_budget: None,
