@@ -122,7 +122,8 @@ async fn no_model_is_tried_twice_however_the_chain_repeats() {
 async fn a_single_model_is_followed_by_the_managers_chain_and_an_empty_chain_by_nothing() {
     let (server, client) = server().await;
     let with = RecoveryManager::builder().fallback_models(["gemma3:4b"]).clock(DrivenClock::skipping().shared()).build().unwrap();
-    let run = async |manager: &RecoveryManager| manager.operation("chat").model("missing").run(|attempt| ask(client.clone(), attempt)).await;
+    let run =
+        async |manager: &RecoveryManager| manager.operation("chat").model("missing").run(|attempt| ask(client.clone(), attempt)).await;
     assert_eq!(run(&with).await.unwrap().model.as_deref(), Some("gemma3:4b"));
     let without = manager(&DrivenClock::skipping());
     assert_eq!(run(&without).await.unwrap_err().failure().unwrap().attempts, 1);
@@ -168,7 +169,8 @@ async fn a_cached_answer_of_another_type_leaves_the_fallback_to_serve() {
     let manager = manager(&DrivenClock::skipping());
     manager.degradation().cache_response("question", serde_json::json!({ "not": "a text" }));
     let operation = manager.operation("chat").cache("question", Duration::ZERO, HOUR);
-    let answer = operation.fallback(|| async { Ok::<_, io::Error>("fallback".to_owned()) }).run(|_| async { Err(refused()) }).await.unwrap();
+    let answer =
+        operation.fallback(|| async { Ok::<_, io::Error>("fallback".to_owned()) }).run(|_| async { Err(refused()) }).await.unwrap();
     assert_eq!(answer.served, Served::Fallback);
 }
 
@@ -202,7 +204,8 @@ async fn the_fallback_serves_last_and_says_so() {
     let clock = DrivenClock::skipping();
     let manager = manager(&clock);
     let operation = manager.operation("chat");
-    let answer = operation.fallback(|| async { Ok::<_, io::Error>("fallback".to_owned()) }).run(|_| async { Err(refused()) }).await.unwrap();
+    let answer =
+        operation.fallback(|| async { Ok::<_, io::Error>("fallback".to_owned()) }).run(|_| async { Err(refused()) }).await.unwrap();
     assert_eq!((answer.value.as_str(), answer.served), ("fallback", Served::Fallback));
     let value: Result<String, _> =
         manager.execute_with_recovery_or(|_| async { Err(refused()) }, || async { Ok::<_, io::Error>("safe".to_owned()) }, None).await;

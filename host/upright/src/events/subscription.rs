@@ -1,8 +1,8 @@
 //! A subscriber's end of the events.
 
 use super::{Event, Shared};
-use futures_util::stream::{Stream, StreamExt};
 use futures_util::FutureExt;
+use futures_util::stream::{Stream, StreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -71,9 +71,9 @@ impl Stream for Subscription {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.stream.poll_next_unpin(context).map(|next| {
-            next.map(|event| event.unwrap_or_else(|BroadcastStreamRecvError::Lagged(events)| Event::Missed { events }))
-        })
+        self.stream
+            .poll_next_unpin(context)
+            .map(|next| next.map(|event| event.unwrap_or_else(|BroadcastStreamRecvError::Lagged(events)| Event::Missed { events })))
     }
 }
 

@@ -14,8 +14,12 @@ pub(super) fn trace(event: &Event) {
             rule = classification.rule, message, "attempt failed"
         ),
         Event::RetryScheduled { operation, attempt, delay } => tracing::info!(%operation, attempt, ?delay, "retrying"),
-        Event::ModelSwitched { operation, attempt, from, to, reason } => tracing::warn!(%operation, attempt, from, to, %reason, "switching model"),
-        Event::WorkflowSimplified { operation, attempt, reason } => tracing::warn!(%operation, attempt, %reason, "simplifying the workflow"),
+        Event::ModelSwitched { operation, attempt, from, to, reason } => {
+            tracing::warn!(%operation, attempt, from, to, %reason, "switching model")
+        }
+        Event::WorkflowSimplified { operation, attempt, reason } => {
+            tracing::warn!(%operation, attempt, %reason, "simplifying the workflow")
+        }
         Event::ServedCached { operation, attempt, age } => tracing::warn!(%operation, attempt, ?age, "serving a cached answer"),
         Event::FallbackUsed { operation, attempt, reason } => tracing::warn!(%operation, attempt, %reason, "using the fallback"),
         Event::GaveUp { operation, attempt, reason } => tracing::error!(%operation, attempt, %reason, "giving up"),

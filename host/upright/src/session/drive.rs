@@ -196,11 +196,7 @@ where
 }
 
 /// The outcome of an attempt that keeps to its limit of time; an error without a word where it did not. One that is ready at once needs no timer.
-async fn within<T, E>(
-    limit: Option<Duration>,
-    clock: &SharedClock,
-    attempt: impl Future<Output = Result<T, E>>,
-) -> Result<T, Option<E>> {
+async fn within<T, E>(limit: Option<Duration>, clock: &SharedClock, attempt: impl Future<Output = Result<T, E>>) -> Result<T, Option<E>> {
     let mut attempt = pin!(attempt);
     let mut timer = None;
     poll_fn(|context| {
