@@ -93,7 +93,9 @@
 //! | [`checkpoints`], [`store`] | state to resume from, and where it is kept: in memory so far |
 //! | [`budget`] | retries that callers share, so that they do not multiply load |
 //! | [`events`] | what happens, as it happens; also through `tracing` |
-//! | [`testing`], [`clock`], [`random`] | time and chance that a test drives by hand |
+//! | [`testing`] | first, for tests of your own code: scripted operations, a policy that answers as told, a clock that is driven by hand |
+//! | [`chaos`] | failures, delays and hangs on purpose, by a seed and a plan: for tests and for staging |
+//! | [`clock`], [`random`] | where time and chance come from |
 //!
 //! The asynchronous functions wait with tokio's timer, unless they are given another [`clock::Clock`]; [`RetryStrategy::execute_blocking`] and
 //! [`CircuitBreaker::call_blocking`] need no runtime.
@@ -108,6 +110,7 @@
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
+pub mod chaos;
 pub mod checkpoints;
 pub mod classifier;
 pub mod clock;

@@ -313,7 +313,7 @@ impl Described<'_> {
             (None, None) => strategy.breaker.as_ref().map(Cow::Borrowed),
         };
         let mut session = Session::begin(&strategy.guarding, &self.terms, &at_hand, first);
-        let ending = session.run(breaker, operation, accept).await;
+        let ending = session.run(breaker, operation, accept, None).await;
         let as_asked = session.is_as_asked();
         let (model, attempts) = session.summary();
         match ending {

@@ -15,16 +15,19 @@ use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;
 use crate::classifier::ErrorClassifier;
 use crate::clock::{SharedClock, SystemClock};
-use crate::error::{ConfigurationError, Error};
-use crate::events::Events;
+use crate::error::{CircuitOpen, ConfigurationError, Error, RejectedResult};
+use crate::events::{Events, is_watched};
 use crate::fault::{FaultReader, OperationError};
 use crate::hedge::Hedge;
 use crate::policy::PolicySlot;
 use crate::random::{SharedRandom, SystemRandom};
-use crate::session::{Alone, Attempt, Ending, Guarding, Session, Terms};
+use crate::session::{Alone, Attempt, Ending, Guarding, Session, Terms, outcome_error, poll_limit};
 use crate::types::{BreakerConfig, Fault, Profile, RetryConfig};
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Retries operations. Cloning shares its breaker.
@@ -43,6 +46,15 @@ pub(crate) struct Shared {
     pub(crate) guarding: Guarding,
     pub(crate) terms: Terms,
     pub(crate) breaker: Option<CircuitBreaker>,
+    /// Whether an attempt is no more than a call within a limit of time.
+    simple: bool,
+}
+
+impl Shared {
+    fn new(guarding: Guarding, terms: Terms, breaker: Option<CircuitBreaker>) -> Arc<Self> {
+        let simple = terms.bulkhead.is_none() && terms.hedge.is_none();
+        Arc::new(Self { guarding, terms, breaker, simple })
+    }
 }
 
 /// Which breaker a strategy has.
@@ -246,7 +258,7 @@ impl RetryStrategyBuilder {
             Breaker::Given(breaker) => Some(breaker),
         };
         let guarding = Guarding { policy, clock, random, events, classifier, fault_reader };
-        Ok(RetryStrategy { shared: Arc::new(Shared { guarding, terms, breaker }) })
+        Ok(RetryStrategy { shared: Shared::new(guarding, terms, breaker) })
     }
 }
 
@@ -257,7 +269,7 @@ impl Default for RetryStrategy {
         let policy = PolicySlot::built_in();
         let breaker = CircuitBreaker::builder(Arc::clone(&terms.name)).policy(policy.clone()).build_checked();
         let guarding = Guarding { policy, clock, random, events, classifier: None, fault_reader: None };
-        Self { shared: Arc::new(Shared { guarding, terms, breaker: Some(breaker) }) }
+        Self { shared: Shared::new(guarding, terms, Some(breaker)) }
     }
 }
 
@@ -314,30 +326,72 @@ impl RetryStrategy {
     /// Runs an operation, retrying it as the policy says.
     ///
     /// # Errors
-    /// [`Error::Failed`] with the operation's own last error, or [`Error::CircuitOpen`] if it was not tried.
-    pub async fn execute<T, E, F>(&self, mut operation: impl FnMut() -> F) -> Result<T, Error>
+    /// [`Error::Failed`] with the operation's own last error; [`Error::CircuitOpen`] or [`Error::BulkheadFull`] if it was not tried.
+    pub fn execute<T, E, F>(&self, mut operation: impl FnMut() -> F) -> impl Future<Output = Result<T, Error>>
     where
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
-        self.execute_accepting(move |_| operation(), |_| true).await
+        self.execute_accepting(move |_| operation(), |_| true)
     }
 
     /// Runs an operation that is told about each attempt, and whose `Ok` results must be accepted too: one that is not counts as a failure.
     ///
     /// # Errors
     /// As [`RetryStrategy::execute`]; the last error may be [`crate::error::RejectedResult`].
-    pub async fn execute_accepting<T, E, F>(&self, operation: impl FnMut(Attempt) -> F, accept: impl Fn(&T) -> bool) -> Result<T, Error>
+    pub async fn execute_accepting<T, E, F>(&self, mut operation: impl FnMut(Attempt) -> F, accept: impl Fn(&T) -> bool) -> Result<T, Error>
     where
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
-        let Shared { guarding, terms, breaker } = &*self.shared;
-        let mut session = Session::begin(guarding, terms, &Alone { fallback: false }, None);
-        match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept).await {
+        let Shared { guarding, terms, breaker, simple } = &*self.shared;
+        let alone = Alone { fallback: false };
+        // Nearly all calls end here: one attempt through a closed breaker. A session is made when there is something to remember.
+        let (mut session, next) = match breaker.as_ref().map(CircuitBreaker::passes) {
+            Some(None) if *simple && !is_watched() && !guarding.events.are_wanted() => match self.rejected() {
+                Some(open) => return Err(Error::CircuitOpen(open)),
+                None => (Session::begin(guarding, terms, &alone, None), None),
+            },
+            passes if *simple && !is_watched() => {
+                let (limit, mut began) = terms.first_limit(&guarding.clock);
+                let mut attempt = pin!(operation(Attempt::first(limit)));
+                let mut timer = None;
+                let outcome = poll_fn(|context| {
+                    if let Poll::Ready(outcome) = attempt.as_mut().poll(context) {
+                        return Poll::Ready(outcome.map_err(Some));
+                    }
+                    if began.is_none() {
+                        began = Some(guarding.clock.coarse());
+                    }
+                    poll_limit(limit, &guarding.clock, &mut timer, context).map(|()| Err(None))
+                })
+                .await;
+                let error = match outcome {
+                    Ok(value) if accept(&value) => {
+                        if let (Some(breaker), Some(Some(generation))) = (breaker, passes) {
+                            breaker.passed(generation);
+                        }
+                        return Ok(value);
+                    }
+                    Ok(_) => RejectedResult.into(),
+                    Err(error) => outcome_error(error, limit),
+                };
+                let permit = breaker.as_ref().zip(passes.flatten()).map(|(breaker, generation)| breaker.permit(generation));
+                let (session, next) = Session::after_failure(guarding, terms, &alone, began, error, permit);
+                (session, Some(next))
+            }
+            _ => (Session::begin(guarding, terms, &alone, None), None),
+        };
+        match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept, next).await {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) | Ending::Cached(error) | Ending::Fallback(error) => Err(error),
         }
+    }
+
+    /// The rejection of a call that its breaker does not let through. None if it lets it through after all: then a session asks it again.
+    #[cold]
+    fn rejected(&self) -> Option<CircuitOpen> {
+        self.shared.breaker.as_ref().and_then(|breaker| breaker.try_acquire().err())
     }
 
     /// Runs an operation; if it fails for good, or its breaker is open, runs the fallback.
@@ -355,9 +409,9 @@ impl RetryStrategy {
         G: OperationError,
         H: Future<Output = Result<T, G>>,
     {
-        let Shared { guarding, terms, breaker } = &*self.shared;
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
         let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
-        match session.run(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true).await {
+        match session.run(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true, None).await {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) => Err(error),
             Ending::Cached(error) | Ending::Fallback(error) => match fallback().await {
@@ -384,7 +438,7 @@ impl RetryStrategy {
         operation: impl FnMut(Attempt) -> Result<T, E>,
         accept: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
-        let Shared { guarding, terms, breaker } = &*self.shared;
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
         let mut session = Session::begin(guarding, terms, &Alone { fallback: false }, None);
         match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), operation, accept) {
             Ending::Live(value) => Ok(value),
@@ -401,7 +455,7 @@ impl RetryStrategy {
         mut operation: impl FnMut() -> Result<T, E>,
         fallback: impl FnOnce() -> Result<T, G>,
     ) -> Result<T, Error> {
-        let Shared { guarding, terms, breaker } = &*self.shared;
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
         let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
         match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true) {
             Ending::Live(value) => Ok(value),

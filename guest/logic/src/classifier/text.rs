@@ -44,65 +44,83 @@ struct Entry {
     rule: u8,
 }
 
-/// What a byte is within a word: 0 stands for none of it, 1 to 26 for a letter of either case, then come digits and the underscore.
-const CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut letter = 0;
-    while letter < 26 {
-        classes[(b'a' + letter) as usize] = letter + 1;
-        classes[(b'A' + letter) as usize] = letter + 1;
-        letter += 1;
+/// What a byte is within a word, letters in lower case; 0 for what stands in no word.
+const LOWER: [u8; 256] = {
+    let mut lower = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() || byte == b'_' as usize {
+            lower[byte] = (byte as u8).to_ascii_lowercase();
+        }
+        byte += 1;
     }
-    let mut digit = b'0';
-    while digit <= b'9' {
-        classes[digit as usize] = DIGIT;
-        digit += 1;
-    }
-    classes[b'_' as usize] = UNDERSCORE;
-    classes
+    lower
 };
 
-const LETTERS: u8 = 26;
-const DIGIT: u8 = 27;
-const UNDERSCORE: u8 = 28;
+static LOWERED: [u8; 256] = LOWER;
 
-static CLASS: [u8; 256] = CLASSES;
-
-/// Phrases are sorted into these by their first two bytes, so that for most words none is tried, and else one or two.
-const BUCKETS: usize = (LETTERS as usize + 1) * (LETTERS as usize + 1);
-
-/// The bucket of what begins with a letter of class `first` and goes on with a byte of class `second`: all that are no letters share one.
-const fn bucket(first: u8, second: u8) -> usize {
-    let second = if second > LETTERS { 0 } else { second };
-    first as usize * (LETTERS as usize + 1) + second as usize
+fn lower(byte: u8) -> u8 {
+    LOWERED[usize::from(byte)]
 }
 
-/// Where each bucket begins among the entries.
-const STARTS: [u16; BUCKETS + 1] = {
-    let mut starts = [0; BUCKETS + 1];
+fn is_word(byte: u8) -> bool {
+    lower(byte) != 0
+}
+
+/// Whole words are found by a hash that costs two instructions a letter, so that for most words of a message no phrase is tried, and else one or two.
+const fn hash(seen: u32, byte: u8) -> u32 {
+    seen.rotate_left(5) ^ byte as u32
+}
+
+const EMPTY: u32 = 0;
+
+/// Phrases that begin with a whole word have a place by its hash; those that begin with the beginning of one, by its first letter.
+const HASHED: usize = 1024;
+const PLACES: usize = HASHED + 26;
+
+const fn hashed(hash: u32) -> usize {
+    // Multiplied by 2^32 over the golden ratio, whose upper bits depend on all bits of the hash.
+    (hash.wrapping_mul(0x9e37_79b1) >> 22) as usize % HASHED
+}
+
+const fn lettered(letter: u8) -> usize {
+    HASHED + (letter - b'a') as usize
+}
+
+/// The place of a phrase.
+const fn place(phrase: &[u8]) -> usize {
+    assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
+    let (mut at, mut seen) = (0, EMPTY);
+    while at < phrase.len() && LOWER[phrase[at] as usize] != 0 {
+        seen = hash(seen, phrase[at]);
+        at += 1;
+    }
+    if at < phrase.len() && phrase[at] == b'*' { lettered(phrase[0]) } else { hashed(seen) }
+}
+
+/// Where each place begins among the entries.
+const STARTS: [u16; PLACES + 1] = {
+    let mut starts = [0; PLACES + 1];
     let mut rule = 0;
     while rule < RULES.len() {
         if let Said::Any(phrases) = RULES[rule].said {
             let mut index = 0;
             while index < phrases.len() {
-                let phrase = phrases[index].as_bytes();
-                assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
-                assert!(phrase.len() > 1 && phrase[1] != b'{' && phrase[1] != b'*', "its second byte is one that texts have");
-                starts[bucket(CLASSES[phrase[0] as usize], CLASSES[phrase[1] as usize]) + 1] += 1;
+                starts[place(phrases[index].as_bytes()) + 1] += 1;
                 index += 1;
             }
         }
         rule += 1;
     }
     let mut at = 0;
-    while at < BUCKETS {
+    while at < PLACES {
         starts[at + 1] += starts[at];
         at += 1;
     }
     starts
 };
 
-/// All phrases by bucket.
+/// All phrases by place.
 static TABLE: [Entry; PHRASES] = {
     let mut entries = [Entry { phrase: b"", rule: 0 }; PHRASES];
     let mut free = STARTS;
@@ -112,9 +130,9 @@ static TABLE: [Entry; PHRASES] = {
             let mut index = 0;
             while index < phrases.len() {
                 let phrase = phrases[index].as_bytes();
-                let bucket = bucket(CLASSES[phrase[0] as usize], CLASSES[phrase[1] as usize]);
-                entries[free[bucket] as usize] = Entry { phrase, rule: rule as u8 };
-                free[bucket] += 1;
+                let place = place(phrase);
+                entries[free[place] as usize] = Entry { phrase, rule: rule as u8 };
+                free[place] += 1;
                 index += 1;
             }
         }
@@ -123,18 +141,14 @@ static TABLE: [Entry; PHRASES] = {
     entries
 };
 
-static BUCKET: [u16; BUCKETS + 1] = STARTS;
+static BEGINS: [u16; PLACES + 1] = STARTS;
+
+fn entries(place: usize) -> &'static [Entry] {
+    &TABLE[usize::from(BEGINS[place])..usize::from(BEGINS[place + 1])]
+}
 
 /// The longest token that `{}` stands for, in bytes.
 const TOKEN_LIMIT: usize = 256;
-
-fn class(byte: u8) -> u8 {
-    CLASS[usize::from(byte)]
-}
-
-fn is_word(byte: u8) -> bool {
-    class(byte) != 0
-}
 
 /// Reads a message. Of one longer than [`MESSAGE_LIMIT`] the first three quarters of the limit and the last quarter are read.
 pub fn find(message: &str) -> Found {
@@ -156,24 +170,26 @@ pub fn is_blank(message: &str) -> bool {
 
 fn scan(bytes: &[u8], found: &mut Found) {
     let mut at = 0;
-    while at < bytes.len() {
-        let first = class(bytes[at]);
+    while let Some(byte) = bytes.get(at) {
+        let first = lower(*byte);
         if first == 0 {
             at += 1;
             continue;
         }
-        if first <= LETTERS {
-            let bucket = bucket(first, bytes.get(at + 1).map_or(0, |byte| class(*byte)));
-            for entry in &TABLE[usize::from(BUCKET[bucket])..usize::from(BUCKET[bucket + 1])] {
-                if matches(entry.phrase, bytes, at) {
+        if first.is_ascii_digit() && found.status.is_none() {
+            found.status = status(bytes, at);
+        }
+        let (start, mut seen) = (at, EMPTY);
+        while let Some(letter) = bytes.get(at).map(|byte| lower(*byte)).filter(|letter| *letter != 0) {
+            seen = hash(seen, letter);
+            at += 1;
+        }
+        if first.is_ascii_lowercase() {
+            for entry in entries(hashed(seen)).iter().chain(entries(lettered(first))) {
+                if matches(entry.phrase, bytes, start) {
                     found.rules.insert(entry.rule.into());
                 }
             }
-        } else if first == DIGIT && found.status.is_none() {
-            found.status = status(bytes, at);
-        }
-        while at < bytes.len() && is_word(bytes[at]) {
-            at += 1;
         }
     }
 }
@@ -196,7 +212,7 @@ fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
                 return matches(rest, bytes, at) || matches(rest, bytes, skip_space(bytes, skip_token(bytes, at)));
             }
             letter => {
-                if bytes.get(at).map(u8::to_ascii_lowercase) != Some(letter) {
+                if bytes.get(at).is_none_or(|byte| *byte != letter && lower(*byte) != letter) {
                     return false;
                 }
                 at += 1;

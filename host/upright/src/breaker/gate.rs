@@ -51,6 +51,13 @@ impl Gate {
         gate
     }
 
+    /// The generation, if everything passes: what nearly all calls need to know.
+    #[inline]
+    pub(super) fn passes(&self) -> Option<u64> {
+        let word = self.word.load(Ordering::Acquire);
+        (word & MODE == ALL).then_some(word >> 2)
+    }
+
     /// May a call pass? The clock is read only if the answer depends on it.
     #[inline]
     pub(super) fn ask(&self, clock: &(impl Clock + ?Sized)) -> Answer {

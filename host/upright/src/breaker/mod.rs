@@ -22,7 +22,7 @@ pub use registry::CircuitBreakers;
 use crate::classifier::ErrorClassifier;
 use crate::clock::{Instant, SharedClock, SystemClock, nanoseconds, seconds};
 use crate::configuration;
-use crate::error::{CircuitOpen, ConfigurationError, Error, Failure, Rejection};
+use crate::error::{BoxError, CircuitOpen, ConfigurationError, Error, Failure, Rejection};
 use crate::events::{Event, Events};
 use crate::fault::{OperationError, fault_of};
 use crate::policy::PolicySlot;
@@ -153,6 +153,7 @@ pub struct Permit<'a> {
 }
 
 impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.probe {
             self.breaker.shared.gate.give_back(self.generation);
@@ -162,6 +163,7 @@ impl Drop for Permit<'_> {
 
 impl Permit<'_> {
     /// The call succeeded.
+    #[inline]
     pub fn success(self) {
         if self.probe {
             self.breaker.probe_succeeded(self.generation);
@@ -290,7 +292,32 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// [`CircuitOpen`] names the breaker and the time left.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, CircuitOpen> {
+        match self.shared.gate.passes() {
+            Some(generation) => Ok(Permit { breaker: self, generation, probe: false }),
+            None => self.try_acquire_unless_closed(),
+        }
+    }
+
+    /// The generation in which everything passes, if everything does.
+    #[inline]
+    pub(crate) fn passes(&self) -> Option<u64> {
+        self.shared.gate.passes()
+    }
+
+    /// A call that passed in this generation has succeeded.
+    #[inline]
+    pub(crate) fn passed(&self, generation: u64) {
+        self.shared.gate.succeeded(generation);
+    }
+
+    /// The permit of a call that passed in this generation.
+    pub(crate) fn permit(&self, generation: u64) -> Permit<'_> {
+        Permit { breaker: self, generation, probe: false }
+    }
+
+    fn try_acquire_unless_closed(&self) -> Result<Permit<'_>, CircuitOpen> {
         let shared = &*self.shared;
         let mut asked = false;
         loop {
@@ -323,8 +350,13 @@ impl CircuitBreaker {
         F: Future<Output = Result<T, E>>,
     {
         let permit = self.try_acquire()?;
-        let outcome = operation().await;
-        self.settle(permit, outcome)
+        match operation().await {
+            Ok(value) => {
+                permit.success();
+                Ok(value)
+            }
+            Err(error) => Err(self.failed(permit, error.into_boxed())),
+        }
     }
 
     /// [`CircuitBreaker::call`] for a function that blocks.
@@ -333,25 +365,24 @@ impl CircuitBreaker {
     /// As there.
     pub fn call_blocking<T, E: OperationError>(&self, operation: impl FnOnce() -> Result<T, E>) -> Result<T, Error> {
         let permit = self.try_acquire()?;
-        let outcome = operation();
-        self.settle(permit, outcome)
-    }
-
-    fn settle<T, E: OperationError>(&self, permit: Permit<'_>, outcome: Result<T, E>) -> Result<T, Error> {
-        let error = match outcome {
+        match operation() {
             Ok(value) => {
                 permit.success();
-                return Ok(value);
+                Ok(value)
             }
-            Err(error) => error.into_boxed(),
-        };
+            Err(error) => Err(self.failed(permit, error.into_boxed())),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, permit: Permit<'_>, error: BoxError) -> Error {
         let mut incident = single_attempt(fault_of(&*error), self.shared.clock.now());
         let verdict = permit.decide(&self.shared.policy, &mut incident);
         if let Some(classifier) = &self.shared.classifier {
             classifier.record(&incident.failure, &verdict.classification);
         }
         let Verdict { classification, reason, .. } = verdict;
-        Err(Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error })))
+        Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error }))
     }
 
     /// Whether nobody else holds it and it has nothing to remember.

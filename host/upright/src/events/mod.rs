@@ -154,6 +154,12 @@ pub enum Event {
     },
 }
 
+/// Whether what happens is looked at more closely than by events: spans are wanted, or metrics.
+#[inline]
+pub(crate) fn is_watched() -> bool {
+    trace::is_wanted() || cfg!(feature = "metrics")
+}
+
 /// Where events are sent to. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Events {
@@ -181,15 +187,23 @@ impl Events {
 
     /// Sends an event to whoever listens, and to `tracing`. It is made only if somebody wants it: a rejection must be cheap.
     pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
-        let subscribed = self.shared.subscribers.load(Ordering::Acquire) > 0;
-        if !(subscribed || trace::is_wanted() || cfg!(feature = "metrics")) {
-            return;
+        if self.are_wanted() {
+            self.send(event());
         }
-        let event = event();
+    }
+
+    /// Whether anybody could want an event.
+    #[inline]
+    pub(crate) fn are_wanted(&self) -> bool {
+        self.shared.subscribers.load(Ordering::Acquire) > 0 || trace::is_wanted() || cfg!(feature = "metrics")
+    }
+
+    #[cold]
+    fn send(&self, event: Event) {
         trace::trace(&event);
         #[cfg(feature = "metrics")]
         crate::metrics::count(&event);
-        if subscribed {
+        if self.shared.subscribers.load(Ordering::Acquire) > 0 {
             // Nobody listening any more is fine.
             let _ = self.shared.sender.send(event);
         }

@@ -3,6 +3,7 @@
 use super::Event;
 
 /// Whether anybody could want an event.
+#[inline]
 pub(super) fn is_wanted() -> bool {
     tracing::level_filters::LevelFilter::current() != tracing::level_filters::LevelFilter::OFF
 }

@@ -104,6 +104,11 @@ pub fn fault_of_boxed(error: &BoxError) -> Fault {
     fault_of(&**error)
 }
 
+/// The first error of this type in the chain of causes, also where it is boxed, shared or within an I/O error.
+pub(crate) fn find_in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH).find_map(readers::find)
+}
+
 /// The next error in the chain.
 fn cause(error: &Link) -> Option<&Link> {
     // The source of an I/O error that wraps another error is that error's source: the error itself would be skipped.

@@ -1,9 +1,11 @@
 //! The readers: each knows one type of error.
 
 use super::{Link, by_text};
+use crate::chaos::InjectedFailure;
 use crate::error::{self, AttemptTimeout, BulkheadFull, CircuitOpen, ConfigurationError, RejectedResult};
 use crate::ollama::OllamaError;
 use crate::store::StoreError;
+use crate::testing::ScriptEnded;
 use crate::types::{Endpoint, Fault, FaultKind};
 use FaultKind::*;
 use Strength::{General, Nothing, Specific, Whole};
@@ -40,7 +42,7 @@ impl Reading {
 type Reader = fn(&Link) -> Option<Reading>;
 
 /// Those that have more to tell than a type. The first that knows an error reads it.
-const READERS: &[Reader] = &[ollama, own, circuit_open, store, http_client, http, input_output, joined_task, json];
+const READERS: &[Reader] = &[ollama, injected, own, circuit_open, store, http_client, http, input_output, joined_task, json];
 
 type IsOfType = fn(&Link) -> bool;
 
@@ -53,6 +55,7 @@ const TYPES: &[(IsOfType, FaultKind, Strength)] = &[
     (is::<RejectedResult>, FaultKind::RejectedResult, Specific),
     (is::<std::collections::TryReserveError>, OutOfMemory, Specific),
     (is::<BulkheadFull>, FaultKind::BulkheadFull, Specific),
+    (is::<ScriptEnded>, Cancelled, Specific),
     (is::<ConfigurationError>, InvalidInput, Specific),
     (is::<std::num::ParseIntError>, InvalidInput, General),
     (is::<std::num::ParseFloatError>, InvalidInput, General),
@@ -125,6 +128,11 @@ fn is<E: Error + 'static>(error: &Link) -> bool {
 
 fn ollama(error: &Link) -> Option<Reading> {
     find::<OllamaError>(error).map(|error| Reading { fault: error.fault(), strength: Whole })
+}
+
+fn injected(error: &Link) -> Option<Reading> {
+    let fault = &find::<InjectedFailure>(error)?.fault;
+    Some(Reading { fault: Fault { message: super::bounded(&fault.message), ..fault.clone() }, strength: Whole })
 }
 
 fn own(error: &Link) -> Option<Reading> {

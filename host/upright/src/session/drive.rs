@@ -3,7 +3,7 @@
 use super::{Attempt, Ending, Guarding, Next, Session, Terms};
 use crate::breaker::{CircuitBreaker, Permit};
 use crate::bulkhead::{Bulkhead, BulkheadPermit};
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Sleep};
 use crate::error::{AttemptTimeout, BoxError, BulkheadFull, RejectedResult};
 use crate::events::Event;
 use crate::fault::OperationError;
@@ -11,24 +11,25 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tracing::Instrument;
 
 impl Session<'_> {
-    /// Runs the operation, asynchronously. Dropping the future ends it; nothing stays counted.
+    /// Runs the operation, asynchronously, beginning with what is `next` if the first attempt was made already. Dropping the future ends it; nothing stays counted.
     pub(crate) async fn run<T, E, F>(
         &mut self,
         breaker: Option<Cow<'_, CircuitBreaker>>,
         operation: impl FnMut(Attempt) -> F,
         accept: impl Fn(&T) -> bool,
+        next: Option<Next>,
     ) -> Ending<T>
     where
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
         let span = self.span();
-        let ending = self.drive(breaker, operation, accept).instrument(span).await;
+        let ending = self.drive(breaker, operation, accept, next).instrument(span).await;
         self.count(&ending);
         ending
     }
@@ -50,6 +51,7 @@ impl Session<'_> {
         mut breaker: Option<Cow<'_, CircuitBreaker>>,
         mut operation: impl FnMut(Attempt) -> F,
         accept: impl Fn(&T) -> bool,
+        mut next: Option<Next>,
     ) -> Ending<T>
     where
         E: OperationError,
@@ -57,31 +59,34 @@ impl Session<'_> {
     {
         let terms = self.terms;
         loop {
-            let next = match breaker.as_deref().map(CircuitBreaker::try_acquire).transpose() {
-                Err(open) => self.rejected(open),
-                Ok(permit) => match room(terms, self.time_left()).await {
-                    Err(full) => {
-                        drop(permit);
-                        self.no_room(full)
-                    }
-                    Ok(_room) => {
-                        let limit = self.limit();
-                        let attempt = self.attempt(limit);
-                        let span = attempt.span();
-                        let mut made = pin!(make(self.guarding, terms, attempt, limit, &mut operation).instrument(span));
-                        let outcome = poll_fn(|context| {
-                            let polled = made.as_mut().poll(context);
-                            if polled.is_pending() {
-                                self.begun();
-                            }
-                            polled
-                        })
-                        .await;
-                        match self.outcome(outcome, permit, &accept) {
-                            Ok(value) => return Ending::Live(value),
-                            Err(next) => next,
+            let next = match next.take() {
+                Some(next) => next,
+                None => match breaker.as_deref().map(CircuitBreaker::try_acquire).transpose() {
+                    Err(open) => self.rejected(open),
+                    Ok(permit) => match room(terms, self.time_left()).await {
+                        Err(full) => {
+                            drop(permit);
+                            self.no_room(full)
                         }
-                    }
+                        Ok(_room) => {
+                            let limit = self.limit();
+                            let attempt = self.attempt(limit);
+                            let span = attempt.span();
+                            let mut made = pin!(make(self.guarding, terms, attempt, limit, &mut operation).instrument(span));
+                            let outcome = poll_fn(|context| {
+                                let polled = made.as_mut().poll(context);
+                                if polled.is_pending() {
+                                    self.begun();
+                                }
+                                polled
+                            })
+                            .await;
+                            match self.outcome(outcome, permit, &accept) {
+                                Ok(value) => return Ending::Live(value),
+                                Err(next) => next,
+                            }
+                        }
+                    },
                 },
             };
             match next {
@@ -192,20 +197,30 @@ where
             within(limit, clock, hedge.race(rival, hedge.budget().or(terms.budget.as_ref()), clock, tell)).await
         }
     };
-    outcome.map_err(|error| error.map_or_else(|| AttemptTimeout { limit: limit.unwrap_or_default() }.into(), OperationError::into_boxed))
+    outcome.map_err(|error| outcome_error(error, limit))
 }
 
-/// The outcome of an attempt that keeps to its limit of time; an error without a word where it did not. One that is ready at once needs no timer.
+/// The error of an attempt: its own, or that it ran out of time.
+pub(crate) fn outcome_error<E: OperationError>(error: Option<E>, limit: Option<Duration>) -> BoxError {
+    error.map_or_else(|| AttemptTimeout { limit: limit.unwrap_or_default() }.into(), OperationError::into_boxed)
+}
+
+/// The outcome of an attempt that keeps to its limit of time; an error without a word where it did not.
 async fn within<T, E>(limit: Option<Duration>, clock: &SharedClock, attempt: impl Future<Output = Result<T, E>>) -> Result<T, Option<E>> {
     let mut attempt = pin!(attempt);
     let mut timer = None;
-    poll_fn(|context| {
-        if let Poll::Ready(outcome) = attempt.as_mut().poll(context) {
-            return Poll::Ready(outcome.map_err(Some));
-        }
-        let Some(limit) = limit else { return Poll::Pending };
-        let timer = timer.get_or_insert_with(|| clock.sleep(limit));
-        timer.as_mut().poll(context).map(|()| Err(None))
+    poll_fn(|context| match attempt.as_mut().poll(context) {
+        Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Some)),
+        Poll::Pending => poll_limit(limit, clock, &mut timer, context).map(|()| Err(None)),
     })
     .await
+}
+
+/// Ready when the limit has passed since this was first asked. An attempt that is ready at once needs no timer, so it is made by then.
+#[inline]
+pub(crate) fn poll_limit(limit: Option<Duration>, clock: &SharedClock, timer: &mut Option<Sleep>, context: &mut Context<'_>) -> Poll<()> {
+    match limit {
+        None => Poll::Pending,
+        Some(limit) => timer.get_or_insert_with(|| clock.sleep(limit)).as_mut().poll(context),
+    }
 }

@@ -9,6 +9,7 @@
 mod drive;
 mod terms;
 
+pub(crate) use drive::{outcome_error, poll_limit};
 pub(crate) use terms::{Guarding, Terms};
 
 use crate::breaker::{CircuitBreaker, Permit};
@@ -42,6 +43,12 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// The first attempt of an operation that has neither models nor a checkpoint.
+    #[inline]
+    pub(crate) fn first(time_left: Option<Duration>) -> Self {
+        Self { number: 1, hedge: 0, model: None, simplified: false, time_left, checkpoint: None }
+    }
+
     /// What happens in an attempt is traced within this.
     fn span(&self) -> tracing::Span {
         tracing::info_span!("attempt", number = self.number, model = self.model.as_deref())
@@ -105,7 +112,7 @@ pub(crate) enum Ending<T> {
 }
 
 /// What to do after a failure.
-enum Next {
+pub(crate) enum Next {
     /// Try again, after this long.
     Wait(Duration),
     /// Try again at once, with the breaker of another model.
@@ -163,6 +170,21 @@ impl<'a> Session<'a> {
             simplified: false,
             last: None,
         }
+    }
+
+    /// A session whose first attempt was made before it was known that there must be one. Gives what to do after that attempt's failure.
+    #[cold]
+    pub(crate) fn after_failure(
+        guarding: &'a Guarding,
+        terms: &'a Terms,
+        surroundings: &'a dyn Surroundings,
+        began: Option<Instant>,
+        error: BoxError,
+        permit: Option<Permit<'_>>,
+    ) -> (Self, Next) {
+        let mut session = Self { attempts: 1, began, ..Self::begin(guarding, terms, surroundings, None) };
+        let next = session.failed(error, permit);
+        (session, next)
     }
 
     /// The model in use, and how many attempts were made.

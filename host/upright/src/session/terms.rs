@@ -3,7 +3,7 @@
 use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;
 use crate::classifier::ErrorClassifier;
-use crate::clock::SharedClock;
+use crate::clock::{Instant, SharedClock};
 use crate::configuration;
 use crate::error::ConfigurationError;
 use crate::events::Events;
@@ -39,6 +39,16 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// How long the first attempt may take, and when it began if that must be known exactly.
+    #[inline]
+    pub(crate) fn first_limit(&self, clock: &SharedClock) -> (Option<Duration>, Option<Instant>) {
+        let limit = match (self.attempt_timeout, self.deadline) {
+            (Some(timeout), Some(deadline)) => Some(timeout.min(deadline)),
+            (timeout, deadline) => timeout.or(deadline),
+        };
+        (limit, self.deadline.map(|_| clock.now()))
+    }
+
     /// Whether these terms can be kept to.
     pub(crate) fn check(&self) -> Result<(), ConfigurationError> {
         configuration::retry(&self.retry)?;
