@@ -27,7 +27,7 @@ fn quick<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 /// What it wrote to its standard output. A minute is for one that hangs; none takes a second.
 async fn run(program: &str, server: &str, arguments: &[&str], code: i32) -> String {
     let mut command = Command::new(program);
-    command.env_remove("RUST_LOG").env("OLLAMA_HOST", server).args(arguments);
+    command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").env("OLLAMA_HOST", server).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let running = command.spawn().unwrap().wait_with_output();
     let output = tokio::time::timeout(Duration::from_secs(60), running).await.expect("it hangs").unwrap();
@@ -221,8 +221,8 @@ async fn with_everything_combined_the_second_answer_comes_from_the_cache_when_bo
     let server = server_that(CHAT, &["server-busy", "ok"]).await;
     server.always(Match::path(CHAT), "server-busy").unwrap();
     let out = run!("practice_combined", server, &["--memory-percent", "50"]);
-    tells(&out, &["ollama: OK", "model:qwen3:8b: OK", "Answer 1, from qwen3:8b after 2 attempts: This is qwen3:8b"]);
-    tells(&out, &["gemma3:4b takes the place of qwen3:8b", "Answer 2, from the cache, 0 s old, after 6 attempts: This is qwen3:8b"]);
+    tells(&out, &["ollama: OK", "model:qwen3:8b: OK", "Answer 1, from qwen3:8b (attempts: 2): This is qwen3:8b"]);
+    tells(&out, &["gemma3:4b takes the place of qwen3:8b", "Answer 2, from the cache, 0 s old (attempts: 6): This is qwen3:8b"]);
 }
 
 #[tokio::test]

@@ -45,9 +45,9 @@ async fn main() -> anyhow::Result<()> {
             });
         let answer = narrated(&manager, ask).await?;
         let source = match answer.served {
-            Served::Live => format!("from {} after {} attempts", answer.model.unwrap_or_default(), answer.attempts),
-            Served::Cached { age } => format!("from the cache, {:.0} s old, after {} attempts", age.as_secs_f64(), answer.attempts),
-            Served::Fallback => format!("from the fallback, after {} attempts", answer.attempts),
+            Served::Live => format!("from {} (attempts: {})", answer.model.unwrap_or_default(), answer.attempts),
+            Served::Cached { age } => format!("from the cache, {:.0} s old (attempts: {})", age.as_secs_f64(), answer.attempts),
+            Served::Fallback => format!("from the fallback (attempts: {})", answer.attempts),
         };
         println!("Answer {round}, {source}: {}", answer.value);
     }
