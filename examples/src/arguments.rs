@@ -9,14 +9,16 @@ const GIB: u64 = 1 << 30;
 /// The memory of the machine that `--memory-percent` pretends.
 const PRETENDED: u64 = 16 * GIB;
 
-/// `[--quick] [--memory-percent N] [WORD...]`.
+/// `[--quick] [--memory-percent N] [--model NAME]... [WORD...]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arguments {
     /// Waits are a thousandth of what they should be, so that a demonstration takes no time.
     pub quick: bool,
     /// Pretend that so much of the memory is in use, of 16 GiB; percent.
     pub memory_percent: Option<f64>,
-    /// What else was said: names of models, a question; each program says what.
+    /// The models to use in place of the program's own, best first.
+    pub models: Vec<String>,
+    /// What else was said: a question.
     pub words: Vec<String>,
 }
 
@@ -44,7 +46,8 @@ impl Arguments {
                     arguments.memory_percent =
                         Some(percent.ok_or_else(|| anyhow::anyhow!("--memory-percent takes a number from 0 to 100, not {value:?}"))?);
                 }
-                flag if flag.starts_with("--") => anyhow::bail!("there is no {flag}; there are --quick and --memory-percent"),
+                "--model" => arguments.models.push(list.next().ok_or_else(|| anyhow::anyhow!("--model takes the name of a model"))?),
+                flag if flag.starts_with("--") => anyhow::bail!("there is no {flag}; there are --quick, --memory-percent and --model"),
                 _ => arguments.words.push(argument),
             }
         }
@@ -61,9 +64,14 @@ impl Arguments {
         if self.quick { DrivenClock::skipping().shared() } else { SystemClock::shared() }
     }
 
-    /// The words, or these where there are none.
-    pub fn words_or(&self, default: &[&str]) -> Vec<String> {
-        if self.words.is_empty() { default.iter().map(|word| (*word).to_owned()).collect() } else { self.words.clone() }
+    /// The models that were named, or these where none was.
+    pub fn models_or(&self, default: &[&str]) -> Vec<String> {
+        if self.models.is_empty() { default.iter().map(|model| (*model).to_owned()).collect() } else { self.models.clone() }
+    }
+
+    /// The first model that was named, or this one where none was.
+    pub fn model_or(&self, default: &str) -> String {
+        self.models.first().cloned().unwrap_or_else(|| default.to_owned())
     }
 
     /// All words as one text, or this where there are none.
@@ -95,13 +103,16 @@ mod tests {
 
     #[test]
     fn flags_and_words_may_stand_in_any_order() {
-        let arguments = parsed(&["a", "--quick", "b", "--memory-percent", "90"]).ok();
-        assert_eq!(arguments, Some(Arguments { quick: true, memory_percent: Some(90.0), words: vec!["a".into(), "b".into()] }));
+        let arguments = parsed(&["why", "--model", "a", "--quick", "not", "--model", "b", "--memory-percent", "90"]);
+        let (models, words) = (vec!["a".into(), "b".into()], vec!["why".into(), "not".into()]);
+        assert_eq!(arguments.ok(), Some(Arguments { quick: true, memory_percent: Some(90.0), models, words }));
     }
 
     #[test]
     fn what_is_not_understood_is_named() {
-        for (list, word) in [(&["--fast"][..], "--fast"), (&["--memory-percent"], "\"\""), (&["--memory-percent", "101"], "101")] {
+        for (list, word) in
+            [(&["--fast"][..], "--fast"), (&["--memory-percent"], "\"\""), (&["--memory-percent", "101"], "101"), (&["--model"], "--model")]
+        {
             assert!(parsed(list).is_err_and(|error| error.to_string().contains(word)), "{list:?}");
         }
     }

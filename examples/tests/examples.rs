@@ -74,7 +74,7 @@ async fn a_model_that_takes_too_long_is_replaced_by_a_smaller_one_whose_answer_i
     let server = FaultServer::start().await.unwrap();
     server.set_models(["qwen3:30b", "gemma3:4b"]);
     server.always(Match::model("qwen3:30b"), "hang-before-headers").unwrap();
-    let out = run!("pattern_2_model_timeouts", server, &["qwen3:30b", "gemma3:4b"]);
+    let out = run!("pattern_2_model_timeouts", server, &["--model", "qwen3:30b", "--model", "gemma3:4b"]);
     let timeout = "attempt 1 failed (timeout): Ollama (chat) timed out: loading the model took longer than 0.060 s";
     tells(&out, &["Round 1", timeout, "attempt 2 follows in", "gemma3:4b takes the place of qwen3:30b", "From gemma3:4b (attempts: 3)"]);
     assert_eq!((out.matches("From gemma3:4b").count(), out.contains("cache")), (3, false), "{out}");
@@ -84,7 +84,7 @@ async fn a_model_that_takes_too_long_is_replaced_by_a_smaller_one_whose_answer_i
 async fn an_answer_of_the_model_that_was_asked_for_is_served_from_the_cache_afterwards() {
     let server = FaultServer::start().await.unwrap();
     // Not quick: the model's limit of time is its real one.
-    let out = run(env!("CARGO_BIN_EXE_pattern_2_model_timeouts"), &server.url(), &["qwen3:8b", "gemma3:4b"], 0).await;
+    let out = run(env!("CARGO_BIN_EXE_pattern_2_model_timeouts"), &server.url(), &["--model", "qwen3:8b", "--model", "gemma3:4b"], 0).await;
     tells(&out, &["Round 1", "From qwen3:8b (attempts: 1)", "Round 2", "From the cache", "Round 3", "From the cache", "This is qwen3:8b"]);
     assert_eq!(server.count(CHAT), 1);
 }
@@ -199,7 +199,10 @@ async fn a_search_without_embeddings_compares_words() {
     let server = FaultServer::start().await.unwrap();
     server.set_models(["qwen3:8b"]);
     let out = run!("integration_vectors", server, &["--memory-percent", "50"]);
-    tells(&out, &["There is no index", "the fallback is used", "by the words in common:", "Delete old models when the disk is full."]);
+    tells(
+        &out,
+        &["There is no index", "the fallback is used", "by the words in common:", "  3.000  Delete old models when the disk is full."],
+    );
 }
 
 #[tokio::test]

@@ -25,10 +25,11 @@ async fn main() -> anyhow::Result<()> {
     let base_delay = arguments.span(Duration::from_secs(2)).as_secs_f64();
     let manager = RecoveryManager::builder().retry(RetryConfig { base_delay, ..RetryConfig::default() }).build()?;
 
+    let models = arguments.models_or(&MODELS);
     let mut conversation = vec![Message::new("user", arguments.text_or("How many letters has the word strawberry?"))];
     println!("User: {}", conversation[0].content);
     for step in 1..=MAX_STEPS {
-        let next = manager.operation("agent step").models(MODELS).run(|attempt| {
+        let next = manager.operation("agent step").models(&models).run(|attempt| {
             let model = attempt.model.unwrap_or_default();
             next_message(&ollama, model.to_string(), conversation.clone())
         });

@@ -16,7 +16,6 @@ use upright::types::RetryConfig;
 use upright::{RecoveryManager, Served};
 use upright_examples::{Arguments, health, narrated, ollama};
 
-const MODEL: &str = "nomic-embed-text";
 const DOCUMENTS: [&str; 8] = [
     "A circuit breaker stops calls to a service that is failing.",
     "Jitter spreads retries over time.",
@@ -33,6 +32,7 @@ const HIGH: f64 = 90.0;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
+    let model = arguments.model_or("nomic-embed-text");
     let query = arguments.text_or("what to do when a disk is full");
     let ollama = ollama(Budgets::default())?;
     let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();
@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
         println!("High memory usage: caches cleared, at most {limit} results.");
     }
 
-    let build = manager.operation("embed documents").run(|_| embed(&ollama, &DOCUMENTS));
+    let build = manager.operation("embed documents").run(|_| embed(&ollama, &model, &DOCUMENTS));
     let index = match narrated(&manager, build).await {
         // A seed of its own makes the index, and with it the order of equal hits, the same each time.
         Ok(embedded) => Some(Builder::default().seed(1).build(embedded.value, DOCUMENTS.to_vec())),
@@ -57,11 +57,11 @@ async fn main() -> anyhow::Result<()> {
             None
         }
     };
-    let (ollama, index, question) = (&ollama, index.as_ref(), query.as_str());
+    let (ollama, model, index, question) = (&ollama, model.as_str(), index.as_ref(), query.as_str());
     let search = manager
         .operation("search")
         .fallback(|| async { Ok::<_, std::convert::Infallible>(by_words(question, limit)) })
-        .run(|_| async move { by_vectors(ollama, index, question, limit).await });
+        .run(|_| async move { by_vectors(index, embed(ollama, model, &[question]), limit).await });
     let found = narrated(&manager, search).await?;
     let how = if found.served == Served::Fallback { "the words in common" } else { "distance" };
     println!("{query:?}, by {how}:");
@@ -88,8 +88,8 @@ impl Point for Vector {
     }
 }
 
-async fn embed(ollama: &OllamaClient, texts: &[&str]) -> anyhow::Result<Vec<Vector>> {
-    let embedded = ollama.embed(MODEL, texts).await?.embeddings;
+async fn embed(ollama: &OllamaClient, model: &str, texts: &[&str]) -> anyhow::Result<Vec<Vector>> {
+    let embedded = ollama.embed(model, texts).await?.embeddings;
     let dimensions = embedded.first().map_or(0, Vec::len);
     anyhow::ensure!(dimensions > 0 && embedded.iter().all(|vector| vector.len() == dimensions), "the vectors differ in length");
     let normal = |mut vector: Vec<f32>| {
@@ -100,14 +100,14 @@ async fn embed(ollama: &OllamaClient, texts: &[&str]) -> anyhow::Result<Vec<Vect
     Ok(embedded.into_iter().map(normal).collect())
 }
 
+/// The documents nearest to a query, which is embedded only if there is an index.
 async fn by_vectors(
-    ollama: &OllamaClient,
     index: Option<&HnswMap<Vector, &'static str>>,
-    query: &str,
+    query: impl Future<Output = anyhow::Result<Vec<Vector>>>,
     limit: usize,
 ) -> anyhow::Result<Vec<Hit>> {
     let index = index.ok_or_else(|| std::io::Error::new(std::io::ErrorKind::NotFound, "there is no index"))?;
-    let vectors = embed(ollama, &[query]).await?;
+    let vectors = query.await?;
     let mut search = Search::default();
     let hits = vectors.first().map(|vector| {
         let nearest = index.search(vector, &mut search).take(limit);
@@ -116,10 +116,10 @@ async fn by_vectors(
     Ok(hits.unwrap_or_default())
 }
 
-/// The documents that have the most words in common with the query: worse than vectors, and needs nothing.
+/// The documents that have the most words in common with the query, short ones left out: worse than vectors, and needs nothing.
 fn by_words(query: &str, limit: usize) -> Vec<Hit> {
     let words = |text: &str| -> Vec<String> {
-        text.split_whitespace().map(|word| word.trim_matches(|letter: char| !letter.is_alphanumeric()).to_lowercase()).collect()
+        text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| word.len() > 3).map(str::to_lowercase).collect()
     };
     let wanted = words(query);
     let common = |text: &str| words(text).iter().filter(|word| wanted.contains(word)).count() as f32;

@@ -1,7 +1,7 @@
 //! Pattern 2, model timeouts: the cache first, then the large model within a limit of time, then smaller ones.
 //!
 //! ```console
-//! $ cargo run --package upright-examples --bin pattern_2_model_timeouts -- qwen3:30b qwen3:8b gemma3:4b
+//! $ cargo run --package upright-examples --bin pattern_2_model_timeouts -- --model qwen3:30b --model gemma3:4b
 //! ```
 //!
 //! The first model has 60 s to begin its answer, twice; the others may take as long as they need. Only what the first model said is cached: the
@@ -21,7 +21,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
-    let models = arguments.words_or(&["qwen3:30b", "qwen3:8b", "gemma3:4b"]);
+    let models = arguments.models_or(&["qwen3:30b", "qwen3:8b", "gemma3:4b"]);
     let hurried = ollama(Budgets { load: arguments.span(Duration::from_secs(60)), ..Budgets::default() })?;
     let patient = ollama(Budgets::default())?;
     let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();

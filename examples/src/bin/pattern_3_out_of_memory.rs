@@ -21,7 +21,7 @@ const HIGH: f64 = 80.0;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
-    let model = arguments.text_or("nomic-embed-text");
+    let model = arguments.model_or("nomic-embed-text");
     let ollama = ollama(Budgets::default())?;
     // Without a breaker: a smaller batch is another call, which may succeed although many larger ones failed.
     let retry =

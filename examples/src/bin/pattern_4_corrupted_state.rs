@@ -31,7 +31,7 @@ struct Progress {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
-    let model = arguments.text_or("nomic-embed-text");
+    let model = arguments.model_or("nomic-embed-text");
     let ollama = ollama(Budgets::default())?;
     let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();
     let manager = RecoveryManager::builder().retry(RetryConfig { base_delay, ..RetryConfig::default() }).build()?;

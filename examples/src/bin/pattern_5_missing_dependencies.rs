@@ -2,7 +2,7 @@
 //! where less will do.
 //!
 //! ```console
-//! $ cargo run --package upright-examples --bin pattern_5_missing_dependencies -- qwen3:8b gemma3:4b
+//! $ cargo run --package upright-examples --bin pattern_5_missing_dependencies -- --model qwen3:8b --model gemma3:4b
 //! ```
 //!
 //! One of the models is enough to go on. Without any, or without a server, it ends with code 1.
@@ -16,7 +16,7 @@ const MEMORY_WANTED: f64 = 4.0;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::read()?;
-    let models = arguments.words_or(&["qwen3:8b", "gemma3:4b"]);
+    let models = arguments.models_or(&["qwen3:8b", "gemma3:4b"]);
     let names: Vec<&str> = models.iter().map(String::as_str).collect();
 
     // One request for the server and one for all models, at the same time; the machine is read without waiting.

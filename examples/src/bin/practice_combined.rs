@@ -19,13 +19,15 @@ async fn main() -> anyhow::Result<()> {
     let question = arguments.text_or("Why is the sky blue?");
     let ollama = ollama(Budgets::default())?;
     let base_delay = arguments.span(Duration::from_secs(2)).as_secs_f64();
+    let models = arguments.models_or(&["qwen3:8b", "gemma3:4b"]);
     let manager = RecoveryManager::builder()
         .retry(RetryConfig { base_delay, ..RetryConfig::default() })
-        .fallback_models(["gemma3:4b"])
+        .fallback_models(&models[1..])
         .health(health(&arguments)?)
         .build()?;
 
-    for status in &manager.get_system_health(&["qwen3:8b", "gemma3:4b"]).await {
+    let names: Vec<&str> = models.iter().map(String::as_str).collect();
+    for status in &manager.get_system_health(&names).await {
         println!("{}: {} - {}", status.component, if status.healthy { "OK" } else { "FAIL" }, status.message);
     }
     for round in 1..=2 {
@@ -34,7 +36,7 @@ async fn main() -> anyhow::Result<()> {
             .operation("chat")
             .deadline(Duration::from_secs(900))
             .attempts(3)
-            .model("qwen3:8b")
+            .model(&models[0])
             .cache(question.as_str(), Duration::ZERO, 24 * HOUR)
             .budget("ollama")
             .bulkhead("ollama")

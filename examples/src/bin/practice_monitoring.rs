@@ -1,7 +1,7 @@
 //! Best practice 5, monitoring: every event as it happens, which errors there were, and how the breakers stand.
 //!
 //! ```console
-//! $ cargo run --package upright-examples --bin practice_monitoring -- qwen3:8b no-such-model
+//! $ cargo run --package upright-examples --bin practice_monitoring -- --model qwen3:8b --model no-such-model
 //! ```
 //!
 //! Each model that is named is asked three times. Failures that a retry made good are counted too: they are the first sign of trouble to come.
@@ -35,7 +35,7 @@ async fn main() -> anyhow::Result<()> {
         failures
     });
 
-    for model in arguments.words_or(&["qwen3:8b", "gemma3:4b"]) {
+    for model in arguments.models_or(&["qwen3:8b", "gemma3:4b"]) {
         let mut answered = 0;
         for _ in 0..3 {
             let ask = async |_: upright::Attempt| {
