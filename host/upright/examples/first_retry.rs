@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn ask(retry: &RetryStrategy, ollama: &OllamaClient, model: &str) -> Result<String, upright::Error> {
+pub(crate) async fn ask(retry: &RetryStrategy, ollama: &OllamaClient, model: &str) -> Result<String, upright::Error> {
     let answer = retry.execute(|| ollama.chat(ChatRequest::ask(model, "Why is the sky blue?"))).await?;
     Ok(answer.message.content)
 }

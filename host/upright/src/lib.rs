@@ -126,6 +126,8 @@ pub mod manager;
 pub mod metrics;
 pub mod ollama;
 pub mod operation;
+#[cfg(doctest)]
+mod pages;
 pub mod policy;
 pub mod random;
 mod registry;
