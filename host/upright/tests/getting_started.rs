@@ -48,7 +48,10 @@ fn the_page_shows_the_program_that_is_tested() {
     let page = include_str!("../../../docs/getting-started.md");
     // The program's function is visible so that this test can call it.
     let program = include_str!("../examples/first_retry.rs").replace("pub(crate) ", "");
-    assert!(page.contains(&format!("```rust,no_run\n{program}```")), "docs/getting-started.md does not show examples/first_retry.rs as it is");
+    assert!(
+        page.contains(&format!("```rust,no_run\n{program}```")),
+        "docs/getting-started.md does not show examples/first_retry.rs as it is"
+    );
 }
 
 #[tokio::test]
