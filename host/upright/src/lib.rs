@@ -95,6 +95,7 @@
 //! | [`checkpoints`], [`store`] | state to resume from, and where it is kept: in memory so far |
 //! | [`budget`] | retries that callers share, so that they do not multiply load |
 //! | [`events`] | what happens, as it happens; also through `tracing` |
+//! | `tower`, `reqwest_middleware` | all this as a layer or a middleware; each needs its feature |
 //! | [`testing`], [`clock`], [`random`] | time and chance that a test drives by hand |
 //!
 //! The asynchronous functions wait with tokio's timer, unless they are given another [`clock::Clock`]; [`RetryStrategy::execute_blocking`] and
@@ -105,6 +106,8 @@
 //! - `anyhow` (on by default): operations that fail with `anyhow::Error` keep the type of the error inside, so it is classified by what it is
 //!   and can be had back by [`Error::downcast_ref`].
 //! - `tls`: `https` addresses of Ollama, by rustls with ring. Without it they are refused with a reason.
+//! - `tower`: the module `tower`, with layers for stacks of tower: `RecoveryLayer` and `CircuitBreakerLayer`.
+//! - `reqwest-middleware`: the module `reqwest_middleware`, with `RecoveryMiddleware` for clients of the crate of that name. Turns `anyhow` on.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod breaker;
@@ -123,11 +126,15 @@ pub mod ollama;
 pub mod operation;
 pub mod policy;
 pub mod random;
+#[cfg(feature = "reqwest-middleware")]
+pub mod reqwest_middleware;
 pub mod retry;
 pub mod retry_after;
 mod session;
 pub mod store;
 pub mod testing;
+#[cfg(feature = "tower")]
+pub mod tower;
 pub mod types;
 
 pub use breaker::{CircuitBreaker, CircuitBreakers};

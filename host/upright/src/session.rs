@@ -38,6 +38,7 @@ pub struct Attempt {
 }
 
 /// Everything that guards an operation and does not change while it runs.
+#[derive(Clone)]
 pub(crate) struct Guarding {
     pub(crate) name: Arc<str>,
     pub(crate) retry: RetryConfig,

@@ -15,8 +15,12 @@
 //! ```
 
 mod gate;
+#[cfg(feature = "tower")]
+mod owned;
 mod registry;
 
+#[cfg(feature = "tower")]
+pub(crate) use owned::OwnedPermit;
 pub use registry::CircuitBreakers;
 
 use crate::classifier::ErrorClassifier;
