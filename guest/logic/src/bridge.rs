@@ -29,7 +29,7 @@ macro_rules! bridge {
 
             $crate::bridge_enum!(types FaultKind: ConnectionRefused ConnectionReset Dns Unreachable Tls Timeout OutOfMemory DiskFull
                 TooManyOpenFiles PermissionDenied NotFound InvalidInput HttpStatus StreamError IncompleteAnswer InvalidAnswer RejectedResult
-                Cancelled CircuitOpen Panicked Other);
+                Cancelled CircuitOpen BulkheadFull Panicked Other);
             $crate::bridge_enum!(types Endpoint: Chat Generate Embed Show Tags Ps Pull Version Openai Tool Store Other);
             $crate::bridge_enum!(types ErrorCategory: Transient Permanent Resource Connection Timeout Unknown);
             $crate::bridge_enum!(types ErrorSeverity: Low Medium High Critical);

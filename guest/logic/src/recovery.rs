@@ -155,9 +155,9 @@ pub struct Verdict {
 
 /// Failures before which nothing was done: the call did not reach the service, or was refused. Repeating it repeats nothing.
 fn nothing_was_done(failure: &Fault) -> bool {
-    use FaultKind::{CircuitOpen, ConnectionRefused, Dns, HttpStatus, Tls, Unreachable};
+    use FaultKind::{BulkheadFull, CircuitOpen, ConnectionRefused, Dns, HttpStatus, Tls, Unreachable};
     match failure.kind {
-        ConnectionRefused | Dns | Unreachable | Tls | CircuitOpen => true,
+        ConnectionRefused | Dns | Unreachable | Tls | CircuitOpen | BulkheadFull => true,
         // 408 and 499 come when the server had begun.
         HttpStatus => matches!(failure.status, Some(400..=407 | 409..=498)),
         _ => false,

@@ -75,6 +75,8 @@ named_enum! {
         Cancelled = "cancelled",
         /// A circuit breaker rejected the call.
         CircuitOpen = "circuit_open",
+        /// A bulkhead had no room for the call.
+        BulkheadFull = "bulkhead_full",
         /// The operation panicked.
         Panicked = "panicked",
         /// None of these: only the text can tell.

@@ -19,6 +19,10 @@ pub enum Error {
     #[error(transparent)]
     CircuitOpen(#[from] CircuitOpen),
 
+    /// A bulkhead had no room; the operation was not tried.
+    #[error(transparent)]
+    BulkheadFull(#[from] BulkheadFull),
+
     /// The operation failed, and so did the fallback that was to take its place.
     #[error("the fallback failed too: {fallback}; before it: {first}")]
     FallbackFailed {
@@ -125,6 +129,33 @@ impl std::fmt::Display for Rejection {
             Self::Open { time_left } => write!(formatter, "rejects calls for another {:.1} s", time_left.as_secs_f64()),
             Self::Probing => formatter.write_str("is being probed, and all its probes are in flight"),
             Self::Isolated => formatter.write_str("is isolated until it is reset"),
+        }
+    }
+}
+
+/// A bulkhead had no room for a call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("bulkhead full: \"{bulkhead}\" has {max_concurrent} calls in flight{}", Queue(self))]
+pub struct BulkheadFull {
+    /// The bulkhead's name.
+    pub bulkhead: Arc<str>,
+    /// Calls that it lets through at once.
+    pub max_concurrent: u32,
+    /// Calls that it lets wait.
+    pub max_queued: u32,
+    /// How long this call waited; zero if there was no place in the queue.
+    pub waited: Duration,
+}
+
+/// What a full bulkhead says of its queue.
+struct Queue<'a>(&'a BulkheadFull);
+
+impl std::fmt::Display for Queue<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            BulkheadFull { waited, .. } if !waited.is_zero() => write!(formatter, ", and none ended within {:.1} s", waited.as_secs_f64()),
+            BulkheadFull { max_queued: 0, .. } => Ok(()),
+            BulkheadFull { max_queued, .. } => write!(formatter, " and {max_queued} waiting"),
         }
     }
 }

@@ -55,14 +55,12 @@
 //! # async fn ask(model: &str, question: &str) -> Result<String, std::io::Error> { Ok(format!("{model}: {question}")) }
 //! let manager = RecoveryManager::builder().fallback_models(["qwen3:8b", "gemma3:4b"]).build()?;
 //! let recovered = manager
-//!     .operation()
+//!     .operation("chat")
 //!     .model("qwen3:30b")
 //!     // Served without asking for a minute, and for a day if nothing else can serve.
 //!     .cache("sky", Duration::from_secs(60), Duration::from_secs(86_400))
-//!     .run_or(
-//!         |attempt| async move { ask(&attempt.model.unwrap_or_default(), "Why is the sky blue?").await },
-//!         || async { Ok::<_, std::io::Error>("I cannot answer now.".to_owned()) },
-//!     )
+//!     .fallback(|| async { Ok::<_, std::io::Error>("I cannot answer now.".to_owned()) })
+//!     .run(|attempt| async move { ask(&attempt.model.unwrap_or_default(), "Why is the sky blue?").await })
 //!     .await?;
 //! assert_eq!(recovered.served, Served::Live);
 //! assert_eq!(recovered.model.as_deref(), Some("qwen3:30b"));
@@ -96,7 +94,9 @@
 //! | [`budget`] | retries that callers share, so that they do not multiply load |
 //! | [`events`] | what happens, as it happens; also through `tracing` |
 //! | `tower`, `reqwest_middleware` | all this as a layer or a middleware; each needs its feature |
-//! | [`testing`], [`clock`], [`random`] | time and chance that a test drives by hand |
+//! | [`testing`] | first, for tests of your own code: scripted operations, a policy that answers as told, a clock that is driven by hand |
+//! | [`chaos`] | failures, delays and hangs on purpose, by a seed and a plan: for tests and for staging |
+//! | [`clock`], [`random`] | where time and chance come from |
 //!
 //! The asynchronous functions wait with tokio's timer, unless they are given another [`clock::Clock`]; [`RetryStrategy::execute_blocking`] and
 //! [`CircuitBreaker::call_blocking`] need no runtime.
@@ -112,6 +112,8 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod bulkhead;
+pub mod chaos;
 pub mod checkpoints;
 pub mod classifier;
 pub mod clock;
@@ -121,33 +123,42 @@ pub mod error;
 pub mod events;
 pub mod fault;
 pub mod health;
+pub mod hedge;
 pub mod manager;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod ollama;
 pub mod operation;
 pub mod policy;
 pub mod random;
+mod registry;
 #[cfg(feature = "reqwest-middleware")]
 pub mod reqwest_middleware;
 pub mod retry;
 pub mod retry_after;
+pub mod retryable;
 mod session;
 pub mod store;
+mod sync;
 pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
 pub mod types;
 
 pub use breaker::{CircuitBreaker, CircuitBreakers};
-pub use budget::RetryBudget;
+pub use budget::{RetryBudget, RetryBudgets};
+pub use bulkhead::{Bulkhead, Bulkheads};
 pub use classifier::ErrorClassifier;
 pub use degradation::GracefulDegradation;
 pub use error::Error;
 pub use events::Event;
 pub use health::{HealthCheck, HealthStatus};
+pub use hedge::Hedge;
 pub use manager::RecoveryManager;
 pub use operation::{Recovered, Served};
 pub use policy::{Policy, PolicySlot};
 pub use retry::RetryStrategy;
+pub use retryable::{Retryable, RetryableBlocking};
 pub use session::Attempt;
 pub use types::{BreakerConfig, ErrorCategory, ErrorSeverity, RetryConfig};
 

@@ -13,13 +13,14 @@
 //! ```
 
 use crate::breaker::{CircuitBreaker, CircuitBreakers};
-use crate::budget::RetryBudget;
+use crate::budget::{RetryBudget, RetryBudgets};
+use crate::bulkhead::{Bulkhead, BulkheadBuilder, Bulkheads};
 use crate::checkpoints::Checkpoints;
 use crate::classifier::ErrorClassifier;
 use crate::clock::{SharedClock, SystemClock};
 use crate::degradation::{CacheLimits, GracefulDegradation, ResponseCache};
 use crate::error::{ConfigurationError, Error};
-use crate::events::{Event, Events};
+use crate::events::{Events, Subscription};
 use crate::fault::OperationError;
 use crate::health::{HealthCheck, HealthReport};
 use crate::operation::{Operation, Recovered};
@@ -28,13 +29,13 @@ use crate::random::{SharedRandom, SystemRandom};
 use crate::retry::{RetryStrategy, RetryStrategyBuilder};
 use crate::session::Attempt;
 use crate::store::{MemoryStore, Store, StoreError};
-use crate::types::{BreakerConfig, ResourceSnapshot, RetryConfig};
+use crate::types::{BreakerConfig, Fault, ResourceSnapshot, RetryConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::Notify;
 
 /// Guards operations with everything there is: retries, breakers, other models, a cache, checkpoints, fallbacks. Cloning shares it.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ struct Shared {
     degradation: GracefulDegradation,
     health: Option<HealthCheck>,
     breakers: CircuitBreakers,
+    budgets: RetryBudgets,
+    bulkheads: Bulkheads,
     checkpoints: Checkpoints,
     events: Events,
     clock: SharedClock,
@@ -62,6 +65,8 @@ struct Shared {
 pub struct RecoveryManagerBuilder {
     retry: RetryStrategyBuilder,
     breaker: BreakerConfig,
+    budgets: (u32, f64),
+    bulkheads: BulkheadBuilder,
     fallback_models: Vec<String>,
     policy: Option<PolicySlot>,
     clock: SharedClock,
@@ -100,6 +105,25 @@ impl RecoveryManagerBuilder {
     /// The budget that all its retries are taken from.
     pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
         self.retry = self.retry.budget(budget);
+        self
+    }
+
+    /// What each budget holds that an operation names ([`Operation::budget`]), and how many retries it gains each second; 20 and 1 if this is not set.
+    pub fn budgets(mut self, capacity: u32, per_second: f64) -> Self {
+        self.budgets = (capacity, per_second);
+        self
+    }
+
+    /// How the bulkheads are built that operations name ([`Operation::bulkhead`]); 4 calls at once and 64 waiting if this is not set. The clock is the
+    /// manager's.
+    pub fn bulkheads(mut self, template: BulkheadBuilder) -> Self {
+        self.bulkheads = template;
+        self
+    }
+
+    /// Tells the facts about errors of your own types; what it does not know is read as always. See [`crate::fault::FaultReader`].
+    pub fn fault_reader(mut self, reader: impl Fn(&(dyn std::error::Error + 'static)) -> Option<Fault> + Send + Sync + 'static) -> Self {
+        self.retry = self.retry.fault_reader(reader);
         self
     }
 
@@ -174,6 +198,8 @@ impl RecoveryManagerBuilder {
             .events(events.clone())
             .classifier(Arc::clone(&classifier));
         let breakers = CircuitBreakers::new(template)?;
+        let budgets = RetryBudgets::new(self.budgets.0, self.budgets.1, Arc::clone(&clock))?;
+        let bulkheads = Bulkheads::new(self.bulkheads.clock(Arc::clone(&clock)))?;
         let strategy = self
             .retry
             .breaker(breakers.get("operation"))
@@ -194,6 +220,8 @@ impl RecoveryManagerBuilder {
             degradation,
             health: self.health,
             breakers,
+            budgets,
+            bulkheads,
             checkpoints: Checkpoints::new(store, Arc::clone(&clock)),
             events,
             clock,
@@ -229,6 +257,8 @@ impl RecoveryManager {
         RecoveryManagerBuilder {
             retry: RetryStrategy::builder(),
             breaker: BreakerConfig::default(),
+            budgets: (20, 1.0),
+            bulkheads: Bulkhead::builder("bulkhead").max_concurrent(4).max_queued(64),
             fallback_models: Vec::new(),
             policy: None,
             clock: SystemClock::shared(),
@@ -240,9 +270,9 @@ impl RecoveryManager {
         }
     }
 
-    /// Describes an operation that has more than itself and a fallback.
-    pub fn operation(&self) -> Operation<'_> {
-        Operation::new(self)
+    /// Describes an operation. Its name stands in events, spans and metrics.
+    pub fn operation(&self, name: impl Into<Arc<str>>) -> Operation<'_> {
+        Operation::new(self, name.into())
     }
 
     /// Runs an operation with everything that the manager has. With a `checkpoint_key` the policy knows whether there is state to resume from.
@@ -279,11 +309,11 @@ impl RecoveryManager {
         G: OperationError,
         H: Future<Output = Result<T, G>>,
     {
-        self.described(checkpoint_key).run_or(operation, fallback).await.map(|recovered: Recovered<T>| recovered.value)
+        self.described(checkpoint_key).fallback(fallback).run(operation).await.map(|recovered: Recovered<T>| recovered.value)
     }
 
     fn described(&self, checkpoint_key: Option<&str>) -> Operation<'_> {
-        let operation = self.operation();
+        let operation = self.operation("operation");
         match checkpoint_key {
             Some(key) => operation.checkpoint(key),
             None => operation,
@@ -347,6 +377,16 @@ impl RecoveryManager {
         &self.shared.breakers
     }
 
+    /// The budgets that operations name.
+    pub fn budgets(&self) -> &RetryBudgets {
+        &self.shared.budgets
+    }
+
+    /// The bulkheads that operations name.
+    pub fn bulkheads(&self) -> &Bulkheads {
+        &self.shared.bulkheads
+    }
+
     /// The breaker that guards operations on this model, in whatever spelling, unless they name one of their own.
     pub fn model_breaker(&self, model: &str) -> CircuitBreaker {
         self.shared.breakers.get(&upright_logic::degradation::canonical_model(model))
@@ -358,7 +398,7 @@ impl RecoveryManager {
     }
 
     /// What happens from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+    pub fn subscribe(&self) -> Subscription {
         self.shared.events.subscribe()
     }
 

@@ -2,11 +2,11 @@
 
 use crate::breaker::CircuitBreaker;
 use crate::checkpoints::Checkpoint;
-
-use crate::error::Error;
+use crate::error::{ConfigurationError, Error};
 use crate::fault::OperationError;
+use crate::hedge::Hedge;
 use crate::manager::RecoveryManager;
-use crate::session::{Attempt, Ending, Session, Surroundings};
+use crate::session::{Attempt, Ending, Session, Surroundings, Terms};
 use crate::types::{CachedAnswer, ResourceSnapshot};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,10 +49,46 @@ struct Caching {
     stale: Duration,
 }
 
-/// An operation that is being described. [`Operation::run`] runs it.
+/// No fallback was given.
+#[derive(Clone, Copy, Debug)]
+pub struct NoFallback;
+
+/// The fallback that was given.
+#[derive(Clone, Copy, Debug)]
+pub struct Fallback<B>(B);
+
+/// An operation that is being described; [`Operation::run`] runs it. What is not said of it is as the manager has it. The order in which things are said
+/// does not matter.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use upright::RecoveryManager;
+///
+/// # async fn ask(model: &str) -> Result<String, std::io::Error> { Ok(model.to_owned()) }
+/// let manager = RecoveryManager::builder().build()?;
+/// let answer = manager
+///     .operation("chat")
+///     .deadline(Duration::from_secs(60))
+///     .attempts(3)
+///     .models(["qwen3:8b", "gemma3:4b"])
+///     .fallback(|| async { Ok::<_, std::io::Error>("Ask me later.".to_owned()) })
+///     .run(|attempt| async move { ask(&attempt.model.unwrap_or_default()).await })
+///     .await?;
+/// assert_eq!(answer.value, "qwen3:8b");
+/// # Ok(()) }
+/// ```
 #[must_use = "nothing happens until it is run"]
-pub struct Operation<'a> {
+pub struct Operation<'a, B = NoFallback> {
+    described: Described<'a>,
+    fallback: B,
+}
+
+/// What was said of an operation.
+struct Described<'a> {
     manager: &'a RecoveryManager,
+    terms: Terms,
+    attempts: Option<u32>,
     models: Vec<String>,
     caching: Option<Caching>,
     checkpoint: Option<String>,
@@ -61,82 +97,195 @@ pub struct Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
-    pub(crate) fn new(manager: &'a RecoveryManager) -> Self {
-        Self { manager, models: Vec::new(), caching: None, checkpoint: None, can_simplify: false, breaker: None }
+    pub(crate) fn new(manager: &'a RecoveryManager, name: Arc<str>) -> Self {
+        let terms = Terms { name, ..manager.strategy().shared().terms.clone() };
+        let described = Described {
+            manager,
+            terms,
+            attempts: None,
+            models: Vec::new(),
+            caching: None,
+            checkpoint: None,
+            can_simplify: false,
+            breaker: None,
+        };
+        Self { described, fallback: NoFallback }
     }
 
-    /// The model to use first. The manager's fallback models may take its place.
-    pub fn model(mut self, model: impl Into<String>) -> Self {
-        self.models = vec![model.into()];
-        self
-    }
-
-    /// The models to use, best first, in place of the manager's chain.
-    pub fn models<M: Into<String>>(mut self, models: impl IntoIterator<Item = M>) -> Self {
-        self.models = models.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Serves an answer that is cached under `key` and younger than `fresh` without calling; one younger than `stale` if the call fails. Live answers
-    /// are cached.
-    pub fn cache(mut self, key: impl Into<String>, fresh: Duration, stale: Duration) -> Self {
-        self.caching = Some(Caching { key: key.into(), fresh, stale });
-        self
-    }
-
-    /// Each attempt gets this checkpoint ([`Attempt::checkpoint`]), to save its progress in and to resume from what an earlier one saved.
-    pub fn checkpoint(mut self, key: impl Into<String>) -> Self {
-        self.checkpoint = Some(key.into());
-        self
-    }
-
-    /// The operation looks at [`Attempt::simplified`] and can run a lighter workflow.
-    pub fn can_simplify(mut self) -> Self {
-        self.can_simplify = true;
-        self
-    }
-
-    /// The name of the breaker that guards it. With a choice of models each model has its own, under this name and the model's.
-    pub fn breaker(mut self, name: impl Into<String>) -> Self {
-        self.breaker = Some(name.into());
-        self
+    /// What is run if nothing else serves. It has no limit of time.
+    pub fn fallback<B, H>(self, fallback: B) -> Operation<'a, Fallback<B>>
+    where
+        B: FnOnce() -> H,
+        H: Future,
+    {
+        Operation { described: self.described, fallback: Fallback(fallback) }
     }
 
     /// Runs it.
     ///
     /// # Errors
-    /// [`Error::Failed`], [`Error::CircuitOpen`] or [`Error::ShuttingDown`]. A cached answer of another type counts as none.
+    /// [`Error::Failed`], [`Error::CircuitOpen`], [`Error::BulkheadFull`], [`Error::ShuttingDown`], or [`Error::Configuration`] where what was said
+    /// cannot be used. A cached answer of another type counts as none.
     pub async fn run<T, E, F>(self, operation: impl FnMut(Attempt) -> F) -> Result<Recovered<T>, Error>
     where
         T: Serialize + DeserializeOwned,
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
-        self.drive(operation, None::<fn() -> std::future::Ready<Result<T, Error>>>).await
+        self.run_accepting(operation, |_| true).await
     }
 
-    /// Runs it; if nothing else serves, runs the fallback.
+    /// Runs it; live `Ok` results must be accepted too, and one that is not counts as a failure ([`crate::error::RejectedResult`]).
     ///
     /// # Errors
-    /// [`Error::FallbackFailed`] holds both errors.
-    pub async fn run_or<T, E, F, G, H>(
+    /// As [`Operation::run`].
+    pub async fn run_accepting<T, E, F>(
         self,
         operation: impl FnMut(Attempt) -> F,
-        fallback: impl FnOnce() -> H,
+        accept: impl Fn(&T) -> bool,
     ) -> Result<Recovered<T>, Error>
     where
         T: Serialize + DeserializeOwned,
         E: OperationError,
         F: Future<Output = Result<T, E>>,
+    {
+        self.described.drive(operation, accept, None::<fn() -> std::future::Ready<Result<T, Error>>>).await
+    }
+}
+
+impl<B> Operation<'_, Fallback<B>> {
+    /// Runs it; if nothing else serves, runs the fallback.
+    ///
+    /// # Errors
+    /// [`Error::FallbackFailed`] holds both errors. Otherwise as without a fallback.
+    pub async fn run<T, E, F, G, H>(self, operation: impl FnMut(Attempt) -> F) -> Result<Recovered<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+        B: FnOnce() -> H,
         G: OperationError,
         H: Future<Output = Result<T, G>>,
     {
-        self.drive(operation, Some(fallback)).await
+        self.run_accepting(operation, |_| true).await
+    }
+
+    /// Runs it; live `Ok` results must be accepted too. What the fallback gives is taken as it is.
+    ///
+    /// # Errors
+    /// As [`Operation::run`].
+    pub async fn run_accepting<T, E, F, G, H>(
+        self,
+        operation: impl FnMut(Attempt) -> F,
+        accept: impl Fn(&T) -> bool,
+    ) -> Result<Recovered<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+        B: FnOnce() -> H,
+        G: OperationError,
+        H: Future<Output = Result<T, G>>,
+    {
+        self.described.drive(operation, accept, Some(self.fallback.0)).await
+    }
+}
+
+impl<B> Operation<'_, B> {
+    /// How long everything together may take: attempts, waits, other models. Above 0.
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.described.terms.deadline = Some(limit);
+        self
+    }
+
+    /// How long one attempt may take. Above 0.
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.described.terms.attempt_timeout = Some(limit);
+        self
+    }
+
+    /// How often it is tried with one model: 1 is once, without a retry.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.described.attempts = Some(attempts);
+        self
+    }
+
+    /// Whether repeating it can do no harm.
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.described.terms.idempotent = idempotent;
+        self
+    }
+
+    /// The model to use first. The manager's fallback models may take its place.
+    pub fn model(mut self, model: impl Into<String>) -> Self {
+        self.described.models = vec![model.into()];
+        self
+    }
+
+    /// The models to use, best first, in place of the manager's chain.
+    pub fn models<M: Into<String>>(mut self, models: impl IntoIterator<Item = M>) -> Self {
+        self.described.models = models.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Serves an answer that is cached under `key` and younger than `fresh` without calling; one younger than `stale` if the call fails. Live answers
+    /// are cached.
+    pub fn cache(mut self, key: impl Into<String>, fresh: Duration, stale: Duration) -> Self {
+        self.described.caching = Some(Caching { key: key.into(), fresh, stale });
+        self
+    }
+
+    /// Each attempt gets this checkpoint ([`Attempt::checkpoint`]), to save its progress in and to resume from what an earlier one saved.
+    pub fn checkpoint(mut self, key: impl Into<String>) -> Self {
+        self.described.checkpoint = Some(key.into());
+        self
+    }
+
+    /// The operation looks at [`Attempt::simplified`] and can run a lighter workflow.
+    pub fn can_simplify(mut self) -> Self {
+        self.described.can_simplify = true;
+        self
+    }
+
+    /// The name of the breaker that guards it. With a choice of models each model has its own, under this name and the model's.
+    pub fn breaker(mut self, name: impl Into<String>) -> Self {
+        self.described.breaker = Some(name.into());
+        self
+    }
+
+    /// The name of the budget that its retries and rivals are taken from; the manager's budget of this name is shared by all that name it.
+    pub fn budget(mut self, name: &str) -> Self {
+        self.described.terms.budget = Some(self.described.manager.budgets().get(name));
+        self
+    }
+
+    /// The name of the bulkhead that each attempt must find room in; the manager's bulkhead of this name is shared by all that name it.
+    pub fn bulkhead(mut self, name: &str) -> Self {
+        self.described.terms.bulkhead = Some(self.described.manager.bulkheads().get(name));
+        self
+    }
+
+    /// Sends rivals after slow attempts.
+    pub fn hedge(mut self, hedge: &Hedge) -> Self {
+        self.described.terms.hedge = Some(hedge.clone());
+        self
+    }
+}
+
+impl Described<'_> {
+    /// Whether what was said can be used; settles how often it is tried.
+    fn settle(&mut self) -> Result<(), ConfigurationError> {
+        if let Some(attempts) = self.attempts {
+            ConfigurationError::unless(attempts >= 1, "attempts", attempts, "expected at least 1")?;
+            self.terms.retry.max_retries = attempts - 1;
+        }
+        self.terms.check()
     }
 
     async fn drive<T, E, F, G, H>(
         mut self,
         operation: impl FnMut(Attempt) -> F,
+        accept: impl Fn(&T) -> bool,
         fallback: Option<impl FnOnce() -> H>,
     ) -> Result<Recovered<T>, Error>
     where
@@ -147,6 +296,7 @@ impl<'a> Operation<'a> {
         H: Future<Output = Result<T, G>>,
     {
         let manager = self.manager;
+        self.settle()?;
         let _running = manager.enter()?;
         if let Some(fresh) = self.caching.as_ref().map(|caching| caching.fresh)
             && let Some((value, age)) = self.cached_value(fresh)
@@ -162,8 +312,8 @@ impl<'a> Operation<'a> {
             (None, Some(name)) => Some(Cow::Owned(manager.breakers().get(name))),
             (None, None) => strategy.breaker.as_ref().map(Cow::Borrowed),
         };
-        let mut session = Session::begin(&strategy.guarding, &at_hand, first);
-        let ending = session.run(breaker, operation, |_| true).await;
+        let mut session = Session::begin(&strategy.guarding, &self.terms, &at_hand, first);
+        let ending = session.run(breaker, operation, accept, None).await;
         let as_asked = session.is_as_asked();
         let (model, attempts) = session.summary();
         match ending {
@@ -231,7 +381,7 @@ where
 
 /// What an operation has at hand.
 struct AtHandHere<'o, 'm> {
-    operation: &'o Operation<'m>,
+    operation: &'o Described<'m>,
     fallback: bool,
 }
 

@@ -37,3 +37,56 @@ impl Random for SeededRandom {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).f64()
     }
 }
+
+/// Always the same number: delays in tests are exact.
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use upright::RetryStrategy;
+/// use upright::random::FixedRandom;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Jitter is from 0.8 to 1.2.
+/// let retry = RetryStrategy::builder().random(Arc::new(FixedRandom::new(0.0))).build()?;
+/// assert_eq!(retry.delay(0), Duration::from_millis(800));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FixedRandom(f64);
+
+impl FixedRandom {
+    /// This number, from 0 up to but not including 1; what lies outside becomes the nearest inside, and NaN becomes 0.
+    pub fn new(number: f64) -> Self {
+        let largest_below_one = 1.0 - f64::EPSILON / 2.0;
+        Self(if number.is_nan() { 0.0 } else { number.clamp(0.0, largest_below_one) })
+    }
+
+    /// One half: delays are as they would be without jitter.
+    pub fn middle() -> Self {
+        Self(0.5)
+    }
+}
+
+impl Random for FixedRandom {
+    fn draw(&self) -> f64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixed_number_is_drawn_for_ever_and_lies_within_0_and_1() {
+        let random = FixedRandom::new(0.25);
+        assert_eq!([random.draw(), random.draw()], [0.25, 0.25]);
+        for (number, drawn) in [(-1.0, 0.0), (f64::NAN, 0.0), (f64::NEG_INFINITY, 0.0)] {
+            assert_eq!(FixedRandom::new(number).draw(), drawn);
+        }
+        for number in [1.0, 2.0, f64::INFINITY] {
+            let drawn = FixedRandom::new(number).draw();
+            assert!(drawn < 1.0 && drawn > 0.999_999, "{drawn}");
+        }
+    }
+}

@@ -14,21 +14,30 @@ mod variants;
 
 use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use crate::budget::RetryBudget;
+use crate::bulkhead::Bulkhead;
 use crate::classifier::ErrorClassifier;
 use crate::clock::{SharedClock, SystemClock};
-use crate::configuration;
-use crate::error::{ConfigurationError, Error};
-use crate::events::Events;
-use crate::fault::OperationError;
+use crate::error::{CircuitOpen, ConfigurationError, Error, RejectedResult};
+use crate::events::{Event, Events, is_watched};
+use crate::fault::{FaultReader, OperationError};
+use crate::hedge::Hedge;
 use crate::policy::PolicySlot;
 use crate::random::{SharedRandom, SystemRandom};
-use crate::session::{Alone, Attempt, Ending, Guarding, Session};
-use crate::types::{BreakerConfig, Profile, RetryConfig};
+use crate::session::{Alone, Attempt, Ending, Guarding, Session, Terms, outcome_error, within};
+use crate::types::{BreakerConfig, Fault, Profile, RetryConfig};
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Retries operations. Cloning shares its breaker.
+///
+/// # What is outside what
+///
+/// The order in which the builder is told things does not matter; what guards an attempt always stands in this order, outermost first: the deadline
+/// over everything; retries; the circuit breaker, which rejects before anything is waited for; the bulkhead, in whose queue the attempt's own time limit does not
+/// yet run; the time limit of the attempt; its rivals, which share that limit; the operation. A fallback comes last and has no limit.
 #[derive(Clone)]
 pub struct RetryStrategy {
     shared: Arc<Shared>,
@@ -36,6 +45,7 @@ pub struct RetryStrategy {
 
 pub(crate) struct Shared {
     pub(crate) guarding: Guarding,
+    pub(crate) terms: Terms,
     pub(crate) breaker: Option<CircuitBreaker>,
 }
 
@@ -55,35 +65,36 @@ enum Breaker {
 #[derive(Clone)]
 #[must_use]
 pub struct RetryStrategyBuilder {
-    name: Arc<str>,
-    config: RetryConfig,
+    terms: Terms,
     breaker: Breaker,
     policy: Option<PolicySlot>,
     clock: SharedClock,
     random: SharedRandom,
     events: Events,
     classifier: Option<Arc<ErrorClassifier>>,
-    attempt_timeout: Option<Duration>,
-    deadline: Option<Duration>,
-    idempotent: bool,
-    budget: Option<RetryBudget>,
+    fault_reader: Option<FaultReader>,
 }
 
 impl Default for RetryStrategyBuilder {
     fn default() -> Self {
         Self {
-            name: "operation".into(),
-            config: RetryConfig::default(),
+            terms: Terms {
+                name: "operation".into(),
+                retry: RetryConfig::default(),
+                attempt_timeout: None,
+                deadline: None,
+                idempotent: true,
+                budget: None,
+                bulkhead: None,
+                hedge: None,
+            },
             breaker: Breaker::Own(BreakerConfig::default()),
             policy: None,
             clock: SystemClock::shared(),
             random: Arc::new(SystemRandom),
             events: Events::default(),
             classifier: None,
-            attempt_timeout: None,
-            deadline: None,
-            idempotent: true,
-            budget: None,
+            fault_reader: None,
         }
     }
 }
@@ -91,43 +102,43 @@ impl Default for RetryStrategyBuilder {
 impl RetryStrategyBuilder {
     /// The name in events, and of the strategy's own breaker.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = name.into();
+        self.terms.name = name.into();
         self
     }
 
     /// All retry settings at once.
     pub fn config(mut self, config: RetryConfig) -> Self {
-        self.config = config;
+        self.terms.retry = config;
         self
     }
 
     /// Retries after the first attempt; 0 for none.
     pub fn max_retries(mut self, retries: u32) -> Self {
-        self.config.max_retries = retries;
+        self.terms.retry.max_retries = retries;
         self
     }
 
     /// The delay before the first retry.
     pub fn base_delay(mut self, delay: Duration) -> Self {
-        self.config.base_delay = delay.as_secs_f64();
+        self.terms.retry.base_delay = delay.as_secs_f64();
         self
     }
 
     /// No delay is longer. A server that asks for a longer wait (`Retry-After`) is not waited for.
     pub fn max_delay(mut self, delay: Duration) -> Self {
-        self.config.max_delay = delay.as_secs_f64();
+        self.terms.retry.max_delay = delay.as_secs_f64();
         self
     }
 
     /// What each further delay is multiplied by; at least 1.
     pub fn backoff_factor(mut self, factor: f64) -> Self {
-        self.config.backoff_factor = factor;
+        self.terms.retry.backoff_factor = factor;
         self
     }
 
     /// Whether delays vary at random.
     pub fn jitter(mut self, jitter: bool) -> Self {
-        self.config.jitter = jitter;
+        self.terms.retry.jitter = jitter;
         self
     }
 
@@ -181,25 +192,43 @@ impl RetryStrategyBuilder {
 
     /// How long one attempt may take. A blocking attempt is told, and cannot be stopped.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
-        self.attempt_timeout = Some(limit);
+        self.terms.attempt_timeout = Some(limit);
         self
     }
 
     /// How long all attempts and the waits between them may take together, by the clock. A fallback runs after it, without a limit of its own.
     pub fn deadline(mut self, limit: Duration) -> Self {
-        self.deadline = Some(limit);
+        self.terms.deadline = Some(limit);
         self
     }
 
     /// Whether repeating the operation can do no harm (the default). If it can, only what never reached the service is retried.
     pub fn idempotent(mut self, idempotent: bool) -> Self {
-        self.idempotent = idempotent;
+        self.terms.idempotent = idempotent;
         self
     }
 
     /// The budget that this strategy's retries are taken from, perhaps shared with others.
     pub fn budget(mut self, budget: RetryBudget) -> Self {
-        self.budget = Some(budget);
+        self.terms.budget = Some(budget);
+        self
+    }
+
+    /// The bulkhead that every attempt must find room in, perhaps shared with others. Waits between attempts take no room.
+    pub fn bulkhead(mut self, bulkhead: Bulkhead) -> Self {
+        self.terms.bulkhead = Some(bulkhead);
+        self
+    }
+
+    /// Sends rivals after slow attempts. They are taken from the hedge's own budget, else from the strategy's.
+    pub fn hedge(mut self, hedge: Hedge) -> Self {
+        self.terms.hedge = Some(hedge);
+        self
+    }
+
+    /// Tells the facts about errors of your own types; what it does not know is read as always. See [`FaultReader`].
+    pub fn fault_reader(mut self, reader: impl Fn(&(dyn std::error::Error + 'static)) -> Option<Fault> + Send + Sync + 'static) -> Self {
+        self.fault_reader = Some(Arc::new(reader));
         self
     }
 
@@ -208,35 +237,37 @@ impl RetryStrategyBuilder {
     /// # Errors
     /// Names the first setting that cannot be used.
     pub fn build(self) -> Result<RetryStrategy, ConfigurationError> {
-        configuration::retry(&self.config)?;
-        for (setting, limit) in [("attempt_timeout", self.attempt_timeout), ("deadline", self.deadline)] {
-            limit.map_or(Ok(()), |limit| configuration::limit(setting, limit))?;
-        }
-        let own = || PolicySlot::built_in().connected(Arc::clone(&self.clock), self.events.clone());
-        let policy = self.policy.unwrap_or_else(own);
+        self.terms.check()?;
+        let Self { terms, breaker, policy, clock, random, events, classifier, fault_reader } = self;
+        let policy = policy.unwrap_or_else(|| PolicySlot::built_in().connected(Arc::clone(&clock), events.clone()));
         let own = |config| -> Result<CircuitBreaker, ConfigurationError> {
-            let builder: CircuitBreakerBuilder = CircuitBreaker::builder(Arc::clone(&self.name)).config(config);
-            builder.policy(policy.clone()).clock(Arc::clone(&self.clock)).events(self.events.clone()).build()
+            let builder: CircuitBreakerBuilder = CircuitBreaker::builder(Arc::clone(&terms.name)).config(config);
+            builder.policy(policy.clone()).clock(Arc::clone(&clock)).events(events.clone()).build()
         };
-        let breaker = match self.breaker {
+        let breaker = match breaker {
             Breaker::None => None,
             Breaker::Own(config) => Some(own(config)?),
             Breaker::Given(breaker) => Some(breaker),
         };
-        let guarding = Guarding {
-            name: self.name,
-            retry: self.config,
-            policy,
-            clock: self.clock,
-            random: self.random,
-            events: self.events,
-            classifier: self.classifier,
-            attempt_timeout: self.attempt_timeout,
-            deadline: self.deadline,
-            idempotent: self.idempotent,
-            budget: self.budget,
-        };
-        Ok(RetryStrategy { shared: Arc::new(Shared { guarding, breaker }) })
+        let guarding = Guarding { policy, clock, random, events, classifier, fault_reader };
+        Ok(RetryStrategy { shared: Arc::new(Shared { guarding, terms, breaker }) })
+    }
+}
+
+impl Default for RetryStrategy {
+    /// The strategy of the specification's settings, with a breaker of its own: build one and keep it, since the breaker lives in it.
+    fn default() -> Self {
+        let RetryStrategyBuilder { terms, clock, random, events, .. } = RetryStrategyBuilder::default();
+        let policy = PolicySlot::built_in();
+        let breaker = CircuitBreaker::builder(Arc::clone(&terms.name)).policy(policy.clone()).build_checked();
+        let guarding = Guarding { policy, clock, random, events, classifier: None, fault_reader: None };
+        Self { shared: Arc::new(Shared { guarding, terms, breaker: Some(breaker) }) }
+    }
+}
+
+impl From<&RetryStrategy> for RetryStrategy {
+    fn from(strategy: &RetryStrategy) -> Self {
+        strategy.clone()
     }
 }
 
@@ -250,13 +281,17 @@ impl RetryStrategy {
     pub fn recommended(profile: Profile, policy: PolicySlot) -> RetryStrategyBuilder {
         let recommendation = policy.recommend(profile);
         let limit = |span: Option<f64>| span.map(crate::clock::seconds);
+        let default = RetryStrategyBuilder::default();
         RetryStrategyBuilder {
-            config: recommendation.retry,
+            terms: Terms {
+                retry: recommendation.retry,
+                attempt_timeout: limit(recommendation.attempt_timeout),
+                deadline: limit(recommendation.total_deadline),
+                ..default.terms
+            },
             breaker: Breaker::Own(recommendation.breaker),
-            attempt_timeout: limit(recommendation.attempt_timeout),
-            deadline: limit(recommendation.total_deadline),
             policy: Some(policy),
-            ..RetryStrategyBuilder::default()
+            ..default
         }
     }
 
@@ -267,7 +302,7 @@ impl RetryStrategy {
 
     /// Its retry settings.
     pub fn config(&self) -> RetryConfig {
-        self.shared.guarding.retry
+        self.shared.terms.retry
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -276,37 +311,76 @@ impl RetryStrategy {
 
     /// The delay after attempt `attempt` (the first is 0) failed, as the policy decides it.
     pub fn delay(&self, attempt: u32) -> Duration {
-        let Guarding { policy, retry, random, .. } = &self.shared.guarding;
-        policy.delay(retry, attempt, random.draw())
+        let Guarding { policy, random, .. } = &self.shared.guarding;
+        policy.delay(&self.shared.terms.retry, attempt, random.draw())
     }
 
     /// Runs an operation, retrying it as the policy says.
     ///
     /// # Errors
-    /// [`Error::Failed`] with the operation's own last error, or [`Error::CircuitOpen`] if it was not tried.
-    pub async fn execute<T, E, F>(&self, mut operation: impl FnMut() -> F) -> Result<T, Error>
+    /// [`Error::Failed`] with the operation's own last error; [`Error::CircuitOpen`] or [`Error::BulkheadFull`] if it was not tried.
+    pub fn execute<T, E, F>(&self, mut operation: impl FnMut() -> F) -> impl Future<Output = Result<T, Error>>
     where
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
-        self.execute_accepting(move |_| operation(), |_| true).await
+        self.execute_accepting(move |_| operation(), |_| true)
     }
 
     /// Runs an operation that is told about each attempt, and whose `Ok` results must be accepted too: one that is not counts as a failure.
     ///
     /// # Errors
     /// As [`RetryStrategy::execute`]; the last error may be [`crate::error::RejectedResult`].
-    pub async fn execute_accepting<T, E, F>(&self, operation: impl FnMut(Attempt) -> F, accept: impl Fn(&T) -> bool) -> Result<T, Error>
+    pub async fn execute_accepting<T, E, F>(&self, mut operation: impl FnMut(Attempt) -> F, accept: impl Fn(&T) -> bool) -> Result<T, Error>
     where
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
-        let Shared { guarding, breaker } = &*self.shared;
-        let mut session = Session::begin(guarding, &Alone { fallback: false }, None);
-        match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept).await {
+        let Shared { guarding, terms, breaker } = &*self.shared;
+        let alone = Alone { fallback: false };
+        // Nearly all calls end here: one attempt through a closed breaker. A session is made when there is something to remember.
+        let (mut session, next) = if terms.are_simple() && !is_watched() {
+            let permit = match breaker.as_ref().map(CircuitBreaker::try_acquire).transpose() {
+                Ok(permit) => permit,
+                Err(open) => return Err(self.rejected(open)),
+            };
+            let (limit, mut began) = terms.first_limit(&guarding.clock);
+            let mut attempt = pin!(within(limit, &guarding.clock, operation(Attempt::first(limit))));
+            let outcome = poll_fn(|context| {
+                let polled = attempt.as_mut().poll(context);
+                if polled.is_pending() && began.is_none() {
+                    began = Some(guarding.clock.coarse());
+                }
+                polled
+            })
+            .await;
+            let error = match outcome {
+                Ok(value) if accept(&value) => {
+                    if let Some(permit) = permit {
+                        permit.success();
+                    }
+                    return Ok(value);
+                }
+                Ok(_) => RejectedResult.into(),
+                Err(error) => outcome_error(error, limit),
+            };
+            let (session, next) = Session::after_failure(guarding, terms, &alone, began, error, permit);
+            (session, Some(next))
+        } else {
+            (Session::begin(guarding, terms, &alone, None), None)
+        };
+        match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept, next).await {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) | Ending::Cached(error) | Ending::Fallback(error) => Err(error),
         }
+    }
+
+    /// The error of a call that its breaker did not let through.
+    #[cold]
+    fn rejected(&self, open: CircuitOpen) -> Error {
+        let Shared { guarding, terms, .. } = &*self.shared;
+        guarding.events.emit(|| Event::CallRejected { operation: Arc::clone(&terms.name), attempt: 0, breaker: Arc::clone(&open.breaker) });
+        Error::CircuitOpen(open)
     }
 
     /// Runs an operation; if it fails for good, or its breaker is open, runs the fallback.
@@ -324,9 +398,9 @@ impl RetryStrategy {
         G: OperationError,
         H: Future<Output = Result<T, G>>,
     {
-        let Shared { guarding, breaker } = &*self.shared;
-        let mut session = Session::begin(guarding, &Alone { fallback: true }, None);
-        match session.run(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true).await {
+        let Shared { guarding, terms, breaker } = &*self.shared;
+        let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
+        match session.run(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true, None).await {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) => Err(error),
             Ending::Cached(error) | Ending::Fallback(error) => match fallback().await {
@@ -353,8 +427,8 @@ impl RetryStrategy {
         operation: impl FnMut(Attempt) -> Result<T, E>,
         accept: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
-        let Shared { guarding, breaker } = &*self.shared;
-        let mut session = Session::begin(guarding, &Alone { fallback: false }, None);
+        let Shared { guarding, terms, breaker } = &*self.shared;
+        let mut session = Session::begin(guarding, terms, &Alone { fallback: false }, None);
         match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), operation, accept) {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) | Ending::Cached(error) | Ending::Fallback(error) => Err(error),
@@ -370,8 +444,8 @@ impl RetryStrategy {
         mut operation: impl FnMut() -> Result<T, E>,
         fallback: impl FnOnce() -> Result<T, G>,
     ) -> Result<T, Error> {
-        let Shared { guarding, breaker } = &*self.shared;
-        let mut session = Session::begin(guarding, &Alone { fallback: true }, None);
+        let Shared { guarding, terms, breaker } = &*self.shared;
+        let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
         match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true) {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) => Err(error),

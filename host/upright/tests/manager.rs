@@ -38,7 +38,7 @@ async fn server() -> (FaultServer, OllamaClient) {
 
 /// One chat through the manager.
 async fn chat(manager: &RecoveryManager, client: &OllamaClient, models: &[&str]) -> Result<Recovered<String>, Error> {
-    manager.operation().models(models.iter().copied()).run(|attempt| ask(client.clone(), attempt)).await
+    manager.operation("chat").models(models.iter().copied()).run(|attempt| ask(client.clone(), attempt)).await
 }
 
 async fn ask(client: OllamaClient, attempt: Attempt) -> Result<String, OllamaError> {
@@ -122,7 +122,8 @@ async fn no_model_is_tried_twice_however_the_chain_repeats() {
 async fn a_single_model_is_followed_by_the_managers_chain_and_an_empty_chain_by_nothing() {
     let (server, client) = server().await;
     let with = RecoveryManager::builder().fallback_models(["gemma3:4b"]).clock(DrivenClock::skipping().shared()).build().unwrap();
-    let run = async |manager: &RecoveryManager| manager.operation().model("missing").run(|attempt| ask(client.clone(), attempt)).await;
+    let run =
+        async |manager: &RecoveryManager| manager.operation("chat").model("missing").run(|attempt| ask(client.clone(), attempt)).await;
     assert_eq!(run(&with).await.unwrap().model.as_deref(), Some("gemma3:4b"));
     let without = manager(&DrivenClock::skipping());
     assert_eq!(run(&without).await.unwrap_err().failure().unwrap().attempts, 1);
@@ -135,7 +136,7 @@ async fn a_cached_answer_serves_when_the_server_is_gone_and_says_so() {
     let clock = DrivenClock::skipping();
     let manager = manager(&clock);
     let run = async || {
-        let operation = manager.operation().models(CHAIN).cache("question", Duration::ZERO, HOUR);
+        let operation = manager.operation("chat").models(CHAIN).cache("question", Duration::ZERO, HOUR);
         operation.run(|attempt| ask(client.clone(), attempt)).await
     };
     let live = run().await.unwrap();
@@ -154,7 +155,7 @@ async fn another_models_answer_is_not_cached_as_the_first_ones() {
     let manager = manager(&DrivenClock::skipping());
     server.plan(Match::model("qwen3:30b-a3b"), &[system_memory_row()]).unwrap();
     let run = async || {
-        let operation = manager.operation().models(CHAIN).cache("question", HOUR, HOUR);
+        let operation = manager.operation("chat").models(CHAIN).cache("question", HOUR, HOUR);
         operation.run(|attempt| ask(client.clone(), attempt)).await.unwrap()
     };
     assert_eq!(run().await.model.as_deref(), Some("qwen3:8b"));
@@ -167,8 +168,9 @@ async fn another_models_answer_is_not_cached_as_the_first_ones() {
 async fn a_cached_answer_of_another_type_leaves_the_fallback_to_serve() {
     let manager = manager(&DrivenClock::skipping());
     manager.degradation().cache_response("question", serde_json::json!({ "not": "a text" }));
-    let operation = manager.operation().cache("question", Duration::ZERO, HOUR);
-    let answer = operation.run_or(|_| async { Err(refused()) }, || async { Ok::<_, io::Error>("fallback".to_owned()) }).await.unwrap();
+    let operation = manager.operation("chat").cache("question", Duration::ZERO, HOUR);
+    let answer =
+        operation.fallback(|| async { Ok::<_, io::Error>("fallback".to_owned()) }).run(|_| async { Err(refused()) }).await.unwrap();
     assert_eq!(answer.served, Served::Fallback);
 }
 
@@ -190,7 +192,7 @@ async fn a_fresh_cached_answer_is_served_without_calling() {
     let clock = DrivenClock::skipping();
     let manager = manager(&clock);
     for expected in [Served::Live, Served::Cached { age: Duration::ZERO }] {
-        let operation = manager.operation().models(CHAIN).cache("question", HOUR, HOUR);
+        let operation = manager.operation("chat").models(CHAIN).cache("question", HOUR, HOUR);
         let answer = operation.run(|attempt| ask(client.clone(), attempt)).await.unwrap();
         assert_eq!(answer.served, expected);
     }
@@ -201,8 +203,9 @@ async fn a_fresh_cached_answer_is_served_without_calling() {
 async fn the_fallback_serves_last_and_says_so() {
     let clock = DrivenClock::skipping();
     let manager = manager(&clock);
-    let operation = manager.operation();
-    let answer = operation.run_or(|_| async { Err(refused()) }, || async { Ok::<_, io::Error>("fallback".to_owned()) }).await.unwrap();
+    let operation = manager.operation("chat");
+    let answer =
+        operation.fallback(|| async { Ok::<_, io::Error>("fallback".to_owned()) }).run(|_| async { Err(refused()) }).await.unwrap();
     assert_eq!((answer.value.as_str(), answer.served), ("fallback", Served::Fallback));
     let value: Result<String, _> =
         manager.execute_with_recovery_or(|_| async { Err(refused()) }, || async { Ok::<_, io::Error>("safe".to_owned()) }, None).await;
@@ -215,7 +218,7 @@ async fn a_workflow_that_takes_too_long_is_tried_again_simplified() {
     let manager = manager(&clock);
     let answer =
         manager
-            .operation()
+            .operation("chat")
             .can_simplify()
             .run(|attempt| async move {
                 if attempt.simplified { Ok("light".to_owned()) } else { Err(io::Error::from(io::ErrorKind::TimedOut)) }
@@ -228,8 +231,8 @@ async fn a_workflow_that_takes_too_long_is_tried_again_simplified() {
 #[tokio::test]
 async fn attempts_that_a_fallback_made_good_are_in_the_history_all_the_same() {
     let manager = manager(&DrivenClock::skipping());
-    let operation = manager.operation();
-    let answer = operation.run_or(|_| async { Err::<u32, _>(refused()) }, || async { Ok::<_, io::Error>(7) }).await.unwrap();
+    let operation = manager.operation("chat");
+    let answer = operation.fallback(|| async { Ok::<_, io::Error>(7) }).run(|_| async { Err::<u32, _>(refused()) }).await.unwrap();
     assert_eq!((answer.value, answer.attempts), (7, 4));
     assert_eq!(manager.classifier().get_error_patterns().get("connection"), Some(&4));
 }
@@ -237,7 +240,7 @@ async fn attempts_that_a_fallback_made_good_are_in_the_history_all_the_same() {
 #[tokio::test]
 async fn the_breaker_of_a_model_on_one_host_does_not_block_the_same_model_on_another() {
     let manager = manager(&DrivenClock::skipping());
-    let on = |host: &str| manager.operation().breaker(host).model("qwen3:8b");
+    let on = |host: &str| manager.operation("chat").breaker(host).model("qwen3:8b");
     for _ in 0..2 {
         on("first host").run(|_| async { Err::<u32, _>(refused()) }).await.unwrap_err();
     }
@@ -335,7 +338,7 @@ async fn what_happened_is_told_as_events_in_order() {
     let mut seen = manager.subscribe();
     server.plan(Match::model("qwen3:30b-a3b"), &["server-busy", system_memory_row()]).unwrap();
     chat(&manager, &client, &CHAIN).await.unwrap();
-    let told: Vec<_> = std::iter::from_fn(|| seen.try_recv().ok())
+    let told: Vec<_> = std::iter::from_fn(|| seen.try_recv())
         .map(|event| match event {
             Event::AttemptFailed { attempt, classification, .. } => format!("failed {attempt} {}", classification.rule),
             Event::RetryScheduled { attempt, delay, .. } => format!("retry {attempt} in {delay:?}"),
@@ -372,8 +375,8 @@ async fn everything_may_be_shared_between_threads_and_sent_to_tasks() {
     assert_send_and_sync::<Error>();
     let manager = manager(&DrivenClock::skipping());
     let task = tokio::spawn(async move {
-        let operation = manager.operation().models(["m"]).cache("k", HOUR, HOUR).checkpoint("c");
-        operation.run_or(|_| async { Err::<u32, _>(refused()) }, || async { Ok::<_, io::Error>(5) }).await
+        let operation = manager.operation("chat").models(["m"]).cache("k", HOUR, HOUR).checkpoint("c");
+        operation.fallback(|| async { Ok::<_, io::Error>(5) }).run(|_| async { Err::<u32, _>(refused()) }).await
     });
     assert_eq!(task.await.unwrap().unwrap().value, 5);
     let retry = upright::RetryStrategy::builder().build().unwrap();

@@ -7,8 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use support::policy;
-use tokio::sync::broadcast::Receiver;
-use upright::events::Events;
+use upright::events::{Events, Subscription};
 use upright::policy::{PolicyError, PolicySlot, STRIKE_WINDOW, STRIKES};
 use upright::testing::DrivenClock;
 use upright::types::*;
@@ -51,7 +50,7 @@ fn incident() -> Incident {
 }
 
 /// A slot with a misbehaving policy in place of the built-in one, and what it reports.
-fn slot_with(bodies: &[(&str, &str)], clock: &DrivenClock) -> (PolicySlot, Receiver<Event>) {
+fn slot_with(bodies: &[(&str, &str)], clock: &DrivenClock) -> (PolicySlot, Subscription) {
     let events = Events::default();
     let seen = events.subscribe();
     let slot = PolicySlot::built_in().connected(clock.shared(), events);
@@ -59,8 +58,8 @@ fn slot_with(bodies: &[(&str, &str)], clock: &DrivenClock) -> (PolicySlot, Recei
     (slot, seen)
 }
 
-fn safe_mode_errors(seen: &mut Receiver<Event>) -> Vec<String> {
-    std::iter::from_fn(|| seen.try_recv().ok())
+fn safe_mode_errors(seen: &mut Subscription) -> Vec<String> {
+    std::iter::from_fn(|| seen.try_recv())
         .filter_map(|event| match event {
             Event::SafeMode { error, .. } => Some(error),
             _ => None,
@@ -225,7 +224,7 @@ fn three_failures_within_a_minute_bring_the_last_good_policy_back() {
         slot.decide(&incident());
     }
     assert_eq!(slot.description().name, "upright-default");
-    let events: Vec<_> = std::iter::from_fn(|| seen.try_recv().ok()).collect();
+    let events: Vec<_> = std::iter::from_fn(|| seen.try_recv()).collect();
     assert!(matches!(events.last(), Some(Event::PolicyRolledBack { from, .. }) if from.starts_with("hostile")), "{events:?}");
     let before = slot.counts().safe_mode;
     slot.decide(&incident());

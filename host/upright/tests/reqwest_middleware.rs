@@ -16,7 +16,7 @@ use upright::reqwest_middleware::{RecoveryMiddleware, Repeatable};
 use upright::retry::RetryStrategyBuilder;
 use upright::testing::DrivenClock;
 use upright::types::{Phase, Reason};
-use upright::{CircuitBreaker, Error, RetryStrategy};
+use upright::{CircuitBreaker, Error, Hedge, RetryStrategy};
 use upright_fault_server::{FaultServer, Match};
 
 /// No jitter, no breaker, delays of 3, 6, 12 s.
@@ -194,6 +194,24 @@ async fn with_a_strategy_that_is_not_idempotent_a_get_is_repeated_only_if_it_is_
         let request = if repeatable { request.with_extension(Repeatable(true)) } else { request };
         ends(request.send()).await.unwrap();
         assert_eq!(server.requests().len(), requests);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_get_gets_a_rival_and_a_slow_post_does_not() {
+    for (method, after, requests) in [(Method::GET, 2, 2), (Method::POST, 5, 1)] {
+        let clock = DrivenClock::new();
+        let server = FaultServer::start().await.unwrap();
+        server.plan(Match::any(), &["hang-before-headers", "ok"]).unwrap();
+        let hedge = Hedge::builder("slow").delay(Duration::from_secs(2)).build().unwrap();
+        let strategy = plain(&clock).max_retries(0).attempt_timeout(Duration::from_secs(5)).hedge(hedge).build().unwrap();
+        let request = client(strategy).request(method.clone(), format!("{}/api/tags", server.url())).send();
+        let time = async {
+            server.wait_for("/api/tags", 1).await;
+            clock.advance(Duration::from_secs(after));
+        };
+        let (outcome, ()) = ends(futures_util::future::join(request, time)).await;
+        assert_eq!((server.count("/api/tags"), outcome.is_ok()), (requests, method == Method::GET), "{method}");
     }
 }
 

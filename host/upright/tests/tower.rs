@@ -1,7 +1,8 @@
 //! The layers in stacks of tower: its contract to the letter, also where retries, limits and clones meet.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::future::{Future, Ready, pending, ready};
+use futures_util::future::Either;
+use std::future::{Future, Pending, Ready, pending, ready};
 use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -15,7 +16,7 @@ use upright::retry::RetryStrategyBuilder;
 use upright::testing::DrivenClock;
 use upright::tower::{CircuitBreakerLayer, Recovery, RecoveryLayer};
 use upright::types::{Phase, Reason};
-use upright::{CircuitBreaker, Error, RetryStrategy};
+use upright::{CircuitBreaker, Error, Hedge, RetryStrategy};
 
 fn refused() -> io::Error {
     io::Error::from_raw_os_error(111)
@@ -392,6 +393,37 @@ async fn a_response_can_be_awaited_on_another_thread() {
     let mut service = Recovery::new(Strict::failing(1), plain(&clock).build().unwrap());
     let response = service.ready().await.unwrap().call("request");
     assert_eq!(tokio::spawn(response).await.unwrap().unwrap(), 2);
+}
+
+/// [`Strict`], but the first call is never answered.
+#[derive(Clone)]
+struct FirstHangs(Strict);
+
+impl Service<&'static str> for FirstHangs {
+    type Response = u32;
+    type Error = io::Error;
+    type Future = Either<Pending<io::Result<u32>>, Ready<io::Result<u32>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: &'static str) -> Self::Future {
+        match (self.0.call(request), self.0.calls()) {
+            (_, 1) => Either::Left(pending()),
+            (answer, _) => Either::Right(answer),
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_rival_of_a_slow_call_is_a_clone_that_was_made_ready() {
+    let clock = DrivenClock::skipping();
+    let hedge = Hedge::builder("slow").delay(Duration::from_secs(2)).build().unwrap();
+    let strategy = plain(&clock).max_retries(0).hedge(hedge).build().unwrap();
+    let service = Recovery::new(FirstHangs(Strict::failing(0)), &strategy);
+    assert_eq!(service.oneshot("request").await.unwrap(), 2);
+    assert_eq!(clock.waits(), [Duration::from_secs(2)]);
 }
 
 /// A request that cannot be cloned.

@@ -9,7 +9,7 @@ pub mod text;
 
 use crate::types::{Classification, Fault, FaultKind};
 use alloc::string::String;
-use rules::{RULES, Rule, Said};
+use rules::{RULES, Rule, RuleSet, Said};
 
 /// The kinds that error numbers stand for (Linux numbering), so that a host that could tell no more than the number is understood.
 const ERRNO_KINDS: [(i32, FaultKind); 24] = [
@@ -45,46 +45,46 @@ pub fn kind_of_errno(errno: i32) -> Option<FaultKind> {
 }
 
 /// The facts that rules look at, gathered once.
-struct Facts {
+struct Facts<'a> {
     kind: FaultKind,
     status: Option<u16>,
-    endpoint: crate::types::Endpoint,
-    said: text::Found,
+    fault: &'a Fault,
+    said: RuleSet,
 }
 
-impl Facts {
-    fn gather(fault: &Fault) -> Self {
+/// Whether the text may decide: where the kind is a fact by itself, what the text mentions is beside the point.
+fn words_count(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::Other | FaultKind::HttpStatus | FaultKind::StreamError | FaultKind::InvalidAnswer)
+}
+
+impl<'a> Facts<'a> {
+    fn gather(fault: &'a Fault) -> Self {
         let kind = match fault.kind {
             FaultKind::Other => fault.errno.and_then(kind_of_errno).unwrap_or(FaultKind::Other),
             kind => kind,
         };
-        let said = text::find(&fault.message);
+        let found = if words_count(kind) { text::find(&fault.message) } else { text::Found::default() };
         // A status in the text counts only where nothing structured contradicts it.
-        let status = fault.status.or(if kind == FaultKind::Other { said.status } else { None });
-        Self { kind, status, endpoint: fault.endpoint, said }
+        let status = fault.status.or(if kind == FaultKind::Other { found.status } else { None });
+        Self { kind, status, fault, said: found.rules }
     }
 
-    /// Whether the text may decide: where the kind is a fact by itself, what the text mentions is beside the point.
-    fn words_count(&self) -> bool {
-        matches!(self.kind, FaultKind::Other | FaultKind::HttpStatus | FaultKind::StreamError | FaultKind::InvalidAnswer)
+    /// Whether a rule fits of which kind and phrases do.
+    fn fits(&self, rule: &Rule) -> bool {
+        rule.statuses.is_none_or(|ranges| self.status.is_some_and(|status| ranges.iter().any(|range| range.contains(&status))))
+            && rule.endpoints.is_none_or(|endpoints| endpoints.contains(&self.fault.endpoint))
+            && (!matches!(rule.said, Said::Nothing) || text::is_blank(&self.fault.message))
     }
 
-    fn fits(&self, index: usize, rule: &Rule) -> bool {
-        let said = match rule.said {
-            Said::Anything => true,
-            Said::Nothing => self.said.blank,
-            Said::Any(_) => self.words_count() && self.said.has(index),
-        };
-        said && rule.kinds.is_none_or(|kinds| kinds.contains(&self.kind))
-            && rule.statuses.is_none_or(|ranges| self.status.is_some_and(|status| ranges.iter().any(|range| range.contains(&status))))
-            && rule.endpoints.is_none_or(|endpoints| endpoints.contains(&self.endpoint))
+    fn rule(&self) -> &'static Rule {
+        let fitting = rules::candidates(self.kind, self.said).indexes().find(|index| self.fits(&RULES[*index]));
+        fitting.map_or(&rules::UNKNOWN, |index| &RULES[index])
     }
 }
 
 /// Never fails: what no rule knows is `unknown`.
 pub fn classify(fault: &Fault) -> Classification {
-    let facts = Facts::gather(fault);
-    let rule = RULES.iter().enumerate().find(|(index, rule)| facts.fits(*index, rule)).map_or(&rules::UNKNOWN, |(_, rule)| rule);
+    let rule = Facts::gather(fault).rule();
     let meaning = &rule.meaning;
     Classification {
         category: meaning.category,

@@ -68,6 +68,99 @@ pub struct Rule {
     pub meaning: Meaning,
 }
 
+/// So many rules fit into a [`RuleSet`].
+const MOST_RULES: usize = 128;
+
+/// Some of the rules, by their indexes in [`RULES`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleSet([u64; 2]);
+
+impl RuleSet {
+    /// Adds a rule.
+    pub const fn insert(&mut self, rule: usize) {
+        self.0[rule / 64 % 2] |= 1 << (rule % 64);
+    }
+
+    /// Whether a rule is among them.
+    pub const fn has(self, rule: usize) -> bool {
+        rule < MOST_RULES && self.0[rule / 64] >> (rule % 64) & 1 == 1
+    }
+
+    /// Those of both.
+    pub const fn with(self, other: Self) -> Self {
+        Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
+    }
+
+    /// Those that are in the other as well.
+    pub const fn and(self, other: Self) -> Self {
+        Self([self.0[0] & other.0[0], self.0[1] & other.0[1]])
+    }
+
+    /// The indexes, most specific rule first.
+    pub fn indexes(self) -> impl Iterator<Item = usize> {
+        let mut left = self.0;
+        core::iter::from_fn(move || {
+            let word = usize::from(left[0] == 0);
+            let bit = left[word].trailing_zeros() as usize;
+            (bit < 64).then(|| {
+                left[word] &= left[word] - 1;
+                word * 64 + bit
+            })
+        })
+    }
+}
+
+/// The rules that match only texts in which one of their phrases stands.
+pub const WITH_PHRASES: RuleSet = {
+    let mut set = RuleSet([0; 2]);
+    let mut rule = 0;
+    while rule < RULES.len() {
+        if matches!(RULES[rule].said, Said::Any(_)) {
+            set.insert(rule);
+        }
+        rule += 1;
+    }
+    set
+};
+
+/// For each kind of failure, the rules that ask for it, or for no kind.
+static FOR_KIND: [RuleSet; FaultKind::ALL.len()] = {
+    assert!(RULES.len() <= MOST_RULES, "one bit a rule");
+    let mut sets = [RuleSet([0; 2]); FaultKind::ALL.len()];
+    let mut kind = 0;
+    while kind < sets.len() {
+        assert!(FaultKind::ALL[kind] as usize == kind, "kinds are numbered from 0");
+        let mut rule = 0;
+        while rule < RULES.len() {
+            let asks_for_it = match RULES[rule].kinds {
+                None => true,
+                Some(kinds) => {
+                    let (mut at, mut found) = (0, false);
+                    while at < kinds.len() {
+                        found |= kinds[at] as usize == kind;
+                        at += 1;
+                    }
+                    found
+                }
+            };
+            if asks_for_it {
+                sets[kind].insert(rule);
+            }
+            rule += 1;
+        }
+        kind += 1;
+    }
+    sets
+};
+
+/// The rules that a failure of this kind can match, where these are the rules whose phrases its text has.
+pub fn candidates(kind: FaultKind, found: RuleSet) -> RuleSet {
+    FOR_KIND[kind as usize].and(WITHOUT_PHRASES.with(found))
+}
+
+/// The other rules.
+const WITHOUT_PHRASES: RuleSet = RuleSet([!WITH_PHRASES.0[0], !WITH_PHRASES.0[1]]);
+
 const fn rule(name: &'static str, meaning: Meaning) -> Rule {
     Rule { name, kinds: None, statuses: None, endpoints: None, said: Said::Anything, meaning }
 }
@@ -167,6 +260,7 @@ pub const RULES: &[Rule] = &[
     rule("circuit-open-text", Meaning { counted: false, model_specific: true, ..service(Transient, Medium, Retries::Allowed, Wait) })
         .kinds(ONLY_TEXT)
         .said(&["circuit breaker open", "circuit breaker is open", "circuit open"]),
+    rule("bulkhead-full", Meaning { counted: false, ..service(Transient, Medium, Retries::Allowed, Wait) }).kinds(&[FaultKind::BulkheadFull]),
     rule("panicked", caller(High, LogAndContinue)).kinds(&[FaultKind::Panicked]),
     // A disk's quota, before the cloud's.
     rule("disk-full-text", service(Resource, High, Retries::Never, FreeDisk)).said(&[

@@ -6,28 +6,26 @@
 //! In a phrase, a space stands for any run of white space, `{}` for at most one token (a word, or whatever stands between quotes), and a `*`
 //! at the end lets the last word go on. Letters match without regard to ASCII case.
 
-use super::rules::{RULES, Said};
+use super::rules::{RULES, RuleSet, Said};
 use crate::types::MESSAGE_LIMIT;
 
 /// What a message was found to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    rules: u128,
+    /// The rules of which a phrase was found.
+    pub rules: RuleSet,
     /// A 4xx or 5xx that stands as a status.
     pub status: Option<u16>,
-    /// Nothing but white space.
-    pub blank: bool,
 }
 
 impl Found {
     /// Whether a phrase of the rule at this index was found.
     pub fn has(&self, rule: usize) -> bool {
-        self.rules >> rule & 1 == 1
+        self.rules.has(rule)
     }
 }
 
 const PHRASES: usize = {
-    assert!(RULES.len() <= 128, "one bit a rule");
     let mut count = 0;
     let mut rule = 0;
     while rule < RULES.len() {
@@ -46,64 +44,116 @@ struct Entry {
     rule: u8,
 }
 
-/// All phrases, in the order of their first letters (`STARTS` says where each begins): for a word only a handful is tried.
-const ENTRIES: [Entry; PHRASES] = {
-    let mut entries = [Entry { phrase: b"", rule: 0 }; PHRASES];
-    let mut at = 0;
-    let mut letter = b'a';
-    while letter <= b'z' {
-        let mut rule = 0;
-        while rule < RULES.len() {
-            if let Said::Any(phrases) = RULES[rule].said {
-                let mut index = 0;
-                while index < phrases.len() {
-                    let phrase = phrases[index].as_bytes();
-                    assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
-                    if phrase[0] == letter {
-                        entries[at] = Entry { phrase, rule: rule as u8 };
-                        at += 1;
-                    }
-                    index += 1;
-                }
-            }
-            rule += 1;
+/// What a byte is within a word, letters in lower case; 0 for what stands in no word.
+const LOWER: [u8; 256] = {
+    let mut lower = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() || byte == b'_' as usize {
+            lower[byte] = (byte as u8).to_ascii_lowercase();
         }
-        letter += 1;
+        byte += 1;
     }
-    entries
+    lower
 };
 
-const STARTS: [u16; 27] = {
-    let mut starts = [0; 27];
-    let mut at = 0;
-    while at < PHRASES {
-        let letter = (ENTRIES[at].phrase[0] - b'a') as usize;
-        starts[letter + 1] = at as u16 + 1;
+static LOWERED: [u8; 256] = LOWER;
+
+fn lower(byte: u8) -> u8 {
+    LOWERED[usize::from(byte)]
+}
+
+fn is_word(byte: u8) -> bool {
+    lower(byte) != 0
+}
+
+/// Whole words are found by a hash that costs two instructions a letter, so that for most words of a message no phrase is tried, and else one or two.
+const fn hash(seen: u32, byte: u8) -> u32 {
+    seen.rotate_left(5) ^ byte as u32
+}
+
+const EMPTY: u32 = 0;
+
+/// Phrases that begin with a whole word have a place by its hash; those that begin with the beginning of one, by its first letter.
+const HASHED: usize = 1024;
+const PLACES: usize = HASHED + 26;
+
+const fn hashed(hash: u32) -> usize {
+    // Multiplied by 2^32 over the golden ratio, whose upper bits depend on all bits of the hash.
+    (hash.wrapping_mul(0x9e37_79b1) >> 22) as usize % HASHED
+}
+
+const fn lettered(letter: u8) -> usize {
+    HASHED + (letter - b'a') as usize
+}
+
+/// The place of a phrase.
+const fn place(phrase: &[u8]) -> usize {
+    assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
+    let (mut at, mut seen) = (0, EMPTY);
+    while at < phrase.len() && LOWER[phrase[at] as usize] != 0 {
+        seen = hash(seen, phrase[at]);
         at += 1;
     }
-    let mut letter = 1;
-    while letter < 27 {
-        if starts[letter] == 0 {
-            starts[letter] = starts[letter - 1];
+    if at < phrase.len() && phrase[at] == b'*' { lettered(phrase[0]) } else { hashed(seen) }
+}
+
+/// Where each place begins among the entries.
+const STARTS: [u16; PLACES + 1] = {
+    let mut starts = [0; PLACES + 1];
+    let mut rule = 0;
+    while rule < RULES.len() {
+        if let Said::Any(phrases) = RULES[rule].said {
+            let mut index = 0;
+            while index < phrases.len() {
+                starts[place(phrases[index].as_bytes()) + 1] += 1;
+                index += 1;
+            }
         }
-        letter += 1;
+        rule += 1;
+    }
+    let mut at = 0;
+    while at < PLACES {
+        starts[at + 1] += starts[at];
+        at += 1;
     }
     starts
 };
 
-static TABLE: [Entry; PHRASES] = ENTRIES;
+/// All phrases by place.
+static TABLE: [Entry; PHRASES] = {
+    let mut entries = [Entry { phrase: b"", rule: 0 }; PHRASES];
+    let mut free = STARTS;
+    let mut rule = 0;
+    while rule < RULES.len() {
+        if let Said::Any(phrases) = RULES[rule].said {
+            let mut index = 0;
+            while index < phrases.len() {
+                let phrase = phrases[index].as_bytes();
+                let place = place(phrase);
+                entries[free[place] as usize] = Entry { phrase, rule: rule as u8 };
+                free[place] += 1;
+                index += 1;
+            }
+        }
+        rule += 1;
+    }
+    entries
+};
+
+static BEGINS: [u16; PLACES + 1] = STARTS;
+
+fn entries(place: usize) -> &'static [Entry] {
+    &TABLE[usize::from(BEGINS[place])..usize::from(BEGINS[place + 1])]
+}
 
 /// The longest token that `{}` stands for, in bytes.
 const TOKEN_LIMIT: usize = 256;
 
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
-
 /// Reads a message. Of one longer than [`MESSAGE_LIMIT`] the first three quarters of the limit and the last quarter are read.
 pub fn find(message: &str) -> Found {
     let bytes = message.as_bytes();
-    let mut found = Found { blank: message.len() <= MESSAGE_LIMIT && message.trim().is_empty(), ..Found::default() };
+    let mut found = Found::default();
     if bytes.len() <= MESSAGE_LIMIT {
         scan(bytes, &mut found);
     } else {
@@ -113,27 +163,33 @@ pub fn find(message: &str) -> Found {
     found
 }
 
+/// Whether there is nothing in a message but white space.
+pub fn is_blank(message: &str) -> bool {
+    message.len() <= MESSAGE_LIMIT && message.chars().all(char::is_whitespace)
+}
+
 fn scan(bytes: &[u8], found: &mut Found) {
     let mut at = 0;
-    while at < bytes.len() {
-        let byte = bytes[at].to_ascii_lowercase();
-        if !is_word(byte) {
+    while let Some(byte) = bytes.get(at) {
+        let first = lower(*byte);
+        if first == 0 {
             at += 1;
             continue;
         }
-        if byte.is_ascii_lowercase() {
-            let letter = usize::from(byte - b'a');
-            let candidates = usize::from(STARTS[letter])..usize::from(STARTS[letter + 1]);
-            for entry in &TABLE[candidates] {
-                if found.rules >> entry.rule & 1 == 0 && matches(entry.phrase, bytes, at) {
-                    found.rules |= 1 << entry.rule;
-                }
-            }
-        } else if found.status.is_none() && byte.is_ascii_digit() {
+        if first.is_ascii_digit() && found.status.is_none() {
             found.status = status(bytes, at);
         }
-        while at < bytes.len() && is_word(bytes[at]) {
+        let (start, mut seen) = (at, EMPTY);
+        while let Some(letter) = bytes.get(at).map(|byte| lower(*byte)).filter(|letter| *letter != 0) {
+            seen = hash(seen, letter);
             at += 1;
+        }
+        if first.is_ascii_lowercase() {
+            for entry in entries(hashed(seen)).iter().chain(entries(lettered(first))) {
+                if matches(entry.phrase, bytes, start) {
+                    found.rules.insert(entry.rule.into());
+                }
+            }
         }
     }
 }
@@ -156,7 +212,7 @@ fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
                 return matches(rest, bytes, at) || matches(rest, bytes, skip_space(bytes, skip_token(bytes, at)));
             }
             letter => {
-                if bytes.get(at).map(u8::to_ascii_lowercase) != Some(letter) {
+                if bytes.get(at).is_none_or(|byte| *byte != letter && lower(*byte) != letter) {
                     return false;
                 }
                 at += 1;

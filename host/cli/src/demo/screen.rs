@@ -6,9 +6,8 @@ use futures_util::future::{Either, select};
 use serde_json::json;
 use std::pin::pin;
 use std::time::{Duration, Instant};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use upright::Event;
+use upright::events::Subscription;
 use upright::types::Phase;
 
 const NOTABLE: Style = AnsiColor::Yellow.on_default();
@@ -32,7 +31,7 @@ pub(super) struct Seen {
 
 pub(super) struct Screen<'a> {
     output: &'a Output,
-    events: Receiver<Event>,
+    events: Subscription,
     began: Instant,
     act: u32,
     /// In the busy acts only what is rare is shown.
@@ -41,7 +40,7 @@ pub(super) struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    pub(super) fn new(output: &'a Output, events: Receiver<Event>) -> Self {
+    pub(super) fn new(output: &'a Output, events: Subscription) -> Self {
         Self { output, events, began: Instant::now(), act: 0, brief: false, seen: Seen::default() }
     }
 
@@ -92,17 +91,17 @@ impl<'a> Screen<'a> {
             let received = match first {
                 Either::Right(received) => received,
                 Either::Left(value) => {
-                    while let Ok(event) = self.events.try_recv() {
+                    while let Some(event) = self.events.try_recv() {
                         self.show(&event)?;
                     }
                     return Ok(value);
                 }
             };
             match received {
-                Ok(event) => self.show(&event)?,
-                Err(RecvError::Lagged(missed)) => self.mark(NOTABLE, "missed", &format!("{missed} events"))?,
+                Some(Event::Missed { events }) => self.mark(NOTABLE, "missed", &format!("{events} events"))?,
+                Some(event) => self.show(&event)?,
                 // The manager holds the sender for as long as the demo runs.
-                Err(RecvError::Closed) => return Ok(something.await),
+                None => return Ok(something.await),
             }
         }
     }

@@ -120,11 +120,11 @@ impl Stage {
     pub(super) async fn chat(&self, models: &[String], question: &str) -> Result<Recovered<String>, Error> {
         let first = models.first().map(String::as_str).unwrap_or_default();
         let key = cache_key(first, None, &json!({ "question": question }));
-        let operation = self.manager.operation().models(models.iter().cloned()).cache(key, Duration::ZERO, STALE);
+        let operation = self.manager.operation("chat").models(models.iter().cloned()).cache(key, Duration::ZERO, STALE);
         let attempt = |attempt| self.attempt(attempt, question.to_owned());
         // Where there is no second model, the demo's own words take its place.
         let result = match self.models.len() {
-            1 => operation.run_or(attempt, || async { Ok::<_, Error>("(the demo's own fallback)".to_owned()) }).await,
+            1 => operation.fallback(|| async { Ok::<_, Error>("(the demo's own fallback)".to_owned()) }).run(attempt).await,
             _ => operation.run(attempt).await,
         };
         self.count(first, &result);

@@ -3,10 +3,9 @@
 //! While everything passes, a call costs one load before and one load and one counter after; no lock, no clock, no policy. The counter of
 //! successes is spread over cells, so that threads do not fight for one cache line.
 
-use crate::clock::Instant;
+use crate::clock::{Clock, Instant};
+use crate::sync::{AtomicU64, Ordering, thread_number};
 use crate::types::Admission;
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// The two lowest bits of [`Gate::word`]; the generation is above them.
 const ALL: u64 = 0;
@@ -22,8 +21,8 @@ pub(super) enum Answer {
     Pass { generation: u64 },
     /// Go on as a probe; the permit must be given back.
     Probe { generation: u64 },
-    /// Not before that instant.
-    NotBefore(Instant),
+    /// Not for so many nanoseconds.
+    NotFor(u64),
     /// The instant has passed: ask the policy.
     Elapsed,
     /// All probes are in flight.
@@ -52,19 +51,29 @@ impl Gate {
         gate
     }
 
+    /// The generation, if everything passes: what nearly all calls need to know.
+    #[inline]
+    pub(super) fn passes(&self) -> Option<u64> {
+        let word = self.word.load(Ordering::Acquire);
+        (word & MODE == ALL).then_some(word >> 2)
+    }
+
     /// May a call pass? The clock is read only if the answer depends on it.
-    pub(super) fn ask(&self, now: impl Fn() -> Instant) -> Answer {
+    #[inline]
+    pub(super) fn ask(&self, clock: &(impl Clock + ?Sized)) -> Answer {
         loop {
             let word = self.word.load(Ordering::Acquire);
             let generation = word >> 2;
             match word & MODE {
                 ALL => return Answer::Pass { generation },
                 NONE_UNTIL => {
-                    let until = self.until.load(Ordering::Acquire);
-                    return if now() >= until { Answer::Elapsed } else { Answer::NotBefore(until) };
+                    return match time_left(self.until.load(Ordering::Acquire), clock) {
+                        0 => Answer::Elapsed,
+                        left => Answer::NotFor(left),
+                    };
                 }
                 PROBES => {
-                    if let Some(answer) = self.take_permit(generation, &now) {
+                    if let Some(answer) = self.take_permit(generation, clock) {
                         return answer;
                     }
                 }
@@ -74,13 +83,13 @@ impl Gate {
     }
 
     /// Takes a permit; none if the generation has just changed.
-    fn take_permit(&self, generation: u64, now: impl Fn() -> Instant) -> Option<Answer> {
+    fn take_permit(&self, generation: u64, clock: &(impl Clock + ?Sized)) -> Option<Answer> {
         let taken = self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| {
             (permits >> 32 == generation & 0xffff_ffff && permits & 0xffff_ffff > 0).then(|| permits - 1)
         });
         match taken {
             Ok(_) => {
-                self.taken.store(now(), Ordering::Release);
+                self.taken.store(clock.now(), Ordering::Release);
                 Some(Answer::Probe { generation })
             }
             Err(permits) if permits >> 32 == generation & 0xffff_ffff => Some(Answer::ProbesTaken { generation }),
@@ -109,13 +118,14 @@ impl Gate {
     }
 
     /// Counts a success under `all`, unless the generation has changed since the call began.
+    #[inline]
     pub(super) fn succeeded(&self, generation: u64) {
         if self.word.load(Ordering::Acquire) == generation << 2 | ALL {
             self.successes.add();
         }
     }
 
-    /// The successes since this was last asked.
+    /// The successes since this was last asked. Callers hold the breaker's lock.
     pub(super) fn take_successes(&self) -> u64 {
         self.successes.take()
     }
@@ -150,12 +160,29 @@ impl Gate {
     }
 }
 
-const CELLS: usize = 16;
+/// Nearer to its end than this, in nanoseconds, a rejection needs the exact time: the coarse one may be as much behind.
+const NEAR: u64 = 20_000_000;
 
-/// A counter for many threads.
+/// Nanoseconds until that instant; 0 if it has passed.
+fn time_left(until: Instant, clock: &(impl Clock + ?Sized)) -> u64 {
+    match until.saturating_sub(clock.coarse()) {
+        near @ 1..NEAR => near.min(until.saturating_sub(clock.now())),
+        left => left,
+    }
+}
+
+/// Threads that have a cell of their own.
+const OWN: usize = 16;
+/// Cells that all other threads share.
+const SHARED: usize = 4;
+
+/// A counter for many threads. It only grows: who reads it remembers how far it was, and nobody loses what is added meanwhile.
 #[derive(Default)]
 struct Successes {
-    cells: [Padded; CELLS],
+    own: [Padded; OWN],
+    shared: [Padded; SHARED],
+    /// What had been added when it was last taken.
+    taken: AtomicU64,
 }
 
 /// Alone on its cache line (128 bytes: some processors fetch lines in pairs).
@@ -163,80 +190,144 @@ struct Successes {
 #[repr(align(128))]
 struct Padded(AtomicU64);
 
-thread_local! {
-    static CELL: Cell<usize> = const { Cell::new(usize::MAX) };
-}
-
 impl Successes {
+    #[inline]
     fn add(&self) {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let index = CELL.with(|cell| {
-            if cell.get() == usize::MAX {
-                cell.set(NEXT.fetch_add(1, Ordering::Relaxed) % CELLS);
+        let number = thread_number();
+        match number.and_then(|number| self.own.get(number)) {
+            // Nobody else writes here, so it takes no locked instruction.
+            Some(Padded(cell)) => cell.store(cell.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed),
+            None => {
+                self.shared[number.unwrap_or_default() % SHARED].0.fetch_add(1, Ordering::Relaxed);
             }
-            cell.get()
-        });
-        self.cells[index % CELLS].0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
+    /// What was added since this was last called. Callers take turns.
     fn take(&self) -> u64 {
-        self.cells.iter().map(|cell| cell.0.swap(0, Ordering::Relaxed)).sum()
+        let added = self.own.iter().chain(&self.shared).map(|cell| cell.0.load(Ordering::Relaxed)).fold(0, u64::wrapping_add);
+        added.wrapping_sub(self.taken.swap(added, Ordering::Relaxed))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::DrivenClock;
+    use std::time::Duration;
+
+    /// A clock that shows so many nanoseconds.
+    fn at(now: u64) -> DrivenClock {
+        let clock = DrivenClock::new();
+        clock.advance(Duration::from_nanos(now));
+        clock
+    }
+
+    /// A clock that must not be read.
+    struct NoClock;
+
+    impl Clock for NoClock {
+        fn now(&self) -> Instant {
+            panic!("the clock was read")
+        }
+
+        fn wall(&self) -> std::time::SystemTime {
+            panic!("the clock was read")
+        }
+
+        fn sleep(&self, _: Duration) -> crate::clock::Sleep {
+            panic!("the clock was waited for")
+        }
+
+        fn sleep_blocking(&self, _: Duration) {
+            panic!("the clock was waited for")
+        }
+    }
+
+    /// A clock whose coarse time is behind.
+    struct Behind(DrivenClock, u64);
+
+    impl Clock for Behind {
+        fn now(&self) -> Instant {
+            self.0.now()
+        }
+
+        fn coarse(&self) -> Instant {
+            self.0.now() - self.1
+        }
+
+        fn wall(&self) -> std::time::SystemTime {
+            self.0.wall()
+        }
+
+        fn sleep(&self, span: Duration) -> crate::clock::Sleep {
+            self.0.sleep(span)
+        }
+
+        fn sleep_blocking(&self, span: Duration) {
+            self.0.sleep_blocking(span);
+        }
+    }
+
+    #[test]
+    fn a_coarse_clock_rejects_nobody_for_longer() {
+        let gate = Gate::new(1, Admission::NoneUntil(100_000_000));
+        let asked_at = |now| gate.ask(&Behind(at(now), 4_000_000));
+        assert_eq!(asked_at(50_000_000), Answer::NotFor(54_000_000));
+        assert_eq!(asked_at(99_000_000), Answer::NotFor(1_000_000));
+        assert_eq!(asked_at(100_000_000), Answer::Elapsed);
+        assert_eq!(asked_at(200_000_000), Answer::Elapsed);
+    }
 
     #[test]
     fn the_clock_is_not_read_while_everything_passes() {
         let gate = Gate::new(3, Admission::All);
-        assert_eq!(gate.ask(|| panic!("the clock was read")), Answer::Pass { generation: 3 });
+        assert_eq!(gate.ask(&NoClock), Answer::Pass { generation: 3 });
     }
 
     #[test]
     fn permits_are_handed_out_once_each_and_come_back_once_each() {
         let gate = Gate::new(1, Admission::Probes(2));
         assert_eq!(
-            [0; 3].map(|_| gate.ask(|| 0)),
+            [0; 3].map(|_| gate.ask(&at(0))),
             [Answer::Probe { generation: 1 }, Answer::Probe { generation: 1 }, Answer::ProbesTaken { generation: 1 }]
         );
         gate.give_back(1);
-        assert_eq!(gate.ask(|| 0), Answer::Probe { generation: 1 });
-        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken { generation: 1 });
+        assert_eq!(gate.ask(&at(0)), Answer::Probe { generation: 1 });
+        assert_eq!(gate.ask(&at(0)), Answer::ProbesTaken { generation: 1 });
     }
 
     #[test]
     fn a_permit_of_an_older_generation_adds_none_to_the_next() {
         let gate = Gate::new(1, Admission::Probes(1));
-        gate.ask(|| 0);
+        gate.ask(&at(0));
         gate.set(2, Admission::NoneUntil(10));
         gate.set(3, Admission::Probes(1));
         gate.give_back(1);
-        assert_eq!(gate.ask(|| 0), Answer::Probe { generation: 3 });
-        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken { generation: 3 });
+        assert_eq!(gate.ask(&at(0)), Answer::Probe { generation: 3 });
+        assert_eq!(gate.ask(&at(0)), Answer::ProbesTaken { generation: 3 });
     }
 
     #[test]
     fn a_probe_that_hangs_is_relieved_once_and_its_late_return_adds_no_permit() {
         let gate = Gate::new(1, Admission::Probes(1));
-        gate.ask(|| 100);
+        gate.ask(&at(100));
         assert!(!gate.relieve(1, 159, 60));
         assert!(gate.relieve(1, 160, 60));
         assert!(!gate.relieve(1, 160, 60));
-        assert_eq!(gate.ask(|| 160), Answer::Probe { generation: 1 });
+        assert_eq!(gate.ask(&at(160)), Answer::Probe { generation: 1 });
         gate.give_back(1);
         gate.give_back(1);
-        assert_eq!(gate.ask(|| 161), Answer::Probe { generation: 1 });
-        assert_eq!(gate.ask(|| 161), Answer::ProbesTaken { generation: 1 });
+        assert_eq!(gate.ask(&at(161)), Answer::Probe { generation: 1 });
+        assert_eq!(gate.ask(&at(161)), Answer::ProbesTaken { generation: 1 });
     }
 
     #[test]
     fn setting_the_same_probes_again_hands_out_no_more_permits() {
         let gate = Gate::new(1, Admission::Probes(1));
-        gate.ask(|| 0);
+        gate.ask(&at(0));
         gate.set(1, Admission::Probes(1));
-        assert_eq!(gate.ask(|| 0), Answer::ProbesTaken { generation: 1 });
+        assert_eq!(gate.ask(&at(0)), Answer::ProbesTaken { generation: 1 });
     }
 
     #[test]
@@ -249,13 +340,15 @@ mod tests {
     }
 
     #[test]
-    fn successes_of_many_threads_are_all_counted() {
+    fn successes_of_many_threads_are_all_counted_while_they_are_taken() {
         let gate = Gate::new(0, Admission::All);
+        let mut taken = 0;
         std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| (0..10_000).for_each(|_| gate.succeeded(0)));
+            let threads: Vec<_> = (0..40).map(|_| scope.spawn(|| (0..10_000).for_each(|_| gate.succeeded(0)))).collect();
+            while threads.iter().any(|thread| !thread.is_finished()) {
+                taken += gate.take_successes();
             }
         });
-        assert_eq!(gate.take_successes(), 80_000);
+        assert_eq!(taken + gate.take_successes(), 400_000);
     }
 }

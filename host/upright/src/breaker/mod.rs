@@ -24,9 +24,9 @@ pub(crate) use owned::OwnedPermit;
 pub use registry::CircuitBreakers;
 
 use crate::classifier::ErrorClassifier;
-use crate::clock::{Instant, SharedClock, SystemClock, between, nanoseconds, seconds};
+use crate::clock::{Instant, SharedClock, SystemClock, nanoseconds, seconds};
 use crate::configuration;
-use crate::error::{CircuitOpen, ConfigurationError, Error, Failure, Rejection};
+use crate::error::{BoxError, CircuitOpen, ConfigurationError, Error, Failure, Rejection};
 use crate::events::{Event, Events};
 use crate::fault::{OperationError, fault_of};
 use crate::policy::PolicySlot;
@@ -137,7 +137,7 @@ impl CircuitBreakerBuilder {
     }
 
     /// The breaker, of settings that were found usable.
-    fn build_checked(self) -> CircuitBreaker {
+    pub(crate) fn build_checked(self) -> CircuitBreaker {
         let own = || PolicySlot::built_in().connected(Arc::clone(&self.clock), self.events.clone());
         let policy = self.policy.unwrap_or_else(own);
         let (Transition { state, admission }, layout) = policy.initial(self.clock.now());
@@ -157,6 +157,7 @@ pub struct Permit<'a> {
 }
 
 impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.probe {
             self.breaker.shared.gate.give_back(self.generation);
@@ -166,6 +167,7 @@ impl Drop for Permit<'_> {
 
 impl Permit<'_> {
     /// The call succeeded.
+    #[inline]
     pub fn success(self) {
         if self.probe {
             self.breaker.probe_succeeded(self.generation);
@@ -176,13 +178,24 @@ impl Permit<'_> {
 
     /// The call failed. Whether that speaks against the service is the policy's decision.
     pub fn failure(self, error: &(dyn std::error::Error + 'static)) -> Classification {
-        let incident = single_attempt(fault_of(error), self.breaker.shared.clock.now());
-        let policy = self.breaker.shared.policy.clone();
-        self.decide(&policy, incident).classification
+        let shared = &*self.breaker.shared;
+        let mut incident = single_attempt(fault_of(error), shared.clock.now());
+        self.decide(&shared.policy, &mut incident).classification
+    }
+
+    /// The call ended so. What a failure means is told.
+    pub fn record<T, E: std::error::Error + 'static>(self, outcome: &Result<T, E>) -> Option<Classification> {
+        match outcome {
+            Ok(_) => {
+                self.success();
+                None
+            }
+            Err(error) => Some(self.failure(error)),
+        }
     }
 
     /// Asks `policy` what the failure means for the breaker and for the caller, together.
-    pub(crate) fn decide(self, policy: &PolicySlot, incident: Incident) -> Verdict {
+    pub(crate) fn decide(self, policy: &PolicySlot, incident: &mut Incident) -> Verdict {
         self.breaker.decide(policy, incident, self.generation)
         // Dropping the permit gives a probe's place back, after the state has moved.
     }
@@ -283,14 +296,22 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// [`CircuitOpen`] names the breaker and the time left.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, CircuitOpen> {
+        match self.shared.gate.passes() {
+            Some(generation) => Ok(Permit { breaker: self, generation, probe: false }),
+            None => self.try_acquire_unless_closed(),
+        }
+    }
+
+    fn try_acquire_unless_closed(&self) -> Result<Permit<'_>, CircuitOpen> {
         let shared = &*self.shared;
         let mut asked = false;
         loop {
-            let rejection = match shared.gate.ask(|| shared.clock.now()) {
+            let rejection = match shared.gate.ask(&*shared.clock) {
                 Answer::Pass { generation } => return Ok(Permit { breaker: self, generation, probe: false }),
                 Answer::Probe { generation } => return Ok(Permit { breaker: self, generation, probe: true }),
-                Answer::NotBefore(until) => Rejection::Open { time_left: between(shared.clock.now(), until) },
+                Answer::NotFor(left) => Rejection::Open { time_left: Duration::from_nanos(left) },
                 Answer::Elapsed if !asked => {
                     asked = true;
                     self.elapsed();
@@ -316,8 +337,13 @@ impl CircuitBreaker {
         F: Future<Output = Result<T, E>>,
     {
         let permit = self.try_acquire()?;
-        let outcome = operation().await;
-        self.settle(permit, outcome)
+        match operation().await {
+            Ok(value) => {
+                permit.success();
+                Ok(value)
+            }
+            Err(error) => Err(self.failed(permit, error.into_boxed())),
+        }
     }
 
     /// [`CircuitBreaker::call`] for a function that blocks.
@@ -326,25 +352,24 @@ impl CircuitBreaker {
     /// As there.
     pub fn call_blocking<T, E: OperationError>(&self, operation: impl FnOnce() -> Result<T, E>) -> Result<T, Error> {
         let permit = self.try_acquire()?;
-        let outcome = operation();
-        self.settle(permit, outcome)
-    }
-
-    fn settle<T, E: OperationError>(&self, permit: Permit<'_>, outcome: Result<T, E>) -> Result<T, Error> {
-        let error = match outcome {
+        match operation() {
             Ok(value) => {
                 permit.success();
-                return Ok(value);
+                Ok(value)
             }
-            Err(error) => error.into_boxed(),
-        };
-        let fault = fault_of(&*error);
-        let verdict = permit.decide(&self.shared.policy, single_attempt(fault.clone(), self.shared.clock.now()));
+            Err(error) => Err(self.failed(permit, error.into_boxed())),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, permit: Permit<'_>, error: BoxError) -> Error {
+        let mut incident = single_attempt(fault_of(&*error), self.shared.clock.now());
+        let verdict = permit.decide(&self.shared.policy, &mut incident);
         if let Some(classifier) = &self.shared.classifier {
-            classifier.record(&fault, &verdict.classification);
+            classifier.record(&incident.failure, &verdict.classification);
         }
         let Verdict { classification, reason, .. } = verdict;
-        Err(Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error })))
+        Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error }))
     }
 
     /// Whether nobody else holds it and it has nothing to remember.
@@ -385,12 +410,12 @@ impl CircuitBreaker {
     }
 
     /// Puts the incident before the policy together with the breaker's state, and follows what it says of the breaker.
-    fn decide(&self, policy: &PolicySlot, mut incident: Incident, generation: u64) -> Verdict {
+    fn decide(&self, policy: &PolicySlot, incident: &mut Incident, generation: u64) -> Verdict {
         let mut kept = self.kept();
         // What began in an older generation changes nothing, so it must not use up what was counted in this one.
         let successes = if generation == kept.state.generation { self.shared.gate.take_successes() } else { 0 };
         incident.guard = Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes });
-        let verdict = policy.decide_guarded(&mut incident, &mut kept.layout);
+        let verdict = policy.decide_guarded(incident, &mut kept.layout);
         if let Some(transition) = &verdict.breaker
             && !kept.isolated
         {
@@ -409,7 +434,7 @@ impl CircuitBreaker {
 
     fn moved(&self, from: Phase, to: Phase) {
         if from != to {
-            self.shared.events.emit(Event::BreakerMoved { breaker: Arc::clone(&self.shared.name), from, to });
+            self.shared.events.emit(|| Event::BreakerMoved { breaker: Arc::clone(&self.shared.name), from, to });
         }
     }
 }

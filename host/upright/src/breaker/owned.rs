@@ -1,8 +1,7 @@
 //! A permit that keeps its breaker alive, for futures that borrow nothing.
 
 use super::{CircuitBreaker, Permit};
-use crate::error::{CircuitOpen, Error};
-use crate::fault::OperationError;
+use crate::error::{BoxError, CircuitOpen, Error};
 use std::mem::take;
 
 /// As [`Permit`]: dropping it says nothing about the call and gives a probe's permit back.
@@ -24,10 +23,20 @@ impl CircuitBreaker {
 }
 
 impl OwnedPermit {
-    /// Says how the call ended.
-    pub(crate) fn settle<T, E: OperationError>(mut self, outcome: Result<T, E>) -> Result<T, Error> {
+    /// The call succeeded.
+    pub(crate) fn success(mut self) {
+        self.lend().success();
+    }
+
+    /// The call failed so; what the caller gets.
+    pub(crate) fn failed(mut self, error: BoxError) -> Error {
+        let permit = self.lend();
+        permit.breaker.failed(permit, error)
+    }
+
+    fn lend(&mut self) -> Permit<'_> {
         let probe = take(&mut self.probe);
-        self.breaker.settle(Permit { breaker: &self.breaker, generation: self.generation, probe }, outcome)
+        Permit { breaker: &self.breaker, generation: self.generation, probe }
     }
 }
 

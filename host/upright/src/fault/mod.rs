@@ -75,9 +75,38 @@ pub(crate) fn bounded(text: &str) -> String {
     kept.finish()
 }
 
+/// A caller's own reader: the facts about an error of a type that only the caller knows. None leaves it to [`fault_of`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use upright::RetryStrategy;
+/// use upright::types::{Fault, FaultKind};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("row {0} is malformed")]
+/// struct Malformed(u64);
+///
+/// let retry = RetryStrategy::builder()
+///     .fault_reader(|error| error.downcast_ref::<Malformed>().map(|malformed| Fault::new(FaultKind::InvalidInput, malformed.to_string())))
+///     .build()?;
+/// # Ok(()) }
+/// ```
+pub type FaultReader = std::sync::Arc<dyn Fn(&(dyn Error + 'static)) -> Option<Fault> + Send + Sync>;
+
+/// The facts about an error, as the caller's reader tells them, else as [`fault_of`] does.
+pub(crate) fn read_by(reader: Option<&FaultReader>, error: &(dyn Error + 'static)) -> Fault {
+    let read = |reader: &FaultReader| std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH).find_map(|link| reader(link));
+    reader.and_then(read).unwrap_or_else(|| fault_of(error))
+}
+
 /// [`fault_of`] for an error in a box.
 pub fn fault_of_boxed(error: &BoxError) -> Fault {
     fault_of(&**error)
+}
+
+/// The first error of this type in the chain of causes, also where it is boxed, shared or within an I/O error.
+pub(crate) fn find_in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH).find_map(readers::find)
 }
 
 /// The next error in the chain.

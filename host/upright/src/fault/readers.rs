@@ -1,9 +1,11 @@
 //! The readers: each knows one type of error.
 
 use super::{Link, by_text};
-use crate::error::{self, AttemptTimeout, CircuitOpen, ConfigurationError, RejectedResult};
+use crate::chaos::InjectedFailure;
+use crate::error::{self, AttemptTimeout, BulkheadFull, CircuitOpen, ConfigurationError, RejectedResult};
 use crate::ollama::OllamaError;
 use crate::store::StoreError;
+use crate::testing::ScriptEnded;
 use crate::types::{Endpoint, Fault, FaultKind};
 use FaultKind::*;
 use Strength::{General, Nothing, Specific, Whole};
@@ -42,6 +44,7 @@ type Reader = fn(&Link) -> Option<Reading>;
 /// Those that have more to tell than a type. The first that knows an error reads it.
 const READERS: &[Reader] = &[
     ollama,
+    injected,
     own,
     circuit_open,
     store,
@@ -64,6 +67,8 @@ const TYPES: &[(IsOfType, FaultKind, Strength)] = &[
     (is::<rustls::Error>, Tls, Specific),
     (is::<RejectedResult>, FaultKind::RejectedResult, Specific),
     (is::<std::collections::TryReserveError>, OutOfMemory, Specific),
+    (is::<BulkheadFull>, FaultKind::BulkheadFull, Specific),
+    (is::<ScriptEnded>, Cancelled, Specific),
     (is::<ConfigurationError>, InvalidInput, Specific),
     (is::<std::num::ParseIntError>, InvalidInput, General),
     (is::<std::num::ParseFloatError>, InvalidInput, General),
@@ -138,10 +143,16 @@ fn ollama(error: &Link) -> Option<Reading> {
     find::<OllamaError>(error).map(|error| Reading { fault: error.fault(), strength: Whole })
 }
 
+fn injected(error: &Link) -> Option<Reading> {
+    let fault = &find::<InjectedFailure>(error)?.fault;
+    Some(Reading { fault: Fault { message: super::bounded(&fault.message), ..fault.clone() }, strength: Whole })
+}
+
 fn own(error: &Link) -> Option<Reading> {
     match find::<error::Error>(error)? {
         error::Error::ShuttingDown => Some(Reading::new(Cancelled, Specific)),
         error::Error::CircuitOpen(open) => circuit_open(open),
+        error::Error::BulkheadFull(_) => Some(Reading::new(FaultKind::BulkheadFull, Specific)),
         error::Error::Configuration(_) => Some(Reading::new(InvalidInput, Specific)),
         error::Error::Store(error) => store(error),
         // What failed comes next in the chain.

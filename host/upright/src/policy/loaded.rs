@@ -6,6 +6,7 @@ use super::error::PolicyError;
 use super::inspect::{Surface, describe_bytes};
 use super::instance::Instance;
 use super::limits::Limits;
+use super::questions::Questions;
 use crate::types::*;
 use crossbeam_queue::ArrayQueue;
 use sha2::{Digest, Sha256};
@@ -38,7 +39,8 @@ struct Shared {
     runtime: &'static Runtime,
     component: Component,
     pre: InstancePre<Limits>,
-    warm: ArrayQueue<Instance>,
+    /// Boxed, since they are large and move in and out all the time.
+    warm: ArrayQueue<Box<Instance>>,
     crossings: AtomicU64,
 }
 
@@ -86,7 +88,7 @@ impl Policy {
         surface.check()?;
         let linker = Linker::<Limits>::new(&runtime.engine);
         let pre = linker.instantiate_pre(&component).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
-        let mut first = Instance::new(runtime, &pre)?;
+        let mut first = Box::new(Instance::new(runtime, &pre)?);
         let description: Description =
             first.ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?.cross();
         super::check::description(&description)?;
@@ -138,7 +140,7 @@ impl Policy {
         crossings.fetch_add(1, Ordering::Relaxed);
         let mut instance = match warm.pop() {
             Some(instance) => instance,
-            None => Instance::new(runtime, pre)?,
+            None => Box::new(Instance::new(runtime, pre)?),
         };
         let answer = instance.ask(runtime, function, question)?;
         if !instance.is_used_up() {
@@ -149,36 +151,39 @@ impl Policy {
     }
 }
 
-/// The functions of the contract. Answers are as the policy gave them: [`super::PolicySlot`] also checks that they make sense.
-impl Policy {
-    pub(crate) fn recommend(&self, profile: Profile) -> Result<Recommendation, PolicyError> {
+impl Questions for Policy {
+    fn describe(&self) -> Description {
+        self.description().clone()
+    }
+
+    fn recommend(&self, profile: Profile) -> Result<Recommendation, PolicyError> {
         self.ask("settings.recommend", |policy, store| policy.upright_policy_settings().call_recommend(store, profile.cross()))
             .map(Cross::cross)
     }
 
-    pub(crate) fn delay(&self, config: &RetryConfig, attempt: u32, random: f64) -> Result<Seconds, PolicyError> {
+    fn delay(&self, config: &RetryConfig, attempt: u32, random: f64) -> Result<Seconds, PolicyError> {
         self.ask("backoff.delay", |policy, store| policy.upright_policy_backoff().call_delay(store, (*config).cross(), attempt, random))
     }
 
-    pub(crate) fn initial(&self, now: u64) -> Result<Transition, PolicyError> {
+    fn initial(&self, now: u64) -> Result<Transition, PolicyError> {
         self.ask("breaker.initial", |policy, store| policy.upright_policy_breaker().call_initial(store, now)).map(Cross::cross)
     }
 
-    pub(crate) fn step(&self, config: &BreakerConfig, state: &BreakerState, seen: &Observation) -> Result<Transition, PolicyError> {
+    fn step(&self, config: &BreakerConfig, state: &BreakerState, seen: &Observation) -> Result<Transition, PolicyError> {
         let (config, state, seen) = ((*config).cross(), state.clone().cross(), (*seen).cross());
         self.ask("breaker.step", |policy, store| policy.upright_policy_breaker().call_step(store, config, &state, seen)).map(Cross::cross)
     }
 
-    pub(crate) fn classify(&self, fault: &Fault) -> Result<Classification, PolicyError> {
+    fn classify(&self, fault: &Fault) -> Result<Classification, PolicyError> {
         let fault: wit::types::Fault = capped(fault.clone()).cross();
         self.ask("classifier.classify", |policy, store| policy.upright_policy_classifier().call_classify(store, &fault)).map(Cross::cross)
     }
 
-    pub(crate) fn next_model(&self, current: &str, chain: &[String]) -> Result<Option<u32>, PolicyError> {
+    fn next_model(&self, current: &str, chain: &[String]) -> Result<Option<u32>, PolicyError> {
         self.ask("degradation.next-model", |policy, store| policy.upright_policy_degradation().call_next_model(store, current, chain))
     }
 
-    pub(crate) fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Result<Vec<WorkflowEdit>, PolicyError> {
+    fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Result<Vec<WorkflowEdit>, PolicyError> {
         let workflow: Vec<wit::degradation::WorkflowEntry> = workflow.to_vec().cross();
         self.ask("degradation.simplify-workflow", |policy, store| {
             policy.upright_policy_degradation().call_simplify_workflow(store, &workflow)
@@ -186,19 +191,19 @@ impl Policy {
         .map(Cross::cross)
     }
 
-    pub(crate) fn may_serve_cached(&self, age: Seconds, max_age: Seconds, failure: &Classification) -> Result<bool, PolicyError> {
+    fn may_serve_cached(&self, age: Seconds, max_age: Seconds, failure: &Classification) -> Result<bool, PolicyError> {
         let failure = failure.clone().cross();
         self.ask("degradation.may-serve-cached", |policy, store| {
             policy.upright_policy_degradation().call_may_serve_cached(store, age, max_age, &failure)
         })
     }
 
-    pub(crate) fn judge(&self, snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Result<Judgement, PolicyError> {
+    fn judge(&self, snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Result<Judgement, PolicyError> {
         let (snapshot, thresholds) = ((*snapshot).cross(), (*thresholds).cross());
         self.ask("health.judge", |policy, store| policy.upright_policy_health().call_judge(store, snapshot, thresholds)).map(Cross::cross)
     }
 
-    pub(crate) fn decide(&self, incident: &Incident) -> Result<Verdict, PolicyError> {
+    fn decide(&self, incident: &Incident) -> Result<Verdict, PolicyError> {
         let mut incident = incident.clone();
         incident.failure = capped(incident.failure);
         let incident: wit::recovery::Incident = incident.cross();

@@ -12,9 +12,11 @@ mod inspect;
 mod instance;
 mod limits;
 mod loaded;
+mod questions;
 mod slot;
 
 pub use error::PolicyError;
 pub use inspect::{CONTRACT_VERSION, Surface};
 pub use loaded::Policy;
+pub(crate) use questions::Questions;
 pub use slot::{PolicySlot, STRIKE_WINDOW, STRIKES, SlotCounts};

@@ -7,6 +7,7 @@
 use super::check;
 use super::error::PolicyError;
 use super::loaded::Policy;
+use super::questions::Questions;
 use crate::clock::{Instant, SharedClock, SystemClock, nanoseconds};
 use crate::events::{Event, Events};
 use crate::types::*;
@@ -22,26 +23,33 @@ pub const STRIKES: usize = 3;
 /// Failures of a policy that are further apart do not add up.
 pub const STRIKE_WINDOW: Duration = Duration::from_secs(60);
 
-/// What decides: a component, or native code alone where no component can run.
+/// What decides: a component, a test ([`crate::testing::TestPolicy`]), or native code alone where no component can run.
 #[derive(Clone, Debug)]
 enum Active {
     Component(Policy),
+    Told(Arc<dyn Questions>),
     Native,
 }
 
 impl Active {
-    fn description(&self) -> Description {
+    /// Who answers; none where native code does.
+    fn answering(&self) -> Option<&dyn Questions> {
         match self {
-            Self::Component(policy) => policy.description().clone(),
-            Self::Native => native::metadata::describe(),
+            Self::Component(policy) => Some(policy),
+            Self::Told(told) => Some(&**told),
+            Self::Native => None,
         }
+    }
+
+    fn description(&self) -> Description {
+        self.answering().map_or_else(native::metadata::describe, Questions::describe)
     }
 
     /// The layout of the breaker memory that it writes.
     fn state_layout(&self) -> u32 {
         match self {
             Self::Component(policy) => policy.description().state_layout,
-            Self::Native => native::breaker::STATE_LAYOUT,
+            Self::Told(_) | Self::Native => native::breaker::STATE_LAYOUT,
         }
     }
 }
@@ -118,6 +126,11 @@ impl PolicySlot {
         Self::with(Active::Native, SystemClock::shared(), Events::default())
     }
 
+    /// A slot in which a test answers.
+    pub(crate) fn told(told: Arc<dyn Questions>) -> Self {
+        Self::with(Active::Told(told), SystemClock::shared(), Events::default())
+    }
+
     /// The same policy in a slot of its own that takes its time from `clock` and reports to `events`.
     #[must_use]
     pub fn connected(&self, clock: SharedClock, events: Events) -> Self {
@@ -125,7 +138,8 @@ impl PolicySlot {
     }
 
     fn with(active: Active, clock: SharedClock, events: Events) -> Self {
-        let life = Mutex::new(Life { last_good: active.clone(), strikes: VecDeque::new() });
+        // There was none before the first: should that one fail repeatedly, native code decides.
+        let life = Mutex::new(Life { last_good: Active::Native, strikes: VecDeque::new() });
         let zero = || AtomicU64::new(0);
         Self {
             shared: Arc::new(Shared {
@@ -155,14 +169,14 @@ impl PolicySlot {
             from.description()
         };
         self.shared.swaps.fetch_add(1, Ordering::Relaxed);
-        self.shared.events.emit(Event::PolicySwapped { from: label(&from), to: label(&to) });
+        self.shared.events.emit(|| Event::PolicySwapped { from: label(&from), to: label(&to) });
     }
 
-    /// The active policy; none where native code decides alone.
+    /// The active policy; none where native code decides alone, or a test.
     pub fn policy(&self) -> Option<Policy> {
         match &**self.shared.active.load() {
             Active::Component(policy) => Some(policy.clone()),
-            Active::Native => None,
+            Active::Told(_) | Active::Native => None,
         }
     }
 
@@ -185,7 +199,7 @@ impl PolicySlot {
     /// Asks the active policy; answers natively where it fails.
     fn ask<R>(
         &self,
-        component: impl FnOnce(&Policy) -> Result<R, PolicyError>,
+        component: impl FnOnce(&dyn Questions) -> Result<R, PolicyError>,
         check: impl FnOnce(&R) -> Result<(), PolicyError>,
         native: impl FnOnce() -> R,
     ) -> R {
@@ -197,11 +211,11 @@ impl PolicySlot {
     fn ask_component<R>(
         &self,
         active: &Arc<Active>,
-        component: impl FnOnce(&Policy) -> Result<R, PolicyError>,
+        component: impl FnOnce(&dyn Questions) -> Result<R, PolicyError>,
         check: impl FnOnce(&R) -> Result<(), PolicyError>,
     ) -> Option<R> {
         self.shared.decisions.fetch_add(1, Ordering::Relaxed);
-        if let Active::Component(policy) = &**active {
+        if let Some(policy) = active.answering() {
             match component(policy).and_then(|answer| check(&answer).map(|()| answer)) {
                 Ok(answer) => return Some(answer),
                 Err(error) => self.strike(active, &error),
@@ -247,7 +261,7 @@ impl PolicySlot {
     /// Notes that a policy failed; the third time within a minute it is replaced by the last good one.
     fn strike(&self, failed: &Arc<Active>, error: &PolicyError) {
         let policy = label(&failed.description());
-        self.shared.events.emit(Event::SafeMode { policy: policy.clone(), error: error.to_string() });
+        self.shared.events.emit(|| Event::SafeMode { policy: policy.clone(), error: error.to_string() });
         let now = self.shared.clock.now();
         let mut life = self.life();
         // A call that began before a swap says nothing of the policy that is active now.
@@ -269,7 +283,7 @@ impl PolicySlot {
         self.shared.active.store(Arc::new(last_good));
         drop(life);
         self.shared.rollbacks.fetch_add(1, Ordering::Relaxed);
-        self.shared.events.emit(Event::PolicyRolledBack { from: policy, to });
+        self.shared.events.emit(|| Event::PolicyRolledBack { from: policy, to });
     }
 }
 

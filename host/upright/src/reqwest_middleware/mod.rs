@@ -33,6 +33,7 @@
 //!   `Idempotency-Key`. [`Repeatable`] among a request's extensions overrides both.
 //! - All others only after failures before which the server did nothing: it was not reached, or it refused the request (as by 429).
 //! - A request whose body is a stream is sent once.
+//! - What is not safe to repeat is not hedged either.
 //! - With a strategy that is built with `idempotent(false)`, every request is as a POST unless it is [`Repeatable`].
 //!
 //! # What the caller gets

@@ -3,17 +3,17 @@
 use super::{RetryStrategy, Shared};
 #[cfg(any(feature = "tower", feature = "reqwest-middleware"))]
 use crate::session::Attempt;
-use crate::session::Guarding;
+use crate::session::Terms;
 use std::sync::Arc;
 
 impl RetryStrategy {
     /// Whether repeating its operations can do no harm.
     pub fn is_idempotent(&self) -> bool {
-        self.shared.guarding.idempotent
+        self.shared.terms.idempotent
     }
 
-    /// The same strategy for operations whose repetition can do no harm, or can: then only what never reached the service is retried. Both
-    /// share everything else, breaker and budget among it.
+    /// The same strategy for operations whose repetition can do no harm, or can: then only what never reached the service is retried, and
+    /// no rivals are sent. Both share everything else, breaker and budget among it.
     ///
     /// ```
     /// use upright::RetryStrategy;
@@ -25,25 +25,32 @@ impl RetryStrategy {
     /// ```
     #[must_use]
     pub fn with_idempotent(&self, idempotent: bool) -> Self {
-        if self.is_idempotent() == idempotent { self.clone() } else { self.varied(|guarding| guarding.idempotent = idempotent) }
+        self.varied(|terms| {
+            terms.idempotent = idempotent;
+            terms.hedge = terms.hedge.take().filter(|_| idempotent);
+        })
     }
 
     /// The same strategy for operations that can be made only once.
     #[cfg(feature = "reqwest-middleware")]
     pub(crate) fn without_retries(&self) -> Self {
-        self.varied(|guarding| guarding.retry.max_retries = 0)
+        self.varied(|terms| {
+            terms.retry.max_retries = 0;
+            terms.hedge = None;
+        })
     }
 
     /// Whether the operation may be called again after this attempt has begun. If not, it need keep nothing back.
     #[cfg(any(feature = "tower", feature = "reqwest-middleware"))]
     pub(crate) fn may_repeat(&self, attempt: &Attempt) -> bool {
-        attempt.number <= self.shared.guarding.retry.max_retries
+        let Terms { retry, hedge, .. } = &self.shared.terms;
+        attempt.number <= retry.max_retries || hedge.is_some()
     }
 
-    fn varied(&self, change: impl FnOnce(&mut Guarding)) -> Self {
-        let Shared { guarding, breaker } = &*self.shared;
-        let mut guarding = guarding.clone();
-        change(&mut guarding);
-        Self { shared: Arc::new(Shared { guarding, breaker: breaker.clone() }) }
+    fn varied(&self, change: impl FnOnce(&mut Terms)) -> Self {
+        let Shared { guarding, terms, breaker } = &*self.shared;
+        let mut terms = terms.clone();
+        change(&mut terms);
+        Self { shared: Arc::new(Shared { guarding: guarding.clone(), terms, breaker: breaker.clone() }) }
     }
 }

@@ -155,16 +155,20 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProjection::Called { call, permit, accept } => {
-                let outcome = ready!(call.poll(context)).map_err(Into::<BoxError>::into);
+                let outcome = ready!(call.poll(context));
                 // Polled after its end, it stays pending.
                 let Some(permit) = permit.take() else { return Poll::Pending };
                 Poll::Ready(match outcome {
-                    Ok(response) if !accept.accepts(&response) => {
-                        // What is made of the failure is for the breaker; the caller gets the response.
-                        let _ = permit.settle(Err::<(), _>(RejectedResult));
+                    Ok(response) => {
+                        if accept.accepts(&response) {
+                            permit.success();
+                        } else {
+                            // What it comes to is for the breaker; the caller gets the response.
+                            let _ = permit.failed(RejectedResult.into());
+                        }
                         Ok(response)
                     }
-                    outcome => permit.settle(outcome),
+                    Err(error) => Err(permit.failed(error.into())),
                 })
             }
             StateProjection::Rejected { open } => match open.take() {

@@ -67,7 +67,7 @@ impl<A> fmt::Debug for RecoveryLayer<A> {
 /// A service whose calls are retried; [`RecoveryLayer`] makes it.
 ///
 /// Each call allocates its future and clones the inner service. While another attempt may follow, each attempt also clones the request and
-/// the service; with `max_retries(0)` the request is not cloned.
+/// the service; with `max_retries(0)` and no hedge the request is not cloned.
 #[derive(Clone)]
 pub struct Recovery<S, A = AcceptAll> {
     inner: S,

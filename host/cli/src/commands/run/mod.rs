@@ -187,7 +187,7 @@ impl<'a> Asking<'a> {
         let request = self.request(prompt);
         let mut reporter = Reporter::new(&arguments.model, arguments.quiet, screen);
         let mut events = self.manager.subscribe();
-        let mut operation = self.manager.operation().model(&arguments.model);
+        let mut operation = self.manager.operation("run").model(&arguments.model);
         if let Some(max_age) = arguments.max_age {
             operation = operation.cache(self.key(&request).await, max_age, max_age);
         }
@@ -200,12 +200,12 @@ impl<'a> Asking<'a> {
             tokio::select! {
                 // What happened is told before what comes of it is shown.
                 biased;
-                Ok(event) = events.recv() => reporter.take(&event),
+                Some(event) = events.recv() => reporter.take(&event),
                 error = screen.broken() => return Err(error.into()),
                 outcome = &mut running => break outcome,
             }
         };
-        while let Ok(event) = events.try_recv() {
+        while let Some(event) = events.try_recv() {
             reporter.take(&event);
         }
         screen.end_line();

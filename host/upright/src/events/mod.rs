@@ -1,9 +1,16 @@
 //! What happened, as it happens: for logs, dashboards and tests.
 //!
-//! Every event is emitted through `tracing` too. Nothing is emitted on success.
+//! [`Events::subscribe`] gives a typed stream. Every event is emitted through `tracing` too, inside the spans `operation{operation}` and
+//! `attempt{number, model}`, and counted by the feature `metrics`. Nothing is emitted on success.
+
+mod subscription;
+mod trace;
+
+pub use subscription::Subscription;
 
 use crate::types::{Classification, Phase, Reason};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
@@ -38,6 +45,8 @@ pub enum Event {
     ModelSwitched {
         /// The operation.
         operation: Arc<str>,
+        /// Attempts made so far, over all models.
+        attempt: u32,
         /// The model that failed.
         from: String,
         /// The model that is tried now.
@@ -49,6 +58,8 @@ pub enum Event {
     WorkflowSimplified {
         /// The operation.
         operation: Arc<str>,
+        /// Attempts made so far, over all models.
+        attempt: u32,
         /// Why.
         reason: Reason,
     },
@@ -56,6 +67,8 @@ pub enum Event {
     ServedCached {
         /// The operation.
         operation: Arc<str>,
+        /// Attempts made so far, over all models.
+        attempt: u32,
         /// The answer's age.
         age: Duration,
     },
@@ -63,6 +76,8 @@ pub enum Event {
     FallbackUsed {
         /// The operation.
         operation: Arc<str>,
+        /// Attempts made so far, over all models.
+        attempt: u32,
         /// Why.
         reason: Reason,
     },
@@ -70,6 +85,8 @@ pub enum Event {
     GaveUp {
         /// The operation.
         operation: Arc<str>,
+        /// Attempts made so far, over all models.
+        attempt: u32,
         /// Why.
         reason: Reason,
     },
@@ -86,8 +103,28 @@ pub enum Event {
     CallRejected {
         /// The operation.
         operation: Arc<str>,
+        /// Attempts made so far, over all models.
+        attempt: u32,
         /// The breaker.
         breaker: Arc<str>,
+    },
+    /// A bulkhead had no room for the call.
+    BulkheadRejected {
+        /// The operation.
+        operation: Arc<str>,
+        /// Attempts made so far, over all models.
+        attempt: u32,
+        /// The bulkhead.
+        bulkhead: Arc<str>,
+    },
+    /// An attempt was slow, and a rival was sent after it.
+    Hedged {
+        /// The operation.
+        operation: Arc<str>,
+        /// The attempt, counted from 1 over all models.
+        attempt: u32,
+        /// The rival, counted from 1 within the attempt.
+        hedge: u32,
     },
     /// Another policy became active.
     PolicySwapped {
@@ -110,50 +147,63 @@ pub enum Event {
         /// The one that is active again.
         to: String,
     },
+    /// This subscriber was too slow and missed events; only it is told.
+    Missed {
+        /// How many.
+        events: u64,
+    },
+}
+
+/// Whether what happens is looked at more closely than by events: spans are wanted, or metrics.
+#[inline]
+pub(crate) fn is_watched() -> bool {
+    trace::is_wanted() || cfg!(feature = "metrics")
 }
 
 /// Where events are sent to. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Events {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     sender: broadcast::Sender<Event>,
+    /// The sender's own count is behind a lock.
+    subscribers: AtomicUsize,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { sender: broadcast::Sender::new(BACKLOG) }
+        Self { shared: Arc::new(Shared { sender: broadcast::Sender::new(BACKLOG), subscribers: AtomicUsize::new(0) }) }
     }
 }
 
 impl Events {
-    /// All events from now on. A subscriber that falls 1,024 events behind misses the oldest and is told how many.
-    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.sender.subscribe()
+    /// All events from now on. A subscriber that falls 1,024 events behind misses the oldest and is told how many ([`Event::Missed`]).
+    pub fn subscribe(&self) -> Subscription {
+        Subscription::new(&self.shared)
     }
 
-    /// Sends an event to whoever listens, and to `tracing`.
-    pub(crate) fn emit(&self, event: Event) {
-        trace(&event);
-        // Nobody listening is fine.
-        let _ = self.sender.send(event);
+    /// Sends an event to whoever listens, and to `tracing`. It is made only if somebody wants it: a rejection must be cheap.
+    pub(crate) fn emit(&self, event: impl FnOnce() -> Event) {
+        if self.are_wanted() {
+            self.send(event());
+        }
     }
-}
 
-fn trace(event: &Event) {
-    match event {
-        Event::AttemptFailed { operation, attempt, classification, message } => tracing::warn!(
-            %operation, attempt, category = %classification.category, severity = %classification.severity,
-            rule = classification.rule, message, "attempt failed"
-        ),
-        Event::RetryScheduled { operation, attempt, delay } => tracing::info!(%operation, attempt, ?delay, "retrying"),
-        Event::ModelSwitched { operation, from, to, reason } => tracing::warn!(%operation, from, to, %reason, "switching model"),
-        Event::WorkflowSimplified { operation, reason } => tracing::warn!(%operation, %reason, "simplifying the workflow"),
-        Event::ServedCached { operation, age } => tracing::warn!(%operation, ?age, "serving a cached answer"),
-        Event::FallbackUsed { operation, reason } => tracing::warn!(%operation, %reason, "using the fallback"),
-        Event::GaveUp { operation, reason } => tracing::error!(%operation, %reason, "giving up"),
-        Event::BreakerMoved { breaker, from, to } => tracing::warn!(%breaker, %from, %to, "circuit breaker moved"),
-        Event::CallRejected { operation, breaker } => tracing::warn!(%operation, %breaker, "call rejected"),
-        Event::PolicySwapped { from, to } => tracing::info!(from, to, "policy swapped"),
-        Event::SafeMode { policy, error } => tracing::error!(policy, error, "the policy failed: safe mode answered"),
-        Event::PolicyRolledBack { from, to } => tracing::error!(from, to, "policy rolled back"),
+    fn are_wanted(&self) -> bool {
+        self.shared.subscribers.load(Ordering::Acquire) > 0 || trace::is_wanted() || cfg!(feature = "metrics")
+    }
+
+    #[cold]
+    fn send(&self, event: Event) {
+        trace::trace(&event);
+        #[cfg(feature = "metrics")]
+        crate::metrics::count(&event);
+        if self.shared.subscribers.load(Ordering::Acquire) > 0 {
+            // Nobody listening any more is fine.
+            let _ = self.shared.sender.send(event);
+        }
     }
 }

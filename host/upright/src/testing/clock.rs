@@ -1,15 +1,4 @@
-//! A kit for tests: time that is driven by hand.
-//!
-//! ```
-//! use std::time::Duration;
-//! use upright::clock::Clock;
-//! use upright::testing::DrivenClock;
-//!
-//! let clock = DrivenClock::new();
-//! let before = clock.now();
-//! clock.advance(Duration::from_secs(60));
-//! assert_eq!(clock.now() - before, 60_000_000_000);
-//! ```
+//! Time that is driven by hand.
 
 use crate::clock::{Clock, Instant, SharedClock, Sleep, nanoseconds};
 use std::future::poll_fn;
@@ -20,6 +9,17 @@ use std::time::{Duration, SystemTime};
 /// A clock that stands still until it is told to go on.
 ///
 /// [`DrivenClock::new`] waits for [`DrivenClock::advance`]; [`DrivenClock::skipping`] jumps over each wait at once. Both remember the waits.
+///
+/// ```
+/// use std::time::Duration;
+/// use upright::clock::Clock;
+/// use upright::testing::DrivenClock;
+///
+/// let clock = DrivenClock::new();
+/// let before = clock.now();
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(clock.now() - before, 60_000_000_000);
+/// ```
 #[derive(Clone, Default)]
 pub struct DrivenClock {
     shared: Arc<Shared>,

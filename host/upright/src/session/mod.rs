@@ -1,22 +1,25 @@
 //! One guarded operation, from its first attempt to its end.
 //!
 //! [`Session`] holds what is known so far and turns each failure into the next thing to do. It neither waits nor calls anything, so the
-//! asynchronous and the blocking drivers below are the same few lines, and every way of guarding a call shares them.
+//! asynchronous and the blocking drivers (`drive`) are the same few lines, and every way of guarding a call shares them.
+//!
+//! What happens on success is all that most calls ever see, so it is kept to a few loads and one counter: no allocation, no lock, no policy, and the time only
+//! as a coarse clock tells it unless there is a limit of time.
+
+mod drive;
+mod terms;
+
+pub(crate) use drive::{outcome_error, within};
+pub(crate) use terms::{Guarding, Terms};
 
 use crate::breaker::{CircuitBreaker, Permit};
 use crate::budget::{RetryBudget, Token};
 use crate::checkpoints::Checkpoint;
-use crate::classifier::ErrorClassifier;
-use crate::clock::{Instant, SharedClock, between, seconds};
-use crate::error::{AttemptTimeout, BoxError, CircuitOpen, Error, Failure, RejectedResult};
-use crate::events::{Event, Events};
-use crate::fault::{OperationError, fault_of};
-use crate::policy::PolicySlot;
-use crate::random::SharedRandom;
+use crate::clock::{Instant, between, seconds};
+use crate::error::{AttemptTimeout, BoxError, BulkheadFull, CircuitOpen, Error, Failure};
+use crate::events::Event;
+use crate::fault::{fault_of, read_by};
 use crate::types::*;
-use futures_util::future::{Either, select};
-use std::borrow::Cow;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use upright_logic::degradation::same_model;
@@ -27,6 +30,8 @@ use upright_logic::degradation::same_model;
 pub struct Attempt {
     /// Counted from 1, over all models.
     pub number: u32,
+    /// 0 for the attempt itself; its rivals, where it is hedged, are counted from 1.
+    pub hedge: u32,
     /// The model to use, where the operation has a choice of models.
     pub model: Option<Arc<str>>,
     /// Whether to run the simplified workflow.
@@ -37,20 +42,17 @@ pub struct Attempt {
     pub checkpoint: Option<Checkpoint>,
 }
 
-/// Everything that guards an operation and does not change while it runs.
-#[derive(Clone)]
-pub(crate) struct Guarding {
-    pub(crate) name: Arc<str>,
-    pub(crate) retry: RetryConfig,
-    pub(crate) policy: PolicySlot,
-    pub(crate) clock: SharedClock,
-    pub(crate) random: SharedRandom,
-    pub(crate) events: Events,
-    pub(crate) classifier: Option<Arc<ErrorClassifier>>,
-    pub(crate) attempt_timeout: Option<Duration>,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) idempotent: bool,
-    pub(crate) budget: Option<RetryBudget>,
+impl Attempt {
+    /// The first attempt of an operation that has neither models nor a checkpoint.
+    #[inline]
+    pub(crate) fn first(time_left: Option<Duration>) -> Self {
+        Self { number: 1, hedge: 0, model: None, simplified: false, time_left, checkpoint: None }
+    }
+
+    /// What happens in an attempt is traced within this.
+    fn span(&self) -> tracing::Span {
+        tracing::info_span!("attempt", number = self.number, model = self.model.as_deref())
+    }
 }
 
 /// What could serve in place of a live answer, looked up only when something has failed.
@@ -110,7 +112,7 @@ pub(crate) enum Ending<T> {
 }
 
 /// What to do after a failure.
-enum Next {
+pub(crate) enum Next {
     /// Try again, after this long.
     Wait(Duration),
     /// Try again at once, with the breaker of another model.
@@ -129,13 +131,18 @@ enum Cause {
     Failure(BoxError, Classification),
     /// A breaker let it not through.
     Rejection(CircuitOpen),
+    /// A bulkhead had no room for it.
+    Full(BulkheadFull),
 }
 
 /// One operation in progress.
 pub(crate) struct Session<'a> {
     guarding: &'a Guarding,
+    terms: &'a Terms,
     surroundings: &'a dyn Surroundings,
-    began: Instant,
+    /// When the first attempt began. Where no limit of time depends on it, it is looked at only when the attempt has to wait for something, and by the coarse
+    /// clock: an operation that succeeds at once needs no clock.
+    began: Option<Instant>,
     /// Attempts made, over all models.
     attempts: u32,
     /// Attempts that failed with the model in use.
@@ -149,11 +156,13 @@ pub(crate) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn begin(guarding: &'a Guarding, surroundings: &'a dyn Surroundings, model: Option<Arc<str>>) -> Self {
+    pub(crate) fn begin(guarding: &'a Guarding, terms: &'a Terms, surroundings: &'a dyn Surroundings, model: Option<Arc<str>>) -> Self {
+        let exact = terms.deadline.is_some() || cfg!(feature = "metrics");
         Self {
             guarding,
+            terms,
             surroundings,
-            began: guarding.clock.now(),
+            began: exact.then(|| guarding.clock.now()),
             attempts: 0,
             failed_with_model: 0,
             model,
@@ -161,6 +170,21 @@ impl<'a> Session<'a> {
             simplified: false,
             last: None,
         }
+    }
+
+    /// A session whose first attempt was made before it was known that there must be one. Gives what to do after that attempt's failure.
+    #[cold]
+    pub(crate) fn after_failure(
+        guarding: &'a Guarding,
+        terms: &'a Terms,
+        surroundings: &'a dyn Surroundings,
+        began: Option<Instant>,
+        error: BoxError,
+        permit: Option<Permit<'_>>,
+    ) -> (Self, Next) {
+        let mut session = Self { attempts: 1, began, ..Self::begin(guarding, terms, surroundings, None) };
+        let next = session.failed(error, permit);
+        (session, next)
     }
 
     /// The model in use, and how many attempts were made.
@@ -175,22 +199,30 @@ impl<'a> Session<'a> {
 
     /// How long the next attempt may take.
     fn limit(&self) -> Option<Duration> {
-        let Guarding { attempt_timeout, deadline, .. } = self.guarding;
-        let left = deadline.map(|deadline| deadline.saturating_sub(self.elapsed()));
-        match (*attempt_timeout, left) {
-            (Some(timeout), Some(left)) => Some(timeout.min(left)),
-            (timeout, left) => timeout.or(left),
-        }
+        [self.terms.attempt_timeout, self.time_left()].into_iter().flatten().min()
+    }
+
+    /// What is left until the deadline.
+    fn time_left(&self) -> Option<Duration> {
+        self.terms.deadline.map(|deadline| deadline.saturating_sub(self.elapsed()))
     }
 
     fn elapsed(&self) -> Duration {
-        between(self.began, self.guarding.clock.now())
+        self.began.map_or(Duration::ZERO, |began| between(began, self.guarding.clock.now()))
+    }
+
+    /// Time counts from now on at the latest.
+    fn begun(&mut self) {
+        if self.began.is_none() {
+            self.began = Some(self.guarding.clock.coarse());
+        }
     }
 
     fn attempt(&mut self, limit: Option<Duration>) -> Attempt {
         self.attempts = self.attempts.saturating_add(1);
         Attempt {
             number: self.attempts,
+            hedge: 0,
             model: self.model.clone(),
             simplified: self.simplified,
             time_left: limit,
@@ -202,78 +234,99 @@ impl<'a> Session<'a> {
     /// does not; the first attempt had it all.
     fn had_its_time(&self, error: &BoxError) -> bool {
         let Some(AttemptTimeout { limit }) = error.downcast_ref() else { return true };
-        self.attempts <= 1 || self.guarding.attempt_timeout.is_some_and(|timeout| *limit >= timeout)
+        self.attempts <= 1 || self.terms.attempt_timeout.is_some_and(|timeout| *limit >= timeout)
     }
 
     /// The one place where a failure is decided upon.
+    #[cold]
     fn failed(&mut self, error: BoxError, permit: Option<Permit<'_>>) -> Next {
+        self.begun();
         let permit = permit.filter(|_| self.had_its_time(&error));
-        let fault = fault_of(&*error);
+        let fault = read_by(self.guarding.fault_reader.as_ref(), &*error);
         let mut incident = self.incident(fault);
         // Taken before asking: two that look first and take later both find the last token.
-        let token = self.guarding.budget.as_ref().map(RetryBudget::take);
+        let token = self.terms.budget.as_ref().map(RetryBudget::take);
         incident.retry_budget = token.as_ref().map(|token| token.as_ref().map_or(0, Token::left));
         let verdict = match permit {
-            Some(permit) => permit.decide(&self.guarding.policy, incident.clone()),
+            Some(permit) => permit.decide(&self.guarding.policy, &mut incident),
             None => self.guarding.policy.decide(&incident),
         };
-        let Guarding { name, events, classifier, .. } = self.guarding;
+        let Guarding { events, classifier, .. } = self.guarding;
         if let Some(classifier) = classifier {
             classifier.record(&incident.failure, &verdict.classification);
         }
-        events.emit(Event::AttemptFailed {
-            operation: Arc::clone(name),
+        events.emit(|| Event::AttemptFailed {
+            operation: Arc::clone(&self.terms.name),
             attempt: self.attempts,
             classification: verdict.classification.clone(),
             message: cut(&incident.failure.message, 200),
         });
-        let cause = Cause::Failure(error, verdict.classification.clone());
         let verdict = self.without_repeating_models(verdict, &mut incident);
         if matches!(verdict.directive, Directive::RetryAfter(_))
             && let Some(token) = token.flatten()
         {
             token.spend();
         }
-        self.follow(&verdict, &incident, cause)
+        self.follow(verdict, &incident, |classification| Cause::Failure(error, classification))
     }
 
     /// A breaker let nothing through. Where nothing is at hand that could serve, that is the answer, without asking the policy.
+    #[cold]
     fn rejected(&mut self, open: CircuitOpen) -> Next {
-        let Guarding { name, events, policy, .. } = self.guarding;
-        events.emit(Event::CallRejected { operation: Arc::clone(name), breaker: Arc::clone(&open.breaker) });
-        let fault = fault_of(&open);
-        let mut incident = self.incident(fault);
+        let Guarding { events, policy, .. } = self.guarding;
+        events.emit(|| Event::CallRejected {
+            operation: Arc::clone(&self.terms.name),
+            attempt: self.attempts,
+            breaker: Arc::clone(&open.breaker),
+        });
+        let surroundings = self.surroundings;
         let tried = |model: &String| self.model.iter().chain(&self.given_up).any(|tried| same_model(tried, model));
-        let no_model_left = incident.models.is_none() || self.surroundings.models().iter().all(tried);
-        let AtHand { fallback, cached, can_simplify, .. } = incident.at_hand;
-        let nothing_at_hand = no_model_left && !fallback && cached.is_none() && !can_simplify;
-        if nothing_at_hand {
+        let no_model_left = self.model.is_none() || surroundings.models().iter().all(tried);
+        let can_simplify = !self.simplified && surroundings.can_simplify();
+        if no_model_left && !can_simplify && !surroundings.fallback() && surroundings.cached().is_none() {
             return Next::Failed(self.ending(Cause::Rejection(open), Reason::CircuitOpen));
         }
+        let mut incident = self.incident(fault_of(&open));
         let verdict = policy.decide(&incident);
         let verdict = self.without_repeating_models(verdict, &mut incident);
-        self.follow(&verdict, &incident, Cause::Rejection(open))
+        self.follow(verdict, &incident, |_| Cause::Rejection(open))
+    }
+
+    /// A bulkhead had no room. Nothing was tried, so no breaker hears of it and no budget pays for it.
+    #[cold]
+    fn no_room(&mut self, full: BulkheadFull) -> Next {
+        self.guarding.events.emit(|| Event::BulkheadRejected {
+            operation: Arc::clone(&self.terms.name),
+            attempt: self.attempts,
+            bulkhead: Arc::clone(&full.bulkhead),
+        });
+        let mut incident = self.incident(fault_of(&full));
+        let verdict = self.guarding.policy.decide(&incident);
+        let verdict = self.without_repeating_models(verdict, &mut incident);
+        self.follow(verdict, &incident, |_| Cause::Full(full))
     }
 
     /// The error that an operation ends with. Behind a rejection the operation's own failure, if there was one, stays in sight.
     fn ending(&mut self, cause: Cause, reason: Reason) -> Error {
         let (source, classification) = match (cause, self.last.take()) {
-            (Cause::Failure(error, classification), _) | (Cause::Rejection(_), Some((error, classification))) => (error, classification),
+            (Cause::Failure(error, classification), _) | (_, Some((error, classification))) => (error, classification),
             (Cause::Rejection(open), None) => return Error::CircuitOpen(open),
+            (Cause::Full(full), None) => return Error::BulkheadFull(full),
         };
         let (attempts, elapsed) = (self.attempts, self.elapsed());
         Error::Failed(Box::new(Failure { attempts, reason, classification, elapsed, source }))
     }
 
     fn incident(&self, failure: Fault) -> Incident {
-        let Guarding { retry, clock, random, deadline, idempotent, .. } = self.guarding;
+        let Guarding { clock, random, .. } = self.guarding;
+        let Terms { retry, deadline, idempotent, .. } = self.terms;
         let now = clock.now();
         let models =
             self.model.as_ref().map(|model| ModelChoice { current: model.to_string(), chain: self.surroundings.models().to_vec() });
         Incident {
             failure,
             attempt: self.failed_with_model,
-            elapsed: between(self.began, now).as_secs_f64(),
+            elapsed: self.began.map_or(0.0, |began| between(began, now).as_secs_f64()),
             deadline: deadline.map(|deadline| deadline.as_secs_f64()),
             idempotent: *idempotent,
             retry_budget: None,
@@ -303,21 +356,25 @@ impl<'a> Session<'a> {
         self.guarding.policy.decide(incident)
     }
 
-    fn follow(&mut self, verdict: &Verdict, incident: &Incident, cause: Cause) -> Next {
-        let Guarding { name, events, .. } = self.guarding;
-        let (operation, reason) = (Arc::clone(name), verdict.reason);
-        let next = match verdict.directive {
+    fn follow(&mut self, verdict: Verdict, incident: &Incident, cause: impl FnOnce(Classification) -> Cause) -> Next {
+        let Guarding { events, .. } = self.guarding;
+        let Verdict { directive, reason, classification, .. } = verdict;
+        let cause = cause(classification);
+        let (name, attempt) = (&self.terms.name, self.attempts);
+        let operation = || Arc::clone(name);
+        let next = match directive {
             Directive::RetryAfter(delay) => {
                 self.failed_with_model = self.failed_with_model.saturating_add(1);
                 let delay = seconds(delay);
-                events.emit(Event::RetryScheduled { operation, attempt: self.attempts.saturating_add(1), delay });
+                events.emit(|| Event::RetryScheduled { operation: operation(), attempt: attempt.saturating_add(1), delay });
                 Next::Wait(delay)
             }
             Directive::SwitchModel(index) if let Some(to) = self.surroundings.models().get(index as usize) => {
                 let to: Arc<str> = to.as_str().into();
                 let from = self.model.replace(Arc::clone(&to));
-                events.emit(Event::ModelSwitched {
-                    operation,
+                events.emit(|| Event::ModelSwitched {
+                    operation: operation(),
+                    attempt,
                     from: from.as_deref().unwrap_or_default().into(),
                     to: to.to_string(),
                     reason,
@@ -329,20 +386,20 @@ impl<'a> Session<'a> {
             Directive::Simplify => {
                 self.simplified = true;
                 self.failed_with_model = 0;
-                events.emit(Event::WorkflowSimplified { operation, reason });
+                events.emit(|| Event::WorkflowSimplified { operation: operation(), attempt, reason });
                 Next::Again
             }
             Directive::ServeCached => {
                 let age = incident.at_hand.cached.map_or(Duration::ZERO, |cached| seconds(cached.age));
-                events.emit(Event::ServedCached { operation, age });
+                events.emit(|| Event::ServedCached { operation: operation(), attempt, age });
                 return Next::Cached(self.ending(cause, reason));
             }
             Directive::UseFallback => {
-                events.emit(Event::FallbackUsed { operation, reason });
+                events.emit(|| Event::FallbackUsed { operation: operation(), attempt, reason });
                 return Next::Fallback(self.ending(cause, reason));
             }
             Directive::GiveUp | Directive::SwitchModel(_) => {
-                events.emit(Event::GaveUp { operation, reason });
+                events.emit(|| Event::GaveUp { operation: operation(), attempt, reason });
                 return Next::Failed(self.ending(cause, reason));
             }
         };
@@ -350,90 +407,6 @@ impl<'a> Session<'a> {
             self.last = Some((error, classification));
         }
         next
-    }
-
-    /// Runs the operation, asynchronously. Dropping the future ends it; nothing stays counted.
-    pub(crate) async fn run<T, E, F>(
-        &mut self,
-        mut breaker: Option<Cow<'_, CircuitBreaker>>,
-        mut operation: impl FnMut(Attempt) -> F,
-        accept: impl Fn(&T) -> bool,
-    ) -> Ending<T>
-    where
-        E: OperationError,
-        F: Future<Output = Result<T, E>>,
-    {
-        loop {
-            let next = match breaker.as_deref().map(CircuitBreaker::try_acquire).transpose() {
-                Err(open) => self.rejected(open),
-                Ok(permit) => {
-                    let limit = self.limit();
-                    let attempt = operation(self.attempt(limit));
-                    let outcome = match limit {
-                        None => attempt.await.map_err(OperationError::into_boxed),
-                        Some(limit) => match select(pin!(attempt), self.guarding.clock.sleep(limit)).await {
-                            Either::Left((outcome, _)) => outcome.map_err(OperationError::into_boxed),
-                            Either::Right(_) => Err(AttemptTimeout { limit }.into()),
-                        },
-                    };
-                    match self.outcome(outcome, permit, &accept) {
-                        Ok(value) => return Ending::Live(value),
-                        Err(next) => next,
-                    }
-                }
-            };
-            match next {
-                Next::Wait(delay) => self.guarding.clock.sleep(delay).await,
-                Next::Switch(other) => breaker = other.map(Cow::Owned),
-                Next::Again => {}
-                Next::Cached(error) => return Ending::Cached(error),
-                Next::Fallback(error) => return Ending::Fallback(error),
-                Next::Failed(error) => return Ending::Failed(error),
-            }
-        }
-    }
-
-    /// Runs the operation on this thread. A limit of time is told to the attempt, which cannot be stopped from outside.
-    pub(crate) fn run_blocking<T, E: OperationError>(
-        &mut self,
-        mut breaker: Option<Cow<'_, CircuitBreaker>>,
-        mut operation: impl FnMut(Attempt) -> Result<T, E>,
-        accept: impl Fn(&T) -> bool,
-    ) -> Ending<T> {
-        loop {
-            let next = match breaker.as_deref().map(CircuitBreaker::try_acquire).transpose() {
-                Err(open) => self.rejected(open),
-                Ok(permit) => {
-                    let limit = self.limit();
-                    let outcome = operation(self.attempt(limit)).map_err(OperationError::into_boxed);
-                    match self.outcome(outcome, permit, &accept) {
-                        Ok(value) => return Ending::Live(value),
-                        Err(next) => next,
-                    }
-                }
-            };
-            match next {
-                Next::Wait(delay) => self.guarding.clock.sleep_blocking(delay),
-                Next::Switch(other) => breaker = other.map(Cow::Owned),
-                Next::Again => {}
-                Next::Cached(error) => return Ending::Cached(error),
-                Next::Fallback(error) => return Ending::Fallback(error),
-                Next::Failed(error) => return Ending::Failed(error),
-            }
-        }
-    }
-
-    fn outcome<T>(&mut self, outcome: Result<T, BoxError>, permit: Option<Permit<'_>>, accept: impl Fn(&T) -> bool) -> Result<T, Next> {
-        match outcome {
-            Ok(value) if accept(&value) => {
-                if let Some(permit) = permit {
-                    permit.success();
-                }
-                Ok(value)
-            }
-            Ok(_) => Err(self.failed(RejectedResult.into(), permit)),
-            Err(error) => Err(self.failed(error, permit)),
-        }
     }
 }
 

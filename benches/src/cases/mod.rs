@@ -1,0 +1,22 @@
+//! What is measured.
+
+mod budget;
+mod decision;
+mod empty;
+mod peers;
+mod rejection;
+mod success;
+
+use crate::group::Group;
+use anyhow::Result;
+use tokio::runtime::{Builder, Runtime};
+
+/// All groups. Their targets name cases of the same group.
+pub fn all() -> Result<Vec<Group>> {
+    Ok(vec![success::alone()?, success::contended()?, rejection::group()?, decision::group()?, budget::group()?])
+}
+
+/// A runtime for peers that make timers; nothing ever runs on it.
+pub fn runtime() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_time().build()?)
+}

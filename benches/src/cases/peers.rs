@@ -1,0 +1,67 @@
+//! The peers, set to do what Upright does by default: five failures in a row open the breaker, three retries, one second doubled up to a minute.
+//! An open breaker stays open for longer than a measurement takes.
+
+use anyhow::{Result, anyhow};
+use backon::ExponentialBuilder;
+use failsafe::StateMachine;
+use failsafe::failure_policy::ConsecutiveFailures;
+use recloser::{AsyncRecloser, Recloser};
+use std::future::Future;
+use std::io;
+use std::iter::Repeat;
+use std::time::Duration;
+use tower_resilience::circuitbreaker::CircuitBreakerLayer;
+use upright::types::BreakerConfig;
+
+/// How long an open breaker stays open.
+pub(super) const OPEN: Duration = Duration::from_secs(3600);
+/// What the operation answers.
+pub(super) const ANSWER: u64 = 42;
+pub(super) const FAILURES: u32 = 5;
+pub(super) const RETRIES: u32 = 3;
+/// How long an attempt may take where it has a limit.
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
+
+/// An operation that succeeds at once.
+pub(super) fn operation() -> impl Future<Output = io::Result<u64>> + Send + 'static {
+    async { Ok(std::hint::black_box(ANSWER)) }
+}
+
+/// An operation that fails at once.
+pub(super) fn failing() -> impl Future<Output = io::Result<u64>> + Send + 'static {
+    async { Err(io::Error::from(io::ErrorKind::ConnectionRefused)) }
+}
+
+pub(super) fn breaker_config() -> BreakerConfig {
+    BreakerConfig { failure_threshold: FAILURES, recovery_timeout: OPEN.as_secs_f64(), ..BreakerConfig::default() }
+}
+
+/// It knows shares only: all of the last five calls.
+pub(super) fn recloser() -> AsyncRecloser {
+    Recloser::custom().error_rate(1.0).closed_len(FAILURES as usize).half_open_len(2).open_wait(OPEN).build().into()
+}
+
+pub(super) type Failsafe = StateMachine<ConsecutiveFailures<Repeat<Duration>>, ()>;
+
+pub(super) fn failsafe() -> Failsafe {
+    let policy = failsafe::failure_policy::consecutive_failures(FAILURES, std::iter::repeat(OPEN));
+    failsafe::Config::new().failure_policy(policy).build()
+}
+
+pub(super) fn tower_breaker() -> Result<CircuitBreakerLayer> {
+    CircuitBreakerLayer::builder()
+        .consecutive_failures(FAILURES as usize)
+        .permitted_calls_in_half_open(2)
+        .wait_duration_in_open(OPEN)
+        .build()
+        .map_err(|error| anyhow!("{error:?}"))
+}
+
+pub(super) fn backon() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(Duration::from_secs(60))
+        .with_factor(2.0)
+        .with_jitter()
+        .with_max_times(RETRIES as usize)
+}

@@ -1,0 +1,87 @@
+//! Where and with what was measured.
+
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread::available_parallelism;
+use std::time::SystemTime;
+
+/// The crates that a figure depends on.
+const CRATES: [&str; 9] =
+    ["upright", "wasmtime", "recloser", "failsafe", "tower-resilience", "tower-resilience-circuitbreaker", "backon", "tower", "tokio"];
+
+/// A machine, its software, and what else it did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Machine {
+    /// The processor's name.
+    pub processor: String,
+    /// So many of its cores can be used.
+    pub cores: usize,
+    /// The operating system and its version.
+    pub system: String,
+    /// The compiler.
+    pub compiler: String,
+    /// The crates and their versions, as `Cargo.lock` has them.
+    pub crates: Vec<(String, String)>,
+    /// The load averages when the measurement began, where the system has such.
+    pub load: String,
+    /// The last commit, and whether anything was changed since.
+    pub commit: String,
+    /// When the measurement began.
+    pub date: String,
+}
+
+impl Machine {
+    /// This one, now.
+    pub fn here() -> Self {
+        let file = |path| fs::read_to_string(path).unwrap_or_default();
+        let processor = file("/proc/cpuinfo")
+            .lines()
+            .find_map(|line| line.strip_prefix("model name").and_then(|rest| rest.split_once(':')).map(|(_, name)| name.trim().to_owned()))
+            .unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+        Self {
+            processor,
+            cores: available_parallelism().map_or(0, usize::from),
+            system: format!("{} {}", std::env::consts::OS, file("/proc/sys/kernel/osrelease").trim()),
+            compiler: said("rustc", &["--version"]),
+            crates: crates(),
+            load: file("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(", "),
+            commit: commit(),
+            date: httpdate::fmt_http_date(SystemTime::now()),
+        }
+    }
+}
+
+/// What a program prints, in one line; empty if it cannot be run.
+fn said(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+fn commit() -> String {
+    let commit = said("git", &["rev-parse", "--short", "HEAD"]);
+    // The report itself does not count.
+    let changed = said("git", &["status", "--porcelain", "--", "..", ":!REPORT.md"]);
+    if changed.is_empty() { commit } else { format!("{commit}, with changes") }
+}
+
+fn crates() -> Vec<(String, String)> {
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap_or_default();
+    let mut found = Vec::new();
+    let mut name = "";
+    for line in lock.lines() {
+        if let Some(this) = quoted(line, "name = ") {
+            name = this;
+        } else if let Some(version) = quoted(line, "version = ")
+            && CRATES.contains(&name)
+        {
+            found.push((name.to_owned(), version.to_owned()));
+        }
+    }
+    found
+}
+
+fn quoted<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.strip_prefix(key)?.strip_prefix('"')?.strip_suffix('"')
+}

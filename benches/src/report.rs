@@ -1,0 +1,193 @@
+//! Holds figures against targets and writes them down.
+
+use crate::counts::Allocated;
+use crate::group::{Group, Target};
+use crate::machine::Machine;
+use crate::measure::Span;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What one bench target measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Section {
+    /// Where and with what.
+    pub machine: Machine,
+    /// How, in a sentence or two.
+    pub method: String,
+    /// The groups.
+    pub groups: Vec<Measured>,
+}
+
+/// A group that was measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// Its short name.
+    pub id: String,
+    /// Its heading.
+    pub title: String,
+    /// What it shows.
+    pub note: String,
+    /// The row that the others are held against.
+    pub reference: String,
+    /// A row for each case.
+    pub rows: Vec<Row>,
+    /// How the targets fared.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// A case that was measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Nanoseconds a call.
+    pub span: Span,
+    /// Allocations and bytes a call, where they were counted.
+    pub allocated: Option<(f64, f64)>,
+}
+
+/// How a target fared.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What was wanted.
+    pub wanted: String,
+    /// What was found.
+    pub found: String,
+    /// Whether it was met.
+    pub met: bool,
+}
+
+impl Measured {
+    /// The group's figures against its targets. `spans` are in the order of its cases.
+    pub fn new(group: &Group, spans: &[Span], allocated: &[Allocated]) -> Self {
+        let rows: Vec<_> = group
+            .cases
+            .iter()
+            .zip(spans)
+            .map(|(case, span)| {
+                let counted = allocated.iter().find(|counted| counted.group == group.id && counted.case == case.name);
+                Row { name: case.name.into(), span: *span, allocated: counted.map(|counted| (counted.count, counted.bytes)) }
+            })
+            .collect();
+        let verdicts = group.targets.iter().map(|target| target.judge(&rows)).collect();
+        let (id, title, note) = (group.id.into(), group.title.into(), group.note.into());
+        Self { id, title, note, reference: group.reference.into(), rows, verdicts }
+    }
+
+    /// The group as Markdown.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("### {}\n\n{}\n\n", self.title, self.note);
+        let reference = self.rows.iter().find(|row| row.name == self.reference).map(|row| row.span.median);
+        let counted = self.rows.iter().any(|row| row.allocated.is_some());
+        text += "| | median | 10 to 90 % of rounds |";
+        text += if counted { " allocations (bytes) |" } else { "" };
+        let _ = writeln!(text, " × {} |", self.reference);
+        text += if counted { "|---|--:|--:|--:|--:|\n" } else { "|---|--:|--:|--:|\n" };
+        for Row { name, span, allocated } in &self.rows {
+            let _ = write!(text, "| {name} | {} | {} to {} |", time(span.median), time(span.low), time(span.high));
+            if counted {
+                let cell = allocated.map_or_else(String::new, |(count, bytes)| amount(count, bytes));
+                let _ = write!(text, " {cell} |");
+            }
+            let times = reference.map_or_else(String::new, |reference| format!("{:.2}", span.median / reference));
+            let _ = writeln!(text, " {times} |");
+        }
+        if !self.verdicts.is_empty() {
+            text += "\n| target | found | |\n|---|--:|---|\n";
+        }
+        for Verdict { wanted, found, met } in &self.verdicts {
+            let _ = writeln!(text, "| {wanted} | {found} | {} |", if *met { "ok" } else { "**MISSED**" });
+        }
+        text
+    }
+}
+
+impl Target {
+    /// How it fared.
+    pub fn judge(&self, rows: &[Row]) -> Verdict {
+        let row = |name: &str| rows.iter().find(|row| row.name == name);
+        let median = |name| row(name).map_or(f64::NAN, |row| row.span.median);
+        match *self {
+            Self::TimesOf { case, peer, at_most } => {
+                let times = median(case) / median(peer);
+                Verdict { wanted: format!("{case} ≤ {at_most:.2} × {peer}"), found: format!("{times:.2} ×"), met: times <= at_most }
+            }
+            Self::Nanoseconds { case, at_most } => {
+                let found = median(case);
+                Verdict { wanted: format!("{case} ≤ {}", time(at_most)), found: time(found), met: found <= at_most }
+            }
+            Self::NoAllocation { case } => {
+                let allocated = row(case).and_then(|row| row.allocated);
+                let found = allocated.map_or_else(|| "not counted".into(), |(count, bytes)| amount(count, bytes));
+                Verdict { wanted: format!("{case} allocates nothing"), found, met: allocated.is_some_and(|(count, _)| count == 0.0) }
+            }
+        }
+    }
+}
+
+/// Nanoseconds as people read them.
+fn time(nanoseconds: f64) -> String {
+    match nanoseconds {
+        under if under < 1e3 => format!("{under:.1} ns"),
+        under if under < 1e6 => format!("{:.2} µs", under / 1e3),
+        more => format!("{:.2} ms", more / 1e6),
+    }
+}
+
+fn amount(count: f64, bytes: f64) -> String {
+    // Pools are refilled now and then, so a count need not be whole.
+    let round = |number: f64| format!("{number:.2}").trim_end_matches('0').trim_end_matches('.').to_owned();
+    if count == 0.0 { "0".into() } else { format!("{} ({})", round(count), round(bytes)) }
+}
+
+/// The sections of a report, in their order.
+const SECTIONS: [&str; 2] = ["recovery", "process"];
+
+/// Keeps a section beside those of the other bench targets, and makes the report of all.
+pub fn keep(name: &str, section: &Section) -> Result<PathBuf> {
+    let folder = kept_in()?;
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(name).with_extension("json"), serde_json::to_vec_pretty(section)?)?;
+    let mut sections = Vec::new();
+    for name in SECTIONS {
+        if let Ok(bytes) = fs::read(folder.join(name).with_extension("json")) {
+            sections
+                .push(serde_json::from_slice(&bytes).with_context(|| format!("the section {name} of another version: measure it again"))?);
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("REPORT.md");
+    fs::write(&path, markdown(&sections))?;
+    Ok(path)
+}
+
+/// The folder `upright-benches` in the target folder.
+fn kept_in() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    // target/release/deps/program
+    Ok(program.ancestors().nth(3).context("this program lies in no target folder")?.join("upright-benches"))
+}
+
+fn markdown(sections: &[Section]) -> String {
+    let mut text = String::from(
+        "# What Upright costs\n\n\
+         Written by `cargo bench -p upright-benches -- --report`; [README.md](README.md) says how to read it.\n",
+    );
+    for Section { machine, method, groups } in sections {
+        let Machine { processor, cores, system, compiler, crates, load, commit, date } = machine;
+        let crates: Vec<_> = crates.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        let _ = write!(
+            text,
+            "\n## Measured on {date}\n\n{method}\n\n\
+             | | |\n|---|---|\n| processor | {processor}, {cores} cores |\n| system | {system} |\n| compiler | {compiler} |\n\
+             | commit | {commit} |\n| load before | {load} |\n| crates | {} |\n",
+            crates.join(", ")
+        );
+        for group in groups {
+            let _ = write!(text, "\n{}", group.markdown());
+        }
+    }
+    text
+}

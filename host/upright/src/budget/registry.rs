@@ -1,0 +1,66 @@
+//! Budgets by name.
+
+use super::{RetryBudget, check};
+use crate::clock::SharedClock;
+use crate::error::ConfigurationError;
+use crate::registry::Registry;
+
+/// One budget for each name, made when it is first asked for. Cloning shares the registry.
+#[derive(Clone)]
+pub struct RetryBudgets {
+    budgets: Registry<RetryBudget>,
+    capacity: u32,
+    per_second: f64,
+    clock: SharedClock,
+}
+
+impl RetryBudgets {
+    /// A registry whose budgets hold `capacity` retries and gain `per_second` of them each second.
+    ///
+    /// # Errors
+    /// As [`RetryBudget::new`].
+    pub fn new(capacity: u32, per_second: f64, clock: SharedClock) -> Result<Self, ConfigurationError> {
+        check(capacity, per_second)?;
+        Ok(Self { budgets: Registry::default(), capacity, per_second, clock })
+    }
+
+    /// The budget of this name.
+    pub fn get(&self, name: &str) -> RetryBudget {
+        let make = |_: &_| RetryBudget::of_checked(self.capacity, self.per_second, self.clock.clone());
+        self.budgets.get(name, make, |budget| budget.left() == budget.capacity())
+    }
+
+    /// Keeps this budget under a name, in place of the one that was there. Who holds the other keeps it.
+    pub fn insert(&self, name: &str, budget: RetryBudget) {
+        self.budgets.insert(name, budget);
+    }
+
+    /// The budget of this name, if it was asked for before.
+    pub fn find(&self, name: &str) -> Option<RetryBudget> {
+        self.budgets.find(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::DrivenClock;
+
+    #[test]
+    fn one_name_is_one_budget_and_another_name_another() {
+        let budgets = RetryBudgets::new(1, 0.0, DrivenClock::new().shared()).unwrap();
+        budgets.get("chat").take().unwrap().spend();
+        assert!(budgets.get("chat").take().is_none());
+        assert!(budgets.get("embed").take().is_some());
+        assert!(budgets.find("search").is_none());
+    }
+
+    #[test]
+    fn names_that_come_from_anybody_do_not_grow_it_without_bound_and_used_budgets_stay() {
+        let budgets = RetryBudgets::new(1, 0.0, DrivenClock::new().shared()).unwrap();
+        budgets.get("used").take().unwrap().spend();
+        (0..5000).for_each(|number| drop(budgets.get(&number.to_string())));
+        assert!(budgets.get("used").take().is_none());
+        assert!(budgets.find("0").is_none());
+    }
+}

@@ -1,0 +1,116 @@
+//! A subscriber's end of the events.
+
+use super::{Event, Shared};
+use futures_util::FutureExt;
+use futures_util::stream::{Stream, StreamExt};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+
+/// The events since the subscription, in order: a [`Stream`], which ends when all that could send events are gone.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use upright::events::Events;
+/// use upright::{Event, RetryStrategy};
+///
+/// let events = Events::default();
+/// let mut seen = events.subscribe();
+/// let retry = RetryStrategy::builder().max_retries(0).events(events).build()?;
+/// let _ = retry.execute(|| async { Err::<(), _>(std::io::Error::other("no luck")) }).await;
+/// assert!(matches!(seen.recv().await, Some(Event::AttemptFailed { attempt: 1, .. })));
+/// assert!(matches!(seen.try_recv(), Some(Event::GaveUp { .. })));
+/// assert_eq!(seen.try_recv(), None);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Subscription {
+    stream: BroadcastStream<Event>,
+    counted: Counted,
+}
+
+/// Counts as a subscriber while it lives; keeps nothing else alive.
+#[derive(Debug)]
+struct Counted(std::sync::Weak<Shared>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.subscribers.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl Subscription {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        let stream = BroadcastStream::new(shared.sender.subscribe());
+        shared.subscribers.fetch_add(1, Ordering::AcqRel);
+        Self { stream, counted: Counted(Arc::downgrade(shared)) }
+    }
+
+    /// The next event; none when all that could send one are gone. Dropping the future loses nothing.
+    pub async fn recv(&mut self) -> Option<Event> {
+        self.next().await
+    }
+
+    /// The next event, if it has happened already.
+    pub fn try_recv(&mut self) -> Option<Event> {
+        self.next().now_or_never().flatten()
+    }
+
+    /// Whether all that could send events are gone.
+    pub fn is_closed(&self) -> bool {
+        self.counted.0.strong_count() == 0
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.stream
+            .poll_next_unpin(context)
+            .map(|next| next.map(|event| event.unwrap_or_else(|BroadcastStreamRecvError::Lagged(events)| Event::Missed { events })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Events;
+    use super::*;
+
+    fn event(number: u64) -> Event {
+        Event::Missed { events: number }
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_falls_behind_is_told_how_much_it_missed() {
+        let events = Events::default();
+        let mut seen = events.subscribe();
+        (0..1030).for_each(|number| events.emit(|| event(number)));
+        assert_eq!(seen.recv().await, Some(Event::Missed { events: 6 }));
+        assert_eq!(seen.recv().await, Some(event(6)));
+    }
+
+    #[tokio::test]
+    async fn the_stream_ends_with_the_last_that_could_send() {
+        let events = Events::default();
+        let mut seen = events.subscribe();
+        events.clone().emit(|| event(1));
+        drop(events);
+        assert!(seen.is_closed());
+        assert_eq!(seen.recv().await, Some(event(1)));
+        assert_eq!(seen.recv().await, None);
+    }
+
+    #[test]
+    fn a_dropped_subscription_does_not_count() {
+        let events = Events::default();
+        drop(events.subscribe());
+        assert_eq!(events.shared.subscribers.load(Ordering::Relaxed), 0);
+        assert_eq!(events.shared.sender.receiver_count(), 0);
+    }
+}
