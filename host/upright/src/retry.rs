@@ -18,17 +18,18 @@ use crate::bulkhead::Bulkhead;
 use crate::classifier::ErrorClassifier;
 use crate::clock::{SharedClock, SystemClock};
 use crate::error::{CircuitOpen, ConfigurationError, Error, RejectedResult};
-use crate::events::{Event, Events, is_watched};
+use crate::events::{Events, is_watched};
 use crate::fault::{FaultReader, OperationError};
 use crate::hedge::Hedge;
 use crate::policy::PolicySlot;
 use crate::random::{SharedRandom, SystemRandom};
-use crate::session::{Alone, Attempt, Ending, Guarding, Session, Terms, outcome_error, within};
+use crate::session::{Alone, Attempt, Ending, Guarding, Session, Terms, outcome_error, poll_limit};
 use crate::types::{BreakerConfig, Fault, Profile, RetryConfig};
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Retries operations. Cloning shares its breaker.
@@ -47,6 +48,15 @@ pub(crate) struct Shared {
     pub(crate) guarding: Guarding,
     pub(crate) terms: Terms,
     pub(crate) breaker: Option<CircuitBreaker>,
+    /// Whether an attempt is no more than a call within a limit of time.
+    simple: bool,
+}
+
+impl Shared {
+    fn new(guarding: Guarding, terms: Terms, breaker: Option<CircuitBreaker>) -> Arc<Self> {
+        let simple = terms.bulkhead.is_none() && terms.hedge.is_none();
+        Arc::new(Self { guarding, terms, breaker, simple })
+    }
 }
 
 /// Which breaker a strategy has.
@@ -250,7 +260,7 @@ impl RetryStrategyBuilder {
             Breaker::Given(breaker) => Some(breaker),
         };
         let guarding = Guarding { policy, clock, random, events, classifier, fault_reader };
-        Ok(RetryStrategy { shared: Arc::new(Shared { guarding, terms, breaker }) })
+        Ok(RetryStrategy { shared: Shared::new(guarding, terms, breaker) })
     }
 }
 
@@ -261,7 +271,7 @@ impl Default for RetryStrategy {
         let policy = PolicySlot::built_in();
         let breaker = CircuitBreaker::builder(Arc::clone(&terms.name)).policy(policy.clone()).build_checked();
         let guarding = Guarding { policy, clock, random, events, classifier: None, fault_reader: None };
-        Self { shared: Arc::new(Shared { guarding, terms, breaker: Some(breaker) }) }
+        Self { shared: Shared::new(guarding, terms, Some(breaker)) }
     }
 }
 
@@ -336,38 +346,43 @@ impl RetryStrategy {
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
-        let Shared { guarding, terms, breaker } = &*self.shared;
+        let Shared { guarding, terms, breaker, simple } = &*self.shared;
         let alone = Alone { fallback: false };
         // Nearly all calls end here: one attempt through a closed breaker. A session is made when there is something to remember.
-        let (mut session, next) = if terms.are_simple() && !is_watched() {
-            let permit = match breaker.as_ref().map(CircuitBreaker::try_acquire).transpose() {
-                Ok(permit) => permit,
-                Err(open) => return Err(self.rejected(open)),
-            };
-            let (limit, mut began) = terms.first_limit(&guarding.clock);
-            let mut attempt = pin!(within(limit, &guarding.clock, operation(Attempt::first(limit))));
-            let outcome = poll_fn(|context| {
-                let polled = attempt.as_mut().poll(context);
-                if polled.is_pending() && began.is_none() {
-                    began = Some(guarding.clock.coarse());
-                }
-                polled
-            })
-            .await;
-            let error = match outcome {
-                Ok(value) if accept(&value) => {
-                    if let Some(permit) = permit {
-                        permit.success();
+        let (mut session, next) = match breaker.as_ref().map(CircuitBreaker::passes) {
+            Some(None) if *simple && !is_watched() && !guarding.events.are_wanted() => match self.rejected() {
+                Some(open) => return Err(Error::CircuitOpen(open)),
+                None => (Session::begin(guarding, terms, &alone, None), None),
+            },
+            passes if *simple && !is_watched() => {
+                let (limit, mut began) = terms.first_limit(&guarding.clock);
+                let mut attempt = pin!(operation(Attempt::first(limit)));
+                let mut timer = None;
+                let outcome = poll_fn(|context| {
+                    if let Poll::Ready(outcome) = attempt.as_mut().poll(context) {
+                        return Poll::Ready(outcome.map_err(Some));
                     }
-                    return Ok(value);
-                }
-                Ok(_) => RejectedResult.into(),
-                Err(error) => outcome_error(error, limit),
-            };
-            let (session, next) = Session::after_failure(guarding, terms, &alone, began, error, permit);
-            (session, Some(next))
-        } else {
-            (Session::begin(guarding, terms, &alone, None), None)
+                    if began.is_none() {
+                        began = Some(guarding.clock.coarse());
+                    }
+                    poll_limit(limit, &guarding.clock, &mut timer, context).map(|()| Err(None))
+                })
+                .await;
+                let error = match outcome {
+                    Ok(value) if accept(&value) => {
+                        if let (Some(breaker), Some(Some(generation))) = (breaker, passes) {
+                            breaker.passed(generation);
+                        }
+                        return Ok(value);
+                    }
+                    Ok(_) => RejectedResult.into(),
+                    Err(error) => outcome_error(error, limit),
+                };
+                let permit = breaker.as_ref().zip(passes.flatten()).map(|(breaker, generation)| breaker.permit(generation));
+                let (session, next) = Session::after_failure(guarding, terms, &alone, began, error, permit);
+                (session, Some(next))
+            }
+            _ => (Session::begin(guarding, terms, &alone, None), None),
         };
         match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept, next).await {
             Ending::Live(value) => Ok(value),
@@ -375,12 +390,10 @@ impl RetryStrategy {
         }
     }
 
-    /// The error of a call that its breaker did not let through.
+    /// The rejection of a call that its breaker does not let through. None if it lets it through after all: then a session asks it again.
     #[cold]
-    fn rejected(&self, open: CircuitOpen) -> Error {
-        let Shared { guarding, terms, .. } = &*self.shared;
-        guarding.events.emit(|| Event::CallRejected { operation: Arc::clone(&terms.name), attempt: 0, breaker: Arc::clone(&open.breaker) });
-        Error::CircuitOpen(open)
+    fn rejected(&self) -> Option<CircuitOpen> {
+        self.shared.breaker.as_ref().and_then(|breaker| breaker.try_acquire().err())
     }
 
     /// Runs an operation; if it fails for good, or its breaker is open, runs the fallback.
@@ -398,7 +411,7 @@ impl RetryStrategy {
         G: OperationError,
         H: Future<Output = Result<T, G>>,
     {
-        let Shared { guarding, terms, breaker } = &*self.shared;
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
         let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
         match session.run(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true, None).await {
             Ending::Live(value) => Ok(value),
@@ -427,7 +440,7 @@ impl RetryStrategy {
         operation: impl FnMut(Attempt) -> Result<T, E>,
         accept: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
-        let Shared { guarding, terms, breaker } = &*self.shared;
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
         let mut session = Session::begin(guarding, terms, &Alone { fallback: false }, None);
         match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), operation, accept) {
             Ending::Live(value) => Ok(value),
@@ -444,7 +457,7 @@ impl RetryStrategy {
         mut operation: impl FnMut() -> Result<T, E>,
         fallback: impl FnOnce() -> Result<T, G>,
     ) -> Result<T, Error> {
-        let Shared { guarding, terms, breaker } = &*self.shared;
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
         let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
         match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true) {
             Ending::Live(value) => Ok(value),

@@ -192,7 +192,9 @@ impl Events {
         }
     }
 
-    fn are_wanted(&self) -> bool {
+    /// Whether anybody could want an event.
+    #[inline]
+    pub(crate) fn are_wanted(&self) -> bool {
         self.shared.subscribers.load(Ordering::Acquire) > 0 || trace::is_wanted() || cfg!(feature = "metrics")
     }
 

@@ -4,7 +4,6 @@ use super::{RetryStrategy, Shared};
 #[cfg(any(feature = "tower", feature = "reqwest-middleware"))]
 use crate::session::Attempt;
 use crate::session::Terms;
-use std::sync::Arc;
 
 impl RetryStrategy {
     /// Whether repeating its operations can do no harm.
@@ -48,9 +47,9 @@ impl RetryStrategy {
     }
 
     fn varied(&self, change: impl FnOnce(&mut Terms)) -> Self {
-        let Shared { guarding, terms, breaker } = &*self.shared;
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
         let mut terms = terms.clone();
         change(&mut terms);
-        Self { shared: Arc::new(Shared { guarding: guarding.clone(), terms, breaker: breaker.clone() }) }
+        Self { shared: Shared::new(guarding.clone(), terms, breaker.clone()) }
     }
 }

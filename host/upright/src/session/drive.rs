@@ -3,7 +3,7 @@
 use super::{Attempt, Ending, Guarding, Next, Session, Terms};
 use crate::breaker::{CircuitBreaker, Permit};
 use crate::bulkhead::{Bulkhead, BulkheadPermit};
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, Sleep};
 use crate::error::{AttemptTimeout, BoxError, BulkheadFull, RejectedResult};
 use crate::events::Event;
 use crate::fault::OperationError;
@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tracing::Instrument;
 
@@ -205,21 +205,22 @@ pub(crate) fn outcome_error<E: OperationError>(error: Option<E>, limit: Option<D
     error.map_or_else(|| AttemptTimeout { limit: limit.unwrap_or_default() }.into(), OperationError::into_boxed)
 }
 
-/// The outcome of an attempt that keeps to its limit of time; an error without a word where it did not. One that is ready at once needs no timer.
-pub(crate) async fn within<T, E>(
-    limit: Option<Duration>,
-    clock: &SharedClock,
-    attempt: impl Future<Output = Result<T, E>>,
-) -> Result<T, Option<E>> {
+/// The outcome of an attempt that keeps to its limit of time; an error without a word where it did not.
+async fn within<T, E>(limit: Option<Duration>, clock: &SharedClock, attempt: impl Future<Output = Result<T, E>>) -> Result<T, Option<E>> {
     let mut attempt = pin!(attempt);
     let mut timer = None;
-    poll_fn(|context| {
-        if let Poll::Ready(outcome) = attempt.as_mut().poll(context) {
-            return Poll::Ready(outcome.map_err(Some));
-        }
-        let Some(limit) = limit else { return Poll::Pending };
-        let timer = timer.get_or_insert_with(|| clock.sleep(limit));
-        timer.as_mut().poll(context).map(|()| Err(None))
+    poll_fn(|context| match attempt.as_mut().poll(context) {
+        Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Some)),
+        Poll::Pending => poll_limit(limit, clock, &mut timer, context).map(|()| Err(None)),
     })
     .await
+}
+
+/// Ready when the limit has passed since this was first asked. An attempt that is ready at once needs no timer, so it is made by then.
+#[inline]
+pub(crate) fn poll_limit(limit: Option<Duration>, clock: &SharedClock, timer: &mut Option<Sleep>, context: &mut Context<'_>) -> Poll<()> {
+    match limit {
+        None => Poll::Pending,
+        Some(limit) => timer.get_or_insert_with(|| clock.sleep(limit)).as_mut().poll(context),
+    }
 }

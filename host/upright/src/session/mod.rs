@@ -9,7 +9,7 @@
 mod drive;
 mod terms;
 
-pub(crate) use drive::{outcome_error, within};
+pub(crate) use drive::{outcome_error, poll_limit};
 pub(crate) use terms::{Guarding, Terms};
 
 use crate::breaker::{CircuitBreaker, Permit};

@@ -40,12 +40,6 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// Whether an attempt is no more than a call within a limit of time.
-    #[inline]
-    pub(crate) fn are_simple(&self) -> bool {
-        self.bulkhead.is_none() && self.hedge.is_none()
-    }
-
     /// How long the first attempt may take, and when it began if that must be known exactly.
     #[inline]
     pub(crate) fn first_limit(&self, clock: &SharedClock) -> (Option<Duration>, Option<Instant>) {
