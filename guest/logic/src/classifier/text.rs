@@ -212,16 +212,50 @@ fn scan(bytes: &[u8], found: &mut Found) {
         if first.is_ascii_digit() && found.status.is_none() {
             found.status = status(bytes, at);
         }
-        let (start, mut seen) = (at, EMPTY);
-        while let Some(letter) = bytes.get(at).map(|byte| lower(*byte)).filter(|letter| *letter != 0) {
-            seen = hash(seen, letter);
-            at += 1;
-        }
+        let start = at;
+        let seen;
+        (at, seen) = word(bytes, start);
         if first.is_ascii_lowercase() {
             phrases_at(bytes, start..at, seen, found);
         }
     }
 }
+
+/// Where the word that begins at `at` ends, and its hash. Eight letters a turn, since a component is interrupted between turns and not within them.
+fn word(bytes: &[u8], mut at: usize) -> (usize, u32) {
+    let mut seen = EMPTY;
+    while let Some(letters) = bytes[at..].first_chunk::<8>() {
+        for byte in letters {
+            let letter = lower(*byte);
+            if letter == 0 {
+                return (at, seen);
+            }
+            seen = hash(seen, letter);
+            at += 1;
+        }
+    }
+    for byte in &bytes[at..] {
+        let letter = lower(*byte);
+        if letter == 0 {
+            break;
+        }
+        seen = hash(seen, letter);
+        at += 1;
+    }
+    (at, seen)
+}
+
+/// The letters that phrases begin with of which a word may be only the beginning.
+const BEGINNINGS: u32 = {
+    let (mut letters, mut letter) = (0, 0);
+    while letter < 26 {
+        if STARTS[HASHED + letter] < STARTS[HASHED + letter + 1] {
+            letters |= 1 << letter;
+        }
+        letter += 1;
+    }
+    letters
+};
 
 /// Finds the phrases that begin with this word, or with its beginning.
 fn phrases_at(bytes: &[u8], word: Range<usize>, seen: u32, found: &mut Found) {
@@ -235,7 +269,11 @@ fn phrases_at(bytes: &[u8], word: Range<usize>, seen: u32, found: &mut Found) {
             }
         }
     }
-    for entry in entries(lettered(lower(bytes[start]))) {
+    let first = lower(bytes[start]);
+    if BEGINNINGS >> (first - b'a') & 1 == 0 {
+        return;
+    }
+    for entry in entries(lettered(first)) {
         if bytes[start..end].get(..entry.word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(entry.word)) {
             found.rules.insert(entry.rule.into());
         }

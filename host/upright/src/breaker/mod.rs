@@ -18,10 +18,12 @@ mod gate;
 #[cfg(feature = "tower")]
 mod owned;
 mod registry;
+mod restore;
 
 #[cfg(feature = "tower")]
 pub(crate) use owned::OwnedPermit;
 pub use registry::CircuitBreakers;
+pub use restore::SavedState;
 
 use crate::classifier::ErrorClassifier;
 use crate::clock::{Instant, SharedClock, SystemClock, nanoseconds, seconds};
@@ -70,6 +72,7 @@ pub struct CircuitBreakerBuilder {
     clock: SharedClock,
     events: Events,
     classifier: Option<Arc<ErrorClassifier>>,
+    restored: Option<SavedState>,
 }
 
 impl CircuitBreakerBuilder {
@@ -127,7 +130,7 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// The breaker, closed.
+    /// The breaker: closed, unless another state was [restored](Self::restored).
     ///
     /// # Errors
     /// Names the first setting that cannot be used.
@@ -140,9 +143,19 @@ impl CircuitBreakerBuilder {
     pub(crate) fn build_checked(self) -> CircuitBreaker {
         let own = || PolicySlot::built_in().connected(Arc::clone(&self.clock), self.events.clone());
         let policy = self.policy.unwrap_or_else(own);
-        let (Transition { state, admission }, layout) = policy.initial(self.clock.now());
-        let gate = Gate::new(state.generation, admission);
-        let kept = Mutex::new(Kept { config: self.config, state, layout, isolated: false });
+        let now = self.clock.now();
+        let (kept, admission) = match self.restored {
+            Some(saved) => restore::resume(&policy, self.config, saved, now),
+            None => {
+                let (Transition { state, admission }, layout) = policy.initial(now);
+                (Kept { config: self.config, state, layout, isolated: false }, admission)
+            }
+        };
+        let gate = Gate::new(kept.state.generation, admission);
+        if kept.isolated {
+            gate.isolate(kept.state.generation);
+        }
+        let kept = Mutex::new(kept);
         let Self { name, clock, events, classifier, .. } = self;
         CircuitBreaker { shared: Arc::new(Shared { name, gate, kept, policy, clock, events, classifier }) }
     }
@@ -178,8 +191,13 @@ impl Permit<'_> {
 
     /// The call failed. Whether that speaks against the service is the policy's decision.
     pub fn failure(self, error: &(dyn std::error::Error + 'static)) -> Classification {
+        self.fault(fault_of(error))
+    }
+
+    /// [`Permit::failure`] for a caller who knows the facts and has no error to read them from.
+    pub fn fault(self, fault: Fault) -> Classification {
         let shared = &*self.breaker.shared;
-        let mut incident = single_attempt(fault_of(error), shared.clock.now());
+        let mut incident = single_attempt(fault, shared.clock.now());
         self.decide(&shared.policy, &mut incident).classification
     }
 
@@ -230,6 +248,7 @@ impl CircuitBreaker {
             clock: SystemClock::shared(),
             events: Events::default(),
             classifier: None,
+            restored: None,
         }
     }
 
