@@ -142,6 +142,8 @@
 //! - `macros` (on by default): the attributes `#[with_retry]` and `#[with_circuit_breaker]`.
 //! - `metrics`: counters and histograms through the `metrics` facade.
 //! - `tls`: `https` addresses of Ollama, by rustls with ring. Without it they are refused with a reason.
+//! - `tower`: the module `tower`, with layers for stacks of tower: `RecoveryLayer` and `CircuitBreakerLayer`.
+//! - `reqwest-middleware`: the module `reqwest_middleware`, with `RecoveryMiddleware` for clients of the crate of that name. Turns `anyhow` on.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod breaker;
@@ -171,6 +173,8 @@ mod pages;
 pub mod policy;
 pub mod random;
 mod registry;
+#[cfg(feature = "reqwest-middleware")]
+pub mod reqwest_middleware;
 pub mod retry;
 pub mod retry_after;
 pub mod retryable;
@@ -178,6 +182,8 @@ mod session;
 pub mod store;
 mod sync;
 pub mod testing;
+#[cfg(feature = "tower")]
+pub mod tower;
 pub mod types;
 
 pub use breaker::{CircuitBreaker, CircuitBreakers};

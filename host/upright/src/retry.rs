@@ -10,6 +10,8 @@
 //! # Ok(()) }
 //! ```
 
+mod variants;
+
 use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;

@@ -15,9 +15,13 @@
 //! ```
 
 mod gate;
+#[cfg(feature = "tower")]
+mod owned;
 mod registry;
 mod restore;
 
+#[cfg(feature = "tower")]
+pub(crate) use owned::OwnedPermit;
 pub use registry::CircuitBreakers;
 pub use restore::SavedState;
 
