@@ -144,23 +144,38 @@ async fn calls_that_end_at_once_lose_none_of_what_the_others_saw() {
 
 #[tokio::test]
 async fn what_began_before_it_moved_changes_nothing() {
-    let scratch = Scratch::new();
-    scratch.write("code", "75");
-    let late = async {
-        scratch.exec(&FLAGS, "echo > begun; while [ ! -e go ]; do sleep 0.01; done; exit 0").await.ends_with(0);
-    };
-    let meanwhile = async {
-        scratch.wait_for_lines("begun", 1).await;
-        for _ in 0..2 {
-            scratch.exec(&FLAGS, SCRIPT).await.ends_with(75);
-        }
-        let open = state(&scratch);
-        scratch.write("go", "");
-        open
-    };
-    let ((), open) = tokio::join!(late, meanwhile);
-    assert_eq!(open["state"]["phase"], "open");
-    assert_eq!(state(&scratch), open);
+    for code in ["0", "75"] {
+        let scratch = Scratch::new();
+        scratch.write("code", "75");
+        let script = format!("echo > begun; while [ ! -e go ]; do sleep 0.01; done; exit {code}");
+        let late = scratch.exec(&FLAGS, &script);
+        let meanwhile = async {
+            scratch.wait_for_lines("begun", 1).await;
+            for _ in 0..2 {
+                scratch.exec(&FLAGS, SCRIPT).await.ends_with(75);
+            }
+            move_to(&scratch, 0);
+            scratch.write("code", "0");
+            scratch.exec(&FLAGS, SCRIPT).await.ends_with(0);
+            let half_open = state(&scratch);
+            scratch.write("go", "");
+            half_open
+        };
+        let (late, half_open) = tokio::join!(late, meanwhile);
+        late.ends_with(code.parse().unwrap());
+        assert_eq!((&half_open["state"]["phase"], &half_open["state"]["half_open_successes"]), (&json!("half_open"), &json!(1)));
+        assert_eq!(state(&scratch), half_open);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_had_its_time_and_took_longer_counts() {
+    for (flag, code) in [("--attempt-timeout", 124), ("--deadline", 4)] {
+        let scratch = Scratch::new();
+        let flags = ["--breaker", "api", "--failure-threshold", "1", "--retries", "0", flag, "0.05"];
+        scratch.exec(&flags, "exec sleep 600").await.ends_with(code);
+        scratch.exec(&flags, "exec sleep 600").await.ends_with(3);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::future::pending;
 use std::io::{self, PipeReader};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Receiver;
 
@@ -36,10 +36,14 @@ pub(super) struct StandardError {
 }
 
 impl StandardError {
+    /// Hands on to ours.
     pub(super) fn new(pipe: PipeReader) -> io::Result<Self> {
+        Self::to(io::stderr().as_fd().try_clone_to_owned()?.into(), pipe)
+    }
+
+    fn to(out: File, pipe: PipeReader) -> io::Result<Self> {
         let pipe = Some(Receiver::from_owned_fd(pipe.into())?);
-        let ours: OwnedFd = io::stderr().as_fd().try_clone_to_owned()?;
-        Ok(Self { pipe, out: tokio::fs::File::from_std(File::from(ours)), chunk: Vec::new(), written: 0, kept: Vec::new() })
+        Ok(Self { pipe, out: tokio::fs::File::from_std(out), chunk: Vec::new(), written: 0, kept: Vec::new() })
     }
 
     /// Hands on what comes, for as long as it is polled. Dropping the future loses nothing.
@@ -120,5 +124,51 @@ impl StandardError {
         self.pipe = None;
         self.chunk.clear();
         self.written = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    /// A command's standard error and what takes the place of ours.
+    fn pair() -> (StandardError, io::PipeWriter, PipeReader) {
+        let (its, writer) = io::pipe().unwrap();
+        let (reader, ours) = io::pipe().unwrap();
+        (StandardError::to(File::from(std::os::fd::OwnedFd::from(ours)), its).unwrap(), writer, reader)
+    }
+
+    #[tokio::test]
+    async fn the_last_words_are_heard_before_the_reactor_knows_of_them() {
+        let (mut stderr, mut writer, mut reader) = pair();
+        writer.write_all(b"last words").unwrap();
+        // The writer is still open, as one that was left behind would hold it.
+        stderr.finish().await;
+        assert_eq!(stderr.said(), "last words");
+        drop(stderr);
+        let mut told = String::new();
+        reader.read_to_string(&mut told).unwrap();
+        assert_eq!(told, "last words");
+    }
+
+    #[tokio::test]
+    async fn only_the_end_is_kept() {
+        let (mut stderr, mut writer, _reader) = pair();
+        writer.write_all(&vec![b'a'; KEPT]).unwrap();
+        writer.write_all(&vec![b'b'; KEPT - 1]).unwrap();
+        drop(writer);
+        stderr.finish().await;
+        let said = stderr.said();
+        assert!(said.len() == KEPT && said.starts_with("ab") && said.ends_with('b'));
+    }
+
+    #[tokio::test]
+    async fn where_nobody_listens_the_command_finds_out() {
+        let (mut stderr, mut writer, reader) = pair();
+        drop(reader);
+        writer.write_all(b"x").unwrap();
+        stderr.finish().await;
+        assert_eq!(writer.write_all(b"y").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 }
