@@ -150,7 +150,13 @@ async fn an_agent_whose_steps_fail_still_calls_its_tool_and_answers() {
     let tool = "Tool count_letters: strawberry has 10 letters";
     tells(
         &out,
-        &["attempt 1 failed (transient)", "attempt 2 follows", tool, "qwen3:4b takes the place of qwen3:8b", "after 2 steps, by qwen3:4b"],
+        &[
+            "attempt 1 failed (transient)",
+            "attempt 2 follows",
+            tool,
+            "qwen3:4b takes the place of qwen3:8b",
+            "Agent (steps: 2), by qwen3:4b",
+        ],
     );
     assert!(out.trim_end().ends_with("strawberry has 10 letters"), "{out}");
     assert_eq!(server.count(CHAT), 4);
