@@ -1,5 +1,7 @@
 //! The command line. What belongs to one command stands beside it, under [`crate::commands`].
 
+#[cfg(unix)]
+use crate::commands::exec;
 use crate::commands::{classify, completions, health, policy, run};
 use crate::demo;
 use crate::exit::EXIT_CODES;
@@ -32,6 +34,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(run::RunArguments),
+    #[cfg(unix)]
+    Exec(exec::ExecArguments),
     Health(health::HealthArguments),
     Classify(classify::ClassifyArguments),
     Policy(policy::PolicyArguments),

@@ -26,7 +26,8 @@ Exit codes:
     4  the deadline has passed
   101  an error in this program
   130  interrupted (Ctrl-C)
-  141  nobody reads the output any more";
+  141  nobody reads the output any more
+  exec ends with its command's exit code instead of 0 and 1";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -18,6 +18,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     panics::report_in_one_line();
+    #[cfg(unix)]
+    if let Some(failed) = commands::exec::become_a_command() {
+        return failed;
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return refusal::answer(&error),
@@ -29,6 +33,8 @@ fn main() -> ExitCode {
 fn run(command: Command, output: &Output) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(arguments) => commands::block_on(commands::run::run(arguments, output)),
+        #[cfg(unix)]
+        Command::Exec(arguments) => commands::block_on(commands::exec::run(arguments, output)),
         Command::Health(arguments) => commands::block_on(commands::health::run(arguments, output)),
         Command::Classify(arguments) => commands::classify::run(&arguments, output),
         Command::Policy(arguments) => commands::policy::run(&arguments, output),

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -92,6 +93,16 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
+/// A span for people.
+pub(crate) fn span(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    match seconds {
+        10.0.. => format!("{seconds:.0} s"),
+        0.1.. => format!("{seconds:.1} s"),
+        _ => format!("{:.0} ms", seconds * 1e3),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +119,11 @@ mod tests {
         assert_eq!((plain.mark(true).trim(), plain.mark(false).trim()), ("ok", "FAIL"));
         let coloured = Output { colour: true, ..plain };
         assert!(coloured.mark(true).contains('✓') && coloured.mark(false).contains("\u{1b}["));
+    }
+
+    #[test]
+    fn spans_are_told_in_a_unit_that_shows_them() {
+        let told = [0.004, 0.25, 1.0, 75.2].map(|seconds| span(Duration::from_secs_f64(seconds)));
+        assert_eq!(told, ["4 ms", "0.2 s", "1.0 s", "75 s"]);
     }
 }

@@ -35,6 +35,12 @@ pub(crate) fn seconds_or_none(given: &str) -> Read<f64> {
     }
 }
 
+/// A span that may be nothing, in seconds.
+#[cfg(unix)]
+pub(crate) fn span(given: &str) -> Read<Duration> {
+    seconds_or_none(given).map(Duration::from_secs_f64)
+}
+
 fn whole<T: FromStr + PartialOrd + Display>(given: &str, low: T, high: T) -> Read<T> {
     match given.parse::<T>() {
         Ok(number) if low <= number && number <= high => Ok(number),
@@ -45,6 +51,18 @@ fn whole<T: FromStr + PartialOrd + Display>(given: &str, low: T, high: T) -> Rea
 /// How often to try again.
 pub(crate) fn retries(given: &str) -> Read<u32> {
     whole(given, 0, 1000)
+}
+
+/// How many failures open a circuit breaker.
+#[cfg(unix)]
+pub(crate) fn failures(given: &str) -> Read<u32> {
+    whole(given, 1, 1_000_000)
+}
+
+/// An exit code that is a failure.
+#[cfg(unix)]
+pub(crate) fn exit_code(given: &str) -> Read<u8> {
+    whole(given, 1, 255)
 }
 
 /// Where randomness begins.
@@ -75,6 +93,21 @@ pub(crate) fn model(given: &str) -> Read<String> {
     let name = given.trim();
     let fits = !name.is_empty() && !name.contains(|character: char| character.is_whitespace() || character.is_control());
     if fits { Ok(name.to_owned()) } else { expected(given, "a model's name, such as qwen3:8b") }
+}
+
+/// A circuit breaker's name.
+#[cfg(unix)]
+pub(crate) fn breaker(given: &str) -> Read<String> {
+    /// Each byte may become three of a file's name, which has room for 255.
+    const LONGEST: usize = 64;
+    let fits = !given.trim().is_empty() && given.len() <= LONGEST && !given.contains(char::is_control);
+    if fits { Ok(given.to_owned()) } else { expected(given, "a name of 1 to 64 bytes, such as search") }
+}
+
+/// A command for the shell.
+#[cfg(unix)]
+pub(crate) fn shell_command(given: &str) -> Read<String> {
+    if given.trim().is_empty() { expected(given, "a command for sh, such as \"cat cached.json\"") } else { Ok(given.to_owned()) }
 }
 
 /// A server's address. Its own complaints say what was given and what would be right, and keep passwords to themselves.
@@ -142,6 +175,8 @@ mod tests {
             assert!(seconds(wrong).is_err_and(|error| error.contains("expected") && error.contains(wrong)), "{wrong}");
         }
         assert_eq!(seconds_or_none("0"), Ok(0.0));
+        #[cfg(unix)]
+        assert_eq!((span("0"), span("1.5")), (Ok(Duration::ZERO), Ok(Duration::from_millis(1500))));
         assert!(seconds_or_none("-0.1").is_err());
     }
 
@@ -152,6 +187,14 @@ mod tests {
         assert!(retries("0").is_ok() && retries("-1").is_err() && retries("1001").is_err());
         assert!(errno("111").is_ok() && errno("0").is_err());
         assert!(temperature("0").is_ok() && temperature("-0.1").is_err() && temperature("NaN").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_breakers_name_fits_into_a_files() {
+        assert_eq!(breaker("../my api"), Ok("../my api".to_owned()));
+        assert!(breaker(&"x".repeat(64)).is_ok() && breaker(&"x".repeat(65)).is_err());
+        assert!(breaker(" ").is_err() && breaker("two\nlines").is_err());
     }
 
     #[test]

@@ -11,7 +11,7 @@ const TEXT_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 /// Arguments, what of them the line must repeat, and what must stand in it of what would be right.
 const WRONG: &[(&[&str], &str, &str)] = &[
     (&[], "command", "expected one of: run"),
-    (&["bogus"], "\"bogus\"", "expected one of: run, health"),
+    (&["bogus"], "\"bogus\"", "expected one of: run, "),
     (&["--bogus"], "--bogus", "upright --help"),
     (&["--color", "purple", "health"], "\"purple\"", "expected one of: auto, always, never"),
     (&["run"], "<MODEL>", "expected: upright run"),
@@ -41,6 +41,42 @@ const WRONG: &[(&[&str], &str, &str)] = &[
     (&["run", "m", "hi", "--policy", "/dev/zero"], "/dev/zero", "expected a WebAssembly component"),
     (&["run", "m", "hi", "--host", "11434"], "11434", "must be"),
     (&["run", "m", "hi", "--policy", TEXT_FILE], TEXT_FILE, "expected a WebAssembly component"),
+    #[cfg(unix)]
+    (&["exec"], "<COMMAND>", "expected: upright exec"),
+    #[cfg(unix)]
+    (&["exec", ""], "<COMMAND>", "expected a command"),
+    #[cfg(unix)]
+    (&["exec", "--retrys", "3", "true"], "--retrys", "--retries"),
+    #[cfg(unix)]
+    (&["exec", "--json", "true"], "--json", "expected no --json"),
+    #[cfg(unix)]
+    (&["exec", "--retries", "-1", "true"], "\"-1\"", "expected a whole number from 0 to 1000"),
+    #[cfg(unix)]
+    (&["exec", "--base-delay", "-1", "true"], "\"-1\"", "expected a number of seconds from 0"),
+    #[cfg(unix)]
+    (&["exec", "--max-delay", "nan", "true"], "\"nan\"", "expected a number of seconds from 0"),
+    #[cfg(unix)]
+    (&["exec", "--deadline", "0", "true"], "--deadline", "expected a number of seconds above 0"),
+    #[cfg(unix)]
+    (&["exec", "--attempt-timeout", "5s", "true"], "\"5s\"", "expected a number of seconds above 0"),
+    #[cfg(unix)]
+    (&["exec", "--retry-on", "1,0", "true"], "\"0\"", "expected a whole number from 1 to 255"),
+    #[cfg(unix)]
+    (&["exec", "--fallback", " ", "true"], "--fallback", "expected a command for sh"),
+    #[cfg(unix)]
+    (&["exec", "--breaker", "", "true"], "--breaker", "expected a name of 1 to 64 bytes"),
+    #[cfg(unix)]
+    (&["exec", "--breaker", "x", "--failure-threshold", "0", "true"], "\"0\"", "expected a whole number from 1"),
+    #[cfg(unix)]
+    (&["exec", "--breaker", "x", "--recovery-timeout", "0", "true"], "--recovery-timeout", "expected a number of seconds above 0"),
+    #[cfg(unix)]
+    (&["exec", "--failure-threshold", "3", "true"], "--breaker", "expected: upright exec"),
+    #[cfg(unix)]
+    (&["exec", "--recovery-timeout", "3", "true"], "--breaker", "expected: upright exec"),
+    #[cfg(unix)]
+    (&["exec", "--state", "x", "true"], "--breaker", "expected: upright exec"),
+    #[cfg(unix)]
+    (&["exec", "--breaker", "x", "--state", TEXT_FILE, "true"], TEXT_FILE, "expected one, or a path"),
     (&["health", "--interval", "1"], "--watch", "expected: upright health --watch"),
     (&["health", "--watch", "--interval", "0"], "--interval", "expected a number of seconds above 0"),
     (&["health", "--timeout", "x"], "\"x\"", "expected a number of seconds above 0"),

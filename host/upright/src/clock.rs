@@ -5,6 +5,10 @@
 //!
 //! Instants are nanoseconds on a monotonic clock; stepping the machine's wall clock changes no decision.
 
+mod anchored;
+
+pub use anchored::AnchoredClock;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};

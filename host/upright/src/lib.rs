@@ -43,6 +43,24 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # One function: [`with_retry`](macro@with_retry), [`with_circuit_breaker`](macro@with_circuit_breaker)
+//!
+//! The same before a function, which keeps its signature. All its calls share one strategy and one breaker.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::{with_circuit_breaker, with_retry};
+//!
+//! #[with_retry(max_retries = 3, backoff_factor = 2.0)]
+//! #[with_circuit_breaker(failure_threshold = 5, recovery_timeout = 60.0)]
+//! async fn fetch(path: &str) -> Result<String, upright::Error> {
+//!     Ok(format!("what is at {path}"))
+//! }
+//!
+//! assert_eq!(fetch("/page").await?, "what is at /page");
+//! # Ok(()) }
+//! ```
+//!
 //! # Everything together: [`RecoveryManager`]
 //!
 //! Retries, a breaker for each model, other models, a cache, a fallback, checkpoints. The answer says where it came from.
@@ -104,6 +122,7 @@
 //!
 //! - `anyhow` (on by default): operations that fail with `anyhow::Error` keep the type of the error inside, so it is classified by what it is
 //!   and can be had back by [`Error::downcast_ref`].
+//! - `macros` (on by default): the attributes `#[with_retry]` and `#[with_circuit_breaker]`.
 //! - `tls`: `https` addresses of Ollama, by rustls with ring. Without it they are refused with a reason.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -121,6 +140,9 @@ pub mod events;
 pub mod fault;
 pub mod health;
 pub mod hedge;
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod macro_support;
 pub mod manager;
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -154,6 +176,18 @@ pub use retry::RetryStrategy;
 pub use retryable::{Retryable, RetryableBlocking};
 pub use session::Attempt;
 pub use types::{BreakerConfig, ErrorCategory, ErrorSeverity, RetryConfig};
+
+#[cfg(feature = "macros")]
+pub use upright_macros::{with_circuit_breaker, with_retry};
+
+/// The attributes' pages, whose examples need this crate.
+#[cfg(all(doctest, feature = "macros"))]
+mod attributes {
+    #[doc = include_str!("../../macros/docs/with_retry.md")]
+    struct WithRetry;
+    #[doc = include_str!("../../macros/docs/with_circuit_breaker.md")]
+    struct WithCircuitBreaker;
+}
 
 /// The project's front page: its examples are compiled as those of this crate are.
 #[cfg(doctest)]

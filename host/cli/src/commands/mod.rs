@@ -2,6 +2,9 @@
 
 pub(crate) mod classify;
 pub(crate) mod completions;
+// It is made of process groups and signals.
+#[cfg(unix)]
+pub(crate) mod exec;
 pub(crate) mod health;
 pub(crate) mod policy;
 pub(crate) mod run;

@@ -1,6 +1,9 @@
 //! Runs the real program, and keeps what it wrote and how it ended.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(unix)]
+pub mod scratch;
+
 use serde_json::Value;
 use std::process::Stdio;
 use std::time::Duration;

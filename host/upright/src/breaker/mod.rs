@@ -16,8 +16,10 @@
 
 mod gate;
 mod registry;
+mod restore;
 
 pub use registry::CircuitBreakers;
+pub use restore::SavedState;
 
 use crate::classifier::ErrorClassifier;
 use crate::clock::{Instant, SharedClock, SystemClock, nanoseconds, seconds};
@@ -66,6 +68,7 @@ pub struct CircuitBreakerBuilder {
     clock: SharedClock,
     events: Events,
     classifier: Option<Arc<ErrorClassifier>>,
+    restored: Option<SavedState>,
 }
 
 impl CircuitBreakerBuilder {
@@ -123,7 +126,7 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// The breaker, closed.
+    /// The breaker: closed, unless another state was [restored](Self::restored).
     ///
     /// # Errors
     /// Names the first setting that cannot be used.
@@ -136,9 +139,19 @@ impl CircuitBreakerBuilder {
     pub(crate) fn build_checked(self) -> CircuitBreaker {
         let own = || PolicySlot::built_in().connected(Arc::clone(&self.clock), self.events.clone());
         let policy = self.policy.unwrap_or_else(own);
-        let (Transition { state, admission }, layout) = policy.initial(self.clock.now());
-        let gate = Gate::new(state.generation, admission);
-        let kept = Mutex::new(Kept { config: self.config, state, layout, isolated: false });
+        let now = self.clock.now();
+        let (kept, admission) = match self.restored {
+            Some(saved) => restore::resume(&policy, self.config, saved, now),
+            None => {
+                let (Transition { state, admission }, layout) = policy.initial(now);
+                (Kept { config: self.config, state, layout, isolated: false }, admission)
+            }
+        };
+        let gate = Gate::new(kept.state.generation, admission);
+        if kept.isolated {
+            gate.isolate(kept.state.generation);
+        }
+        let kept = Mutex::new(kept);
         let Self { name, clock, events, classifier, .. } = self;
         CircuitBreaker { shared: Arc::new(Shared { name, gate, kept, policy, clock, events, classifier }) }
     }
@@ -174,8 +187,13 @@ impl Permit<'_> {
 
     /// The call failed. Whether that speaks against the service is the policy's decision.
     pub fn failure(self, error: &(dyn std::error::Error + 'static)) -> Classification {
+        self.fault(fault_of(error))
+    }
+
+    /// [`Permit::failure`] for a caller who knows the facts and has no error to read them from.
+    pub fn fault(self, fault: Fault) -> Classification {
         let shared = &*self.breaker.shared;
-        let mut incident = single_attempt(fault_of(error), shared.clock.now());
+        let mut incident = single_attempt(fault, shared.clock.now());
         self.decide(&shared.policy, &mut incident).classification
     }
 
@@ -226,6 +244,7 @@ impl CircuitBreaker {
             clock: SystemClock::shared(),
             events: Events::default(),
             classifier: None,
+            restored: None,
         }
     }
 
@@ -376,13 +395,29 @@ impl CircuitBreaker {
 
     #[cold]
     fn failed(&self, permit: Permit<'_>, error: BoxError) -> Error {
-        let mut incident = single_attempt(fault_of(&*error), self.shared.clock.now());
+        let Verdict { classification, reason, .. } = self.judge(permit, &*error);
+        Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error }))
+    }
+
+    /// The call has ended, with this error if it failed. Only looks at the error.
+    #[cfg(feature = "macros")]
+    pub(crate) fn observe(&self, permit: Permit<'_>, error: Option<&(dyn std::error::Error + 'static)>) {
+        match error {
+            None => permit.success(),
+            Some(error) => {
+                self.judge(permit, error);
+            }
+        }
+    }
+
+    #[cold]
+    fn judge(&self, permit: Permit<'_>, error: &(dyn std::error::Error + 'static)) -> Verdict {
+        let mut incident = single_attempt(fault_of(error), self.shared.clock.now());
         let verdict = permit.decide(&self.shared.policy, &mut incident);
         if let Some(classifier) = &self.shared.classifier {
             classifier.record(&incident.failure, &verdict.classification);
         }
-        let Verdict { classification, reason, .. } = verdict;
-        Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error }))
+        verdict
     }
 
     /// Whether nobody else holds it and it has nothing to remember.

@@ -31,6 +31,8 @@ impl CircuitBreakers {
         let make = |name: &Arc<str>| {
             let mut template = self.template.read().unwrap_or_else(PoisonError::into_inner).clone();
             template.name = Arc::clone(name);
+            // A state is one breaker's.
+            template.restored = None;
             template.build_checked()
         };
         self.breakers.get(key, make, CircuitBreaker::is_idle)

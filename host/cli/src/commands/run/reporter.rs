@@ -1,9 +1,8 @@
 //! What happens on the way to an answer: a line on standard error for people, an object each for `--json`.
 
 use super::screen::Screen;
-use crate::output::complain;
+use crate::output::{complain, span};
 use serde_json::{Value, json};
-use std::time::Duration;
 use upright::Event;
 
 pub(super) struct Reporter<'a> {
@@ -73,16 +72,6 @@ impl<'a> Reporter<'a> {
     }
 }
 
-/// A span for people.
-fn span(span: Duration) -> String {
-    let seconds = span.as_secs_f64();
-    match seconds {
-        10.0.. => format!("{seconds:.0} s"),
-        0.1.. => format!("{seconds:.1} s"),
-        _ => format!("{:.0} ms", seconds * 1e3),
-    }
-}
-
 /// An event as JSON.
 fn record(event: &Event) -> Value {
     match event {
@@ -103,16 +92,5 @@ fn record(event: &Event) -> Value {
         Event::SafeMode { policy, error } => json!({ "event": "safe_mode", "policy": policy, "error": error }),
         Event::PolicyRolledBack { from, to } => json!({ "event": "policy_rolled_back", "from": from, "to": to }),
         other => json!({ "event": "other", "text": format!("{other:?}") }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_told_in_a_unit_that_shows_them() {
-        let told = [0.004, 0.25, 1.0, 75.2].map(|seconds| span(Duration::from_secs_f64(seconds)));
-        assert_eq!(told, ["4 ms", "0.2 s", "1.0 s", "75 s"]);
     }
 }

@@ -1,0 +1,208 @@
+//! The attempts of one command, and what they share.
+
+use super::breaker::{Admitted, Breaker};
+use super::failure::{CommandFailure, exit_code, of_signal};
+use super::input::Input;
+use super::reach::Reach;
+use super::running::Running;
+use super::signals::Received;
+use rustix::process::Signal;
+use std::cell::{Cell, RefCell};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::process::ExitStatus;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use upright::PolicySlot;
+use upright::error::CircuitOpen;
+use upright::types::Fault;
+
+/// The number of an attempt, in the command's environment.
+const ATTEMPT: &str = "UPRIGHT_ATTEMPT";
+
+/// An attempt after which there is nothing for the policy to decide.
+#[derive(Debug)]
+pub(super) enum Done {
+    Succeeded,
+    /// A signal came for this program while the command ran, which has ended with this exit code.
+    Interrupted(u8),
+    /// The circuit breaker did not let it through.
+    Rejected(CircuitOpen),
+    /// It failed, and that has opened the circuit breaker.
+    Opened,
+    /// It failed and might be tried again, but standard input was too long to be kept.
+    InputGone,
+}
+
+/// What is the same for all attempts.
+pub(super) struct Terms<'a> {
+    pub(super) command: &'a [OsString],
+    /// How long an attempt may take.
+    pub(super) limit: Option<Duration>,
+    /// Exit codes that are worth another attempt.
+    pub(super) retry_on: &'a [u8],
+    pub(super) breaker: Option<Breaker>,
+    pub(super) policy: PolicySlot,
+    /// Whether another attempt may follow the first.
+    pub(super) repeated: bool,
+}
+
+pub(super) struct Attempts<'a> {
+    terms: Terms<'a>,
+    process: Mutex<Process>,
+    reach: Cell<Option<Reach>>,
+    /// The signal that came last for this program.
+    received: Cell<Option<Signal>>,
+    made: Cell<u32>,
+    admitted: Cell<Option<Admitted>>,
+    last: RefCell<Option<CommandFailure>>,
+}
+
+/// The process in progress, and what it reads.
+struct Process {
+    input: Input,
+    running: Option<Running>,
+}
+
+impl<'a> Attempts<'a> {
+    pub(super) fn new(terms: Terms<'a>, input: Input) -> Self {
+        Self {
+            terms,
+            process: Mutex::new(Process { input, running: None }),
+            reach: Cell::default(),
+            received: Cell::default(),
+            made: Cell::default(),
+            admitted: Cell::default(),
+            last: RefCell::default(),
+        }
+    }
+
+    /// The command's first word.
+    pub(super) fn program(&self) -> &OsStr {
+        self.terms.command.first().map(OsString::as_os_str).unwrap_or_default()
+    }
+
+    /// How many attempts were made: the command was started so often.
+    pub(super) fn made(&self) -> u32 {
+        self.made.get()
+    }
+
+    /// How the last attempt failed.
+    pub(super) fn last(&self) -> Option<CommandFailure> {
+        self.last.borrow().clone()
+    }
+
+    /// Makes an attempt.
+    pub(super) async fn attempt(&self, number: u32) -> Result<Done, CommandFailure> {
+        let Terms { command, limit, retry_on, breaker, policy, repeated } = &self.terms;
+        if let Some(breaker) = breaker {
+            match breaker.admit().await {
+                Ok(admitted) => self.admitted.set(Some(admitted)),
+                Err(open) => return Ok(Done::Rejected(open)),
+            }
+        }
+        self.made.set(number);
+        let mut process = self.process.lock().await;
+        let ended = match self.run(&mut process, command, &[(ATTEMPT, number.to_string())]).await {
+            Some(ended) => ended.map_err(|error| CommandFailure::not_started(&error)),
+            None => Err(CommandFailure::timed_out(limit.unwrap_or_default())),
+        };
+        let words = process.running.take().map(|running| running.said()).unwrap_or_default();
+        let repeatable = process.input.is_repeatable();
+        drop(process);
+        if self.is_interrupted() {
+            return Ok(Done::Interrupted(ended.map_or_else(|failure| failure.code, exit_code)));
+        }
+        let failure = match ended {
+            Ok(status) if status.success() => {
+                self.settle(Ok(())).await;
+                return Ok(Done::Succeeded);
+            }
+            Ok(status) => CommandFailure::of(self.program(), status, &words, retry_on, policy),
+            Err(failure) => failure,
+        };
+        self.last.replace(Some(failure.clone()));
+        if self.settle(Err(failure.fault.clone())).await {
+            return Ok(Done::Opened);
+        }
+        if *repeated && !repeatable && policy.classify(&failure.fault).retryable {
+            return Ok(Done::InputGone);
+        }
+        Err(failure)
+    }
+
+    /// Runs what stands in for the command, and gives its exit code.
+    pub(super) async fn fallback(&self, words: &[OsString], environment: &[(&str, String)]) -> io::Result<u8> {
+        let mut process = self.process.lock().await;
+        let Process { input, running } = &mut *process;
+        let running = running.insert(Running::start(words, input, false, environment)?);
+        self.reach.set(Some(running.reach()));
+        let ended = running.ended(input).await;
+        self.reach.set(None);
+        process.running = None;
+        ended.map(exit_code)
+    }
+
+    /// Runs a command to its end; none if its time was over before.
+    async fn run(&self, process: &mut Process, words: &[OsString], environment: &[(&str, String)]) -> Option<io::Result<ExitStatus>> {
+        let Process { input, running } = process;
+        let running = match Running::start(words, input, true, environment) {
+            Ok(started) => running.insert(started),
+            Err(error) => return Some(Err(error)),
+        };
+        self.reach.set(Some(running.reach()));
+        let ended = match self.terms.limit {
+            None => Some(running.ended(input).await),
+            Some(limit) => tokio::time::timeout(limit, running.ended(input)).await.ok(),
+        };
+        if ended.is_none() {
+            running.stop(input).await;
+        }
+        self.reach.set(None);
+        ended
+    }
+
+    /// Tells the circuit breaker how the attempt ended. Whether it is open now.
+    async fn settle(&self, ended: Result<(), Fault>) -> bool {
+        match (&self.terms.breaker, self.admitted.take()) {
+            (Some(breaker), Some(admitted)) => breaker.settle(admitted, ended).await,
+            _ => false,
+        }
+    }
+
+    /// Ends the process that the deadline has left behind, if there is one.
+    pub(super) async fn finish(&self, deadline: Duration) {
+        let mut process = self.process.lock().await;
+        let Process { input, running } = &mut *process;
+        let Some(left) = running else { return };
+        left.stop(input).await;
+        *running = None;
+        self.reach.set(None);
+        let failure = CommandFailure::timed_out(deadline);
+        // An attempt that got less time than it should have had says nothing of the service; the first one had it all.
+        if self.made() == 1 && self.received.get().is_none() {
+            self.settle(Err(failure.fault.clone())).await;
+        }
+        self.last.replace(Some(failure));
+    }
+
+    /// A signal came for this program. Hands it on; if nothing runs that could have it, the exit code to end with.
+    pub(super) fn receive(&self, received: Received) -> Option<u8> {
+        let Received { signal, from_terminal } = received;
+        let impatient = self.received.replace(Some(signal)).is_some() && signal == Signal::INT;
+        let Some(reach) = self.reach.get() else { return Some(of_signal(signal.as_raw())) };
+        if impatient {
+            reach.company().signal(Signal::KILL);
+        } else if !(from_terminal && matches!(reach, Reach::Tree(_))) {
+            reach.company().signal(signal);
+            // One that is stopped would not hear it.
+            reach.company().signal(Signal::CONT);
+        }
+        None
+    }
+
+    /// Whether a signal came for this program.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.received.get().is_some()
+    }
+}

@@ -1,0 +1,60 @@
+//! How a command is started, so that it does not outlive this program.
+//!
+//! A program that is killed by SIGKILL cannot end what it has started; the kernel can (`PR_SET_PDEATHSIG`), if the command's own process asks for it
+//! before it begins. Code between fork and exec is not to be had without `unsafe`. So this program starts itself once more, and that process asks,
+//! and then becomes the command: same process, same standard streams.
+
+use super::failure::of_start;
+use crate::output::complain;
+use rustix::process::{Pid, Signal, getpid, getppid};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The first argument of a process that is to become a command; nobody types it.
+const BECOME: &str = "__become";
+
+/// This program's own file, whatever has become of its name. On Linux alone, for what it is used for.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The command, ready to be started; on Linux it ends when this process does.
+pub(super) fn command(words: &[OsString]) -> tokio::process::Command {
+    let itself = cfg!(target_os = "linux") && Path::new(THIS_PROGRAM).exists();
+    if itself {
+        let mut command = tokio::process::Command::new(THIS_PROGRAM);
+        command.arg(BECOME).arg(getpid().as_raw_pid().to_string()).args(words);
+        return command;
+    }
+    let (program, arguments) = words.split_first().map_or((OsStr::new(""), words), |(program, rest)| (program.as_os_str(), rest));
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments);
+    command
+}
+
+/// Becomes a command if this process was started for that. Comes back with an exit code if it cannot, and with none if it is not to.
+pub(crate) fn become_a_command() -> Option<ExitCode> {
+    let mut words = std::env::args_os().skip(1);
+    if words.next()? != BECOME {
+        return None;
+    }
+    let parent = words.next()?.to_str()?.parse().ok().and_then(Pid::from_raw)?;
+    let program = words.next()?;
+    end_with(parent);
+    let error = std::process::Command::new(&program).args(words).exec();
+    complain(format_args!("{} cannot be started: {error}", program.display()));
+    Some(ExitCode::from(of_start(&error)))
+}
+
+/// Lets this process, and what it becomes, end with that one.
+fn end_with(parent: Pid) {
+    #[cfg(target_os = "linux")]
+    {
+        // Where the kernel refuses there is nobody to tell, and nothing that the command would lack.
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    }
+    if getppid() != Some(parent) {
+        // It has ended before that could be asked for.
+        let _ = rustix::process::kill_process(getpid(), Signal::KILL);
+    }
+}

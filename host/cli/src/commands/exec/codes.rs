@@ -1,0 +1,337 @@
+//! What exit codes mean.
+//!
+//! Sources: `sysexits.h` (64 to 78); POSIX for shells (126, 127, 128 and a signal's number); GNU `timeout`'s manual (124, 125); the sections
+//! on exit codes of curl's, wget's and rsync's manual pages, and ssh's for 255. Most programs say 1 for everything and the rest in words: where a code says
+//! nothing by itself, standard error decides.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use upright::PolicySlot;
+use upright::types::FaultKind::{self, *};
+use upright::types::{ErrorCategory, Fault};
+
+/// What an exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    /// This, whatever stands on standard error.
+    Plainly(FaultKind),
+    /// This, unless what stands on standard error is known.
+    Perhaps(FaultKind),
+    /// That it will pass: what an HTTP server says with 503. Known words say it more exactly.
+    Busy,
+    /// Nothing.
+    Nothing,
+}
+use Says::{Busy, Nothing, Perhaps, Plainly};
+
+/// A code, what it says, and that in words.
+type Row = (u8, Says, &'static str);
+
+/// A program whose codes mean something of their own.
+struct Program {
+    names: &'static [&'static str],
+    /// Whether all its codes are its own, but for those that a shell or `timeout` gives it. ssh's may be any command's.
+    own_codes: bool,
+    /// What the classifier does not know from elsewhere, in lower case.
+    phrases: &'static [(&'static str, FaultKind)],
+    codes: &'static [Row],
+}
+
+/// The status that stands for a service which is busy.
+const UNAVAILABLE: u16 = 503;
+
+const GENERAL: &[Row] = &[
+    (2, Plainly(InvalidInput), "wrong usage"),
+    // sysexits.h
+    (64, Plainly(InvalidInput), "wrong usage"),
+    (65, Plainly(InvalidInput), "wrong input"),
+    (66, Plainly(NotFound), "no such input"),
+    (67, Plainly(InvalidInput), "no such user"),
+    (68, Plainly(Dns), "no such host"),
+    (69, Busy, "service unavailable"),
+    (70, Perhaps(Panicked), "internal error"),
+    (71, Busy, "the system could not"),
+    (72, Plainly(NotFound), "a system file is missing"),
+    (73, Perhaps(PermissionDenied), "cannot create its output"),
+    (74, Nothing, "input or output error"),
+    (75, Busy, "temporary failure"),
+    (76, Perhaps(InvalidAnswer), "protocol error"),
+    (77, Plainly(PermissionDenied), "permission denied"),
+    (78, Plainly(InvalidInput), "wrong configuration"),
+    // timeout(1)
+    (124, Plainly(Timeout), "timed out"),
+    (125, Nothing, "could not be run"),
+    // Shells
+    (126, Plainly(PermissionDenied), "cannot be executed"),
+    (127, Plainly(NotFound), "not found"),
+];
+
+const PROGRAMS: &[Program] = &[
+    Program {
+        names: &["curl"],
+        own_codes: true,
+        phrases: &[],
+        codes: &[
+            (1, Plainly(InvalidInput), "protocol not supported"),
+            (2, Plainly(InvalidInput), "could not begin"),
+            (3, Plainly(InvalidInput), "malformed address"),
+            (4, Plainly(InvalidInput), "feature not built in"),
+            (5, Plainly(Dns), "proxy's name not resolved"),
+            (6, Plainly(Dns), "name not resolved"),
+            (7, Plainly(ConnectionRefused), "could not connect"),
+            (8, Plainly(InvalidAnswer), "odd answer"),
+            (9, Plainly(PermissionDenied), "access denied"),
+            (16, Plainly(ConnectionReset), "HTTP/2 failed"),
+            (18, Plainly(IncompleteAnswer), "only a part came"),
+            // Its words hold the status.
+            (22, Nothing, "HTTP error"),
+            (23, Perhaps(PermissionDenied), "could not write"),
+            (26, Plainly(NotFound), "could not read"),
+            (27, Plainly(OutOfMemory), "out of memory"),
+            (28, Plainly(Timeout), "timed out"),
+            (33, Plainly(InvalidInput), "ranges not supported"),
+            (35, Perhaps(Tls), "TLS handshake failed"),
+            (36, Plainly(InvalidInput), "cannot resume there"),
+            (37, Plainly(NotFound), "file not readable"),
+            (42, Plainly(Cancelled), "aborted"),
+            (43, Plainly(InvalidInput), "internal error"),
+            (45, Plainly(InvalidInput), "interface not usable"),
+            (47, Plainly(InvalidInput), "too many redirects"),
+            (48, Plainly(InvalidInput), "unknown option"),
+            (51, Plainly(Tls), "certificate not accepted"),
+            (52, Plainly(ConnectionReset), "empty answer"),
+            (53, Plainly(InvalidInput), "crypto engine missing"),
+            (54, Plainly(InvalidInput), "crypto engine not usable"),
+            (55, Plainly(ConnectionReset), "sending failed"),
+            (56, Plainly(ConnectionReset), "receiving failed"),
+            (58, Plainly(Tls), "own certificate not usable"),
+            (59, Plainly(Tls), "cipher not usable"),
+            (60, Plainly(Tls), "certificate not accepted"),
+            (61, Plainly(InvalidAnswer), "unknown encoding"),
+            (63, Plainly(InvalidInput), "file too large"),
+            (66, Plainly(InvalidInput), "crypto engine failed"),
+            (67, Plainly(PermissionDenied), "login denied"),
+            (77, Plainly(Tls), "certificates not readable"),
+            (78, Plainly(NotFound), "no such file"),
+            (79, Perhaps(ConnectionReset), "SSH failed"),
+            (83, Plainly(Tls), "issuer not accepted"),
+            (90, Plainly(Tls), "pinned key does not match"),
+            (91, Plainly(Tls), "certificate's status not valid"),
+            (92, Plainly(ConnectionReset), "HTTP/2 stream failed"),
+            (94, Plainly(PermissionDenied), "authentication failed"),
+            (95, Plainly(ConnectionReset), "HTTP/3 failed"),
+            (96, Plainly(ConnectionReset), "QUIC could not connect"),
+            (97, Plainly(ConnectionRefused), "proxy could not connect"),
+        ],
+    },
+    Program {
+        names: &["wget", "wget2"],
+        own_codes: true,
+        phrases: &[("unable to resolve host address", Dns)],
+        codes: &[
+            (2, Plainly(InvalidInput), "wrong usage"),
+            (3, Perhaps(PermissionDenied), "file error"),
+            (4, Perhaps(Unreachable), "network failure"),
+            (5, Plainly(Tls), "certificate not accepted"),
+            (6, Plainly(PermissionDenied), "login denied"),
+            (7, Perhaps(InvalidAnswer), "protocol error"),
+            // Its words hold the status.
+            (8, Nothing, "HTTP error"),
+        ],
+    },
+    Program {
+        names: &["rsync"],
+        own_codes: true,
+        phrases: SSH_PHRASES,
+        codes: &[
+            (1, Plainly(InvalidInput), "wrong usage"),
+            (2, Plainly(InvalidInput), "protocols do not match"),
+            (3, Plainly(NotFound), "files could not be selected"),
+            (4, Plainly(InvalidInput), "not supported"),
+            (5, Perhaps(ConnectionReset), "could not begin"),
+            (6, Plainly(PermissionDenied), "daemon could not log"),
+            (10, Perhaps(ConnectionReset), "socket error"),
+            (11, Perhaps(PermissionDenied), "file error"),
+            (12, Perhaps(ConnectionReset), "stream broke off"),
+            (13, Perhaps(ConnectionReset), "diagnostics failed"),
+            (20, Plainly(Cancelled), "interrupted"),
+            (22, Plainly(OutOfMemory), "out of memory"),
+            (23, Nothing, "only a part came"),
+            // The next run sees which files are there now.
+            (24, Plainly(IncompleteAnswer), "files vanished on the way"),
+            (25, Plainly(InvalidInput), "too many deletions"),
+            (30, Plainly(Timeout), "timed out"),
+            (35, Plainly(Timeout), "timed out connecting"),
+            (255, Perhaps(ConnectionReset), "connection failed"),
+        ],
+    },
+    Program {
+        names: &["ssh", "scp", "sftp", "ssh-copy-id"],
+        own_codes: false,
+        phrases: SSH_PHRASES,
+        codes: &[(255, Perhaps(ConnectionReset), "connection failed")],
+    },
+];
+
+const SSH_PHRASES: &[(&str, FaultKind)] = &[
+    ("host key verification failed", PermissionDenied),
+    ("too many authentication failures", PermissionDenied),
+    ("bad owner or permissions", PermissionDenied),
+    ("bad configuration option", InvalidInput),
+    ("could not resolve hostname", Dns),
+];
+
+/// Signals that end a process, by number.
+pub(super) const SIGNALS: &[(i32, &str, Says, &str)] = {
+    use signal_hook::consts::*;
+    &[
+        (SIGHUP, "SIGHUP", Plainly(Cancelled), ""),
+        (SIGINT, "SIGINT", Plainly(Cancelled), ""),
+        (SIGQUIT, "SIGQUIT", Plainly(Cancelled), ""),
+        (SIGILL, "SIGILL", Plainly(Panicked), "crashed"),
+        (SIGTRAP, "SIGTRAP", Plainly(Panicked), "crashed"),
+        // Some abort for want of memory, and say so.
+        (SIGABRT, "SIGABRT", Perhaps(Panicked), "crashed"),
+        (SIGBUS, "SIGBUS", Plainly(Panicked), "crashed"),
+        (SIGFPE, "SIGFPE", Plainly(Panicked), "crashed"),
+        (SIGKILL, "SIGKILL", Plainly(OutOfMemory), "perhaps for want of memory"),
+        (SIGSEGV, "SIGSEGV", Plainly(Panicked), "crashed"),
+        // Who read its output has left.
+        (SIGPIPE, "SIGPIPE", Plainly(Cancelled), ""),
+        (SIGALRM, "SIGALRM", Plainly(Timeout), "timed out"),
+        (SIGTERM, "SIGTERM", Plainly(Cancelled), ""),
+        (SIGSYS, "SIGSYS", Plainly(Panicked), "crashed"),
+        (SIGXCPU, "SIGXCPU", Plainly(Timeout), "its processor time was used up"),
+        (SIGXFSZ, "SIGXFSZ", Plainly(DiskFull), "its files may not grow further"),
+    ]
+};
+
+/// What a signal that ended a process says.
+pub(super) fn of_signal(number: i32) -> (Says, &'static str) {
+    SIGNALS.iter().find(|(known, ..)| *known == number).map_or((Nothing, ""), |(.., says, words)| (*says, words))
+}
+
+/// What an exit code of this program says, and that in words.
+pub(super) fn of_code(program: &OsStr, code: u8) -> (Says, &'static str) {
+    /// From here on it may be the code of what should have run the program.
+    const RUNNERS: u8 = 124;
+    let (own, all) = of_program(program).map_or((&[][..], false), |program| (program.codes, program.own_codes));
+    let general = GENERAL.iter().filter(|_| !all || code >= RUNNERS);
+    match own.iter().chain(general).find(|(known, ..)| *known == code) {
+        Some((_, says, words)) => (*says, words),
+        None if code > 128 => of_signal(i32::from(code) - 128),
+        None => (Nothing, ""),
+    }
+}
+
+fn of_program(program: &OsStr) -> Option<&'static Program> {
+    let name = Path::new(program).file_name()?;
+    PROGRAMS.iter().find(|program| program.names.iter().any(|known| *known == name))
+}
+
+/// The facts about a failure: what its code says, together with what stood on standard error.
+pub(super) fn fault(program: &OsStr, says: Says, text: &str, policy: &PolicySlot) -> Fault {
+    let by_text = || by_text(program, text, policy);
+    match says {
+        Plainly(kind) => Fault::new(kind, text),
+        Perhaps(kind) => by_text().unwrap_or_else(|| Fault::new(kind, text)),
+        Busy => by_text().unwrap_or_else(|| Fault { status: Some(UNAVAILABLE), ..Fault::new(Other, text) }),
+        Nothing => by_text().unwrap_or_else(|| Fault::new(Other, text)),
+    }
+}
+
+/// The facts if standard error tells them.
+fn by_text(program: &OsStr, text: &str, policy: &PolicySlot) -> Option<Fault> {
+    let fault = Fault::new(Other, text);
+    if policy.classify(&fault).category != ErrorCategory::Unknown {
+        return Some(fault);
+    }
+    let phrases = of_program(program).map_or(&[][..], |program| program.phrases);
+    let text = text.to_ascii_lowercase();
+    phrases.iter().find(|(phrase, _)| text.contains(phrase)).map(|(_, kind)| Fault { kind: *kind, ..fault })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use upright::types::ErrorCategory::*;
+
+    /// What the policy makes of it: the category, and whether it is worth another attempt.
+    fn meaning(program: &str, code: u8, text: &str) -> (ErrorCategory, bool) {
+        let policy = PolicySlot::native();
+        let (program, (says, _)) = (OsStr::new(program), of_code(OsStr::new(program), code));
+        let classification = policy.classify(&fault(program, says, text, &policy));
+        (classification.category, classification.retryable)
+    }
+
+    #[test]
+    fn exit_codes_mean_what_their_sources_say() {
+        for (program, codes, expected) in [
+            ("x", &[2, 64, 65, 66, 77, 78, 126, 127, 139, 134][..], (Permanent, false)),
+            ("x", &[69, 71, 75], (Transient, true)),
+            ("x", &[124, 142], (ErrorCategory::Timeout, true)),
+            ("x", &[129, 130, 131, 141, 143], (Permanent, false)),
+            ("x", &[137], (Resource, false)),
+            ("x", &[1, 3, 74, 125, 128, 200, 255], (Unknown, false)),
+            ("curl", &[5, 6, 7, 52, 55, 56], (Connection, true)),
+            ("/usr/bin/curl", &[28], (ErrorCategory::Timeout, true)),
+            ("curl", &[18], (Transient, true)),
+            ("curl", &[1, 2, 3, 9, 47, 67, 78], (Permanent, false)),
+            ("curl", &[35, 60], (Connection, false)),
+            // sysexits' numbers are something else to curl.
+            ("curl", &[22, 64, 65, 69, 71, 75], (Unknown, false)),
+            ("curl", &[127], (Permanent, false)),
+            ("curl", &[137], (Resource, false)),
+            ("wget", &[4], (Connection, true)),
+            ("rsync", &[10, 12, 255], (Connection, true)),
+            ("rsync", &[30, 35], (ErrorCategory::Timeout, true)),
+            ("rsync", &[1, 25], (Permanent, false)),
+            ("ssh", &[255], (Connection, true)),
+            ("ssh", &[75], (Transient, true)),
+        ] {
+            for code in codes {
+                assert_eq!(meaning(program, *code, ""), expected, "{program} {code}");
+            }
+        }
+    }
+
+    #[test]
+    fn standard_error_decides_where_the_code_says_nothing() {
+        for (program, code, text, expected) in [
+            ("x", 1, "dial tcp 127.0.0.1:1: Connection refused", (Connection, true)),
+            ("x", 1, "HTTP 503 Service Unavailable", (Transient, true)),
+            ("x", 1, "Could not resolve host: x", (Connection, true)),
+            ("x", 1, "cp: error writing 'x': No space left on device", (Resource, false)),
+            ("x", 1, "open: Permission denied", (Permanent, false)),
+            ("x", 75, "mail: No space left on device", (Resource, false)),
+            ("x", 134, "std::bad_alloc", (Resource, false)),
+            ("curl", 22, "curl: (22) The requested URL returned error: 503", (Transient, true)),
+            ("curl", 22, "curl: (22) The requested URL returned error: 404", (Permanent, false)),
+            ("curl", 35, "curl: (35) Recv failure: Connection reset by peer", (Connection, true)),
+            ("wget", 8, "2030-01-01 00:00:00 ERROR 503: Service Unavailable.", (Transient, true)),
+            ("wget", 4, "wget: unable to resolve host address 'x'", (Connection, true)),
+            ("ssh", 255, "x@y: Permission denied (publickey).", (Permanent, false)),
+            ("ssh", 255, "Host key verification failed.", (Permanent, false)),
+            ("ssh", 255, "kex_exchange_identification: Connection closed by remote host", (Connection, true)),
+        ] {
+            assert_eq!(meaning(program, code, text), expected, "{program} {code} {text}");
+        }
+    }
+
+    #[test]
+    fn words_do_not_overrule_a_code_that_speaks_plainly() {
+        assert_eq!(meaning("x", 2, "usage: x [--timeout SECONDS] [--retry-on 'connection refused']"), (Permanent, false));
+        assert_eq!(meaning("curl", 28, "Permission denied"), (ErrorCategory::Timeout, true));
+    }
+
+    #[test]
+    fn no_code_stands_twice_in_a_table() {
+        for codes in PROGRAMS.iter().map(|program| program.codes).chain([GENERAL]) {
+            let distinct: HashSet<u8> = codes.iter().map(|(code, ..)| *code).collect();
+            assert_eq!(distinct.len(), codes.len());
+        }
+        let numbers: HashSet<i32> = SIGNALS.iter().map(|(number, ..)| *number).collect();
+        assert_eq!(numbers.len(), SIGNALS.len());
+    }
+}

@@ -1,0 +1,105 @@
+//! How it ended: an exit code, what to say, and what the fallback is told.
+
+use super::attempts::{Attempts, Done};
+use crate::exit::Exit;
+use std::time::Duration;
+use upright::Error;
+use upright::error::AttemptTimeout;
+use upright::types::{ErrorCategory, Reason};
+
+/// How the attempts ended, or were ended.
+pub(super) enum Outcome {
+    Ended(Result<Done, Error>),
+    /// A signal came while nothing ran; the exit code says which.
+    Interrupted(u8),
+}
+
+pub(super) struct Ending {
+    pub(super) code: u8,
+    /// Why there was no other attempt, in one word.
+    pub(super) reason: &'static str,
+    /// The same in a sentence; none where it need not be said.
+    pub(super) sentence: Option<String>,
+    /// Whether a fallback may stand in.
+    pub(super) replaceable: bool,
+}
+
+/// What standard input's length is called, beside the policy's reasons.
+const INPUT_GONE: &str = "input_too_long";
+
+impl Ending {
+    /// It needs no words.
+    fn silent(code: u8) -> Self {
+        Self { code, reason: "", sentence: None, replaceable: false }
+    }
+
+    fn new(code: u8, reason: &'static str, sentence: String) -> Self {
+        Self { code, reason, sentence: Some(sentence), replaceable: true }
+    }
+
+    pub(super) fn of(outcome: &Outcome, attempts: &Attempts<'_>, deadline: Option<Duration>) -> Self {
+        let told = Told(attempts);
+        let open = Reason::CircuitOpen.name();
+        let error = match outcome {
+            Outcome::Interrupted(code) | Outcome::Ended(Ok(Done::Interrupted(code))) => return Self::silent(*code),
+            Outcome::Ended(Ok(Done::Succeeded)) => return Self::silent(Exit::Success as u8),
+            Outcome::Ended(Ok(Done::Rejected(rejected))) if attempts.made() == 0 => {
+                return Self::new(Exit::NothingTried as u8, open, format!("{} was not run: {rejected}; try again then", told.name()));
+            }
+            Outcome::Ended(Ok(Done::Rejected(_) | Done::Opened)) => {
+                return Self::new(told.code(), open, told.failed("its circuit breaker has opened"));
+            }
+            Outcome::Ended(Ok(Done::InputGone)) => {
+                let megabytes = super::input::LONGEST >> 20;
+                let why =
+                    format!("its standard input is longer than {megabytes} MiB and cannot be given to it again; redirect it from a file");
+                return Self::new(told.code(), INPUT_GONE, told.failed(&why));
+            }
+            Outcome::Ended(Err(error)) => error,
+        };
+        let Error::Failed(failure) = error else {
+            return Self { code: Exit::Failed as u8, reason: "", sentence: Some(error.to_string()), replaceable: false };
+        };
+        let late = failure.reason == Reason::DeadlineExceeded || failure.source.is::<AttemptTimeout>();
+        if late {
+            let limit = deadline.unwrap_or_default().as_secs_f64();
+            let why = format!("the deadline of {limit} s has passed; allow more time with --deadline");
+            return Self::new(Exit::DeadlineExceeded as u8, Reason::DeadlineExceeded.name(), told.failed(&why));
+        }
+        let sentence = match failure.reason {
+            // The hint is for those that might be worth it.
+            Reason::NotRetryable if failure.classification.category == ErrorCategory::Unknown => {
+                let code = told.code();
+                told.failed(&format!("nothing says that trying again would help; --retry-on {code} tries again"))
+            }
+            Reason::AttemptsExhausted => told.failed("no retries are left"),
+            Reason::Cancelled => told.failed("somebody ended it"),
+            _ => told.failed("trying again cannot help"),
+        };
+        let ending = Self::new(told.code(), failure.reason.name(), sentence);
+        Self { replaceable: failure.reason != Reason::Cancelled, ..ending }
+    }
+}
+
+/// Words about the attempts.
+pub(super) struct Told<'a>(pub(super) &'a Attempts<'a>);
+
+impl Told<'_> {
+    pub(super) fn name(&self) -> String {
+        self.0.program().display().to_string()
+    }
+
+    /// The exit code of the last attempt.
+    fn code(&self) -> u8 {
+        self.0.last().map_or(Exit::Failed as u8, |failure| failure.code)
+    }
+
+    pub(super) fn last(&self) -> String {
+        self.0.last().map_or_else(String::new, |failure| failure.to_string())
+    }
+
+    fn failed(&self, why: &str) -> String {
+        let made = self.0.made();
+        format!("{} failed after {made} attempt{} ({}): {why}", self.name(), if made == 1 { "" } else { "s" }, self.last())
+    }
+}

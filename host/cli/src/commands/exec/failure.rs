@@ -1,0 +1,125 @@
+//! How an attempt failed.
+
+use super::codes::{self, Says};
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+use upright::PolicySlot;
+use upright::types::{Fault, FaultKind};
+
+/// What `timeout` answers with.
+const TIMED_OUT: u8 = 124;
+/// What a shell answers with where a command cannot be run.
+const NOT_EXECUTABLE: u8 = 126;
+/// What a shell answers with where there is no such command.
+const NOT_FOUND: u8 = 127;
+/// A shell adds the signal's number.
+const KILLED: u8 = 128;
+
+/// The exit code of a process, as a shell tells it.
+pub(super) fn exit_code(status: ExitStatus) -> u8 {
+    let killed = || status.signal().map(of_signal);
+    // Neither is beyond a byte.
+    status.code().and_then(|code| u8::try_from(code).ok()).or_else(killed).unwrap_or(1)
+}
+
+/// The exit code that stands for a signal.
+pub(super) fn of_signal(signal: i32) -> u8 {
+    KILLED.saturating_add(u8::try_from(signal).unwrap_or_default())
+}
+
+/// The exit code for a command that cannot be started.
+pub(super) fn of_start(error: &io::Error) -> u8 {
+    if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
+}
+
+/// A failed attempt: its exit code, what to say of it, and the facts to decide by.
+#[derive(Clone, Debug)]
+pub(super) struct CommandFailure {
+    pub(super) code: u8,
+    pub(super) fault: Fault,
+    what: String,
+}
+
+impl CommandFailure {
+    /// It ended by itself, or by somebody's signal, with these words on standard error.
+    pub(super) fn of(program: &OsStr, status: ExitStatus, words: &str, retry_on: &[u8], policy: &PolicySlot) -> Self {
+        let code = exit_code(status);
+        let (mut says, meaning) = match status.signal() {
+            Some(signal) => codes::of_signal(signal),
+            None => codes::of_code(program, code),
+        };
+        if retry_on.contains(&code) {
+            // The caller would not have it: that passes.
+            says = Says::Plainly(FaultKind::RejectedResult);
+        }
+        let how = match status.signal() {
+            Some(signal) => match codes::SIGNALS.iter().find(|(number, ..)| *number == signal) {
+                Some((_, name, ..)) => format!("ended by {name}"),
+                None => format!("ended by signal {signal}"),
+            },
+            None => format!("exit code {code}"),
+        };
+        let what = if meaning.is_empty() { how } else { format!("{how}, {meaning}") };
+        Self { code, fault: codes::fault(program, says, words, policy), what }
+    }
+
+    /// It was ended because its time was over.
+    pub(super) fn timed_out(limit: Duration) -> Self {
+        let what = format!("it took longer than {} s", limit.as_secs_f64());
+        Self { code: TIMED_OUT, fault: Fault::new(FaultKind::Timeout, what.clone()), what }
+    }
+
+    /// It could not be started, or not be watched.
+    pub(super) fn not_started(error: &io::Error) -> Self {
+        let what = format!("it could not be started: {error}");
+        Self { code: of_start(error), fault: Fault { message: what.clone(), ..upright::fault::fault_of(error) }, what }
+    }
+}
+
+impl fmt::Display for CommandFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for CommandFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(raw: i32, retry_on: &[u8]) -> CommandFailure {
+        CommandFailure::of(OsStr::new("x"), ExitStatus::from_raw(raw), "words", retry_on, &PolicySlot::native())
+    }
+
+    #[test]
+    fn codes_and_signals_are_told_as_a_shell_does() {
+        let told = [
+            (7 << 8, 7, "exit code 7"),
+            (75 << 8, 75, "exit code 75, temporary failure"),
+            (15, 143, "ended by SIGTERM"),
+            (50, 178, "ended by signal 50"),
+        ];
+        for (raw, code, what) in told {
+            let failure = failed(raw, &[]);
+            assert_eq!((failure.code, failure.to_string().as_str()), (code, what));
+            assert_eq!(failure.fault.message, "words");
+        }
+        let missing = CommandFailure::not_started(&io::Error::from(io::ErrorKind::NotFound));
+        assert_eq!((missing.code, missing.fault.kind), (127, FaultKind::NotFound));
+    }
+
+    #[test]
+    fn what_the_caller_wants_retried_is_retried_whatever_it_means() {
+        let policy = PolicySlot::native();
+        for code in [1, 2, 127] {
+            assert!(!policy.classify(&failed(code << 8, &[]).fault).retryable);
+            let code_wanted = u8::try_from(code).unwrap();
+            assert!(policy.classify(&failed(code << 8, &[code_wanted]).fault).retryable);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `upright exec`: any command, tried again as its exit code and its standard error say that it helps.
+//!
+//! The command must not notice. Its standard output is ours, untouched; its standard error is handed on as it comes, and its end kept for the
+//! classifier; every attempt reads the same standard input. What it and we end with is what it ended with, but for what it cannot say itself: that a
+//! circuit breaker did not let it run, or that the deadline has passed.
+
+mod attempts;
+mod becoming;
+mod breaker;
+mod codes;
+mod ending;
+mod failure;
+mod input;
+mod reach;
+mod running;
+mod signals;
+mod state;
+mod stderr;
+
+pub(crate) use becoming::become_a_command;
+
+use crate::exit::Failure;
+use crate::output::{Output, complain, span};
+use crate::values;
+use attempts::{Attempts, Terms};
+use breaker::Breaker;
+use ending::{Ending, Outcome, Told};
+use failure::CommandFailure;
+use input::Input;
+use signals::Signals;
+use state::StateFile;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+use upright::events::Events;
+use upright::types::{BreakerConfig, RetryConfig};
+use upright::{Event, PolicySlot, RetryStrategy};
+
+/// Run a command, and run it again when that can help
+#[derive(Debug, clap::Args)]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
+The exit code is that of the last attempt, 128 and the signal's number if a signal ended it, 124 if it took longer than
+--attempt-timeout; 3 if the circuit breaker did not let it run, 4 if the deadline has passed, 2 for a mistake in these
+arguments; the fallback's if that ran.
+
+Example: upright exec --retries 5 --deadline 60 -- curl -fsS http://127.0.0.1:8080/health"
+)]
+pub(crate) struct ExecArguments {
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+
+    /// Retries after the first attempt
+    #[arg(long, value_name = "N", default_value = "3", value_parser = values::retries)]
+    retries: u32,
+
+    /// The wait before the first retry, seconds; each further wait is twice as long
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = values::span)]
+    base_delay: Duration,
+
+    /// No wait is longer, seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::span)]
+    max_delay: Duration,
+
+    /// How long one attempt may take, seconds; it then gets SIGTERM, and SIGKILL two seconds later
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    attempt_timeout: Option<Duration>,
+
+    /// How long all attempts and waits may take together, seconds
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    deadline: Option<Duration>,
+
+    /// An exit code that is worth another attempt, whatever it usually means; may be given several times, or with commas
+    #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = values::exit_code)]
+    retry_on: Vec<u8>,
+
+    /// A circuit breaker of this name, which calls of this program share: after repeated failures the command is not run for a while
+    #[arg(long, value_name = "NAME", value_parser = values::breaker)]
+    breaker: Option<String>,
+
+    /// So many failures in a row open the circuit breaker
+    #[arg(long, value_name = "N", default_value = "5", value_parser = values::failures, requires = "breaker")]
+    failure_threshold: u32,
+
+    /// How long the circuit breaker stays open, seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::seconds, requires = "breaker")]
+    recovery_timeout: Duration,
+
+    /// The folder that circuit breakers are kept in [default: UPRIGHT_STATE, else upright in the user's folder for state]
+    #[arg(long, value_name = "DIR", requires = "breaker")]
+    state: Option<PathBuf>,
+
+    /// What to run, by sh, when the command has failed for good or may not be run; sees UPRIGHT_EXIT_CODE and UPRIGHT_REASON
+    #[arg(long, value_name = "COMMAND", value_parser = values::shell_command)]
+    fallback: Option<String>,
+
+    /// Say nothing of what happens on the way
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(crate) async fn run(arguments: ExecArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    if output.json {
+        return Err(Failure::bad_input("--json: standard output is the command's alone; expected no --json").into());
+    }
+    if arguments.command.first().is_some_and(|program| program.is_empty()) {
+        return Err(Failure::bad_input("<COMMAND>: \"\"; expected a command to run").into());
+    }
+    // Decided natively: a command that succeeds at once should not wait for WebAssembly.
+    let policy = PolicySlot::native();
+    let events = Events::default();
+    let strategy = strategy(&arguments, &policy, &events).map_err(Failure::bad_input)?;
+    let repeated = arguments.retries > 0;
+    let input = Input::new(repeated || arguments.fallback.is_some());
+    let terms = Terms {
+        command: &arguments.command,
+        limit: arguments.attempt_timeout,
+        retry_on: &arguments.retry_on,
+        breaker: breaker(&arguments, &policy)?,
+        policy,
+        repeated,
+    };
+    let attempts = Attempts::new(terms, input);
+    let mut signals = Signals::listen()?;
+    let outcome = outcome(&strategy, &attempts, &events, &mut signals, arguments.quiet).await;
+    if let Some(deadline) = arguments.deadline {
+        attempts.finish(deadline).await;
+    }
+    let mut ending = Ending::of(&outcome, &attempts, arguments.deadline);
+    if attempts.is_interrupted() {
+        ending.replaceable = false;
+    }
+    match &arguments.fallback {
+        Some(command) if ending.replaceable => fall_back(command, &ending, &attempts, &mut signals, arguments.quiet).await,
+        _ => {
+            ending.sentence.iter().for_each(complain);
+            Ok(ending.code.into())
+        }
+    }
+}
+
+fn strategy(arguments: &ExecArguments, policy: &PolicySlot, events: &Events) -> Result<RetryStrategy, upright::error::ConfigurationError> {
+    let config = RetryConfig {
+        max_retries: arguments.retries,
+        base_delay: arguments.base_delay.as_secs_f64(),
+        max_delay: arguments.max_delay.as_secs_f64(),
+        ..RetryConfig::default()
+    };
+    let builder = RetryStrategy::builder()
+        .name("exec")
+        .config(config)
+        // The one that is shared through a file stands around each attempt.
+        .use_circuit_breaker(false)
+        .policy(policy.clone())
+        .events(events.clone())
+        .fault_reader(|error| error.downcast_ref::<CommandFailure>().map(|failure| failure.fault.clone()));
+    // The limit of an attempt is kept to by the attempt itself, which must end what it has started.
+    arguments.deadline.into_iter().fold(builder, |builder, deadline| builder.deadline(deadline)).build()
+}
+
+fn breaker(arguments: &ExecArguments, policy: &PolicySlot) -> Result<Option<Breaker>, Failure> {
+    let Some(name) = &arguments.breaker else { return Ok(None) };
+    let config = BreakerConfig {
+        failure_threshold: arguments.failure_threshold,
+        recovery_timeout: arguments.recovery_timeout.as_secs_f64(),
+        ..BreakerConfig::default()
+    };
+    let file = StateFile::new(state::folder(arguments.state.as_deref())?, name);
+    Ok(Some(Breaker::new(name, file, config, policy.clone(), arguments.quiet)))
+}
+
+/// Makes the attempts, hands signals on and tells what happens.
+async fn outcome(strategy: &RetryStrategy, attempts: &Attempts<'_>, events: &Events, signals: &mut Signals, quiet: bool) -> Outcome {
+    let mut happened = events.subscribe();
+    let mut execution = pin!(strategy.execute_accepting(|attempt| attempts.attempt(attempt.number), |_| true));
+    let mut category = None;
+    loop {
+        tokio::select! {
+            // What happened is told before what comes of it.
+            biased;
+            Some(event) = happened.recv() => match event {
+                Event::AttemptFailed { classification, .. } => category = Some(classification.category),
+                Event::RetryScheduled { delay, .. } if !quiet => {
+                    let told = Told(attempts);
+                    let meaning = category.map_or("", |category| category.name());
+                    let when = if delay.is_zero() { String::new() } else { format!(" in {}", span(delay)) };
+                    complain(format_args!("{} failed ({}; {meaning}); trying again{when}", told.name(), told.last()));
+                }
+                _ => {}
+            },
+            received = signals.next() => {
+                if let Some(code) = attempts.receive(received) {
+                    return Outcome::Interrupted(code);
+                }
+            }
+            ended = &mut execution => return Outcome::Ended(ended),
+        }
+    }
+}
+
+/// Runs what stands in for the command.
+async fn fall_back(
+    command: &str,
+    ending: &Ending,
+    attempts: &Attempts<'_>,
+    signals: &mut Signals,
+    quiet: bool,
+) -> anyhow::Result<ExitCode> {
+    if let (Some(sentence), false) = (&ending.sentence, quiet) {
+        complain(format_args!("{sentence}; running the fallback"));
+    }
+    let environment = [("UPRIGHT_EXIT_CODE", ending.code.to_string()), ("UPRIGHT_REASON", ending.reason.to_owned())];
+    let words = ["sh", "-c", command].map(OsString::from);
+    let mut running = pin!(attempts.fallback(&words, &environment));
+    loop {
+        tokio::select! {
+            received = signals.next() => drop(attempts.receive(received)),
+            ended = &mut running => {
+                return ended.map(ExitCode::from).map_err(|error| anyhow::Error::new(error).context("the fallback cannot be started"));
+            }
+        }
+    }
+}

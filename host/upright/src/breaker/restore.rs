@@ -1,0 +1,280 @@
+//! A breaker's state across the ends of processes.
+//!
+//! A program that runs for a moment, once a minute, never sees five failures in a row, though its service has been down for an hour. So a
+//! breaker's state can be [saved](CircuitBreaker::save), kept wherever the program likes, and [restored](CircuitBreakerBuilder::restored).
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::CircuitBreaker;
+//! use upright::breaker::SavedState;
+//! use upright::clock::AnchoredClock;
+//!
+//! let builder = || CircuitBreaker::builder("search").clock(AnchoredClock::shared());
+//! let first = builder().failure_threshold(1).build()?;
+//! first.try_acquire()?.failure(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+//! let kept: String = serde_json::to_string(&first.save())?;
+//!
+//! // In the next process:
+//! let second = builder().restored(serde_json::from_str::<SavedState>(&kept)?).build()?;
+//! assert!(second.try_acquire().is_err());
+//! # Ok(()) }
+//! ```
+
+use super::{CircuitBreaker, CircuitBreakerBuilder, Kept};
+use crate::clock::Instant;
+use crate::policy::PolicySlot;
+use crate::types::{Admission, BreakerConfig, BreakerEvent, BreakerState, Observation, Transition};
+use serde::{Deserialize, Serialize};
+
+/// The gate keeps a generation in 62 bits; this leaves room to go on.
+const GENERATIONS: u64 = u64::MAX >> 3;
+/// A policy's private memory is no longer, bytes. What is came from elsewhere.
+const LONGEST_MEMORY: usize = 4 << 10;
+
+/// A breaker's state, ready to be kept outside of the process.
+///
+/// Its instants, those in the policy's private memory too, are on the clock of the breaker that it was taken from. The breaker that gets it must
+/// have a clock of the same origin: an [`AnchoredClock`](crate::clock::AnchoredClock) in either process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedState {
+    /// The state itself.
+    pub state: BreakerState,
+    /// The layout of the state's private memory.
+    pub layout: u32,
+    /// Whether it was isolated by hand.
+    #[serde(default)]
+    pub isolated: bool,
+}
+
+impl CircuitBreaker {
+    /// Its state, to be kept and [restored](CircuitBreakerBuilder::restored). Unlike [`CircuitBreaker::snapshot`] it holds all that was counted:
+    /// the policy is told first of the successes of which it has not heard yet.
+    pub fn save(&self) -> SavedState {
+        let generation = self.snapshot().generation;
+        self.step(|kept| kept.state.generation == generation, BreakerEvent::Ignored(generation));
+        let kept = self.kept();
+        SavedState { state: kept.state.clone(), layout: kept.layout, isolated: kept.isolated }
+    }
+}
+
+impl CircuitBreakerBuilder {
+    /// Begins in a state that was [saved](CircuitBreaker::save), under the settings of this builder.
+    ///
+    /// An open breaker stays open for what is left of its timeout. A half-open one keeps the successes of its probes, and has all its permits: those
+    /// in flight elsewhere are not its own. The generation goes on. Private memory is cleared if another policy's layout wrote it. A state from the
+    /// future, because a wall clock was stepped back, is taken for one of now, so that it stays open for its timeout at most; its memory, which holds
+    /// instants too, is cleared.
+    pub fn restored(mut self, saved: SavedState) -> Self {
+        self.restored = Some(saved);
+        self
+    }
+}
+
+/// What a saved state is now, and what it lets through.
+pub(super) fn resume(policy: &PolicySlot, config: BreakerConfig, saved: SavedState, now: Instant) -> (Kept, Admission) {
+    let SavedState { mut state, mut layout, isolated } = saved;
+    state.generation &= GENERATIONS;
+    if state.since > now || state.memory.len() > LONGEST_MEMORY {
+        state.since = state.since.min(now);
+        state.memory.clear();
+    }
+    // An event that changes nothing: what is asked for is the admission.
+    let nothing = Observation { event: BreakerEvent::Ignored(state.generation), now, successes: 0 };
+    let Transition { state, admission } = policy.step(&config, state, &mut layout, &nothing);
+    (Kept { config, state, layout, isolated }, admission)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::error::Rejection;
+    use crate::testing::DrivenClock;
+    use crate::types::Phase;
+    use std::io;
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn refused() -> io::Error {
+        io::Error::from(io::ErrorKind::ConnectionRefused)
+    }
+
+    fn builder(clock: &DrivenClock) -> CircuitBreakerBuilder {
+        CircuitBreaker::builder("service").failure_threshold(3).policy(PolicySlot::native()).clock(clock.shared())
+    }
+
+    fn fail(breaker: &CircuitBreaker, times: u32) {
+        (0..times).for_each(|_| drop(breaker.try_acquire().unwrap().failure(&refused())));
+    }
+
+    /// Through JSON, as it would be kept.
+    fn kept(breaker: &CircuitBreaker) -> SavedState {
+        serde_json::from_str(&serde_json::to_string(&breaker.save()).unwrap()).unwrap()
+    }
+
+    fn time_left(breaker: &CircuitBreaker) -> Option<Duration> {
+        match breaker.try_acquire().map(drop) {
+            Err(open) => match open.rejection {
+                Rejection::Open { time_left } => Some(time_left),
+                _ => None,
+            },
+            Ok(()) => None,
+        }
+    }
+
+    #[test]
+    fn an_open_breaker_stays_open_for_the_rest_of_its_timeout() {
+        let clock = DrivenClock::new();
+        let first = builder(&clock).build().unwrap();
+        fail(&first, 3);
+        let saved = kept(&first);
+        clock.advance(45 * SECOND);
+        let second = builder(&clock).restored(saved).build().unwrap();
+        assert_eq!((second.state(), time_left(&second)), (Phase::Open, Some(15 * SECOND)));
+        clock.advance(15 * SECOND);
+        assert!(second.try_acquire().is_ok());
+        assert_eq!(second.state(), Phase::HalfOpen);
+    }
+
+    #[test]
+    fn a_timeout_that_passed_while_nobody_ran_lets_a_probe_through_at_once() {
+        let clock = DrivenClock::new();
+        let first = builder(&clock).build().unwrap();
+        fail(&first, 3);
+        let saved = kept(&first);
+        clock.advance(3600 * SECOND);
+        let second = builder(&clock).restored(saved).build().unwrap();
+        let probe = second.try_acquire().unwrap();
+        assert_eq!(second.state(), Phase::HalfOpen);
+        drop(probe.failure(&refused()));
+        assert_eq!(second.state(), Phase::Open);
+    }
+
+    #[test]
+    fn failures_add_up_over_processes_and_a_success_in_between_ends_the_row() {
+        let clock = DrivenClock::new();
+        let failing = |saved: Option<SavedState>| {
+            let breaker = saved.into_iter().fold(builder(&clock), CircuitBreakerBuilder::restored).build().unwrap();
+            fail(&breaker, 1);
+            kept(&breaker)
+        };
+        let twice = failing(Some(failing(None)));
+        assert_eq!(failing(Some(twice.clone())).state.phase, Phase::Open);
+
+        let succeeding = builder(&clock).restored(twice).build().unwrap();
+        succeeding.try_acquire().unwrap().success();
+        let again = failing(Some(kept(&succeeding)));
+        assert_eq!((again.state.phase, again.state.consecutive_failures), (Phase::Closed, 1));
+    }
+
+    #[test]
+    fn successes_that_no_question_has_told_yet_are_in_what_is_saved() {
+        let clock = DrivenClock::new();
+        let breaker = builder(&clock).build().unwrap();
+        fail(&breaker, 2);
+        breaker.try_acquire().unwrap().success();
+        assert_eq!(breaker.snapshot().consecutive_failures, 2);
+        assert_eq!(breaker.save().state.consecutive_failures, 0);
+    }
+
+    #[test]
+    fn half_open_probes_of_several_processes_close_it_together() {
+        let clock = DrivenClock::new();
+        let first = builder(&clock).build().unwrap();
+        fail(&first, 3);
+        clock.advance(60 * SECOND);
+        first.try_acquire().unwrap().success();
+        assert_eq!((first.state(), first.snapshot().half_open_successes), (Phase::HalfOpen, 1));
+        // This one's permit stays in the process that took it.
+        let _hanging = first.try_acquire().unwrap();
+
+        let second = builder(&clock).restored(kept(&first)).build().unwrap();
+        assert_eq!(second.state(), Phase::HalfOpen);
+        second.try_acquire().unwrap().success();
+        assert_eq!(second.state(), Phase::Closed);
+    }
+
+    #[test]
+    fn the_generation_goes_on() {
+        let clock = DrivenClock::new();
+        let first = builder(&clock).build().unwrap();
+        fail(&first, 3);
+        let saved = kept(&first);
+        assert_eq!(saved.state.generation, 1);
+        clock.advance(60 * SECOND);
+        let second = builder(&clock).restored(saved).build().unwrap();
+        drop(second.try_acquire().unwrap());
+        assert_eq!(second.snapshot().generation, 2);
+    }
+
+    #[test]
+    fn memory_of_another_layout_is_cleared_and_the_rest_kept() {
+        let clock = DrivenClock::new();
+        let first = builder(&clock).build().unwrap();
+        fail(&first, 2);
+        let own = first.save();
+        assert!(!own.state.memory.is_empty());
+        let same = builder(&clock).restored(own.clone()).build().unwrap();
+        assert_eq!(same.save(), own);
+
+        let foreign = builder(&clock).restored(SavedState { layout: own.layout + 1, ..own.clone() }).build().unwrap().save();
+        let cleared = BreakerState { memory: Vec::new(), ..own.state };
+        assert_eq!(foreign, SavedState { state: cleared, ..own });
+    }
+
+    #[test]
+    fn a_clock_that_was_stepped_back_keeps_none_open_beyond_its_timeout() {
+        let (late, early) = (DrivenClock::new(), DrivenClock::new());
+        late.advance(86_400 * SECOND);
+        let first = builder(&late).build().unwrap();
+        fail(&first, 3);
+        let second = builder(&early).restored(kept(&first)).build().unwrap();
+        assert_eq!(time_left(&second), Some(60 * SECOND));
+
+        let closed = builder(&late).build().unwrap();
+        fail(&closed, 1);
+        let saved = builder(&early).restored(kept(&closed)).build().unwrap().save();
+        assert_eq!((saved.state.since, saved.state.memory.len(), saved.state.consecutive_failures), (early.now(), 0, 1));
+    }
+
+    #[test]
+    fn an_isolated_breaker_stays_isolated() {
+        let clock = DrivenClock::new();
+        let first = builder(&clock).build().unwrap();
+        first.isolate();
+        let second = builder(&clock).restored(kept(&first)).build().unwrap();
+        assert!(second.is_isolated() && second.try_acquire().is_err());
+        second.reset();
+        assert!(second.try_acquire().is_ok());
+    }
+
+    #[test]
+    fn nonsense_from_outside_makes_a_breaker_that_works() {
+        let clock = DrivenClock::new();
+        for phase in [Phase::Closed, Phase::Open, Phase::HalfOpen] {
+            let state = BreakerState {
+                phase,
+                consecutive_failures: u32::MAX,
+                half_open_successes: u32::MAX,
+                since: u64::MAX,
+                generation: u64::MAX,
+                memory: vec![7; 1 << 20],
+            };
+            let saved = SavedState { state, layout: u32::MAX, isolated: false };
+            let breaker = builder(&clock).restored(saved).build().unwrap();
+            clock.advance(60 * SECOND);
+            breaker.try_acquire().unwrap().success();
+            assert!(breaker.save().state.memory.len() < 64, "{phase}");
+        }
+    }
+
+    #[test]
+    fn in_a_registrys_template_a_state_is_not_handed_to_every_breaker() {
+        let clock = DrivenClock::new();
+        let first = builder(&clock).build().unwrap();
+        fail(&first, 3);
+        let breakers = super::super::CircuitBreakers::new(builder(&clock).restored(kept(&first))).unwrap();
+        assert_eq!(breakers.get("other").state(), Phase::Closed);
+    }
+}

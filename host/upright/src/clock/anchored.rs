@@ -1,0 +1,64 @@
+//! A clock whose instants mean the same in every process.
+
+use super::{Clock, Instant, SharedClock, Sleep, SystemClock, nanoseconds};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// The machine's clock with another origin: its instants are nanoseconds since 1970, by the wall clock as it stood when this clock was made.
+///
+/// What holds instants and outlives a process, such as a breaker's [`SavedState`](crate::breaker::SavedState), needs it: those of a
+/// [`SystemClock`] mean nothing to another process, or after the machine was restarted. From its making on it is as monotonic as that one, and stepping
+/// the wall clock moves it no more. Between two of these clocks lies whatever the wall clock was stepped by in between.
+#[derive(Clone, Copy, Debug)]
+pub struct AnchoredClock {
+    /// Nanoseconds since 1970, at `origin`.
+    anchor: Instant,
+    /// When this clock was made, by the system's clock.
+    origin: Instant,
+}
+
+impl Default for AnchoredClock {
+    fn default() -> Self {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { anchor: nanoseconds(since_1970), origin: SystemClock.now() }
+    }
+}
+
+impl AnchoredClock {
+    /// A clock that is anchored now, ready to share.
+    pub fn shared() -> SharedClock {
+        Arc::new(Self::default())
+    }
+}
+
+impl Clock for AnchoredClock {
+    fn now(&self) -> Instant {
+        self.anchor.saturating_add(SystemClock.now().saturating_sub(self.origin))
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemClock.wall()
+    }
+
+    fn sleep(&self, span: Duration) -> Sleep {
+        SystemClock.sleep(span)
+    }
+
+    fn sleep_blocking(&self, span: Duration) {
+        SystemClock.sleep_blocking(span);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_instants_are_nanoseconds_since_1970_and_two_of_them_agree() {
+        let before = nanoseconds(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap());
+        let (first, second) = (AnchoredClock::default(), AnchoredClock::default());
+        let (one, other) = (first.now(), second.now());
+        assert!(one >= before && other.abs_diff(one) < nanoseconds(Duration::from_secs(3600)), "{before} {one} {other}");
+        assert!(first.now() >= one);
+    }
+}
