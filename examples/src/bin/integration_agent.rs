@@ -37,7 +37,7 @@ async fn main() -> anyhow::Result<()> {
         let message = said.value;
         let calls = message.tool_calls().to_vec();
         if calls.is_empty() {
-            println!("Agent, after {step} steps, by {}: {}", said.model.unwrap_or_default(), message.content.trim());
+            println!("Agent (steps: {step}), by {}: {}", said.model.unwrap_or_default(), message.content.trim());
             return Ok(());
         }
         conversation.push(message);
