@@ -12,7 +12,7 @@ pub(super) fn trace(event: &Event) {
     match event {
         Event::AttemptFailed { operation, attempt, classification, message } => tracing::warn!(
             %operation, attempt, category = %classification.category, severity = %classification.severity,
-            rule = classification.rule, message, "attempt failed"
+            rule = classification.rule, error = message, "attempt failed"
         ),
         Event::RetryScheduled { operation, attempt, delay } => tracing::info!(%operation, attempt, ?delay, "retrying"),
         Event::ModelSwitched { operation, attempt, from, to, reason } => {
