@@ -198,10 +198,17 @@ fn code_within_an_attempt_is_told_within_the_spans_of_the_attempt_and_the_operat
 fn strategies_and_blocking_calls_have_the_same_spans() {
     let told = told(async {
         let strategy = || RetryStrategy::builder().name("fetch").max_retries(0).build().unwrap();
-        let ask = || async { Ok::<_, io::Error>(tracing::info!("asking")) };
+        let ask = || async {
+            tracing::info!("asking");
+            Ok::<_, io::Error>(())
+        };
         strategy().execute(ask).await.unwrap();
         strategy().execute_with_fallback(ask, ask).await.unwrap();
-        strategy().execute_blocking(|| Ok::<_, io::Error>(tracing::info!("asking"))).unwrap();
+        let ask = || {
+            tracing::info!("asking");
+            Ok::<_, io::Error>(())
+        };
+        strategy().execute_blocking(ask).unwrap();
         tracing::info!("outside");
     });
     let scopes: Vec<_> = told.iter().map(Told::scope).collect();
