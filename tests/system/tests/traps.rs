@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The sections that must be there.
-const SECTIONS: &[&str] = &["Classifying", "Breaker", "Retry", "Degradation, cache, checkpoints", "Health"];
+const SECTIONS: &[&str] = &["Classifying", "Breaker", "Retry", "Hedging and bulkheads", "Degradation, cache, checkpoints", "Health"];
 /// The folders whose packages have tests.
 const PACKAGES: &[&str] = &["guest", "host", "tests", "xtask"];
 const HEADER: &str = "What went wrong elsewhere";
