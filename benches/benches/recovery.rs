@@ -1,6 +1,6 @@
 //! What the library costs: success, rejection, one failure; beside its peers.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::path::Path;
 use upright_benches::asked::Asked;
 use upright_benches::machine::Machine;
@@ -14,12 +14,18 @@ fn main() -> Result<()> {
     let Asked { effort, report, groups: wanted } = Asked::of_program()?;
     let machine = Machine::here();
     let runtime = cases::runtime()?;
+    let all = cases::all()?;
+    let known: Vec<_> = all.iter().map(|group| group.id).chain(["process"]).collect();
+    if let Some(unknown) = wanted.iter().find(|wanted| !known.contains(&wanted.as_str())) {
+        bail!("no group {unknown:?}; there are {}", known.join(", "));
+    }
+    let all: Vec<_> = all.into_iter().filter(|group| wanted.is_empty() || wanted.iter().any(|wanted| wanted == group.id)).collect();
+    if all.is_empty() {
+        return Ok(());
+    }
     let allocated = counts::count(Path::new(env!("CARGO_BIN_EXE_count-allocations")))?;
     let mut groups = Vec::new();
-    for group in cases::all()? {
-        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == group.id) {
-            continue;
-        }
+    for group in all {
         let spans = measure::group(&group, effort, &runtime)?;
         let measured = Measured::new(&group, &spans, if group.threads == 1 { &allocated } else { &[] });
         println!("{}", measured.markdown());

@@ -67,7 +67,11 @@ fn commit() -> String {
 }
 
 fn crates() -> Vec<(String, String)> {
-    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap_or_default();
+    locked(&fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap_or_default())
+}
+
+/// The crates of interest in a `Cargo.lock`.
+fn locked(lock: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut name = "";
     for line in lock.lines() {
@@ -84,4 +88,24 @@ fn crates() -> Vec<(String, String)> {
 
 fn quoted<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     line.strip_prefix(key)?.strip_prefix('"')?.strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_crate_of_interest_is_found_in_the_lock_file() {
+        let found: Vec<_> = crates().into_iter().map(|(name, _)| name).collect();
+        let mut wanted = CRATES;
+        wanted.sort_unstable();
+        assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn a_version_is_that_of_the_crate_above_it() {
+        let lock =
+            "version = 4\n[[package]]\nname = \"serde\"\nversion = \"9.9.9\"\n\n[[package]]\nname = \"tokio\"\nversion = \"1.2.3\"\n";
+        assert_eq!(locked(lock), [("tokio".to_owned(), "1.2.3".to_owned())]);
+    }
 }

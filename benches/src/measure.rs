@@ -138,3 +138,30 @@ fn together(case: &Case, threads: usize, calls: u64, span: Duration, runtime: &R
     }
     Ok(threads as f64 / calls_a_nanosecond)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::Case;
+
+    #[test]
+    fn a_span_is_the_median_between_the_tenths_at_both_ends() {
+        let span = Span::of((0..=100).rev().map(f64::from).collect());
+        assert_eq!((span.low, span.median, span.high), (10.0, 50.0, 90.0));
+        assert!(Span::of(Vec::new()).median.is_nan());
+    }
+
+    #[test]
+    fn a_case_that_answers_wrongly_is_not_measured() {
+        let runtime = crate::cases::runtime().unwrap();
+        let measure = |right: bool, threads| {
+            let cases = vec![Case::new("a case", move || move || right, |right| *right)];
+            let wrong = Group { id: "group", title: "", note: "", threads, reference: "a case", cases, targets: Vec::new() };
+            group(&wrong, Effort::QUICK, &runtime)
+        };
+        for threads in [1, 2] {
+            assert!(measure(true, threads).unwrap()[0].median > 0.0);
+            assert!(measure(false, threads).unwrap_err().to_string().contains("a case"));
+        }
+    }
+}

@@ -191,3 +191,59 @@ fn markdown(sections: &[Section]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::Case;
+
+    fn measured(targets: Vec<Target>) -> Measured {
+        let case = |name| Case::new(name, || || true, |right: &bool| *right);
+        let cases = vec![case("ours"), case("theirs")];
+        let group = Group { id: "group", title: "A title", note: "A note.", threads: 1, reference: "theirs", cases, targets };
+        let spans = [30.0, 40.0].map(|median| Span { median, low: median - 1.0, high: median + 1.0 });
+        let allocated = [("ours", 0.0), ("theirs", 1.5)].map(|(case, count)| Allocated {
+            group: "group".into(),
+            case: case.into(),
+            count,
+            bytes: count * 10.0,
+        });
+        Measured::new(&group, &spans, &allocated)
+    }
+
+    #[test]
+    fn a_target_is_met_up_to_its_limit_and_missed_above_it() {
+        let times = |at_most| Target::TimesOf { case: "ours", peer: "theirs", at_most };
+        let within = |at_most| Target::Nanoseconds { case: "ours", at_most };
+        let targets = vec![times(0.75), times(0.74), within(30.0), within(29.9)];
+        let met: Vec<_> = measured(targets).verdicts.iter().map(|verdict| verdict.met).collect();
+        assert_eq!(met, [true, false, true, false]);
+    }
+
+    #[test]
+    fn whoever_allocates_or_was_not_counted_or_measured_misses_the_target() {
+        let nothing = |case| Target::NoAllocation { case };
+        let targets = vec![nothing("ours"), nothing("theirs"), nothing("nobody"), Target::Nanoseconds { case: "nobody", at_most: 1e9 }];
+        let met: Vec<_> = measured(targets).verdicts.iter().map(|verdict| verdict.met).collect();
+        assert_eq!(met, [true, false, false, false]);
+    }
+
+    #[test]
+    fn the_table_shows_each_case_beside_its_peer() {
+        let text = measured(vec![Target::TimesOf { case: "ours", peer: "theirs", at_most: 0.5 }]).markdown();
+        for line in [
+            "### A title",
+            "| | median | 10 to 90 % of rounds | allocations (bytes) | × theirs |",
+            "| ours | 30.0 ns | 29.0 ns to 31.0 ns | 0 | 0.75 |",
+            "| theirs | 40.0 ns | 39.0 ns to 41.0 ns | 1.5 (15) | 1.00 |",
+            "| ours ≤ 0.50 × theirs | 0.75 × | **MISSED** |",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no line {line:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn spans_are_written_in_the_unit_that_people_would_use() {
+        assert_eq!([0.84, 999.0, 1500.0, 30e6].map(time), ["0.8 ns", "999.0 ns", "1.50 µs", "30.00 ms"]);
+    }
+}

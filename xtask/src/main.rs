@@ -3,6 +3,7 @@
 mod component;
 mod guest_test;
 mod inspect;
+mod public_api;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,12 @@ enum Chore {
         /// Run only the tests whose names contain this
         filter: Option<String>,
     },
+    /// Write the library's public interface to host/upright/public-api.txt
+    PublicApi {
+        /// Write nothing; fail unless the committed snapshot is the interface
+        #[arg(long)]
+        check: bool,
+    },
     /// Write the conformance vectors to tests/conformance/vectors
     Vectors {
         /// Write nothing; fail unless the committed vectors are what the sources give
@@ -51,6 +58,8 @@ fn main() -> ExitCode {
         Chore::Component { check: false } => component::write(&workspace),
         Chore::Component { check: true } => component::check(&workspace),
         Chore::GuestTest { filter } => guest_test::run(&workspace, filter.as_deref()),
+        Chore::PublicApi { check: false } => public_api::write(&workspace),
+        Chore::PublicApi { check: true } => public_api::check(&workspace),
         Chore::Vectors { check: false } => vectors::write(&workspace),
         Chore::Vectors { check: true } => vectors::check(&workspace),
     });

@@ -19,6 +19,8 @@ const FLAG_SEPARATOR: &str = "\u{1f}";
 pub(crate) struct Workspace {
     /// Its root.
     pub(crate) root: PathBuf,
+    /// Where everything else is built.
+    pub(crate) target: PathBuf,
     /// Where guests are built.
     guest_target: PathBuf,
 }
@@ -43,7 +45,8 @@ impl Workspace {
             Some(path) => Ok(PathBuf::from(path)),
             None => bail!("`cargo metadata` does not tell `{key}`"),
         };
-        Ok(Self { root: folder("workspace_root")?, guest_target: folder("target_directory")?.join("guest") })
+        let target = folder("target_directory")?;
+        Ok(Self { root: folder("workspace_root")?, guest_target: target.join("guest"), target })
     }
 
     /// Builds guests: `arguments` are Cargo's, from the subcommand on. What the compiler has to say goes to stderr.
@@ -157,7 +160,7 @@ fn cargo_home() -> Result<PathBuf> {
 }
 
 /// The tool that runs this program, or else the one on the path.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
@@ -166,7 +169,7 @@ fn rustc() -> Command {
 }
 
 /// What a command writes to stdout; its failure is an error with the last line that it wrote to stderr.
-fn output(command: &mut Command) -> Result<String> {
+pub(crate) fn output(command: &mut Command) -> Result<String> {
     let run = command.output().with_context(|| format!("cannot run {}", shown(command)))?;
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     ensure!(run.status.success(), "{} failed: {}", shown(command), said.trim().lines().last().unwrap_or_default());

@@ -1,8 +1,8 @@
 //! What is measured.
 
-mod budget;
 mod decision;
 mod empty;
+mod extras;
 mod peers;
 mod rejection;
 mod success;
@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// All groups. Their targets name cases of the same group.
 pub fn all() -> Result<Vec<Group>> {
-    Ok(vec![success::alone()?, success::contended()?, rejection::group()?, decision::group()?, budget::group()?])
+    Ok(vec![success::alone()?, success::contended()?, rejection::group()?, decision::group()?, extras::group()?])
 }
 
 /// A runtime for peers that make timers; nothing ever runs on it.

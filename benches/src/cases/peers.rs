@@ -6,7 +6,6 @@ use backon::ExponentialBuilder;
 use failsafe::StateMachine;
 use failsafe::failure_policy::ConsecutiveFailures;
 use recloser::{AsyncRecloser, Recloser};
-use std::future::Future;
 use std::io;
 use std::iter::Repeat;
 use std::time::Duration;
@@ -23,13 +22,13 @@ pub(super) const RETRIES: u32 = 3;
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 /// An operation that succeeds at once.
-pub(super) fn operation() -> impl Future<Output = io::Result<u64>> + Send + 'static {
-    async { Ok(std::hint::black_box(ANSWER)) }
+pub(super) async fn operation() -> io::Result<u64> {
+    Ok(std::hint::black_box(ANSWER))
 }
 
 /// An operation that fails at once.
-pub(super) fn failing() -> impl Future<Output = io::Result<u64>> + Send + 'static {
-    async { Err(io::Error::from(io::ErrorKind::ConnectionRefused)) }
+pub(super) async fn failing() -> io::Result<u64> {
+    Err(io::Error::from(io::ErrorKind::ConnectionRefused))
 }
 
 pub(super) fn breaker_config() -> BreakerConfig {

@@ -37,6 +37,11 @@ pub enum Error {
     #[error("shutting down: no new operations are taken")]
     ShuttingDown,
 
+    /// A service of tower's failed to become ready; nothing was tried.
+    #[cfg(feature = "tower")]
+    #[error("the service did not become ready: {0}")]
+    NotReady(#[source] BoxError),
+
     /// A setting cannot be used.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
@@ -58,7 +63,11 @@ impl Error {
 
     /// The operation's own last error, if it was of this type.
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
-        self.failure().and_then(|failure| failure.source.downcast_ref())
+        match self {
+            #[cfg(feature = "tower")]
+            Self::NotReady(source) => source.downcast_ref(),
+            _ => self.failure().and_then(|failure| failure.source.downcast_ref()),
+        }
     }
 }
 

@@ -43,6 +43,24 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # One function: [`with_retry`](macro@with_retry), [`with_circuit_breaker`](macro@with_circuit_breaker)
+//!
+//! The same before a function, which keeps its signature. All its calls share one strategy and one breaker.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::{with_circuit_breaker, with_retry};
+//!
+//! #[with_retry(max_retries = 3, backoff_factor = 2.0)]
+//! #[with_circuit_breaker(failure_threshold = 5, recovery_timeout = 60.0)]
+//! async fn fetch(path: &str) -> Result<String, upright::Error> {
+//!     Ok(format!("what is at {path}"))
+//! }
+//!
+//! assert_eq!(fetch("/page").await?, "what is at /page");
+//! # Ok(()) }
+//! ```
+//!
 //! # Everything together: [`RecoveryManager`]
 //!
 //! Retries, a breaker for each model, other models, a cache, a fallback, checkpoints. The answer says where it came from.
@@ -82,29 +100,50 @@
 //! A policy that traps, takes too long or answers nonsense does no harm: the same logic answers natively, and one that does so repeatedly
 //! is replaced by the one before it. [`PolicySlot`] says more.
 //!
-//! # What else there is
+//! # Which one do I need?
 //!
-//! | | |
+//! | you want | take |
 //! |---|---|
-//! | [`classifier`], [`fault`] | what an error means, whatever its type: errno, HTTP status, source chain, text |
-//! | [`ollama`] | a client that never takes half an answer for a whole one |
-//! | [`health`] | whether the server, its models and this machine are fit to work |
-//! | [`degradation`] | chains of models, the cache, lighter workflows |
-//! | [`checkpoints`], [`store`] | state to resume from, and where it is kept: in memory so far |
-//! | [`budget`] | retries that callers share, so that they do not multiply load |
-//! | [`events`] | what happens, as it happens; also through `tracing` |
-//! | [`testing`] | first, for tests of your own code: scripted operations, a policy that answers as told, a clock that is driven by hand |
-//! | [`chaos`] | failures, delays and hangs on purpose, by a seed and a plan: for tests and for staging |
-//! | [`clock`], [`random`] | where time and chance come from |
+//! | a call to be tried again, when that can help | [`RetryStrategy`], or in one line [`Retryable`] and [`RetryableBlocking`] |
+//! | the same for a function as it is written | the attributes `with_retry` and `with_circuit_breaker` |
+//! | to stop calling what is down | [`CircuitBreaker`]; one for each key: [`CircuitBreakers`] |
+//! | retries of all callers together not to multiply load | [`RetryBudget`] |
+//! | no more calls at once than the service can bear | [`Bulkhead`] |
+//! | slow calls to get quicker | [`Hedge`] |
+//! | another model, less work, an earlier answer | [`RecoveryManager`]; its parts by themselves: [`GracefulDegradation`] |
+//! | long work to go on where it stopped | [`checkpoints`], kept in a [`store`]: in memory so far |
+//! | to know what an error means, whatever its type | [`ErrorClassifier`]; [`fault`] is how errors are read |
+//! | to know whether server, models and machine are fit to work | [`HealthCheck`] |
+//! | Ollama's answers whole or not at all | [`ollama`] |
+//! | to see what happens | [`events`], also through `tracing`; `metrics`, with the feature of this name |
+//! | recovery in a stack of tower, or in a client of `reqwest-middleware` | `tower`, `reqwest_middleware`, with the features of these names |
+//! | to test that your program recovers | [`testing`] first; [`chaos`] for failures on purpose |
+//! | other time, other chance | [`clock`], [`random`] |
+//!
+//! # What stands outside what
+//!
+//! Whatever the order in which a strategy or an operation is described, an attempt is guarded in this order, outermost first:
+//!
+//! ```text
+//! deadline ▶ retries, other models ▶ circuit breaker ▶ bulkhead ▶ attempt timeout ▶ hedge ▶ your operation
+//! ```
+//!
+//! A breaker rejects before anything is waited for; the wait in a bulkhead's queue does not use up the attempt's time; rivals share the attempt's limit and its
+//! place in the bulkhead. A fallback comes last and has no limit. Everything has a default but the deadline, the attempt timeout, the budget, the bulkhead and the
+//! hedge: these are off until they are set.
 //!
 //! The asynchronous functions wait with tokio's timer, unless they are given another [`clock::Clock`]; [`RetryStrategy::execute_blocking`] and
-//! [`CircuitBreaker::call_blocking`] need no runtime.
+//! [`CircuitBreaker::call_blocking`] need no runtime. The repository's `docs/patterns/` has a page for each pattern, with its defaults and what it logs.
 //!
 //! # Features
 //!
 //! - `anyhow` (on by default): operations that fail with `anyhow::Error` keep the type of the error inside, so it is classified by what it is
 //!   and can be had back by [`Error::downcast_ref`].
+//! - `macros` (on by default): the attributes `#[with_retry]` and `#[with_circuit_breaker]`.
+//! - `metrics`: counters and histograms through the `metrics` facade.
 //! - `tls`: `https` addresses of Ollama, by rustls with ring. Without it they are refused with a reason.
+//! - `tower`: the module `tower`, with layers for stacks of tower: `RecoveryLayer` and `CircuitBreakerLayer`.
+//! - `reqwest-middleware`: the module `reqwest_middleware`, with `RecoveryMiddleware` for clients of the crate of that name. Turns `anyhow` on.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod breaker;
@@ -121,14 +160,21 @@ pub mod events;
 pub mod fault;
 pub mod health;
 pub mod hedge;
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod macro_support;
 pub mod manager;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod ollama;
 pub mod operation;
+#[cfg(doctest)]
+mod pages;
 pub mod policy;
 pub mod random;
 mod registry;
+#[cfg(feature = "reqwest-middleware")]
+pub mod reqwest_middleware;
 pub mod retry;
 pub mod retry_after;
 pub mod retryable;
@@ -136,6 +182,8 @@ mod session;
 pub mod store;
 mod sync;
 pub mod testing;
+#[cfg(feature = "tower")]
+pub mod tower;
 pub mod types;
 
 pub use breaker::{CircuitBreaker, CircuitBreakers};
@@ -154,6 +202,18 @@ pub use retry::RetryStrategy;
 pub use retryable::{Retryable, RetryableBlocking};
 pub use session::Attempt;
 pub use types::{BreakerConfig, ErrorCategory, ErrorSeverity, RetryConfig};
+
+#[cfg(feature = "macros")]
+pub use upright_macros::{with_circuit_breaker, with_retry};
+
+/// The attributes' pages, whose examples need this crate.
+#[cfg(all(doctest, feature = "macros"))]
+mod attributes {
+    #[doc = include_str!("../../macros/docs/with_retry.md")]
+    struct WithRetry;
+    #[doc = include_str!("../../macros/docs/with_circuit_breaker.md")]
+    struct WithCircuitBreaker;
+}
 
 /// The project's front page: its examples are compiled as those of this crate are.
 #[cfg(doctest)]

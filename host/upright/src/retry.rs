@@ -10,12 +10,14 @@
 //! # Ok(()) }
 //! ```
 
+mod variants;
+
 use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;
 use crate::classifier::ErrorClassifier;
-use crate::clock::{SharedClock, SystemClock};
-use crate::error::{CircuitOpen, ConfigurationError, Error, RejectedResult};
+use crate::clock::{Instant, SharedClock, SystemClock};
+use crate::error::{BoxError, CircuitOpen, ConfigurationError, Error, RejectedResult};
 use crate::events::{Events, is_watched};
 use crate::fault::{FaultReader, OperationError};
 use crate::hedge::Hedge;
@@ -25,10 +27,24 @@ use crate::session::{Alone, Attempt, Ending, Guarding, Session, Terms, outcome_e
 use crate::types::{BreakerConfig, Fault, Profile, RetryConfig};
 use std::borrow::Cow;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+/// A first attempt that failed before there was a session.
+struct FirstFailure {
+    error: BoxError,
+    /// The breaker's, when the attempt began.
+    generation: Option<u64>,
+    began: Option<Instant>,
+}
+
+/// Keeps what happens after a failure out of the code that every call runs through: its stack is large.
+#[inline(never)]
+fn poll_apart<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+    future.poll(context)
+}
 
 /// Retries operations. Cloning shares its breaker.
 ///
@@ -345,30 +361,32 @@ impl RetryStrategy {
         F: Future<Output = Result<T, E>>,
     {
         let Shared { guarding, terms, breaker, simple } = &*self.shared;
-        let alone = Alone { fallback: false };
+        let mut first = None;
         // Nearly all calls end here: one attempt through a closed breaker. A session is made when there is something to remember.
-        let (mut session, next) = match breaker.as_ref().map(CircuitBreaker::passes) {
-            Some(None) if *simple && !is_watched() && !guarding.events.are_wanted() => match self.rejected() {
-                Some(open) => return Err(Error::CircuitOpen(open)),
-                None => (Session::begin(guarding, terms, &alone, None), None),
-            },
-            passes if *simple && !is_watched() => {
+        if *simple && !is_watched() {
+            let passes = breaker.as_ref().map(CircuitBreaker::passes);
+            if passes == Some(None) {
+                if let Some(open) = self.rejected() {
+                    return Err(Error::CircuitOpen(open));
+                }
+            } else {
                 let (limit, mut began) = terms.first_limit(&guarding.clock);
                 let mut attempt = pin!(operation(Attempt::first(limit)));
                 let mut timer = None;
-                let outcome = poll_fn(|context| {
-                    if let Poll::Ready(outcome) = attempt.as_mut().poll(context) {
-                        return Poll::Ready(outcome.map_err(Some));
+                let outcome = poll_fn(|context| match attempt.as_mut().poll(context) {
+                    Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Some)),
+                    Poll::Pending => {
+                        if began.is_none() {
+                            began = Some(guarding.clock.coarse());
+                        }
+                        poll_limit(limit, &guarding.clock, &mut timer, context).map(|()| Err(None))
                     }
-                    if began.is_none() {
-                        began = Some(guarding.clock.coarse());
-                    }
-                    poll_limit(limit, &guarding.clock, &mut timer, context).map(|()| Err(None))
                 })
                 .await;
+                let generation = passes.flatten();
                 let error = match outcome {
                     Ok(value) if accept(&value) => {
-                        if let (Some(breaker), Some(Some(generation))) = (breaker, passes) {
+                        if let (Some(breaker), Some(generation)) = (breaker, generation) {
                             breaker.passed(generation);
                         }
                         return Ok(value);
@@ -376,11 +394,33 @@ impl RetryStrategy {
                     Ok(_) => RejectedResult.into(),
                     Err(error) => outcome_error(error, limit),
                 };
-                let permit = breaker.as_ref().zip(passes.flatten()).map(|(breaker, generation)| breaker.permit(generation));
+                first = Some(FirstFailure { error, generation, began });
+            }
+        }
+        let mut rest = pin!(self.go_on(first, operation, accept));
+        poll_fn(|context| poll_apart(rest.as_mut(), context)).await
+    }
+
+    /// Goes on after the first attempt has failed, or makes it where it is more than a call.
+    async fn go_on<T, E, F>(
+        &self,
+        first: Option<FirstFailure>,
+        operation: impl FnMut(Attempt) -> F,
+        accept: impl Fn(&T) -> bool,
+    ) -> Result<T, Error>
+    where
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
+        let alone = Alone { fallback: false };
+        let (mut session, next) = match first {
+            None => (Session::begin(guarding, terms, &alone, None), None),
+            Some(FirstFailure { error, generation, began }) => {
+                let permit = breaker.as_ref().zip(generation).map(|(breaker, generation)| breaker.permit(generation));
                 let (session, next) = Session::after_failure(guarding, terms, &alone, began, error, permit);
                 (session, Some(next))
             }
-            _ => (Session::begin(guarding, terms, &alone, None), None),
         };
         match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept, next).await {
             Ending::Live(value) => Ok(value),

@@ -38,6 +38,13 @@ impl Dialect {
         self.line(&self.message(model, text, None, true))
     }
 
+    /// A piece of a stream of chat that calls tools.
+    pub(crate) fn tool_calls(self, model: &str, calls: &Value) -> Bytes {
+        let mut message = self.message(model, "", None, true);
+        message["message"]["tool_calls"] = calls.clone();
+        self.line(&message)
+    }
+
     /// What follows the last token of a stream.
     pub(crate) fn end(self, model: &str, tokens: usize, finish: Finish) -> Vec<Bytes> {
         match finish {

@@ -5,6 +5,7 @@ use crate::dialect::{Dialect, Finish};
 use crate::models::{Model, hash};
 use crate::names::canonical_name;
 use crate::state::{State, locked};
+use crate::tools;
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -167,6 +168,11 @@ pub(crate) fn answer(state: &State, asked: &Asked, route: Route) -> Reply {
 
 /// Without input nothing is written: the model is only loaded, or with `keep_alive: 0` unloaded.
 fn write(state: &State, asked: &Asked, dialect: Dialect) -> Reply {
+    if dialect == Dialect::Chat
+        && let Some(calls) = tools::calls(asked)
+    {
+        return called(asked, &calls);
+    }
     if dialect.is_openai() || !asked.prompt().is_empty() {
         return written(asked, dialect, usize::MAX, Finish::Reason("stop"));
     }
@@ -175,6 +181,19 @@ fn write(state: &State, asked: &Asked, dialect: Dialect) -> Reply {
         state.unload(asked.model_name());
     }
     written(asked, dialect, 0, Finish::Reason(if unload { "unload" } else { "load" }))
+}
+
+/// A message that calls tools and says nothing: whole, or as one piece of a stream, since Ollama holds calls back until they are whole.
+fn called(asked: &Asked, calls: &Value) -> Reply {
+    let (dialect, model, finish) = (Dialect::Chat, asked.model_name(), Finish::Reason("stop"));
+    if asked.wants_stream() {
+        let tokens = vec![dialect.tool_calls(model, calls)];
+        let end = dialect.end(model, tokens.len(), finish);
+        return Reply { status: 200, content_type: dialect.stream_type(), tokens, end, streamed: true };
+    }
+    let mut whole = dialect.whole(model, "", 1, finish);
+    whole["message"]["tool_calls"] = calls.clone();
+    Reply::json(200, &whole)
 }
 
 /// What the model writes, at most so many tokens of it. It depends on the model's name and the prompt alone.

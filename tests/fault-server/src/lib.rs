@@ -40,6 +40,7 @@ mod rows;
 mod server;
 mod state;
 mod table;
+mod tools;
 
 pub use log::Seen;
 pub use models::Model;

@@ -200,3 +200,24 @@ async fn after_a_shutdown_or_a_drop_nobody_listens_and_open_connections_are_gone
     read(held).await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn a_model_that_is_offered_a_tool_calls_it_once_and_then_answers() {
+    let server = server().await;
+    let schema = json!({"type": "object", "properties": {"word": {"type": "string"}, "times": {"type": "integer"}}});
+    let tools = json!([{"type": "function", "function": {"name": "count", "parameters": schema}}]);
+    let wanted = json!([{"function": {"name": "count", "arguments": {"word": "strawberry", "times": 1}}}]);
+    let user = json!({"role": "user", "content": "Count the letters of strawberry."});
+    let mut body = json!({"model": "qwen3:8b", "messages": [user], "tools": tools, "stream": false});
+    let (_, call_made) = call(&server, "POST", "/api/chat", body.clone()).await;
+    assert_eq!((&call_made["message"]["tool_calls"], &call_made["done"]), (&wanted, &true.into()));
+
+    body["stream"] = true.into();
+    let lines = read(send(&server, "POST", "/api/chat", &body.to_string()).await).await.lines();
+    assert_eq!((lines.len(), &lines[0]["message"]["tool_calls"], &lines[1]["done"]), (2, &wanted, &true.into()));
+
+    body["stream"] = false.into();
+    body["messages"] = json!([user, call_made["message"], {"role": "tool", "tool_name": "count", "content": "10 letters"}]);
+    let (_, answer) = call(&server, "POST", "/api/chat", body).await;
+    assert!(answer["message"]["content"].as_str().unwrap().ends_with("10 letters") && answer["message"].get("tool_calls").is_none());
+}

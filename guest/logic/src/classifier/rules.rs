@@ -260,7 +260,8 @@ pub const RULES: &[Rule] = &[
     rule("circuit-open-text", Meaning { counted: false, model_specific: true, ..service(Transient, Medium, Retries::Allowed, Wait) })
         .kinds(ONLY_TEXT)
         .said(&["circuit breaker open", "circuit breaker is open", "circuit open"]),
-    rule("bulkhead-full", Meaning { counted: false, ..service(Transient, Medium, Retries::Allowed, Wait) }).kinds(&[FaultKind::BulkheadFull]),
+    rule("bulkhead-full", Meaning { counted: false, ..service(Transient, Medium, Retries::Allowed, Wait) })
+        .kinds(&[FaultKind::BulkheadFull]),
     rule("panicked", caller(High, LogAndContinue)).kinds(&[FaultKind::Panicked]),
     // A disk's quota, before the cloud's.
     rule("disk-full-text", service(Resource, High, Retries::Never, FreeDisk)).said(&[

@@ -8,6 +8,7 @@
 
 use super::rules::{RULES, RuleSet, Said};
 use crate::types::MESSAGE_LIMIT;
+use core::ops::Range;
 
 /// What a message was found to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,11 +38,40 @@ const PHRASES: usize = {
     count
 };
 
-/// A phrase and the rule that it belongs to.
+/// A phrase, divided after its first word, and the rule that it belongs to.
 #[derive(Clone, Copy)]
 struct Entry {
-    phrase: &'static [u8],
+    word: &'static [u8],
+    rest: &'static [u8],
+    /// The hash of the first word.
+    hash: u32,
     rule: u8,
+}
+
+impl Entry {
+    const fn of(phrase: &'static [u8], rule: usize) -> Self {
+        assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
+        let (mut at, mut seen) = (0, EMPTY);
+        while at < phrase.len() && LOWER[phrase[at] as usize] != 0 {
+            seen = hash(seen, phrase[at]);
+            at += 1;
+        }
+        let (word, rest) = phrase.split_at(at);
+        Self { word, rest, hash: seen, rule: rule as u8 }
+    }
+
+    const fn place(&self) -> usize {
+        if !self.rest.is_empty() && self.rest[0] == b'*' { lettered(self.word[0]) } else { hashed(self.hash) }
+    }
+
+    /// Whether the rest of the phrase may stand where, after white space, `next` does: spares most calls of [`matches`].
+    fn may_go_on(&self, next: u8) -> bool {
+        match self.rest {
+            [b' ', b'{', ..] => true,
+            [b' ', letter, ..] => *letter == next || *letter == lower(next),
+            _ => true,
+        }
+    }
 }
 
 /// What a byte is within a word, letters in lower case; 0 for what stands in no word.
@@ -87,17 +117,6 @@ const fn lettered(letter: u8) -> usize {
     HASHED + (letter - b'a') as usize
 }
 
-/// The place of a phrase.
-const fn place(phrase: &[u8]) -> usize {
-    assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
-    let (mut at, mut seen) = (0, EMPTY);
-    while at < phrase.len() && LOWER[phrase[at] as usize] != 0 {
-        seen = hash(seen, phrase[at]);
-        at += 1;
-    }
-    if at < phrase.len() && phrase[at] == b'*' { lettered(phrase[0]) } else { hashed(seen) }
-}
-
 /// Where each place begins among the entries.
 const STARTS: [u16; PLACES + 1] = {
     let mut starts = [0; PLACES + 1];
@@ -106,7 +125,7 @@ const STARTS: [u16; PLACES + 1] = {
         if let Said::Any(phrases) = RULES[rule].said {
             let mut index = 0;
             while index < phrases.len() {
-                starts[place(phrases[index].as_bytes()) + 1] += 1;
+                starts[Entry::of(phrases[index].as_bytes(), rule).place() + 1] += 1;
                 index += 1;
             }
         }
@@ -122,16 +141,22 @@ const STARTS: [u16; PLACES + 1] = {
 
 /// All phrases by place.
 static TABLE: [Entry; PHRASES] = {
-    let mut entries = [Entry { phrase: b"", rule: 0 }; PHRASES];
+    let mut entries = [Entry { word: b"", rest: b"", hash: EMPTY, rule: 0 }; PHRASES];
     let mut free = STARTS;
     let mut rule = 0;
     while rule < RULES.len() {
         if let Said::Any(phrases) = RULES[rule].said {
             let mut index = 0;
             while index < phrases.len() {
-                let phrase = phrases[index].as_bytes();
-                let place = place(phrase);
-                entries[free[place] as usize] = Entry { phrase, rule: rule as u8 };
+                let entry = Entry::of(phrases[index].as_bytes(), rule);
+                let place = entry.place();
+                // Words of one place are told apart by their hashes alone.
+                let mut other = STARTS[place] as usize;
+                while place < HASHED && other < free[place] as usize {
+                    assert!(entries[other].hash != entry.hash || same(entries[other].word, entry.word), "two words with one hash");
+                    other += 1;
+                }
+                entries[free[place] as usize] = entry;
                 free[place] += 1;
                 index += 1;
             }
@@ -140,6 +165,14 @@ static TABLE: [Entry; PHRASES] = {
     }
     entries
 };
+
+const fn same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
 
 static BEGINS: [u16; PLACES + 1] = STARTS;
 
@@ -179,22 +212,75 @@ fn scan(bytes: &[u8], found: &mut Found) {
         if first.is_ascii_digit() && found.status.is_none() {
             found.status = status(bytes, at);
         }
-        let (start, mut seen) = (at, EMPTY);
-        while let Some(letter) = bytes.get(at).map(|byte| lower(*byte)).filter(|letter| *letter != 0) {
-            seen = hash(seen, letter);
-            at += 1;
-        }
+        let start = at;
+        let seen;
+        (at, seen) = word(bytes, start);
         if first.is_ascii_lowercase() {
-            for entry in entries(hashed(seen)).iter().chain(entries(lettered(first))) {
-                if matches(entry.phrase, bytes, start) {
-                    found.rules.insert(entry.rule.into());
-                }
-            }
+            phrases_at(bytes, start..at, seen, found);
         }
     }
 }
 
-/// Whether the phrase stands at `at`, and ends at the end of a word.
+/// Where the word that begins at `at` ends, and its hash. Eight letters a turn, since a component is interrupted between turns and not within them.
+fn word(bytes: &[u8], mut at: usize) -> (usize, u32) {
+    let mut seen = EMPTY;
+    while let Some(letters) = bytes[at..].first_chunk::<8>() {
+        for byte in letters {
+            let letter = lower(*byte);
+            if letter == 0 {
+                return (at, seen);
+            }
+            seen = hash(seen, letter);
+            at += 1;
+        }
+    }
+    for byte in &bytes[at..] {
+        let letter = lower(*byte);
+        if letter == 0 {
+            break;
+        }
+        seen = hash(seen, letter);
+        at += 1;
+    }
+    (at, seen)
+}
+
+/// The letters that phrases begin with of which a word may be only the beginning.
+const BEGINNINGS: u32 = {
+    let (mut letters, mut letter) = (0, 0);
+    while letter < 26 {
+        if STARTS[HASHED + letter] < STARTS[HASHED + letter + 1] {
+            letters |= 1 << letter;
+        }
+        letter += 1;
+    }
+    letters
+};
+
+/// Finds the phrases that begin with this word, or with its beginning.
+fn phrases_at(bytes: &[u8], word: Range<usize>, seen: u32, found: &mut Found) {
+    let (start, end) = (word.start, word.end);
+    let mut beginning_with_it = entries(hashed(seen)).iter().filter(|entry| entry.hash == seen).peekable();
+    if beginning_with_it.peek().is_some_and(|entry| entry.word.eq_ignore_ascii_case(&bytes[word])) {
+        let next = bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default();
+        for entry in beginning_with_it {
+            if entry.may_go_on(next) && matches(entry.rest, bytes, end) {
+                found.rules.insert(entry.rule.into());
+            }
+        }
+    }
+    let first = lower(bytes[start]);
+    if BEGINNINGS >> (first - b'a') & 1 == 0 {
+        return;
+    }
+    for entry in entries(lettered(first)) {
+        if bytes[start..end].get(..entry.word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(entry.word)) {
+            found.rules.insert(entry.rule.into());
+        }
+    }
+}
+
+/// Whether what is left of a phrase stands at `at`, and ends at the end of a word.
 fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
     let mut index = 0;
     while index < phrase.len() {

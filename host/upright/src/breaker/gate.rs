@@ -143,7 +143,8 @@ impl Gate {
                 // In the same generation the permits in flight stay counted.
                 self.allowed.store(permits.into(), Ordering::Release);
                 if before != generation << 2 | PROBES {
-                    self.permits.store((generation & 0xffff_ffff) << 32 | u64::from(permits), Ordering::Release);
+                    // In one step, so that a permit that comes back meanwhile comes before it or after it.
+                    self.permits.swap((generation & 0xffff_ffff) << 32 | u64::from(permits), Ordering::AcqRel);
                 }
                 PROBES
             }

@@ -15,9 +15,13 @@
 //! ```
 
 mod gate;
+#[cfg(feature = "tower")]
+mod owned;
 mod registry;
 mod restore;
 
+#[cfg(feature = "tower")]
+pub(crate) use owned::OwnedPermit;
 pub use registry::CircuitBreakers;
 pub use restore::SavedState;
 
@@ -395,13 +399,29 @@ impl CircuitBreaker {
 
     #[cold]
     fn failed(&self, permit: Permit<'_>, error: BoxError) -> Error {
-        let mut incident = single_attempt(fault_of(&*error), self.shared.clock.now());
+        let Verdict { classification, reason, .. } = self.judge(permit, &*error);
+        Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error }))
+    }
+
+    /// The call has ended, with this error if it failed. Only looks at the error.
+    #[cfg(feature = "macros")]
+    pub(crate) fn observe(&self, permit: Permit<'_>, error: Option<&(dyn std::error::Error + 'static)>) {
+        match error {
+            None => permit.success(),
+            Some(error) => {
+                self.judge(permit, error);
+            }
+        }
+    }
+
+    #[cold]
+    fn judge(&self, permit: Permit<'_>, error: &(dyn std::error::Error + 'static)) -> Verdict {
+        let mut incident = single_attempt(fault_of(error), self.shared.clock.now());
         let verdict = permit.decide(&self.shared.policy, &mut incident);
         if let Some(classifier) = &self.shared.classifier {
             classifier.record(&incident.failure, &verdict.classification);
         }
-        let Verdict { classification, reason, .. } = verdict;
-        Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error }))
+        verdict
     }
 
     /// Whether nobody else holds it and it has nothing to remember.

@@ -42,7 +42,20 @@ impl Reading {
 type Reader = fn(&Link) -> Option<Reading>;
 
 /// Those that have more to tell than a type. The first that knows an error reads it.
-const READERS: &[Reader] = &[ollama, injected, own, circuit_open, store, http_client, http, input_output, joined_task, json];
+const READERS: &[Reader] = &[
+    ollama,
+    injected,
+    own,
+    circuit_open,
+    store,
+    #[cfg(feature = "reqwest-middleware")]
+    failed_response,
+    http_client,
+    http,
+    input_output,
+    joined_task,
+    json,
+];
 
 type IsOfType = fn(&Link) -> bool;
 
@@ -144,6 +157,8 @@ fn own(error: &Link) -> Option<Reading> {
         error::Error::Store(error) => store(error),
         // What failed comes next in the chain.
         error::Error::Failed(_) | error::Error::FallbackFailed { .. } => None,
+        #[cfg(feature = "tower")]
+        error::Error::NotReady(_) => None,
     }
 }
 
@@ -163,6 +178,16 @@ fn store(error: &Link) -> Option<Reading> {
     let mut reading = Reading::new(kind, strength);
     reading.fault.endpoint = Endpoint::Store;
     Some(reading)
+}
+
+#[cfg(feature = "reqwest-middleware")]
+fn failed_response(error: &Link) -> Option<Reading> {
+    let error = find::<crate::reqwest_middleware::FailedResponse>(error)?;
+    let mut fault = Fault::new(HttpStatus, error.message());
+    fault.status = Some(error.status());
+    fault.retry_after = error.retry_after().map(|span| span.as_secs_f64());
+    fault.endpoint = endpoint(error.path());
+    Some(Reading { fault, strength: Whole })
 }
 
 fn http_client(error: &Link) -> Option<Reading> {

@@ -8,17 +8,17 @@ use serde_json::Value;
 
 /// What the body of an error says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(crate) struct Said {
     /// Empty where the server said nothing.
-    pub(super) message: String,
+    pub(crate) message: String,
     /// Where to sign in.
-    pub(super) signin_url: Option<String>,
+    pub(crate) signin_url: Option<String>,
 }
 
 /// JSON inside of a text inside of JSON: no server nests deeper.
 const DEPTH: u32 = 3;
 
-pub(super) fn read(body: &[u8]) -> Said {
+pub(crate) fn read(body: &[u8]) -> Said {
     let Ok(Value::Object(fields)) = serde_json::from_slice::<Value>(body) else {
         return Said { message: cut(String::from_utf8_lossy(body).trim()), signin_url: None };
     };
@@ -31,7 +31,7 @@ pub(super) fn read(body: &[u8]) -> Said {
 }
 
 /// The text of the value of an `error` field.
-pub(super) fn words(error: &Value) -> String {
+pub(crate) fn words(error: &Value) -> String {
     cut(&find_words(error, DEPTH))
 }
 

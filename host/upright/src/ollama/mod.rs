@@ -18,7 +18,7 @@
 mod address;
 mod client;
 mod error;
-mod error_body;
+pub(crate) mod error_body;
 mod messages;
 mod ndjson;
 mod stream;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that guards operations and is the same for all of them.
+#[derive(Clone)]
 pub(crate) struct Guarding {
     pub(crate) policy: PolicySlot,
     pub(crate) clock: SharedClock,

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::future::Future;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -81,4 +82,40 @@ pub(crate) async fn nobody() -> BaseUrl {
 /// An address whose name cannot resolve: no label has so many letters, so no network is asked.
 pub(crate) fn no_such_name() -> BaseUrl {
     format!("http://{}.invalid:11434", "a".repeat(64)).parse().unwrap()
+}
+
+/// A server that gives each request its answer, one connection each, in order, and keeps the requests.
+pub(crate) struct Series {
+    pub(crate) address: BaseUrl,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Series {
+    pub(crate) async fn start(answers: Vec<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let requests = Arc::default();
+        let log: Arc<Mutex<Vec<String>>> = Arc::clone(&requests);
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !is_whole(&request) {
+                    assert!(stream.read_buf(&mut request).await.unwrap() > 0, "the client left");
+                }
+                log.lock().unwrap().push(String::from_utf8(request).unwrap());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        Self { address, requests }
+    }
+
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// An answer with this status, these header lines (each with its line break) and this body.
+pub(crate) fn answer(status: u16, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status} -\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
 }

@@ -1,0 +1,58 @@
+//! Best practice 5, monitoring: every event as it happens, which errors there were, and how the breakers stand.
+//!
+//! ```console
+//! $ cargo run --package upright-examples --bin practice_monitoring -- --model qwen3:8b --model no-such-model
+//! ```
+//!
+//! Each model that is named is asked three times. Failures that a retry made good are counted too: they are the first sign of trouble to come.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+use upright::ollama::{Budgets, ChatRequest, OllamaError};
+use upright::types::RetryConfig;
+use upright::{Event, RecoveryManager};
+use upright_examples::{Arguments, ollama, sentence};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::read()?;
+    let ollama = ollama(Budgets::default())?;
+    let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();
+    let manager = RecoveryManager::builder().retry(RetryConfig { base_delay, ..RetryConfig::default() }).build()?;
+
+    // A subscriber of its own, as a dashboard would be. It ends when the manager does.
+    let mut events = manager.subscribe();
+    let monitor = tokio::spawn(async move {
+        let mut failures: BTreeMap<&str, u32> = BTreeMap::new();
+        while let Some(event) = events.recv().await {
+            if let Event::AttemptFailed { classification, .. } = &event {
+                *failures.entry(classification.severity.name()).or_default() += 1;
+            }
+            if let Some(sentence) = sentence(&event) {
+                println!("event: {sentence}");
+            }
+        }
+        failures
+    });
+
+    for model in arguments.models_or(&["qwen3:8b", "gemma3:4b"]) {
+        let mut answered = 0;
+        for _ in 0..3 {
+            let ask = async |_: upright::Attempt| {
+                let answer = ollama.chat(ChatRequest::ask(&model, "Say hello.")).await?;
+                Ok::<_, OllamaError>(answer.message.content)
+            };
+            let answer = manager.operation("chat").model(&model).run(ask).await;
+            answered += u32::from(answer.is_ok());
+        }
+        println!("{model} answered {answered} of 3 times.");
+    }
+
+    println!("Error patterns: {:?}", manager.classifier().get_error_patterns());
+    for breaker in manager.breakers().all() {
+        println!("Breaker {}: {}", breaker.name(), breaker.state());
+    }
+    drop(manager);
+    println!("Failed attempts by severity: {:?}", monitor.await?);
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! The pages under `docs/`: their examples are compiled, and run unless they say otherwise, as those of this crate are.
+
+/// Includes pages, each as the documentation of an item of its own, so that a failing example names its page.
+macro_rules! pages {
+    ($($item:ident $path:literal)*) => { $(#[doc = include_str!(concat!("../../../docs/", $path))] struct $item;)* };
+}
+
+pages! {
+    GettingStarted "getting-started.md"
+    Migration "migration.md"
+    Patterns "patterns/README.md"
+    Bulkhead "patterns/bulkhead.md"
+    ChaosAndTesting "patterns/chaos-and-testing.md"
+    Checkpoints "patterns/checkpoints.md"
+    CircuitBreaker "patterns/circuit-breaker.md"
+    DeadlinesAndTimeouts "patterns/deadlines-and-timeouts.md"
+    ErrorClassification "patterns/error-classification.md"
+    EventsTracingAndMetrics "patterns/events-tracing-and-metrics.md"
+    GracefulDegradation "patterns/graceful-degradation.md"
+    HealthCheck "patterns/health-check.md"
+    Hedging "patterns/hedging.md"
+    HotSwappingPolicies "patterns/hot-swapping-policies.md"
+    RecoveryManager "patterns/recovery-manager.md"
+    Retry "patterns/retry.md"
+    RetryBudget "patterns/retry-budget.md"
+}

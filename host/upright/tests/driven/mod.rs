@@ -1,0 +1,77 @@
+//! Futures that a test polls by hand, so that it says what happens between one poll and the next.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+use upright::testing::DrivenClock;
+
+pub(crate) fn refused() -> io::Error {
+    io::Error::from_raw_os_error(111)
+}
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A future that is polled by hand, and remembers whether somebody asked for that.
+pub(crate) struct Driven<'a, T> {
+    future: Pin<Box<dyn Future<Output = T> + 'a>>,
+    woken: Arc<Woken>,
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl<'a, T> Driven<'a, T> {
+    pub(crate) fn new(future: impl Future<Output = T> + 'a) -> Self {
+        Self { future: Box::pin(future), woken: Arc::default() }
+    }
+
+    /// A future that was polled once and has not ended.
+    pub(crate) fn begun(future: impl Future<Output = T> + 'a) -> Self {
+        let mut driven = Self::new(future);
+        assert!(driven.poll().is_none(), "it ended at once");
+        driven
+    }
+
+    /// What it ended in, if it has ended.
+    pub(crate) fn poll(&mut self) -> Option<T> {
+        self.woken.0.store(false, Ordering::SeqCst);
+        let waker = Waker::from(Arc::clone(&self.woken));
+        match self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => Some(value),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Polls it as a runtime does: as long as it was woken.
+    pub(crate) fn run(&mut self) -> Option<T> {
+        while self.woken.0.load(Ordering::SeqCst) {
+            if let Some(value) = self.poll() {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// What it ended in so much later.
+    pub(crate) fn after(&mut self, span: Duration, clock: &DrivenClock) -> Option<T> {
+        clock.advance(span);
+        self.run()
+    }
+
+    /// What it ended in so much later, where it must have ended.
+    pub(crate) fn ended_after(&mut self, span: Duration, clock: &DrivenClock) -> T {
+        self.after(span, clock).expect("it has not ended")
+    }
+}

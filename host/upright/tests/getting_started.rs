@@ -1,0 +1,81 @@
+//! The newcomer's page: its program is the example, and does what the page shows.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "../examples/first_retry.rs"]
+#[allow(dead_code, reason = "its `main` is for those who run it")]
+mod first_retry;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use upright::RetryStrategy;
+use upright::clock::SystemClock;
+use upright::ollama::{Budgets, OllamaClient};
+use upright::random::FixedRandom;
+use upright::testing::DrivenClock;
+use upright_fault_server::{FaultServer, Match};
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// How the program ends on this server with this model, and what it logs on the way. Waits are over at once.
+async fn run(server: &FaultServer, model: &str) -> (Result<String, upright::Error>, String) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let ollama = OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), SystemClock::shared()).unwrap();
+    let retry = RetryStrategy::builder().name("chat").max_retries(3);
+    let retry = retry.clock(DrivenClock::skipping().shared()).random(Arc::new(FixedRandom::middle())).build().unwrap();
+    let outcome = first_retry::ask(&retry, &ollama, model).await;
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    (outcome, logged)
+}
+
+#[test]
+fn the_page_shows_the_program_that_is_tested() {
+    let page = include_str!("../../../docs/getting-started.md");
+    // The program's function is visible so that this test can call it.
+    let program = include_str!("../examples/first_retry.rs").replace("pub(crate) ", "");
+    assert!(
+        page.contains(&format!("```rust,no_run\n{program}```")),
+        "docs/getting-started.md does not show examples/first_retry.rs as it is"
+    );
+}
+
+#[tokio::test]
+async fn a_busy_server_is_asked_again_and_the_log_says_so() {
+    let server = FaultServer::start().await.unwrap();
+    server.plan(Match::path("/api/chat"), &["server-busy", "ok"]).unwrap();
+    let (outcome, log) = run(&server, "qwen3:8b").await;
+    assert_eq!(outcome.unwrap(), "This is qwen3:8b, a simulated model, and your last words were: Why is the sky blue?");
+    assert!(log.contains("retrying operation=chat attempt=2 delay=1s"), "{log}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_the_page_prints_is_what_is_logged() {
+    let page = include_str!("../../../docs/getting-started.md");
+    let server = FaultServer::start().await.unwrap();
+    for model in ["fault/server-busy", "fault/model-not-found"] {
+        let (outcome, log) = run(&server, model).await;
+        for line in log.lines().filter(|line| !line.contains("delay=")) {
+            // But for the time before it.
+            let said = line.split_once("Z ").unwrap().1;
+            assert!(page.contains(said), "not on the page: {said}");
+        }
+        assert!(page.contains(&format!("No answer: {}", outcome.unwrap_err())));
+    }
+    server.shutdown().await;
+}
