@@ -23,17 +23,41 @@ os.setsid()
 os.execvp(sys.argv[2], sys.argv[2:])
 ";
 
-/// Starts a program on a terminal of its own, whose keys are our standard input, and whose output is our standard output. Ends as it does.
+/// Starts a program on a terminal of its own, whose keys are our standard input, and whose output is our standard output. Ends as it does, once the
+/// processes in the files `child` and `grandchild` have ended too: the end of a terminal would end them.
 const ON_TERMINAL: &str = "
-import os, pty, select, signal, sys
-for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+import os, pty, select, signal, sys, time
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+for number in ENDING:
     signal.signal(number, signal.SIG_DFL)
+
+def is_alive(name):
+    try:
+        with open(name) as file, open('/proc/%d/stat' % int(file.read())) as stat:
+            return stat.read().rpartition(')')[2].split()[0] != 'Z'
+    except (OSError, ValueError):
+        return False
+
+def lead():
+    program = os.fork()
+    if program == 0:
+        os.execvp(sys.argv[2], sys.argv[2:])
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+    with open('program.new', 'w') as file:
+        file.write('%d\\n' % program)
+    os.rename('program.new', 'program')
+    code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
+    patience = time.monotonic() + 30
+    while is_alive('child') or is_alive('grandchild'):
+        if time.monotonic() > patience:
+            os._exit(99)
+        time.sleep(0.01)
+    os._exit(code if code >= 0 else 98)
+
 child, terminal = pty.fork()
 if child == 0:
-    os.execvp(sys.argv[2], sys.argv[2:])
-with open('program.new', 'w') as file:
-    file.write('%d\\n' % child)
-os.rename('program.new', 'program')
+    lead()
 sources = [0, terminal]
 while terminal in sources:
     for source in select.select(sources, [], [])[0]:
@@ -47,8 +71,7 @@ while terminal in sources:
             os.write(terminal, data)
         else:
             os.write(1, data)
-_, status = os.waitpid(child, 0)
-sys.exit(os.waitstatus_to_exitcode(status))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 ";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -270,11 +293,11 @@ while True:
 
 #[tokio::test]
 async fn a_command_does_not_outlive_this_program() {
-    for place in BOTH {
+    for (place, code) in [(Place::WithoutTerminal, None), (Place::OnTerminal, Some(98))] {
         let scratch = Scratch::new();
         let (child, number) = start(&scratch, place, &[], "echo $$ > child; echo > ready; exec sleep 600").await;
         send("KILL", number).await;
         is_gone(scratch.number("child")).await;
-        drop(child);
+        assert_eq!(end(child).await.code, code);
     }
 }
