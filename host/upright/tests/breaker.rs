@@ -511,3 +511,14 @@ fn a_call_that_is_never_polled_takes_no_permit() {
     let _unpolled = breaker.call(pending::<Result<(), io::Error>>);
     assert!(breaker.try_acquire().is_ok());
 }
+
+#[tokio::test]
+async fn a_breaker_that_a_strategy_is_given_goes_by_its_own_clock() {
+    let (its, strategys) = (DrivenClock::new(), DrivenClock::new());
+    strategys.advance(Duration::from_secs(86_400));
+    let breaker = CircuitBreaker::builder("b").failure_threshold(1).clock(its.shared()).build().unwrap();
+    let strategy = upright::RetryStrategy::builder().max_retries(0).breaker(breaker.clone()).clock(strategys.shared()).build().unwrap();
+    strategy.execute(|| async { Err::<(), _>(refused()) }).await.unwrap_err();
+    let open = breaker.try_acquire().map(drop).unwrap_err();
+    assert_eq!(open.time_left(), Some(Duration::from_secs(60)));
+}

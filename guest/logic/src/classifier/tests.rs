@@ -269,3 +269,23 @@ fn every_phrase_of_every_rule_is_found_by_itself() {
         }
     }
 }
+
+#[test]
+fn a_phrase_is_found_wherever_it_stands_and_never_within_a_longer_word() {
+    for (index, rule) in rules::RULES.iter().enumerate() {
+        let rules::Said::Any(phrases) = rule.said else { continue };
+        for phrase in phrases.iter().filter(|phrase| !phrase.ends_with('*')) {
+            let said = phrase.replace("{}", "'x'").to_uppercase();
+            for before in 0..20 {
+                let text = format!("{} {said}.{}", "é".repeat(before), " ".repeat(before));
+                assert!(text::find(&text).has(index), "{}: {text:?}", rule.name);
+            }
+        }
+    }
+    for before in 0..20 {
+        for longer in ["xoom", "oomx", "oom_", "9oom"] {
+            let text = format!("{}{longer}{}", "-".repeat(before), "-".repeat(20 - before));
+            assert_eq!(text::find(&text), text::Found::default(), "{text:?}");
+        }
+    }
+}

@@ -8,7 +8,6 @@
 
 use super::rules::{RULES, RuleSet, Said};
 use crate::types::MESSAGE_LIMIT;
-use core::ops::Range;
 
 /// What a message was found to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,25 +42,41 @@ const PHRASES: usize = {
 struct Entry {
     word: &'static [u8],
     rest: &'static [u8],
-    /// The hash of the first word.
-    hash: u32,
+    key: u64,
     rule: u8,
 }
 
 impl Entry {
     const fn of(phrase: &'static [u8], rule: usize) -> Self {
         assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
-        let (mut at, mut seen) = (0, EMPTY);
-        while at < phrase.len() && LOWER[phrase[at] as usize] != 0 {
-            seen = hash(seen, phrase[at]);
-            at += 1;
+        let (mut length, mut key) = (0, 0);
+        while length < phrase.len() && LOWER[phrase[length] as usize] != 0 {
+            if length < 8 {
+                key |= (phrase[length] as u64 | 0x20) << (8 * length);
+            }
+            length += 1;
         }
-        let (word, rest) = phrase.split_at(at);
-        Self { word, rest, hash: seen, rule: rule as u8 }
+        let (word, rest) = phrase.split_at(length);
+        Self { word, rest, key, rule: rule as u8 }
     }
 
     const fn place(&self) -> usize {
-        if !self.rest.is_empty() && self.rest[0] == b'*' { lettered(self.word[0]) } else { hashed(self.hash) }
+        if !self.rest.is_empty() && self.rest[0] == b'*' { lettered(self.word[0]) } else { hashed(self.key) }
+    }
+
+    /// Whether this is its first word.
+    fn begins_with(&self, word: &Word<'_>) -> bool {
+        self.key == word.key && self.word.len() == word.letters.len() && self.goes_on_as(word)
+    }
+
+    /// Whether its first word is how this one begins.
+    fn begins(&self, word: &Word<'_>) -> bool {
+        self.key == word.key & first_bytes(self.word.len()) && self.word.len() <= word.letters.len() && self.goes_on_as(word)
+    }
+
+    /// Whether the two are equal after the letters of the key.
+    fn goes_on_as(&self, word: &Word<'_>) -> bool {
+        self.word.len() <= 8 || self.word[8..].eq_ignore_ascii_case(&word.letters[8..self.word.len()])
     }
 
     /// Whether the rest of the phrase may stand where, after white space, `next` does: spares most calls of [`matches`].
@@ -97,20 +112,75 @@ fn is_word(byte: u8) -> bool {
     lower(byte) != 0
 }
 
-/// Whole words are found by a hash that costs two instructions a letter, so that for most words of a message no phrase is tried, and else one or two.
-const fn hash(seen: u32, byte: u8) -> u32 {
-    seen.rotate_left(5) ^ byte as u32
+/// A word of the message.
+struct Word<'a> {
+    letters: &'a [u8],
+    /// Its first eight letters in lower case, as [`KEY_CASE`] has it: two words of eight letters or fewer are the same if their keys are.
+    key: u64,
 }
 
-const EMPTY: u32 = 0;
+const EACH: u64 = u64::from_le_bytes([1; 8]);
+const TOP: u64 = EACH * 0x80;
+/// Sets the bit that tells lower case from upper. Makes nothing else of a digit, and of an underscore something that is in no word.
+const KEY_CASE: u64 = EACH * 0x20;
 
-/// Phrases that begin with a whole word have a place by its hash; those that begin with the beginning of one, by its first letter.
+/// Of eight bytes at once, the top bit of each that stands in a word: a component is interrupted between the turns of a loop, so fewer are better.
+const fn in_word(eight: u64) -> u64 {
+    let low = eight & !TOP;
+    (between(low | KEY_CASE, b'a', b'z') | between(low, b'0', b'9') | between(low, b'_', b'_')) & TOP & !eight
+}
+
+/// The top bit of each byte from `first` to `last`, if all are below 128: so no sum carries into the next byte.
+const fn between(eight: u64, first: u8, last: u8) -> u64 {
+    (eight + EACH * (0x80 - first as u64)) & !(eight + EACH * (0x7f - last as u64))
+}
+
+/// The bits of the first so many of eight bytes.
+const fn first_bytes(count: usize) -> u64 {
+    if count >= 8 { u64::MAX } else { (1 << (8 * count)) - 1 }
+}
+
+/// The eight bytes from `at` on; zeros, which are in no word, where the text has ended.
+fn eight(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at..).unwrap_or_default();
+    if let Some(eight) = rest.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    if rest.is_empty() {
+        return 0;
+    }
+    match bytes.last_chunk() {
+        Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+        None => rest.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)),
+    }
+}
+
+/// How many of the first bytes these top bits are of, without a gap.
+const fn run(tops: u64) -> usize {
+    (!tops & TOP).trailing_zeros() as usize / 8
+}
+
+impl<'a> Word<'a> {
+    /// The word that begins at `start`, of which these are the first bytes.
+    fn at(bytes: &'a [u8], start: usize, first: u64) -> Self {
+        let mut length = run(in_word(first));
+        let key = (first | KEY_CASE) & first_bytes(length);
+        let mut more = length;
+        while more == 8 {
+            more = run(in_word(eight(bytes, start + length)));
+            length += more;
+        }
+        Self { letters: &bytes[start..start + length], key }
+    }
+}
+
+/// Phrases that begin with a whole word have a place by its key; those that begin with the beginning of one, by its first letter.
 const HASHED: usize = 1024;
 const PLACES: usize = HASHED + 26;
 
-const fn hashed(hash: u32) -> usize {
-    // Multiplied by 2^32 over the golden ratio, whose upper bits depend on all bits of the hash.
-    (hash.wrapping_mul(0x9e37_79b1) >> 22) as usize % HASHED
+const fn hashed(key: u64) -> usize {
+    // Multiplied by 2^64 over the golden ratio, whose upper bits depend on all bits of the key.
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % HASHED
 }
 
 const fn lettered(letter: u8) -> usize {
@@ -141,7 +211,7 @@ const STARTS: [u16; PLACES + 1] = {
 
 /// All phrases by place.
 static TABLE: [Entry; PHRASES] = {
-    let mut entries = [Entry { word: b"", rest: b"", hash: EMPTY, rule: 0 }; PHRASES];
+    let mut entries = [Entry { word: b"", rest: b"", key: 0, rule: 0 }; PHRASES];
     let mut free = STARTS;
     let mut rule = 0;
     while rule < RULES.len() {
@@ -150,12 +220,6 @@ static TABLE: [Entry; PHRASES] = {
             while index < phrases.len() {
                 let entry = Entry::of(phrases[index].as_bytes(), rule);
                 let place = entry.place();
-                // Words of one place are told apart by their hashes alone.
-                let mut other = STARTS[place] as usize;
-                while place < HASHED && other < free[place] as usize {
-                    assert!(entries[other].hash != entry.hash || same(entries[other].word, entry.word), "two words with one hash");
-                    other += 1;
-                }
                 entries[free[place] as usize] = entry;
                 free[place] += 1;
                 index += 1;
@@ -165,14 +229,6 @@ static TABLE: [Entry; PHRASES] = {
     }
     entries
 };
-
-const fn same(one: &[u8], other: &[u8]) -> bool {
-    let mut at = 0;
-    while at < one.len() && at < other.len() && one[at] == other[at] {
-        at += 1;
-    }
-    at == one.len() && at == other.len()
-}
 
 static BEGINS: [u16; PLACES + 1] = STARTS;
 
@@ -203,46 +259,25 @@ pub fn is_blank(message: &str) -> bool {
 
 fn scan(bytes: &[u8], found: &mut Found) {
     let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let first = lower(*byte);
-        if first == 0 {
-            at += 1;
-            continue;
-        }
-        if first.is_ascii_digit() && found.status.is_none() {
-            found.status = status(bytes, at);
-        }
-        let start = at;
-        let seen;
-        (at, seen) = word(bytes, start);
-        if first.is_ascii_lowercase() {
-            phrases_at(bytes, start..at, seen, found);
-        }
-    }
-}
-
-/// Where the word that begins at `at` ends, and its hash. Eight letters a turn, since a component is interrupted between turns and not within them.
-fn word(bytes: &[u8], mut at: usize) -> (usize, u32) {
-    let mut seen = EMPTY;
-    while let Some(letters) = bytes[at..].first_chunk::<8>() {
-        for byte in letters {
-            let letter = lower(*byte);
-            if letter == 0 {
-                return (at, seen);
+    while at < bytes.len() {
+        let mut first = eight(bytes, at);
+        let before = in_word(first).trailing_zeros() as usize / 8;
+        if before > 0 {
+            at += before;
+            if before == 8 {
+                continue;
             }
-            seen = hash(seen, letter);
-            at += 1;
+            first = eight(bytes, at);
         }
-    }
-    for byte in &bytes[at..] {
-        let letter = lower(*byte);
-        if letter == 0 {
-            break;
+        let word = Word::at(bytes, at, first);
+        let end = at + word.letters.len();
+        match word.letters[0] {
+            b'0'..=b'9' if found.status.is_none() => found.status = status(bytes, at),
+            b'0'..=b'9' | b'_' => {}
+            _ => phrases_at(bytes, &word, end, found),
         }
-        seen = hash(seen, letter);
-        at += 1;
+        at = end + 1;
     }
-    (at, seen)
 }
 
 /// The letters that phrases begin with of which a word may be only the beginning.
@@ -257,26 +292,21 @@ const BEGINNINGS: u32 = {
     letters
 };
 
-/// Finds the phrases that begin with this word, or with its beginning.
-fn phrases_at(bytes: &[u8], word: Range<usize>, seen: u32, found: &mut Found) {
-    let (start, end) = (word.start, word.end);
-    let mut beginning_with_it = entries(hashed(seen)).iter().filter(|entry| entry.hash == seen).peekable();
-    if beginning_with_it.peek().is_some_and(|entry| entry.word.eq_ignore_ascii_case(&bytes[word])) {
-        let next = bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default();
-        for entry in beginning_with_it {
-            if entry.may_go_on(next) && matches(entry.rest, bytes, end) {
-                found.rules.insert(entry.rule.into());
-            }
+/// Finds the phrases that begin with this word, which ends at `end`, or with its beginning.
+fn phrases_at(bytes: &[u8], word: &Word<'_>, end: usize, found: &mut Found) {
+    let mut next = None;
+    for entry in entries(hashed(word.key)).iter().filter(|entry| entry.begins_with(word)) {
+        let next = *next.get_or_insert_with(|| bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default());
+        if entry.may_go_on(next) && matches(entry.rest, bytes, end) {
+            found.rules.insert(entry.rule.into());
         }
     }
-    let first = lower(bytes[start]);
+    let first = lower(word.letters[0]);
     if BEGINNINGS >> (first - b'a') & 1 == 0 {
         return;
     }
-    for entry in entries(lettered(first)) {
-        if bytes[start..end].get(..entry.word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(entry.word)) {
-            found.rules.insert(entry.rule.into());
-        }
+    for entry in entries(lettered(first)).iter().filter(|entry| entry.begins(word)) {
+        found.rules.insert(entry.rule.into());
     }
 }
 

@@ -464,6 +464,8 @@ impl CircuitBreaker {
     /// Puts the incident before the policy together with the breaker's state, and follows what it says of the breaker.
     fn decide(&self, policy: &PolicySlot, incident: &mut Incident, generation: u64) -> Verdict {
         let mut kept = self.kept();
+        // Its own time: the strategy that asks may have another clock.
+        incident.now = self.shared.clock.now();
         // What began in an older generation changes nothing, so it must not use up what was counted in this one.
         let successes = if generation == kept.state.generation { self.shared.gate.take_successes() } else { 0 };
         incident.guard = Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes });

@@ -80,6 +80,11 @@ impl RetryBudget {
         self.shared.capacity
     }
 
+    /// Whether nobody else holds it and it is full: another one would do as well.
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.shared) == 1 && self.left() == self.capacity()
+    }
+
     fn age(&self) -> u64 {
         let Shared { per_second, clock, made, .. } = &*self.shared;
         // What does not fill with time needs no clock; what does may gain its tokens a few milliseconds late.

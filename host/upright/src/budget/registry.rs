@@ -27,7 +27,7 @@ impl RetryBudgets {
     /// The budget of this name.
     pub fn get(&self, name: &str) -> RetryBudget {
         let make = |_: &_| RetryBudget::of_checked(self.capacity, self.per_second, self.clock.clone());
-        self.budgets.get(name, make, |budget| budget.left() == budget.capacity())
+        self.budgets.get(name, make, RetryBudget::is_idle)
     }
 
     /// Keeps this budget under a name, in place of the one that was there. Who holds the other keeps it.
@@ -59,8 +59,11 @@ mod tests {
     fn names_that_come_from_anybody_do_not_grow_it_without_bound_and_used_budgets_stay() {
         let budgets = RetryBudgets::new(1, 0.0, DrivenClock::new().shared()).unwrap();
         budgets.get("used").take().unwrap().spend();
+        let held = budgets.get("held");
         (0..5000).for_each(|number| drop(budgets.get(&number.to_string())));
         assert!(budgets.get("used").take().is_none());
+        held.take().unwrap().spend();
+        assert!(budgets.get("held").take().is_none());
         assert!(budgets.find("0").is_none());
     }
 }
