@@ -61,19 +61,20 @@ impl Error {
         }
     }
 
-    /// The operation's own last error, if it was of this type.
+    /// The operation's own last error, if it was of this type: also where it failed within another guarded call that it made.
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
-        match self {
+        let source = match self {
             #[cfg(feature = "tower")]
-            Self::NotReady(source) => source.downcast_ref(),
-            _ => self.failure().and_then(|failure| failure.source.downcast_ref()),
-        }
+            Self::NotReady(source) => source,
+            _ => &self.failure()?.source,
+        };
+        source.downcast_ref().or_else(|| source.downcast_ref::<Self>().and_then(Self::downcast_ref))
     }
 }
 
 /// How an operation failed for good.
 #[derive(Debug, thiserror::Error)]
-#[error("failed after {attempts} attempt{} ({reason}): {source}", if *attempts == 1 { "" } else { "s" })]
+#[error("failed after {attempts} attempt{} ({reason}): {source}", plural(*attempts))]
 pub struct Failure {
     /// Attempts that were made, over all models.
     pub attempts: u32,
@@ -135,7 +136,7 @@ impl std::fmt::Display for Rejection {
 
 /// A bulkhead had no room for a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("bulkhead full: \"{bulkhead}\" has {max_concurrent} calls in flight{}", Queue(self))]
+#[error("bulkhead full: \"{bulkhead}\" has {max_concurrent} call{} in flight{}", plural(*max_concurrent), Queue(self))]
 pub struct BulkheadFull {
     /// The bulkhead's name.
     pub bulkhead: Arc<str>,
@@ -145,6 +146,11 @@ pub struct BulkheadFull {
     pub max_queued: u32,
     /// How long this call waited; zero if there was no place in the queue.
     pub waited: Duration,
+}
+
+/// What makes a word one of several.
+fn plural(count: u32) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 /// What a full bulkhead says of its queue.

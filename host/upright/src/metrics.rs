@@ -14,7 +14,7 @@
 //! | `upright_circuit_breaker_transitions_total` | counter | `breaker`, `from`, `to` |
 //! | `upright_policy_failures_total`, `upright_policy_swaps_total`, `upright_policy_rollbacks_total` | counter | |
 //!
-//! The last step before the caller, a cached answer or a fallback, is outside the duration. With this feature the success path reads the exact clock twice and looks its
+//! An answer that is served fresh from the cache, without a call, is counted and has no duration. The last step before the caller, a cached answer or a fallback, is outside the duration. With this feature the success path reads the exact clock twice and looks its
 //! instruments up; without it none of this is there.
 
 use crate::error::Error;
@@ -41,6 +41,11 @@ pub(crate) fn ended<T>(operation: &Arc<str>, ending: &Ending<T>, attempts: u32, 
     counter!("upright_operations_total", "operation" => label(operation), "outcome" => outcome).increment(1);
     histogram!("upright_operation_duration_seconds", "operation" => label(operation), "outcome" => outcome).record(elapsed);
     histogram!("upright_operation_attempts", "operation" => label(operation), "outcome" => outcome).record(attempts);
+}
+
+/// Counts an operation that a fresh answer in the cache made unnecessary: it has no duration and no attempt.
+pub(crate) fn answered_without_a_call(operation: &Arc<str>) {
+    counter!("upright_operations_total", "operation" => label(operation), "outcome" => "cached").increment(1);
 }
 
 /// Counts an event.

@@ -301,6 +301,8 @@ impl Described<'_> {
         if let Some(fresh) = self.caching.as_ref().map(|caching| caching.fresh)
             && let Some((value, age)) = self.cached_value(fresh)
         {
+            #[cfg(feature = "metrics")]
+            crate::metrics::answered_without_a_call(&self.terms.name);
             return Ok(Recovered { value, served: Served::Cached { age }, model: None, attempts: 0 });
         }
         self.extend_models();

@@ -337,6 +337,8 @@ fn an_error_says_what_is_full() {
     assert_eq!(text(0, Duration::ZERO), "bulkhead full: \"ollama\" has 4 calls in flight");
     assert_eq!(text(16, Duration::ZERO), "bulkhead full: \"ollama\" has 4 calls in flight and 16 waiting");
     assert_eq!(text(16, seconds(5)), "bulkhead full: \"ollama\" has 4 calls in flight, and none ended within 5.0 s");
+    let one = BulkheadFull { max_concurrent: 1, ..rejected(0, Duration::ZERO) };
+    assert_eq!(one.to_string(), "bulkhead full: \"ollama\" has 1 call in flight");
 }
 
 #[test]

@@ -139,11 +139,13 @@ fn a_cached_answer_and_a_fallback_are_outcomes_of_their_own() {
         // Older than what is served without calling.
         clock.advance(seconds(1));
         Driven::new(chat("b").run(|_| failing())).poll().unwrap().unwrap();
+        let fresh = manager.operation("d").cache("key", seconds(60), seconds(3600));
+        Driven::new(fresh.run(|_| failing())).poll().unwrap().unwrap();
         let other = manager.operation("c").attempts(1).fallback(|| async { Ok::<_, io::Error>(2) });
         Driven::new(other.run(|_| failing())).poll().unwrap().unwrap();
     };
     let seen = counted(outcomes);
-    for (operation, outcome) in [("a", "live"), ("b", "cached"), ("c", "fallback")] {
+    for (operation, outcome) in [("a", "live"), ("b", "cached"), ("d", "cached"), ("c", "fallback")] {
         assert_eq!(seen[&format!("upright_operations_total{{operation={operation},outcome={outcome}}}")], [1.0]);
     }
 }

@@ -412,3 +412,11 @@ fn the_policys_recommendations_make_strategies() {
         assert!(strategy.config().max_retries >= 1, "{profile}");
     }
 }
+
+#[tokio::test]
+async fn an_operations_own_error_is_found_through_two_guards_around_each_other() {
+    let clock = DrivenClock::skipping();
+    let guard = plain(&clock).max_retries(0).build().unwrap();
+    let error = guard.execute(|| guard.execute(|| async { Err::<(), _>(refused()) })).await.unwrap_err();
+    assert_eq!(error.downcast_ref::<io::Error>().unwrap().raw_os_error(), Some(111));
+}
