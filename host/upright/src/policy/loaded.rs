@@ -6,6 +6,7 @@ use super::error::PolicyError;
 use super::inspect::{Surface, describe_bytes};
 use super::instance::Instance;
 use super::limits::Limits;
+use super::loader::PolicyLoader;
 use super::questions::Questions;
 use crate::types::*;
 use crossbeam_queue::ArrayQueue;
@@ -21,9 +22,6 @@ pub(crate) static BUILT_IN: &[u8] = include_bytes!("../../policy.wasm");
 
 /// So many idle instances are kept. More decisions at once than that make instances that are dropped afterwards.
 const WARM_INSTANCES: usize = 16;
-
-/// A component's file is no longer than this, bytes.
-const FILE_LIMIT: u64 = 64 << 20;
 
 /// A WebAssembly policy, ready to decide. Cloning shares it.
 #[derive(Clone)]
@@ -63,21 +61,24 @@ impl Policy {
         Ok(COMPILED.get_or_init(|| policy).clone())
     }
 
-    /// Reads a component from a file.
+    /// Reads a component from a file, as [`PolicyLoader::default`] does.
     ///
     /// # Errors
     /// [`PolicyError::Read`], and all of [`Policy::from_bytes`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
-        let path = path.as_ref();
-        let bytes = read(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
-        Self::from_bytes(&bytes)
+        PolicyLoader::default().from_file(path)
     }
 
-    /// Inspects and compiles a component.
+    /// Inspects and compiles a component, as [`PolicyLoader::default`] does.
     ///
     /// # Errors
     /// What is no component, imports anything, or does not export the contract's world in this version is refused by name.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PolicyError> {
+        PolicyLoader::default().from_bytes(bytes)
+    }
+
+    /// Inspects and compiles a component.
+    pub(super) fn compile(bytes: &[u8]) -> Result<Self, PolicyError> {
         if let Some(found) = describe_bytes(bytes) {
             return Err(PolicyError::NotAComponent { found });
         }
@@ -209,19 +210,6 @@ impl Questions for Policy {
         let incident: wit::recovery::Incident = incident.cross();
         self.ask("recovery.decide", |policy, store| policy.upright_policy_recovery().call_decide(store, &incident)).map(Cross::cross)
     }
-}
-
-/// The bytes of a file, if it is one and not endless.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let other = |what: String| Err(std::io::Error::other(what));
-    let found = std::fs::metadata(path)?;
-    if !found.is_file() {
-        return other("it is not a regular file".into());
-    }
-    if found.len() > FILE_LIMIT {
-        return other(format!("it has {} bytes, and a policy at most {FILE_LIMIT}", found.len()));
-    }
-    std::fs::read(path)
 }
 
 /// A fault whose message is no longer than a policy looks at.

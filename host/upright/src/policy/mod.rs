@@ -12,11 +12,13 @@ mod inspect;
 mod instance;
 mod limits;
 mod loaded;
+mod loader;
 mod questions;
 mod slot;
 
 pub use error::PolicyError;
 pub use inspect::{CONTRACT_VERSION, Surface};
 pub use loaded::Policy;
+pub use loader::PolicyLoader;
 pub(crate) use questions::Questions;
 pub use slot::{PolicySlot, STRIKE_WINDOW, STRIKES, SlotCounts};
