@@ -89,11 +89,12 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::policy::SwapOptions;
 //! use upright::{Policy, RecoveryManager};
 //!
 //! let manager = RecoveryManager::builder().build()?;
 //! // At any time: calls in flight finish on the policy that they began with, and breakers keep their state.
-//! manager.policy().swap(Policy::from_file("my-policy.wasm")?);
+//! manager.policy().swap(Policy::from_file("my-policy.wasm")?, &SwapOptions::default())?;
 //! # Ok(()) }
 //! ```
 //!

@@ -12,6 +12,7 @@
 //! | `upright_model_switches_total` | counter | `operation`, `from`, `to` |
 //! | `upright_rejected_calls_total` | counter | `operation`, `by`: `circuit_breaker`, `bulkhead` |
 //! | `upright_circuit_breaker_transitions_total` | counter | `breaker`, `from`, `to` |
+//! | `upright_policy_refusals_total` | counter | `stage` |
 //! | `upright_policy_failures_total`, `upright_policy_swaps_total`, `upright_policy_rollbacks_total` | counter | |
 //!
 //! An answer that is served fresh from the cache, without a call, is counted and has no duration. The last step before the caller, a cached answer or a fallback, is outside the duration. With this feature the success path reads the exact clock twice and looks its
@@ -76,12 +77,14 @@ pub(crate) fn count(event: &Event) {
         }
         Event::SafeMode { .. } => counter!("upright_policy_failures_total").increment(1),
         Event::PolicySwapped { .. } => counter!("upright_policy_swaps_total").increment(1),
+        Event::PolicyRefused { stage, .. } => counter!("upright_policy_refusals_total", "stage" => stage.name()).increment(1),
         Event::PolicyRolledBack { .. } => counter!("upright_policy_rollbacks_total").increment(1),
         // In what operations and attempts come to.
         Event::WorkflowSimplified { .. }
         | Event::ServedCached { .. }
         | Event::FallbackUsed { .. }
         | Event::GaveUp { .. }
+        | Event::PolicyStage { .. }
         | Event::Missed { .. } => {}
     }
 }

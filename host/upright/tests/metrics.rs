@@ -209,7 +209,7 @@ fn rejections_and_a_breakers_moves_are_counted() {
 fn a_policys_failures_swaps_and_replacements_are_counted() {
     let scenario = |clock: &DrivenClock| {
         let slot = PolicySlot::new(Policy::built_in().unwrap()).connected(clock.shared(), upright::events::Events::default());
-        slot.swap(Policy::from_bytes(&support::policy(&[])).unwrap());
+        slot.swap(Policy::from_bytes(&support::policy(&[])).unwrap(), &support::unprobed()).unwrap();
         for _ in 0..3 {
             slot.delay(&upright::RetryConfig::default(), 0, 0.5);
         }

@@ -6,7 +6,7 @@ mod support;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use support::policy;
+use support::{policy, unprobed};
 use upright::events::{Events, Subscription};
 use upright::policy::{PolicyError, PolicySlot, STRIKE_WINDOW, STRIKES};
 use upright::testing::DrivenClock;
@@ -54,7 +54,7 @@ fn slot_with(bodies: &[(&str, &str)], clock: &DrivenClock) -> (PolicySlot, Subsc
     let events = Events::default();
     let seen = events.subscribe();
     let slot = PolicySlot::built_in().connected(clock.shared(), events);
-    slot.swap(Policy::from_bytes(&policy(bodies)).unwrap());
+    slot.swap(Policy::from_bytes(&policy(bodies)).unwrap(), &unprobed()).unwrap();
     (slot, seen)
 }
 
@@ -236,7 +236,7 @@ fn a_policy_that_has_failed_is_nothing_to_roll_back_to() {
     let clock = DrivenClock::new();
     let (slot, _seen) = slot_with(&[], &clock);
     slot.decide(&incident());
-    slot.swap(Policy::from_bytes(&policy(&[])).unwrap());
+    slot.swap(Policy::from_bytes(&policy(&[])).unwrap(), &unprobed()).unwrap();
     for _ in 0..STRIKES {
         slot.decide(&incident());
     }
@@ -290,8 +290,8 @@ fn swapping_while_eight_threads_decide_fails_no_call_and_mixes_no_answers() {
             });
         }
         for round in 0..200 {
-            slot.swap(others[round % 2].clone());
-            slot.swap(built_in.clone());
+            slot.swap(others[round % 2].clone(), &unprobed()).unwrap();
+            slot.swap(built_in.clone(), &unprobed()).unwrap();
         }
         while decisions.load(Ordering::Relaxed) < 1000 {
             std::thread::yield_now();
@@ -312,12 +312,12 @@ fn an_open_breaker_stays_open_through_a_swap_and_only_foreign_memory_is_cleared(
     }
     assert!(!breaker.snapshot().memory.is_empty());
     // It writes layout 7 and answers nothing, so that safe mode counts on: the same row of failures goes on.
-    slot.swap(Policy::from_bytes(&policy(&[])).unwrap());
+    slot.swap(Policy::from_bytes(&policy(&[])).unwrap(), &unprobed()).unwrap();
     fail();
     assert_eq!(breaker.snapshot().consecutive_failures, 4);
     fail();
     assert_eq!(breaker.state(), Phase::Open);
-    slot.swap(Policy::built_in().unwrap());
+    slot.swap(Policy::built_in().unwrap(), &unprobed()).unwrap();
     assert_eq!(breaker.state(), Phase::Open);
     clock.advance(Duration::from_secs(59));
     assert!(breaker.try_acquire().is_err());
@@ -331,7 +331,7 @@ fn a_call_in_flight_during_a_swap_ends_as_it_should() {
     let value = strategy.execute_accepting_blocking(
         |attempt| {
             if attempt.number == 1 {
-                slot.swap(Policy::from_bytes(&policy(&[])).unwrap());
+                slot.swap(Policy::from_bytes(&policy(&[])).unwrap(), &unprobed()).unwrap();
                 return Err(io::Error::from_raw_os_error(111));
             }
             Ok(attempt.number)

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
+use upright::policy::SwapOptions;
 use upright::{Error, Recovered, Served};
 use upright_fault_server::HEALTHY_STEP;
 
@@ -106,9 +107,10 @@ async fn swap(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[Stri
     let swapping = async {
         sleep(Duration::from_millis(20 * number_of_chats as u64 / 2)).await;
         at_swap.store(done.load(Ordering::Relaxed), Ordering::Relaxed);
-        stage.manager.policy().swap(stage.candidate.clone());
+        stage.manager.policy().swap(stage.candidate.clone(), &SwapOptions::default())
     };
-    screen.watch(join(chats, swapping)).await?;
+    let (_, swapped) = screen.watch(join(chats, swapping)).await?;
+    swapped?;
     let (before, lost) = (at_swap.into_inner(), lost.into_inner());
     let after = done.into_inner() - before;
     let style = if lost == 0 { GOOD } else { BAD };

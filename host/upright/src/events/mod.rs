@@ -8,6 +8,7 @@ mod trace;
 
 pub use subscription::Subscription;
 
+use crate::policy::Stage;
 use crate::types::{Classification, Phase, Reason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -132,6 +133,22 @@ pub enum Event {
         from: String,
         /// Name and version of the new one.
         to: String,
+    },
+    /// A policy entered a stage of its life.
+    PolicyStage {
+        /// Its name and version; its file, as long as nothing more is known.
+        policy: String,
+        /// The stage.
+        stage: Stage,
+    },
+    /// A candidate could not enter a stage; the active policy stays.
+    PolicyRefused {
+        /// Its name and version; its file, where nothing more is known.
+        policy: String,
+        /// The stage.
+        stage: Stage,
+        /// Why.
+        error: String,
     },
     /// The policy failed and native code answered in its place.
     SafeMode {

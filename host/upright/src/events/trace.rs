@@ -40,6 +40,10 @@ pub(super) fn trace(event: &Event) {
             tracing::info!(target: "upright", %operation, attempt, hedge, "sending a rival after a slow attempt")
         }
         Event::PolicySwapped { from, to } => tracing::info!(target: "upright", from, to, "policy swapped"),
+        Event::PolicyStage { policy, stage } => tracing::debug!(target: "upright", policy, %stage, "policy entered a stage"),
+        Event::PolicyRefused { policy, stage, error } => {
+            tracing::error!(target: "upright", policy, %stage, error, "policy refused: the active one stays");
+        }
         Event::SafeMode { policy, error } => tracing::error!(target: "upright", policy, error, "the policy failed: safe mode answered"),
         Event::PolicyRolledBack { from, to } => tracing::error!(target: "upright", from, to, "policy rolled back"),
         // Each subscriber's own.

@@ -1,5 +1,7 @@
 //! How a policy can fail: when it is loaded, and when it is asked.
 
+use super::signature::SignatureError;
+use super::stage::Stage;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +18,10 @@ pub enum PolicyError {
         #[source]
         source: std::io::Error,
     },
+
+    /// Its signature does not let it in.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
 
     /// The bytes are no component.
     #[error("not a policy: {found}; expected a WebAssembly component (the world upright:policy/policy)")]
@@ -88,6 +94,29 @@ pub enum PolicyError {
         limit: usize,
     },
 
+    /// A shadow's sample is no share.
+    #[error("a shadow's sample of {value}; expected a share above 0 and at most 1")]
+    Sample {
+        /// What was asked for.
+        value: f64,
+    },
+
+    /// The system gives no thread for what is done beside decisions.
+    #[error("the system gives no thread: {detail}")]
+    NoThread {
+        /// Why.
+        detail: String,
+    },
+
+    /// Asked the same twice, it answered otherwise.
+    #[error(
+        "the policy answered the same question in {function} twice, and otherwise the second time; expected equal answers to equal arguments"
+    )]
+    Unequal {
+        /// The function that was asked.
+        function: &'static str,
+    },
+
     /// It answered, but the answer makes no sense.
     #[error("the policy answered nonsense in {function}: {answer}; expected {expected}")]
     Nonsense {
@@ -98,4 +127,20 @@ pub enum PolicyError {
         /// What would have been right.
         expected: &'static str,
     },
+}
+
+impl PolicyError {
+    /// The stage of a candidate's life that ends so. An active policy that fails is [`Stage::Active`] and fails as in [`Stage::Probe`].
+    pub fn stage(&self) -> Stage {
+        match self {
+            Self::Read { .. } => Stage::Read,
+            Self::Signature(_) => Stage::Signature,
+            Self::NotAComponent { .. } | Self::Imports { .. } | Self::MissingExport { .. } | Self::WrongVersion { .. } => Stage::Inspection,
+            Self::WrongType { .. } | Self::Compile { .. } => Stage::Compilation,
+            Self::Sample { .. } | Self::NoThread { .. } => Stage::Shadow,
+            Self::Trapped { .. } | Self::TimedOut { .. } | Self::OutOfMemory { .. } | Self::Unequal { .. } | Self::Nonsense { .. } => {
+                Stage::Probe
+            }
+        }
+    }
 }

@@ -8,12 +8,13 @@ use super::instance::Instance;
 use super::limits::Limits;
 use super::loader::PolicyLoader;
 use super::questions::Questions;
+use super::signature::Signature;
+use super::stage::Stage;
 use crate::types::*;
 use crossbeam_queue::ArrayQueue;
-use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmtime::component::{Component, InstancePre, Linker};
 
@@ -27,12 +28,13 @@ const WARM_INSTANCES: usize = 16;
 #[derive(Clone)]
 pub struct Policy {
     shared: Arc<Shared>,
+    signature: Option<Arc<Signature>>,
 }
 
 struct Shared {
     description: Description,
     digest: String,
-    size: usize,
+    bytes: Box<[u8]>,
     surface: Surface,
     runtime: &'static Runtime,
     component: Component,
@@ -40,6 +42,7 @@ struct Shared {
     /// Boxed, since they are large and move in and out all the time.
     warm: ArrayQueue<Box<Instance>>,
     crossings: AtomicU64,
+    probed: AtomicBool,
 }
 
 impl std::fmt::Debug for Policy {
@@ -77,8 +80,8 @@ impl Policy {
         PolicyLoader::default().from_bytes(bytes)
     }
 
-    /// Inspects and compiles a component.
-    pub(super) fn compile(bytes: &[u8]) -> Result<Self, PolicyError> {
+    /// Inspects and compiles a component of which this is the digest, and tells each step once it is passed.
+    pub(super) fn compile(bytes: &[u8], digest: String, passed: &mut dyn FnMut(Stage)) -> Result<Self, PolicyError> {
         if let Some(found) = describe_bytes(bytes) {
             return Err(PolicyError::NotAComponent { found });
         }
@@ -87,19 +90,74 @@ impl Policy {
             Component::from_binary(&runtime.engine, bytes).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let surface = Surface::of(&component, &runtime.engine);
         surface.check()?;
+        passed(Stage::Inspection);
         let linker = Linker::<Limits>::new(&runtime.engine);
         let pre = linker.instantiate_pre(&component).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let mut first = Box::new(Instance::new(runtime, &pre)?);
         let description: Description =
             first.ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?.cross();
         super::check::description(&description)?;
+        passed(Stage::Compilation);
         let warm = ArrayQueue::new(WARM_INSTANCES);
         // An empty queue takes it.
         let _ = warm.push(first);
-        let digest = hexadecimal(&Sha256::digest(bytes));
         let crossings = AtomicU64::new(0);
-        let shared = Shared { description, digest, size: bytes.len(), surface, runtime, component, pre, warm, crossings };
-        Ok(Self { shared: Arc::new(shared) })
+        let (bytes, probed) = (bytes.into(), AtomicBool::new(false));
+        let shared = Shared { description, digest, bytes, surface, runtime, component, pre, warm, crossings, probed };
+        Ok(Self { shared: Arc::new(shared), signature: None })
+    }
+
+    /// The same policy with the signature that it was admitted by.
+    pub(super) fn signed(mut self, signature: Option<Signature>) -> Self {
+        self.signature = signature.map(Arc::new);
+        self
+    }
+
+    /// The signature that it was admitted by.
+    pub fn signature(&self) -> Option<&Signature> {
+        self.signature.as_deref()
+    }
+
+    /// The component.
+    pub fn bytes(&self) -> &[u8] {
+        &self.shared.bytes
+    }
+
+    /// Sees to it that so many instances are ready, each of which is asked in turn.
+    pub(super) fn warm_up(&self, instances: usize) -> Result<(), PolicyError> {
+        let Shared { runtime, pre, warm, .. } = &*self.shared;
+        for _ in warm.len()..instances.min(WARM_INSTANCES) {
+            // A full pool drops it.
+            let _ = warm.push(Box::new(Instance::new(runtime, pre)?));
+        }
+        Ok(())
+    }
+
+    /// The same component with a single instance, which nobody else asks.
+    pub(super) fn apart(&self) -> Result<Self, PolicyError> {
+        let Shared { description, digest, surface, runtime, component, pre, .. } = &*self.shared;
+        let apart = Self {
+            shared: Arc::new(Shared {
+                description: description.clone(),
+                digest: digest.clone(),
+                bytes: Box::default(),
+                surface: surface.clone(),
+                runtime,
+                component: component.clone(),
+                pre: pre.clone(),
+                warm: ArrayQueue::new(1),
+                crossings: AtomicU64::new(0),
+                probed: AtomicBool::new(false),
+            }),
+            signature: None,
+        };
+        apart.warm_up(1)?;
+        Ok(apart)
+    }
+
+    /// Whether it passed the probe once: it would again, since decisions are pure.
+    pub(super) fn was_probed(&self) -> &AtomicBool {
+        &self.shared.probed
     }
 
     /// What the policy says of itself.
@@ -114,7 +172,7 @@ impl Policy {
 
     /// Size of the component in bytes.
     pub fn size(&self) -> usize {
-        self.shared.size
+        self.shared.bytes.len()
     }
 
     /// What it imports (nothing) and exports.
@@ -226,7 +284,7 @@ pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");

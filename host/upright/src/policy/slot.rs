@@ -6,26 +6,22 @@
 
 use super::check;
 use super::error::PolicyError;
+use super::life::Life;
 use super::loaded::Policy;
 use super::questions::Questions;
-use crate::clock::{Instant, SharedClock, SystemClock, nanoseconds};
-use crate::events::{Event, Events};
+use super::shadow::Shadowing;
+use crate::clock::{Instant, SharedClock, SystemClock};
+use crate::events::Events;
 use crate::types::*;
 use arc_swap::ArcSwap;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use upright_logic as native;
 
-/// A policy that fails so often within [`STRIKE_WINDOW`] is replaced.
-pub const STRIKES: usize = 3;
-/// Failures of a policy that are further apart do not add up.
-pub const STRIKE_WINDOW: Duration = Duration::from_secs(60);
-
 /// What decides: a component, a test ([`crate::testing::TestPolicy`]), or native code alone where no component can run.
 #[derive(Clone, Debug)]
-enum Active {
+pub(super) enum Active {
     Component(Policy),
     Told(Arc<dyn Questions>),
     Native,
@@ -33,7 +29,7 @@ enum Active {
 
 impl Active {
     /// Who answers; none where native code does.
-    fn answering(&self) -> Option<&dyn Questions> {
+    pub(super) fn answering(&self) -> Option<&dyn Questions> {
         match self {
             Self::Component(policy) => Some(policy),
             Self::Told(told) => Some(&**told),
@@ -41,12 +37,20 @@ impl Active {
         }
     }
 
-    fn description(&self) -> Description {
+    /// SHA-256 of the component, where it is one.
+    pub(super) fn digest(&self) -> Option<String> {
+        match self {
+            Self::Component(policy) => Some(policy.digest().to_owned()),
+            Self::Told(_) | Self::Native => None,
+        }
+    }
+
+    pub(super) fn description(&self) -> Description {
         self.answering().map_or_else(native::metadata::describe, Questions::describe)
     }
 
     /// The layout of the breaker memory that it writes.
-    fn state_layout(&self) -> u32 {
+    pub(super) fn state_layout(&self) -> u32 {
         match self {
             Self::Component(policy) => policy.description().state_layout,
             Self::Told(_) | Self::Native => native::breaker::STATE_LAYOUT,
@@ -55,7 +59,7 @@ impl Active {
 }
 
 /// Counts of what a slot did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SlotCounts {
     /// Questions answered, by whichever way.
     pub decisions: u64,
@@ -70,24 +74,19 @@ pub struct SlotCounts {
 /// Holds the active policy; cloning shares the slot.
 #[derive(Clone)]
 pub struct PolicySlot {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    active: ArcSwap<Active>,
+pub(super) struct Shared {
+    pub(super) active: ArcSwap<Active>,
     life: Mutex<Life>,
-    clock: SharedClock,
-    events: Events,
+    pub(super) shadowing: Shadowing,
+    pub(super) clock: SharedClock,
+    pub(super) events: Events,
     decisions: AtomicU64,
     safe_mode: AtomicU64,
-    swaps: AtomicU64,
-    rollbacks: AtomicU64,
-}
-
-/// What only swaps and failures look at.
-struct Life {
-    last_good: Active,
-    strikes: VecDeque<Instant>,
+    pub(super) swaps: AtomicU64,
+    pub(super) rollbacks: AtomicU64,
 }
 
 impl Default for PolicySlot {
@@ -138,13 +137,12 @@ impl PolicySlot {
     }
 
     fn with(active: Active, clock: SharedClock, events: Events) -> Self {
-        // There was none before the first: should that one fail repeatedly, native code decides.
-        let life = Mutex::new(Life { last_good: Active::Native, strikes: VecDeque::new() });
         let zero = || AtomicU64::new(0);
         Self {
             shared: Arc::new(Shared {
                 active: ArcSwap::from_pointee(active),
-                life,
+                life: Mutex::new(Life::new()),
+                shadowing: Shadowing::default(),
                 clock,
                 events,
                 decisions: zero(),
@@ -153,23 +151,6 @@ impl PolicySlot {
                 rollbacks: zero(),
             }),
         }
-    }
-
-    /// Makes `policy` the active one. Calls in flight finish on the one that they began with.
-    pub fn swap(&self, policy: Policy) {
-        let to = policy.description().clone();
-        let from = {
-            let mut life = self.life();
-            let from = self.shared.active.swap(Arc::new(Active::Component(policy)));
-            // One that has failed lately is nothing to go back to.
-            if life.strikes.is_empty() {
-                life.last_good = Active::clone(&from);
-            }
-            life.strikes.clear();
-            from.description()
-        };
-        self.shared.swaps.fetch_add(1, Ordering::Relaxed);
-        self.shared.events.emit(|| Event::PolicySwapped { from: label(&from), to: label(&to) });
     }
 
     /// The active policy; none where native code decides alone, or a test.
@@ -192,7 +173,7 @@ impl PolicySlot {
         SlotCounts { decisions: read(decisions), safe_mode: read(safe_mode), swaps: read(swaps), rollbacks: read(rollbacks) }
     }
 
-    fn life(&self) -> std::sync::MutexGuard<'_, Life> {
+    pub(super) fn life(&self) -> std::sync::MutexGuard<'_, Life> {
         self.shared.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -229,6 +210,7 @@ impl PolicySlot {
     pub(crate) fn decide_guarded(&self, incident: &mut Incident, layout: &mut u32) -> Verdict {
         let active = self.shared.active.load();
         adapt(incident.guard.as_mut().map(|guard| &mut guard.state), layout, active.state_layout());
+        self.shared.shadowing.offer(incident);
         let by_component = self.ask_component(&active, |policy| policy.decide(incident), |answer| check::verdict(answer, incident));
         by_component.unwrap_or_else(|| {
             adapt(incident.guard.as_mut().map(|guard| &mut guard.state), layout, native::breaker::STATE_LAYOUT);
@@ -257,34 +239,6 @@ impl PolicySlot {
             None => (native::breaker::initial(now), native::breaker::STATE_LAYOUT),
         }
     }
-
-    /// Notes that a policy failed; the third time within a minute it is replaced by the last good one.
-    fn strike(&self, failed: &Arc<Active>, error: &PolicyError) {
-        let policy = label(&failed.description());
-        self.shared.events.emit(|| Event::SafeMode { policy: policy.clone(), error: error.to_string() });
-        let now = self.shared.clock.now();
-        let mut life = self.life();
-        // A call that began before a swap says nothing of the policy that is active now.
-        if !Arc::ptr_eq(failed, &self.shared.active.load()) {
-            return;
-        }
-        life.strikes.push_back(now);
-        while life.strikes.front().is_some_and(|strike| now.saturating_sub(*strike) > nanoseconds(STRIKE_WINDOW)) {
-            life.strikes.pop_front();
-        }
-        if life.strikes.len() < STRIKES {
-            return;
-        }
-        life.strikes.clear();
-        let last_good = life.last_good.clone();
-        // Should the last good one turn out bad as well, native code takes over.
-        life.last_good = Active::Native;
-        let to = label(&last_good.description());
-        self.shared.active.store(Arc::new(last_good));
-        drop(life);
-        self.shared.rollbacks.fetch_add(1, Ordering::Relaxed);
-        self.shared.events.emit(|| Event::PolicyRolledBack { from: policy, to });
-    }
 }
 
 /// Clears a breaker's private memory if it was written in another layout than the one that is to read it.
@@ -298,7 +252,7 @@ fn adapt(state: Option<&mut BreakerState>, written: &mut u32, wanted: u32) {
 }
 
 /// A policy's name and version, for people.
-fn label(description: &Description) -> String {
+pub(super) fn label(description: &Description) -> String {
     format!("{} {}", description.name, description.version)
 }
 
@@ -364,6 +318,7 @@ impl PolicySlot {
 
     /// Classifies a failure, moves the breaker on, and says what to do: the one crossing that a failure costs.
     pub fn decide(&self, incident: &Incident) -> Verdict {
+        self.shared.shadowing.offer(incident);
         self.ask(|policy| policy.decide(incident), |answer| check::verdict(answer, incident), || native::recovery::decide(incident.clone()))
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code)]
 
 use std::path::Path;
+use upright::policy::SwapOptions;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -51,6 +52,11 @@ pub(crate) fn policy(bodies: &[(&str, &str)]) -> Vec<u8> {
     component(&module)
 }
 
+/// Swaps in what the probe would refuse.
+pub(crate) fn unprobed() -> SwapOptions {
+    SwapOptions { probe: false, ..SwapOptions::default() }
+}
+
 fn component(module: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).unwrap();
     let mut resolve = Resolve::default();
@@ -58,4 +64,56 @@ fn component(module: &str) -> Vec<u8> {
     let world = resolve.select_world(&[package], Some("policy")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+}
+
+/// Bodies that answer sensibly, so that a policy with one bad function gets as far as that one.
+pub(crate) mod hostile {
+    /// What each function answers: as little as passes.
+    pub(crate) fn sensible() -> Vec<(&'static str, &'static str)> {
+        SENSIBLE.to_vec()
+    }
+
+    /// The same but for one function.
+    pub(crate) fn sensible_but(function: &'static str, body: &'static str) -> Vec<(&'static str, &'static str)> {
+        let others = SENSIBLE.iter().copied().filter(|(name, _)| *name != function);
+        others.chain([(function, body)]).collect()
+    }
+
+    /// Answers lie above what `cabi_realloc` hands out, at the offsets that the canonical ABI gives the fields; what is not stored is 0.
+    const SENSIBLE: [(&str, &str); 10] = [
+        // 0 retries; delays of 1 s; a breaker of 1 failure, 1 s, 1 success, 1 probe, a window of 1 s, a rate of 1 of 1 call; no limits of time.
+        (
+            "settings#recommend",
+            "(f64.store (i32.const 210008) (f64.const 1)) (f64.store (i32.const 210016) (f64.const 1)) (f64.store (i32.const 210024) (f64.const 1))
+             (f64.store (i32.const 210040) (f64.const 1)) (f64.store (i32.const 210048) (f64.const 1)) (i32.store (i32.const 210064) (i32.const 1))
+             (f64.store (i32.const 210072) (f64.const 1)) (i32.store (i32.const 210080) (i32.const 1)) (i32.store (i32.const 210084) (i32.const 1))
+             (f64.store (i32.const 210088) (f64.const 1)) (f64.store (i32.const 210096) (f64.const 1)) (i32.store (i32.const 210104) (i32.const 1))
+             (i32.const 210000)",
+        ),
+        ("backoff#delay", "(f64.const 0)"),
+        ("breaker#initial", "(i32.const 211000)"),
+        // The same phase and generation; an admission of the phase's number, with the payload 1.
+        (
+            "breaker#step",
+            "(i32.store8 (i32.const 212000) (i32.load8_u offset=48 (local.get 0))) (i64.store (i32.const 212024) (i64.load offset=72 (local.get 0)))
+             (i32.store8 (i32.const 212040) (i32.load8_u offset=48 (local.get 0))) (i64.store (i32.const 212048) (i64.const 1))
+             (i32.const 212000)",
+        ),
+        // A rule by the name of `1.0.0`.
+        ("classifier#classify", "(i32.store (i32.const 213016) (i32.const 80)) (i32.store (i32.const 213020) (i32.const 5)) (i32.const 213000)"),
+        ("degradation#next-model", "(i32.const 214000)"),
+        ("degradation#simplify-workflow", "(i32.const 214000)"),
+        ("degradation#may-serve-cached", "(i32.const 0)"),
+        ("health#judge", "(i32.const 214000)"),
+        ("recovery#decide", GIVES_UP),
+    ];
+
+    /// Gives up, and leaves the breaker as it is.
+    pub(crate) const GIVES_UP: &str =
+        "(i32.store (i32.const 215016) (i32.const 80)) (i32.store (i32.const 215020) (i32.const 5))
+         (i32.store8 (i32.const 215024) (i32.load8_u offset=176 (local.get 0)))
+         (i32.store8 (i32.const 215032) (i32.load8_u offset=232 (local.get 0))) (i64.store (i32.const 215056) (i64.load offset=256 (local.get 0)))
+         (i32.store8 (i32.const 215072) (i32.load8_u offset=232 (local.get 0))) (i64.store (i32.const 215080) (i64.const 1))
+         (i32.store8 (i32.const 215088) (i32.const 5))
+         (i32.const 215000)";
 }

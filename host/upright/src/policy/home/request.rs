@@ -1,0 +1,233 @@
+//! What a command asks of a running program, through files in the program's home.
+//!
+//! A file works everywhere and needs no port and no secret: who may write to the folder may ask. A request is a file in `requests/`, put there as a whole;
+//! its answer appears under the same name in `replies/`.
+
+use super::{HomeError, PolicyHome, files};
+use crate::policy::life::{HistoryEntry, SwapOptions};
+use crate::policy::loader::PolicyLoader;
+use crate::policy::shadow::{Promotion, ShadowOptions, ShadowReport};
+use crate::policy::signature::Signature;
+use crate::policy::slot::{PolicySlot, SlotCounts};
+use crate::policy::{PolicyError, Stage};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often a reply is looked for.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// What can be asked of a running program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "action")]
+pub enum Request {
+    /// To swap in the component that lies beside the request.
+    Swap {
+        /// In the shadow first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shadow: Option<ShadowRequest>,
+        /// Its probation, in seconds; none for the default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        probation: Option<f64>,
+        /// See [`SwapOptions::allow_lower_revision`].
+        #[serde(default)]
+        allow_lower_revision: bool,
+    },
+    /// To make the shadow active.
+    Promote,
+    /// To end the shadow.
+    EndShadow,
+    /// To go back to the last good policy.
+    RollBack,
+    /// To say how things stand.
+    Status,
+}
+
+/// [`ShadowOptions`] in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShadowRequest {
+    /// The share of incidents.
+    pub sample: f64,
+    /// Promoted after so many decisions …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<u64>,
+    /// … with at most so many disagreements.
+    #[serde(default)]
+    pub disagreements: u64,
+}
+
+/// What a running program answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// The active policy's name and version, after what was asked.
+    pub active: String,
+    /// Its digest, where it is a component.
+    pub digest: Option<String>,
+    /// The stage that the candidate reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// Why it could not be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What the shadow has shown, where there is or was one; see [`ShadowReport`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<serde_json::Value>,
+    /// What the slot has counted.
+    pub counts: SlotCounts,
+    /// The latest of its history.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// Why a running program could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The candidate cannot be read.
+    #[error("{}: {source}; expected a WebAssembly component", path.display())]
+    Candidate {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Nobody answered.
+    #[error("no program answers in {} within {:.0} s; expected one that runs with this folder as its policies' home", path.display(), waited.as_secs_f64())]
+    NoAnswer {
+        /// The home.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The answer is none.
+    #[error("the program's answer cannot be read: {detail}")]
+    Answer {
+        /// Why.
+        detail: String,
+    },
+}
+
+impl PolicyHome {
+    /// Asks the program that lives here, and waits so long for its answer. A candidate is handed over with the signature beside its file.
+    ///
+    /// # Errors
+    /// [`RequestError`]. That the program refused is in the [`Reply`].
+    pub fn ask(&self, request: &Request, candidate: Option<&Path>, patience: Duration) -> Result<Reply, RequestError> {
+        let id = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
+        let (question, answer) = (self.requests().join(format!("{id}.json")), self.replies().join(format!("{id}.json")));
+        let in_home = |path: &Path| {
+            let path = path.to_owned();
+            move |source| RequestError::from(HomeError::File { path, source })
+        };
+        let copied = self.requests().join(format!("{id}.wasm"));
+        if let Some(candidate) = candidate {
+            for (from, to) in [(Signature::path_for(candidate), Signature::path_for(&copied)), (candidate.to_owned(), copied.clone())] {
+                match std::fs::read(&from) {
+                    Ok(bytes) => files::replace(&to, &bytes).map_err(in_home(&to))?,
+                    // Only the signature may be missing.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound && from != candidate => {}
+                    Err(source) => return Err(RequestError::Candidate { path: from, source }),
+                }
+            }
+        }
+        let text = serde_json::to_vec(request).map_err(|error| RequestError::Answer { detail: error.to_string() })?;
+        files::replace(&question, &text).map_err(in_home(&question))?;
+        let replied = wait_for(&answer, patience);
+        for file in [&question, &answer, &copied, &Signature::path_for(&copied)] {
+            // What the program has not taken up it shall not find later.
+            let _ = std::fs::remove_file(file);
+        }
+        let text = replied.ok_or_else(|| RequestError::NoAnswer { path: self.directory.clone(), waited: patience })?;
+        serde_json::from_slice(&text).map_err(|error| RequestError::Answer { detail: error.to_string() })
+    }
+
+    /// Answers every request that waits here.
+    pub(in crate::policy) fn answer_all(&self, slot: &PolicySlot, loader: &PolicyLoader) {
+        let Ok(entries) = std::fs::read_dir(self.requests()) else { return };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|extension| extension == "json")) else { continue };
+            let Ok(text) = std::fs::read(&path) else { continue };
+            let reply = match serde_json::from_slice(&text) {
+                Ok(request) => answer(&request, &path.with_extension("wasm"), slot, loader),
+                Err(error) => reply(slot, Err(format!("not a request: {error}")), None),
+            };
+            // Before the answer: who has it may ask again under the same name.
+            let _ = std::fs::remove_file(&path);
+            let written =
+                serde_json::to_vec(&reply).map_err(std::io::Error::from).and_then(|text| files::replace(&self.replies().join(name), &text));
+            if let Err(error) = written {
+                tracing::error!(target: "upright", home = %self.directory.display(), %error, "a request cannot be answered");
+            }
+        }
+    }
+}
+
+fn wait_for(answer: &Path, patience: Duration) -> Option<Vec<u8>> {
+    let began = Instant::now();
+    loop {
+        if let Ok(text) = std::fs::read(answer) {
+            return Some(text);
+        }
+        if began.elapsed() >= patience {
+            return None;
+        }
+        std::thread::sleep(GLANCE);
+    }
+}
+
+fn answer(request: &Request, candidate: &Path, slot: &PolicySlot, loader: &PolicyLoader) -> Reply {
+    match request {
+        Request::Swap { shadow, probation, allow_lower_revision } => {
+            let swapped = options(*shadow, *probation, *allow_lower_revision).and_then(|options| {
+                let policy = loader.from_file(candidate).inspect_err(|error| slot.note_refusal("a candidate", error));
+                policy.and_then(|policy| slot.swap(policy, &options)).map_err(|error: PolicyError| error.to_string())
+            });
+            reply(slot, swapped.map(Some), slot.shadow_report())
+        }
+        Request::Promote => match slot.promote() {
+            Some(report) => reply(slot, Ok(Some(Stage::Active)), Some(report)),
+            None => reply(slot, Err("there is no shadow to promote".into()), None),
+        },
+        Request::EndShadow => match slot.end_shadow() {
+            Some(report) => reply(slot, Ok(Some(Stage::Retired)), Some(report)),
+            None => reply(slot, Err("there is no shadow to end".into()), None),
+        },
+        Request::RollBack => {
+            slot.roll_back();
+            reply(slot, Ok(Some(Stage::RolledBack)), slot.shadow_report())
+        }
+        Request::Status => reply(slot, Ok(None), slot.shadow_report()),
+    }
+}
+
+fn options(shadow: Option<ShadowRequest>, probation: Option<f64>, allow_lower_revision: bool) -> Result<SwapOptions, String> {
+    let mut options = SwapOptions { allow_lower_revision, ..SwapOptions::default() };
+    if let Some(seconds) = probation {
+        options.probation = Duration::try_from_secs_f64(seconds).map_err(|error| format!("a probation of {seconds} s: {error}"))?;
+    }
+    options.shadow = shadow.map(|shadow| ShadowOptions {
+        sample: shadow.sample,
+        promotion: shadow.decisions.map(|decisions| Promotion { decisions, disagreements: shadow.disagreements }),
+    });
+    Ok(options)
+}
+
+fn reply(slot: &PolicySlot, done: Result<Option<Stage>, String>, shadow: Option<ShadowReport>) -> Reply {
+    let (stage, error) = match done {
+        Ok(stage) => (stage, None),
+        Err(error) => (None, Some(error)),
+    };
+    Reply {
+        active: slot.active_label(),
+        digest: slot.policy().map(|policy| policy.digest().to_owned()),
+        stage,
+        error,
+        shadow: shadow.and_then(|report| serde_json::to_value(report).ok()),
+        counts: slot.counts(),
+        history: slot.history(),
+    }
+}
