@@ -31,6 +31,7 @@ pub(crate) fn policy(bodies: &[(&str, &str)]) -> Vec<u8> {
         let parameters = if parameters.is_empty() { String::new() } else { format!("(param {parameters})") };
         format!("(func ${function} (export \"upright:policy/{interface}@0.1.0#{function}\") {parameters} (result {result}) {body})\n")
     });
+    let start = bodies.iter().find(|(function, _)| *function == "start").map(|(_, body)| format!("(func $start {body}) (start $start)"));
     // At 16 the answer of `describe`: name at 64, 7 bytes; version at 80, 5 bytes; layout 7.
     let module = format!(
         r#"(module
@@ -46,8 +47,10 @@ pub(crate) fn policy(bodies: &[(&str, &str)]) -> Vec<u8> {
                 (if (i32.gt_u (global.get $free) (i32.const 200000)) (then (global.set $free (i32.const 4096))))
                 (local.get $at))
             {}
+            {}
         )"#,
-        functions.concat()
+        functions.concat(),
+        start.unwrap_or_default()
     );
     component(&module)
 }
@@ -77,6 +80,11 @@ pub(crate) mod hostile {
     pub(crate) fn sensible_but(function: &'static str, body: &'static str) -> Vec<(&'static str, &'static str)> {
         let others = SENSIBLE.iter().copied().filter(|(name, _)| *name != function);
         others.chain([(function, body)]).collect()
+    }
+
+    /// Bodies of which one is made while the test runs.
+    pub(crate) fn owned<'a>(bodies: &[(&'a str, &'a str)], function: &str, body: &'a str) -> Vec<(&'a str, &'a str)> {
+        bodies.iter().map(|(name, given)| (*name, if *name == function { body } else { *given })).collect()
     }
 
     /// Answers lie above what `cabi_realloc` hands out, at the offsets that the canonical ABI gives the fields; what is not stored is 0.

@@ -144,8 +144,8 @@ impl PolicyHome {
         serde_json::from_slice(&text).map_err(|error| RequestError::Answer { detail: error.to_string() })
     }
 
-    /// Answers every request that waits here.
-    pub(in crate::policy) fn answer_all(&self, slot: &PolicySlot, loader: &PolicyLoader) {
+    /// Answers every request that waits here, for a program that looks by itself; `PolicySlot::answer_requests` (feature `watch`) does as soon as one comes.
+    pub fn answer_all(&self, slot: &PolicySlot, loader: &PolicyLoader) {
         let Ok(entries) = std::fs::read_dir(self.requests()) else { return };
         for entry in entries.flatten() {
             let path = entry.path();
