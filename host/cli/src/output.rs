@@ -93,6 +93,11 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
+/// The text without characters that steer a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
+}
+
 /// A span for people.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs_f64();

@@ -70,6 +70,24 @@ pub(crate) fn seed(given: &str) -> Read<u64> {
     whole(given, 0, u64::MAX)
 }
 
+/// A signature's revision.
+pub(crate) fn revision(given: &str) -> Read<u64> {
+    whole(given, 0, u64::MAX)
+}
+
+/// How many decisions a shadow makes.
+pub(crate) fn decisions(given: &str) -> Read<u64> {
+    whole(given, 1, u64::MAX)
+}
+
+/// A share of something.
+pub(crate) fn share(given: &str) -> Read<f64> {
+    match given.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= 1.0 => Ok(number),
+        _ => expected(given, "a share above 0, at most 1, such as 0.25"),
+    }
+}
+
 /// An HTTP status.
 pub(crate) fn status(given: &str) -> Read<u16> {
     whole(given, 100, 599)

@@ -1,4 +1,7 @@
-//! `upright policy`: look at a policy, and ask it anything.
+//! `upright policy`: look at a policy, ask it anything, sign it, and swap it into a running program.
+
+pub(crate) mod keys;
+mod running;
 
 use crate::exit::{Exit, Failure};
 use crate::output::{FAINT, Output, complain};
@@ -12,7 +15,7 @@ use upright::policy::eval::{EvalError, Evaluator};
 /// A line of arguments is no longer than this, bytes.
 const LONGEST_LINE: u64 = 16 << 20;
 
-/// Look at a policy, or ask it anything
+/// Look at a policy, ask it anything, sign it, swap it into a running program
 #[derive(Debug, clap::Args)]
 pub(crate) struct PolicyArguments {
     #[command(subcommand)]
@@ -23,6 +26,13 @@ pub(crate) struct PolicyArguments {
 enum PolicyCommand {
     Inspect(InspectArguments),
     Eval(EvalArguments),
+    Keygen(keys::KeygenArguments),
+    Sign(keys::SignArguments),
+    Verify(keys::VerifyArguments),
+    Swap(running::SwapArguments),
+    Shadow(running::ShadowArguments),
+    Rollback(running::RollbackArguments),
+    History(running::HistoryArguments),
 }
 
 /// Show who a policy is, and what it imports (nothing) and exports
@@ -57,6 +67,13 @@ pub(crate) fn run(arguments: &PolicyArguments, output: &Output) -> anyhow::Resul
     match &arguments.command {
         PolicyCommand::Inspect(arguments) => inspect(arguments, output),
         PolicyCommand::Eval(arguments) => eval(arguments, output),
+        PolicyCommand::Keygen(arguments) => keys::keygen(arguments, output),
+        PolicyCommand::Sign(arguments) => keys::sign(arguments, output),
+        PolicyCommand::Verify(arguments) => keys::verify(arguments, output),
+        PolicyCommand::Swap(arguments) => running::swap(arguments, output),
+        PolicyCommand::Shadow(arguments) => running::shadow(arguments, output),
+        PolicyCommand::Rollback(arguments) => running::rollback(arguments, output),
+        PolicyCommand::History(arguments) => running::history(arguments, output),
     }
 }
 

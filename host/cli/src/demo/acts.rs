@@ -48,7 +48,7 @@ pub(super) async fn play(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::
 }
 
 /// One chat, shown.
-async fn ask(stage: &Stage, screen: &mut Screen<'_>, models: &[String], question: &str) -> anyhow::Result<()> {
+pub(super) async fn ask(stage: &Stage, screen: &mut Screen<'_>, models: &[String], question: &str) -> anyhow::Result<()> {
     screen.mark(FAINT, "asked", &format!("{}: {question}", models[0]))?;
     let result = screen.watch(stage.chat(models, question)).await?;
     tell(screen, &result)

@@ -6,6 +6,7 @@
 mod acts;
 mod screen;
 mod stage;
+mod stay;
 mod summary;
 mod trouble;
 
@@ -21,7 +22,7 @@ use upright::ollama::BaseUrl;
 /// Show recovery at work: retries, a breaker, other models, a cached answer, a policy swap, a checkpoint
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --ollama no Ollama is needed: a simulated flaky one runs inside this process. Ends by itself.
+Without --ollama no Ollama is needed: a simulated flaky one runs inside this process. Ends by itself, unless it is told to --stay.
 
 Example: upright demo --ollama http://127.0.0.1:11434")]
 pub(crate) struct DemoArguments {
@@ -36,13 +37,31 @@ pub(crate) struct DemoArguments {
     /// Where randomness begins: equal seeds, equal delays
     #[arg(long, value_name = "N", default_value = "7", value_parser = values::seed)]
     pub(crate) seed: u64,
+
+    /// Keep chatting with the flaky server, until interrupted
+    #[arg(long, conflicts_with_all = ["ollama", "policy"])]
+    pub(crate) stay: bool,
+
+    /// The folder that the policies live in: what `upright policy swap --home` speaks to
+    #[arg(long, value_name = "DIR", requires = "stay")]
+    pub(crate) home: Option<PathBuf>,
+
+    /// Let in only policies signed by this public key; can be given several times
+    #[arg(long, value_name = "FILE", requires = "home")]
+    pub(crate) trust: Vec<PathBuf>,
 }
 
 /// Runs the demonstration. It is a success if everything that it promises to show was seen.
 pub(crate) async fn run(arguments: DemoArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    let stay = arguments.stay.then(|| stay::Stay::of(&arguments)).transpose()?;
     let mut stage = Stage::set(arguments).await?;
     let mut screen = Screen::new(output, stage.manager.subscribe());
     stage.introduce(&mut screen)?;
+    if let Some(stay) = stay {
+        stay.play(&stage, &mut screen).await?;
+        stage.strike().await;
+        return Ok(Exit::Success.into());
+    }
     acts::play(&mut stage, &mut screen).await?;
     let missing = summary::show(&stage, &screen)?;
     stage.strike().await;

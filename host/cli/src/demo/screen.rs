@@ -148,6 +148,9 @@ impl<'a> Screen<'a> {
                 seen.safe_mode += 1;
                 (false, BAD, "safe mode", format!("{policy}: {error}"))
             }
+            // The swap itself says more.
+            Event::PolicyStage { .. } => return Ok(()),
+            Event::PolicyRefused { policy, stage, error } => (false, BAD, "refused", format!("{policy} ({stage}): {error}")),
             Event::PolicyRolledBack { from, to } => (false, BAD, "rolled back", format!("{from} -> {to}")),
             other => (false, FAINT, "event", format!("{other:?}")),
         };

@@ -1,0 +1,230 @@
+//! `upright policy swap`, `shadow`, `rollback` and `history`: the policies of a running program, through the folder that they live in.
+
+use crate::exit::{Exit, Failure};
+use crate::output::{BAD, FAINT, Output};
+use crate::values;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
+use upright::policy::home::{Reply, Request, ShadowRequest};
+use upright::policy::{HistoryEntry, PolicyHome, Stage};
+
+/// How long the running program may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Swap a policy into a running program
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The program is one that keeps its policies in a folder, such as `upright demo --stay --home DIR`. A signature beside FILE goes along.
+
+Example: upright policy swap policy.wasm --home ~/.upright --shadow --promote-after 1000")]
+pub(super) struct SwapArguments {
+    /// A WebAssembly component
+    file: PathBuf,
+
+    #[command(flatten)]
+    home: HomeArgument,
+
+    /// Let it answer beside the active policy first, and decide nothing
+    #[arg(long)]
+    shadow: bool,
+
+    /// The share of the decisions that the shadow is asked about
+    #[arg(long, value_name = "SHARE", requires = "shadow", default_value = "1", value_parser = values::share)]
+    sample: f64,
+
+    /// Make the shadow active by itself after so many decisions
+    #[arg(long, value_name = "N", requires = "shadow", value_parser = values::decisions)]
+    promote_after: Option<u64>,
+
+    /// … if at most so many of them differ
+    #[arg(long, value_name = "N", requires = "promote_after", default_value_t = 0)]
+    disagreements: u64,
+
+    /// How long it must decide without being struck out to count as good [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
+    probation: Option<f64>,
+
+    /// Let in a signed policy of a lower revision than was seen
+    #[arg(long)]
+    allow_lower_revision: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct HomeArgument {
+    /// The folder of the running program's policies
+    #[arg(long, value_name = "DIR")]
+    home: PathBuf,
+}
+
+/// Show what the shadow in a running program has shown: agreement, each kind of disagreement with an example, and both latencies
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: upright policy shadow --home ~/.upright --promote")]
+pub(super) struct ShadowArguments {
+    #[command(flatten)]
+    home: HomeArgument,
+
+    /// Make the shadow the active policy
+    #[arg(long, conflicts_with = "end")]
+    promote: bool,
+
+    /// End the shadow
+    #[arg(long)]
+    end: bool,
+}
+
+/// Go back to the last good policy of a running program
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: upright policy rollback --home ~/.upright")]
+pub(super) struct RollbackArguments {
+    #[command(flatten)]
+    home: HomeArgument,
+}
+
+/// Show what happened to the policies of a program
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The program need not run.\n\nExample: upright policy history --home ~/.upright")]
+pub(super) struct HistoryArguments {
+    #[command(flatten)]
+    home: HomeArgument,
+}
+
+impl HomeArgument {
+    /// The home, which must be one already: nobody lives in a folder that is made now.
+    fn open(&self) -> Result<PolicyHome, Failure> {
+        if !self.home.join("requests").is_dir() {
+            let what = "not a home of policies; expected the folder that a running program was given as --home";
+            return Err(Failure::bad_input(format!("{}: {what}", self.home.display())));
+        }
+        PolicyHome::open(&self.home).map_err(Failure::bad_input)
+    }
+
+    fn ask(&self, request: &Request, candidate: Option<&Path>) -> Result<Reply, Failure> {
+        self.open()?.ask(request, candidate, PATIENCE).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
+    }
+}
+
+pub(super) fn swap(arguments: &SwapArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    let shadow = arguments.shadow.then_some(ShadowRequest {
+        sample: arguments.sample,
+        decisions: arguments.promote_after,
+        disagreements: arguments.disagreements,
+    });
+    let (probation, allow_lower_revision) = (arguments.probation, arguments.allow_lower_revision);
+    let reply = arguments.home.ask(&Request::Swap { shadow, probation, allow_lower_revision }, Some(&arguments.file))?;
+    tell(&reply, output)
+}
+
+pub(super) fn rollback(arguments: &RollbackArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    tell(&arguments.home.ask(&Request::RollBack, None)?, output)
+}
+
+pub(super) fn shadow(arguments: &ShadowArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    let request = match (arguments.promote, arguments.end) {
+        (true, _) => Request::Promote,
+        (_, true) => Request::EndShadow,
+        _ => Request::Status,
+    };
+    let reply = arguments.home.ask(&request, None)?;
+    if let (Some(report), false) = (&reply.shadow, output.json) {
+        output.print(&shadow_text(report, output))?;
+    } else if reply.shadow.is_none() && reply.error.is_none() {
+        return Err(Failure::new(Exit::Failed, "there is no shadow; `upright policy swap --shadow` begins one").into());
+    }
+    tell(&reply, output)
+}
+
+pub(super) fn history(arguments: &HistoryArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    let entries = arguments.home.open()?.history().map_err(Failure::bad_input)?;
+    for entry in &entries {
+        if output.json {
+            output.json_line(entry)?;
+        } else {
+            output.line(entry_text(entry, output))?;
+        }
+    }
+    Ok(Exit::Success.into())
+}
+
+fn entry_text(entry: &HistoryEntry, output: &Output) -> String {
+    let seconds = entry.unix_milliseconds / 1000;
+    let time = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+    let digest = entry.digest.as_deref().and_then(|digest| digest.get(..12)).unwrap_or_default();
+    let (stage, policy) = (entry.stage.name(), &entry.policy);
+    match &entry.refused {
+        Some(refused) => {
+            format!("{time}  {}  {policy}: {}", output.paint(BAD, format_args!("{:<11}", "refused")), crate::output::one_line(refused))
+        }
+        None => format!("{time}  {stage:<11}  {policy}  {}", output.paint(FAINT, digest)),
+    }
+}
+
+/// What came of it: a line, and the exit code.
+fn tell(reply: &Reply, output: &Output) -> anyhow::Result<ExitCode> {
+    if output.json {
+        output.json_line(reply)?;
+    }
+    if let Some(error) = &reply.error {
+        return Err(Failure::new(Exit::Failed, format!("refused: {error}; {} stays active", reply.active)).into());
+    }
+    if !output.json {
+        let stands = match reply.stage {
+            Some(Stage::Shadow) => "the candidate is in the shadow; active stays",
+            Some(Stage::RolledBack) => "rolled back; active is",
+            Some(Stage::Retired) => "the shadow has ended; active stays",
+            _ => "active:",
+        };
+        output.line(format_args!("{stands} {}", reply.active))?;
+    }
+    Ok(Exit::Success.into())
+}
+
+/// A report of `upright::policy::shadow::ShadowReport`, as it came in JSON.
+fn shadow_text(report: &Value, output: &Output) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let latency = |value: &Value| {
+        let microseconds = |name: &str| number(&value[name]) as f64 / 1e3;
+        format!("median {:.2} µs, 99 % within {:.2} µs", microseconds("median_nanoseconds"), microseconds("percentile_99_nanoseconds"))
+    };
+    let mut lines = vec![
+        format!(
+            "candidate  {}  {}",
+            text(&report["candidate"]),
+            output.paint(FAINT, text(&report["digest"]).get(..12).unwrap_or_default())
+        ),
+        format!(
+            "decisions  {}, of which {} differ ({:.2} % agree), {} dropped",
+            number(&report["decisions"]),
+            number(&report["disagreeing"]),
+            report["agreement"].as_f64().unwrap_or_default() * 100.0,
+            number(&report["dropped"])
+        ),
+        format!("active     {}", latency(&report["active"])),
+        format!("shadow     {}", latency(&report["shadow"])),
+    ];
+    for disagreement in report["disagreements"].as_array().into_iter().flatten() {
+        let example = &disagreement["example"];
+        let candidate = example["candidate"].get("Ok").or_else(|| example["candidate"].get("Err")).unwrap_or(&Value::Null);
+        lines.push(format!("{:>9}  {}", number(&disagreement["count"]), text(&disagreement["kind"])));
+        lines.push(format!("           of     {}", example["incident"]["failure"]));
+        lines.push(format!("           active {}", brief(&example["active"])));
+        lines.push(format!("           shadow {}", brief(candidate)));
+    }
+    lines.iter().map(|line| crate::output::printable(line) + "\n").collect()
+}
+
+/// A verdict in a few words; the text of a failure as it is.
+fn brief(verdict: &Value) -> String {
+    match verdict {
+        Value::String(error) => error.clone(),
+        verdict => {
+            let classification = &verdict["classification"];
+            format!(
+                "{} because {}, {} by rule {}",
+                verdict["directive"], verdict["reason"], classification["category"], classification["rule"]
+            )
+        }
+    }
+}

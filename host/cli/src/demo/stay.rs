@@ -1,0 +1,88 @@
+//! `upright demo --stay`: a program that runs, for trying policies on.
+
+use super::DemoArguments;
+use super::acts::ask;
+use super::screen::Screen;
+use super::stage::Stage;
+use crate::commands::policy::keys;
+use crate::exit::Failure;
+use crate::output::{FAINT, GOOD};
+use futures_util::future::{Either, select};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::time::sleep;
+use upright::policy::home::Start;
+use upright::policy::{PolicyHome, PolicyLoader, SwapOptions};
+
+/// The pause between two chats.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// What goes wrong, chat by chat: after each quiet one another trouble, from the beginning again.
+const TROUBLES: [&[&str]; 6] = [&[], &["server-busy"], &[], &["model-runner-stopped"], &[], &["stream-clean-end"]];
+
+/// What it was told to stay with.
+pub(super) struct Stay {
+    home: Option<PolicyHome>,
+    loader: PolicyLoader,
+}
+
+impl Stay {
+    pub(super) fn of(arguments: &DemoArguments) -> Result<Self, Failure> {
+        let home = arguments.home.as_ref().map(PolicyHome::open).transpose().map_err(Failure::bad_input)?;
+        Ok(Self { home, loader: keys::loader(&arguments.trust)? })
+    }
+
+    /// Chats until somebody interrupts.
+    pub(super) async fn play(&self, stage: &Stage, screen: &mut Screen<'_>) -> anyhow::Result<()> {
+        let slot = stage.manager.policy();
+        let mut watch = None;
+        if let Some(home) = &self.home {
+            let started = slot.live_in(home, None, &self.loader, &SwapOptions::default())?;
+            if let Start::LastGood { .. } = started {
+                screen.mark(GOOD, "began", &format!("with the last good policy, {}", slot.active_label()))?;
+            }
+            watch = Some(slot.answer_requests(home, &self.loader)?);
+            screen.mark(
+                FAINT,
+                "home",
+                &format!("{}: `upright policy swap FILE --home` speaks to this program", home.directory().display()),
+            )?;
+        }
+        screen.heading("Chats, until you interrupt")?;
+        let ended = {
+            let chats = pin!(chat(stage, screen));
+            match select(chats, pin!(interrupted())).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right(((), _)) => Ok(()),
+            }
+        };
+        drop(watch);
+        slot.flush_home();
+        ended
+    }
+}
+
+async fn chat(stage: &Stage, screen: &mut Screen<'_>) -> anyhow::Result<()> {
+    let (first, chain) = (stage.models[0].clone(), stage.models.clone());
+    for number in 0_u64.. {
+        let trouble = TROUBLES[(number % TROUBLES.len() as u64) as usize];
+        stage.trouble.clear();
+        stage.trouble.plan(&first, trouble)?;
+        ask(stage, screen, &chain, &format!("What is {number} times {number}?")).await?;
+        screen.watch(sleep(PAUSE)).await?;
+    }
+    Ok(())
+}
+
+/// Waits for Ctrl-C, or for whoever ends processes politely.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            let _ = select(pin!(tokio::signal::ctrl_c()), pin!(terminated.recv())).await;
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
