@@ -8,6 +8,7 @@
 //! A breaker's private memory belongs to the active policy. A candidate that writes another layout is asked with an empty one, so what it would have gathered
 //! over many failures does not show here; [`super::replay`](crate::policy) has the same limit.
 
+mod lane;
 mod report;
 
 pub use report::{Disagreement, Latency, ShadowExample, ShadowReport};
@@ -18,14 +19,12 @@ use super::slot::{Active, PolicySlot, Shared, label};
 use super::stage::Stage;
 use crate::types::Incident;
 use arc_swap::ArcSwapOption;
-use crossbeam_queue::ArrayQueue;
+use lane::Lanes;
 use report::Tally;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// So many incidents wait to be looked at; more are dropped.
-const WAITING: usize = 4096;
 /// How often the shadow's thread looks for incidents. It is not woken: that would cost the caller a call of the system.
 const GLANCE: Duration = Duration::from_millis(2);
 /// One, in the fixed-point numbers that count the sample.
@@ -69,8 +68,7 @@ struct Shadow {
     /// What each incident adds to `sampled`; one is asked about whenever the sum passes a whole number.
     step: u64,
     sampled: AtomicU64,
-    waiting: ArrayQueue<Incident>,
-    dropped: AtomicU64,
+    waiting: Lanes,
     ended: AtomicBool,
     tally: Mutex<Tally>,
 }
@@ -88,10 +86,8 @@ impl Shadowing {
     fn hand_over(&self, incident: &Incident) {
         let current = self.current.load();
         let Some(shadow) = &*current else { return };
-        let before = shadow.sampled.fetch_add(shadow.step, Ordering::Relaxed);
-        let is_sampled = before.wrapping_add(shadow.step) / ONE != before / ONE;
-        if is_sampled && (shadow.waiting.is_full() || shadow.waiting.push(incident.clone()).is_err()) {
-            shadow.dropped.fetch_add(1, Ordering::Relaxed);
+        if shadow.step == ONE || shadow.is_sampled() {
+            shadow.waiting.put(incident);
         }
     }
 
@@ -109,10 +105,13 @@ impl Shadow {
     /// Asks both about what has been handed over.
     fn catch_up(&self, active: &Active) -> ShadowReport {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(incident) = self.waiting.pop() {
-            tally.compare(incident, active, &self.candidate);
-        }
-        tally.report(&self.candidate, self.dropped.load(Ordering::Relaxed))
+        self.waiting.take(|incident| tally.compare(incident, active));
+        tally.report(&self.candidate, self.waiting.dropped())
+    }
+
+    fn is_sampled(&self) -> bool {
+        let before = self.sampled.fetch_add(self.step, Ordering::Relaxed);
+        before.wrapping_add(self.step) / ONE != before / ONE
     }
 
     fn is_due(&self, report: &ShadowReport) -> bool {
@@ -126,18 +125,16 @@ impl PolicySlot {
         if !(options.sample > 0.0 && options.sample <= 1.0) {
             return Err(PolicyError::Sample { value: options.sample });
         }
-        // Its first decisions shall not wait for an instance.
-        candidate.warm_up(1)?;
         let shadow = Arc::new(Shadow {
             probation,
             promotion: options.promotion,
             // Rounded up: the last of a hundred incidents is the one of a hundredth.
             step: (options.sample * ONE as f64).ceil() as u64,
             sampled: AtomicU64::new(0),
-            waiting: ArrayQueue::new(WAITING),
-            dropped: AtomicU64::new(0),
+            waiting: Lanes::default(),
             ended: AtomicBool::new(false),
-            tally: Mutex::default(),
+            // With instances of its own: whoever decides at the same time shall not notice.
+            tally: Mutex::new(Tally::of(candidate.apart()?)),
             candidate,
         });
         let (slot, of_thread) = (Arc::downgrade(&self.shared), Arc::clone(&shadow));

@@ -103,8 +103,10 @@ pub struct Latency {
 }
 
 /// What was counted.
-#[derive(Default)]
 pub(super) struct Tally {
+    candidate: Policy,
+    /// The active policy with an instance of its own, and the one that it is of.
+    mirror: Option<(Policy, String)>,
     decisions: u64,
     disagreeing: u64,
     disagreements: Vec<Disagreement>,
@@ -138,21 +140,43 @@ impl Times {
 }
 
 impl Tally {
+    /// Nothing yet, of a candidate that nobody else asks.
+    pub(super) fn of(candidate: Policy) -> Self {
+        let (active, shadow) = (Times::default(), Times::default());
+        Self { candidate, mirror: None, decisions: 0, disagreeing: 0, disagreements: Vec::new(), active, shadow }
+    }
+
+    /// What the active policy answers; natively where it fails, as its caller was answered.
+    fn active_answer(&mut self, incident: &Incident, active: &Active) -> Verdict {
+        let answer = match active {
+            Active::Component(policy) => self.mirror(policy).and_then(|mirror| mirror.decide(incident)),
+            other => other.answering().map_or_else(|| Ok(native::recovery::decide(incident.clone())), |told| told.decide(incident)),
+        };
+        let sensible = answer.and_then(|answer| check::verdict(&answer, incident).map(|()| answer));
+        sensible.unwrap_or_else(|_| native::recovery::decide(incident.clone()))
+    }
+
+    fn mirror(&mut self, policy: &Policy) -> Result<&Policy, crate::policy::PolicyError> {
+        let mirrored = self.mirror.take().filter(|(_, of)| of == policy.digest());
+        let mirror = match mirrored {
+            Some(mirror) => mirror,
+            None => (policy.apart()?, policy.digest().to_owned()),
+        };
+        Ok(&self.mirror.insert(mirror).0)
+    }
+
     /// Asks both, and notes how their answers differ.
-    pub(super) fn compare(&mut self, incident: Incident, active: &Active, candidate: &Policy) {
+    pub(super) fn compare(&mut self, incident: &Incident, active: &Active) {
         let began = Instant::now();
-        let answered = active
-            .answering()
-            .and_then(|policy| policy.decide(&incident).and_then(|answer| check::verdict(&answer, &incident).map(|()| answer)).ok());
-        let before = answered.unwrap_or_else(|| native::recovery::decide(incident.clone()));
+        let before = self.active_answer(incident, active);
         self.active.add(began);
 
-        let foreign = candidate.description().state_layout != active.state_layout();
-        let question = if foreign { without_memory(incident.clone()) } else { incident.clone() };
+        let foreign = self.candidate.description().state_layout != active.state_layout();
+        let question = if foreign { &without_memory(incident.clone()) } else { incident };
         let began = Instant::now();
-        let answered = candidate.decide(&question);
+        let answered = self.candidate.decide(question);
         self.shadow.add(began);
-        let after = answered.and_then(|answer| check::verdict(&answer, &question).map(|()| answer)).map_err(|error| error.to_string());
+        let after = answered.and_then(|answer| check::verdict(&answer, question).map(|()| answer)).map_err(|error| error.to_string());
 
         let kinds: Vec<_> = match &after {
             Ok(after) => KINDS.iter().filter(|(_, differ)| differ(&before, after)).map(|(name, _)| *name).collect(),
