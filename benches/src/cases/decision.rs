@@ -38,7 +38,7 @@ fn guard(state: BreakerState) -> Guard {
 }
 
 /// The second failure in a row, of a breaker whose state the policy itself made of the first.
-fn incident(policy: &PolicySlot) -> Incident {
+pub(super) fn incident(policy: &PolicySlot) -> Incident {
     let state = BreakerState {
         phase: Phase::Closed,
         consecutive_failures: 0,

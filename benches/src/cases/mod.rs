@@ -6,6 +6,7 @@ mod extras;
 mod peers;
 mod rejection;
 mod success;
+mod swap;
 
 use crate::group::Group;
 use anyhow::Result;
@@ -13,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// All groups. Their targets name cases of the same group.
 pub fn all() -> Result<Vec<Group>> {
-    Ok(vec![success::alone()?, success::contended()?, rejection::group()?, decision::group()?, extras::group()?])
+    Ok(vec![success::alone()?, success::contended()?, rejection::group()?, decision::group()?, swap::group()?, extras::group()?])
 }
 
 /// A runtime for peers that make timers; nothing ever runs on it.
