@@ -84,7 +84,7 @@ pub fn group(group: &Group, effort: Effort, runtime: &Runtime) -> Result<Vec<Spa
 fn calibrate(case: &Case, wanted: Duration) -> u64 {
     let wanted = wanted.as_nanos() as f64;
     let mut worker = case.worker();
-    let mut calls = 64_u64;
+    let mut calls = 1_u64;
     loop {
         let taken = alone(&mut *worker, calls) * calls as f64;
         if taken * 2.0 >= wanted {
@@ -94,9 +94,9 @@ fn calibrate(case: &Case, wanted: Duration) -> u64 {
     }
 }
 
-/// Nanoseconds a call on one thread, after some that warm up.
+/// Nanoseconds a call on one thread, after some that warm up: fewer where a call takes long.
 fn alone(worker: &mut dyn FnMut(u64), calls: u64) -> f64 {
-    worker(WARM_UP);
+    worker(WARM_UP.min(calls.max(1)));
     let began = Instant::now();
     worker(calls);
     began.elapsed().as_nanos() as f64 / calls as f64
@@ -111,7 +111,7 @@ fn together(case: &Case, threads: usize, calls: u64, span: Duration, runtime: &R
     let body = || {
         let _entered = runtime.enter();
         let mut worker = case.worker();
-        worker(WARM_UP);
+        worker(WARM_UP.min(calls.max(1)));
         // Spinning, since a thread that sleeps wakes up late.
         waiting.fetch_sub(1, Ordering::SeqCst);
         while waiting.load(Ordering::SeqCst) > 0 {

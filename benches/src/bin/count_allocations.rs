@@ -3,11 +3,15 @@
 //! Only allocations of the calling thread are counted, after calls that fill pools and thread-local caches.
 
 use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
 use upright_benches::cases;
 use upright_benches::counts::Allocated;
 
-const WARM_UP: u64 = 200;
-const CALLS: u64 = 1000;
+/// Calls to warm up with, and calls that are counted.
+const QUICK: (u64, u64) = (200, 1000);
+/// The same for what takes longer than [`SLOW`].
+const PATIENT: (u64, u64) = (1, 5);
+const SLOW: Duration = Duration::from_millis(1);
 
 fn main() -> Result<()> {
     let runtime = cases::runtime()?;
@@ -17,9 +21,12 @@ fn main() -> Result<()> {
         for case in &group.cases {
             ensure!(case.is_right(), "{}: {:?} does not answer as it should", group.id, case.name);
             let mut worker = case.worker();
-            worker(WARM_UP);
-            let seen = allocation_counter::measure(|| worker(CALLS));
-            let per_call = |number: u64| number as f64 / CALLS as f64;
+            let began = Instant::now();
+            worker(1);
+            let (warm_up, calls) = if began.elapsed() > SLOW { PATIENT } else { QUICK };
+            worker(warm_up);
+            let seen = allocation_counter::measure(|| worker(calls));
+            let per_call = |number: u64| number as f64 / calls as f64;
             let (count, bytes) = (per_call(seen.count_total), per_call(seen.bytes_total));
             counted.push(Allocated { group: group.id.into(), case: case.name.into(), count, bytes });
         }

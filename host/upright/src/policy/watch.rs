@@ -12,7 +12,7 @@ use notify_debouncer_mini::notify::{self, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_mini::{DebounceEventResult, Debouncer, new_debouncer};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A file must have been left alone for so long before it is read.
 pub const QUIET: Duration = Duration::from_millis(100);
@@ -50,10 +50,14 @@ impl PolicySlot {
         let path = path.into();
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         let (slot, loader, options) = (Arc::downgrade(&self.shared), loader.clone(), options.clone());
-        let name = path.file_name().map(ToOwned::to_owned);
+        let (name, mut seen) = (path.file_name().map(ToOwned::to_owned), Fingerprint::of(&path));
         watch_folder(&folder, move |changed| {
-            if changed.iter().any(|changed| changed.file_name() == name.as_deref())
-                && path.exists()
+            if !changed.iter().any(|changed| changed.file_name() == name.as_deref()) {
+                return;
+            }
+            let now = Fingerprint::of(&path);
+            if now.is_some()
+                && now != std::mem::replace(&mut seen, now)
                 && let Some(slot) = alive(&slot)
             {
                 // What is refused has been told by an event.
@@ -68,14 +72,37 @@ impl PolicySlot {
     /// [`WatchError`].
     pub fn answer_requests(&self, home: &PolicyHome, loader: &PolicyLoader) -> Result<Watch, WatchError> {
         let (slot, of_watch, loader_of_watch) = (Arc::downgrade(&self.shared), home.clone(), loader.clone());
-        let watch = watch_folder(&home.requests(), move |_| {
-            if let Some(slot) = alive(&slot) {
+        let watch = watch_folder(&home.requests(), move |changed| {
+            if changed.iter().any(|changed| changed.is_file())
+                && let Some(slot) = alive(&slot)
+            {
                 of_watch.answer_all(&slot, &loader_of_watch);
             }
         })?;
         // What was asked before the watch began.
         home.answer_all(self, loader);
         Ok(watch)
+    }
+}
+
+/// What tells one content of a file from another without opening it: reading a file is something that happens in its folder, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Fingerprint {
+    modified: Option<SystemTime>,
+    length: u64,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl Fingerprint {
+    fn of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self {
+            modified: found.modified().ok(),
+            length: found.len(),
+            #[cfg(unix)]
+            inode: std::os::unix::fs::MetadataExt::ino(&found),
+        })
     }
 }
 

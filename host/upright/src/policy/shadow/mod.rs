@@ -6,7 +6,7 @@
 //! over, since decisions are pure and it can be asked again. When more comes than is looked at, incidents are dropped and counted.
 //!
 //! A breaker's private memory belongs to the active policy. A candidate that writes another layout is asked with an empty one, so what it would have gathered
-//! over many failures does not show here; [`super::replay`](crate::policy) has the same limit.
+//! over many failures does not show here.
 
 mod lane;
 mod report;
@@ -27,6 +27,8 @@ use std::time::Duration;
 
 /// How often the shadow's thread looks for incidents. It is not woken: that would cost the caller a call of the system.
 const GLANCE: Duration = Duration::from_millis(2);
+/// While nothing fails it looks less and less often, down to this.
+const LONGEST_GLANCE: Duration = Duration::from_millis(64);
 /// One, in the fixed-point numbers that count the sample.
 const ONE: u64 = 1 << 32;
 
@@ -184,6 +186,7 @@ impl PolicySlot {
 
 /// The shadow's thread: until the shadow ends, or the slot is gone.
 fn watch(slot: &Weak<Shared>, shadow: &Arc<Shadow>) {
+    let (mut glance, mut seen) = (GLANCE, 0);
     while !shadow.ended.load(Ordering::Acquire) {
         let Some(shared) = slot.upgrade() else { return };
         let slot = PolicySlot { shared };
@@ -192,6 +195,8 @@ fn watch(slot: &Weak<Shared>, shadow: &Arc<Shadow>) {
             slot.promote_this(shadow);
         }
         drop(slot);
-        std::thread::sleep(GLANCE);
+        glance = if report.decisions == seen { LONGEST_GLANCE.min(glance * 2) } else { GLANCE };
+        seen = report.decisions;
+        std::thread::sleep(glance);
     }
 }
