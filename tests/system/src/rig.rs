@@ -54,7 +54,7 @@
 //! # }
 //! ```
 
-mod environment;
+pub(crate) mod environment;
 mod server;
 
 use environment::Environment;
@@ -86,7 +86,7 @@ pub enum RigError {
         detail: String,
     },
     /// The packages cannot be installed: no network, no such version, or no wheel for this machine.
-    #[error("pip could not install the rig's packages ({detail})")]
+    #[error("pip could not install the packages ({detail})")]
     Install {
         /// The last of what pip said.
         detail: String,
@@ -129,7 +129,7 @@ impl RigError {
         matches!(self, Self::NoPython { .. } | Self::Venv { .. } | Self::Install { .. })
     }
 
-    fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+    pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::File { action, path: path.to_owned(), source }
     }
 }

@@ -13,9 +13,9 @@ const REQUIREMENTS: &str = include_str!("../../rig/requirements.txt");
 
 /// Where the rig's Python and files are.
 #[derive(Debug, Clone)]
-pub(super) struct Environment {
+pub(crate) struct Environment {
     /// The Python that has the packages.
-    pub(super) python: PathBuf,
+    pub(crate) python: PathBuf,
     /// The rig's folder under the cargo target folder.
     pub(super) folder: PathBuf,
 }
@@ -23,25 +23,30 @@ pub(super) struct Environment {
 impl Environment {
     /// Finds the environment, or makes it. Blocks, also while another process makes it.
     pub(super) fn prepare() -> Result<Self, RigError> {
-        let folder = target_folder().join("rig");
-        fs::create_dir_all(&folder).map_err(|source| RigError::file("create", &folder, source))?;
+        Self::prepare_in(target_folder().join("rig"), REQUIREMENTS)
+    }
+
+    /// The same in another folder, with other packages.
+    pub(crate) fn prepare_in(folder: PathBuf, requirements: &str) -> Result<Self, RigError> {
         let base_python = std::env::var(PYTHON_VARIABLE).unwrap_or_else(|_| "python3".to_owned());
         let version = python_version(&base_python)?;
-        let environment_folder = folder.join(format!("venv-{}", short_hash(&[REQUIREMENTS, &version])));
-
-        let lock_file = folder.join("lock");
-        let lock = File::create(&lock_file).map_err(|source| RigError::file("create", &lock_file, source))?;
-        // Held until `lock` is dropped; the kernel releases it for a process that is killed.
-        lock.lock().map_err(|source| RigError::file("lock", &lock_file, source))?;
-        if !environment_folder.exists() {
-            install(&base_python, &folder, &environment_folder)?;
-        }
+        let environment_folder = folder.join(format!("venv-{}", short_hash(&[requirements, &version])));
+        made_once(&folder, &environment_folder, |staging| fill(&base_python, &folder, requirements, staging))?;
         Ok(Self { python: python_in(&environment_folder), folder })
     }
 }
 
-/// Installs beside the final place and renames, so that what stands at the final place is always whole.
-fn install(base_python: &str, folder: &Path, environment_folder: &Path) -> Result<(), RigError> {
+/// Has `fill` make what is to stand at `made`, unless it stands there. It is filled beside its place and renamed, so that what stands
+/// there is always whole. Blocks while another process is at it; `folder` is where they meet.
+pub(crate) fn made_once<E: From<RigError>>(folder: &Path, made: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+    fs::create_dir_all(folder).map_err(|source| RigError::file("create", folder, source))?;
+    let lock_file = folder.join("lock");
+    let lock = File::create(&lock_file).map_err(|source| RigError::file("create", &lock_file, source))?;
+    // Held until `lock` is dropped; the kernel releases it for a process that is killed.
+    lock.lock().map_err(|source| RigError::file("lock", &lock_file, source))?;
+    if made.exists() {
+        return Ok(());
+    }
     // The id keeps it apart from the folder that the pip of a killed process may still be writing to.
     let staging = folder.join(format!("partial-{}", std::process::id()));
     // Leftovers of killed processes: the lock is ours, so nobody's work is lost. What cannot be removed only takes room.
@@ -50,23 +55,22 @@ fn install(base_python: &str, folder: &Path, environment_folder: &Path) -> Resul
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-    let installed = fill(base_python, folder, &staging)
-        .and_then(|()| fs::rename(&staging, environment_folder).map_err(|source| RigError::file("rename", &staging, source)));
-    if installed.is_err() {
+    let filled = fill(&staging).and_then(|()| Ok(fs::rename(&staging, made).map_err(|source| RigError::file("rename", &staging, source))?));
+    if filled.is_err() {
         let _ = fs::remove_dir_all(&staging);
     }
-    installed
+    filled
 }
 
-fn fill(base_python: &str, folder: &Path, staging: &Path) -> Result<(), RigError> {
+fn fill(base_python: &str, folder: &Path, requirements: &str, staging: &Path) -> Result<(), RigError> {
     let venv = [OsStr::new("-m"), OsStr::new("venv"), staging.as_os_str()];
     run(Command::new(base_python).args(venv)).map_err(|detail| RigError::Venv { detail })?;
 
-    let requirements = folder.join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS).map_err(|source| RigError::file("write", &requirements, source))?;
+    let list = folder.join("requirements.txt");
+    fs::write(&list, requirements).map_err(|source| RigError::file("write", &list, source))?;
     // `--only-binary`: where there is no wheel, say so at once rather than compile llama.cpp for half an hour.
     let pip = "-m pip install --quiet --no-input --disable-pip-version-check --retries 2 --no-deps --only-binary :all: --requirement";
-    run(Command::new(python_in(staging)).args(pip.split(' ')).arg(&requirements)).map_err(|detail| RigError::Install { detail })
+    run(Command::new(python_in(staging)).args(pip.split(' ')).arg(&list)).map_err(|detail| RigError::Install { detail })
 }
 
 fn python_version(python: &str) -> Result<String, RigError> {
@@ -83,7 +87,7 @@ fn python_version(python: &str) -> Result<String, RigError> {
 }
 
 /// Runs to the end; the error is the last of what the command said.
-fn run(command: &mut Command) -> Result<(), String> {
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|source| source.to_string())?;
     if output.status.success() {
         return Ok(());
@@ -94,14 +98,14 @@ fn run(command: &mut Command) -> Result<(), String> {
 }
 
 /// The last three lines that say something, on one line. pip's warnings, which tell of each of its retries at length, are left out.
-pub(super) fn last_lines(output: &[u8]) -> String {
+pub(crate) fn last_lines(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let says_something = |line: &&str| !line.is_empty() && !line.starts_with("WARNING:");
     let lines: Vec<&str> = text.lines().map(str::trim).filter(says_something).collect();
     lines[lines.len().saturating_sub(3)..].join("; ")
 }
 
-fn short_hash(parts: &[&str]) -> String {
+pub(crate) fn short_hash(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part);
@@ -114,7 +118,7 @@ fn python_in(environment_folder: &Path) -> PathBuf {
 }
 
 /// `CARGO_TARGET_DIR`, else `target` beside the workspace's `Cargo.lock`.
-fn target_folder() -> PathBuf {
+pub(crate) fn target_folder() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let workspace = package.ancestors().find(|folder| folder.join("Cargo.lock").exists()).unwrap_or(package);
     match std::env::var_os("CARGO_TARGET_DIR") {
