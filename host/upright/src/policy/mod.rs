@@ -13,6 +13,7 @@ mod instance;
 mod limits;
 mod loaded;
 mod loader;
+mod question;
 mod questions;
 mod slot;
 
@@ -20,5 +21,6 @@ pub use error::PolicyError;
 pub use inspect::{CONTRACT_VERSION, Surface};
 pub use loaded::Policy;
 pub use loader::PolicyLoader;
+pub use question::{Answer, Function, Question};
 pub(crate) use questions::Questions;
 pub use slot::{PolicySlot, STRIKE_WINDOW, STRIKES, SlotCounts};
