@@ -8,6 +8,7 @@ mod check;
 mod engine;
 mod error;
 pub mod eval;
+mod fuel;
 mod inspect;
 mod instance;
 mod limits;
@@ -15,6 +16,7 @@ mod loaded;
 mod loader;
 mod question;
 mod questions;
+pub mod replay;
 mod slot;
 
 pub use error::PolicyError;
