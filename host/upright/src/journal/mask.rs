@@ -148,8 +148,8 @@ mod tests {
 
     #[test]
     fn a_prompt_a_path_and_a_key_do_not_survive_and_the_meaning_does() {
-        let whole = "model 'hr/salaries:8b' not found, try pulling it first: /home/ada/.key Bearer sk-12ab34 \u{201c}né à Paris\u{201d}";
-        assert_eq!(text(whole), "model 'x/x:x' not found, x x x x: /x/x/.x x x-x ?x? ? x?");
+        let whole = "model 'hr/salaries:8b' not found, ask Ada: /home/ada/.key Bearer sk-12ab34 \u{201c}né à Paris\u{201d}";
+        assert_eq!(text(whole), "model 'x/x:x' not found, x x: /x/x/.x x x-x ?x? ? x?");
         let fault = Fault { status: Some(404), ..Fault::new(FaultKind::HttpStatus, whole) };
         let masked = Question::Classify { fault: fault.clone() }.masked();
         assert_eq!(masked.answer_natively(), crate::policy::Answer::Classify(classify(&fault)));

@@ -44,6 +44,11 @@ impl Writer {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn sleeps(&self) -> bool {
+        self.state.asleep.load(Ordering::SeqCst)
+    }
+
     fn unpark(&self) {
         if let Some(thread) = &self.thread {
             thread.thread().unpark();

@@ -89,7 +89,15 @@ impl Replayer {
             question.breaker_state_mut().map(|state| std::mem::take(&mut state.memory))
         };
         let asked = question.ask(&self.counted).and_then(|answer| question.check(&answer).map(|()| answer));
-        let answer = asked.map_or_else(|error| (question.answer_natively(), Some(error)), |answer| (answer, None));
+        let answer = match asked {
+            Ok(answer) => (answer, None),
+            Err(error) => {
+                let natively = question.answer_natively();
+                // A question to which no answer makes sense (settings that no guard accepts) says nothing of the policy.
+                let senseless = matches!(error, PolicyError::Nonsense { .. }) && question.check(&natively).is_err();
+                (natively, (!senseless).then_some(error))
+            }
+        };
         if let (Some(memory), Some(state)) = (hidden, question.breaker_state_mut()) {
             state.memory = memory;
         }
@@ -170,7 +178,7 @@ impl Replay {
     fn note_unreadable(&mut self, reason: String) {
         self.unreadable.lines += 1;
         let place = Place { journal: self.journal.as_ref().to_owned(), line: self.line };
-        self.unreadable.first.get_or_insert_with(|| UnreadableLine { place, reason });
+        self.unreadable.first.get_or_insert(UnreadableLine { place, reason });
     }
 
     fn entry(&mut self, entry: Entry) {
