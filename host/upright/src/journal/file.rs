@@ -30,8 +30,8 @@ pub(super) struct Files {
     size: u64,
     /// Whole lines that are to be written.
     buffer: Vec<u8>,
-    /// Where each of them ends in the buffer, and how many decisions it stands for.
-    lines: Vec<(usize, u64)>,
+    /// Where each of them ends in the buffer.
+    lines: Vec<usize>,
     /// Decisions that could not be written, and of which the file does not tell yet.
     untold: u64,
     /// When to open the file after an error, or to look whether it is still there.
@@ -67,24 +67,23 @@ impl Files {
         let start = self.buffer.len();
         // Writing to memory cannot fail, and every entry can be written.
         let written = serde_json::to_writer(&mut self.buffer, entry).is_ok();
-        self.end_line(start, 1, written, now);
+        self.end_line(start, written, now);
     }
 
-    /// Tells that decisions did not get here.
+    /// Tells that decisions did not get here, after what was pushed before.
     pub(super) fn push_lost(&mut self, lost: u64, now: Instant) {
-        self.lost += lost;
-        let start = self.buffer.len();
-        self.buffer.extend_from_slice(format!("{{\"lost\": {lost}}}").as_bytes());
-        self.end_line(start, 0, true, now);
+        self.flush(now);
+        self.lose(lost);
+        self.tell_lost();
     }
 
     /// Ends the line that begins here in the buffer. One that no file has room for is lost.
-    fn end_line(&mut self, start: usize, decisions: u64, whole: bool, now: Instant) {
+    fn end_line(&mut self, start: usize, whole: bool, now: Instant) {
         self.buffer.push(b'\n');
         let length = (self.buffer.len() - start) as u64;
         if !whole || length > self.file_limit - LOSS {
             self.buffer.truncate(start);
-            self.lose(decisions);
+            self.lose(1);
             return;
         }
         if self.size + self.buffer.len() as u64 > self.file_limit - LOSS {
@@ -93,7 +92,7 @@ impl Files {
             self.rotate(now);
             self.buffer = line;
         }
-        self.lines.push((self.buffer.len(), decisions));
+        self.lines.push(self.buffer.len());
         if self.buffer.len() >= BUFFER {
             self.flush(now);
         }
@@ -115,43 +114,50 @@ impl Files {
                 self.failed(&error);
             }
         }
-        if self.file.is_some() && self.untold > 0 {
-            let told = format!("{{\"lost\": {}}}\n", self.untold);
-            if self.write(told.as_bytes()).0 {
-                self.untold = 0;
-            }
-        }
+        self.tell_lost();
         let (buffer, lines) = (std::mem::take(&mut self.buffer), std::mem::take(&mut self.lines));
         if buffer.is_empty() {
             return;
         }
-        let (_, written) = self.write(&buffer);
-        for (end, decisions) in &lines {
-            if *end <= written { self.written += decisions } else { self.lose(*decisions) }
-        }
+        let bytes = self.write(&buffer);
+        let written = lines.iter().filter(|end| **end <= bytes).count();
+        self.written += written as u64;
+        self.lose((lines.len() - written) as u64);
         // Their room is used again.
         (self.buffer, self.lines) = (buffer, lines);
         self.buffer.clear();
         self.lines.clear();
     }
 
-    /// Whether all of it was written, else how much.
-    fn write(&mut self, bytes: &[u8]) -> (bool, usize) {
-        let Some(file) = &mut self.file else { return (false, 0) };
-        let mut written = 0;
-        while written < bytes.len() {
-            match file.write(&bytes[written..]) {
-                Ok(0) => break,
-                Ok(more) => written += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.failed(&error);
-                    break;
-                }
+    /// Tells in the file what is missing in it.
+    fn tell_lost(&mut self) {
+        if self.untold > 0 {
+            let line = format!("{{\"lost\": {}}}\n", self.untold);
+            if self.write(line.as_bytes()) == line.len() {
+                self.untold = 0;
             }
         }
+    }
+
+    /// How many of these bytes the file took.
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        let Some(file) = &mut self.file else { return 0 };
+        let mut written = 0;
+        while written < bytes.len() {
+            let error = match file.write(&bytes[written..]) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(more) => {
+                    written += more;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            self.failed(&error);
+            break;
+        }
         self.size += written as u64;
-        (written == bytes.len(), written)
+        written
     }
 
     /// Notes that the disk does not take it. Said once: a log that repeats itself would fill the next disk.

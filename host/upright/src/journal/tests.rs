@@ -31,6 +31,15 @@ impl Drop for Folder {
     }
 }
 
+/// Waits for what another thread does. A minute is for one that hangs.
+fn until(holds: impl Fn() -> bool) {
+    let begun = SystemClock.now();
+    while !holds() {
+        assert!(crate::clock::between(begun, SystemClock.now()) < Duration::from_secs(60), "it hangs");
+        std::thread::yield_now();
+    }
+}
+
 fn in_memory() -> Journal {
     Journal::builder().build().unwrap()
 }
@@ -172,14 +181,10 @@ fn a_writer_that_has_gone_to_sleep_is_woken_by_the_next_decision() {
     let slot = PolicySlot::native().with_journal(journal.clone());
     let sleeps = || journal.writer.as_ref().unwrap().sleeps();
     for now in 0..3 {
-        while !sleeps() {
-            std::thread::yield_now();
-        }
+        until(sleeps);
         slot.initial(now);
         // Nothing here flushes: it is the thread that writes.
-        while journal.counts().written <= now {
-            std::thread::yield_now();
-        }
+        until(|| journal.counts().written > now);
     }
     assert_eq!(folder.lines().len(), 3);
 }
