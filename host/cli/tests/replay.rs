@@ -29,8 +29,9 @@ impl Recorded {
         let journal = Journal::builder().file(folder.join("journal.jsonl")).build().unwrap();
         let policy = PolicySlot::built_in().with_journal(journal);
         let clock = DrivenClock::skipping();
-        let retry = RetryStrategy::builder().max_retries(3).jitter(false).policy(policy).clock(clock.shared()).build().unwrap();
         for _ in 0..operations {
+            // Each with a breaker of its own, which does not open.
+            let retry = RetryStrategy::builder().max_retries(3).jitter(false).policy(policy.clone()).clock(clock.shared()).build().unwrap();
             let failed = retry.execute_blocking(|| Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionReset)));
             assert!(failed.is_err());
         }
@@ -72,7 +73,8 @@ fn report(ran: &Ran) -> Value {
 async fn the_policy_that_decided_would_decide_the_same() {
     let recorded = Recorded::new(2);
     for arguments in [&[][..], &["--policy", BUILT_IN], &["--against", BUILT_IN]] {
-        let all = [&[recorded.journal().as_str(), "--json", "--fail-on-change"], arguments].concat();
+        let journal = recorded.journal();
+        let all = [&[journal.as_str(), "--json", "--fail-on-change"], arguments].concat();
         let report = report(&replay(&all).await.ends_with(0));
         assert_eq!((&report["entries"], &report["differing"]), (&json!(recorded.decisions()), &json!(0)), "{report}");
         assert_eq!(report["delay_seconds"], json!({ "before": 14.0, "after": 14.0 }));

@@ -43,11 +43,9 @@ pub struct Entry {
 
 /// What a line of a journal holds.
 #[derive(Clone, Debug, PartialEq)]
-// Nearly all lines are entries.
-#[allow(clippy::large_enum_variant)]
 pub enum Line {
-    /// A decision.
-    Entry(Entry),
+    /// A decision. Boxed, since it is large and moves around.
+    Entry(Box<Entry>),
     /// Here so many decisions are missing: they came faster than the disk took them, or the disk was full.
     Lost(u64),
 }
@@ -170,7 +168,7 @@ impl<'de> Visitor<'de> for LineVisitor {
         if let Some(early) = early_answer {
             answer = Some(function.read_answer(early).map_err(M::Error::custom)?);
         }
-        Ok(Line::Entry(Entry {
+        Ok(Line::Entry(Box::new(Entry {
             at: at.ok_or_else(|| M::Error::missing_field("at"))?,
             policy: policy.ok_or_else(|| M::Error::missing_field("policy"))?,
             by: by.ok_or_else(|| M::Error::missing_field("by"))?,
@@ -178,7 +176,7 @@ impl<'de> Visitor<'de> for LineVisitor {
             question: question.ok_or_else(|| M::Error::missing_field("arguments"))?,
             answer: answer.ok_or_else(|| M::Error::missing_field("answer"))?,
             nanoseconds: nanoseconds.ok_or_else(|| M::Error::missing_field("nanoseconds"))?,
-        }))
+        })))
     }
 }
 
@@ -222,7 +220,7 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with(r#""nanoseconds":812}"#), "{text}");
-        assert_eq!(Line::read(text.as_bytes()).unwrap(), Line::Entry(entry()));
+        assert_eq!(Line::read(text.as_bytes()).unwrap(), Line::Entry(Box::new(entry())));
     }
 
     #[test]
@@ -231,7 +229,7 @@ mod tests {
         let sorted: std::collections::BTreeMap<_, _> = members.into_iter().chain([("zone".into(), Value::Null)]).collect();
         let text = serde_json::to_string(&sorted).unwrap();
         assert!(text.starts_with(r#"{"answer""#));
-        assert_eq!(Line::read(text.as_bytes()).unwrap(), Line::Entry(entry()));
+        assert_eq!(Line::read(text.as_bytes()).unwrap(), Line::Entry(Box::new(entry())));
     }
 
     #[test]

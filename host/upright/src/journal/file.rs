@@ -353,7 +353,7 @@ mod tests {
         assert_eq!((files.written, files.lost, files.reported), (1, 4, true));
         files.push(&entry(6), SECOND);
         files.flush(SECOND);
-        assert_eq!(lines(&folder.journal()), [Line::Entry(entry(1)), Line::Lost(4), Line::Entry(entry(6))]);
+        assert_eq!(lines(&folder.journal()), [Line::Entry(Box::new(entry(1))), Line::Lost(4), Line::Entry(Box::new(entry(6)))]);
     }
 
     #[test]
@@ -367,7 +367,7 @@ mod tests {
         fs::create_dir_all(&folder.0).unwrap();
         files.push(&entry(2), 2 * SECOND);
         files.flush(2 * SECOND);
-        assert_eq!(lines(&folder.journal()), [Line::Lost(1), Line::Entry(entry(2))]);
+        assert_eq!(lines(&folder.journal()), [Line::Lost(1), Line::Entry(Box::new(entry(2)))]);
     }
 
     #[test]
@@ -379,7 +379,7 @@ mod tests {
         files.flush(0);
         let text = fs::read_to_string(folder.journal()).unwrap();
         let read: Vec<_> = text.lines().map(|line| Line::read(line.as_bytes()).ok()).collect();
-        assert_eq!(read, [None, Some(Line::Entry(entry(2)))]);
+        assert_eq!(read, [None, Some(Line::Entry(Box::new(entry(2))))]);
     }
 
     #[cfg(unix)]
@@ -404,7 +404,7 @@ mod tests {
         let long = Entry { policy: "x".repeat(5000), ..entry(1) };
         [long, entry(2)].iter().for_each(|entry| files.push(entry, 0));
         files.flush(0);
-        assert_eq!(lines(&folder.journal()), [Line::Lost(1), Line::Entry(entry(2))]);
+        assert_eq!(lines(&folder.journal()), [Line::Lost(1), Line::Entry(Box::new(entry(2)))]);
         assert_eq!((files.written, files.lost), (1, 1));
     }
 }

@@ -148,7 +148,7 @@ fn the_file_holds_every_decision_when_the_last_handle_is_dropped() {
     drop((slot, journal));
     let lines = folder.lines();
     assert_eq!(lines.len(), 1000);
-    assert_eq!(lines[995..], remembered.into_iter().map(Line::Entry).collect::<Vec<_>>());
+    assert_eq!(lines[995..], remembered.into_iter().map(|entry| Line::Entry(Box::new(entry))).collect::<Vec<_>>());
 }
 
 #[test]
@@ -205,7 +205,10 @@ fn decisions_of_many_threads_are_all_there() {
         .lines()
         .into_iter()
         .map(|line| match line {
-            Line::Entry(Entry { question: Question::Initial { now }, .. }) => now,
+            Line::Entry(entry) => match entry.question {
+                Question::Initial { now } => now,
+                other => panic!("{other:?}"),
+            },
             other => panic!("{other:?}"),
         })
         .collect();

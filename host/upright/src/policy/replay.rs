@@ -163,7 +163,7 @@ impl Replay {
             return;
         }
         match Line::read(line) {
-            Ok(Line::Entry(entry)) => self.entry(entry),
+            Ok(Line::Entry(entry)) => self.entry(*entry),
             Ok(Line::Lost(lost)) => self.lost = self.lost.saturating_add(lost),
             Err(error) => self.note_unreadable(error.to_string()),
         }
