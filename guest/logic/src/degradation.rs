@@ -159,6 +159,11 @@ const LIGHTER: [(&str, Lighter); 11] = [
     ("mirostat_tau", Lighter::Dropped),
 ];
 
+/// Whether simplifying knows this key.
+pub fn is_simplified(key: &str) -> bool {
+    LIGHTER.iter().any(|(known, _)| *known == key)
+}
+
 /// The edits that make a workflow lighter. Entries without an edit stay as they are.
 pub fn simplify_workflow(workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
     let change = |entry: &WorkflowEntry| {

@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use crate::commands::exec;
-use crate::commands::{classify, completions, health, policy, run};
+use crate::commands::{classify, completions, health, policy, replay, run};
 use crate::demo;
 use crate::exit::EXIT_CODES;
 use crate::output::ColorWhen;
@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Health(health::HealthArguments),
     Classify(classify::ClassifyArguments),
     Policy(policy::PolicyArguments),
+    Replay(replay::ReplayArguments),
     Demo(demo::DemoArguments),
     Completions(completions::CompletionsArguments),
 }

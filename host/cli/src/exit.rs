@@ -20,7 +20,7 @@ pub(crate) enum Exit {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  success
-    1  failed: no whole answer, something unhealthy, a line without an answer
+    1  failed: no whole answer, something unhealthy, a line without an answer, a decision that differs
     2  bad input: a wrong flag, value, file or policy; one line says what is right
     3  a circuit breaker is open
     4  the deadline has passed

@@ -116,6 +116,7 @@
 //! | to know what an error means, whatever its type | [`ErrorClassifier`]; [`fault`] is how errors are read |
 //! | to know whether server, models and machine are fit to work | [`HealthCheck`] |
 //! | Ollama's answers whole or not at all | [`ollama`] |
+//! | to look at what was decided, and put it to another policy | [`journal`], [`policy::replay`] |
 //! | to see what happens | [`events`], also through `tracing`; `metrics`, with the feature of this name |
 //! | recovery in a stack of tower, or in a client of `reqwest-middleware` | `tower`, `reqwest_middleware`, with the features of these names |
 //! | to test that your program recovers | [`testing`] first; [`chaos`] for failures on purpose |
@@ -161,6 +162,7 @@ pub mod events;
 pub mod fault;
 pub mod health;
 pub mod hedge;
+pub mod journal;
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod macro_support;

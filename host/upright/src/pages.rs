@@ -7,6 +7,7 @@ macro_rules! pages {
 
 pages! {
     GettingStarted "getting-started.md"
+    JournalAndReplay "journal-and-replay.md"
     Migration "migration.md"
     Patterns "patterns/README.md"
     Bulkhead "patterns/bulkhead.md"

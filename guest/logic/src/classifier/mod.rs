@@ -6,6 +6,7 @@
 
 pub mod rules;
 pub mod text;
+mod vocabulary;
 
 use crate::types::{Classification, Fault, FaultKind};
 use alloc::string::String;

@@ -289,3 +289,23 @@ fn a_phrase_is_found_wherever_it_stands_and_never_within_a_longer_word() {
         }
     }
 }
+
+#[test]
+fn the_vocabulary_has_the_words_of_phrases_and_statuses_and_no_others() {
+    let vocabulary = text::Vocabulary::new();
+    for word in ["model", "NOT", "found", "http_status", "gateway", "looking", "exceed_context_size_error"] {
+        assert!(vocabulary.has(word), "{word}");
+    }
+    assert_eq!(vocabulary.beginning_of("Timeouts"), Some("timeout"));
+    assert_eq!(vocabulary.beginning_of("time"), None);
+    for word in ["", "x", "0", "password", "models", "{}", "*"] {
+        assert!(!vocabulary.has(word), "{word}");
+    }
+    assert!(vocabulary.iter().all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')));
+}
+
+#[test]
+fn a_number_is_a_status_only_where_something_says_so() {
+    assert!(text::is_status("HTTP/1.1 503", 9));
+    assert!(!text::is_status("10.0.0.7:500", 9) && !text::is_status("é", 1) && !text::is_status("", 7));
+}

@@ -9,6 +9,8 @@
 use super::rules::{RULES, RuleSet, Said};
 use crate::types::MESSAGE_LIMIT;
 
+pub use super::vocabulary::Vocabulary;
+
 /// What a message was found to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -108,7 +110,7 @@ fn lower(byte: u8) -> u8 {
     LOWERED[usize::from(byte)]
 }
 
-fn is_word(byte: u8) -> bool {
+pub(super) fn is_word(byte: u8) -> bool {
     lower(byte) != 0
 }
 
@@ -356,10 +358,10 @@ fn skip_token(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Words before a number that make it a status.
-const STATUS_WORDS: [&str; 9] = ["http", "status", "code", "error", "returned", "response", "got", "http_status", "status_code"];
+pub(super) const STATUS_WORDS: [&str; 9] = ["http", "status", "code", "error", "returned", "response", "got", "http_status", "status_code"];
 
 /// What stands after a number that is a status.
-const STATUS_REASONS: [(u16, &str); 14] = [
+pub(super) const STATUS_REASONS: [(u16, &str); 14] = [
     (400, "bad request"),
     (401, "unauthorized"),
     (403, "forbidden"),
@@ -418,4 +420,9 @@ fn said_after(number: u16, after: &[u8]) -> bool {
         && STATUS_REASONS.iter().any(|(status, reason)| {
             *status == number && rest.get(..reason.len()).is_some_and(|text| text.eq_ignore_ascii_case(reason.as_bytes()))
         })
+}
+
+/// Whether the number that begins at this byte of a message stands as an error status.
+pub fn is_status(message: &str, at: usize) -> bool {
+    status(message.as_bytes(), at).is_some()
 }

@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod exec;
 pub(crate) mod health;
 pub(crate) mod policy;
+pub(crate) mod replay;
 pub(crate) mod run;
 
 use crate::exit::Failure;

@@ -95,7 +95,8 @@ fn tick(engine: &Engine, state: &TickerState) {
     }
 }
 
-fn configuration() -> Config {
+/// How policies run; what else is wanted of an engine is added to this.
+pub(super) fn configuration() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)

@@ -188,6 +188,25 @@ impl Policy {
     pub(crate) fn component(&self) -> &Component {
         &self.shared.component
     }
+}
+
+/// A component that can be asked by its bindings, in whatever store.
+pub(super) trait Asks: std::fmt::Debug + Send + Sync {
+    /// What it says of itself.
+    fn description(&self) -> &Description;
+
+    /// Asks one question.
+    fn ask<R>(
+        &self,
+        function: &'static str,
+        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
+    ) -> Result<R, PolicyError>;
+}
+
+impl Asks for Policy {
+    fn description(&self) -> &Description {
+        &self.shared.description
+    }
 
     /// Asks one question on a warm instance.
     fn ask<R>(
@@ -210,7 +229,7 @@ impl Policy {
     }
 }
 
-impl Questions for Policy {
+impl<A: Asks> Questions for A {
     fn describe(&self) -> Description {
         self.description().clone()
     }

@@ -112,7 +112,7 @@ fn keep(policy: &Policy) {
 }
 
 /// The bytes of a file, if it is one and not endless.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let other = |what: String| Err(std::io::Error::other(what));
     let found = std::fs::metadata(path)?;
     if !found.is_file() {

@@ -8,10 +8,12 @@ use super::check;
 use super::error::PolicyError;
 use super::life::Life;
 use super::loaded::Policy;
+use super::question::{Answer, Question};
 use super::questions::Questions;
 use super::shadow::Shadowing;
 use crate::clock::{Instant, SharedClock, SystemClock};
 use crate::events::Events;
+use crate::journal::{self, Begun, By, Journal};
 use crate::types::*;
 use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +51,16 @@ impl Active {
         self.answering().map_or_else(native::metadata::describe, Questions::describe)
     }
 
+    /// For the journal: who answered, and in which layout. `itself` says whether this did, and not safe mode in its place.
+    fn answered(&self, itself: bool) -> (Option<Policy>, By, u32) {
+        let policy = if let Self::Component(policy) = self { Some(policy.clone()) } else { None };
+        match self {
+            Self::Native => (None, By::Native, native::breaker::STATE_LAYOUT),
+            Self::Component(_) | Self::Told(_) if itself => (policy, By::Component, self.state_layout()),
+            Self::Component(_) | Self::Told(_) => (policy, By::SafeMode, native::breaker::STATE_LAYOUT),
+        }
+    }
+
     /// The layout of the breaker memory that it writes.
     pub(super) fn state_layout(&self) -> u32 {
         match self {
@@ -83,6 +95,7 @@ pub(super) struct Shared {
     pub(super) shadowing: Shadowing,
     pub(super) clock: SharedClock,
     pub(super) events: Events,
+    journal: Option<Journal>,
     decisions: AtomicU64,
     safe_mode: AtomicU64,
     pub(super) swaps: AtomicU64,
@@ -133,10 +146,21 @@ impl PolicySlot {
     /// The same policy in a slot of its own that takes its time from `clock` and reports to `events`.
     #[must_use]
     pub fn connected(&self, clock: SharedClock, events: Events) -> Self {
-        Self::with(Active::clone(&self.shared.active.load()), clock, events)
+        Self::made(Active::clone(&self.shared.active.load()), clock, events, self.shared.journal.clone())
+    }
+
+    /// The same policy in a slot of its own that keeps its decisions in `journal`. Guards that are given the slot keep it there as well.
+    #[must_use]
+    pub fn with_journal(&self, journal: Journal) -> Self {
+        let Shared { active, clock, events, .. } = &*self.shared;
+        Self::made(Active::clone(&active.load()), SharedClock::clone(clock), events.clone(), Some(journal))
     }
 
     fn with(active: Active, clock: SharedClock, events: Events) -> Self {
+        Self::made(active, clock, events, None)
+    }
+
+    fn made(active: Active, clock: SharedClock, events: Events, journal: Option<Journal>) -> Self {
         let zero = || AtomicU64::new(0);
         Self {
             shared: Arc::new(Shared {
@@ -145,6 +169,7 @@ impl PolicySlot {
                 shadowing: Shadowing::default(),
                 clock,
                 events,
+                journal,
                 decisions: zero(),
                 safe_mode: zero(),
                 swaps: zero(),
@@ -177,15 +202,30 @@ impl PolicySlot {
         self.shared.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the active policy; answers natively where it fails.
-    fn ask<R>(
+    /// Asks the active policy; answers natively where it fails. The last two are for the journal.
+    fn ask<R: Clone>(
         &self,
         component: impl FnOnce(&dyn Questions) -> Result<R, PolicyError>,
         check: impl FnOnce(&R) -> Result<(), PolicyError>,
         native: impl FnOnce() -> R,
+        question: impl FnOnce() -> Question,
+        answer: fn(R) -> Answer,
     ) -> R {
         let active = self.shared.active.load();
-        self.ask_component(&active, component, check).unwrap_or_else(native)
+        let begun = self.begin();
+        let by_component = self.ask_component(&active, component, check);
+        let answered = by_component.is_some();
+        let result = by_component.unwrap_or_else(native);
+        if let Some(begun) = begun {
+            begun.end(active.answered(answered), question(), answer(result.clone()));
+        }
+        result
+    }
+
+    /// Begins an entry of the journal, if there is one.
+    #[inline]
+    fn begin(&self) -> Option<Begun<'_>> {
+        self.shared.journal.as_ref().map(|journal| journal.begin(&*self.shared.clock))
     }
 
     /// The component's answer, if it is one and the answer makes sense. Otherwise the caller is about to answer natively.
@@ -211,11 +251,17 @@ impl PolicySlot {
         let active = self.shared.active.load();
         adapt(incident.guard.as_mut().map(|guard| &mut guard.state), layout, active.state_layout());
         self.shared.shadowing.offer(incident);
+        let begun = self.begin();
         let by_component = self.ask_component(&active, |policy| policy.decide(incident), |answer| check::verdict(answer, incident));
-        by_component.unwrap_or_else(|| {
+        let answered = by_component.is_some();
+        let verdict = by_component.unwrap_or_else(|| {
             adapt(incident.guard.as_mut().map(|guard| &mut guard.state), layout, native::breaker::STATE_LAYOUT);
             native::recovery::decide(incident.clone())
-        })
+        });
+        if let Some(begun) = begun {
+            begun.end(active.answered(answered), Question::Decide { incident: journal::copy(incident) }, Answer::Decide(verdict.clone()));
+        }
+        verdict
     }
 
     /// One step of a breaker that remembers which layout its memory has.
@@ -223,21 +269,35 @@ impl PolicySlot {
         let active = self.shared.active.load();
         adapt(Some(&mut state), layout, active.state_layout());
         let check = |answer: &Transition| check::transition(answer, Some(&state), config, seen.now, "breaker.step");
+        let begun = self.begin();
         let by_component = self.ask_component(&active, |policy| policy.step(config, &state, seen), check);
-        by_component.unwrap_or_else(|| {
+        let answered = by_component.is_some();
+        let transition = by_component.unwrap_or_else(|| {
             adapt(Some(&mut state), layout, native::breaker::STATE_LAYOUT);
-            native::breaker::step(config, state, seen)
-        })
+            native::breaker::step(config, state.clone(), seen)
+        });
+        if let Some(begun) = begun {
+            let question = Question::Step { config: *config, state, observation: *seen };
+            begun.end(active.answered(answered), question, Answer::Step(transition.clone()));
+        }
+        transition
     }
 
     /// The first state of a breaker, and the layout of its memory.
     pub(crate) fn initial(&self, now: Instant) -> (Transition, u32) {
         let active = self.shared.active.load();
         let check = |answer: &Transition| check::transition(answer, None, &BreakerConfig::default(), now, "breaker.initial");
-        match self.ask_component(&active, |policy| policy.initial(now), check) {
+        let begun = self.begin();
+        let by_component = self.ask_component(&active, |policy| policy.initial(now), check);
+        let answered = by_component.is_some();
+        let (transition, layout) = match by_component {
             Some(transition) => (transition, active.state_layout()),
             None => (native::breaker::initial(now), native::breaker::STATE_LAYOUT),
+        };
+        if let Some(begun) = begun {
+            begun.end(active.answered(answered), Question::Initial { now }, Answer::Initial(transition.clone()));
         }
+        (transition, layout)
     }
 }
 
@@ -260,7 +320,13 @@ pub(super) fn label(description: &Description) -> String {
 impl PolicySlot {
     /// The settings that the policy recommends for a kind of operation.
     pub fn recommend(&self, profile: Profile) -> Recommendation {
-        self.ask(|policy| policy.recommend(profile), check::recommendation, || native::settings::recommend(profile))
+        self.ask(
+            |policy| policy.recommend(profile),
+            check::recommendation,
+            || native::settings::recommend(profile),
+            || Question::Recommend { profile },
+            Answer::Recommend,
+        )
     }
 
     /// The delay after attempt `attempt` (the first is 0) failed; `random` is in [0, 1).
@@ -269,6 +335,8 @@ impl PolicySlot {
             |policy| policy.delay(config, attempt, random),
             |answer| check::delay(*answer, config, "backoff.delay"),
             || native::backoff::delay(config, attempt, random),
+            || Question::Delay { config: *config, attempt, random },
+            Answer::Delay,
         );
         crate::clock::seconds(seconds)
     }
@@ -279,6 +347,8 @@ impl PolicySlot {
             |policy| policy.classify(fault),
             |answer| check::classification(answer, "classifier.classify"),
             || native::classifier::classify(fault),
+            || Question::Classify { fault: journal::copy_of_fault(fault) },
+            Answer::Classify,
         )
     }
 
@@ -288,6 +358,8 @@ impl PolicySlot {
             |policy| policy.next_model(current, chain),
             |answer| check::next_model(*answer, chain.len(), "degradation.next-model"),
             || native::degradation::next_model(current, chain),
+            || Question::NextModel { current: current.to_owned(), chain: chain.to_vec() },
+            Answer::NextModel,
         );
         index.map(|index| index as usize)
     }
@@ -298,6 +370,8 @@ impl PolicySlot {
             |policy| policy.simplify_workflow(workflow),
             |answer| check::edits(answer, workflow.len()),
             || native::degradation::simplify_workflow(workflow),
+            || Question::SimplifyWorkflow { workflow: workflow.to_vec() },
+            Answer::SimplifyWorkflow,
         )
     }
 
@@ -308,17 +382,31 @@ impl PolicySlot {
             |policy| policy.may_serve_cached(age, max_age, failure),
             |_| Ok(()),
             || native::degradation::may_serve_cached(age, max_age, failure),
+            || Question::MayServeCached { age, max_age, failure: failure.clone() },
+            Answer::MayServeCached,
         )
     }
 
     /// Judges a resource snapshot.
     pub fn judge(&self, snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Judgement {
-        self.ask(|policy| policy.judge(snapshot, thresholds), check::judgement, || native::health::judge(snapshot, thresholds))
+        self.ask(
+            |policy| policy.judge(snapshot, thresholds),
+            check::judgement,
+            || native::health::judge(snapshot, thresholds),
+            || Question::Judge { snapshot: *snapshot, thresholds: *thresholds },
+            Answer::Judge,
+        )
     }
 
     /// Classifies a failure, moves the breaker on, and says what to do: the one crossing that a failure costs.
     pub fn decide(&self, incident: &Incident) -> Verdict {
         self.shared.shadowing.offer(incident);
-        self.ask(|policy| policy.decide(incident), |answer| check::verdict(answer, incident), || native::recovery::decide(incident.clone()))
+        self.ask(
+            |policy| policy.decide(incident),
+            |answer| check::verdict(answer, incident),
+            || native::recovery::decide(incident.clone()),
+            || Question::Decide { incident: journal::copy(incident) },
+            Answer::Decide,
+        )
     }
 }

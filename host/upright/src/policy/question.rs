@@ -1,0 +1,287 @@
+//! A question to a policy, and its answer, as values.
+//!
+//! What was asked shall be writable: to journals, to vectors, to `upright policy eval`. All three spell a question in the same way,
+//!
+//! ```json
+//! {"function":"backoff.delay","arguments":{"config":{…},"attempt":1,"random":0.5}}
+//! ```
+//!
+//! and its answer as what the function gives, by itself: which type that is, the function says. So the functions are one table here, and
+//! whoever reads an answer must know its question.
+
+use super::check;
+use super::error::PolicyError;
+use super::questions::Questions;
+use crate::types::*;
+use serde::{Deserialize, Deserializer, Serialize};
+use upright_logic as native;
+
+/// Writes [`Function`], [`Question`] and [`Answer`] from one table.
+macro_rules! functions {
+    ($( $(#[$meta:meta])* $case:ident = $name:literal { $( $(#[$field_meta:meta])* $field:ident: $ty:ty, )+ } -> $answer:ty; )+) => {
+        /// A function of the contract that a [`PolicySlot`](super::PolicySlot) asks.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Function {
+            $( $(#[$meta])* #[serde(rename = $name)] $case, )+
+        }
+
+        /// A question with its arguments.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "function", content = "arguments")]
+        // Nearly all questions are the largest.
+        #[allow(clippy::large_enum_variant)]
+        pub enum Question {
+            $( $(#[$meta])* #[serde(rename = $name)] $case { $( $(#[$field_meta])* $field: $ty, )+ }, )+
+        }
+
+        /// An answer. In JSON it stands by itself, so [`Function::read_answer`] reads it.
+        #[derive(Clone, Debug, PartialEq, Serialize)]
+        #[serde(untagged)]
+        #[allow(clippy::large_enum_variant)]
+        pub enum Answer {
+            $( $(#[$meta])* $case($answer), )+
+        }
+
+        impl Function {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[ $( Self::$case, )+ ];
+
+            /// `interface.function`.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$case => $name, )+ }
+            }
+
+            /// Reads an object of arguments by name.
+            ///
+            /// # Errors
+            /// The reader's, where an argument is missing or does not have the shape that the function takes.
+            pub fn read_arguments<'de, D: Deserializer<'de>>(self, from: D) -> Result<Question, D::Error> {
+                match self {
+                    $( Self::$case => {
+                        #[derive(Deserialize)]
+                        struct Arguments { $( $field: $ty, )+ }
+                        let Arguments { $( $field, )+ } = Arguments::deserialize(from)?;
+                        Ok(Question::$case { $( $field, )+ })
+                    } )+
+                }
+            }
+
+            /// Reads an answer of this function.
+            ///
+            /// # Errors
+            /// The reader's, where it does not have the shape that the function gives.
+            pub fn read_answer<'de, D: Deserializer<'de>>(self, from: D) -> Result<Answer, D::Error> {
+                match self { $( Self::$case => <$answer>::deserialize(from).map(Answer::$case), )+ }
+            }
+        }
+
+        impl Question {
+            /// The function that is asked.
+            pub const fn function(&self) -> Function {
+                match self { $( Self::$case { .. } => Function::$case, )+ }
+            }
+        }
+    };
+}
+
+functions! {
+    /// What to do about a failure.
+    Decide = "recovery.decide" {
+        /// The failure, and everything that bears on it.
+        incident: Incident,
+    } -> Verdict;
+    /// Where a breaker goes.
+    Step = "breaker.step" {
+        /// How it behaves.
+        config: BreakerConfig,
+        /// Where it stands.
+        state: BreakerState,
+        /// What happened.
+        observation: Observation,
+    } -> Transition;
+    /// Where a breaker begins.
+    Initial = "breaker.initial" {
+        /// When.
+        now: u64,
+    } -> Transition;
+    /// What a failure means.
+    Classify = "classifier.classify" {
+        /// The failure.
+        fault: Fault,
+    } -> Classification;
+    /// How long to wait before the same call is tried again.
+    Delay = "backoff.delay" {
+        /// What the caller allows.
+        config: RetryConfig,
+        /// The attempt that failed; the first is 0.
+        attempt: u32,
+        /// In [0, 1).
+        random: f64,
+    } -> Seconds;
+    /// Which model comes next.
+    NextModel = "degradation.next_model" {
+        /// The model that failed.
+        current: String,
+        /// Those that may be used, best first.
+        chain: Vec<String>,
+    } -> Option<u32>;
+    /// How a workflow becomes lighter.
+    SimplifyWorkflow = "degradation.simplify_workflow" {
+        /// Its entries.
+        workflow: Vec<WorkflowEntry>,
+    } -> Vec<WorkflowEdit>;
+    /// Whether an older answer may be served.
+    MayServeCached = "degradation.may_serve_cached" {
+        /// Its age; seconds.
+        age: Seconds,
+        /// How old an answer the caller accepts; seconds.
+        max_age: Seconds,
+        /// The failure in whose place it would be served.
+        failure: Classification,
+    } -> bool;
+    /// Whether the machine has enough left.
+    Judge = "health.judge" {
+        /// What it has.
+        snapshot: ResourceSnapshot,
+        /// What is enough.
+        thresholds: ResourceThresholds,
+    } -> Judgement;
+    /// Which settings suit a kind of operation.
+    Recommend = "settings.recommend" {
+        /// The kind.
+        profile: Profile,
+    } -> Recommendation;
+}
+
+impl std::fmt::Display for Function {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl Question {
+    /// Asks it. The answer is as it was given; [`Question::check`] says whether it makes sense.
+    pub(crate) fn ask(&self, policy: &(impl Questions + ?Sized)) -> Result<Answer, PolicyError> {
+        Ok(match self {
+            Self::Decide { incident } => Answer::Decide(policy.decide(incident)?),
+            Self::Step { config, state, observation } => Answer::Step(policy.step(config, state, observation)?),
+            Self::Initial { now } => Answer::Initial(policy.initial(*now)?),
+            Self::Classify { fault } => Answer::Classify(policy.classify(fault)?),
+            Self::Delay { config, attempt, random } => Answer::Delay(policy.delay(config, *attempt, *random)?),
+            Self::NextModel { current, chain } => Answer::NextModel(policy.next_model(current, chain)?),
+            Self::SimplifyWorkflow { workflow } => Answer::SimplifyWorkflow(policy.simplify_workflow(workflow)?),
+            Self::MayServeCached { age, max_age, failure } => Answer::MayServeCached(policy.may_serve_cached(*age, *max_age, failure)?),
+            Self::Judge { snapshot, thresholds } => Answer::Judge(policy.judge(snapshot, thresholds)?),
+            Self::Recommend { profile } => Answer::Recommend(policy.recommend(*profile)?),
+        })
+    }
+
+    /// The built-in logic's answer, without WebAssembly.
+    pub fn answer_natively(&self) -> Answer {
+        match self {
+            Self::Decide { incident } => Answer::Decide(native::recovery::decide(incident.clone())),
+            Self::Step { config, state, observation } => Answer::Step(native::breaker::step(config, state.clone(), observation)),
+            Self::Initial { now } => Answer::Initial(native::breaker::initial(*now)),
+            Self::Classify { fault } => Answer::Classify(native::classifier::classify(fault)),
+            Self::Delay { config, attempt, random } => Answer::Delay(native::backoff::delay(config, *attempt, *random)),
+            Self::NextModel { current, chain } => Answer::NextModel(native::degradation::next_model(current, chain)),
+            Self::SimplifyWorkflow { workflow } => Answer::SimplifyWorkflow(native::degradation::simplify_workflow(workflow)),
+            Self::MayServeCached { age, max_age, failure } => {
+                Answer::MayServeCached(native::degradation::may_serve_cached(*age, *max_age, failure))
+            }
+            Self::Judge { snapshot, thresholds } => Answer::Judge(native::health::judge(snapshot, thresholds)),
+            Self::Recommend { profile } => Answer::Recommend(native::settings::recommend(*profile)),
+        }
+    }
+
+    /// Whether an answer makes sense, as a slot would have it.
+    pub(crate) fn check(&self, answer: &Answer) -> Result<(), PolicyError> {
+        match (self, answer) {
+            (Self::Decide { incident }, Answer::Decide(verdict)) => check::verdict(verdict, incident),
+            (Self::Step { config, state, observation }, Answer::Step(transition)) => {
+                check::transition(transition, Some(state), config, observation.now, "breaker.step")
+            }
+            (Self::Initial { now }, Answer::Initial(transition)) => {
+                check::transition(transition, None, &BreakerConfig::default(), *now, "breaker.initial")
+            }
+            (Self::Classify { .. }, Answer::Classify(classification)) => check::classification(classification, "classifier.classify"),
+            (Self::Delay { config, .. }, Answer::Delay(seconds)) => check::delay(*seconds, config, "backoff.delay"),
+            (Self::NextModel { chain, .. }, Answer::NextModel(index)) => check::next_model(*index, chain.len(), "degradation.next-model"),
+            (Self::SimplifyWorkflow { workflow }, Answer::SimplifyWorkflow(edits)) => check::edits(edits, workflow.len()),
+            (Self::Judge { .. }, Answer::Judge(judgement)) => check::judgement(judgement),
+            (Self::Recommend { .. }, Answer::Recommend(recommendation)) => check::recommendation(recommendation),
+            // Both answers make sense.
+            (Self::MayServeCached { .. }, Answer::MayServeCached(_)) => Ok(()),
+            (question, answer) => Err(PolicyError::Nonsense {
+                function: question.function().name(),
+                answer: format!("{answer:?}"),
+                expected: "an answer of that function",
+            }),
+        }
+    }
+
+    /// The breaker's state that it is asked with, where it is.
+    pub(crate) fn breaker_state_mut(&mut self) -> Option<&mut BreakerState> {
+        match self {
+            Self::Decide { incident } => incident.guard.as_mut().map(|guard| &mut guard.state),
+            Self::Step { state, .. } => Some(state),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Policy;
+    use serde_json::{Value, json};
+
+    fn vectors(interface: &str) -> Vec<Value> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/conformance/vectors");
+        let text = std::fs::read_to_string(format!("{folder}/{interface}.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    const INTERFACES: [&str; 7] = ["settings", "backoff", "breaker", "classifier", "degradation", "health", "recovery"];
+
+    #[test]
+    fn every_vector_is_a_question_and_its_native_answer_is_the_vectors() {
+        let mut functions = std::collections::BTreeSet::new();
+        for vector in INTERFACES.into_iter().flat_map(vectors) {
+            let question = Question::deserialize(&vector).unwrap();
+            let answer = question.answer_natively();
+            assert_eq!(question.function().read_answer(&vector["answer"]).unwrap(), answer, "{}", vector["name"]);
+            assert_eq!(serde_json::to_value(&answer).unwrap(), vector["answer"], "{}", vector["name"]);
+            functions.insert(question.function());
+        }
+        assert_eq!(functions.into_iter().collect::<Vec<_>>(), Function::ALL);
+    }
+
+    #[test]
+    fn a_component_is_asked_by_the_question_itself() {
+        let policy = Policy::built_in().unwrap();
+        for vector in INTERFACES.into_iter().flat_map(|interface| vectors(interface).into_iter().take(20)) {
+            let question = Question::deserialize(&vector).unwrap();
+            assert_eq!(question.ask(&policy).unwrap(), question.answer_natively(), "{}", vector["name"]);
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_again_as_the_same() {
+        for vector in INTERFACES.into_iter().flat_map(|interface| vectors(interface).into_iter().take(50)) {
+            let question = Question::deserialize(&vector).unwrap();
+            let text = serde_json::to_string(&question).unwrap();
+            assert_eq!(serde_json::from_str::<Question>(&text).unwrap(), question);
+            let arguments: Value = serde_json::from_str::<Value>(&text).unwrap()["arguments"].take();
+            assert_eq!(question.function().read_arguments(&arguments).unwrap(), question);
+        }
+    }
+
+    #[test]
+    fn an_answer_to_something_else_makes_no_sense() {
+        let question = Question::Initial { now: 1 };
+        assert!(matches!(question.check(&Answer::Delay(1.0)), Err(PolicyError::Nonsense { function: "breaker.initial", .. })));
+        let odd = json!({ "function": "backoff.delay", "arguments": { "attempt": 1 } });
+        assert!(Question::deserialize(odd).unwrap_err().to_string().contains("config"));
+    }
+}

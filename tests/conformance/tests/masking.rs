@@ -1,0 +1,40 @@
+//! What a journal leaves out changes no decision: over every vector in which a failure has a text.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use upright::policy::{Function, Question};
+use upright_conformance::{Vector, all};
+
+/// Those vectors, as questions.
+fn questions() -> Vec<(Vector, Question)> {
+    let asks = |vector: &Vector| vector.function != "metadata.describe";
+    let question = |vector: Vector| {
+        let question = serde_json::json!({ "function": vector.function, "arguments": vector.arguments });
+        (vector, Question::deserialize(question).unwrap())
+    };
+    all().into_iter().filter(asks).map(question).collect()
+}
+
+#[test]
+fn a_masked_question_has_the_answer_of_the_whole_one() {
+    let mut compared: BTreeMap<Function, usize> = BTreeMap::new();
+    let mut changed = 0;
+    for (vector, question) in questions() {
+        let masked = question.clone().masked();
+        assert_eq!(masked.answer_natively(), question.answer_natively(), "{} {:?}", vector.function, vector.name);
+        *compared.entry(question.function()).or_default() += 1;
+        changed += usize::from(masked != question);
+    }
+    assert!(compared[&Function::Decide] > 400 && compared[&Function::Classify] > 800, "{compared:?}");
+    assert!(changed > 500, "only {changed} questions held anything to leave out");
+    println!("compared {compared:?}, of which {changed} are not the same masked");
+}
+
+#[test]
+fn what_is_masked_stays_so() {
+    for (vector, question) in questions() {
+        let masked = question.masked();
+        assert_eq!(masked.clone().masked(), masked, "{} {:?}", vector.function, vector.name);
+    }
+}
