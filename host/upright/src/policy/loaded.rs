@@ -5,8 +5,8 @@ use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
 use super::inspect::{Surface, describe_bytes};
 use super::instance::Instance;
-use super::limits::Limits;
-use super::loader::PolicyLoader;
+use super::limits::{Allowance, Limits};
+use super::loader::{Given, PolicyLoader};
 use super::questions::Questions;
 use crate::types::*;
 use crossbeam_queue::ArrayQueue;
@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 
 /// The component that is built from `guest/` and committed, so that building this crate needs no WebAssembly target.
 pub(crate) static BUILT_IN: &[u8] = include_bytes!("../../policy.wasm");
@@ -37,6 +37,7 @@ struct Shared {
     runtime: &'static Runtime,
     component: Component,
     pre: InstancePre<Limits>,
+    given: Given,
     /// Boxed, since they are large and move in and out all the time.
     warm: ArrayQueue<Box<Instance>>,
     crossings: AtomicU64,
@@ -78,7 +79,7 @@ impl Policy {
     }
 
     /// Inspects and compiles a component.
-    pub(super) fn compile(bytes: &[u8]) -> Result<Self, PolicyError> {
+    pub(super) fn compile(bytes: &[u8], given: Given) -> Result<Self, PolicyError> {
         if let Some(found) = describe_bytes(bytes) {
             return Err(PolicyError::NotAComponent { found });
         }
@@ -86,20 +87,43 @@ impl Policy {
         let component =
             Component::from_binary(&runtime.engine, bytes).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let surface = Surface::of(&component, &runtime.engine);
-        surface.check()?;
-        let linker = Linker::<Limits>::new(&runtime.engine);
+        surface.check(given.wasi)?;
+        let linker = super::link::linker(runtime, given.wasi).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let pre = linker.instantiate_pre(&component).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
-        let mut first = Box::new(Instance::new(runtime, &pre)?);
-        let description: Description =
-            first.ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?.cross();
+        let (first, described) = super::link::apart(given.wasi, || {
+            let mut first = Box::new(Instance::new(runtime, &pre, given.allowance)?);
+            let described =
+                first.ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?;
+            Ok::<_, PolicyError>((first, described))
+        })??;
+        let description: Description = described.cross();
         super::check::description(&description)?;
         let warm = ArrayQueue::new(WARM_INSTANCES);
         // An empty queue takes it.
         let _ = warm.push(first);
         let digest = hexadecimal(&Sha256::digest(bytes));
         let crossings = AtomicU64::new(0);
-        let shared = Shared { description, digest, size: bytes.len(), surface, runtime, component, pre, warm, crossings };
+        let shared = Shared { description, digest, size: bytes.len(), surface, runtime, component, pre, given, warm, crossings };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The same component with instances of its own: what one of the two was asked, the other has not seen.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let Shared { description, digest, size, surface, runtime, component, pre, given, .. } = &*self.shared;
+        let shared = Shared {
+            description: description.clone(),
+            digest: digest.clone(),
+            size: *size,
+            surface: surface.clone(),
+            runtime,
+            component: component.clone(),
+            pre: pre.clone(),
+            given: *given,
+            warm: ArrayQueue::new(WARM_INSTANCES),
+            crossings: AtomicU64::new(0),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// What the policy says of itself.
@@ -117,7 +141,7 @@ impl Policy {
         self.shared.size
     }
 
-    /// What it imports (nothing) and exports.
+    /// What it imports (nothing, unless it was allowed WASI) and exports.
     pub fn surface(&self) -> &Surface {
         &self.shared.surface
     }
@@ -131,17 +155,35 @@ impl Policy {
         &self.shared.component
     }
 
+    /// What it may use.
+    pub(crate) fn allowance(&self) -> Allowance {
+        self.shared.given.allowance
+    }
+
+    /// Whether it may import WASI.
+    pub(crate) fn is_allowed_wasi(&self) -> bool {
+        self.shared.given.wasi
+    }
+
     /// Asks one question on a warm instance.
-    fn ask<R>(
+    fn ask<R: Send>(
+        &self,
+        function: &'static str,
+        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
+    ) -> Result<R, PolicyError> {
+        self.shared.crossings.fetch_add(1, Ordering::Relaxed);
+        super::link::apart(self.is_allowed_wasi(), || self.ask_here(function, question))?
+    }
+
+    fn ask_here<R>(
         &self,
         function: &'static str,
         question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
     ) -> Result<R, PolicyError> {
-        let Shared { runtime, pre, warm, crossings, .. } = &*self.shared;
-        crossings.fetch_add(1, Ordering::Relaxed);
+        let Shared { runtime, pre, warm, given, .. } = &*self.shared;
         let mut instance = match warm.pop() {
             Some(instance) => instance,
-            None => Box::new(Instance::new(runtime, pre)?),
+            None => Box::new(Instance::new(runtime, pre, given.allowance)?),
         };
         let answer = instance.ask(runtime, function, question)?;
         if !instance.is_used_up() {

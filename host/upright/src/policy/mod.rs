@@ -11,14 +11,21 @@ pub mod eval;
 mod inspect;
 mod instance;
 mod limits;
+mod link;
 mod loaded;
 mod loader;
+mod nothing;
+mod question;
 mod questions;
 mod slot;
+#[cfg(feature = "wasi")]
+mod wasi;
 
 pub use error::PolicyError;
 pub use inspect::{CONTRACT_VERSION, Surface};
 pub use loaded::Policy;
 pub use loader::PolicyLoader;
+pub use nothing::EmptyCall;
+pub use question::{Answer, Question};
 pub(crate) use questions::Questions;
 pub use slot::{PolicySlot, STRIKE_WINDOW, STRIKES, SlotCounts};
