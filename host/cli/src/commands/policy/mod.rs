@@ -1,18 +1,23 @@
-//! `upright policy`: look at a policy, and ask it anything.
+//! `upright policy`: look at a policy, ask it anything, and write one.
 
-use crate::exit::{Exit, Failure};
-use crate::output::{FAINT, Output, complain};
-use serde_json::{Value, json};
-use std::io::{self, BufRead, Read};
-use std::path::PathBuf;
+mod bench;
+mod build;
+mod cases;
+mod compared;
+mod diff;
+mod eval;
+mod inspect;
+mod new;
+mod test;
+
+use crate::exit::Failure;
+use crate::output::{FAINT, Output};
+use std::path::Path;
 use std::process::ExitCode;
-use upright::policy::CONTRACT_VERSION;
-use upright::policy::eval::{EvalError, Evaluator};
+use upright::Policy;
+use upright::policy::PolicyLoader;
 
-/// A line of arguments is no longer than this, bytes.
-const LONGEST_LINE: u64 = 16 << 20;
-
-/// Look at a policy, or ask it anything
+/// Look at a policy, ask it anything, or write one
 #[derive(Debug, clap::Args)]
 pub(crate) struct PolicyArguments {
     #[command(subcommand)]
@@ -21,140 +26,42 @@ pub(crate) struct PolicyArguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum PolicyCommand {
-    Inspect(InspectArguments),
-    Eval(EvalArguments),
+    Inspect(inspect::InspectArguments),
+    Eval(eval::EvalArguments),
+    New(new::NewArguments),
+    Build(build::BuildArguments),
+    Test(test::TestArguments),
+    Bench(bench::BenchArguments),
+    Diff(diff::DiffArguments),
 }
 
-/// Show who a policy is, and what it imports (nothing) and exports
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example: upright policy inspect my-policy.wasm")]
-struct InspectArguments {
-    /// A WebAssembly component [default: the built-in policy]
-    file: Option<PathBuf>,
-}
-
-/// Ask a function of a policy: one JSON object of arguments a line on standard input, one answer a line on standard output
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Each answer is {\"ok\": …} or {\"error\": \"…\"}. A line that cannot be answered does not end it.
-
-Example: echo '{\"current\":\"qwen3:30b\",\"chain\":[\"qwen3:30b\",\"qwen3:8b\"]}' | upright policy eval degradation.next_model")]
-struct EvalArguments {
-    /// The function, such as recovery.decide
-    #[arg(required_unless_present = "list")]
-    function: Option<String>,
-
-    /// A WebAssembly component [default: the built-in policy]
-    #[arg(long, value_name = "FILE")]
-    policy: Option<PathBuf>,
-
-    /// Show the functions, and the shapes of their arguments and answers
+/// How a policy is loaded.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Chosen {
+    /// Let it import WASI, of which it finds nothing there: no files, network or environment, a clock that stands still
     #[arg(long)]
-    list: bool,
+    allow_wasi: bool,
+}
+
+impl Chosen {
+    /// The policy in this file, else the built-in one.
+    fn load(self, file: Option<&Path>) -> Result<Policy, Failure> {
+        super::policy_by(&PolicyLoader::default().allow_wasi(self.allow_wasi), file)
+    }
 }
 
 pub(crate) fn run(arguments: &PolicyArguments, output: &Output) -> anyhow::Result<ExitCode> {
     match &arguments.command {
-        PolicyCommand::Inspect(arguments) => inspect(arguments, output),
-        PolicyCommand::Eval(arguments) => eval(arguments, output),
+        PolicyCommand::Inspect(arguments) => inspect::run(arguments, output),
+        PolicyCommand::Eval(arguments) => eval::run(arguments, output),
+        PolicyCommand::New(arguments) => new::run(arguments, output),
+        PolicyCommand::Build(arguments) => build::run(arguments, output),
+        PolicyCommand::Test(arguments) => test::run(arguments, output),
+        PolicyCommand::Bench(arguments) => bench::run(arguments, output),
+        PolicyCommand::Diff(arguments) => diff::run(arguments, output),
     }
-}
-
-fn inspect(arguments: &InspectArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let policy = super::policy(arguments.file.as_deref())?;
-    let (description, surface) = (policy.description(), policy.surface());
-    if output.json {
-        output.json_line(&json!({
-            "name": description.name,
-            "version": description.version,
-            "state_layout": description.state_layout,
-            "digest": format!("sha256:{}", policy.digest()),
-            "size_bytes": policy.size(),
-            "contract_version": CONTRACT_VERSION,
-            "imports": surface.imports,
-            "exports": surface.exports,
-        }))?;
-        return Ok(Exit::Success.into());
-    }
-    let imports = if surface.imports.is_empty() { "none".to_owned() } else { surface.imports.join(", ") };
-    let rows = [
-        ("name", description.name.clone()),
-        ("version", description.version.clone()),
-        ("digest", format!("sha256:{}", policy.digest())),
-        ("size", format!("{} bytes", policy.size())),
-        ("contract", format!("upright:policy@{CONTRACT_VERSION}")),
-        ("imports", imports),
-        ("exports", surface.exports.first().cloned().unwrap_or_default()),
-    ];
-    let mut text: String = rows.iter().map(|(name, value)| row(name, value, output)).collect();
-    text.extend(surface.exports.iter().skip(1).map(|export| row("", export, output)));
-    output.print(&text)?;
-    Ok(Exit::Success.into())
 }
 
 fn row(name: &str, value: &str, output: &Output) -> String {
     format!("{}  {value}\n", output.paint(FAINT, format_args!("{name:<8}")))
-}
-
-fn eval(arguments: &EvalArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let mut evaluator = Evaluator::new(super::policy(arguments.policy.as_deref())?);
-    let Some(function) = arguments.function.as_deref().filter(|_| !arguments.list) else {
-        return list(&evaluator, output);
-    };
-    // Before anything is read: no line could be answered.
-    if let Err(error @ EvalError::UnknownFunction { .. }) = evaluator.eval(function, &Value::Null) {
-        return Err(Failure::bad_input(error).into());
-    }
-    let (mut asked, mut failed) = (0_usize, 0_usize);
-    let mut input = io::stdin().lock();
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let read = (&mut input).take(LONGEST_LINE + 1).read_until(b'\n', &mut line);
-        let read = read.map_err(|error| Failure::bad_input(format!("standard input cannot be read: {error}; expected lines of JSON")))?;
-        if read == 0 {
-            break;
-        }
-        if read as u64 > LONGEST_LINE {
-            return Err(
-                Failure::bad_input(format!("a line is longer than {LONGEST_LINE} bytes; expected one object of arguments a line")).into()
-            );
-        }
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        asked += 1;
-        let answer = match answer(&mut evaluator, function, &line) {
-            Ok(answer) => json!({ "ok": answer }),
-            Err(error) => {
-                failed += 1;
-                json!({ "error": error })
-            }
-        };
-        output.json_line(&answer)?;
-    }
-    if failed == 0 {
-        return Ok(Exit::Success.into());
-    }
-    complain(format_args!("{failed} of {asked} lines could not be answered; expected what `upright policy eval --list` shows"));
-    Ok(Exit::Failed.into())
-}
-
-fn answer(evaluator: &mut Evaluator, function: &str, line: &[u8]) -> Result<Value, String> {
-    let arguments: Value =
-        serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}; expected an object of arguments on one line"))?;
-    evaluator.eval(function, &arguments).map_err(|error| error.to_string())
-}
-
-fn list(evaluator: &Evaluator, output: &Output) -> anyhow::Result<ExitCode> {
-    for shape in evaluator.functions() {
-        if output.json {
-            output.json_line(&shape)?;
-            continue;
-        }
-        let (arguments, answer) = (Value::Object(shape.arguments), shape.answer);
-        output.line(output.paint(anstyle::Style::new().bold(), shape.function))?;
-        output.print(&format!("{}{}", row("  takes", &arguments.to_string(), output), row("  gives", &answer.to_string(), output)))?;
-    }
-    Ok(Exit::Success.into())
 }
