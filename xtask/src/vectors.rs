@@ -1,7 +1,9 @@
-//! The conformance vectors: what each function of the contract answers, as data.
+//! The conformance vectors: what each function of the contract answers, as data; and the classifier's table for policies in other languages.
 
-use anyhow::Result;
-use upright_conformance::generate;
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use upright_conformance::{generate, rule_table};
 
 use crate::workspace::Workspace;
 
@@ -12,6 +14,10 @@ const FOLDER: &str = "tests/conformance/vectors";
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     let count = generate::write(&workspace.root.join(FOLDER))?;
     println!("{FOLDER}: {count} vectors written");
+    for (path, table) in rule_table::files() {
+        fs::write(workspace.root.join(path), table).with_context(|| format!("cannot write {path}"))?;
+        println!("{path}: written");
+    }
     Ok(())
 }
 
@@ -19,5 +25,10 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let count = generate::check(&workspace.root.join(FOLDER))?;
     println!("{FOLDER}: {count} vectors are what the sources give");
+    for (path, table) in rule_table::files() {
+        let committed = fs::read_to_string(workspace.root.join(path)).with_context(|| format!("cannot read {path}"))?;
+        ensure!(committed.lines().eq(table.lines()), "{path} is not what the classifier's rules give: run `cargo xtask vectors`");
+        println!("{path}: is what the sources give");
+    }
     Ok(())
 }

@@ -17,6 +17,7 @@ pub mod compare;
 pub mod generate;
 pub mod native;
 pub mod rows;
+pub mod rule_table;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -358,10 +358,10 @@ fn skip_token(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Words before a number that make it a status.
-pub(super) const STATUS_WORDS: [&str; 9] = ["http", "status", "code", "error", "returned", "response", "got", "http_status", "status_code"];
+pub const STATUS_WORDS: [&str; 9] = ["http", "status", "code", "error", "returned", "response", "got", "http_status", "status_code"];
 
 /// What stands after a number that is a status.
-pub(super) const STATUS_REASONS: [(u16, &str); 14] = [
+pub const STATUS_REASONS: [(u16, &str); 14] = [
     (400, "bad request"),
     (401, "unauthorized"),
     (403, "forbidden"),

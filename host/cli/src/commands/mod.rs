@@ -14,6 +14,7 @@ use crate::exit::Failure;
 use std::process::ExitCode;
 use upright::Policy;
 use upright::ollama::{BaseUrl, ENVIRONMENT_VARIABLE};
+use upright::policy::PolicyLoader;
 
 /// Runs an asynchronous command on this thread.
 pub(crate) fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
@@ -31,8 +32,13 @@ pub(crate) fn address(flag: Option<BaseUrl>) -> Result<BaseUrl, Failure> {
 
 /// The policy in this file, else the built-in one.
 pub(crate) fn policy(file: Option<&std::path::Path>) -> Result<Policy, Failure> {
+    policy_by(&PolicyLoader::default(), file)
+}
+
+/// The policy in this file, loaded so; else the built-in one.
+pub(crate) fn policy_by(loader: &PolicyLoader, file: Option<&std::path::Path>) -> Result<Policy, Failure> {
     match file {
-        Some(path) => Policy::from_file(path).map_err(|error| {
+        Some(path) => loader.from_file(path).map_err(|error| {
             let (text, path) = (error.to_string(), path.display().to_string());
             // One that could not be read names its file already.
             Failure::bad_input(if text.contains(&path) { text } else { format!("{path}: {text}") })

@@ -126,7 +126,8 @@ impl Question {
             Self::NextModel { current, chain } => (*current, *chain) = models(current, chain),
             Self::SimplifyWorkflow { workflow: entries } => *entries = workflow(entries),
             // Numbers, and what the policy itself has said.
-            Self::Step { .. }
+            Self::Describe {}
+            | Self::Step { .. }
             | Self::Initial { .. }
             | Self::Delay { .. }
             | Self::MayServeCached { .. }

@@ -37,6 +37,30 @@ pub enum PolicyError {
         import: String,
     },
 
+    /// It wants something from the world that is not WASI 0.2, which is all that a policy can be allowed.
+    #[error(
+        "the policy imports {import}; one that is allowed WASI may import wasi:cli, clocks, filesystem, io, random and sockets of version 0.2"
+    )]
+    ImportsBeyondWasi {
+        /// The first such import.
+        import: String,
+    },
+
+    /// A policy shall be allowed WASI, and this build has none to give.
+    #[error("a policy cannot be allowed WASI in this build; expected upright's feature `wasi`")]
+    NoWasi,
+
+    /// A limit that a policy cannot be given.
+    #[error("{limit}: {given}; expected {expected}")]
+    Limit {
+        /// Which limit.
+        limit: &'static str,
+        /// What was given.
+        given: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+
     /// It does not export what a policy must.
     #[error("the policy does not export {missing}; expected the world upright:policy/policy of version {version}", version = super::CONTRACT_VERSION)]
     MissingExport {
@@ -133,9 +157,14 @@ impl PolicyError {
     /// The stage of a candidate's life that ends so. An active policy that fails is [`Stage::Active`] and fails as in [`Stage::Probe`].
     pub fn stage(&self) -> Stage {
         match self {
-            Self::Read { .. } => Stage::Read,
+            Self::Read { .. } | Self::Limit { .. } => Stage::Read,
             Self::Signature(_) => Stage::Signature,
-            Self::NotAComponent { .. } | Self::Imports { .. } | Self::MissingExport { .. } | Self::WrongVersion { .. } => Stage::Inspection,
+            Self::ImportsBeyondWasi { .. }
+            | Self::NoWasi
+            | Self::NotAComponent { .. }
+            | Self::Imports { .. }
+            | Self::MissingExport { .. }
+            | Self::WrongVersion { .. } => Stage::Inspection,
             Self::WrongType { .. } | Self::Compile { .. } => Stage::Compilation,
             Self::Sample { .. } | Self::NoThread { .. } => Stage::Shadow,
             Self::Trapped { .. } | Self::TimedOut { .. } | Self::OutOfMemory { .. } | Self::Unequal { .. } | Self::Nonsense { .. } => {

@@ -11,7 +11,7 @@ use super::limits::{self, Limits};
 use super::loaded::{Policy, one_line};
 use serde_json::{Map, Number, Value};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Instance, Linker, Type, Val};
+use wasmtime::component::{Instance, Type, Val};
 use wasmtime::{Store, Trap};
 
 /// Why a question could not be answered.
@@ -92,6 +92,11 @@ impl Evaluator {
     /// [`EvalError`] names what does not fit, by its path, or how the policy failed; either way it can be asked again.
     pub fn eval(&mut self, function: &str, arguments: &Value) -> Result<Value, EvalError> {
         let (interface, name) = find(function)?;
+        let wasi = self.policy.is_allowed_wasi();
+        super::link::apart(wasi, || self.eval_here(function, interface, name, arguments))?
+    }
+
+    fn eval_here(&mut self, function: &str, interface: &'static str, name: &'static str, arguments: &Value) -> Result<Value, EvalError> {
         let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
         if self.live.is_none() {
             self.live = Some(self.instantiate()?);
@@ -115,11 +120,11 @@ impl Evaluator {
 
     fn instantiate(&self) -> Result<(Store<Limits>, Instance), PolicyError> {
         let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
-        let mut store = limits::store(runtime);
+        let mut store = limits::store(runtime, self.policy.allowance());
         let _running = runtime.running();
-        limits::begin(&mut store);
-        let instance = Linker::new(&runtime.engine)
-            .instantiate(&mut store, self.policy.component())
+        limits::begin_start(&mut store);
+        let instance = super::link::linker(&runtime.engine, self.policy.is_allowed_wasi())
+            .and_then(|linker| linker.instantiate(&mut store, self.policy.component()))
             .map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         Ok((store, instance))
     }

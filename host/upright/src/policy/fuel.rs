@@ -6,15 +6,16 @@
 use super::bindings::Policy as Bindings;
 use super::engine::configuration;
 use super::error::PolicyError;
-use super::limits::{DECISION_LIMIT, Limits, failure};
+use super::limits::{Limits, failure};
 use super::loaded::{Asks, Policy, one_line};
 use crate::types::Description;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Engine, Store, Trap};
 
-/// A decision that takes more instructions would take longer than a decision may. Unlike a clock, this ends it at the same place every time.
-const FUEL_LIMIT: u64 = 20_000_000;
+/// So many instructions for each microsecond that a decision may take: one that takes more would take longer. Unlike a clock, this ends it at the same
+/// place every time.
+const FUEL_A_MICROSECOND: u64 = 4000;
 
 /// An instance makes so many decisions before it is replaced, as those of a slot are.
 const DECISIONS_PER_INSTANCE: u32 = 100_000;
@@ -62,7 +63,8 @@ impl Counted {
         let compile = |error: wasmtime::Error| PolicyError::Compile { detail: one_line(&error) };
         let engine = engine()?;
         let component = Component::from_binary(engine, bytes).map_err(compile)?;
-        let pre = Linker::<Limits>::new(engine).instantiate_pre(&component).map_err(compile)?;
+        let pre =
+            super::link::linker(engine, policy.is_allowed_wasi()).and_then(|linker| linker.instantiate_pre(&component)).map_err(compile)?;
         Ok(Self { policy, engine, pre, work: Mutex::default() })
     }
 
@@ -75,16 +77,23 @@ impl Counted {
         self.work.lock().unwrap_or_else(PoisonError::into_inner).fuel
     }
 
+    /// What one decision may take.
+    fn limit(&self) -> u64 {
+        // Milliseconds to seconds: far from overflowing.
+        self.policy.allowance().decision.as_micros() as u64 * FUEL_A_MICROSECOND
+    }
+
     fn instantiate(&self) -> Result<Live, PolicyError> {
-        let mut store = Store::new(self.engine, Limits::default());
+        let mut store = Store::new(self.engine, Limits::new(self.policy.allowance()));
         store.limiter(|limits| limits);
         let set_up = store
-            .set_fuel(FUEL_LIMIT)
+            // Setting up a language's runtime takes what it takes; it is not what is compared.
+            .set_fuel(u64::MAX)
             .and_then(|()| self.pre.instantiate(&mut store))
             .and_then(|instance| Bindings::new(&mut store, &instance));
         match set_up {
             Ok(bindings) => Ok(Live { store, bindings, decisions: 0 }),
-            Err(error) => Err(failed("the start of the component", &store, &error)),
+            Err(error) => Err(self.failed("the start of the component", &store, &error)),
         }
     }
 }
@@ -94,7 +103,17 @@ impl Asks for Counted {
         self.policy.description()
     }
 
-    fn ask<R>(
+    fn ask<R: Send>(
+        &self,
+        function: &'static str,
+        question: impl FnOnce(&Bindings, &mut Store<Limits>) -> wasmtime::Result<R> + Send,
+    ) -> Result<R, PolicyError> {
+        super::link::apart(self.policy.is_allowed_wasi(), || self.ask_here(function, question))?
+    }
+}
+
+impl Counted {
+    fn ask_here<R>(
         &self,
         function: &'static str,
         question: impl FnOnce(&Bindings, &mut Store<Limits>) -> wasmtime::Result<R>,
@@ -105,17 +124,18 @@ impl Asks for Counted {
             _ => self.instantiate()?,
         };
         live.decisions += 1;
-        let answer = live.store.set_fuel(FUEL_LIMIT).and_then(|()| question(&live.bindings, &mut live.store));
-        work.fuel += FUEL_LIMIT.saturating_sub(live.store.get_fuel().unwrap_or_default());
-        let answer = answer.map_err(|error| failed(function, &live.store, &error))?;
+        let limit = self.limit();
+        let answer = live.store.set_fuel(limit).and_then(|()| question(&live.bindings, &mut live.store));
+        work.fuel += limit.saturating_sub(live.store.get_fuel().unwrap_or_default());
+        let answer = answer.map_err(|error| self.failed(function, &live.store, &error))?;
         work.live = Some(live);
         Ok(answer)
     }
-}
 
-fn failed(function: &'static str, store: &Store<Limits>, error: &wasmtime::Error) -> PolicyError {
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => PolicyError::TimedOut { function, limit: DECISION_LIMIT },
-        _ => failure(function, store, error),
+    fn failed(&self, function: &'static str, store: &Store<Limits>, error: &wasmtime::Error) -> PolicyError {
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => PolicyError::TimedOut { function, limit: self.policy.allowance().decision },
+            _ => failure(function, store, error),
+        }
     }
 }

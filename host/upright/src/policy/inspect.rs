@@ -55,10 +55,11 @@ impl Surface {
         Self { imports, exports }
     }
 
-    /// Whether a policy may look like this.
-    pub(crate) fn check(&self) -> Result<(), PolicyError> {
-        if let Some(import) = self.imports.first() {
-            return Err(PolicyError::Imports { import: import.clone() });
+    /// Whether a policy may look like this; where it is allowed WASI, it may import that.
+    pub(crate) fn check(&self, wasi: bool) -> Result<(), PolicyError> {
+        let refused = self.imports.iter().find(|import| !(wasi && is_wasi(import)));
+        if let Some(import) = refused.cloned() {
+            return Err(if wasi { PolicyError::ImportsBeyondWasi { import } } else { PolicyError::Imports { import } });
         }
         for (interface, functions) in INTERFACES {
             let name = interface_name(interface);
@@ -76,6 +77,14 @@ impl Surface {
         }
         Ok(())
     }
+}
+
+/// The packages of WASI 0.2 that a policy may be allowed: those of the world `wasi:cli/imports`, which languages' runtimes import.
+const WASI_PACKAGES: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+
+fn is_wasi(import: &str) -> bool {
+    let package = import.strip_prefix("wasi:").and_then(|import| import.split_once('/'));
+    package.is_some_and(|(package, interface)| WASI_PACKAGES.contains(&package) && interface.contains("@0.2."))
 }
 
 /// What bytes that should be a component look like, for a message.

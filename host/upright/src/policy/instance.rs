@@ -6,7 +6,7 @@
 use super::bindings::Policy as Bindings;
 use super::engine::Runtime;
 use super::error::PolicyError;
-use super::limits::{self, Limits};
+use super::limits::{self, Allowance, Limits};
 use wasmtime::component::InstancePre;
 use wasmtime::{Store, Trap};
 
@@ -21,11 +21,11 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    pub(crate) fn new(runtime: &Runtime, pre: &InstancePre<Limits>) -> Result<Self, PolicyError> {
-        let mut store = limits::store(runtime);
+    pub(crate) fn new(runtime: &Runtime, pre: &InstancePre<Limits>, allowance: Allowance) -> Result<Self, PolicyError> {
+        let mut store = limits::store(runtime, allowance);
         // A start function may loop for ever too.
         let _running = runtime.running();
-        limits::begin(&mut store);
+        limits::begin_start(&mut store);
         let set_up = pre.instantiate(&mut store).and_then(|instance| Bindings::new(&mut store, &instance));
         match set_up {
             Ok(bindings) => Ok(Self { store, bindings, decisions: 0 }),

@@ -2,17 +2,24 @@
 //!
 //! Time means time of its thread on a processor. A machine that runs a model has no idle core: a thread can stand still for many milliseconds
 //! in the middle of a decision, and a policy must not be blamed for that. Where the system cannot tell, time on the clock counts.
+//!
+//! How much that is depends on the policy: one that brings a language's runtime along needs more. So each store knows its allowance.
 
 use super::engine::{Runtime, TICK};
 use super::error::PolicyError;
 use std::time::Duration;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
 
-/// How long a decision may take.
-pub(crate) const DECISION_LIMIT: Duration = Duration::from_millis(5);
-
-/// How much memory an instance may have, in bytes.
-pub(crate) const MEMORY_LIMIT: usize = 16 << 20;
+/// What a policy may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// How long a decision may take.
+    pub(crate) decision: Duration,
+    /// How long setting an instance up may take.
+    pub(crate) start: Duration,
+    /// How much memory an instance may have, in bytes.
+    pub(crate) memory: usize,
+}
 
 /// How many elements a table may have.
 const TABLE_LIMIT: usize = 100_000;
@@ -21,41 +28,75 @@ const TABLE_LIMIT: usize = 100_000;
 const UNSEEN_TICKS: u32 = 2;
 
 /// What a store's decisions have used.
-#[derive(Default)]
 pub(crate) struct Limits {
+    allowance: Allowance,
+    /// What is being done may take so long.
+    time: Duration,
     /// What the guest was refused, since it can only show that as `unreachable`.
     refused: Option<usize>,
     /// Bytes of all its memories.
     memory: usize,
     patience: Patience,
+    /// What a policy that is allowed WASI sees of it.
+    #[cfg(feature = "wasi")]
+    pub(super) sandbox: super::wasi::Sandbox,
+}
+
+impl Limits {
+    pub(super) fn new(allowance: Allowance) -> Self {
+        Self {
+            allowance,
+            time: allowance.decision,
+            refused: None,
+            memory: 0,
+            patience: Patience::default(),
+            #[cfg(feature = "wasi")]
+            sandbox: super::wasi::Sandbox::default(),
+        }
+    }
 }
 
 /// A store in which decisions can be made, one after the other.
-pub(crate) fn store(runtime: &Runtime) -> Store<Limits> {
-    let mut store = Store::new(&runtime.engine, Limits::default());
+pub(crate) fn store(runtime: &Runtime, allowance: Allowance) -> Store<Limits> {
+    let mut store = Store::new(&runtime.engine, Limits::new(allowance));
     store.limiter(|limits| limits);
     store.epoch_deadline_callback(|mut context| {
-        let goes_on = context.data_mut().patience.goes_on(time_of_this_thread());
+        let limits = context.data_mut();
+        let goes_on = limits.patience.goes_on(time_of_this_thread(), limits.time);
         Ok(if goes_on { UpdateDeadline::Continue(1) } else { UpdateDeadline::Interrupt })
     });
     store
 }
 
+/// Begins to set an instance up.
+pub(crate) fn begin_start(store: &mut Store<Limits>) {
+    let time = store.data().allowance.start;
+    begin_within(store, time);
+}
+
 /// Begins a decision.
 pub(crate) fn begin(store: &mut Store<Limits>) {
+    let time = store.data().allowance.decision;
+    begin_within(store, time);
+}
+
+fn begin_within(store: &mut Store<Limits>, time: Duration) {
     let limits = store.data_mut();
+    limits.time = time;
     limits.patience = Patience::default();
     limits.refused = None;
+    #[cfg(feature = "wasi")]
+    limits.sandbox.begin();
     store.set_epoch_deadline(UNSEEN_TICKS.into());
 }
 
 /// Why a decision failed.
 pub(crate) fn failure(function: &'static str, store: &Store<Limits>, error: &wasmtime::Error) -> PolicyError {
     if let Some(wanted) = store.data().refused {
-        return PolicyError::OutOfMemory { function, wanted, limit: MEMORY_LIMIT };
+        return PolicyError::OutOfMemory { function, wanted, limit: store.data().allowance.memory };
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => PolicyError::TimedOut { function, limit: DECISION_LIMIT },
+        Some(Trap::Interrupt) => PolicyError::TimedOut { function, limit: store.data().time },
         Some(trap) => PolicyError::Trapped { function, trap: trap.to_string() },
         None => PolicyError::Trapped { function, trap: super::loaded::one_line(error) },
     }
@@ -64,7 +105,7 @@ pub(crate) fn failure(function: &'static str, store: &Store<Limits>, error: &was
 impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let all = self.memory.saturating_sub(current).saturating_add(desired);
-        let fits = all <= MEMORY_LIMIT;
+        let fits = all <= self.allowance.memory;
         if fits {
             self.memory = all;
         } else {
@@ -77,7 +118,7 @@ impl ResourceLimiter for Limits {
         Ok(desired <= TABLE_LIMIT)
     }
 
-    // A component of one module has a handful of each, with the adapters around it.
+    // A component of one module has a handful of each, with the adapters around it; one made of shared libraries has a few for each.
     fn instances(&self) -> usize {
         64
     }
@@ -99,10 +140,10 @@ struct Patience {
 }
 
 impl Patience {
-    /// Whether a decision may go on, now that its thread has had so much time.
-    fn goes_on(&mut self, time: Duration) -> bool {
+    /// Whether what may take `limit` may go on, now that its thread has had so much time.
+    fn goes_on(&mut self, time: Duration, limit: Duration) -> bool {
         let first = *self.first.get_or_insert(time);
-        time.saturating_sub(first) < DECISION_LIMIT.saturating_sub(TICK * UNSEEN_TICKS)
+        time.saturating_sub(first) < limit.saturating_sub(TICK * UNSEEN_TICKS)
     }
 }
 
@@ -124,18 +165,21 @@ mod tests {
     use super::*;
 
     const MILLISECOND: Duration = Duration::from_millis(1);
+    const LIMIT: Duration = Duration::from_millis(5);
 
     #[test]
     fn a_decision_whose_thread_stands_still_is_not_blamed_for_it() {
         let mut patience = Patience::default();
-        assert!((0..10_000).all(|_| patience.goes_on(70 * MILLISECOND)));
+        assert!((0..10_000).all(|_| patience.goes_on(70 * MILLISECOND, LIMIT)));
     }
 
     #[test]
     fn a_decision_that_keeps_its_thread_busy_is_ended_at_its_limit() {
-        let mut patience = Patience::default();
-        let ended = (0..).find(|millisecond| !patience.goes_on(MILLISECOND * *millisecond));
-        assert_eq!(ended.map(|millisecond| MILLISECOND * (millisecond + UNSEEN_TICKS)), Some(DECISION_LIMIT));
+        for limit in [LIMIT, 10 * LIMIT] {
+            let mut patience = Patience::default();
+            let ended = (0..).find(|millisecond| !patience.goes_on(MILLISECOND * *millisecond, limit));
+            assert_eq!(ended.map(|millisecond| MILLISECOND * (millisecond + UNSEEN_TICKS)), Some(limit));
+        }
     }
 
     #[test]

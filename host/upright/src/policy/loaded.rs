@@ -5,8 +5,8 @@ use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
 use super::inspect::{Surface, describe_bytes};
 use super::instance::Instance;
-use super::limits::Limits;
-use super::loader::PolicyLoader;
+use super::limits::{Allowance, Limits};
+use super::loader::{Given, PolicyLoader};
 use super::questions::Questions;
 use super::signature::Signature;
 use super::stage::Stage;
@@ -16,7 +16,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre};
 
 /// The component that is built from `guest/` and committed, so that building this crate needs no WebAssembly target.
 pub(crate) static BUILT_IN: &[u8] = include_bytes!("../../policy.wasm");
@@ -34,11 +34,12 @@ pub struct Policy {
 struct Shared {
     description: Description,
     digest: String,
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
     surface: Surface,
     runtime: &'static Runtime,
     component: Component,
     pre: InstancePre<Limits>,
+    given: Given,
     /// Boxed, since they are large and move in and out all the time.
     warm: ArrayQueue<Box<Instance>>,
     crossings: AtomicU64,
@@ -81,7 +82,7 @@ impl Policy {
     }
 
     /// Inspects and compiles a component of which this is the digest, and tells each step once it is passed.
-    pub(super) fn compile(bytes: &[u8], digest: String, passed: &mut dyn FnMut(Stage)) -> Result<Self, PolicyError> {
+    pub(super) fn compile(bytes: &[u8], digest: String, given: Given, passed: &mut dyn FnMut(Stage)) -> Result<Self, PolicyError> {
         if let Some(found) = describe_bytes(bytes) {
             return Err(PolicyError::NotAComponent { found });
         }
@@ -89,13 +90,17 @@ impl Policy {
         let component =
             Component::from_binary(&runtime.engine, bytes).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let surface = Surface::of(&component, &runtime.engine);
-        surface.check()?;
+        surface.check(given.wasi)?;
         passed(Stage::Inspection);
-        let linker = Linker::<Limits>::new(&runtime.engine);
+        let linker = super::link::linker(&runtime.engine, given.wasi).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let pre = linker.instantiate_pre(&component).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
-        let mut first = Box::new(Instance::new(runtime, &pre)?);
-        let description: Description =
-            first.ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?.cross();
+        let (first, described) = super::link::apart(given.wasi, || {
+            let mut first = Box::new(Instance::new(runtime, &pre, given.allowance)?);
+            let described =
+                first.ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?;
+            Ok::<_, PolicyError>((first, described))
+        })??;
+        let description: Description = described.cross();
         super::check::description(&description)?;
         passed(Stage::Compilation);
         let warm = ArrayQueue::new(WARM_INSTANCES);
@@ -103,7 +108,7 @@ impl Policy {
         let _ = warm.push(first);
         let crossings = AtomicU64::new(0);
         let (bytes, probed) = (bytes.into(), AtomicBool::new(false));
-        let shared = Shared { description, digest, bytes, surface, runtime, component, pre, warm, crossings, probed };
+        let shared = Shared { description, digest, bytes, surface, runtime, component, pre, given, warm, crossings, probed };
         Ok(Self { shared: Arc::new(shared), signature: None })
     }
 
@@ -118,46 +123,39 @@ impl Policy {
         self.signature.as_deref()
     }
 
+    /// What it was given when it was loaded.
+    pub(super) fn given(&self) -> Given {
+        self.shared.given
+    }
+
     /// The component.
     pub fn bytes(&self) -> &[u8] {
         &self.shared.bytes
     }
 
-    /// Sees to it that so many instances are ready, each of which is asked in turn.
-    pub(super) fn warm_up(&self, instances: usize) -> Result<(), PolicyError> {
-        let Shared { runtime, pre, warm, .. } = &*self.shared;
-        for _ in warm.len()..instances.min(WARM_INSTANCES) {
-            // A full pool drops it.
-            let _ = warm.push(Box::new(Instance::new(runtime, pre)?));
-        }
-        Ok(())
-    }
-
-    /// The same component with a single instance, which nobody else asks.
-    pub(super) fn apart(&self) -> Result<Self, PolicyError> {
-        let Shared { description, digest, surface, runtime, component, pre, .. } = &*self.shared;
-        let apart = Self {
-            shared: Arc::new(Shared {
-                description: description.clone(),
-                digest: digest.clone(),
-                bytes: Box::default(),
-                surface: surface.clone(),
-                runtime,
-                component: component.clone(),
-                pre: pre.clone(),
-                warm: ArrayQueue::new(1),
-                crossings: AtomicU64::new(0),
-                probed: AtomicBool::new(false),
-            }),
-            signature: None,
-        };
-        apart.warm_up(1)?;
-        Ok(apart)
-    }
-
     /// Whether it passed the probe once: it would again, since decisions are pure.
     pub(super) fn was_probed(&self) -> &AtomicBool {
         &self.shared.probed
+    }
+
+    /// The same component with instances of its own: what one of the two was asked, the other has not seen.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        let Shared { description, digest, bytes, surface, runtime, component, pre, given, .. } = &*self.shared;
+        let shared = Shared {
+            description: description.clone(),
+            digest: digest.clone(),
+            bytes: Arc::clone(bytes),
+            surface: surface.clone(),
+            runtime,
+            component: component.clone(),
+            pre: pre.clone(),
+            given: *given,
+            warm: ArrayQueue::new(WARM_INSTANCES),
+            crossings: AtomicU64::new(0),
+            probed: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared), signature: self.signature.clone() }
     }
 
     /// What the policy says of itself.
@@ -175,7 +173,7 @@ impl Policy {
         self.shared.bytes.len()
     }
 
-    /// What it imports (nothing) and exports.
+    /// What it imports (nothing, unless it was allowed WASI) and exports.
     pub fn surface(&self) -> &Surface {
         &self.shared.surface
     }
@@ -188,6 +186,34 @@ impl Policy {
     pub(crate) fn component(&self) -> &Component {
         &self.shared.component
     }
+
+    /// What it may use.
+    pub(crate) fn allowance(&self) -> Allowance {
+        self.shared.given.allowance
+    }
+
+    /// Whether it may import WASI.
+    pub(crate) fn is_allowed_wasi(&self) -> bool {
+        self.shared.given.wasi
+    }
+
+    fn ask_here<R>(
+        &self,
+        function: &'static str,
+        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
+    ) -> Result<R, PolicyError> {
+        let Shared { runtime, pre, warm, given, .. } = &*self.shared;
+        let mut instance = match warm.pop() {
+            Some(instance) => instance,
+            None => Box::new(Instance::new(runtime, pre, given.allowance)?),
+        };
+        let answer = instance.ask(runtime, function, question)?;
+        if !instance.is_used_up() {
+            // A full pool drops it.
+            let _ = warm.push(instance);
+        }
+        Ok(answer)
+    }
 }
 
 /// A component that can be asked by its bindings, in whatever store.
@@ -196,10 +222,10 @@ pub(super) trait Asks: std::fmt::Debug + Send + Sync {
     fn description(&self) -> &Description;
 
     /// Asks one question.
-    fn ask<R>(
+    fn ask<R: Send>(
         &self,
         function: &'static str,
-        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
+        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, PolicyError>;
 }
 
@@ -209,23 +235,13 @@ impl Asks for Policy {
     }
 
     /// Asks one question on a warm instance.
-    fn ask<R>(
+    fn ask<R: Send>(
         &self,
         function: &'static str,
-        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
+        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, PolicyError> {
-        let Shared { runtime, pre, warm, crossings, .. } = &*self.shared;
-        crossings.fetch_add(1, Ordering::Relaxed);
-        let mut instance = match warm.pop() {
-            Some(instance) => instance,
-            None => Box::new(Instance::new(runtime, pre)?),
-        };
-        let answer = instance.ask(runtime, function, question)?;
-        if !instance.is_used_up() {
-            // A full pool drops it.
-            let _ = warm.push(instance);
-        }
-        Ok(answer)
+        self.shared.crossings.fetch_add(1, Ordering::Relaxed);
+        super::link::apart(self.is_allowed_wasi(), || self.ask_here(function, question))?
     }
 }
 

@@ -1,9 +1,10 @@
-//! How policies get in: what is asked of a component before it is a [`Policy`].
+//! How policies get in: what is asked of a component before it is a [`Policy`], and what it may use afterwards.
 //!
 //! Each step has its own refusal, and the cheap ones come first: read, signature, inspection, compilation. Asking it what it is is the first time that any
 //! of it runs; [`super::PolicySlot::swap`] then probes it.
 
 use super::error::PolicyError;
+use super::limits::Allowance;
 use super::loaded::{Policy, hexadecimal};
 use super::signature::{Signature, Trust};
 use super::stage::Stage;
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// A component's file is no longer than this, bytes.
 const FILE_LIMIT: u64 = 64 << 20;
@@ -21,10 +23,34 @@ const KEPT: usize = 8;
 /// The policies that were compiled last, the latest at the end.
 static COMPILED: Mutex<VecDeque<Policy>> = Mutex::new(VecDeque::new());
 
+/// What a policy may use by itself.
+const PURE: Allowance = Allowance { decision: Duration::from_millis(5), start: Duration::from_millis(5), memory: 16 << 20 };
+
+/// What one may use that brings a language's runtime along, which takes time to set up.
+const WITH_WASI: Allowance = Allowance { decision: Duration::from_millis(50), start: Duration::from_secs(1), memory: 256 << 20 };
+
+/// What a policy was given when it was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) allowance: Allowance,
+    pub(crate) wasi: bool,
+}
+
 /// Reads, verifies, inspects and compiles policies.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use upright::policy::PolicyLoader;
+///
+/// let policy = PolicyLoader::default().decision_limit(Duration::from_millis(2)).from_file("policy.wasm")?;
+/// # Ok::<(), upright::policy::PolicyError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct PolicyLoader {
     trust: Trust,
+    wasi: bool,
+    memory: Option<usize>,
+    decision: Option<Duration>,
 }
 
 impl PolicyLoader {
@@ -32,6 +58,32 @@ impl PolicyLoader {
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = trust;
+        self
+    }
+
+    /// Whether a policy may import WASI 0.2: off by default, as a policy may import nothing. It then finds a WASI in which there is nothing: no
+    /// files, environment, arguments or network, a clock that stands still, the same random numbers at every decision. Needs the
+    /// feature `wasi`.
+    ///
+    /// With it, limits that are not set are 256 MiB and 50 ms instead of 16 MiB and 5 ms, since such a policy brings a language's runtime along.
+    #[must_use]
+    pub fn allow_wasi(mut self, allowed: bool) -> Self {
+        self.wasi = allowed;
+        self
+    }
+
+    /// How much memory an instance may have: 64 KiB to 4 GiB, in bytes. Up to 16 idle instances are kept.
+    #[must_use]
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    /// How long a decision may take: 1 ms to 10 s of its thread's time on a processor, in steps of a millisecond. Setting an instance up may take
+    /// as long, and with WASI at least a second.
+    #[must_use]
+    pub fn decision_limit(mut self, limit: Duration) -> Self {
+        self.decision = Some(limit);
         self
     }
 
@@ -55,7 +107,8 @@ impl PolicyLoader {
     ///
     /// # Errors
     /// [`PolicyError::Signature`] where a key is trusted and the signature is not by it, or where there is one that does not hold.
-    /// What is no component, imports anything, or does not export the contract's world in this version is refused by name.
+    /// What is no component, imports what it may not, or does not export the contract's world in this version is refused by name.
+    /// [`PolicyError::Limit`] where a limit is out of its range, and [`PolicyError::NoWasi`] where this build has none.
     pub fn from_signed_bytes(&self, bytes: &[u8], signature: Option<&Signature>) -> Result<Policy, PolicyError> {
         self.admit(bytes, signature, None, &mut |_| {})
     }
@@ -76,17 +129,18 @@ impl PolicyLoader {
         beside: Option<PathBuf>,
         passed: &mut dyn FnMut(Stage),
     ) -> Result<Policy, PolicyError> {
+        let given = self.given()?;
         let digest = hexadecimal(&Sha256::digest(bytes));
         self.trust.admits(signature, &digest, beside)?;
         passed(Stage::Signature);
-        let policy = match compiled(&digest) {
+        let policy = match compiled(&digest, given) {
             Some(policy) => {
                 passed(Stage::Inspection);
                 passed(Stage::Compilation);
                 policy
             }
             None => {
-                let policy = Policy::compile(bytes, digest, passed)?;
+                let policy = Policy::compile(bytes, digest, given, passed)?;
                 keep(&policy);
                 policy
             }
@@ -96,11 +150,29 @@ impl PolicyLoader {
         }
         Ok(policy.signed(signature.cloned()))
     }
+
+    fn given(&self) -> Result<Given, PolicyError> {
+        if self.wasi && !cfg!(feature = "wasi") {
+            return Err(PolicyError::NoWasi);
+        }
+        let usual = if self.wasi { WITH_WASI } else { PURE };
+        let memory = self.memory.unwrap_or(usual.memory);
+        let decision = self.decision.unwrap_or(usual.decision);
+        // 4 GiB is one more than a 32-bit number holds.
+        if memory < 64 << 10 || memory as u64 > 4 << 30 {
+            return Err(PolicyError::Limit { limit: "memory_limit", given: format!("{memory} bytes"), expected: "64 KiB to 4 GiB" });
+        }
+        if decision < Duration::from_millis(1) || decision > Duration::from_secs(10) {
+            return Err(PolicyError::Limit { limit: "decision_limit", given: format!("{decision:?}"), expected: "1 ms to 10 s" });
+        }
+        let start = usual.start.max(decision);
+        Ok(Given { allowance: Allowance { decision, start, memory }, wasi: self.wasi })
+    }
 }
 
-fn compiled(digest: &str) -> Option<Policy> {
+fn compiled(digest: &str, given: Given) -> Option<Policy> {
     let kept = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    kept.iter().find(|policy| policy.digest() == digest).cloned()
+    kept.iter().find(|policy| policy.digest() == digest && policy.given() == given).cloned()
 }
 
 fn keep(policy: &Policy) {

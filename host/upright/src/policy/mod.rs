@@ -14,8 +14,10 @@ mod inspect;
 mod instance;
 mod life;
 mod limits;
+mod link;
 mod loaded;
 mod loader;
+mod nothing;
 mod probe;
 mod question;
 mod questions;
@@ -24,6 +26,8 @@ pub mod shadow;
 pub mod signature;
 mod slot;
 mod stage;
+#[cfg(feature = "wasi")]
+mod wasi;
 #[cfg(feature = "watch")]
 pub mod watch;
 
@@ -33,6 +37,7 @@ pub use inspect::{CONTRACT_VERSION, Surface};
 pub use life::{HistoryEntry, PROBATION, STRIKE_WINDOW, STRIKES, SwapOptions};
 pub use loaded::Policy;
 pub use loader::PolicyLoader;
+pub use nothing::EmptyCall;
 pub use question::{Answer, Function, Question};
 pub(crate) use questions::Questions;
 pub use slot::{PolicySlot, SlotCounts};

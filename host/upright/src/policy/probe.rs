@@ -24,7 +24,7 @@ pub(super) fn probe(policy: &Policy) -> Result<(), PolicyError> {
         return Ok(());
     }
     let questions = questions();
-    let (one, other) = (policy.apart()?, policy.apart()?);
+    let (one, other) = (policy.twin(), policy.twin());
     let first = questions.iter().map(|(_, ask)| ask(&one)).collect::<Result<Vec<_>, _>>()?;
     for ((function, ask), answer) in questions.iter().zip(first) {
         // Twice in a row, so that what comes third is not third again.

@@ -11,6 +11,7 @@
 
 use super::check;
 use super::error::PolicyError;
+use super::loaded::Policy;
 use super::questions::Questions;
 use crate::types::*;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -18,7 +19,7 @@ use upright_logic as native;
 
 /// Writes [`Function`], [`Question`] and [`Answer`] from one table.
 macro_rules! functions {
-    ($( $(#[$meta:meta])* $case:ident = $name:literal { $( $(#[$field_meta:meta])* $field:ident: $ty:ty, )+ } -> $answer:ty; )+) => {
+    ($( $(#[$meta:meta])* $case:ident = $name:literal { $( $(#[$field_meta:meta])* $field:ident: $ty:ty, )* } -> $answer:ty; )+) => {
         /// A function of the contract that a [`PolicySlot`](super::PolicySlot) asks.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Function {
@@ -31,7 +32,7 @@ macro_rules! functions {
         // Nearly all questions are the largest.
         #[allow(clippy::large_enum_variant)]
         pub enum Question {
-            $( $(#[$meta])* #[serde(rename = $name)] $case { $( $(#[$field_meta])* $field: $ty, )+ }, )+
+            $( $(#[$meta])* #[serde(rename = $name)] $case { $( $(#[$field_meta])* $field: $ty, )* }, )+
         }
 
         /// An answer. In JSON it stands by itself, so [`Function::read_answer`] reads it.
@@ -59,9 +60,9 @@ macro_rules! functions {
                 match self {
                     $( Self::$case => {
                         #[derive(Deserialize)]
-                        struct Arguments { $( $field: $ty, )+ }
-                        let Arguments { $( $field, )+ } = Arguments::deserialize(from)?;
-                        Ok(Question::$case { $( $field, )+ })
+                        struct Arguments { $( $field: $ty, )* }
+                        let Arguments { $( $field, )* } = Arguments::deserialize(from)?;
+                        Ok(Question::$case { $( $field, )* })
                     } )+
                 }
             }
@@ -85,6 +86,8 @@ macro_rules! functions {
 }
 
 functions! {
+    /// Who the policy is.
+    Describe = "metadata.describe" {} -> Description;
     /// What to do about a failure.
     Decide = "recovery.decide" {
         /// The failure, and everything that bears on it.
@@ -153,6 +156,16 @@ functions! {
     } -> Recommendation;
 }
 
+impl Policy {
+    /// Asks one question. The answer is as it was given; [`Question::check`] tells whether it makes sense.
+    ///
+    /// # Errors
+    /// [`PolicyError`] says how the policy failed.
+    pub fn answer(&self, question: &Question) -> Result<Answer, PolicyError> {
+        question.ask(self)
+    }
+}
+
 impl std::fmt::Display for Function {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.pad(self.name())
@@ -163,6 +176,7 @@ impl Question {
     /// Asks it. The answer is as it was given; [`Question::check`] says whether it makes sense.
     pub(crate) fn ask(&self, policy: &(impl Questions + ?Sized)) -> Result<Answer, PolicyError> {
         Ok(match self {
+            Self::Describe {} => Answer::Describe(policy.describe()),
             Self::Decide { incident } => Answer::Decide(policy.decide(incident)?),
             Self::Step { config, state, observation } => Answer::Step(policy.step(config, state, observation)?),
             Self::Initial { now } => Answer::Initial(policy.initial(*now)?),
@@ -179,6 +193,7 @@ impl Question {
     /// The built-in logic's answer, without WebAssembly.
     pub fn answer_natively(&self) -> Answer {
         match self {
+            Self::Describe {} => Answer::Describe(native::metadata::describe()),
             Self::Decide { incident } => Answer::Decide(native::recovery::decide(incident.clone())),
             Self::Step { config, state, observation } => Answer::Step(native::breaker::step(config, state.clone(), observation)),
             Self::Initial { now } => Answer::Initial(native::breaker::initial(*now)),
@@ -194,9 +209,13 @@ impl Question {
         }
     }
 
-    /// Whether an answer makes sense, as a slot would have it.
-    pub(crate) fn check(&self, answer: &Answer) -> Result<(), PolicyError> {
+    /// Whether an answer makes sense: what does not, a slot does not follow.
+    ///
+    /// # Errors
+    /// [`PolicyError::Nonsense`] says what was answered and what would have been right.
+    pub fn check(&self, answer: &Answer) -> Result<(), PolicyError> {
         match (self, answer) {
+            (Self::Describe {}, Answer::Describe(description)) => check::description(description),
             (Self::Decide { incident }, Answer::Decide(verdict)) => check::verdict(verdict, incident),
             (Self::Step { config, state, observation }, Answer::Step(transition)) => {
                 check::transition(transition, Some(state), config, observation.now, "breaker.step")

@@ -24,6 +24,11 @@ const FUNCTIONS: [(&str, &str, &str); 11] = [
 /// A component of the world whose functions have these bodies; those that are not named trap. `describe` answers the name
 /// `hostile`, the version `1.0.0` and the state layout 7.
 pub(crate) fn policy(bodies: &[(&str, &str)]) -> Vec<u8> {
+    policy_importing("", &[], "", bodies)
+}
+
+/// Such a component that imports: the core module's imports, WIT packages, and the lines of the world that import from them.
+pub(crate) fn policy_importing(imports: &str, packages: &[&str], world: &str, bodies: &[(&str, &str)]) -> Vec<u8> {
     let functions = FUNCTIONS.map(|(name, parameters, result)| {
         let given = bodies.iter().find(|(function, _)| *function == name).map(|(_, body)| *body);
         let body = given.unwrap_or(if name == "metadata#describe" { "(i32.const 16)" } else { "unreachable" });
@@ -35,6 +40,7 @@ pub(crate) fn policy(bodies: &[(&str, &str)]) -> Vec<u8> {
     // At 16 the answer of `describe`: name at 64, 7 bytes; version at 80, 5 bytes; layout 7.
     let module = format!(
         r#"(module
+            {imports}
             (memory (export "memory") 4)
             (global $free (mut i32) (i32.const 4096))
             (data (i32.const 16) "\40\00\00\00\07\00\00\00\50\00\00\00\05\00\00\00\07\00\00\00")
@@ -52,7 +58,7 @@ pub(crate) fn policy(bodies: &[(&str, &str)]) -> Vec<u8> {
         functions.concat(),
         start.unwrap_or_default()
     );
-    component(&module)
+    component(&module, packages, world)
 }
 
 /// Swaps in what the probe would refuse.
@@ -60,10 +66,15 @@ pub(crate) fn unprobed() -> SwapOptions {
     SwapOptions { probe: false, ..SwapOptions::default() }
 }
 
-fn component(module: &str) -> Vec<u8> {
+fn component(module: &str, packages: &[&str], world: &str) -> Vec<u8> {
     let mut module = wat::parse_str(module).unwrap();
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).unwrap();
+    resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).unwrap();
+    for package in packages {
+        resolve.push_str("test.wit", package).unwrap();
+    }
+    let world = format!("package test:policy; world policy {{ {world} include upright:policy/policy@0.1.0; }}");
+    let package = resolve.push_str("test.wit", &world).unwrap();
     let world = resolve.select_world(&[package], Some("policy")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()

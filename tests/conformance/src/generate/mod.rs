@@ -134,14 +134,29 @@ pub fn files() -> Result<Vec<(String, String)>, VectorsError> {
     INTERFACES.iter().map(|(interface, make)| Ok((file_name(interface), file(interface, *make)?))).collect()
 }
 
-fn file(interface: &str, make: Maker) -> Result<String, VectorsError> {
+/// Every vector as the sources give it, in the contract's order.
+///
+/// # Errors
+/// [`VectorsError::Question`], if the generator and the logic no longer fit each other.
+pub fn vectors() -> Result<Vec<Vector>, VectorsError> {
+    INTERFACES.iter().try_fold(Vec::new(), |mut all, (interface, make)| {
+        all.extend(collect(interface, *make)?);
+        Ok(all)
+    })
+}
+
+fn collect(interface: &str, make: Maker) -> Result<Vec<Vector>, VectorsError> {
     let mut collected = Collected::default();
     make(&mut collected, &mut Random::seeded(interface));
     if let Some((question, source)) = collected.failed {
         return Err(VectorsError::Question { question, source });
     }
+    Ok(collected.vectors)
+}
+
+fn file(interface: &str, make: Maker) -> Result<String, VectorsError> {
     // A vector is a JSON object whatever is in it.
-    Ok(collected.vectors.iter().filter_map(|vector| serde_json::to_string(vector).ok()).map(|line| line + "\n").collect())
+    Ok(collect(interface, make)?.iter().filter_map(|vector| serde_json::to_string(vector).ok()).map(|line| line + "\n").collect())
 }
 
 /// Writes the files into `folder`, and says how many vectors they hold.

@@ -136,7 +136,7 @@ impl PolicySlot {
             waiting: Lanes::default(),
             ended: AtomicBool::new(false),
             // With instances of its own: whoever decides at the same time shall not notice.
-            tally: Mutex::new(Tally::of(candidate.apart()?)),
+            tally: Mutex::new(Tally::of(candidate.twin())),
             candidate,
         });
         let (slot, of_thread) = (Arc::downgrade(&self.shared), Arc::clone(&shadow));

@@ -160,7 +160,7 @@ impl Tally {
         let mirrored = self.mirror.take().filter(|(_, of)| of == policy.digest());
         let mirror = match mirrored {
             Some(mirror) => mirror,
-            None => (policy.apart()?, policy.digest().to_owned()),
+            None => (policy.twin(), policy.digest().to_owned()),
         };
         Ok(&self.mirror.insert(mirror).0)
     }

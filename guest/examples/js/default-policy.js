@@ -1,0 +1,470 @@
+// The default policy, in JavaScript: every decision to the bit as Upright's own makes it.
+//
+// A policy in JavaScript takes these functions and changes what it wants to. Decisions are pure: nothing is kept between calls, and time and
+// randomness are arguments. The classifier's rules are data (`rules.js`), written from the default policy's own table.
+//
+// Spellings are those that componentize-js gives the contract: camelCase, enums as kebab-case strings, 64-bit numbers as BigInt, a case of a
+// variant as { tag, val }, an absent option as undefined.
+
+import { power } from './power.js';
+import TABLE from './rules.js';
+
+const U32 = 0xffffffff;
+const U64 = 0xffffffffffffffffn;
+
+const least = (one, other) => (one < other ? one : other);
+const most = (one, other) => (one > other ? one : other);
+
+// Who this is.
+
+export function describe() {
+  return { name: 'upright-default-js', version: '0.1.0', stateLayout: 1 };
+}
+
+// Settings: maxRetries, baseDelay, maxDelay, attemptTimeout.
+
+const PROFILES = {
+  standard: [3, 1, 60, undefined],
+  quick: [3, 0.5, 5, 10],
+  slow: [3, 2, 60, 600],
+  'very-slow': [5, 5, 300, undefined],
+  network: [4, 1, 30, 30],
+  local: [2, 0.1, 2, 10],
+  database: [3, 0.2, 5, 30],
+  'external-api': [5, 2, 120, 120],
+};
+
+export function recommend(profile) {
+  const [maxRetries, baseDelay, maxDelay, attemptTimeout] = PROFILES[profile];
+  const jitterRange = { low: 0.8, high: 1.2 };
+  return {
+    retry: { maxRetries, baseDelay, maxDelay, backoffFactor: 2, jitter: true, jitterRange, jitterMayExceedMax: false },
+    breaker: {
+      failureThreshold: 5, recoveryTimeout: 60, successThreshold: 2, halfOpenPermits: 1, failureWindow: 600, failureRateThreshold: 0.5,
+      minimumCalls: 20,
+    },
+    attemptTimeout,
+    totalDeadline: undefined,
+  };
+}
+
+// Delays.
+
+/** A finite number from 0 on; NaN and what is below 0 becomes 0. */
+function sane(value) {
+  return value > 0 ? Math.min(value, Number.MAX_VALUE) : 0;
+}
+
+export function delay(config, attempt, random) {
+  const longest = sane(config.maxDelay);
+  const plain = Math.min(sane(sane(config.baseDelay) * power(sane(config.backoffFactor), attempt)), longest);
+  if (!config.jitter) return plain;
+  const [low, high] = [sane(config.jitterRange.low), sane(config.jitterRange.high)];
+  const jittered = sane(plain * (low + (high - low) * Math.min(sane(random), 1)));
+  return config.jitterMayExceedMax ? jittered : Math.min(jittered, longest);
+}
+
+// The circuit breaker. Its memory is a window of calls: when it began, the last failure, calls and failures.
+
+const WINDOW_BYTES = 24;
+
+function nanoseconds(span) {
+  const scaled = sane(span) * 1e9;
+  return scaled < 2 ** 64 ? most(BigInt(Math.trunc(scaled)), 1n) : U64;
+}
+
+function admission(config, state) {
+  if (state.phase === 'closed') return { tag: 'all' };
+  if (state.phase === 'open') return { tag: 'none-until', val: least(state.since + nanoseconds(config.recoveryTimeout), U64) };
+  return { tag: 'probes', val: Math.max(config.halfOpenPermits, 1) };
+}
+
+function entered(phase, now, generation) {
+  return { phase, consecutiveFailures: 0, halfOpenSuccesses: 0, since: now, generation, memory: new Uint8Array() };
+}
+
+function enter(phase, state, now) {
+  return entered(phase, now, (state.generation + 1n) & U64);
+}
+
+export function initial(now) {
+  return { state: entered('closed', now, 0n), admission: { tag: 'all' } };
+}
+
+export function step(config, state, observation) {
+  const after = nextState(config, state, observation);
+  return { state: after, admission: admission(config, after) };
+}
+
+function nextState(config, state, { event, now, successes }) {
+  if (event.tag === 'elapsed') {
+    const waited = state.phase === 'open' && now >= least(state.since + nanoseconds(config.recoveryTimeout), U64);
+    return waited ? enter('half-open', state, now) : state;
+  }
+  if (event.val !== state.generation) return state;
+  if (state.phase === 'half-open') {
+    if (event.tag === 'failure') return enter('open', state, now);
+    if (event.tag === 'success') {
+      const passed = Math.min(state.halfOpenSuccesses + 1, U32);
+      return passed >= Math.max(config.successThreshold, 1) ? enter('closed', state, now) : { ...state, halfOpenSuccesses: passed };
+    }
+  }
+  if (state.phase === 'closed') {
+    if (event.tag === 'failure') return count(config, state, now, successes, true);
+    if (event.tag === 'success') return count(config, state, now, least(successes + 1n, U64), false);
+    if (successes > 0n) return count(config, state, now, successes, false);
+  }
+  return state;
+}
+
+function readWindow(state) {
+  if (state.memory.length !== WINDOW_BYTES) return { began: state.since, lastFailure: state.since, calls: 0, failures: 0 };
+  const view = new DataView(Uint8Array.from(state.memory).buffer);
+  return {
+    began: view.getBigUint64(0, true), lastFailure: view.getBigUint64(8, true), calls: view.getUint32(16, true),
+    failures: view.getUint32(20, true),
+  };
+}
+
+function writeWindow({ began, lastFailure, calls, failures }) {
+  const view = new DataView(new ArrayBuffer(WINDOW_BYTES));
+  view.setBigUint64(0, began, true);
+  view.setBigUint64(8, lastFailure, true);
+  view.setUint32(16, calls, true);
+  view.setUint32(20, failures, true);
+  return new Uint8Array(view.buffer);
+}
+
+/** Counts calls while closed: successes that came first and, after them, perhaps one failure. */
+function count(config, state, now, successes, failed) {
+  const length = nanoseconds(config.failureWindow);
+  let window = readWindow(state);
+  let consecutive = state.consecutiveFailures;
+  if (successes > 0n || now - window.lastFailure > length) consecutive = 0;
+  if (now - window.began > length) window = { ...window, began: now, calls: 0, failures: 0 };
+  window.calls = Math.min(window.calls + Number(least(successes, BigInt(U32))), U32);
+  if (failed) {
+    consecutive = Math.min(consecutive + 1, U32);
+    window.lastFailure = now;
+    window.calls = Math.min(window.calls + 1, U32);
+    window.failures = Math.min(window.failures + 1, U32);
+    const tooMany = consecutive >= Math.max(config.failureThreshold, 1);
+    const enough = window.calls >= Math.max(config.minimumCalls, 1) && config.failureRateThreshold > 0;
+    if (tooMany || (enough && window.failures / window.calls >= config.failureRateThreshold)) return enter('open', state, now);
+  }
+  return { ...state, consecutiveFailures: consecutive, memory: writeWindow(window) };
+}
+
+// The classifier.
+
+const MESSAGE_LIMIT = 8192;
+const TOKEN_LIMIT = 256;
+const SPACE = new Set(' \t\n\f\r');
+const WORD = new Set('abcdefghijklmnopqrstuvwxyz0123456789_');
+const DIGITS = new Set('0123456789');
+const SPEAKING = new Set(['other', 'http-status', 'stream-error', 'invalid-answer']);
+// What Rust takes for white space; JavaScript's own has one more and one fewer.
+const BLANK = /^[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$/;
+const EDGES = /^[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+|[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/g;
+
+const kebab = (name) => name.replaceAll('_', '-');
+
+function readRule({ name, kinds, statuses, endpoints, blank, phrases, meaning }) {
+  return {
+    kinds: kinds && new Set(kinds.map(kebab)),
+    endpoints: endpoints && new Set(endpoints.map(kebab)),
+    statuses,
+    blank,
+    phrases,
+    meaning: {
+      category: kebab(meaning.category),
+      severity: kebab(meaning.severity),
+      retryable: meaning.retryable,
+      retryLimit: meaning.retry_limit ?? undefined,
+      counted: meaning.counted,
+      modelSpecific: meaning.model_specific,
+      action: kebab(meaning.action),
+      rule: name,
+    },
+  };
+}
+
+const RULES = TABLE.rules.map(readRule);
+const UNKNOWN = readRule(TABLE.unknown);
+const STATUS_WORDS = new Set(TABLE.status_words);
+// Phrases by their first word; those that may go on (`timeout*`) by their first letter.
+const BY_WORD = new Map();
+const BY_LETTER = new Map();
+RULES.forEach(({ phrases }, index) => {
+  for (const phrase of phrases ?? []) {
+    const word = phrase.match(/^[a-z0-9_]+/)[0];
+    const rest = phrase.slice(word.length);
+    const [map, key, value] = rest.startsWith('*') ? [BY_LETTER, word[0], word] : [BY_WORD, word, rest];
+    map.set(key, [...(map.get(key) ?? []), [index, value]]);
+  }
+});
+
+/** The text's bytes in UTF-8, a character each, ASCII letters in lower case. */
+function lowered(message) {
+  let text = '';
+  for (const byte of new TextEncoder().encode(message)) text += String.fromCharCode(byte >= 65 && byte <= 90 ? byte + 32 : byte);
+  return text;
+}
+
+function skip(text, at, those) {
+  while (at < text.length && those.has(text[at])) at += 1;
+  return at;
+}
+
+/** The end of the token at `at`: the closing quote's, or the next white space. */
+function skipToken(text, at) {
+  const rest = text.slice(at, at + TOKEN_LIMIT);
+  if (rest !== '' && '"\'`'.includes(rest[0])) {
+    const closing = rest.indexOf(rest[0], 1);
+    if (closing >= 0) return at + closing + 1;
+  }
+  const length = rest.search(/[ \t\n\f\r]/);
+  return at + (length < 0 ? rest.length : length);
+}
+
+/** Whether what is left of a phrase stands at `at`, and ends at the end of a word. */
+function matches(phrase, text, at) {
+  for (let index = 0; index < phrase.length; index += 1) {
+    const letter = phrase[index];
+    if (letter === '*') return true;
+    if (letter === ' ') {
+      const start = at;
+      at = skip(text, at, SPACE);
+      if (at === start) return false;
+    } else if (letter === '{') {
+      const rest = phrase.slice(index + 3);
+      return matches(rest, text, at) || matches(rest, text, skip(text, skipToken(text, at), SPACE));
+    } else if (text[at] === letter) {
+      at += 1;
+    } else {
+      return false;
+    }
+  }
+  return !WORD.has(text[at]);
+}
+
+/** The number at `at`, if it stands as an error status: after a word that says so or before its reason. */
+function standsAsStatus(text, at) {
+  const digits = text.slice(at, at + 3);
+  if (!/^[45][0-9][0-9]$/.test(digits)) return undefined;
+  const after = text.slice(at + 3);
+  if (/^(?:[a-z0-9_%]|[.:/,-][a-z0-9_])/.test(after)) return undefined;
+  const number = Number(digits);
+  return saidBefore(text.slice(0, at)) || saidAfter(number, after) ? number : undefined;
+}
+
+function saidBefore(before) {
+  let end = before.length;
+  while (end > 0 && ' \t\n\f\r:=("\'['.includes(before[end - 1])) end -= 1;
+  const separators = before.length - end;
+  if (separators < 1 || separators > 4) return false;
+  let version = end;
+  while (version > 0 && (DIGITS.has(before[version - 1]) || before[version - 1] === '.')) version -= 1;
+  if (version < end && before[version - 1] === '/') end = version - 1;
+  let start = end;
+  while (start > 0 && WORD.has(before[start - 1])) start -= 1;
+  return STATUS_WORDS.has(before.slice(start, end));
+}
+
+function saidAfter(number, after) {
+  const skipped = after.match(/^[ \t\n\f\r:)-]*/)[0].length;
+  const rest = after.slice(skipped);
+  return skipped > 0 && TABLE.status_reasons.some(([status, reason]) => status === number && rest.startsWith(reason));
+}
+
+function scan(text, said) {
+  let at = 0;
+  while (at < text.length) {
+    if (!WORD.has(text[at])) {
+      at += 1;
+      continue;
+    }
+    const end = skip(text, at, WORD);
+    const word = text.slice(at, end);
+    if (DIGITS.has(word[0])) {
+      said.status ??= standsAsStatus(text, at);
+    } else if (word[0] !== '_') {
+      for (const [index, rest] of BY_WORD.get(word) ?? []) if (matches(rest, text, end)) said.rules.add(index);
+      for (const [index, start] of BY_LETTER.get(word[0]) ?? []) if (word.startsWith(start)) said.rules.add(index);
+    }
+    at = end;
+  }
+}
+
+/** The rules of which a phrase stands in a text, and a status that does. */
+function readMessage(text) {
+  const said = { rules: new Set(), status: undefined };
+  if (text.length <= MESSAGE_LIMIT) {
+    scan(text, said);
+  } else {
+    scan(text.slice(0, (MESSAGE_LIMIT / 4) * 3), said);
+    scan(text.slice(text.length - MESSAGE_LIMIT / 4), said);
+  }
+  return said;
+}
+
+export function classify(fault) {
+  let { kind } = fault;
+  if (kind === 'other' && fault.errno !== undefined) kind = kebab(TABLE.errno_kinds[fault.errno] ?? kind);
+  const text = lowered(fault.message);
+  // Where the kind is a fact by itself, what the text mentions is beside the point.
+  const said = SPEAKING.has(kind) ? readMessage(text) : { rules: new Set(), status: undefined };
+  const status = fault.status ?? (kind === 'other' ? said.status : undefined);
+  const isBlank = text.length <= MESSAGE_LIMIT && BLANK.test(fault.message);
+  const fits = (rule, index) =>
+    (!rule.kinds || rule.kinds.has(kind)) &&
+    (!rule.phrases || said.rules.has(index)) &&
+    (!rule.statuses || (status !== undefined && rule.statuses.some(([low, high]) => low <= status && status <= high))) &&
+    (!rule.endpoints || rule.endpoints.has(fault.endpoint)) &&
+    (!rule.blank || isBlank);
+  return { ...(RULES.find(fits) ?? UNKNOWN).meaning };
+}
+
+// Degradation.
+
+const LIGHTER = {
+  max_iterations: ['number', 3],
+  tools: ['items', 3],
+  temperature: ['number', 0.3],
+};
+const DROPPED = new Set(['top_k', 'top_p', 'min_p', 'typical_p', 'tfs_z', 'mirostat', 'mirostat_eta', 'mirostat_tau']);
+
+const lowerAscii = (text) => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+
+/** What follows the last `mark`, and what comes before it. */
+function lastPart(text, mark) {
+  const at = text.lastIndexOf(mark);
+  return at < 0 ? ['', text] : [text.slice(0, at), text.slice(at + mark.length)];
+}
+
+/** A model's name in full, as Ollama takes it: `[[host/]namespace/]name[:tag]`. */
+function modelName(text) {
+  text = text.replace(EDGES, '');
+  const scheme = text.indexOf('://');
+  if (scheme >= 0) text = text.slice(scheme + 3);
+  const colon = text.lastIndexOf(':');
+  // A colon before the last slash belongs to a host's port.
+  const tagged = colon >= 0 && !text.slice(colon).includes('/');
+  const [path, tag] = tagged ? [text.slice(0, colon), text.slice(colon + 1)] : [text, ''];
+  const [rest, name] = lastPart(path, '/');
+  const [host, namespace] = lastPart(rest, '/');
+  const parts = [host || 'registry.ollama.ai', namespace || 'library', name, tag || 'latest'];
+  return JSON.stringify(parts.map(lowerAscii));
+}
+
+export function nextModel(current, chain) {
+  const names = chain.map(modelName);
+  const start = names.indexOf(modelName(current)) + 1;
+  const next = names.findIndex((name, index) => index >= start && names.indexOf(name) === index);
+  return next < 0 ? undefined : next;
+}
+
+function lighter({ key, value }) {
+  if (DROPPED.has(key)) return value.tag === 'number' ? { tag: 'drop' } : undefined;
+  if (!Object.hasOwn(LIGHTER, key)) return undefined;
+  const [tag, limit] = LIGHTER[key];
+  if (value.tag !== tag || !(value.val > limit)) return undefined;
+  return { tag: tag === 'items' ? 'truncate' : 'set', val: limit };
+}
+
+export function simplifyWorkflow(workflow) {
+  return workflow.map((entry, index) => ({ entry: index, change: lighter(entry) })).filter(({ change }) => change !== undefined);
+}
+
+export function mayServeCached(age, maxAge, failure) {
+  const hidesAMistake = failure.action === 'fix-input' || failure.action === 'nothing';
+  return age >= 0 && age <= maxAge && !hidesAMistake;
+}
+
+// Health.
+
+function usedPercent(total, available) {
+  return total > 0n ? (Number(most(total - available, 0n)) / Number(total)) * 100 : undefined;
+}
+
+export function judge(snapshot, thresholds) {
+  const cpu = Number.isFinite(snapshot.cpuPercent) ? snapshot.cpuPercent : undefined;
+  const enoughDisk = snapshot.diskAvailableBytes >= thresholds.diskFreeBytes;
+  const memory = usedPercent(snapshot.memoryTotalBytes, snapshot.memoryAvailableBytes);
+  const disk = usedPercent(snapshot.diskTotalBytes, snapshot.diskAvailableBytes);
+  const readings = [
+    ['memory', memory, thresholds.memoryPercent, 'unhealthy'],
+    ['disk', disk, thresholds.diskPercent, enoughDisk ? 'fine' : 'unhealthy'],
+    ['cpu', cpu, thresholds.cpuPercent, 'warning'],
+  ];
+  const level = (percent, limit, above) => (percent === undefined ? 'unread' : percent > limit ? above : 'fine');
+  const findings = readings.map(([resource, percent, limit, above]) => {
+    return { resource, level: level(percent, limit, above), percent: percent ?? 0 };
+  });
+  return { healthy: findings.every((finding) => finding.level !== 'unhealthy'), findings };
+}
+
+// What to do next.
+
+const NOTHING_WAS_DONE = new Set(['connection-refused', 'dns', 'unreachable', 'tls', 'circuit-open', 'bulkhead-full']);
+
+/** Failures before which nothing was done: repeating the call repeats nothing. */
+function nothingWasDone({ kind, status }) {
+  // 408 and 499 come when the server had begun.
+  if (kind === 'http-status') return (status >= 400 && status <= 407) || (status >= 409 && status <= 498);
+  return NOTHING_WAS_DONE.has(kind);
+}
+
+export function decide(incident) {
+  const classification = classify(incident.failure);
+  const { guard } = incident;
+  let breaker;
+  if (guard !== undefined) {
+    const event = { tag: classification.counted ? 'failure' : 'ignored', val: guard.generation };
+    breaker = step(guard.config, guard.state, { event, now: incident.now, successes: guard.successes });
+  }
+  const [wait, reason] = sameCallAgain(incident, classification, breaker?.state.phase === 'open');
+  const directive = reason === 'retryable' ? { tag: 'retry-after', val: wait } : instead(incident, classification, reason);
+  return { classification, breaker, directive, reason };
+}
+
+/** The delay after which to try the same call again, or why not. */
+function sameCallAgain(incident, classification, isOpen) {
+  const { failure, retry, resources } = incident;
+  const limit = Math.min(classification.retryLimit ?? U32, retry.maxRetries);
+  if (classification.action === 'nothing') return [0, 'cancelled'];
+  if (failure.kind === 'circuit-open') return [0, 'circuit-open'];
+  if (!classification.retryable || classification.retryLimit === 0) {
+    return [0, classification.modelSpecific ? 'model-unsuitable' : 'not-retryable'];
+  }
+  if (!incident.idempotent && !nothingWasDone(failure)) return [0, 'not-idempotent'];
+  if (isOpen) return [0, 'circuit-open'];
+  if (incident.attempt >= limit) return [0, 'attempts-exhausted'];
+  if (incident.retryBudget === 0) return [0, 'budget-exhausted'];
+  // Where memory is short already, the same model will not find more of it.
+  const inUse = resources && usedPercent(resources.memoryTotalBytes, resources.memoryAvailableBytes);
+  if (classification.category === 'resource' && inUse > 90) return [0, 'model-unsuitable'];
+  const asked = sane(failure.retryAfter ?? 0);
+  if (asked > retry.maxDelay) return [0, 'retry-after-too-long'];
+  const wait = Math.max(delay(retry, incident.attempt, incident.random), asked);
+  if (incident.deadline !== undefined && incident.elapsed + wait >= incident.deadline) return [0, 'deadline-exceeded'];
+  return [wait, 'retryable'];
+}
+
+/** What serves best when the same call is not tried again. */
+function instead(incident, classification, reason) {
+  const { atHand, models, failure } = incident;
+  const { category } = classification;
+  const timeLeft = incident.deadline === undefined || incident.elapsed < incident.deadline;
+  const anotherCall = reason !== 'cancelled' && timeLeft && (incident.idempotent || nothingWasDone(failure));
+  const anotherModel = classification.modelSpecific || ['transient', 'timeout', 'resource'].includes(category);
+  const lighterHelps = category === 'timeout' || category === 'resource' || classification.action === 'shorten-prompt';
+  if (anotherCall && anotherModel && models !== undefined) {
+    const index = nextModel(models.current, models.chain);
+    if (index !== undefined) return { tag: 'switch-model', val: index };
+  }
+  if (anotherCall && lighterHelps && atHand.canSimplify) return { tag: 'simplify' };
+  if (atHand.cached && mayServeCached(atHand.cached.age, atHand.cached.maxAge, classification)) return { tag: 'serve-cached' };
+  if (atHand.fallback && reason !== 'cancelled') return { tag: 'use-fallback' };
+  return { tag: 'give-up' };
+}

@@ -1,0 +1,472 @@
+"""The default policy, in Python: every decision to the bit as Upright's own makes it.
+
+A policy in Python takes these functions and changes what it wants to. Decisions are pure: nothing is kept between calls, and time and randomness
+are arguments. The classifier's rules are data (`rules.json`), written from the default policy's own table.
+"""
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+from wit_world.exports import backoff, breaker, degradation, health, metadata, recovery, settings, types
+from wit_world.exports.breaker import (
+    Admission_All, Admission_NoneUntil, Admission_Probes, BreakerConfig, BreakerState, Event_Elapsed, Event_Failure, Event_Ignored,
+    Event_Success, Observation, Phase, Transition,
+)
+from wit_world.exports.degradation import (
+    WorkflowChange_Drop, WorkflowChange_Set, WorkflowChange_Truncate, WorkflowEdit, WorkflowValue_Items, WorkflowValue_Number,
+)
+from wit_world.exports.recovery import (
+    Directive_GiveUp, Directive_RetryAfter, Directive_ServeCached, Directive_Simplify, Directive_SwitchModel, Directive_UseFallback,
+    Reason, Verdict,
+)
+from wit_world.exports.types import Classification, ErrorCategory, ErrorSeverity, FaultKind, SuggestedAction
+
+from power import power
+
+LARGEST = float.fromhex("0x1.fffffffffffffp+1023")
+U32, U64 = 2**32 - 1, 2**64 - 1
+# What Rust takes for white space.
+WHITE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+
+
+# Who this is.
+
+def describe() -> metadata.Description:
+    return metadata.Description(name="upright-default-python", version="0.1.0", state_layout=1)
+
+
+# Settings: max_retries, base_delay, max_delay, attempt_timeout.
+
+PROFILES = {
+    settings.Profile.STANDARD: (3, 1.0, 60.0, None),
+    settings.Profile.QUICK: (3, 0.5, 5.0, 10.0),
+    settings.Profile.SLOW: (3, 2.0, 60.0, 600.0),
+    settings.Profile.VERY_SLOW: (5, 5.0, 300.0, None),
+    settings.Profile.NETWORK: (4, 1.0, 30.0, 30.0),
+    settings.Profile.LOCAL: (2, 0.1, 2.0, 10.0),
+    settings.Profile.DATABASE: (3, 0.2, 5.0, 30.0),
+    settings.Profile.EXTERNAL_API: (5, 2.0, 120.0, 120.0),
+}
+
+
+def recommend(profile: settings.Profile) -> settings.Recommendation:
+    max_retries, base_delay, max_delay, attempt_timeout = PROFILES[profile]
+    retry = backoff.RetryConfig(max_retries, base_delay, max_delay, 2.0, True, backoff.JitterRange(0.8, 1.2), False)
+    return settings.Recommendation(retry, BreakerConfig(5, 60.0, 2, 1, 600.0, 0.5, 20), attempt_timeout, None)
+
+
+# Delays.
+
+def sane(value: float) -> float:
+    """A finite number from 0 on; NaN and what is below 0 becomes 0."""
+    return min(value, LARGEST) if value > 0.0 else 0.0
+
+
+def delay(config: backoff.RetryConfig, attempt: int, random: float) -> float:
+    longest = sane(config.max_delay)
+    plain = min(sane(sane(config.base_delay) * power(sane(config.backoff_factor), float(attempt))), longest)
+    if not config.jitter:
+        return plain
+    low, high = sane(config.jitter_range.low), sane(config.jitter_range.high)
+    jittered = sane(plain * (low + (high - low) * min(sane(random), 1.0)))
+    return jittered if config.jitter_may_exceed_max else min(jittered, longest)
+
+
+# The circuit breaker. Its memory is a window of calls: when it began, the last failure, calls and failures.
+
+WINDOW = struct.Struct("<QQII")
+
+
+def nanoseconds(span: float) -> int:
+    scaled = sane(span) * 1e9
+    return max(int(scaled) if scaled < 2.0**64 else U64, 1)
+
+
+def admission(config: BreakerConfig, state: BreakerState) -> breaker.Admission:
+    if state.phase == Phase.CLOSED:
+        return Admission_All()
+    if state.phase == Phase.OPEN:
+        return Admission_NoneUntil(min(state.since + nanoseconds(config.recovery_timeout), U64))
+    return Admission_Probes(max(config.half_open_permits, 1))
+
+
+def enter(phase: Phase, state: BreakerState, now: int) -> BreakerState:
+    return BreakerState(phase, 0, 0, now, (state.generation + 1) & U64, b"")
+
+
+def initial(now: int) -> Transition:
+    return Transition(BreakerState(Phase.CLOSED, 0, 0, now, 0, b""), Admission_All())
+
+
+def step(config: BreakerConfig, state: BreakerState, observation: Observation) -> Transition:
+    after = next_state(config, state, observation)
+    return Transition(after, admission(config, after))
+
+
+def next_state(config: BreakerConfig, state: BreakerState, observation: Observation) -> BreakerState:
+    event, now, successes = observation.event, observation.now, observation.successes
+    if isinstance(event, Event_Elapsed):
+        waited = state.phase == Phase.OPEN and now >= min(state.since + nanoseconds(config.recovery_timeout), U64)
+        return enter(Phase.HALF_OPEN, state, now) if waited else state
+    if event.value != state.generation:
+        return state
+    if state.phase == Phase.HALF_OPEN:
+        if isinstance(event, Event_Failure):
+            return enter(Phase.OPEN, state, now)
+        if isinstance(event, Event_Success):
+            passed = min(state.half_open_successes + 1, U32)
+            if passed >= max(config.success_threshold, 1):
+                return enter(Phase.CLOSED, state, now)
+            return replace(state, half_open_successes=passed)
+    if state.phase == Phase.CLOSED:
+        if isinstance(event, Event_Failure):
+            return count(config, state, now, successes, True)
+        if isinstance(event, Event_Success):
+            return count(config, state, now, min(successes + 1, U64), False)
+        if successes > 0:
+            return count(config, state, now, successes, False)
+    return state
+
+
+def count(config: BreakerConfig, state: BreakerState, now: int, successes: int, failed: bool) -> BreakerState:
+    """Counts calls while closed: successes that came first and, after them, perhaps one failure."""
+    length = nanoseconds(config.failure_window)
+    memory = bytes(state.memory)
+    began, last_failure, calls, failures = WINDOW.unpack(memory) if len(memory) == WINDOW.size else (state.since, state.since, 0, 0)
+    consecutive = state.consecutive_failures
+    if successes > 0 or now - last_failure > length:
+        consecutive = 0
+    if now - began > length:
+        began, calls, failures = now, 0, 0
+    calls = min(calls + min(successes, U32), U32)
+    if failed:
+        consecutive, last_failure = min(consecutive + 1, U32), now
+        calls, failures = min(calls + 1, U32), min(failures + 1, U32)
+        too_many = consecutive >= max(config.failure_threshold, 1)
+        enough = calls >= max(config.minimum_calls, 1) and config.failure_rate_threshold > 0.0
+        if too_many or (enough and failures / calls >= config.failure_rate_threshold):
+            return enter(Phase.OPEN, state, now)
+    return replace(state, consecutive_failures=consecutive, memory=WINDOW.pack(began, last_failure, calls, failures))
+
+
+# The classifier.
+
+MESSAGE_LIMIT = 8192
+TOKEN_LIMIT = 256
+SPACE = frozenset(b" \t\n\x0c\r")
+WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
+DIGITS = frozenset(b"0123456789")
+SPEAKING = (FaultKind.OTHER, FaultKind.HTTP_STATUS, FaultKind.STREAM_ERROR, FaultKind.INVALID_ANSWER)
+
+
+class Rule:
+    """One rule: all its conditions hold, or it does not match. None asks nothing."""
+
+    def __init__(self, data: dict) -> None:
+        meaning = data["meaning"]
+        self.kinds = {FaultKind[kind.upper()] for kind in data["kinds"]} if data["kinds"] is not None else None
+        self.endpoints = {types.Endpoint[endpoint.upper()] for endpoint in data["endpoints"]} if data["endpoints"] is not None else None
+        self.statuses, self.blank, self.phrases = data["statuses"], data["blank"], data["phrases"]
+        self.meaning = Classification(
+            ErrorCategory[meaning["category"].upper()], ErrorSeverity[meaning["severity"].upper()], meaning["retryable"],
+            meaning["retry_limit"], meaning["counted"], meaning["model_specific"], SuggestedAction[meaning["action"].upper()], data["name"],
+        )
+
+
+TABLE = json.loads(Path(__file__).with_name("rules.json").read_text(encoding="utf-8"))
+RULES = [Rule(rule) for rule in TABLE["rules"]]
+UNKNOWN = Rule(TABLE["unknown"])
+ERRNO_KINDS = {int(errno): FaultKind[kind.upper()] for errno, kind in TABLE["errno_kinds"].items()}
+STATUS_WORDS = {word.encode() for word in TABLE["status_words"]}
+STATUS_REASONS = [(status, reason.encode()) for status, reason in TABLE["status_reasons"]]
+# Phrases by their first word; those that may go on (`timeout*`) by their first letter.
+BY_WORD: dict[bytes, list[tuple[int, bytes]]] = {}
+BY_LETTER: dict[int, list[tuple[int, bytes]]] = {}
+for _index, _rule in enumerate(RULES):
+    for _phrase in (phrase.encode() for phrase in _rule.phrases or ()):
+        _length = next((at for at, byte in enumerate(_phrase) if byte not in WORD), len(_phrase))
+        _word, _rest = _phrase[:_length], _phrase[_length:]
+        if _rest[:1] == b"*":
+            BY_LETTER.setdefault(_word[0], []).append((_index, _word))
+        else:
+            BY_WORD.setdefault(_word, []).append((_index, _rest))
+
+
+def skip(text: bytes, at: int, those: frozenset) -> int:
+    while at < len(text) and text[at] in those:
+        at += 1
+    return at
+
+
+def skip_token(text: bytes, at: int) -> int:
+    """The end of the token at `at`: the closing quote's, or the next white space."""
+    rest = text[at : at + TOKEN_LIMIT]
+    if rest and rest[0] in b"\"'`":
+        closing = rest.find(rest[0], 1)
+        if closing >= 0:
+            return at + closing + 1
+    return at + next((length for length, byte in enumerate(rest) if byte in SPACE), len(rest))
+
+
+def matches(phrase: bytes, text: bytes, at: int) -> bool:
+    """Whether what is left of a phrase stands at `at`, and ends at the end of a word."""
+    for index, letter in enumerate(phrase):
+        if letter == ord("*"):
+            return True
+        if letter == ord(" "):
+            start, at = at, skip(text, at, SPACE)
+            if at == start:
+                return False
+        elif letter == ord("{"):
+            rest = phrase[index + 3 :]
+            return matches(rest, text, at) or matches(rest, text, skip(text, skip_token(text, at), SPACE))
+        elif at < len(text) and text[at] == letter:
+            at += 1
+        else:
+            return False
+    return at >= len(text) or text[at] not in WORD
+
+
+def stands_as_status(text: bytes, at: int) -> int | None:
+    """The number at `at`, if it stands as an error status: after a word that says so or before its reason."""
+    digits, after = text[at : at + 3], text[at + 3 :]
+    if len(digits) < 3 or not all(byte in DIGITS for byte in digits):
+        return None
+    goes_on = after[:1] and (after[0] in WORD or after[0] == ord("%"))
+    goes_on = goes_on or (len(after) > 1 and after[0] in b".:/-," and after[1] in WORD)
+    number = int(digits)
+    if goes_on or not 400 <= number <= 599:
+        return None
+    return number if said_before(text[:at]) or said_after(number, after) else None
+
+
+def said_before(before: bytes) -> bool:
+    end = len(before)
+    while end and (before[end - 1] in SPACE or before[end - 1] in b":=(\"'["):
+        end -= 1
+    if not 1 <= len(before) - end <= 4:
+        return False
+    version = end
+    while version and (before[version - 1] in DIGITS or before[version - 1] == ord(".")):
+        version -= 1
+    if version < end and before[version - 1 : version] == b"/":
+        end = version - 1
+    start = end
+    while start and before[start - 1] in WORD:
+        start -= 1
+    return before[start:end] in STATUS_WORDS
+
+
+def said_after(number: int, after: bytes) -> bool:
+    skipped = 0
+    while skipped < len(after) and (after[skipped] in SPACE or after[skipped] in b":-)"):
+        skipped += 1
+    return skipped > 0 and any(status == number and after[skipped:].startswith(reason) for status, reason in STATUS_REASONS)
+
+
+def scan(text: bytes, found: set, status: int | None) -> int | None:
+    at = 0
+    while at < len(text):
+        if text[at] not in WORD:
+            at += 1
+            continue
+        end = skip(text, at, WORD)
+        word = text[at:end]
+        if word[0] in DIGITS:
+            if status is None:
+                status = stands_as_status(text, at)
+        elif word[0] != ord("_"):
+            found.update(index for index, rest in BY_WORD.get(word, ()) if matches(rest, text, end))
+            found.update(index for index, start in BY_LETTER.get(word[0], ()) if word.startswith(start))
+        at = end
+    return status
+
+
+def read_message(message: str) -> tuple[set, int | None]:
+    """The rules of which a phrase stands in a message, and a status that does."""
+    found: set = set()
+    text = message.encode()
+    # What is not ASCII stays as it is.
+    lowered = text.lower()
+    if len(text) <= MESSAGE_LIMIT:
+        return found, scan(lowered, found, None)
+    status = scan(lowered[: MESSAGE_LIMIT // 4 * 3], found, None)
+    return found, scan(lowered[len(text) - MESSAGE_LIMIT // 4 :], found, status)
+
+
+def classify(fault: types.Fault) -> Classification:
+    kind = fault.kind
+    if kind == FaultKind.OTHER and fault.errno is not None:
+        kind = ERRNO_KINDS.get(fault.errno, kind)
+    # Where the kind is a fact by itself, what the text mentions is beside the point.
+    said, found = read_message(fault.message) if kind in SPEAKING else (set(), None)
+    status = fault.status if fault.status is not None else found if kind == FaultKind.OTHER else None
+    is_blank = len(fault.message.encode()) <= MESSAGE_LIMIT and not fault.message.strip(WHITE)
+    for index, rule in enumerate(RULES):
+        fits = (
+            (rule.kinds is None or kind in rule.kinds)
+            and (rule.phrases is None or index in said)
+            and (rule.statuses is None or (status is not None and any(low <= status <= high for low, high in rule.statuses)))
+            and (rule.endpoints is None or fault.endpoint in rule.endpoints)
+            and (not rule.blank or is_blank)
+        )
+        if fits:
+            return replace(rule.meaning)
+    return replace(UNKNOWN.meaning)
+
+
+# Degradation.
+
+LIGHTER = {"max_iterations": ("at most", 3.0), "tools": ("first items", 3), "temperature": ("at most", 0.3)} | {
+    key: ("dropped", None) for key in ("top_k", "top_p", "min_p", "typical_p", "tfs_z", "mirostat", "mirostat_eta", "mirostat_tau")
+}
+
+
+def model_name(text: str) -> tuple:
+    """A model's name taken apart as Ollama does: `[[host/]namespace/]name[:tag]`."""
+    text = text.strip(WHITE)
+    if "://" in text:
+        text = text.split("://", 1)[1]
+    path, tag = text, ""
+    colon = text.rfind(":")
+    # A colon before the last slash belongs to a host's port.
+    if colon >= 0 and "/" not in text[colon:]:
+        path, tag = text[:colon], text[colon + 1 :]
+    rest, _, name = path.rpartition("/")
+    host, _, namespace = rest.rpartition("/")
+    parts = (host or "registry.ollama.ai", namespace or "library", name, tag or "latest")
+    return tuple(part.encode().lower() for part in parts)
+
+
+def next_model(current: str, chain: list[str]) -> int | None:
+    names, wanted = [model_name(name) for name in chain], model_name(current)
+    start = names.index(wanted) + 1 if wanted in names else 0
+    return next((index for index in range(start, len(names)) if names.index(names[index]) == index), None)
+
+
+def lighter(entry: degradation.WorkflowEntry) -> degradation.WorkflowChange | None:
+    rule, limit = LIGHTER.get(entry.key, ("", None))
+    value = entry.value
+    if rule == "at most" and isinstance(value, WorkflowValue_Number) and value.value > limit:
+        return WorkflowChange_Set(limit)
+    if rule == "first items" and isinstance(value, WorkflowValue_Items) and value.value > limit:
+        return WorkflowChange_Truncate(limit)
+    if rule == "dropped" and isinstance(value, WorkflowValue_Number):
+        return WorkflowChange_Drop()
+    return None
+
+
+def simplify_workflow(workflow: list) -> list:
+    changes = ((index, lighter(entry)) for index, entry in enumerate(workflow))
+    return [WorkflowEdit(index, change) for index, change in changes if change is not None]
+
+
+def may_serve_cached(age: float, max_age: float, failure: Classification) -> bool:
+    hides_a_mistake = failure.action in (SuggestedAction.FIX_INPUT, SuggestedAction.NOTHING)
+    return 0.0 <= age <= max_age and not hides_a_mistake
+
+
+# Health.
+
+def used_percent(total: int, available: int) -> float | None:
+    return float(max(total - available, 0)) / float(total) * 100.0 if total > 0 else None
+
+
+def judge(snapshot: health.ResourceSnapshot, thresholds: health.ResourceThresholds) -> health.Judgement:
+    level, name = health.FindingLevel, health.ResourceName
+    cpu = snapshot.cpu_percent if snapshot.cpu_percent is not None and abs(snapshot.cpu_percent) <= LARGEST else None
+    enough_disk = snapshot.disk_available_bytes >= thresholds.disk_free_bytes
+    memory = used_percent(snapshot.memory_total_bytes, snapshot.memory_available_bytes)
+    disk = used_percent(snapshot.disk_total_bytes, snapshot.disk_available_bytes)
+    readings = [
+        (name.MEMORY, memory, thresholds.memory_percent, level.UNHEALTHY),
+        (name.DISK, disk, thresholds.disk_percent, level.FINE if enough_disk else level.UNHEALTHY),
+        (name.CPU, cpu, thresholds.cpu_percent, level.WARNING),
+    ]
+    findings = [
+        health.Finding(which, level.UNREAD if percent is None else above if percent > limit else level.FINE, 0.0 if percent is None else percent)
+        for which, percent, limit, above in readings
+    ]
+    return health.Judgement(all(finding.level != level.UNHEALTHY for finding in findings), findings)
+
+
+# What to do next.
+
+NOTHING_WAS_DONE = (
+    FaultKind.CONNECTION_REFUSED, FaultKind.DNS, FaultKind.UNREACHABLE, FaultKind.TLS, FaultKind.CIRCUIT_OPEN, FaultKind.BULKHEAD_FULL,
+)
+
+
+def nothing_was_done(failure: types.Fault) -> bool:
+    """Failures before which nothing was done: repeating the call repeats nothing."""
+    if failure.kind == FaultKind.HTTP_STATUS:
+        # 408 and 499 come when the server had begun.
+        return failure.status is not None and (400 <= failure.status <= 407 or 409 <= failure.status <= 498)
+    return failure.kind in NOTHING_WAS_DONE
+
+
+def decide(incident: recovery.Incident) -> Verdict:
+    classification, after = classify(incident.failure), None
+    if incident.guard is not None:
+        guard = incident.guard
+        event = Event_Failure(guard.generation) if classification.counted else Event_Ignored(guard.generation)
+        after = step(guard.config, guard.state, Observation(event, incident.now, guard.successes))
+    is_open = after is not None and after.state.phase == Phase.OPEN
+    wait, reason = same_call_again(incident, classification, is_open)
+    directive = Directive_RetryAfter(wait) if reason == Reason.RETRYABLE else instead(incident, classification, reason)
+    return Verdict(classification, after, directive, reason)
+
+
+def same_call_again(incident: recovery.Incident, classification: Classification, is_open: bool) -> tuple[float, Reason]:
+    """The delay after which to try the same call again, or why not."""
+    allowed = incident.retry.max_retries
+    limit = allowed if classification.retry_limit is None else min(classification.retry_limit, allowed)
+    if classification.action == SuggestedAction.NOTHING:
+        return 0.0, Reason.CANCELLED
+    if incident.failure.kind == FaultKind.CIRCUIT_OPEN:
+        return 0.0, Reason.CIRCUIT_OPEN
+    if not classification.retryable or classification.retry_limit == 0:
+        return 0.0, Reason.MODEL_UNSUITABLE if classification.model_specific else Reason.NOT_RETRYABLE
+    if not incident.idempotent and not nothing_was_done(incident.failure):
+        return 0.0, Reason.NOT_IDEMPOTENT
+    if is_open:
+        return 0.0, Reason.CIRCUIT_OPEN
+    if incident.attempt >= limit:
+        return 0.0, Reason.ATTEMPTS_EXHAUSTED
+    if incident.retry_budget == 0:
+        return 0.0, Reason.BUDGET_EXHAUSTED
+    # Where memory is short already, the same model will not find more of it.
+    left = incident.resources
+    in_use = None if left is None else used_percent(left.memory_total_bytes, left.memory_available_bytes)
+    if classification.category == ErrorCategory.RESOURCE and in_use is not None and in_use > 90.0:
+        return 0.0, Reason.MODEL_UNSUITABLE
+    asked = sane(incident.failure.retry_after or 0.0)
+    if asked > incident.retry.max_delay:
+        return 0.0, Reason.RETRY_AFTER_TOO_LONG
+    wait = max(delay(incident.retry, incident.attempt, incident.random), asked)
+    if incident.deadline is not None and incident.elapsed + wait >= incident.deadline:
+        return 0.0, Reason.DEADLINE_EXCEEDED
+    return wait, Reason.RETRYABLE
+
+
+def instead(incident: recovery.Incident, classification: Classification, reason: Reason) -> recovery.Directive:
+    """What serves best when the same call is not tried again."""
+    category, at_hand = classification.category, incident.at_hand
+    time_left = incident.deadline is None or incident.elapsed < incident.deadline
+    repeatable = incident.idempotent or nothing_was_done(incident.failure)
+    another_call = reason != Reason.CANCELLED and time_left and repeatable
+    other_helps = category in (ErrorCategory.TRANSIENT, ErrorCategory.TIMEOUT, ErrorCategory.RESOURCE)
+    lighter_helps = category in (ErrorCategory.TIMEOUT, ErrorCategory.RESOURCE) or classification.action == SuggestedAction.SHORTEN_PROMPT
+    if another_call and (classification.model_specific or other_helps) and incident.models is not None:
+        index = next_model(incident.models.current, incident.models.chain)
+        if index is not None:
+            return Directive_SwitchModel(index)
+    if another_call and lighter_helps and at_hand.can_simplify:
+        return Directive_Simplify()
+    if at_hand.cached is not None and may_serve_cached(at_hand.cached.age, at_hand.cached.max_age, classification):
+        return Directive_ServeCached()
+    if at_hand.fallback and reason != Reason.CANCELLED:
+        return Directive_UseFallback()
+    return Directive_GiveUp()

@@ -1,0 +1,118 @@
+//! `upright policy bench`: what asking a policy costs, beside a component that does nothing.
+
+use super::{Chosen, cases};
+use crate::exit::Exit;
+use crate::output::Output;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use upright::Policy;
+use upright::policy::{EmptyCall, Question};
+
+/// Rounds, of which the middle one counts. In each everything is measured once, so that a machine that slows down slows everything.
+const ROUNDS: usize = 15;
+
+/// How long one measurement takes at least.
+const MEASUREMENT: Duration = Duration::from_millis(5);
+
+/// Measure what each function of a policy costs, beside a call of a component that does nothing
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each number is the median over rounds, of the mean over all conformance questions of that function. They are as good as the machine is quiet.
+
+Example: upright policy bench policy.wasm")]
+pub(crate) struct BenchArguments {
+    /// A WebAssembly component [default: the built-in policy]
+    file: Option<PathBuf>,
+
+    #[command(flatten)]
+    chosen: Chosen,
+}
+
+/// What one call costs.
+#[derive(Debug, Serialize)]
+struct Cost {
+    function: String,
+    nanoseconds: f64,
+    /// As often as a call that does nothing.
+    times_empty: f64,
+}
+
+pub(super) fn run(arguments: &BenchArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    let policy = arguments.chosen.load(arguments.file.as_deref())?;
+    for cost in measure(&policy)? {
+        if output.json {
+            output.json_line(&cost)?;
+        } else {
+            let Cost { function, nanoseconds, times_empty } = cost;
+            output.line(format_args!("{function:<30} {nanoseconds:>12.0} ns {times_empty:>9.1} ×"))?;
+        }
+    }
+    Ok(Exit::Success.into())
+}
+
+fn measure(policy: &Policy) -> anyhow::Result<Vec<Cost>> {
+    const EMPTY: &str = "an empty call";
+    let mut functions: Vec<(String, Vec<Question>)> = Vec::new();
+    for (vector, question) in cases::vectors()? {
+        // A policy describes itself when it is loaded, and never again.
+        if matches!(question, Question::Describe {}) {
+            continue;
+        }
+        match functions.iter_mut().find(|(function, _)| *function == vector.function) {
+            Some((_, questions)) => questions.push(question),
+            None => functions.push((vector.function, vec![question])),
+        }
+    }
+    let mut empty = EmptyCall::new()?;
+    let mut samples: Vec<Vec<f64>> = vec![Vec::new(); functions.len() + 1];
+    for _ in 0..ROUNDS {
+        samples[0].push(mean(1000, || (0..1000).try_for_each(|_| empty.call()))?);
+        for ((_, questions), samples) in functions.iter().zip(&mut samples[1..]) {
+            let ask_all = || questions.iter().try_for_each(|question| policy.answer(question).map(drop));
+            samples.push(mean(questions.len(), ask_all)?);
+        }
+    }
+    let medians: Vec<f64> = samples.iter_mut().map(|samples| median(samples)).collect();
+    let names = std::iter::once(EMPTY.to_owned()).chain(functions.into_iter().map(|(function, _)| function));
+    let cost = |(function, nanoseconds)| Cost { function, nanoseconds, times_empty: nanoseconds / medians[0] };
+    Ok(names.zip(medians.iter().copied()).map(cost).collect())
+}
+
+/// The mean nanoseconds of one call, where `calls` makes so many.
+fn mean<E>(count: usize, mut calls: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
+    let (began, mut made) = (Instant::now(), 0);
+    while began.elapsed() < MEASUREMENT || made == 0 {
+        calls()?;
+        made += count;
+    }
+    Ok(began.elapsed().as_nanos() as f64 / made as f64)
+}
+
+fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one_and_no_outlier_moves_it() {
+        assert_eq!(median(&mut [5.0, 1e9, 4.0, 0.0, 6.0]), 5.0);
+    }
+
+    #[test]
+    fn a_mean_is_of_calls_and_not_of_batches() {
+        let mut calls = 0;
+        mean(10, || {
+            calls += 10;
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        assert!(calls >= 10);
+        assert_eq!(mean(1, || Err::<(), _>("trap")), Err("trap"));
+    }
+}

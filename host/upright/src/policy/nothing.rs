@@ -1,0 +1,70 @@
+//! A component whose only function does nothing: what crossing into WebAssembly and back costs at least, on the engine that policies run on.
+
+use super::engine::{Runtime, runtime};
+use super::error::PolicyError;
+use super::loaded::one_line;
+use wasmtime::component::{Component, Linker, TypedFunc};
+use wasmtime::{Engine, Store};
+
+/// `nothing.wat`, assembled.
+static BYTES: &[u8] = include_bytes!("nothing.wasm");
+
+/// An instance of that component; what is measured beside a policy.
+pub struct EmptyCall {
+    runtime: &'static Runtime,
+    store: Store<()>,
+    function: TypedFunc<(), ()>,
+}
+
+impl std::fmt::Debug for EmptyCall {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("EmptyCall")
+    }
+}
+
+impl EmptyCall {
+    /// Sets an instance up.
+    ///
+    /// # Errors
+    /// [`PolicyError::Compile`] where this machine can run no component.
+    pub fn new() -> Result<Self, PolicyError> {
+        let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
+        let (store, function) = set_up(&runtime.engine).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
+        Ok(Self { runtime, store, function })
+    }
+
+    /// Calls the function once, as a policy's functions are called: within a time limit.
+    ///
+    /// # Errors
+    /// [`PolicyError::Trapped`]; there is nothing in it that could.
+    pub fn call(&mut self) -> Result<(), PolicyError> {
+        let _running = self.runtime.running();
+        self.store.set_epoch_deadline(u64::from(u32::MAX));
+        let called = self.function.call(&mut self.store, ());
+        called.map_err(|error| PolicyError::Trapped { function: "nothing", trap: one_line(&error) })
+    }
+}
+
+fn set_up(engine: &Engine) -> wasmtime::Result<(Store<()>, TypedFunc<(), ()>)> {
+    let component = Component::from_binary(engine, BYTES)?;
+    let mut store = Store::new(engine, ());
+    store.set_epoch_deadline(u64::from(u32::MAX));
+    let function = Linker::new(engine).instantiate(&mut store, &component)?.get_typed_func(&mut store, "nothing")?;
+    Ok((store, function))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_are_what_the_text_gives() {
+        assert_eq!(wat::parse_str(include_str!("nothing.wat")).unwrap(), BYTES);
+    }
+
+    #[test]
+    fn it_can_be_called_again_and_again() {
+        let mut call = EmptyCall::new().unwrap();
+        assert!((0..1000).all(|_| call.call().is_ok()));
+    }
+}
