@@ -8,7 +8,7 @@ extern crate alloc;
 
 mod ring;
 
-pub use ring::{Ring, STATE_LAYOUT};
+pub use ring::{CALLS, Ring, STATE_LAYOUT};
 
 use alloc::string::ToString;
 use upright_policy_parts::window::{self, Failed};

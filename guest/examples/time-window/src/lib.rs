@@ -8,7 +8,7 @@ extern crate alloc;
 
 mod buckets;
 
-pub use buckets::{Buckets, STATE_LAYOUT};
+pub use buckets::{BUCKETS, Buckets, STATE_LAYOUT};
 
 use alloc::string::ToString;
 use upright_policy_parts::window::{self, Failed};
