@@ -69,8 +69,7 @@ fn the_components_answer_every_question_twice_the_same_and_as_native_code_does_t
         let (mut first, mut second) = (Evaluator::new(component(name)), Evaluator::new(component(name)));
         let vectors = all();
         // Another instance, asked in the other order: what an instance kept of a question would show.
-        let mut again: Vec<Value> =
-            vectors.iter().rev().map(|vector| second.eval(&vector.function, &vector.arguments).unwrap()).collect();
+        let mut again: Vec<Value> = vectors.iter().rev().map(|vector| second.eval(&vector.function, &vector.arguments).unwrap()).collect();
         again.reverse();
         for (vector, again) in vectors.iter().zip(again) {
             let once = first.eval(&vector.function, &vector.arguments).unwrap();
