@@ -129,7 +129,8 @@ fn build(workspace: &Workspace, component: &Committed, digest: &str) -> Result<V
 /// What Cargo builds of a component's package for a target: a core module, or under WASI a component.
 pub(crate) fn build_for(target: &str, workspace: &Workspace, component: &Committed, flags: BuildFlags) -> Result<Vec<u8>> {
     let package = component.package;
-    let arguments = ["build", "--package", package, "--lib", "--profile", "guest", "--target", target];
+    // Some packages give a library for tests as well; beside that the compiler would not optimise across crates.
+    let arguments = ["rustc", "--package", package, "--lib", "--crate-type", "cdylib", "--profile", "guest", "--target", target];
     let artefacts = workspace.build(&arguments, flags)?;
     let library = package.replace('-', "_");
     let path = wasm_file(artefacts.iter().filter(|artefact| artefact.name == library).flat_map(|it| &it.files))

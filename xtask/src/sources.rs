@@ -29,12 +29,32 @@ pub(crate) struct Committed {
 }
 
 /// All of them. The first is the policy that the host has built in.
-pub(crate) const COMPONENTS: [Committed; 2] = [
+pub(crate) const COMPONENTS: [Committed; 6] = [
     Committed { package: "upright-policy", path: "host/upright/policy.wasm", crates: &["guest/logic", "guest/shim", "guest/policy"] },
     Committed {
         package: "upright-policy-steady",
         path: "guest/examples/steady/steady.wasm",
         crates: &["guest/logic", "guest/shim", "guest/examples/steady"],
+    },
+    Committed {
+        package: "upright-policy-count-window",
+        path: "guest/examples/count-window/count-window.wasm",
+        crates: &["guest/logic", "guest/shim", "guest/examples/parts", "guest/examples/count-window"],
+    },
+    Committed {
+        package: "upright-policy-time-window",
+        path: "guest/examples/time-window/time-window.wasm",
+        crates: &["guest/logic", "guest/shim", "guest/examples/parts", "guest/examples/time-window"],
+    },
+    Committed {
+        package: "upright-policy-decorrelated-jitter",
+        path: "guest/examples/decorrelated-jitter/decorrelated-jitter.wasm",
+        crates: &["guest/logic", "guest/shim", "guest/examples/decorrelated-jitter"],
+    },
+    Committed {
+        package: "upright-policy-cautious",
+        path: "guest/examples/cautious/cautious.wasm",
+        crates: &["guest/logic", "guest/shim", "guest/examples/parts", "guest/examples/cautious"],
     },
 ];
 

@@ -20,11 +20,11 @@ impl Tree {
         tree.write("wit/types.wit", "package upright:policy;\ninterface types {}\n");
         tree.write("guest/logic/src/lib.rs", "//! Logic.\nmod deep;\n");
         tree.write("guest/logic/src/deep/down.rs", "//! Deep.\n");
-        for (folder, name) in [("logic", "logic"), ("shim", "shim"), ("policy", "policy"), ("examples/steady", "policy-steady")] {
-            tree.write(&format!("guest/{folder}/Cargo.toml"), &format!("[package]\nname = \"upright-{name}\"\n"));
-        }
-        for folder in ["shim", "policy", "examples/steady"] {
-            tree.write(&format!("guest/{folder}/src/lib.rs"), &format!("//! {folder}.\n"));
+        for folder in COMPONENTS.iter().flat_map(|component| component.crates) {
+            tree.write(&format!("{folder}/Cargo.toml"), &format!("[package]\nname = \"{folder}\"\n"));
+            if *folder != "guest/logic" {
+                tree.write(&format!("{folder}/src/lib.rs"), &format!("//! {folder}.\n"));
+            }
         }
         tree.write("Cargo.lock", &lock("0.2.1", "1.0.0"));
         tree

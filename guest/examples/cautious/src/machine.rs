@@ -1,0 +1,79 @@
+//! What the machine has left, and what follows from it.
+//!
+//! Each rule either changes the question before the default policy decides, or takes something lighter where that would ask again for
+//! the same. So none of them retries what the default policy would not.
+
+use upright_shim::logic::classifier::classify;
+use upright_shim::logic::degradation::next_model;
+use upright_shim::logic::health::ResourceSnapshot;
+use upright_shim::logic::recovery::{AtHand, Directive, Incident, Reason, Verdict};
+use upright_shim::logic::types::{Classification, ErrorCategory, SuggestedAction};
+use upright_shim::logic::{backoff::RetryConfig, types::FaultKind};
+
+/// Memory in use above this share is short; percent. Less than the 90 of a health check: a model is yet to be loaded.
+pub const SHORT_MEMORY_PERCENT: f64 = 80.0;
+
+/// A disk with less than this left is full; bytes.
+pub const FULL_DISK_BYTES: u64 = 64 << 20;
+
+/// At most so many retries of what failed for want of a resource.
+pub const RESOURCE_RETRIES: u32 = 1;
+
+/// The shortest delay is so many times as long while a model is loading; `max_delay` holds.
+pub const LOADING_FACTOR: f64 = 5.0;
+
+/// Rules of the classifier that say that a model is being loaded.
+const LOADING: [&str; 2] = ["runner-loading", "load-timed-out"];
+
+fn memory_is_short(snapshot: &ResourceSnapshot) -> bool {
+    snapshot.memory_percent().is_some_and(|percent| percent > SHORT_MEMORY_PERCENT)
+}
+
+fn disk_is_full(snapshot: &ResourceSnapshot) -> bool {
+    snapshot.disk_total_bytes > 0 && snapshot.disk_available_bytes < FULL_DISK_BYTES
+}
+
+/// The question that the default policy is asked in place of this one.
+fn within_limits(incident: Incident, meaning: &Classification) -> Incident {
+    let retry = if LOADING.contains(&&*meaning.rule) {
+        RetryConfig { base_delay: incident.retry.base_delay * LOADING_FACTOR, ..incident.retry }
+    } else if meaning.category == ErrorCategory::Resource {
+        RetryConfig { max_retries: incident.retry.max_retries.min(RESOURCE_RETRIES), ..incident.retry }
+    } else {
+        incident.retry
+    };
+    if meaning.action == SuggestedAction::FreeDisk || incident.failure.kind == FaultKind::DiskFull {
+        // A smaller model finds the disk as full.
+        let at_hand = AtHand { can_simplify: false, ..incident.at_hand };
+        return Incident { retry: RetryConfig { max_retries: 0, ..retry }, models: None, at_hand, ..incident };
+    }
+    Incident { retry, ..incident }
+}
+
+/// What asks for less: the next model of the chain, which is taken to be smaller, or a lighter workflow.
+fn lighter(incident: &Incident) -> Option<Directive> {
+    let model = incident.models.as_ref().and_then(|models| next_model(&models.current, &models.chain));
+    model.map(Directive::SwitchModel).or(incident.at_hand.can_simplify.then_some(Directive::Simplify))
+}
+
+/// Decides within the machine's limits; `by_default` decides where they leave a choice.
+pub(crate) fn decide(incident: Incident, by_default: impl Fn(Incident) -> Verdict) -> Verdict {
+    let meaning = classify(&incident.failure);
+    let (short, full) = incident.resources.as_ref().map_or((false, false), |left| (memory_is_short(left), disk_is_full(left)));
+    // A smaller model does not help against a server that cannot be reached.
+    let lighter = if short && meaning.category != ErrorCategory::Connection { lighter(&incident) } else { None };
+    let limited = within_limits(incident, &meaning);
+    if full {
+        // No retry by the default's choice either: it then takes what else there is.
+        let without = RetryConfig { max_retries: 0, ..limited.retry };
+        let verdict = by_default(Incident { retry: without, ..limited });
+        let reason = if verdict.reason == Reason::AttemptsExhausted { Reason::NotRetryable } else { verdict.reason };
+        return Verdict { reason, ..verdict };
+    }
+    let verdict = by_default(limited);
+    match (verdict.directive, lighter) {
+        // Where the same call may be made again, so may a lighter one.
+        (Directive::RetryAfter(_), Some(directive)) => Verdict { directive, reason: Reason::ModelUnsuitable, ..verdict },
+        _ => verdict,
+    }
+}

@@ -1,0 +1,42 @@
+//! A breaker over the last hundred calls.
+//!
+//! The default policy judges the calls of a window that begins anew: the first failures after a busy hour stand alone. A window that slides
+//! over the last calls has no such edge. It is resilience4j's count-based sliding window.
+#![no_std]
+
+extern crate alloc;
+
+mod ring;
+
+pub use ring::{CALLS, Ring, STATE_LAYOUT};
+
+use alloc::string::ToString;
+use upright_policy_parts::window::{self, Failed};
+use upright_shim::logic::breaker::{BreakerConfig, BreakerState, Observation, Transition};
+use upright_shim::logic::metadata::{self, Description};
+use upright_shim::logic::recovery::{Incident, Verdict};
+use upright_shim::{Policy, export_policy};
+
+/// The default policy but for its breaker.
+#[derive(Debug)]
+pub struct CountWindow;
+
+impl Policy for CountWindow {
+    fn describe() -> Description {
+        Description { name: "upright-count-window".to_string(), state_layout: STATE_LAYOUT, ..metadata::describe() }
+    }
+
+    // Here nobody says what the failure was, so it counts as one that was not slow.
+    fn step(config: &BreakerConfig, state: BreakerState, observation: &Observation) -> Transition {
+        window::step::<Ring>(config, state, observation, Failed::Otherwise)
+    }
+
+    fn decide(incident: Incident) -> Verdict {
+        window::decide::<Ring>(incident)
+    }
+}
+
+export_policy!(CountWindow);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,334 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::ring::CALLS;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use upright_policy_parts::window::{SLOW_CALL_RATE, Window as _};
+use upright_shim::logic::backoff::RetryConfig;
+use upright_shim::logic::breaker::{self, Admission, Event, Phase};
+use upright_shim::logic::recovery::{AtHand, Directive, Guard, Reason};
+use upright_shim::logic::types::{Fault, FaultKind};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A breaker that is told what happens.
+struct Told {
+    config: BreakerConfig,
+    now: u64,
+    at: Transition,
+}
+
+impl Told {
+    fn new() -> Self {
+        Self { config: BreakerConfig::default(), now: 0, at: CountWindow::initial(0) }
+    }
+
+    fn tell(&mut self, event: Event, successes: u64) -> Phase {
+        let seen = Observation { event, now: self.now, successes };
+        self.at = CountWindow::step(&self.config, self.at.state.clone(), &seen);
+        self.at.state.phase
+    }
+
+    fn fail_after(&mut self, successes: u64) -> Phase {
+        self.tell(Event::Failure(self.at.state.generation), successes)
+    }
+
+    fn time_out_after(&mut self, successes: u64) -> Phase {
+        let verdict = CountWindow::decide(self.incident(FaultKind::Timeout, successes));
+        self.at = verdict.breaker.unwrap();
+        self.at.state.phase
+    }
+
+    fn incident(&self, kind: FaultKind, successes: u64) -> Incident {
+        let state = self.at.state.clone();
+        let generation = state.generation;
+        Incident {
+            failure: Fault::new(kind, ""),
+            attempt: 0,
+            elapsed: 0.0,
+            deadline: None,
+            idempotent: true,
+            retry_budget: None,
+            retry: RetryConfig::default(),
+            random: 0.5,
+            now: self.now,
+            guard: Some(Guard { config: self.config, state, generation, successes }),
+            models: None,
+            at_hand: AtHand::default(),
+            resources: None,
+        }
+    }
+
+    fn tally(&self) -> (u64, u64, u64) {
+        let tally = Ring::read(&self.config, &self.at.state).tally();
+        (tally.calls, tally.failures, tally.slow)
+    }
+}
+
+#[test]
+fn it_opens_at_its_rate_and_not_before() {
+    let mut told = Told::new();
+    assert_eq!(told.fail_after(50), Phase::Closed);
+    for _ in 1..49 {
+        assert_eq!(told.fail_after(0), Phase::Closed);
+    }
+    // 49 of 99 are less than half; the next makes 50 of 100.
+    assert_eq!(told.tally(), (99, 49, 0));
+    assert_eq!(told.fail_after(0), Phase::Open);
+    assert_eq!(told.at.admission, Admission::NoneUntil(60 * SECOND));
+}
+
+#[test]
+fn failures_in_a_row_open_it_only_when_enough_calls_were_made() {
+    let mut told = Told::new();
+    for _ in 0..19 {
+        assert_eq!(told.fail_after(0), Phase::Closed);
+    }
+    assert_eq!(told.at.state.consecutive_failures, 19, "people can still read the row");
+    assert_eq!(told.fail_after(0), Phase::Open);
+}
+
+#[test]
+fn a_larger_minimum_than_the_window_means_the_whole_window() {
+    let mut told = Told::new();
+    told.config.minimum_calls = u32::MAX;
+    for _ in 0..99 {
+        assert_eq!(told.fail_after(0), Phase::Closed);
+    }
+    assert_eq!(told.fail_after(0), Phase::Open);
+}
+
+#[test]
+fn time_outs_open_it_at_half_the_rate_of_other_failures() {
+    let mut told = Told::new();
+    assert_eq!(told.time_out_after(60), Phase::Closed);
+    for _ in 1..19 {
+        assert_eq!(told.time_out_after(0), Phase::Closed);
+    }
+    assert!(19.0 / 79.0 < SLOW_CALL_RATE && 20.0 / 80.0 >= SLOW_CALL_RATE);
+    assert_eq!(told.time_out_after(0), Phase::Open);
+}
+
+#[test]
+fn a_call_that_a_hundred_others_followed_is_forgotten() {
+    let mut told = Told::new();
+    for _ in 0..19 {
+        told.fail_after(0);
+    }
+    assert_eq!(told.fail_after(99), Phase::Closed);
+    assert_eq!(told.tally(), (100, 1, 0));
+    assert_eq!(told.fail_after(u64::MAX), Phase::Closed);
+    assert_eq!(told.tally(), (100, 1, 0));
+}
+
+#[test]
+fn successes_with_no_failure_after_them_count_when_they_are_told() {
+    let mut told = Told::new();
+    told.tell(Event::Ignored(0), 30);
+    assert_eq!(told.tally(), (30, 0, 0));
+    told.tell(Event::Success(0), 2);
+    assert_eq!(told.tally(), (33, 0, 0));
+    told.tell(Event::Ignored(0), 0);
+    told.tell(Event::Elapsed, 5);
+    assert_eq!(told.tally(), (33, 0, 0), "these are not told of a call");
+}
+
+#[test]
+fn failures_further_apart_than_the_failure_window_do_not_add_up() {
+    let mut told = Told::new();
+    for _ in 0..200 {
+        told.now += 601 * SECOND;
+        assert_eq!(told.fail_after(0), Phase::Closed);
+        assert_eq!((told.tally(), told.at.state.consecutive_failures), ((1, 1, 0), 1));
+    }
+    told.config.failure_window = f64::INFINITY;
+    let opened = (0..20).any(|_| {
+        told.now += 601 * SECOND;
+        told.fail_after(0) == Phase::Open
+    });
+    assert!(opened, "without a limit of time only calls count");
+}
+
+#[test]
+fn successes_that_come_with_the_first_failure_after_a_pause_are_not_forgotten_with_the_old_ones() {
+    let mut told = Told::new();
+    told.fail_after(3);
+    told.now += 601 * SECOND;
+    told.fail_after(7);
+    assert_eq!(told.tally(), (8, 1, 0));
+}
+
+#[test]
+fn foreign_and_damaged_memory_is_an_empty_window() {
+    let mut told = Told::new();
+    told.fail_after(40);
+    let written = told.at.state.memory.clone();
+    let default = breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40 });
+    let mut memories = alloc::vec![Vec::new(), alloc::vec![0; written.len()], alloc::vec![255; 4096], default.state.memory];
+    memories.extend((0..written.len()).map(|cut| written[..cut].to_vec()));
+    memories.extend((0..written.len() * 8).map(|bit| {
+        let mut memory = written.clone();
+        memory[bit / 8] ^= 1 << (bit % 8);
+        memory
+    }));
+    for memory in memories {
+        let mut told = Told::new();
+        told.at.state.memory = memory;
+        assert_eq!(told.fail_after(0), Phase::Closed);
+        assert_eq!(told.tally(), (1, 1, 0));
+    }
+}
+
+#[test]
+fn sound_check_sums_over_impossible_contents_are_an_empty_window() {
+    use upright_policy_parts::memory::sealed;
+    let contents =
+        |calls: u8, failed: u128, slow: u128| [&0_u64.to_le_bytes()[..], &[calls], &failed.to_le_bytes(), &slow.to_le_bytes()].concat();
+    let too_long = [contents(2, 1, 0), alloc::vec![0]].concat();
+    for contents in [contents(CALLS + 1, 1, 0), contents(255, 1, 0), contents(2, 4, 0), contents(0, 1, 0), contents(2, 1, 2), too_long] {
+        let mut told = Told::new();
+        told.at.state.memory = sealed(STATE_LAYOUT, contents);
+        assert_eq!(told.tally(), (0, 0, 0));
+    }
+}
+
+#[test]
+fn its_memory_is_small_whatever_happens() {
+    let mut told = Told::new();
+    told.config.failure_rate_threshold = 2.0;
+    for successes in [0, 1, 99, 100, u64::from(u32::MAX), u64::MAX] {
+        told.fail_after(successes);
+        assert_eq!(told.at.state.memory.len(), 45);
+    }
+}
+
+#[test]
+fn nonsense_in_the_configuration_neither_panics_nor_opens() {
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut told = Told::new();
+        told.config = BreakerConfig {
+            failure_threshold: 0,
+            recovery_timeout: bad,
+            success_threshold: 0,
+            half_open_permits: 0,
+            failure_window: bad,
+            failure_rate_threshold: bad,
+            minimum_calls: 0,
+        };
+        for _ in 0..300 {
+            told.now = told.now.wrapping_mul(3).wrapping_add(1);
+            assert_eq!(told.fail_after(told.now % 3), Phase::Closed, "{bad}");
+        }
+    }
+}
+
+#[test]
+fn probes_and_results_from_before_the_trip_are_as_by_the_default_policy() {
+    let mut told = Told::new();
+    told.config.minimum_calls = 1;
+    assert_eq!(told.fail_after(0), Phase::Open);
+    for event in [Event::Failure(0), Event::Success(0), Event::Ignored(0)] {
+        assert_eq!(told.tell(event, 9), Phase::Open);
+        assert_eq!(told.at.state.generation, 1);
+    }
+    told.now = 60 * SECOND;
+    assert_eq!(told.tell(Event::Elapsed, 0), Phase::HalfOpen);
+    assert_eq!(told.tell(Event::Success(2), 0), Phase::HalfOpen);
+    assert_eq!(told.tell(Event::Success(2), 0), Phase::Closed);
+    assert_eq!((told.tally(), told.at.state.generation), ((0, 0, 0), 3), "a new window begins");
+}
+
+#[test]
+fn the_failure_that_opens_it_is_not_retried() {
+    let mut told = Told::new();
+    let before = CountWindow::decide(told.incident(FaultKind::ConnectionRefused, 0));
+    assert!(matches!(before.directive, Directive::RetryAfter(_)));
+    told.config.minimum_calls = 1;
+    let verdict = CountWindow::decide(told.incident(FaultKind::ConnectionRefused, 0));
+    assert_eq!((verdict.directive, verdict.reason), (Directive::GiveUp, Reason::CircuitOpen));
+}
+
+#[test]
+fn a_failure_that_speaks_against_no_service_is_no_call_of_the_window() {
+    let mut told = Told::new();
+    told.at = CountWindow::decide(told.incident(FaultKind::InvalidInput, 0)).breaker.unwrap();
+    assert_eq!(told.tally(), (0, 0, 0));
+}
+
+#[test]
+fn it_has_a_name_and_a_layout_of_its_own() {
+    let (own, default) = (CountWindow::describe(), metadata::describe());
+    assert_ne!(own.name, default.name);
+    assert_ne!(own.state_layout, default.state_layout);
+}
+
+/// What the ring stands for: every call, one by one.
+struct Naive {
+    /// Whether it failed, and slowly; the oldest first.
+    calls: VecDeque<(bool, bool)>,
+    last_failure: u64,
+}
+
+impl Naive {
+    fn push(&mut self, failed: bool, slow: bool, now: u64) {
+        if self.calls.iter().any(|call| call.0) && now - self.last_failure > 600 * SECOND {
+            self.calls.clear();
+        }
+        self.calls.push_back((failed, slow));
+        if self.calls.len() > usize::from(CALLS) {
+            self.calls.pop_front();
+        }
+        if failed {
+            self.last_failure = now;
+        }
+    }
+
+    fn tally(&self) -> (usize, usize, usize) {
+        let count = |of: fn(&(bool, bool)) -> bool| self.calls.iter().filter(|call| of(call)).count();
+        (self.calls.len(), count(|call| call.0), count(|call| call.1))
+    }
+
+    fn opens(&self) -> bool {
+        let (calls, failures, slow) = self.tally();
+        // In whole numbers: a half, and a quarter.
+        calls >= 20 && (failures * 2 >= calls || slow * 4 >= calls)
+    }
+}
+
+#[test]
+fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() {
+    let (mut opened, mut stayed) = (0, 0);
+    for seed in 0..40 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut told = Told::new();
+        let mut naive = Naive { calls: VecDeque::new(), last_failure: 0 };
+        // Seeds differ in how healthy the service is.
+        let healthy = 1 + seed % 5;
+        for _ in 0..1000 {
+            told.now += if random.u32(..200) == 0 { 700 * SECOND } else { random.u64(..2 * SECOND) };
+            let successes = if random.u64(..3) < 2 { random.u64(..=healthy) } else { random.u64(..60) * u64::from(random.u8(..8) == 0) };
+            let (slow, fails) = (random.u8(..5) == 0, random.u8(..10) > 0);
+            for _ in 0..successes {
+                naive.push(false, false, told.now);
+            }
+            let phase = if fails {
+                naive.push(true, slow, told.now);
+                if slow { told.time_out_after(successes) } else { told.fail_after(successes) }
+            } else {
+                told.tell(Event::Ignored(told.at.state.generation), successes)
+            };
+            assert_eq!(phase == Phase::Open, fails && naive.opens(), "seed {seed}: {:?}", naive.tally());
+            if phase == Phase::Open {
+                opened += 1;
+                naive = Naive { calls: VecDeque::new(), last_failure: told.now };
+                told.at = CountWindow::initial(told.now);
+            } else {
+                stayed += 1;
+                let (calls, failures, slow) = naive.tally();
+                assert_eq!(told.tally(), (calls as u64, failures as u64, slow as u64), "seed {seed}");
+            }
+        }
+    }
+    assert!(opened > 100 && stayed > 10_000, "opened {opened} times, stayed {stayed}");
+}

@@ -1,0 +1,155 @@
+//! A breaker that opens by the share of failed, or of slow, calls in a window. What the window is, is the policy's.
+//!
+//! All that is not counting is the default breaker's: when it becomes half-open, what probes do, and that a call of an older
+//! generation changes nothing.
+
+use crate::verdict::{trip, with_breaker};
+use alloc::vec::Vec;
+use upright_logic::breaker::{self, Admission, BreakerConfig, BreakerState, Event, Observation, Phase, Transition};
+use upright_logic::recovery::{Incident, Verdict};
+use upright_logic::types::{ErrorCategory, Instant, Seconds};
+
+/// A window opens the breaker when this share of its calls was slow; no setting says it.
+///
+/// A refused connection costs the caller nothing and a time-out all the time that was given to it, so half of the share of
+/// failures that opens a breaker by default.
+pub const SLOW_CALL_RATE: f64 = 0.25;
+
+/// How one call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// For whatever reason but time.
+    Otherwise,
+    /// It took too long.
+    Slowly,
+}
+
+/// What a window holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All calls.
+    pub calls: u64,
+    /// Those that failed, slowly or not.
+    pub failures: u64,
+    /// Those that failed slowly.
+    pub slow: u64,
+}
+
+impl Tally {
+    /// Whether a share reaches its threshold among at least `minimum` calls.
+    ///
+    /// A threshold above 1, below 0 or that is no number opens nothing, by neither share.
+    pub fn opens(&self, config: &BreakerConfig, minimum: u64) -> bool {
+        let threshold = config.failure_rate_threshold;
+        let share = |part: u64| part as f64 / self.calls as f64;
+        let wanted = threshold > 0.0 && threshold <= 1.0;
+        wanted && self.calls >= minimum.max(1) && (share(self.failures) >= threshold || share(self.slow) >= SLOW_CALL_RATE)
+    }
+}
+
+/// Calls that count, and how they ended.
+pub trait Window: Sized {
+    /// The largest `minimum_calls` that it can ever hold; a larger setting means this one.
+    const MOST: u64;
+
+    /// The window in a state's memory; an empty one where that is empty, foreign or damaged.
+    fn read(config: &BreakerConfig, state: &BreakerState) -> Self;
+
+    /// The memory that [`Window::read`] reads.
+    fn write(&self) -> Vec<u8>;
+
+    /// Calls that succeeded between the question before and `now`.
+    fn succeeded(&mut self, calls: u64, now: Instant);
+
+    /// A call that failed `now`, after those that succeeded.
+    fn failed(&mut self, how: Failed, now: Instant);
+
+    /// What it holds.
+    fn tally(&self) -> Tally;
+
+    /// When the last failure was that still counts towards a row of failures.
+    fn last_failure(&self) -> Instant;
+}
+
+/// A span in nanoseconds, at least 1; infinity is the longest.
+pub fn nanoseconds(span: Seconds) -> u64 {
+    // The cast saturates, and NaN becomes 0.
+    ((span * 1e9) as u64).max(1)
+}
+
+/// One step of a breaker over such a window.
+pub fn step<W: Window>(config: &BreakerConfig, state: BreakerState, seen: &Observation, how: Failed) -> Transition {
+    let counted = match seen.event {
+        Event::Failure(generation) if generation == state.generation => Some((seen.successes, true)),
+        Event::Success(generation) if generation == state.generation => Some((seen.successes.saturating_add(1), false)),
+        Event::Ignored(generation) if generation == state.generation && seen.successes > 0 => Some((seen.successes, false)),
+        _ => None,
+    };
+    match counted {
+        Some((successes, failed)) if state.phase == Phase::Closed => count::<W>(config, state, seen.now, successes, failed.then_some(how)),
+        _ => breaker::step(config, state, seen),
+    }
+}
+
+fn count<W: Window>(config: &BreakerConfig, state: BreakerState, now: Instant, successes: u64, failure: Option<Failed>) -> Transition {
+    let mut window = W::read(config, &state);
+    let apart = now.saturating_sub(window.last_failure()) > nanoseconds(config.failure_window);
+    // For people: this breaker does not go by it.
+    let mut consecutive = if successes > 0 || apart { 0 } else { state.consecutive_failures };
+    if successes > 0 {
+        window.succeeded(successes, now);
+    }
+    if let Some(how) = failure {
+        window.failed(how, now);
+        consecutive = consecutive.saturating_add(1);
+        if window.tally().opens(config, u64::from(config.minimum_calls).min(W::MOST)) {
+            return trip(config, state, now);
+        }
+    }
+    let state = BreakerState { consecutive_failures: consecutive, memory: window.write(), ..state };
+    Transition { state, admission: Admission::All }
+}
+
+/// The default policy's verdict over such a breaker. A failure was slow if its category is a time-out.
+pub fn decide<W: Window>(incident: Incident) -> Verdict {
+    with_breaker(incident, |meaning, guard, seen| {
+        let how = if meaning.category == ErrorCategory::Timeout { Failed::Slowly } else { Failed::Otherwise };
+        step::<W>(&guard.config, guard.state.clone(), seen, how)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opens(calls: u64, failures: u64, slow: u64, threshold: f64) -> bool {
+        let config = BreakerConfig { failure_rate_threshold: threshold, ..BreakerConfig::default() };
+        Tally { calls, failures, slow }.opens(&config, 20)
+    }
+
+    #[test]
+    fn a_share_opens_when_it_reaches_its_threshold_among_enough_calls_and_not_before() {
+        assert!(!opens(20, 9, 0, 0.5) && opens(20, 10, 0, 0.5));
+        assert!(!opens(19, 19, 19, 0.5));
+        assert!(!opens(20, 4, 4, 0.5) && opens(20, 5, 5, 0.5), "slow calls count by a share of their own");
+    }
+
+    #[test]
+    fn a_threshold_that_is_no_share_opens_nothing() {
+        for threshold in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0, 1.000_001] {
+            assert!(!opens(100, 100, 100, threshold), "{threshold}");
+        }
+        assert!(opens(100, 100, 0, 1.0));
+    }
+
+    #[test]
+    fn an_empty_window_opens_nothing_even_where_no_calls_are_enough() {
+        assert!(!Tally::default().opens(&BreakerConfig::default(), 0));
+    }
+
+    #[test]
+    fn every_span_has_a_length() {
+        let spans = [f64::NAN, -1.0, 0.0, 1e-12, 1.0, f64::INFINITY].map(nanoseconds);
+        assert_eq!(spans, [1, 1, 1, 1, 1_000_000_000, u64::MAX]);
+    }
+}

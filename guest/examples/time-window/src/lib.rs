@@ -1,0 +1,42 @@
+//! A breaker over the calls of the last `failure_window` seconds.
+//!
+//! The default policy judges the calls of a window that begins anew when it is over: a service that begins to fail late in one window
+//! is judged twice by half of its failures. A window that slides has no such edge. It is resilience4j's time-based sliding window, in ten buckets.
+#![no_std]
+
+extern crate alloc;
+
+mod buckets;
+
+pub use buckets::{BUCKETS, Buckets, STATE_LAYOUT};
+
+use alloc::string::ToString;
+use upright_policy_parts::window::{self, Failed};
+use upright_shim::logic::breaker::{BreakerConfig, BreakerState, Observation, Transition};
+use upright_shim::logic::metadata::{self, Description};
+use upright_shim::logic::recovery::{Incident, Verdict};
+use upright_shim::{Policy, export_policy};
+
+/// The default policy but for its breaker.
+#[derive(Debug)]
+pub struct TimeWindow;
+
+impl Policy for TimeWindow {
+    fn describe() -> Description {
+        Description { name: "upright-time-window".to_string(), state_layout: STATE_LAYOUT, ..metadata::describe() }
+    }
+
+    // Here nobody says what the failure was, so it counts as one that was not slow.
+    fn step(config: &BreakerConfig, state: BreakerState, observation: &Observation) -> Transition {
+        window::step::<Buckets>(config, state, observation, Failed::Otherwise)
+    }
+
+    fn decide(incident: Incident) -> Verdict {
+        window::decide::<Buckets>(incident)
+    }
+}
+
+export_policy!(TimeWindow);
+
+#[cfg(test)]
+mod tests;

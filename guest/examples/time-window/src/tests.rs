@@ -1,0 +1,324 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::buckets::BUCKETS;
+use alloc::vec::Vec;
+use upright_policy_parts::window::Window as _;
+use upright_shim::logic::backoff::RetryConfig;
+use upright_shim::logic::breaker::{self, Admission, Event, Phase};
+use upright_shim::logic::recovery::{AtHand, Directive, Guard, Reason};
+use upright_shim::logic::types::{Fault, FaultKind};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A breaker over 100 seconds that is told what happens.
+struct Told {
+    config: BreakerConfig,
+    now: u64,
+    at: Transition,
+}
+
+impl Told {
+    fn new() -> Self {
+        Self { config: BreakerConfig { failure_window: 100.0, ..BreakerConfig::default() }, now: 0, at: TimeWindow::initial(0) }
+    }
+
+    fn tell(&mut self, event: Event, successes: u64) -> Phase {
+        let seen = Observation { event, now: self.now, successes };
+        self.at = TimeWindow::step(&self.config, self.at.state.clone(), &seen);
+        self.at.state.phase
+    }
+
+    fn fail_after(&mut self, successes: u64) -> Phase {
+        self.tell(Event::Failure(self.at.state.generation), successes)
+    }
+
+    fn decide(&mut self, kind: FaultKind, successes: u64) -> Verdict {
+        let state = self.at.state.clone();
+        let generation = state.generation;
+        let verdict = TimeWindow::decide(Incident {
+            failure: Fault::new(kind, ""),
+            attempt: 0,
+            elapsed: 0.0,
+            deadline: None,
+            idempotent: true,
+            retry_budget: None,
+            retry: RetryConfig::default(),
+            random: 0.5,
+            now: self.now,
+            guard: Some(Guard { config: self.config, state, generation, successes }),
+            models: None,
+            at_hand: AtHand::default(),
+            resources: None,
+        });
+        self.at = verdict.breaker.clone().unwrap();
+        verdict
+    }
+
+    fn tally(&self) -> (u64, u64, u64) {
+        let tally = Buckets::read(&self.config, &self.at.state).tally();
+        (tally.calls, tally.failures, tally.slow)
+    }
+}
+
+#[test]
+fn it_opens_at_its_rate_and_not_before() {
+    let mut told = Told::new();
+    told.now = 50 * SECOND;
+    assert_eq!(told.fail_after(50), Phase::Closed);
+    for _ in 1..49 {
+        assert_eq!(told.fail_after(0), Phase::Closed);
+    }
+    assert_eq!(told.tally(), (99, 49, 0));
+    assert_eq!(told.fail_after(0), Phase::Open);
+    assert_eq!(told.at.admission, Admission::NoneUntil(110 * SECOND));
+}
+
+#[test]
+fn time_outs_open_it_at_half_the_rate_of_other_failures() {
+    let mut told = Told::new();
+    let verdict = told.decide(FaultKind::Timeout, 60);
+    assert!(matches!(verdict.directive, Directive::RetryAfter(_)));
+    for _ in 1..19 {
+        told.decide(FaultKind::Timeout, 0);
+        assert_eq!(told.at.state.phase, Phase::Closed);
+    }
+    let verdict = told.decide(FaultKind::Timeout, 0);
+    assert_eq!((told.at.state.phase, verdict.directive, verdict.reason), (Phase::Open, Directive::GiveUp, Reason::CircuitOpen));
+}
+
+#[test]
+fn a_call_leaves_the_window_when_its_tenth_is_over_and_not_before() {
+    let mut told = Told::new();
+    told.now = 9 * SECOND;
+    told.fail_after(0);
+    for (seconds, calls) in [(10, 2), (99, 3), (100, 3)] {
+        told.now = seconds * SECOND;
+        told.fail_after(0);
+        assert_eq!(told.tally().0, calls, "after {seconds} s");
+    }
+}
+
+#[test]
+fn failures_ninety_days_apart_never_open_it() {
+    let mut told = Told::new();
+    told.config.minimum_calls = 2;
+    for _ in 0..50 {
+        told.now += 90 * 86_400 * SECOND;
+        assert_eq!(told.fail_after(0), Phase::Closed);
+        assert_eq!((told.tally(), told.at.state.consecutive_failures), ((1, 1, 0), 1));
+    }
+}
+
+#[test]
+fn successes_count_as_if_they_had_come_evenly_since_they_were_last_told() {
+    let mut told = Told::new();
+    // A thousand in a thousand seconds: the window begins at 900 s, and holds the last of them and the failure.
+    told.now = 1000 * SECOND - 1;
+    told.fail_after(1000);
+    assert_eq!(told.tally(), (102, 1, 0));
+    // Told at one instant, all are of that instant.
+    told.fail_after(40);
+    assert_eq!(told.tally(), (143, 2, 0));
+}
+
+#[test]
+fn a_clock_that_stands_or_goes_back_loses_no_call() {
+    let mut told = Told::new();
+    told.now = 500 * SECOND;
+    told.fail_after(3);
+    let before = told.tally().0;
+    for now in [500 * SECOND, 3 * SECOND, 0] {
+        told.now = now;
+        told.fail_after(1);
+    }
+    assert_eq!(told.tally().0, before + 6);
+}
+
+#[test]
+fn a_changed_setting_begins_a_new_window() {
+    let mut told = Told::new();
+    told.fail_after(7);
+    told.config.failure_window = 200.0;
+    told.fail_after(0);
+    assert_eq!(told.tally(), (1, 1, 0));
+}
+
+#[test]
+fn foreign_and_damaged_memory_is_an_empty_window() {
+    let mut told = Told::new();
+    told.fail_after(40);
+    let written = told.at.state.memory.clone();
+    let default = breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40 });
+    let mut memories = alloc::vec![Vec::new(), alloc::vec![0; written.len()], alloc::vec![255; 4096], default.state.memory];
+    memories.extend((0..written.len()).map(|cut| written[..cut].to_vec()));
+    memories.extend((0..written.len() * 8).map(|bit| {
+        let mut memory = written.clone();
+        memory[bit / 8] ^= 1 << (bit % 8);
+        memory
+    }));
+    for memory in memories {
+        let mut told = Told::new();
+        told.at.state.memory = memory;
+        assert_eq!(told.fail_after(0), Phase::Closed);
+        assert_eq!(told.tally(), (1, 1, 0));
+    }
+}
+
+#[test]
+fn sound_check_sums_over_odd_contents_neither_panic_nor_count_more_failures_than_calls() {
+    use upright_policy_parts::memory::sealed;
+    let contents = |newest: u64, asked: u64, bucket: [u32; 3]| {
+        let head = [10 * SECOND, newest, asked, u64::MAX].map(u64::to_le_bytes).concat();
+        [head, bucket.map(u32::to_le_bytes).concat().repeat(BUCKETS)].concat()
+    };
+    for impossible in [[1, 2, 0], [2, 1, 2]] {
+        let mut told = Told::new();
+        told.at.state.memory = sealed(STATE_LAYOUT, contents(0, 0, impossible));
+        assert_eq!(told.tally(), (0, 0, 0));
+    }
+    for (newest, asked) in [(u64::MAX, 0), (0, u64::MAX), (u64::MAX, u64::MAX)] {
+        let mut told = Told::new();
+        told.config.failure_rate_threshold = 1.0;
+        told.now = u64::MAX / 2;
+        told.at.state.memory = sealed(STATE_LAYOUT, contents(newest, asked, [u32::MAX, 1, 0]));
+        assert_eq!(told.fail_after(u64::MAX), Phase::Closed);
+    }
+}
+
+#[test]
+fn its_memory_is_small_whatever_happens() {
+    let mut told = Told::new();
+    told.config.failure_rate_threshold = 2.0;
+    for successes in [0, 1, 99, u64::from(u32::MAX), u64::MAX] {
+        told.now = told.now * 31 + SECOND;
+        told.fail_after(successes);
+        assert_eq!(told.at.state.memory.len(), 156);
+    }
+}
+
+#[test]
+fn nonsense_in_the_configuration_neither_panics_nor_opens() {
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut told = Told::new();
+        told.config = BreakerConfig {
+            failure_threshold: 0,
+            recovery_timeout: bad,
+            success_threshold: 0,
+            half_open_permits: 0,
+            failure_window: bad,
+            failure_rate_threshold: bad,
+            minimum_calls: u32::MAX,
+        };
+        for _ in 0..300 {
+            told.now = told.now.wrapping_mul(3).wrapping_add(1);
+            assert_eq!(told.fail_after(told.now % 3), Phase::Closed, "{bad}");
+        }
+    }
+}
+
+#[test]
+fn a_window_without_end_keeps_every_call() {
+    let mut told = Told::new();
+    told.config = BreakerConfig { failure_window: f64::INFINITY, minimum_calls: 1000, ..told.config };
+    for _ in 0..100 {
+        told.now += 86_400 * SECOND;
+        told.fail_after(1);
+    }
+    assert_eq!(told.tally(), (200, 100, 0));
+}
+
+#[test]
+fn probes_and_results_from_before_the_trip_are_as_by_the_default_policy() {
+    let mut told = Told::new();
+    told.config.minimum_calls = 1;
+    assert_eq!(told.fail_after(0), Phase::Open);
+    for event in [Event::Failure(0), Event::Success(0), Event::Ignored(0)] {
+        assert_eq!(told.tell(event, 9), Phase::Open);
+    }
+    told.now = 60 * SECOND;
+    assert_eq!(told.tell(Event::Elapsed, 0), Phase::HalfOpen);
+    assert_eq!(told.tell(Event::Failure(2), 0), Phase::Open);
+    told.now = 120 * SECOND;
+    told.tell(Event::Elapsed, 0);
+    told.tell(Event::Success(4), 0);
+    assert_eq!(told.tell(Event::Success(4), 0), Phase::Closed);
+    assert_eq!((told.tally(), told.at.state.generation), ((0, 0, 0), 5), "a new window begins");
+}
+
+#[test]
+fn it_has_a_name_and_a_layout_of_its_own() {
+    let (own, default) = (TimeWindow::describe(), metadata::describe());
+    assert_ne!(own.name, default.name);
+    assert_ne!(own.state_layout, default.state_layout);
+}
+
+/// What the buckets stand for: every call, one by one, with when it was made.
+struct Naive {
+    /// When, whether it failed, and slowly.
+    calls: Vec<(u64, bool, bool)>,
+    asked: u64,
+}
+
+impl Naive {
+    fn tell(&mut self, successes: u64, failure: Option<bool>, now: u64) {
+        let span = now - self.asked;
+        self.calls.extend((1..=successes).map(|number| (self.asked + (number * span).div_ceil(successes), false, false)));
+        self.calls.extend(failure.map(|slow| (now, true, slow)));
+        if successes > 0 || failure.is_some() {
+            self.asked = now;
+            self.calls.retain(|call| call.0 / (10 * SECOND) + BUCKETS as u64 > now / (10 * SECOND));
+        }
+    }
+
+    fn tally(&self) -> (u64, u64, u64) {
+        let count = |of: fn(&(u64, bool, bool)) -> bool| self.calls.iter().filter(|call| of(call)).count() as u64;
+        (self.calls.len() as u64, count(|call| call.1), count(|call| call.2))
+    }
+
+    fn opens(&self) -> bool {
+        let (calls, failures, slow) = self.tally();
+        // In whole numbers: a half, and a quarter.
+        calls >= 20 && (failures * 2 >= calls || slow * 4 >= calls)
+    }
+}
+
+#[test]
+fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() {
+    let (mut opened, mut stayed) = (0, 0);
+    for seed in 0..40 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut told = Told::new();
+        let mut naive = Naive { calls: Vec::new(), asked: 0 };
+        // Seeds differ in how healthy the service is.
+        let healthy = 1 + seed % 5;
+        for _ in 0..1000 {
+            told.now += match random.u32(..100) {
+                0 => random.u64(..500 * SECOND),
+                1..20 => 0,
+                // To the edge of a bucket, where mistakes are.
+                20..30 => 10 * SECOND - told.now % (10 * SECOND) - u64::from(random.bool()),
+                _ => random.u64(..2 * SECOND),
+            };
+            let successes = if random.u64(..3) < 2 { random.u64(..=healthy) } else { 0 };
+            let (slow, fails) = (random.u8(..5) == 0, random.u8(..10) > 0);
+            naive.tell(successes, fails.then_some(slow), told.now);
+            match (fails, slow) {
+                (true, true) => drop(told.decide(FaultKind::Timeout, successes)),
+                (true, false) => drop(told.fail_after(successes)),
+                (false, _) => drop(told.tell(Event::Ignored(told.at.state.generation), successes)),
+            }
+            let open = told.at.state.phase == Phase::Open;
+            assert_eq!(open, fails && naive.opens(), "seed {seed}: {:?}", naive.tally());
+            if open {
+                opened += 1;
+                naive = Naive { calls: Vec::new(), asked: told.now };
+                told.at = TimeWindow::initial(told.now);
+            } else {
+                stayed += 1;
+                assert_eq!(told.tally(), naive.tally(), "seed {seed}");
+            }
+        }
+    }
+    assert!(opened > 100 && stayed > 10_000, "opened {opened} times, stayed {stayed}");
+}
