@@ -79,6 +79,7 @@ async fn a_rust_policy_from_the_template_builds_outside_this_repository_and_deci
 #[tokio::test]
 async fn a_folder_that_is_not_empty_is_refused_and_left_alone() {
     let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path("mine")).unwrap();
     scratch.write("mine/notes", "keep");
     let ran = alone(&["policy", "new", text(&scratch.path("mine"))], "").await.ends_with(2);
     assert!(ran.err.contains("is not empty; expected a new or an empty folder"), "{ran:?}");
@@ -191,7 +192,7 @@ async fn every_function_is_measured_beside_an_empty_call() {
 #[tokio::test]
 async fn a_folder_without_a_policy_and_a_tool_that_is_missing_are_told_in_one_line() {
     let scratch = Scratch::new();
-    scratch.write("empty/notes", "");
+    std::fs::create_dir(scratch.path("empty")).unwrap();
     let ran = alone(&["policy", "build", text(&scratch.path("empty"))], "").await.ends_with(2);
     assert!(ran.err.contains("has none of Cargo.toml, my_policy.py, policy.js"), "{}", ran.err);
     for (lang, says) in [("python", "pip install componentize-py"), ("js", "Node.js")] {

@@ -51,3 +51,11 @@ async fn with_anyhow_the_type_within_its_error_is_kept_and_classified() {
     let blocking = retry.execute_blocking(|| Err::<(), _>(anyhow::Error::from(std::io::Error::from_raw_os_error(111)))).unwrap_err();
     assert!(blocking.downcast_ref::<std::io::Error>().is_some());
 }
+
+#[cfg(not(feature = "wasi"))]
+#[test]
+fn without_wasi_no_policy_can_be_allowed_it_and_the_refusal_names_the_feature() {
+    let policy = include_bytes!("../policy.wasm");
+    let error = upright::policy::PolicyLoader::default().allow_wasi(true).from_bytes(policy).unwrap_err();
+    assert!(error.to_string().contains("feature `wasi`"), "{error}");
+}

@@ -134,6 +134,18 @@ fn what_is_written_is_discarded() {
     assert_eq!(answer(&writer()), Ok(json!(0.0)));
 }
 
+#[test]
+fn a_policy_that_hoards_handles_is_stopped() {
+    let hoarder = bytes(
+        r#"(import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))"#,
+        "import wasi:io/streams@0.2.0; import wasi:cli/stdout@0.2.0;",
+        "(local $left i32) (local.set $left (i32.const 2000))
+         (loop $again (drop (call $stdout)) (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1))))) (f64.const 0)",
+    );
+    let error = answer(&hoarder).unwrap_err();
+    assert!(error.contains("no free keys"), "{error}");
+}
+
 #[tokio::test]
 async fn wasi_can_be_called_where_a_runtime_of_tokios_drives_the_caller() {
     assert_eq!(answer(&writer()), Ok(json!(0.0)));

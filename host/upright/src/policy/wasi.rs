@@ -20,6 +20,9 @@ const TIMERS: &str = "wasi:clocks/monotonic-clock@0.2.12";
 /// A policy may ask for so many random bytes at once.
 const MOST_RANDOM_BYTES: u64 = 64 << 10;
 
+/// An instance may hold so many handles at once: each takes memory of the host's.
+const MOST_HANDLES: usize = 1024;
+
 /// What a policy sees of WASI.
 pub(crate) struct Sandbox {
     /// Made when it is first looked at: most policies never do.
@@ -29,7 +32,9 @@ pub(crate) struct Sandbox {
 
 impl Default for Sandbox {
     fn default() -> Self {
-        Self { context: None, table: ResourceTable::new() }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MOST_HANDLES);
+        Self { context: None, table }
     }
 }
 

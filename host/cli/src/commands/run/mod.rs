@@ -24,6 +24,7 @@ use std::time::Duration;
 use upright::clock::SystemClock;
 use upright::degradation::cache_key;
 use upright::ollama::{BaseUrl, Budgets, ChatRequest, Message, OllamaClient};
+use upright::policy::PolicyLoader;
 use upright::types::RetryConfig;
 use upright::{Error, HealthCheck, PolicySlot, Recovered, RecoveryManager};
 
@@ -104,6 +105,10 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
+    /// Let that policy import WASI, of which it finds nothing there
+    #[arg(long, requires = "policy")]
+    allow_wasi: bool,
+
     /// The server's address [default: OLLAMA_HOST, else http://127.0.0.1:11434]
     #[arg(long, value_name = "URL", value_parser = values::host)]
     host: Option<BaseUrl>,
@@ -140,7 +145,10 @@ impl<'a> Asking<'a> {
         let address = super::address(arguments.host.clone())?;
         // Where the built-in policy cannot run as a component, its logic decides natively.
         let policy = match &arguments.policy {
-            Some(file) => PolicySlot::new(super::policy(Some(file))?),
+            Some(file) => {
+                let loader = PolicyLoader::default().allow_wasi(arguments.allow_wasi);
+                PolicySlot::new(super::policy_by(&loader, Some(file))?)
+            }
             None => PolicySlot::built_in(),
         };
         let retry = RetryConfig {
