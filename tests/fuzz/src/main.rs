@@ -21,6 +21,8 @@ use upright_fuzz::targets::components::Components;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How often the worker is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// So much of a case is printed, bytes.
+const SHOWN: usize = 2000;
 /// The worker's way to say that it found something.
 const FOUND: u8 = 1;
 
@@ -133,6 +135,11 @@ fn watch(options: &Options, target: Which) -> Result<bool> {
     Ok(true)
 }
 
+/// As much of a text as a person looks at; the files have all of it.
+fn shown(text: &str) -> String {
+    if text.len() <= SHOWN { text.to_owned() } else { format!("{} … ({} bytes)", &text[..text.floor_char_boundary(SHOWN)], text.len()) }
+}
+
 fn died(status: ExitStatus) -> String {
     format!("ended the process ({status})")
 }
@@ -173,8 +180,8 @@ fn tell(options: &Options, report: &Report, took: Duration) -> ExitCode {
     }
     println!("  memory: {} MiB in the beginning, {} MiB in the end", report.memory.0 >> 20, report.memory.1 >> 20);
     let Some(finding) = &report.finding else { return ExitCode::SUCCESS };
-    println!("{name}: FOUND in iteration {} of seed {}: {}", finding.iteration, options.seed, finding.broken);
-    println!("the smallest case that still fails: {}", finding.smallest);
+    println!("{name}: FOUND in iteration {} of seed {}: {}", finding.iteration, options.seed, shown(&finding.broken.to_string()));
+    println!("the smallest case that still fails: {}", shown(&finding.smallest));
     finding.files.iter().for_each(|file| println!("  written to {}", file.display()));
     if let Some(error) = &finding.not_written {
         println!("  not written: {error}");

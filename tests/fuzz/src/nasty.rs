@@ -108,4 +108,4 @@ pub const TEXTS: &[&str] = &[
 ];
 
 /// Lengths around those at which something is cut.
-pub const LENGTHS: &[usize] = &[1, 63, 64, 65, 4096, 8191, 8192, 8193, 16_384, 100_000];
+pub const LENGTHS: &[usize] = &[1, 63, 64, 65, 4096, 8191, 8192, 8193, 16_384, 20_000];

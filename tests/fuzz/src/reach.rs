@@ -13,15 +13,24 @@ const LONGEST_MEMORY: usize = 4096;
 /// A breaker that is restored has made no more transitions.
 const GENERATIONS: u64 = u64::MAX >> 3;
 
+/// So many models or entries, and so many bytes of text, are looked at within a decision's time. Of more the host may have to answer itself.
+const LONGEST_LIST: usize = 256;
+const LONGEST_TEXTS: usize = 32 << 10;
+
 /// Whether a host can ask so.
 pub fn can_be_asked(question: &Question) -> bool {
     match question {
-        Question::Recommend { .. } | Question::Initial { .. } | Question::NextModel { .. } | Question::MayServeCached { .. } => true,
+        Question::Recommend { .. } | Question::Initial { .. } => true,
+        Question::NextModel { current, chain } => models(current, chain),
+        // A classification is a policy's, and so is its rule's name.
+        Question::MayServeCached { failure, .. } => failure.rule.len() <= LONGEST_TEXTS,
         Question::Delay { config, random, .. } => retry(config) && share(*random),
         Question::Step { config, state, observation } => breaker(config) && kept(state, observation.now),
         Question::Classify { fault: asked } => fault(asked),
         Question::Simplify { workflow } => {
-            workflow.iter().all(|entry| !matches!(entry.value, WorkflowValue::Number(number) if !number.is_finite()))
+            let text = |entry: &WorkflowEntry| entry.key.len() + if let WorkflowValue::Text(text) = &entry.value { text.len() } else { 0 };
+            let fit = workflow.len() <= LONGEST_LIST && workflow.iter().map(text).sum::<usize>() <= LONGEST_TEXTS;
+            fit && workflow.iter().all(|entry| !matches!(entry.value, WorkflowValue::Number(number) if !number.is_finite()))
         }
         Question::Judge { snapshot: read, thresholds } => {
             snapshot(read) && [thresholds.memory_percent, thresholds.disk_percent, thresholds.cpu_percent].into_iter().all(span)
@@ -31,6 +40,10 @@ pub fn can_be_asked(question: &Question) -> bool {
             breaker(config) && happenings.iter().all(|happening| !matches!(happening, Happening::Passes(seconds) if !span(*seconds)))
         }
     }
+}
+
+fn models(current: &str, chain: &[String]) -> bool {
+    chain.len() <= LONGEST_LIST && current.len() + chain.iter().map(String::len).sum::<usize>() <= LONGEST_TEXTS
 }
 
 fn span(seconds: f64) -> bool {
@@ -81,5 +94,6 @@ fn incident(asked: &Incident) -> bool {
         && share(asked.random)
         && asked.guard.as_ref().is_none_or(|guard| breaker(&guard.config) && kept(&guard.state, asked.now))
         && asked.at_hand.cached.is_none_or(|cached| span(cached.age) && span(cached.max_age))
+        && asked.models.as_ref().is_none_or(|choice| models(&choice.current, &choice.chain))
         && asked.resources.as_ref().is_none_or(snapshot)
 }

@@ -10,9 +10,9 @@ use upright::types::*;
 /// So many items of a list are tried without, and simplified, one by one.
 const LOOKED_AT: usize = 12;
 /// A list is made no longer.
-const LONGEST_LIST: usize = 2000;
+const LONGEST_LIST: usize = 1000;
 /// A text is made no longer, bytes.
-const LONGEST_TEXT: usize = 200_000;
+const LONGEST_TEXT: usize = 20_000;
 
 /// A type whose values can be varied and simplified.
 pub trait Vary: Clone {
@@ -152,7 +152,9 @@ impl<T: Vary + Sample> Vary for Vec<T> {
         if half > 0 {
             simpler.extend([self[..half].to_vec(), self[half..].to_vec()]);
         }
-        for at in 0..self.len().min(LOOKED_AT) {
+        // A long list is halved until it is short.
+        let looked_at = if self.len() > LOOKED_AT * LOOKED_AT { 0 } else { self.len().min(LOOKED_AT) };
+        for at in 0..looked_at {
             let mut without = self.clone();
             without.remove(at);
             simpler.push(without);

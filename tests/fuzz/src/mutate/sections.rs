@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn what_is_taken_apart_is_put_together_to_the_same_bytes() {
         for seed in crate::corpus::Corpus::read().expect("the corpus can be read").components {
-            let Some(tree) = Tree::parse(&seed.bytes) else { continue };
+            let Some(tree) = Tree::parse(&seed.bytes).filter(|tree| !tree.sections.is_empty()) else { continue };
             // The sizes may be written longer than they need be; a second time nothing changes.
             let bytes = tree.encode();
             assert_eq!(Tree::parse(&bytes), Some(tree), "{}", seed.name);
