@@ -132,6 +132,10 @@ fn attacks() -> Vec<(String, &'static str, String, &'static str)> {
             row("a fallback that nobody gave", "recovery#decide", &verdict("(i32.store8 (i32.const 215088) (i32.const 4))"), "fallback"),
             row("a breaker that leaps to another generation", "recovery#decide",
                 &GIVES_UP.replace("(i64.store (i32.const 215056) (i64.load offset=256 (local.get 0)))", "(i64.store (i32.const 215056) (i64.const 99))"), "generation 99"),
+            row("a breaker that begins in a generation of its own", "breaker#initial",
+                "(i64.store (i32.const 211024) (i64.const -1)) (i32.const 211000)", "in generation 18446744073709551615"),
+            row("a breaker that begins open", "breaker#initial",
+                "(i32.store8 (i32.const 211000) (i32.const 1)) (i32.store8 (i32.const 211040) (i32.const 1)) (i32.const 211000)", "is open in generation 0"),
             row("an edit of an entry that is not there", "degradation#simplify-workflow",
                 "(i32.store (i32.const 216000) (i32.const 216016)) (i32.store (i32.const 216004) (i32.const 1)) (i32.store (i32.const 216016) (i32.const 9)) (i32.const 216000)", "edits"),
         ])

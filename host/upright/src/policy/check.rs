@@ -89,7 +89,15 @@ pub(crate) fn transition(
         || format!("{} bytes of memory", answer.state.memory.len()),
         "at most 4 KiB",
     )?;
-    let Some(before) = before else { return Ok(()) };
+    let Some(before) = before else {
+        // Resetting a breaker begins here too, and its gate counts on from here in fewer bits than a policy could fill.
+        return unless(
+            answer.state.phase == Phase::Closed && answer.state.generation == 0,
+            function,
+            || format!("a breaker that is {} in generation {}", answer.state.phase, answer.state.generation),
+            "one that is closed in generation 0: it has seen nothing",
+        );
+    };
     let moved = before.phase != answer.state.phase;
     let next = before.generation.wrapping_add(u64::from(moved));
     unless(
