@@ -79,6 +79,8 @@ fn files() -> Vec<(&'static str, Vec<u8>, Stage, &'static str)> {
             "9.0.0",
         ),
         ("an empty component", text("(component)"), Stage::Inspection, "does not export"),
+        ("a name that writes on a terminal", named_by_an_escape(), Stage::Probe, "control characters"),
+        ("a control character in the name of a parameter", escape_in_a_parameter(), Stage::Compilation, "kebab case"),
         ("a start function that never ends", looping_start(), Stage::Probe, "longer than"),
     ]
 }
@@ -86,6 +88,16 @@ fn files() -> Vec<(&'static str, Vec<u8>, Stage, &'static str)> {
 /// A whole policy whose core module loops before anybody asks it anything.
 fn looping_start() -> Vec<u8> {
     policy(&[("start", "(loop $again (br $again))")])
+}
+
+/// A whole policy whose name begins with an escape character.
+fn named_by_an_escape() -> Vec<u8> {
+    policy(&[("metadata#describe", "(i32.store8 (i32.const 64) (i32.const 27)) (i32.const 16)")])
+}
+
+/// A component that declares a function with the parameter `conf<escape>g`.
+fn escape_in_a_parameter() -> Vec<u8> {
+    [&BUILT_IN[..8], b"\x07\x0d\x01\x40\x01\x06conf\x1bg\x75\x00\x75"].concat()
 }
 
 /// Policies that load and then misbehave: a name, the function, its body, and a word of the reason.
@@ -104,6 +116,8 @@ fn attacks() -> Vec<(String, &'static str, String, &'static str)> {
             row("a result outside its memory", "recovery#decide", "(i32.const -8)", "trapped"),
             row("a rule's name of 40,000 bytes", "classifier#classify",
                 "(i32.store (i32.const 213016) (i32.const 217000)) (i32.store (i32.const 213020) (i32.const 40000)) (i32.const 213000)", "40000 bytes"),
+            row("a rule's name that forges a line of a log", "classifier#classify",
+                "(i32.store8 (i32.const 82) (i32.const 10)) (i32.store (i32.const 213016) (i32.const 80)) (i32.store (i32.const 213020) (i32.const 5)) (i32.const 213000)", "control characters"),
             row("a rule's name that is no text", "classifier#classify",
                 "(i32.store8 (i32.const 90) (i32.const 255)) (i32.store (i32.const 213016) (i32.const 90)) (i32.store (i32.const 213020) (i32.const 1)) (i32.const 213000)", "trapped"),
             row("an unknown case of an enum", "recovery#decide", &verdict("(i32.store8 (i32.const 215088) (i32.const 77))"), "trapped"),
@@ -118,6 +132,10 @@ fn attacks() -> Vec<(String, &'static str, String, &'static str)> {
             row("a fallback that nobody gave", "recovery#decide", &verdict("(i32.store8 (i32.const 215088) (i32.const 4))"), "fallback"),
             row("a breaker that leaps to another generation", "recovery#decide",
                 &GIVES_UP.replace("(i64.store (i32.const 215056) (i64.load offset=256 (local.get 0)))", "(i64.store (i32.const 215056) (i64.const 99))"), "generation 99"),
+            row("a breaker that begins in a generation of its own", "breaker#initial",
+                "(i64.store (i32.const 211024) (i64.const -1)) (i32.const 211000)", "in generation 18446744073709551615"),
+            row("a breaker that begins open", "breaker#initial",
+                "(i32.store8 (i32.const 211000) (i32.const 1)) (i32.store8 (i32.const 211040) (i32.const 1)) (i32.const 211000)", "is open in generation 0"),
             row("an edit of an entry that is not there", "degradation#simplify-workflow",
                 "(i32.store (i32.const 216000) (i32.const 216016)) (i32.store (i32.const 216004) (i32.const 1)) (i32.store (i32.const 216016) (i32.const 9)) (i32.const 216000)", "edits"),
         ])
@@ -172,7 +190,7 @@ fn every_attack_is_refused_with_a_reason_or_contained() {
         let error = PolicyLoader::default().from_bytes(&bytes).map(drop).unwrap_err();
         let text = error.to_string();
         assert_eq!(error.stage(), stage, "{name}: {text}");
-        assert!(text.contains(says) && !text.contains('\n'), "{name}: {text}");
+        assert!(text.contains(says) && !text.contains(char::is_control), "{name}: {text}");
         row(name, &format!("refused: {stage}"), &text);
     }
     for (name, function, body, says) in attacks() {

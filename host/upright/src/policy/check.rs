@@ -6,7 +6,7 @@
 use super::error::PolicyError;
 use crate::types::*;
 
-/// A name or a rule is no longer than this, in bytes.
+/// A name or a rule is no longer than this, in bytes. It is shown to people and written to logs, so it has no control characters.
 const NAME_LIMIT: usize = 64;
 /// A breaker's private memory is no longer than this, in bytes.
 const MEMORY_LIMIT: usize = 4 << 10;
@@ -19,13 +19,24 @@ fn unless(holds: bool, function: &'static str, answer: impl FnOnce() -> String, 
     if holds { Ok(()) } else { Err(PolicyError::Nonsense { function, answer: answer(), expected }) }
 }
 
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= NAME_LIMIT && !text.contains(char::is_control)
+}
+
+/// What else there is to say of names than their length.
+fn odd(names: &[&str]) -> &'static str {
+    if names.iter().any(|name| name.contains(char::is_control)) { " with control characters" } else { "" }
+}
+
 pub(crate) fn description(answer: &Description) -> Checked {
-    let fits = |text: &str| !text.is_empty() && text.len() <= NAME_LIMIT;
     unless(
-        fits(&answer.name) && fits(&answer.version),
+        is_name(&answer.name) && is_name(&answer.version),
         "metadata.describe",
-        || format!("a name of {} and a version of {} bytes", answer.name.len(), answer.version.len()),
-        "both of 1 to 64 bytes",
+        || {
+            let (name, version) = (answer.name.len(), answer.version.len());
+            format!("a name of {name} and a version of {version} bytes{}", odd(&[&answer.name, &answer.version]))
+        },
+        "both of 1 to 64 bytes, without control characters",
     )
 }
 
@@ -78,7 +89,15 @@ pub(crate) fn transition(
         || format!("{} bytes of memory", answer.state.memory.len()),
         "at most 4 KiB",
     )?;
-    let Some(before) = before else { return Ok(()) };
+    let Some(before) = before else {
+        // Resetting a breaker begins here too, and its gate counts on from here in fewer bits than a policy could fill.
+        return unless(
+            answer.state.phase == Phase::Closed && answer.state.generation == 0,
+            function,
+            || format!("a breaker that is {} in generation {}", answer.state.phase, answer.state.generation),
+            "one that is closed in generation 0: it has seen nothing",
+        );
+    };
     let moved = before.phase != answer.state.phase;
     let next = before.generation.wrapping_add(u64::from(moved));
     unless(
@@ -100,8 +119,12 @@ pub(crate) fn transition(
 }
 
 pub(crate) fn classification(answer: &Classification, function: &'static str) -> Checked {
-    let fits = !answer.rule.is_empty() && answer.rule.len() <= NAME_LIMIT;
-    unless(fits, function, || format!("a rule's name of {} bytes", answer.rule.len()), "1 to 64 bytes")
+    unless(
+        is_name(&answer.rule),
+        function,
+        || format!("a rule's name of {} bytes{}", answer.rule.len(), odd(&[&answer.rule])),
+        "1 to 64 bytes, without control characters",
+    )
 }
 
 pub(crate) fn next_model(answer: Option<u32>, chain: usize, function: &'static str) -> Checked {

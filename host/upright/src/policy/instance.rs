@@ -30,7 +30,7 @@ impl Instance {
         match set_up {
             Ok(bindings) => Ok(Self { store, bindings, decisions: 0 }),
             Err(error) if error.is::<Trap>() => Err(limits::failure("the start of the component", &store, &error)),
-            Err(error) => Err(PolicyError::WrongType { detail: format!("{error:#}") }),
+            Err(error) => Err(PolicyError::WrongType { detail: super::loaded::one_line(&error) }),
         }
     }
 

@@ -313,10 +313,11 @@ fn capped(mut fault: Fault) -> Fault {
     fault
 }
 
-/// wasmtime's errors may span lines; a refusal is one.
+/// wasmtime's errors may span lines and quote names as they stand in a component; a refusal is one line, and fit for a terminal.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}");
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.replace(char::is_control, "\u{fffd}")
 }
 
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {

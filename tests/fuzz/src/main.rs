@@ -1,0 +1,191 @@
+//! `cargo run --release -p upright-fuzz -- [components|arguments|both] --seconds N | --iterations N [--seed S]`
+//!
+//! The work is done in a process of its own, so that a case that ends the process, or never ends, is found too: before each iteration the worker
+//! notes which it is, and the process that watches it reads the note.
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+use upright_fuzz::campaign::{self, Limit, Plan, Report};
+use upright_fuzz::corpus::{self, Corpus};
+use upright_fuzz::targets::Target;
+use upright_fuzz::targets::arguments::Arguments;
+use upright_fuzz::targets::components::Components;
+
+/// An iteration that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often the worker is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// So much of a case is printed, bytes.
+const SHOWN: usize = 2000;
+/// The worker's way to say that it found something.
+const FOUND: u8 = 1;
+
+/// Looks for components and arguments that the policy runtime does not bear.
+#[derive(Parser)]
+struct Options {
+    /// What to look at
+    #[arg(value_enum, default_value = "both")]
+    target: Which,
+    /// Stop each target after so many seconds
+    #[arg(long, value_name = "N", required_unless_present = "iterations")]
+    seconds: Option<u64>,
+    /// Stop each target after so many iterations
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    iterations: Option<u64>,
+    /// Equal seeds give equal cases
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// The first iteration: to see one again
+    #[arg(long, value_name = "I", default_value_t = 0)]
+    from: u64,
+    /// Where the worker notes its iteration
+    #[arg(long, hide = true)]
+    worker: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Which {
+    Components,
+    Arguments,
+    Both,
+}
+
+impl Which {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Components => Components::NAME,
+            Self::Arguments => Arguments::NAME,
+            Self::Both => "both",
+        }
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    if let Some(note) = &options.worker {
+        return work(&options, note);
+    }
+    let targets = match options.target {
+        Which::Both => vec![Which::Components, Which::Arguments],
+        one => vec![one],
+    };
+    let mut found = false;
+    for target in targets {
+        found |= watch(&options, target)?;
+    }
+    if !found {
+        println!("nothing found");
+    }
+    Ok(if found { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+}
+
+fn crashes() -> PathBuf {
+    corpus::root().join("crashes")
+}
+
+/// Has a worker do one target; whether anything was found.
+fn watch(options: &Options, target: Which) -> Result<bool> {
+    let note = std::env::temp_dir().join(format!("upright-fuzz-{}-{}", std::process::id(), target.name()));
+    let mut command = Command::new(std::env::current_exe().context("cannot tell which program this is")?);
+    command.arg(target.name()).arg("--seed").arg(options.seed.to_string()).arg("--from").arg(options.from.to_string());
+    match (options.seconds, options.iterations) {
+        (Some(seconds), _) => command.arg("--seconds").arg(seconds.to_string()),
+        (None, iterations) => command.arg("--iterations").arg(iterations.unwrap_or_default().to_string()),
+    };
+    let mut worker = command.arg("--worker").arg(&note).spawn().context("cannot start the worker")?;
+    let (mut seen, mut since) = (String::new(), Instant::now());
+    let ended = loop {
+        if let Some(status) = worker.try_wait()? {
+            break Some(status);
+        }
+        let now = std::fs::read_to_string(&note).unwrap_or_default();
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+        if since.elapsed() > PATIENCE {
+            worker.kill()?;
+            worker.wait()?;
+            break None;
+        }
+        thread::sleep(LOOK);
+    };
+    let iteration = std::fs::read_to_string(&note).unwrap_or_default().trim().parse::<u64>();
+    // It may never have been written.
+    let _ = std::fs::remove_file(&note);
+    let how = match ended {
+        Some(status) if status.success() => return Ok(false),
+        Some(status) if status.code() == Some(FOUND.into()) => return Ok(true),
+        Some(status) => died(status),
+        None => format!("took longer than {} s", PATIENCE.as_secs()),
+    };
+    let iteration = iteration.with_context(|| format!("{}: the worker {how} before the first iteration", target.name()))?;
+    let corpus = Corpus::read()?;
+    let files = match target {
+        Which::Components => campaign::write_down(&Components::new(&corpus), options.seed, iteration, &crashes())?,
+        _ => campaign::write_down(&Arguments::new(&corpus)?, options.seed, iteration, &crashes())?,
+    };
+    println!("{}: FOUND: iteration {iteration} of seed {} {how}", target.name(), options.seed);
+    files.iter().for_each(|file| println!("  written to {}", file.display()));
+    Ok(true)
+}
+
+/// As much of a text as a person looks at; the files have all of it.
+fn shown(text: &str) -> String {
+    if text.len() <= SHOWN { text.to_owned() } else { format!("{} … ({} bytes)", &text[..text.floor_char_boundary(SHOWN)], text.len()) }
+}
+
+fn died(status: ExitStatus) -> String {
+    format!("ended the process ({status})")
+}
+
+/// Does one target in this process.
+fn work(options: &Options, note: &Path) -> Result<ExitCode> {
+    std::panic::set_hook(Box::new(|panic| {
+        // On the main thread it is caught and told; anywhere else nobody would notice.
+        if thread::current().name() != Some("main") {
+            eprintln!("on another thread: {panic}");
+            std::process::abort();
+        }
+    }));
+    let limit = match (options.seconds, options.iterations) {
+        (Some(seconds), _) => Limit::Time(Duration::from_secs(seconds)),
+        (None, iterations) => Limit::Iterations(iterations.unwrap_or_default()),
+    };
+    let plan = Plan { seed: options.seed, from: options.from, limit };
+    let mut file = File::create(note).with_context(|| format!("cannot write {}", note.display()))?;
+    let begins = |iteration: u64| {
+        // Where the note cannot be written, a case that ends the process is told without its number.
+        let _ = file.seek(SeekFrom::Start(0)).and_then(|_| write!(file, "{iteration:20}"));
+    };
+    let corpus = Corpus::read()?;
+    let started = Instant::now();
+    let report = match options.target {
+        Which::Components => campaign::run(&Components::new(&corpus), plan, &crashes(), begins),
+        _ => campaign::run(&Arguments::new(&corpus)?, plan, &crashes(), begins),
+    };
+    Ok(tell(options, &report, started.elapsed()))
+}
+
+fn tell(options: &Options, report: &Report, took: Duration) -> ExitCode {
+    let name = options.target.name();
+    println!("{name}: {} iterations of seed {} from {} on, in {:.1} s", report.iterations, options.seed, options.from, took.as_secs_f64());
+    for (what, how_often) in &report.tally {
+        println!("  {how_often:>9}  {what}");
+    }
+    println!("  memory: {} MiB in the beginning, {} MiB in the end", report.memory.0 >> 20, report.memory.1 >> 20);
+    let Some(finding) = &report.finding else { return ExitCode::SUCCESS };
+    println!("{name}: FOUND in iteration {} of seed {}: {}", finding.iteration, options.seed, shown(&finding.broken.to_string()));
+    println!("the smallest case that still fails: {}", shown(&finding.smallest));
+    finding.files.iter().for_each(|file| println!("  written to {}", file.display()));
+    if let Some(error) = &finding.not_written {
+        println!("  not written: {error}");
+    }
+    println!("again: upright-fuzz {name} --seed {} --from {} --iterations 1", options.seed, finding.iteration);
+    ExitCode::from(FOUND)
+}

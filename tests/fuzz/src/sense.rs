@@ -1,0 +1,136 @@
+//! Whether an answer makes sense, by the contract's words.
+//!
+//! The host has checks of its own. This says the same anew, from `wit/` and not from the host's source: where the host lets an answer through that makes no
+//! sense, this does not.
+
+use crate::question::{Answer, Left, Question};
+use crate::reach;
+use upright::types::*;
+
+/// What an answer should have been, where it makes no sense.
+pub type Sense = Result<(), &'static str>;
+
+const DAY: f64 = 86_400.0;
+
+fn expect(holds: bool, expected: &'static str) -> Sense {
+    if holds { Ok(()) } else { Err(expected) }
+}
+
+/// Whether this can be an answer to this question, which [a host can ask](reach::can_be_asked).
+pub fn of(question: &Question, answer: &Answer) -> Sense {
+    match (question, answer) {
+        (Question::Recommend { .. }, Answer::Recommendation(answer)) => recommendation(answer),
+        (Question::Delay { config, .. }, Answer::Delay(answer)) => {
+            // Rounded to nanoseconds.
+            expect(answer.as_secs_f64() <= longest(config) * (1.0 + f64::EPSILON) + 1e-9, "a delay within the cap")
+        }
+        (Question::Initial { .. }, Answer::Breaker(Ok((left, state)))) => {
+            expect(left.phase == Phase::Closed && state.generation == 0, "a breaker that is closed").and_then(|()| memory(state))
+        }
+        (Question::Step { state: before, .. }, Answer::Breaker(Ok((left, state)))) => {
+            // One to resume it, one for the gate, one for what happened, one to save it.
+            let steps = left.generation.wrapping_sub(before.generation);
+            expect(steps <= 4, "a generation that counts the steps")?;
+            expect(steps > 0 || left.phase == before.phase, "the same phase in the same generation")?;
+            memory(state)
+        }
+        (Question::Classify { .. }, Answer::Classification(answer)) => classification(answer),
+        (Question::NextModel { chain, .. }, Answer::NextModel(answer)) => model(*answer, chain),
+        (Question::Simplify { workflow }, Answer::Edits(edits)) => {
+            let fits = |edit: &WorkflowEdit| {
+                (edit.entry as usize) < workflow.len() && !matches!(edit.change, WorkflowChange::Set(number) if !number.is_finite())
+            };
+            expect(edits.len() <= workflow.len() && edits.iter().all(fits), "edits of entries that are there, with finite numbers")
+        }
+        (Question::MayServeCached { .. }, Answer::MayServe(_)) => Ok(()),
+        (Question::Judge { .. }, Answer::Judgement(judgement)) => {
+            let finite = judgement.findings.iter().all(|finding| finding.percent.is_finite());
+            expect(finite && judgement.findings.len() <= 3, "a finding for each resource, with finite numbers")
+        }
+        (Question::Decide { incident }, Answer::Verdict(verdict)) => decision(verdict, incident),
+        (Question::Breaker { .. }, Answer::Walk(Ok(walk))) => walked(walk),
+        _ => Err("an answer of the question's type, since the settings can be used"),
+    }
+}
+
+fn named(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// What a policy says of itself.
+pub fn description(answer: &Description) -> Sense {
+    expect(named(&answer.name) && named(&answer.version), "a name and a version of 1 to 64 printable bytes")
+}
+
+fn recommendation(answer: &Recommendation) -> Sense {
+    let spans = [answer.attempt_timeout, answer.total_deadline];
+    let fit = spans.iter().flatten().all(|span| *span > 0.0 && span.is_finite());
+    expect(fit && reach::retry(&answer.retry) && reach::breaker(&answer.breaker), "settings that can be used")
+}
+
+fn classification(answer: &Classification) -> Sense {
+    expect(named(&answer.rule), "a rule's name of 1 to 64 printable bytes")
+}
+
+fn model(answer: Option<usize>, chain: &[String]) -> Sense {
+    expect(answer.is_none_or(|index| index < chain.len()), "an index into the chain")
+}
+
+fn memory(state: &BreakerState) -> Sense {
+    expect(state.memory.len() <= 4096, "at most 4 KiB of memory")
+}
+
+fn longest(config: &RetryConfig) -> f64 {
+    let over = if config.jitter && config.jitter_may_exceed_max { config.jitter_range.high.max(1.0) } else { 1.0 };
+    config.max_delay * over
+}
+
+fn decision(answer: &Verdict, incident: &Incident) -> Sense {
+    classification(&answer.classification)?;
+    match (&answer.breaker, &incident.guard) {
+        (None, None) => {}
+        (Some(after), Some(guard)) => transition(after, guard, incident.now)?,
+        _ => return Err("a breaker's next state exactly where there is a breaker"),
+    }
+    let at_hand = &incident.at_hand;
+    match answer.directive {
+        Directive::RetryAfter(wait) => {
+            expect(wait >= 0.0 && wait.is_finite() && wait <= longest(&incident.retry), "a delay within the cap")?;
+            expect(incident.attempt < incident.retry.max_retries && incident.retry_budget != Some(0), "no retry where none is left")?;
+            expect(incident.deadline.is_none_or(|deadline| incident.elapsed + wait < deadline), "a retry before the deadline")
+        }
+        Directive::SwitchModel(index) => model(Some(index as usize), incident.models.as_ref().map_or(&[][..], |models| &models.chain)),
+        Directive::Simplify => expect(at_hand.can_simplify, "what is at hand"),
+        Directive::ServeCached => expect(at_hand.cached.is_some(), "what is at hand"),
+        Directive::UseFallback => expect(at_hand.fallback, "what is at hand"),
+        Directive::GiveUp => Ok(()),
+    }
+}
+
+fn transition(after: &Transition, guard: &Guard, now: u64) -> Sense {
+    use Phase::{Closed, HalfOpen, Open};
+    let (from, to) = (guard.state.phase, after.state.phase);
+    let latest = now as f64 + (guard.config.recovery_timeout + DAY) * 1e9;
+    let admitted = match (to, after.admission) {
+        (Closed, Admission::All) => true,
+        // Rounding is forgiven.
+        (Open, Admission::NoneUntil(until)) => until as f64 <= latest * (1.0 + 1e-12),
+        (HalfOpen, Admission::Probes(permits)) => permits > 0,
+        _ => false,
+    };
+    expect(admitted, "an admission that fits the phase")?;
+    let known = from == to || matches!((from, to), (Closed, Open) | (Open, HalfOpen) | (HalfOpen, Closed | Open));
+    expect(known, "a step that a breaker can take")?;
+    let steps = after.state.generation.wrapping_sub(guard.state.generation);
+    expect(steps == u64::from(from != to), "a generation that counts the steps")?;
+    memory(&after.state)
+}
+
+fn walked(walk: &[Left]) -> Sense {
+    let fits = |pair: &[Left]| {
+        let (before, after) = (&pair[0], &pair[1]);
+        let steps = after.generation.wrapping_sub(before.generation);
+        steps <= 2 && (steps > 0 || before.phase == after.phase)
+    };
+    expect(walk.windows(2).all(fits), "generations that count the steps")
+}

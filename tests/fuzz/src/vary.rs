@@ -1,0 +1,313 @@
+//! Values that are not quite what they were, and simpler ones.
+//!
+//! Vectors begin as questions that somebody thought of. One field at a time is replaced here by something that fields of its type should bear. When a case fails, the
+//! same types say which values are simpler, so that the smallest case that fails can be looked for.
+
+use crate::dice::Dice;
+use crate::nasty::{INTEGERS, LENGTHS, TAME, TEXTS, WILD};
+use upright::types::*;
+
+/// So many items of a list are tried without, and simplified, one by one.
+const LOOKED_AT: usize = 12;
+/// A list is made no longer.
+const LONGEST_LIST: usize = 1000;
+/// A text is made no longer, bytes.
+const LONGEST_TEXT: usize = 20_000;
+
+/// A type whose values can be varied and simplified.
+pub trait Vary: Clone {
+    /// Changes one thing.
+    fn vary(&mut self, dice: &mut Dice);
+
+    /// Values that are simpler by one step, the simplest first; none where nothing is simpler. Every chain of steps ends.
+    fn simpler(&self) -> Vec<Self>;
+}
+
+impl Vary for f64 {
+    fn vary(&mut self, dice: &mut Dice) {
+        *self = match dice.below(8) {
+            0 => *self * 2.0,
+            1 => self.next_up(),
+            2 => self.next_down(),
+            3 if !dice.tame => -*self,
+            4 if !dice.tame => Self::from_bits(dice.number()),
+            _ if dice.tame => *dice.pick(TAME),
+            _ => *dice.pick(WILD),
+        };
+    }
+
+    fn simpler(&self) -> Vec<Self> {
+        match self.to_bits() {
+            0 => Vec::new(),
+            bits if bits == 1.0_f64.to_bits() => vec![0.0],
+            _ => vec![0.0, 1.0],
+        }
+    }
+}
+
+macro_rules! integers {
+    ($($name:ty)*) => { $(
+        impl Vary for $name {
+            fn vary(&mut self, dice: &mut Dice) {
+                *self = match dice.below(4) {
+                    0 => self.wrapping_add(1),
+                    1 => self.wrapping_sub(1),
+                    // Any bits will do.
+                    _ => *dice.pick(INTEGERS) as $name,
+                };
+            }
+
+            fn simpler(&self) -> Vec<Self> {
+                if *self == 0 { Vec::new() } else { vec![0, *self / 2] }
+            }
+        }
+    )* };
+}
+integers!(u8 u16 i32 u32 u64);
+
+impl Vary for bool {
+    fn vary(&mut self, _: &mut Dice) {
+        *self = !*self;
+    }
+
+    fn simpler(&self) -> Vec<Self> {
+        if *self { vec![false] } else { Vec::new() }
+    }
+}
+
+/// The last place at or before `at` where a text can be cut.
+fn cut(text: &str, at: usize) -> usize {
+    text.floor_char_boundary(at)
+}
+
+impl Vary for String {
+    fn vary(&mut self, dice: &mut Dice) {
+        let (from, to) = {
+            let part = dice.part(self.len(), 64);
+            (cut(self, part.start), cut(self, part.end))
+        };
+        let text = *dice.pick(TEXTS);
+        match dice.below(7) {
+            0 => self.replace_range(from..to, ""),
+            1 => self.insert_str(from, text),
+            2 => self.push_str(text),
+            3 => text.clone_into(self),
+            // What was said comes after so much else.
+            4 => self.insert_str(0, &"x ".repeat(*dice.pick(LENGTHS) / 2)),
+            5 => self.push_str(&text.repeat(100)),
+            _ => *self = self.to_uppercase(),
+        }
+        self.truncate(cut(self, LONGEST_TEXT));
+    }
+
+    fn simpler(&self) -> Vec<Self> {
+        let half = cut(self, self.len() / 2);
+        let mut simpler: Vec<Self> = ["", &self[..half], &self[half..]].map(Self::from).into();
+        simpler.retain(|text| text.len() < self.len());
+        simpler
+    }
+}
+
+impl<T: Vary + Sample> Vary for Option<T> {
+    fn vary(&mut self, dice: &mut Dice) {
+        match self {
+            Some(_) if dice.chance(20) => *self = None,
+            Some(value) => value.vary(dice),
+            None => {
+                let mut value = T::sample();
+                value.vary(dice);
+                *self = Some(value);
+            }
+        }
+    }
+
+    fn simpler(&self) -> Vec<Self> {
+        let Some(value) = self else { return Vec::new() };
+        std::iter::once(None).chain(value.simpler().into_iter().map(Some)).collect()
+    }
+}
+
+impl<T: Vary + Sample> Vary for Vec<T> {
+    fn vary(&mut self, dice: &mut Dice) {
+        if self.is_empty() || dice.chance(15) {
+            self.push(T::sample());
+        }
+        let at = dice.below(self.len());
+        match dice.below(10) {
+            0 => drop(self.remove(at)),
+            1 => self.insert(at, self[at].clone()),
+            2 => self.reverse(),
+            3 => *self = self.iter().cycle().take(*dice.pick(LENGTHS)).cloned().collect(),
+            _ => self[at].vary(dice),
+        }
+        self.truncate(LONGEST_LIST);
+    }
+
+    fn simpler(&self) -> Vec<Self> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut simpler = vec![Self::new()];
+        let half = self.len() / 2;
+        if half > 0 {
+            simpler.extend([self[..half].to_vec(), self[half..].to_vec()]);
+        }
+        // A long list is halved until it is short.
+        let looked_at = if self.len() > LOOKED_AT * LOOKED_AT { 0 } else { self.len().min(LOOKED_AT) };
+        for at in 0..looked_at {
+            let mut without = self.clone();
+            without.remove(at);
+            simpler.push(without);
+            simpler.extend(self[at].simpler().into_iter().map(|item| {
+                let mut with = self.clone();
+                with[at] = item;
+                with
+            }));
+        }
+        simpler
+    }
+}
+
+impl<T: Vary> Vary for Box<T> {
+    fn vary(&mut self, dice: &mut Dice) {
+        (**self).vary(dice);
+    }
+
+    fn simpler(&self) -> Vec<Self> {
+        (**self).simpler().into_iter().map(Self::new).collect()
+    }
+}
+
+/// A value to begin with, where there was none.
+pub trait Sample {
+    /// The value.
+    fn sample() -> Self;
+}
+
+macro_rules! samples {
+    ($($name:ty: $value:expr;)*) => { $( impl Sample for $name { fn sample() -> Self { $value } } )* };
+}
+samples! {
+    u8: 0;
+    u16: 500;
+    i32: 5;
+    u32: 1;
+    f64: 1.0;
+    String: "qwen3:8b".to_owned();
+    WorkflowEntry: WorkflowEntry { key: "temperature".to_owned(), value: WorkflowValue::Number(0.9) };
+    CachedAnswer: CachedAnswer { age: 5.0, max_age: 60.0 };
+    ModelChoice: ModelChoice { current: "qwen3".to_owned(), chain: vec!["qwen3".to_owned(), "gemma3".to_owned()] };
+    ResourceSnapshot: ResourceSnapshot {
+        memory_total_bytes: 16 << 30,
+        memory_available_bytes: 8 << 30,
+        disk_total_bytes: 1 << 40,
+        disk_available_bytes: 1 << 39,
+        cpu_percent: Some(20.0),
+    };
+    Guard: Guard {
+        config: BreakerConfig::default(),
+        state: BreakerState { phase: Phase::Closed, consecutive_failures: 4, half_open_successes: 0, since: 0, generation: 2, memory: Vec::new() },
+        generation: 2,
+        successes: 0,
+    };
+}
+
+macro_rules! names {
+    ($($name:ident)*) => { $(
+        impl Vary for $name {
+            fn vary(&mut self, dice: &mut Dice) {
+                *self = *dice.pick(Self::ALL);
+            }
+
+            fn simpler(&self) -> Vec<Self> {
+                Vec::new()
+            }
+        }
+    )* };
+}
+names!(FaultKind Endpoint ErrorCategory ErrorSeverity SuggestedAction Phase Profile);
+
+/// Varies one of the places, which are named in turn.
+#[macro_export]
+macro_rules! vary_one {
+    ($dice:ident: $($place:expr),+) => {{
+        let mut left = 1 + $dice.below([$(stringify!($place)),+].len());
+        $( left -= 1; if left == 0 { $crate::vary::Vary::vary($place, $dice); return; } )+
+    }};
+}
+
+macro_rules! records {
+    ($($name:ident: $($field:ident)+;)*) => { $(
+        impl Vary for $name {
+            fn vary(&mut self, dice: &mut Dice) {
+                vary_one!(dice: $(&mut self.$field),+)
+            }
+
+            fn simpler(&self) -> Vec<Self> {
+                let mut simpler = Vec::new();
+                $( simpler.extend(self.$field.simpler().into_iter().map(|field| {
+                    let mut copy = self.clone();
+                    copy.$field = field;
+                    copy
+                })); )+
+                simpler
+            }
+        }
+    )* };
+}
+records! {
+    Fault: kind status errno endpoint message retry_after;
+    Classification: category severity retryable retry_limit counted model_specific action rule;
+    JitterRange: low high;
+    RetryConfig: max_retries base_delay max_delay backoff_factor jitter jitter_range jitter_may_exceed_max;
+    BreakerConfig: failure_threshold recovery_timeout success_threshold half_open_permits failure_window failure_rate_threshold minimum_calls;
+    BreakerState: phase consecutive_failures half_open_successes since generation memory;
+    Observation: event now successes;
+    WorkflowEntry: key value;
+    ResourceSnapshot: memory_total_bytes memory_available_bytes disk_total_bytes disk_available_bytes cpu_percent;
+    ResourceThresholds: memory_percent disk_percent disk_free_bytes cpu_percent;
+    Guard: config state generation successes;
+    ModelChoice: current chain;
+    CachedAnswer: age max_age;
+    AtHand: fallback cached checkpoint can_simplify;
+    Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models at_hand resources;
+}
+
+impl Vary for BreakerEvent {
+    fn vary(&mut self, dice: &mut Dice) {
+        let generation = *dice.pick(INTEGERS);
+        *self = *dice.pick(&[Self::Elapsed, Self::Success(generation), Self::Failure(generation), Self::Ignored(generation)]);
+    }
+
+    fn simpler(&self) -> Vec<Self> {
+        match self {
+            Self::Elapsed => Vec::new(),
+            Self::Success(generation) => generation.simpler().into_iter().map(Self::Success).collect(),
+            Self::Failure(generation) => generation.simpler().into_iter().map(Self::Failure).collect(),
+            Self::Ignored(generation) => generation.simpler().into_iter().map(Self::Ignored).collect(),
+        }
+    }
+}
+
+impl Vary for WorkflowValue {
+    fn vary(&mut self, dice: &mut Dice) {
+        match (dice.below(8), self) {
+            (0, value) => *value = Self::Null,
+            (1, value) => *value = Self::Boolean(true),
+            (2, value) => *value = Self::Items(*dice.pick(INTEGERS) as u32),
+            (3, value) => *value = Self::Nested,
+            (4, value) => *value = Self::Text((*dice.pick(TEXTS)).to_owned()),
+            (_, Self::Text(text)) => text.vary(dice),
+            (_, Self::Number(number)) => number.vary(dice),
+            (_, value) => *value = Self::Number(*dice.pick(TAME)),
+        }
+    }
+
+    fn simpler(&self) -> Vec<Self> {
+        match self {
+            Self::Null => Vec::new(),
+            Self::Text(text) if !text.is_empty() => vec![Self::Null, Self::Text(String::new())],
+            _ => vec![Self::Null],
+        }
+    }
+}
