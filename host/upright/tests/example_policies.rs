@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 use upright::events::Events;
+use upright::policy::SwapOptions;
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{CircuitBreaker, Policy, PolicySlot};
@@ -44,7 +45,7 @@ fn answered_by_the_component(slot: &PolicySlot) {
 fn either_window_opens_at_its_rate_and_not_before() {
     for name in ["count-window", "time-window"] {
         let (clock, slot, breaker) = guarded(BreakerConfig::default());
-        slot.swap(example(name));
+        slot.swap(example(name), &SwapOptions::default()).unwrap();
         for _ in 0..20 {
             succeed(&breaker);
         }
@@ -69,7 +70,7 @@ fn a_swap_from_the_default_policy_clears_the_memory_and_keeps_the_rest() {
             fail(&breaker);
         }
         let before = breaker.snapshot();
-        slot.swap(example(name));
+        slot.swap(example(name), &SwapOptions::default()).unwrap();
         assert_eq!(fail(&breaker), Phase::Closed, "{name}: were the 15 still remembered, a window would not be far from its rate");
         let after = breaker.snapshot();
         assert_ne!(after.memory.len(), before.memory.len(), "{name} writes memory of its own");
@@ -86,7 +87,7 @@ fn an_open_breaker_stays_open_over_a_swap_and_becomes_half_open_in_time() {
         for _ in 0..5 {
             fail(&breaker);
         }
-        slot.swap(example(name));
+        slot.swap(example(name), &SwapOptions::default()).unwrap();
         clock.advance(Duration::from_secs(59));
         assert!(breaker.try_acquire().is_err(), "{name}");
         clock.advance(Duration::from_secs(1));
@@ -100,7 +101,7 @@ fn an_open_breaker_stays_open_over_a_swap_and_becomes_half_open_in_time() {
 fn the_cautious_policy_opens_at_the_second_failure_for_want_of_memory() {
     let out_of_memory = || Fault { status: Some(500), ..Fault::new(FaultKind::HttpStatus, "CUDA error: out of memory") };
     let (_, slot, breaker) = guarded(BreakerConfig::default());
-    slot.swap(example("cautious"));
+    slot.swap(example("cautious"), &SwapOptions::default()).unwrap();
     assert_eq!(fail_with(&breaker, out_of_memory()), Phase::Closed);
     succeed(&breaker);
     assert_eq!(fail_with(&breaker, out_of_memory()), Phase::Open);
@@ -110,7 +111,7 @@ fn the_cautious_policy_opens_at_the_second_failure_for_want_of_memory() {
 #[test]
 fn decorrelated_delays_reach_three_times_the_base_at_once_and_keep_the_cap() {
     let slot = PolicySlot::built_in();
-    slot.swap(example("decorrelated-jitter"));
+    slot.swap(example("decorrelated-jitter"), &SwapOptions::default()).unwrap();
     let config = RetryConfig { max_delay: 8.0, ..RetryConfig::default() };
     assert_eq!(slot.delay(&config, 0, 0.0), Duration::from_secs(1));
     assert_eq!(slot.delay(&config, 0, 0.75), Duration::from_millis(2500));
