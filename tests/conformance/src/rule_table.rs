@@ -53,6 +53,7 @@ fn rule(rule: &Rule) -> Value {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
