@@ -96,7 +96,7 @@ async fn a_policy_whose_delays_do_not_grow_differs_in_delays_and_that_can_fail_a
     let ran = replay(&[&recorded.journal(), "--policy", STEADY, "--fail-on-change"]).await.ends_with(1);
     let lines: Vec<_> = ran.out.lines().collect();
     assert!(lines[0].contains("upright-steady"), "{ran:?}");
-    assert!(ran.out.contains("recovery.decide  delay: retry_after → retry_after, shorter"), "{ran:?}");
+    assert!(ran.out.contains("recovery.decide delay: retry_after → retry_after, shorter"), "{ran:?}");
     assert!(ran.out.contains("14.000 s → 6.000 s"), "{ran:?}");
     assert!(lines.last().unwrap().ends_with(" a second"), "{ran:?}");
     assert_eq!(ran.err, "");

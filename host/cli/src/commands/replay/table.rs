@@ -42,7 +42,7 @@ fn percent(part: u64, whole: u64) -> f64 {
 
 fn difference(group: &DifferenceGroup, output: &Output) -> String {
     let DifferenceGroup { function, what, before, after, count, share, example, .. } = group;
-    let told = one_line(&format!("{function}  {what}: {before} → {after}"));
+    let told = one_line(&format!("{function} {what}: {before} → {after}"));
     let example = output.paint(FAINT, one_line(&format!("(first: {example})")));
     format!("{count:>10}  {:>5.1} %  {told}  {example}\n", share * 100.0)
 }
