@@ -123,7 +123,7 @@ async fn hostile_lines_are_counted_and_the_rest_is_replayed() {
     assert_eq!(report["unreadable"]["lines"], 4);
     assert_eq!(report["unreadable"]["first"]["place"]["line"], 1);
     let ran = replay(&[&recorded.path("hostile.jsonl")]).await.ends_with(0);
-    assert!(ran.out.contains("4 lines; the first is") && ran.out.contains("5 more are missing"), "{ran:?}");
+    assert!(ran.out.contains("4 lines, of which the first: ") && ran.out.contains("5 more are missing"), "{ran:?}");
     assert!(!ran.out.contains('\u{0}') && !ran.out.contains('\u{1b}'), "{ran:?}");
 }
 

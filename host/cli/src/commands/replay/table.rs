@@ -17,7 +17,8 @@ pub(super) fn of(report: &ReplayReport, output: &Output) -> String {
     text += &row("compared", &format!("with {compared_with}"), output);
     text += &row("decisions", &read, output);
     if let Some(first) = &unreadable.first {
-        let told = format!("{} lines; the first is {}: {}", unreadable.lines, first.place, first.reason);
+        let more = if unreadable.lines == 1 { "1 line".to_owned() } else { format!("{} lines, of which the first", unreadable.lines) };
+        let told = format!("{more}: {}: {}", first.place, first.reason);
         text += &row("unreadable", &output.paint(BAD, one_line(&told)), output);
     }
     text += &row("differ", &output.paint(style, differ), output);
