@@ -96,7 +96,7 @@ async fn a_policy_whose_delays_do_not_grow_differs_in_delays_and_that_can_fail_a
     let ran = replay(&[&recorded.journal(), "--policy", STEADY, "--fail-on-change"]).await.ends_with(1);
     let lines: Vec<_> = ran.out.lines().collect();
     assert!(lines[0].contains("upright-steady"), "{ran:?}");
-    assert!(ran.out.contains("recovery.decide  delay: retry_after → retry_after, shorter"), "{ran:?}");
+    assert!(ran.out.contains("recovery.decide delay: retry_after → retry_after, shorter"), "{ran:?}");
     assert!(ran.out.contains("14.000 s → 6.000 s"), "{ran:?}");
     assert!(lines.last().unwrap().ends_with(" a second"), "{ran:?}");
     assert_eq!(ran.err, "");
@@ -123,7 +123,7 @@ async fn hostile_lines_are_counted_and_the_rest_is_replayed() {
     assert_eq!(report["unreadable"]["lines"], 4);
     assert_eq!(report["unreadable"]["first"]["place"]["line"], 1);
     let ran = replay(&[&recorded.path("hostile.jsonl")]).await.ends_with(0);
-    assert!(ran.out.contains("4 lines; the first is") && ran.out.contains("5 more are missing"), "{ran:?}");
+    assert!(ran.out.contains("4 lines, of which the first: ") && ran.out.contains("5 more are missing"), "{ran:?}");
     assert!(!ran.out.contains('\u{0}') && !ran.out.contains('\u{1b}'), "{ran:?}");
 }
 

@@ -17,7 +17,8 @@ pub(super) fn of(report: &ReplayReport, output: &Output) -> String {
     text += &row("compared", &format!("with {compared_with}"), output);
     text += &row("decisions", &read, output);
     if let Some(first) = &unreadable.first {
-        let told = format!("{} lines; the first is {}: {}", unreadable.lines, first.place, first.reason);
+        let more = if unreadable.lines == 1 { "1 line".to_owned() } else { format!("{} lines, of which the first", unreadable.lines) };
+        let told = format!("{more}: {}: {}", first.place, first.reason);
         text += &row("unreadable", &output.paint(BAD, one_line(&told)), output);
     }
     text += &row("differ", &output.paint(style, differ), output);
@@ -42,7 +43,7 @@ fn percent(part: u64, whole: u64) -> f64 {
 
 fn difference(group: &DifferenceGroup, output: &Output) -> String {
     let DifferenceGroup { function, what, before, after, count, share, example, .. } = group;
-    let told = one_line(&format!("{function}  {what}: {before} → {after}"));
+    let told = one_line(&format!("{function} {what}: {before} → {after}"));
     let example = output.paint(FAINT, one_line(&format!("(first: {example})")));
     format!("{count:>10}  {:>5.1} %  {told}  {example}\n", share * 100.0)
 }
