@@ -54,6 +54,8 @@ fn rule(rule: &Rule) -> Value {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
