@@ -76,7 +76,9 @@ fn has_wasm_target() -> bool {
 #[test]
 fn the_walk_can_be_walked() {
     if !has_wasm_target() {
-        eprintln!("\nSKIPPED, and nothing was shown: the target wasm32-unknown-unknown is not installed; `rustup target add wasm32-unknown-unknown`\n");
+        eprintln!(
+            "\nSKIPPED, and nothing was shown: the target wasm32-unknown-unknown is not installed; `rustup target add wasm32-unknown-unknown`\n"
+        );
         return;
     }
     let scratch = Scratch::new();

@@ -133,6 +133,9 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
 
 /// What is told on this thread, from information upwards, while the future runs.
 fn told(future: impl Future<Output = ()>) -> Vec<Told> {
+    // What level is wanted by anybody is one number a process: a collector that goes away while another comes may set it too low for a moment.
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let recorder = Recorder::default();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     tracing::subscriber::with_default(Registry::default().with(recorder.clone().with_filter(LevelFilter::INFO)), || {

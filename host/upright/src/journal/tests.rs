@@ -106,7 +106,9 @@ fn every_question_that_a_slot_asks_is_kept_and_answered_in_the_entry_as_to_the_c
     slot.step(&BreakerConfig::default(), state.state, &mut layout, &observation);
     let entries = journal.recent(usize::MAX);
     let functions: std::collections::BTreeSet<_> = entries.iter().map(|entry| entry.question.function()).collect();
-    assert_eq!(functions.into_iter().collect::<Vec<_>>(), Function::ALL);
+    // What a policy says of itself is asked when it is loaded.
+    let asked: Vec<_> = Function::ALL.iter().copied().filter(|function| *function != Function::Describe).collect();
+    assert_eq!(functions.into_iter().collect::<Vec<_>>(), asked);
     for entry in entries {
         assert_eq!(entry.question.answer_natively(), entry.answer, "{:?}", entry.question);
     }

@@ -60,6 +60,7 @@ macro_rules! functions {
                 match self {
                     $( Self::$case => {
                         #[derive(Deserialize)]
+                        #[serde(deny_unknown_fields)]
                         struct Arguments { $( $field: $ty, )* }
                         let Arguments { $( $field, )* } = Arguments::deserialize(from)?;
                         Ok(Question::$case { $( $field, )* })
@@ -261,7 +262,7 @@ mod tests {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    const INTERFACES: [&str; 7] = ["settings", "backoff", "breaker", "classifier", "degradation", "health", "recovery"];
+    const INTERFACES: [&str; 8] = ["metadata", "settings", "backoff", "breaker", "classifier", "degradation", "health", "recovery"];
 
     #[test]
     fn every_vector_is_a_question_and_its_native_answer_is_the_vectors() {

@@ -4,7 +4,7 @@ use crate::exit::{Exit, Failure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
-use upright::policy::Question;
+use upright::policy::{Function, Question};
 use upright_conformance::Vector;
 
 /// A file of cases is no longer than this, bytes.
@@ -22,7 +22,7 @@ pub(super) fn vectors() -> Result<Vec<(Vector, Question)>, Failure> {
 }
 
 fn question(function: &str, arguments: &Value) -> Result<Question, serde_json::Error> {
-    Question::deserialize(json!({ "function": function, "arguments": arguments }))
+    Function::deserialize(json!(function))?.read_arguments(arguments)
 }
 
 /// One case of an author's.

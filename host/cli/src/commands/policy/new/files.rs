@@ -36,6 +36,7 @@ const GUEST: &[(&str, &str)] = embedded![
     "guest/logic/src/classifier/rules.rs",
     "guest/logic/src/classifier/tests.rs",
     "guest/logic/src/classifier/text.rs",
+    "guest/logic/src/classifier/vocabulary.rs",
     "guest/logic/src/degradation.rs",
     "guest/logic/src/health.rs",
     "guest/logic/src/lib.rs",
