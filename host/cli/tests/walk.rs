@@ -105,7 +105,7 @@ fn the_walk_can_be_walked() {
             }
             let may_come = step.command.contains("history") || step.command.ends_with("shadow --home home");
             assert!(may_come && began.elapsed() < Duration::from_secs(120), "$ {}\n{printed}\nlacks {missing:?}", step.command);
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::yield_now();
         }
     }
     for mut program in running {
@@ -120,6 +120,6 @@ fn wait_for(holds: impl Fn() -> bool, what: &str) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::yield_now();
     }
 }

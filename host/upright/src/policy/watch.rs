@@ -120,3 +120,27 @@ fn watch_folder(folder: &Path, mut changed: impl FnMut(Vec<PathBuf>) + Send + 's
     debouncer.watcher().watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
     Ok(Watch { _debouncer: debouncer })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_a_file_is_no_news_of_it_and_writing_or_replacing_it_is() {
+        let folder = std::env::temp_dir().join(format!("upright-fingerprint-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (path, other) = (folder.join("policy.wasm"), folder.join("other"));
+        assert!(Fingerprint::of(&path).is_none());
+        std::fs::write(&path, "one").unwrap();
+        let first = Fingerprint::of(&path);
+        std::fs::read(&path).unwrap();
+        assert!(first.is_some() && Fingerprint::of(&path) == first);
+        std::fs::write(&path, "longer").unwrap();
+        let second = Fingerprint::of(&path);
+        assert!(second != first);
+        std::fs::write(&other, "longer").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert!(Fingerprint::of(&path) != second);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
