@@ -107,6 +107,7 @@ fn write_padded(place: &mut [u8], mut number: u64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
     use crate::corpus::Corpus;

@@ -178,6 +178,7 @@ pub fn write_size(bytes: &mut Vec<u8>, mut size: u64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::*;
 
