@@ -306,7 +306,7 @@ impl<A: Asks> Questions for A {
 }
 
 /// A fault whose message is no longer than a policy looks at.
-fn capped(mut fault: Fault) -> Fault {
+pub(super) fn capped(mut fault: Fault) -> Fault {
     if fault.message.len() > MESSAGE_LIMIT {
         fault.message = crate::fault::bounded(&fault.message);
     }

@@ -7,7 +7,7 @@
 use super::check;
 use super::error::PolicyError;
 use super::life::Life;
-use super::loaded::Policy;
+use super::loaded::{Policy, capped};
 use super::question::{Answer, Question};
 use super::questions::Questions;
 use super::shadow::Shadowing;
@@ -256,7 +256,7 @@ impl PolicySlot {
         let answered = by_component.is_some();
         let verdict = by_component.unwrap_or_else(|| {
             adapt(incident.guard.as_mut().map(|guard| &mut guard.state), layout, native::breaker::STATE_LAYOUT);
-            native::recovery::decide(incident.clone())
+            decide_natively(incident)
         });
         if let Some(begun) = begun {
             begun.end(active.answered(answered), Question::Decide { incident: journal::copy(incident) }, Answer::Decide(verdict.clone()));
@@ -299,6 +299,13 @@ impl PolicySlot {
         }
         (transition, layout)
     }
+}
+
+/// The built-in logic's verdict on what a component is shown: no more of a long message.
+fn decide_natively(incident: &Incident) -> Verdict {
+    let mut incident = incident.clone();
+    incident.failure = capped(incident.failure);
+    native::recovery::decide(incident)
 }
 
 /// Clears a breaker's private memory if it was written in another layout than the one that is to read it.
@@ -346,7 +353,7 @@ impl PolicySlot {
         self.ask(
             |policy| policy.classify(fault),
             |answer| check::classification(answer, "classifier.classify"),
-            || native::classifier::classify(fault),
+            || native::classifier::classify(&capped(fault.clone())),
             || Question::Classify { fault: journal::copy_of_fault(fault) },
             Answer::Classify,
         )
@@ -404,7 +411,7 @@ impl PolicySlot {
         self.ask(
             |policy| policy.decide(incident),
             |answer| check::verdict(answer, incident),
-            || native::recovery::decide(incident.clone()),
+            || decide_natively(incident),
             || Question::Decide { incident: journal::copy(incident) },
             Answer::Decide,
         )
