@@ -6,7 +6,7 @@ mod common;
 
 use common::scratch::Scratch;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const WALK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hot-swap-walk.md");
@@ -68,6 +68,17 @@ impl Shell<'_> {
     }
 }
 
+/// A program that ends with the test, however that ends.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn has_wasm_target() -> bool {
     let installed = Command::new("rustc").args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"]).output();
     installed.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
@@ -90,7 +101,7 @@ fn the_walk_can_be_walked() {
     for step in steps {
         if let Some(text) = step.command.strip_suffix('&') {
             // In the place of the shell, so that it can be ended.
-            running.push(shell.command(&format!("exec {text}")).spawn().unwrap());
+            running.push(Program(shell.command(&format!("exec {text}")).spawn().unwrap()));
             wait_for(|| scratch.path("home/requests").is_dir(), &step.command);
             continue;
         }
@@ -109,8 +120,8 @@ fn the_walk_can_be_walked() {
         }
     }
     for mut program in running {
-        let stopped = Command::new("kill").args(["-TERM", &program.id().to_string()]).status().unwrap();
-        assert!(stopped.success() && program.wait().unwrap().success());
+        let stopped = Command::new("kill").args(["-TERM", &program.0.id().to_string()]).status().unwrap();
+        assert!(stopped.success() && program.0.wait().unwrap().success());
     }
     let lost = std::fs::read_to_string(scratch.path("demo.log")).unwrap();
     assert!(!lost.contains("  error  "), "a chat was lost: {lost}");
