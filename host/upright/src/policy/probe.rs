@@ -1,112 +1,70 @@
 //! What a candidate must get right before it may decide.
 //!
 //! A policy that compiles can still trap, loop, or answer nonsense. So it is asked a few dozen questions of every function first: failures of all kinds, breakers
-//! in all phases, and numbers at the ends of their ranges. Its answers need not be the default policy's; they must make sense ([`super::check`]), and be the
+//! in all phases, and numbers at the ends of their ranges. Its answers need not be the default policy's; they must make sense ([`Question::check`]), and be the
 //! same when it is asked again, on another instance and at another place in the row: a policy that keeps something between calls is found here.
 
-use super::check;
 use super::error::PolicyError;
 use super::loaded::Policy;
-use super::questions::Questions;
+use super::question::{Answer, Question};
 use crate::types::*;
-use std::fmt::Debug;
 use std::sync::atomic::Ordering;
 use upright_logic::breaker::Event;
 
 const SECOND: u64 = 1_000_000_000;
-
-/// A question, asked and checked; its answer as text, to the bit.
-type Asked = Box<dyn Fn(&dyn Questions) -> Result<String, PolicyError>>;
 
 /// Asks everything. A policy that has passed once is not asked again.
 pub(super) fn probe(policy: &Policy) -> Result<(), PolicyError> {
     if policy.was_probed().load(Ordering::Acquire) {
         return Ok(());
     }
-    let questions = questions();
     let (one, other) = (policy.twin(), policy.twin());
-    let first = questions.iter().map(|(_, ask)| ask(&one)).collect::<Result<Vec<_>, _>>()?;
-    for ((function, ask), answer) in questions.iter().zip(first) {
-        // Twice in a row, so that what comes third is not third again.
-        if ask(&other)? != answer || ask(&other)? != answer {
-            return Err(PolicyError::Unequal { function });
+    let answer = |policy: &Policy, question: &Question| {
+        let answer = policy.answer(question)?;
+        question.check(&answer)?;
+        Ok::<Answer, PolicyError>(answer)
+    };
+    let questions = questions();
+    let first = questions.iter().map(|question| answer(&one, question)).collect::<Result<Vec<_>, _>>()?;
+    for (question, first) in questions.iter().zip(first) {
+        // As text, which tells -0.0 from 0.0. Twice in a row, so that what comes third is not third again.
+        let first = format!("{first:?}");
+        for _ in 0..2 {
+            if format!("{:?}", answer(&other, question)?) != first {
+                return Err(PolicyError::Unequal { function: question.function().name() });
+            }
         }
     }
     policy.was_probed().store(true, Ordering::Release);
     Ok(())
 }
 
-fn asked<R: Debug + 'static>(
-    ask: impl Fn(&dyn Questions) -> Result<R, PolicyError> + 'static,
-    check: impl Fn(&R) -> Result<(), PolicyError> + 'static,
-) -> Asked {
-    Box::new(move |policy| {
-        let answer = ask(policy)?;
-        check(&answer)?;
-        Ok(format!("{answer:?}"))
-    })
-}
-
-/// Everything that is asked, by the function.
-fn questions() -> Vec<(&'static str, Asked)> {
-    let mut all: Vec<(&'static str, Asked)> = Vec::new();
-    for profile in Profile::ALL {
-        all.push(("settings.recommend", asked(move |policy| policy.recommend(*profile), check::recommendation)));
+/// Everything that is asked.
+fn questions() -> Vec<Question> {
+    let mut all: Vec<_> = Profile::ALL.iter().map(|profile| Question::Recommend { profile: *profile }).collect();
+    let delays = [(0, 0.0), (1, 0.5), (3, 1.0 - f64::EPSILON), (1024, 0.25), (u32::MAX, 0.999)];
+    all.extend(delays.map(|(attempt, random)| Question::Delay { config: RetryConfig::default(), attempt, random }));
+    all.extend([0, SECOND, u64::MAX].map(|now| Question::Initial { now }));
+    for state in states() {
+        all.extend(events(state.generation).map(|event| {
+            let observation = Observation { event, now: 100 * SECOND, successes: 3 };
+            Question::Step { config: BreakerConfig::default(), state: state.clone(), observation }
+        }));
     }
-    for (attempt, random) in [(0, 0.0), (1, 0.5), (3, 1.0 - f64::EPSILON), (1024, 0.25), (u32::MAX, 0.999)] {
-        let config = RetryConfig::default();
-        all.push((
-            "backoff.delay",
-            asked(move |policy| policy.delay(&config, attempt, random), move |answer| check::delay(*answer, &config, "backoff.delay")),
-        ));
-    }
-    for now in [0, SECOND, u64::MAX] {
-        let sensible = move |answer: &Transition| check::transition(answer, None, &BreakerConfig::default(), now, "breaker.initial");
-        all.push(("breaker.initial", asked(move |policy| policy.initial(now), sensible)));
-    }
-    let config = BreakerConfig::default();
-    for (state, event) in states().into_iter().flat_map(|state| events(state.generation).map(|event| (state.clone(), event))) {
-        let seen = Observation { event, now: 100 * SECOND, successes: 3 };
-        let before = state.clone();
-        all.push((
-            "breaker.step",
-            asked(
-                move |policy| policy.step(&config, &state, &seen),
-                move |answer| check::transition(answer, Some(&before), &config, seen.now, "breaker.step"),
-            ),
-        ));
-    }
-    for fault in faults() {
-        all.push((
-            "classifier.classify",
-            asked(move |policy| policy.classify(&fault), |answer| check::classification(answer, "classifier.classify")),
-        ));
-    }
-    for current in ["a", "c", "unknown", ""] {
-        let chain = ["a", "b", "c"].map(str::to_owned);
-        all.push((
-            "degradation.next-model",
-            asked(move |policy| policy.next_model(current, &chain), |answer| check::next_model(*answer, 3, "degradation.next-model")),
-        ));
-    }
-    let workflow = [
+    all.extend(faults().into_iter().map(|fault| Question::Classify { fault }));
+    let chain = ["a", "b", "c"].map(str::to_owned);
+    all.extend(["a", "c", "unknown", ""].map(|current| Question::NextModel { current: current.to_owned(), chain: chain.to_vec() }));
+    let workflow = vec![
         WorkflowEntry { key: "temperature".into(), value: WorkflowValue::Number(0.9) },
         WorkflowEntry { key: "tools".into(), value: WorkflowValue::Items(12) },
         WorkflowEntry { key: String::new(), value: WorkflowValue::Null },
     ];
-    all.push(("degradation.simplify-workflow", asked(move |policy| policy.simplify_workflow(&workflow), |answer| check::edits(answer, 3))));
+    all.push(Question::SimplifyWorkflow { workflow });
     let failure = upright_logic::classifier::classify(&Fault::new(FaultKind::Timeout, "timed out"));
-    for (age, most) in [(0.0, 0.0), (1.0, 60.0), (61.0, 60.0)] {
-        let failure = failure.clone();
-        all.push(("degradation.may-serve-cached", asked(move |policy| policy.may_serve_cached(age, most, &failure), |_| Ok(()))));
-    }
-    for snapshot in snapshots() {
-        all.push(("health.judge", asked(move |policy| policy.judge(&snapshot, &ResourceThresholds::default()), check::judgement)));
-    }
-    for incident in incidents() {
-        let asked_of = incident.clone();
-        all.push(("recovery.decide", asked(move |policy| policy.decide(&asked_of), move |answer| check::verdict(answer, &incident))));
-    }
+    let ages = [(0.0, 0.0), (1.0, 60.0), (61.0, 60.0)];
+    all.extend(ages.map(|(age, max_age)| Question::MayServeCached { age, max_age, failure: failure.clone() }));
+    all.extend(snapshots().map(|snapshot| Question::Judge { snapshot, thresholds: ResourceThresholds::default() }));
+    all.extend(incidents().into_iter().map(|incident| Question::Decide { incident }));
     all
 }
 
