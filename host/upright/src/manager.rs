@@ -15,7 +15,7 @@
 use crate::breaker::{CircuitBreaker, CircuitBreakers};
 use crate::budget::{RetryBudget, RetryBudgets};
 use crate::bulkhead::{Bulkhead, BulkheadBuilder, Bulkheads};
-use crate::checkpoints::Checkpoints;
+use crate::checkpoints::{CheckpointLimits, Checkpoints};
 use crate::classifier::ErrorClassifier;
 use crate::clock::{SharedClock, SystemClock};
 use crate::degradation::{CacheLimits, GracefulDegradation, ResponseCache};
@@ -28,7 +28,7 @@ use crate::policy::PolicySlot;
 use crate::random::{SharedRandom, SystemRandom};
 use crate::retry::{RetryStrategy, RetryStrategyBuilder};
 use crate::session::Attempt;
-use crate::store::{MemoryStore, Store, StoreError};
+use crate::store::{StateAddress, Store, StoreError};
 use crate::types::{BreakerConfig, Fault, ResourceSnapshot, RetryConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -60,6 +60,12 @@ struct Shared {
     ended: Notify,
 }
 
+/// Where a manager keeps its state.
+enum State {
+    At(StateAddress),
+    In(Arc<dyn Store>),
+}
+
 /// Builds a [`RecoveryManager`].
 #[must_use]
 pub struct RecoveryManagerBuilder {
@@ -71,7 +77,8 @@ pub struct RecoveryManagerBuilder {
     policy: Option<PolicySlot>,
     clock: SharedClock,
     random: SharedRandom,
-    store: Option<Arc<dyn Store>>,
+    state: Option<State>,
+    checkpoint_limits: CheckpointLimits,
     health: Option<HealthCheck>,
     max_history: usize,
     cache: CacheLimits,
@@ -157,9 +164,22 @@ impl RecoveryManagerBuilder {
         self
     }
 
-    /// Where checkpoints are kept; in memory if this is not set.
+    /// Where checkpoints are kept: by default in [this program's file](StateAddress::of_this_program), which is opened when the first one is saved or
+    /// restored; in memory where there is no such file or the feature `redb` is off.
+    pub fn state(mut self, address: StateAddress) -> Self {
+        self.state = Some(State::At(address));
+        self
+    }
+
+    /// A store of your own in place of an [address](Self::state).
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
+        self.state = Some(State::In(store));
+        self
+    }
+
+    /// Checkpoints that are too old or too many are removed.
+    pub fn checkpoint_limits(mut self, limits: CheckpointLimits) -> Self {
+        self.checkpoint_limits = limits;
         self
     }
 
@@ -209,7 +229,10 @@ impl RecoveryManagerBuilder {
             .events(events.clone())
             .classifier(Arc::clone(&classifier))
             .build()?;
-        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(Arc::clone(&clock))));
+        let store = match self.state.unwrap_or_else(|| State::At(own_state())) {
+            State::At(address) => address.when_needed(Arc::clone(&clock)),
+            State::In(store) => store,
+        };
         let degradation = GracefulDegradation::new(self.fallback_models)
             .with_cache(ResponseCache::new(self.cache, Arc::clone(&clock)))
             .with_policy(policy.clone());
@@ -222,7 +245,7 @@ impl RecoveryManagerBuilder {
             breakers,
             budgets,
             bulkheads,
-            checkpoints: Checkpoints::new(store, Arc::clone(&clock)),
+            checkpoints: Checkpoints::new(store, Arc::clone(&clock)).limited(self.checkpoint_limits),
             events,
             clock,
             closing: AtomicBool::new(false),
@@ -231,6 +254,11 @@ impl RecoveryManagerBuilder {
         };
         Ok(RecoveryManager { shared: Arc::new(shared) })
     }
+}
+
+/// Where state is kept if nothing is said of it.
+fn own_state() -> StateAddress {
+    StateAddress::of_this_program().filter(|_| cfg!(feature = "redb")).unwrap_or(StateAddress::Memory)
 }
 
 /// Counts an operation as running while it lives.
@@ -263,7 +291,8 @@ impl RecoveryManager {
             policy: None,
             clock: SystemClock::shared(),
             random: Arc::new(SystemRandom),
-            store: None,
+            state: None,
+            checkpoint_limits: CheckpointLimits::default(),
             health: None,
             max_history: 100,
             cache: CacheLimits::default(),
@@ -315,7 +344,7 @@ impl RecoveryManager {
     fn described(&self, checkpoint_key: Option<&str>) -> Operation<'_> {
         let operation = self.operation("operation");
         match checkpoint_key {
-            Some(key) => operation.checkpoint(key),
+            Some(key) => operation.handing_out(key),
             None => operation,
         }
     }
