@@ -25,7 +25,12 @@ fn refused() -> io::Error {
 }
 
 fn manager(clock: &DrivenClock) -> RecoveryManager {
-    RecoveryManager::builder().retry(RetryConfig { jitter: false, ..RetryConfig::default() }).clock(clock.shared()).build().unwrap()
+    RecoveryManager::builder()
+        .retry(RetryConfig { jitter: false, ..RetryConfig::default() })
+        .clock(clock.shared())
+        .state(upright::store::StateAddress::Memory)
+        .build()
+        .unwrap()
 }
 
 /// A server with the models of the speed chain, and a client that keeps real time.

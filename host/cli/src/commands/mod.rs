@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod checkpoint;
 pub(crate) mod classify;
 pub(crate) mod completions;
 // It is made of process groups and signals.

@@ -78,8 +78,12 @@ impl Stage {
         };
         let retry = RetryConfig { base_delay: 0.25, max_delay: 2.0, ..RetryConfig::default() };
         let breaker = BreakerConfig { failure_threshold: 3, recovery_timeout: 1.5, ..BreakerConfig::default() };
-        let manager =
-            RecoveryManager::builder().retry(retry).breaker(breaker).random(Arc::new(SeededRandom::new(arguments.seed))).build()?;
+        let manager = RecoveryManager::builder()
+            .retry(retry)
+            .breaker(breaker)
+            .state(upright::store::StateAddress::Memory)
+            .random(Arc::new(SeededRandom::new(arguments.seed)))
+            .build()?;
         Ok(Self { manager, trouble: Arc::new(trouble), models, candidate, tally: Mutex::default(), resumed_at: None, client })
     }
 

@@ -4,6 +4,7 @@
 //! version, so that of two writers who read the same version only one can write.
 
 mod address;
+pub(crate) mod background;
 mod memory;
 
 use crate::error::BoxError;
