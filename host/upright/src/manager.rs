@@ -12,7 +12,7 @@
 //! # Ok(()) }
 //! ```
 
-use crate::breaker::{CircuitBreaker, CircuitBreakers};
+use crate::breaker::{BreakerSharing, CircuitBreaker, CircuitBreakers, Keeping, SharingCounts};
 use crate::budget::{RetryBudget, RetryBudgets};
 use crate::bulkhead::{Bulkhead, BulkheadBuilder, Bulkheads};
 use crate::checkpoints::{CheckpointLimits, Checkpoints};
@@ -50,6 +50,8 @@ struct Shared {
     degradation: GracefulDegradation,
     health: Option<HealthCheck>,
     breakers: CircuitBreakers,
+    /// Breakers are kept in the store.
+    keeping: Option<Keeping>,
     budgets: RetryBudgets,
     bulkheads: Bulkheads,
     checkpoints: Checkpoints,
@@ -78,6 +80,7 @@ pub struct RecoveryManagerBuilder {
     clock: SharedClock,
     random: SharedRandom,
     state: Option<State>,
+    keep_breakers: bool,
     checkpoint_limits: CheckpointLimits,
     health: Option<HealthCheck>,
     max_history: usize,
@@ -177,6 +180,13 @@ impl RecoveryManagerBuilder {
         self
     }
 
+    /// Whether the breakers are kept in the [`state`](Self::state), restored when the program is started anew, and in common with all programs that have the same state;
+    /// true where a state is set. Nobody waits for it: while it cannot be reached each program decides by itself.
+    pub fn keep_breakers(mut self, keep: bool) -> Self {
+        self.keep_breakers = keep;
+        self
+    }
+
     /// Checkpoints that are too old or too many are removed.
     pub fn checkpoint_limits(mut self, limits: CheckpointLimits) -> Self {
         self.checkpoint_limits = limits;
@@ -217,7 +227,19 @@ impl RecoveryManagerBuilder {
             .clock(Arc::clone(&clock))
             .events(events.clone())
             .classifier(Arc::clone(&classifier));
-        let breakers = CircuitBreakers::new(template)?;
+        // This program's own file is for checkpoints; breakers and answers are kept where it was said that state is kept.
+        let is_said = !matches!(self.state, None | Some(State::At(StateAddress::Memory)));
+        let store = match self.state.unwrap_or_else(|| State::At(own_state())) {
+            State::At(address) => address.when_needed(Arc::clone(&clock)),
+            State::In(store) => store,
+        };
+        let sharing = (is_said && self.keep_breakers).then(|| BreakerSharing::new(Arc::clone(&store), Arc::clone(&clock)));
+        let breakers = CircuitBreakers::new(match &sharing {
+            Some(sharing) => template.shared_by(sharing.clone()),
+            None => template,
+        })?;
+        // Before the first breaker comes to be.
+        let keeping = sharing.as_ref().map(BreakerSharing::keep);
         let budgets = RetryBudgets::new(self.budgets.0, self.budgets.1, Arc::clone(&clock))?;
         let bulkheads = Bulkheads::new(self.bulkheads.clock(Arc::clone(&clock)))?;
         let strategy = self
@@ -229,10 +251,6 @@ impl RecoveryManagerBuilder {
             .events(events.clone())
             .classifier(Arc::clone(&classifier))
             .build()?;
-        let store = match self.state.unwrap_or_else(|| State::At(own_state())) {
-            State::At(address) => address.when_needed(Arc::clone(&clock)),
-            State::In(store) => store,
-        };
         let degradation = GracefulDegradation::new(self.fallback_models)
             .with_cache(ResponseCache::new(self.cache, Arc::clone(&clock)))
             .with_policy(policy.clone());
@@ -243,6 +261,7 @@ impl RecoveryManagerBuilder {
             degradation,
             health: self.health,
             breakers,
+            keeping,
             budgets,
             bulkheads,
             checkpoints: Checkpoints::new(store, Arc::clone(&clock)).limited(self.checkpoint_limits),
@@ -255,6 +274,9 @@ impl RecoveryManagerBuilder {
         Ok(RecoveryManager { shared: Arc::new(shared) })
     }
 }
+
+/// How long a shutdown waits for the last transitions of breakers to be written down.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Where state is kept if nothing is said of it.
 fn own_state() -> StateAddress {
@@ -292,6 +314,7 @@ impl RecoveryManager {
             clock: SystemClock::shared(),
             random: Arc::new(SystemRandom),
             state: None,
+            keep_breakers: true,
             checkpoint_limits: CheckpointLimits::default(),
             health: None,
             max_history: 100,
@@ -401,6 +424,19 @@ impl RecoveryManager {
         &self.shared.degradation
     }
 
+    /// What has been done to keep the breakers; none where they are not kept.
+    pub fn breaker_sharing(&self) -> Option<SharingCounts> {
+        self.shared.keeping.as_ref().map(Keeping::counts)
+    }
+
+    /// Ends when the breakers are as the [`state`](RecoveryManagerBuilder::state) has them, and it has all their transitions until now. Never, while the state cannot be
+    /// reached: give it a limit. Only for who must know; calls need not wait for it.
+    pub async fn breakers_settled(&self) {
+        if let Some(keeping) = &self.shared.keeping {
+            keeping.settled().await;
+        }
+    }
+
     /// The breakers: one for each model, and `operation` for operations without a model or a breaker's name of their own.
     pub fn breakers(&self) -> &CircuitBreakers {
         &self.shared.breakers
@@ -459,7 +495,14 @@ impl RecoveryManager {
                 ended.await;
             }
         };
-        futures_util::future::select(std::pin::pin!(drained), shared.clock.sleep(patience)).await;
+        let written_down = async {
+            drained.await;
+            if let Some(keeping) = &shared.keeping {
+                // One that is away must not hold up the end for longer.
+                futures_util::future::select(std::pin::pin!(keeping.settled()), shared.clock.sleep(SETTLING)).await;
+            }
+        };
+        futures_util::future::select(std::pin::pin!(written_down), shared.clock.sleep(patience)).await;
         Shutdown { still_running: shared.running.load(Ordering::SeqCst) }
     }
 }

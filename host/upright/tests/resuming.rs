@@ -1,12 +1,10 @@
 //! Operations that are handed what was saved last.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use bytes::Bytes;
 use std::io;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use upright::store::{Changes, Entry, Listed, MemoryStore, Store, StoreError, StoreFuture};
-use upright::testing::DrivenClock;
+use upright::store::{MemoryStore, Store, StoreError};
+use upright::testing::{AwayStore, DrivenClock};
 use upright::{RecoveryManager, Served};
 
 fn refused() -> io::Error {
@@ -14,7 +12,7 @@ fn refused() -> io::Error {
 }
 
 fn manager_with(store: Arc<dyn Store>) -> RecoveryManager {
-    RecoveryManager::builder().clock(DrivenClock::skipping().shared()).store(store).build().unwrap()
+    RecoveryManager::builder().clock(DrivenClock::skipping().shared()).store(store).keep_breakers(false).build().unwrap()
 }
 
 fn manager() -> RecoveryManager {
@@ -85,50 +83,12 @@ async fn state_of_another_schema_fails_the_operation_at_once_unless_it_may_start
     assert_eq!(described.run(run).await.unwrap().value, None);
 }
 
-/// A stand-in for a store on the network that is away for a while.
-struct AwayFor(AtomicU32, MemoryStore);
-
-impl Store for AwayFor {
-    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
-        let is_away = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        if is_away {
-            Box::pin(async { Err(StoreError::Unavailable { store: "stand-in", source: Box::new(refused()) }) })
-        } else {
-            self.1.get(key)
-        }
-    }
-
-    fn put<'a>(&'a self, key: &'a str, value: Bytes, content_type: &'a str) -> StoreFuture<'a, u64> {
-        self.1.put(key, value, content_type)
-    }
-
-    fn compare_and_set<'a>(&'a self, key: &'a str, expected: Option<u64>, value: Bytes, content_type: &'a str) -> StoreFuture<'a, u64> {
-        self.1.compare_and_set(key, expected, value, content_type)
-    }
-
-    fn delete<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
-        self.1.delete(key)
-    }
-
-    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: u64) -> StoreFuture<'a, bool> {
-        self.1.compare_and_delete(key, expected)
-    }
-
-    fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<Listed>> {
-        self.1.list(prefix)
-    }
-
-    fn watch<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Changes> {
-        self.1.watch(prefix)
-    }
-}
-
 #[tokio::test]
 async fn a_store_that_is_away_is_waited_for_and_the_operation_does_not_begin_with_nothing() {
-    let store = Arc::new(AwayFor(AtomicU32::new(0), MemoryStore::default()));
-    let manager = manager_with(Arc::clone(&store) as Arc<dyn Store>);
+    let store = AwayStore::new(MemoryStore::default());
+    let manager = manager_with(Arc::new(store.clone()));
     manager.save_checkpoint("job", &5).await.unwrap();
-    store.0.store(2, Ordering::SeqCst);
+    store.go_away_for(2);
     let resumed = manager.operation("import").checkpoint("job").run(|resume: Option<u32>| async move { Ok::<_, io::Error>(resume) });
     let resumed = resumed.await.unwrap();
     assert_eq!((resumed.value, resumed.attempts), (Some(5), 3));
