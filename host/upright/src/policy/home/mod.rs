@@ -18,6 +18,7 @@ mod keeper;
 mod request;
 
 pub(super) use keeper::Keeper;
+pub(super) use request::swap_options;
 pub use request::{Answering, Reply, Request, RequestError, ShadowRequest};
 
 use super::error::PolicyError;

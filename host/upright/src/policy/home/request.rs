@@ -242,7 +242,7 @@ fn wait_for(answer: &Path, patience: Duration) -> Option<Vec<u8>> {
 fn answer(request: &Request, candidate: &Path, slot: &PolicySlot, loader: &PolicyLoader) -> Reply {
     match request {
         Request::Swap { shadow, probation, allow_lower_revision } => {
-            let swapped = options(*shadow, *probation, *allow_lower_revision).and_then(|options| {
+            let swapped = swap_options(*shadow, *probation, *allow_lower_revision).and_then(|options| {
                 let policy = loader.from_file(candidate).inspect_err(|error| slot.note_refusal("a candidate", error));
                 policy.and_then(|policy| slot.swap(policy, &options)).map_err(|error: PolicyError| error.to_string())
             });
@@ -264,7 +264,12 @@ fn answer(request: &Request, candidate: &Path, slot: &PolicySlot, loader: &Polic
     }
 }
 
-fn options(shadow: Option<ShadowRequest>, probation: Option<f64>, allow_lower_revision: bool) -> Result<SwapOptions, String> {
+/// What was asked for, as options.
+pub(in crate::policy) fn swap_options(
+    shadow: Option<ShadowRequest>,
+    probation: Option<f64>,
+    allow_lower_revision: bool,
+) -> Result<SwapOptions, String> {
     let mut options = SwapOptions { allow_lower_revision, ..SwapOptions::default() };
     if let Some(seconds) = probation {
         options.probation = Duration::try_from_secs_f64(seconds).map_err(|error| format!("a probation of {seconds} s: {error}"))?;
