@@ -54,6 +54,7 @@ struct Shared {
     keeping: Option<Keeping>,
     budgets: RetryBudgets,
     bulkheads: Bulkheads,
+    store: Arc<dyn Store>,
     checkpoints: Checkpoints,
     events: Events,
     clock: SharedClock,
@@ -264,7 +265,8 @@ impl RecoveryManagerBuilder {
             keeping,
             budgets,
             bulkheads,
-            checkpoints: Checkpoints::new(store, Arc::clone(&clock)).limited(self.checkpoint_limits),
+            checkpoints: Checkpoints::new(Arc::clone(&store), Arc::clone(&clock)).limited(self.checkpoint_limits),
+            store,
             events,
             clock,
             closing: AtomicBool::new(false),
@@ -422,6 +424,11 @@ impl RecoveryManager {
     /// The fallback models and the cache.
     pub fn degradation(&self) -> &GracefulDegradation {
         &self.shared.degradation
+    }
+
+    /// Where its state is kept: for what a program keeps there besides, and to follow a [`PolicyFleet`](crate::policy::PolicyFleet).
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.shared.store)
     }
 
     /// What has been done to keep the breakers; none where they are not kept.

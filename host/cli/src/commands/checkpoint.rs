@@ -1,5 +1,6 @@
 //! `upright checkpoint`: what programs have saved to resume from.
 
+use super::state::StateArgument;
 use crate::exit::{Exit, Failure};
 use crate::output::{FAINT, Output, one_line, printable, span};
 use anyhow::Context;
@@ -8,10 +9,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use upright::checkpoints::{Checkpoints, Exported, Imported};
 use upright::clock::SystemClock;
-use upright::store::StateAddress;
+use upright::store::Store;
 
 /// List, show, remove, export and import checkpoints
 #[derive(Debug, clap::Args)]
@@ -34,13 +36,6 @@ enum CheckpointCommand {
     /// Put checkpoints that were exported into a store
     #[command(after_help = "Example: upright checkpoint import jobs.jsonl --state nats://10.0.0.1:4222")]
     Import(ImportArguments),
-}
-
-#[derive(Debug, clap::Args)]
-struct StateArgument {
-    /// A file, a folder with one such file, or nats://HOST:PORT [default: the user's folder for state]
-    #[arg(long, value_name = "STATE", env = "UPRIGHT_STATE")]
-    state: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -86,12 +81,20 @@ struct ImportArguments {
 
 pub(crate) async fn run(arguments: CheckpointArguments, output: &Output) -> anyhow::Result<ExitCode> {
     match arguments.command {
-        CheckpointCommand::List(state) => list(&state.open().await?, output).await,
-        CheckpointCommand::Show(OneArguments { key, state }) => show(&state.open().await?, &key, output).await,
-        CheckpointCommand::Remove(SomeArguments { keys, state }) => remove(&state.open().await?, &keys, output).await,
-        CheckpointCommand::Export(ExportArguments { keys, state }) => export(&state.open().await?, keys, output).await,
+        CheckpointCommand::List(state) => list(&opened(&state).await?, output).await,
+        CheckpointCommand::Show(OneArguments { key, state }) => show(&opened(&state).await?, &key, output).await,
+        CheckpointCommand::Remove(SomeArguments { keys, state }) => remove(&opened(&state).await?, &keys, output).await,
+        CheckpointCommand::Export(ExportArguments { keys, state }) => export(&opened(&state).await?, keys, output).await,
         CheckpointCommand::Import(arguments) => import(&arguments, output).await,
     }
+}
+
+async fn opened(state: &StateArgument) -> anyhow::Result<Checkpoints> {
+    Ok(over(state.open().await?))
+}
+
+fn over(store: Arc<dyn Store>) -> Checkpoints {
+    Checkpoints::new(store, SystemClock::shared())
 }
 
 async fn list(checkpoints: &Checkpoints, output: &Output) -> anyhow::Result<ExitCode> {
@@ -183,7 +186,7 @@ async fn import(arguments: &ImportArguments, output: &Output) -> anyhow::Result<
         })?;
         read.push(exported);
     }
-    let checkpoints = arguments.state.open_or_make().await?;
+    let checkpoints = over(arguments.state.open_or_make().await?);
     let (mut new, mut replaced, mut kept) = (0, 0, 0);
     for exported in &read {
         *match checkpoints.import(exported, arguments.replace).await? {
@@ -203,68 +206,4 @@ async fn import(arguments: &ImportArguments, output: &Output) -> anyhow::Result<
 
 fn none(key: &str) -> Failure {
     Failure::new(Exit::Failed, format!("no checkpoint {key:?}; `upright checkpoint list` shows those that there are"))
-}
-
-impl StateArgument {
-    /// The checkpoints of a store that is there already.
-    async fn open(&self) -> anyhow::Result<Checkpoints> {
-        let address = self.address()?;
-        if let StateAddress::File(path) = &address
-            && !path.exists()
-        {
-            return Err(Failure::bad_input(format!(
-                "{}: there is no such file; expected one that a program keeps its state in",
-                path.display()
-            ))
-            .into());
-        }
-        Self::at(&address).await
-    }
-
-    async fn open_or_make(&self) -> anyhow::Result<Checkpoints> {
-        Self::at(&self.address()?).await
-    }
-
-    async fn at(address: &StateAddress) -> anyhow::Result<Checkpoints> {
-        let clock = SystemClock::shared();
-        Ok(Checkpoints::new(address.open(clock.clone()).await?, clock))
-    }
-
-    fn address(&self) -> Result<StateAddress, Failure> {
-        let address = match &self.state {
-            Some(text) => text.parse().unwrap_or(StateAddress::Memory),
-            None => StateAddress::of_this_program().ok_or_else(|| {
-                Failure::bad_input("there is no folder for state: neither XDG_STATE_HOME nor HOME is set; expected --state")
-            })?,
-        };
-        match address {
-            StateAddress::Memory => {
-                Err(Failure::bad_input("a store in memory holds nothing of another program; expected a file or nats://HOST:PORT"))
-            }
-            StateAddress::File(path) => self.in_folder(path).map(StateAddress::File),
-            address => Ok(address),
-        }
-    }
-
-    /// The file that was meant where a folder was named, or nothing.
-    fn in_folder(&self, path: PathBuf) -> Result<PathBuf, Failure> {
-        let folder = match (&self.state, path.parent()) {
-            (None, Some(folder)) => folder,
-            _ if path.is_dir() => &path,
-            _ => return Ok(path),
-        };
-        let is_store = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "redb");
-        let entries = folder.read_dir().into_iter().flatten().flatten();
-        let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(is_store).collect();
-        files.sort();
-        match files.as_slice() {
-            [file] => Ok(file.clone()),
-            [] if self.state.is_none() => Ok(path),
-            [] => Err(Failure::bad_input(format!("{}: no file of a store (*.redb) is in this folder", folder.display()))),
-            several => {
-                let names = several.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-                Err(Failure::bad_input(format!("there are several stores: {names}; expected one of them as --state")))
-            }
-        }
-    }
 }

@@ -10,6 +10,7 @@ pub(crate) mod health;
 pub(crate) mod policy;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod state;
 
 use crate::exit::Failure;
 use std::process::ExitCode;
