@@ -172,7 +172,10 @@ fn circuit_open(error: &Link) -> Option<Reading> {
 fn store(error: &Link) -> Option<Reading> {
     let (kind, strength) = match find::<StoreError>(error)? {
         StoreError::KeyInvalid { .. } | StoreError::ValueTooLarge { .. } | StoreError::NotSerializable { .. } => (InvalidInput, Specific),
-        StoreError::Corrupt { .. } => (InvalidAnswer, Specific),
+        StoreError::Corrupt { .. } | StoreError::Damaged { .. } | StoreError::Newer { .. } => (InvalidAnswer, Specific),
+        StoreError::Full { .. } => (DiskFull, Specific),
+        StoreError::NotWritable { .. } => (PermissionDenied, Specific),
+        StoreError::Closed => (Cancelled, Specific),
         _ => (Other, Nothing),
     };
     let mut reading = Reading::new(kind, strength);
