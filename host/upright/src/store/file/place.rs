@@ -10,9 +10,13 @@ use redb::{Builder, Database, StorageBackend};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Memory for pages of the file: redb's own default is 1 GiB, and a model beside it needs that more.
 const CACHE: usize = 64 << 20;
+
+/// Drafts that this process has made: two threads must not share one.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// Where a store is.
 #[derive(Clone, Debug)]
@@ -83,7 +87,7 @@ fn create(path: &Path) -> Result<Database, Failure> {
     };
     private_folder(folder)?;
     let mut name = path.file_name().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?.to_owned();
-    name.push(format!(".new-{}", std::process::id()));
+    name.push(format!(".new-{}-{}", std::process::id(), DRAFTS.fetch_add(1, Ordering::Relaxed)));
     let draft = folder.join(name);
     let database = private_file(&draft).map_err(Failure::from).and_then(|file| made(FileBackend::new(file)?));
     let placed = database.and_then(|database| match put(&draft, path) {
