@@ -334,7 +334,7 @@ async fn on_a_full_disk_what_was_saved_stays_readable_and_with_room_writing_work
 #[cfg(target_os = "linux")]
 #[test]
 fn a_store_cannot_be_made_on_a_full_disk_and_leaves_nothing_behind() {
-    let Some(folder) = Folder::small_disk("full-from-the-beginning", "16k") else { return skip("this process must not mount a disk") };
+    let Some(folder) = Folder::small_disk("full-from-the-beginning", "4k") else { return skip("this process must not mount a disk") };
     let error = refused(folder.file());
     assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
     assert_eq!(fs::read_dir(&folder.path).unwrap().count(), 0);

@@ -127,7 +127,7 @@ fn head_checksum(key: &[u8], head: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// What the store says of itself: its format and the last version that it gave.
+/// What the store says of itself: its format, and a version beyond which it gave none.
 pub(super) fn write_about(format: u32, version: u64) -> [u8; 16] {
     let mut about = [0; 16];
     about[..4].copy_from_slice(&format.to_le_bytes());

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `records` | the key | its [record](super::record), with the value if that is small |
 //! | `parts` | version, number of the part | a part of a large value |
-//! | `about` | 0 | the format, and the last version that was given |
+//! | `about` | 0 | the format, and a version beyond which none was given |
 //!
 //! redb finds a key by its way through the file's pages, and does not look at their checksums on the way. A flipped byte can lead it astray, to where
 //! the key is not. So a key that is not found is believed to be absent only if the keys on both sides of the gap are whole and in order.
@@ -35,7 +35,7 @@ pub(super) fn make(database: &Database) -> Result<(), Failure> {
     Ok(writing.commit()?)
 }
 
-/// The last version that was given, of a store whose format is known.
+/// A version beyond which none was given, of a store whose format is known.
 pub(super) fn last_version(database: &Database) -> Result<u64, Failure> {
     let reading = database.begin_read()?;
     let about = match reading.open_table(ABOUT) {

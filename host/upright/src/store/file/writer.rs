@@ -24,6 +24,9 @@ const GROUP_BYTES: usize = 32 << 20;
 /// Room that a group may need on the disk beyond its values: pages on the way to the records, and those that readers still hold.
 const ROOM_BESIDE: u64 = 1 << 20;
 
+/// So many versions are reserved at once, so that not each group need write the last one down: that would be another page. After a kill they are left out.
+const VERSIONS: u64 = 1024;
+
 /// A change that somebody waits for.
 pub(super) struct Request {
     pub(super) key: String,
@@ -56,10 +59,17 @@ impl Request {
 pub(super) struct Writer {
     engine: Arc<Engine>,
     watchers: Watchers,
-    /// The last version that was given, or may have been.
-    version: u64,
+    versions: Versions,
     /// The disk was full when it was last written to.
     full: Option<Failure>,
+}
+
+#[derive(Clone, Copy)]
+struct Versions {
+    /// The last that was given, or may have been.
+    version: u64,
+    /// The last that may be given before the file says so.
+    reserved: u64,
 }
 
 /// How each request of a group ended: the version that it made, or why it made none.
@@ -67,7 +77,7 @@ type Outcomes = Vec<Result<u64, StoreError>>;
 
 impl Writer {
     pub(super) fn new(engine: Arc<Engine>, watchers: Watchers, version: u64) -> Self {
-        Self { engine, watchers, version, full: None }
+        Self { engine, watchers, versions: Versions { version, reserved: version }, full: None }
     }
 
     /// Writes until nobody can ask any more.
@@ -75,7 +85,7 @@ impl Writer {
         let mut waiting = Vec::new();
         loop {
             if waiting.is_empty() && queue.blocking_recv_many(&mut waiting, QUEUE) == 0 {
-                return;
+                return self.tidy();
             }
             let mut bytes = 0;
             let fitting = waiting.iter().take_while(|request| {
@@ -84,6 +94,18 @@ impl Writer {
             });
             let group = fitting.count().max(1);
             self.write(waiting.drain(..group).collect());
+        }
+    }
+
+    /// Gives back the versions that were reserved and not given. Where that fails they are left out, which does no harm.
+    fn tidy(&self) {
+        let Versions { version, reserved } = self.versions;
+        if reserved > version {
+            let _ = self.engine.with(|database| {
+                let writing = database.begin_write()?;
+                tables::set_version(&writing, version)?;
+                Ok(writing.commit()?)
+            });
         }
     }
 
@@ -121,10 +143,13 @@ impl Writer {
 
     fn attempt(&mut self, group: &[Request]) -> Result<Outcomes, Failure> {
         self.expect_room(group)?;
-        let mut version = self.version;
-        let written = self.engine.with(|database| write(database, group, &mut version));
+        let mut versions = self.versions;
+        let written = self.engine.with(|database| write(database, group, &mut versions));
         // Also where it failed: a version is never given twice.
-        self.version = version;
+        self.versions.version = versions.version;
+        if written.is_ok() {
+            self.versions.reserved = versions.reserved;
+        }
         match &written {
             Ok(_) => self.full = None,
             Err(failure) if failure.case == Case::Full => self.full = Some(failure.clone()),
@@ -146,8 +171,20 @@ impl Writer {
     }
 }
 
-/// Writes a group in one transaction, and waits for the disk.
-fn write(database: &Database, group: &[Request], version: &mut u64) -> Result<Outcomes, Failure> {
+/// Writes a group in one transaction, and waits for the disk: once, as redb does by itself (one `fsync`, checksums over what it covers).
+///
+/// `set_quick_repair` would keep beside each commit what redb needs to open the file after a kill without reading it. Measured with a million entries of
+/// 150 bytes (544 MB), on a disk that takes 0.15 ms for an `fsync`:
+///
+/// | | one save | opening after a kill |
+/// |---|--:|--:|
+/// | as it is here | 0.22 ms | 480 ms; of 100,000 entries 37 ms, of 10,000 4 ms |
+/// | `set_two_phase_commit` | 0.35 ms | as long |
+/// | `set_quick_repair`, which needs two phases | 0.44 ms | 0.7 ms |
+///
+/// Each save would take twice as long, to save some milliseconds of a rare opening; a store of a million entries is not what this is made for. After a clean
+/// end the file is opened in a millisecond either way.
+fn write(database: &Database, group: &[Request], Versions { version, reserved }: &mut Versions) -> Result<Outcomes, Failure> {
     let writing = database.begin_write()?;
     let before = *version;
     let outcomes = {
@@ -159,7 +196,10 @@ fn write(database: &Database, group: &[Request], version: &mut u64) -> Result<Ou
         writing.abort()?;
         return Ok(outcomes);
     }
-    tables::set_version(&writing, *version)?;
+    if *version > *reserved {
+        *reserved = *version + VERSIONS;
+        tables::set_version(&writing, *reserved)?;
+    }
     writing.commit()?;
     Ok(outcomes)
 }
