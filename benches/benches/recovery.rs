@@ -15,7 +15,7 @@ fn main() -> Result<()> {
     let machine = Machine::here();
     let runtime = cases::runtime()?;
     let all = cases::all()?;
-    let known: Vec<_> = all.iter().map(|group| group.id).chain(["process"]).collect();
+    let known: Vec<_> = all.iter().map(|group| group.id).chain(["process"]).chain(cases::store::IDS).collect();
     if let Some(unknown) = wanted.iter().find(|wanted| !known.contains(&wanted.as_str())) {
         bail!("no group {unknown:?}; there are {}", known.join(", "));
     }

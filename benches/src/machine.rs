@@ -8,8 +8,19 @@ use std::thread::available_parallelism;
 use std::time::SystemTime;
 
 /// The crates that a figure depends on.
-const CRATES: [&str; 9] =
-    ["upright", "wasmtime", "recloser", "failsafe", "tower-resilience", "tower-resilience-circuitbreaker", "backon", "tower", "tokio"];
+const CRATES: [&str; 11] = [
+    "upright",
+    "wasmtime",
+    "recloser",
+    "failsafe",
+    "tower-resilience",
+    "tower-resilience-circuitbreaker",
+    "backon",
+    "tower",
+    "tokio",
+    "redb",
+    "rusqlite",
+];
 
 /// A machine, its software, and what else it did.
 #[derive(Clone, Debug, Serialize, Deserialize)]

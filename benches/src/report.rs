@@ -144,7 +144,7 @@ fn amount(count: f64, bytes: f64) -> String {
 }
 
 /// The sections of a report, in their order.
-const SECTIONS: [&str; 2] = ["recovery", "process"];
+const SECTIONS: [&str; 3] = ["recovery", "process", "store"];
 
 /// Keeps a section beside those of the other bench targets, and makes the report of all.
 pub fn keep(name: &str, section: &Section) -> Result<PathBuf> {
@@ -164,7 +164,7 @@ pub fn keep(name: &str, section: &Section) -> Result<PathBuf> {
 }
 
 /// The folder `upright-benches` in the target folder.
-fn kept_in() -> Result<PathBuf> {
+pub fn kept_in() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     // target/release/deps/program
     Ok(program.ancestors().nth(3).context("this program lies in no target folder")?.join("upright-benches"))

@@ -5,6 +5,7 @@ mod empty;
 mod extras;
 mod peers;
 mod rejection;
+pub mod store;
 mod success;
 mod swap;
 

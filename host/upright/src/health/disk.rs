@@ -3,20 +3,20 @@
 use std::path::Path;
 
 /// Size and free bytes.
-pub(super) type Room = (u64, u64);
+pub(crate) type Room = (u64, u64);
 
 /// The room on the disk with this path, or with the nearest folder above it that exists. (0, 0) where it cannot be read.
 ///
 /// The path alone is asked about: a list of all mounts leaves network disks out, and asking one of them that is gone can hang.
 #[cfg(unix)]
-pub(super) fn room(path: &Path) -> Room {
+pub(crate) fn room(path: &Path) -> Room {
     let found = path.ancestors().find_map(|path| rustix::fs::statvfs(if path.as_os_str().is_empty() { Path::new(".") } else { path }).ok());
     found.map_or((0, 0), |disk| (disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
 /// The room on the disk with this path: the one that is mounted deepest above it. (0, 0) where it cannot be read.
 #[cfg(not(unix))]
-pub(super) fn room(path: &Path) -> Room {
+pub(crate) fn room(path: &Path) -> Room {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let disks = sysinfo::Disks::new_with_refreshed_list_specifics(sysinfo::DiskRefreshKind::nothing().with_storage());
     let holding = disks.list().iter().filter(|disk| path.starts_with(disk.mount_point()));

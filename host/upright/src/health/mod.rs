@@ -19,7 +19,7 @@
 mod builder;
 mod check;
 mod cpu;
-mod disk;
+pub(crate) mod disk;
 mod explain;
 mod report;
 mod resources;

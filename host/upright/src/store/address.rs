@@ -80,6 +80,9 @@ impl StateAddress {
     pub async fn open(&self, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
         match self {
             Self::Memory => Ok(Arc::new(MemoryStore::new(clock))),
+            #[cfg(feature = "redb")]
+            Self::File(path) => Ok(Arc::new(super::FileStore::open(path, clock)?)),
+            #[cfg(not(feature = "redb"))]
             Self::File(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "redb" }),
             Self::Nats(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "nats" }),
         }

@@ -5,14 +5,22 @@
 
 mod address;
 pub(crate) mod background;
+#[cfg(feature = "redb")]
+mod file;
 mod memory;
+#[cfg(test)]
+mod suite;
+mod watch;
 
 use crate::error::BoxError;
 pub use address::StateAddress;
 use bytes::Bytes;
+#[cfg(feature = "redb")]
+pub use file::FileStore;
 use futures_util::Stream;
 pub use memory::MemoryStore;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::SystemTime;
 
@@ -184,6 +192,51 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+
+    /// The store's file is open already.
+    #[error("the store {} is in use: one process has it at a time, and shares it within itself by cloning", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The store's file is damaged, cut short, or no store at all.
+    #[error("{} is damaged or no store: {source}; it was left as it is: move it away to begin a new one in its place", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: BoxError,
+    },
+
+    /// A newer version of this crate wrote the store's file.
+    #[error("the store {} has format {found}, and this version knows no later one than {known}: open it with the version that wrote it", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that can be read.
+        known: u32,
+    },
+
+    /// There is no room for what was to be written. What was written before is there.
+    #[error("the store {} cannot grow: {source}", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: BoxError,
+    },
+
+    /// The store's file, or its folder, must not be written.
+    #[error("the store {} must not be written: {source}", path.display())]
+    NotWritable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: BoxError,
+    },
 
     /// The store cannot be reached, or its device failed.
     #[error("the {store} is not available: {source}")]

@@ -1,0 +1,88 @@
+//! The database behind the store, and what is done when it fails.
+//!
+//! Two failures need more than being passed on. redb reads pages as it finds them, so one that was damaged by others may make it panic: that is caught here.
+//! And after an error of the disk redb refuses everything until it is opened anew: that is done here, by whoever comes next.
+
+use super::failure::{Case, Failure};
+use super::place::Place;
+use redb::Database;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{PoisonError, RwLock};
+
+pub(super) struct Engine {
+    place: Place,
+    state: RwLock<State>,
+}
+
+struct State {
+    /// None where it could not be opened anew.
+    database: Option<Database>,
+    /// How often it was opened.
+    opened: u64,
+}
+
+impl Engine {
+    pub(super) fn open(place: Place) -> Result<Self, Failure> {
+        let database = guarded(|| place.open())?;
+        Ok(Self { place, state: RwLock::new(State { database: Some(database), opened: 0 }) })
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Does something with the database, again if it had to be opened anew for that: so nothing may have been done where the failure is [`Case::Stale`].
+    pub(super) fn with<T>(&self, mut work: impl FnMut(&Database) -> Result<T, Failure>) -> Result<T, Failure> {
+        match self.once(&mut work) {
+            (Err(Failure { case: Case::Stale, .. }), opened) => {
+                self.reopen(opened)?;
+                self.once(&mut work).0
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    fn once<T>(&self, work: &mut impl FnMut(&Database) -> Result<T, Failure>) -> (Result<T, Failure>, u64) {
+        // The lock protects no state that a panic could leave half changed.
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let answer = match &state.database {
+            Some(database) => guarded(|| work(database)),
+            None => Err(Failure::new(Case::Stale, "it could not be opened anew")),
+        };
+        (answer, state.opened)
+    }
+
+    /// Opens the database anew, unless somebody else has done so since.
+    fn reopen(&self, opened: u64) -> Result<(), Failure> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.opened != opened {
+            return Ok(());
+        }
+        // The lock on the file goes with it.
+        close(state.database.take());
+        state.database = Some(guarded(|| self.place.reopen())?);
+        state.opened += 1;
+        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        close(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).database.take());
+    }
+}
+
+fn close(database: Option<Database>) {
+    // What was answered is on the disk already, so a failure here costs no more than a repair at the next opening.
+    let _ = guarded(|| {
+        drop(database);
+        Ok(())
+    });
+}
+
+/// Does it, and makes a panic a failure like others.
+///
+/// redb keeps what it has begun in a transaction, which ends with the call, and forgives a lock that was held ([`Case::Stale`]).
+fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Failure::panicked(&*payload)))
+}

@@ -1,0 +1,138 @@
+//! Where the file is, and how it comes to be there.
+//!
+//! State may be private, so the file and the folders above it that are not there yet are made for their owner alone. A process can be killed while it
+//! makes a store, and half a store looks like a damaged one. So a new store is made beside its place and put there when it is whole.
+
+use super::failure::{Case, Failure};
+use super::tables;
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{Builder, Database, StorageBackend};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Memory for pages of the file: redb's own default is 1 GiB, and a model beside it needs that more.
+const CACHE: usize = 64 << 20;
+
+/// Drafts that this process has made: two threads must not share one.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
+
+/// Where a store is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    File(PathBuf),
+    Memory,
+}
+
+impl Place {
+    /// The path, also to be told.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Memory => Path::new(":memory:"),
+        }
+    }
+
+    /// Opens the store, or makes it.
+    pub(super) fn open(&self) -> Result<Database, Failure> {
+        match self {
+            Self::File(path) => match existing(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => create(path),
+                file => opened(file?),
+            },
+            Self::Memory => made(InMemoryBackend::new()),
+        }
+    }
+
+    /// Opens the store anew; one that is gone is not made again.
+    pub(super) fn reopen(&self) -> Result<Database, Failure> {
+        match self {
+            Self::File(path) => opened(existing(path)?),
+            Self::Memory => Err(Failure::new(Case::Unavailable, "a store in memory that failed is lost")),
+        }
+    }
+}
+
+fn existing(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// The database in this file, which has the tables of a store.
+fn opened(file: File) -> Result<Database, Failure> {
+    // redb makes a database of an empty file, as it does of one that is not there.
+    if file.metadata()?.len() == 0 {
+        return made(FileBackend::new(file)?);
+    }
+    let database = database(FileBackend::new(file)?)?;
+    tables::last_version(&database)?;
+    Ok(database)
+}
+
+fn database(backend: impl StorageBackend) -> Result<Database, Failure> {
+    Ok(Builder::new().set_cache_size(CACHE).create_with_backend(backend)?)
+}
+
+fn made(backend: impl StorageBackend) -> Result<Database, Failure> {
+    let database = database(backend)?;
+    tables::make(&database)?;
+    Ok(database)
+}
+
+/// Makes a store where none was. Of two processes that do so at once both end up with the same one, or one of them is told that it is in use.
+fn create(path: &Path) -> Result<Database, Failure> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    private_folder(folder)?;
+    let mut name = path.file_name().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?.to_owned();
+    name.push(format!(".new-{}-{}", std::process::id(), DRAFTS.fetch_add(1, Ordering::Relaxed)));
+    let draft = folder.join(name);
+    let database = private_file(&draft).map_err(Failure::from).and_then(|file| made(FileBackend::new(file)?));
+    let placed = database.and_then(|database| match put(&draft, path) {
+        Ok(()) => Ok(Some(database)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(error.into()),
+    });
+    // Where it was moved it is not there any more.
+    let _ = fs::remove_file(&draft);
+    match placed? {
+        Some(database) => {
+            keep_name(folder)?;
+            Ok(database)
+        }
+        None => opened(existing(path)?),
+    }
+}
+
+/// Gives the file its name, unless there is one of that name.
+fn put(draft: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(draft, path) {
+        // A file system without links.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.exists() => fs::rename(draft, path),
+        linked => linked,
+    }
+}
+
+fn private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    // What an earlier process of the same number left half made.
+    options.read(true).write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Sees to it that the file's name, too, outlives a loss of power.
+fn keep_name(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}

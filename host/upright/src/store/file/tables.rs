@@ -1,0 +1,140 @@
+//! The tables of the file and how they are read.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `records` | the key | its [record](super::record), with the value if that is small |
+//! | `parts` | version, number of the part | a part of a large value |
+//! | `about` | 0 | the format, and a version beyond which none was given |
+//!
+//! redb finds a key by its way through the file's pages, and does not look at their checksums on the way. A flipped byte can lead it astray, to where
+//! the key is not. So a key that is not found is believed to be absent only if the keys on both sides of the gap are whole and in order.
+
+use super::failure::{Case, Failure};
+use super::record::{self, Damage, Record};
+use crate::store::{Entry, Listed};
+use bytes::Bytes;
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use std::ops::Bound;
+
+pub(super) const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+pub(super) const PARTS: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("parts");
+const ABOUT: TableDefinition<'_, u8, &[u8]> = TableDefinition::new("about");
+
+/// The format that is written, and the newest that is read.
+pub(super) const FORMAT: u32 = 1;
+
+/// Bytes of a part: with what redb puts beside it, it fills a page of 64 KiB. A value in one piece would get a page of up to twice its size.
+pub(super) const PART: usize = (64 << 10) - 64;
+
+/// Makes the tables of a new store.
+pub(super) fn make(database: &Database) -> Result<(), Failure> {
+    let writing = database.begin_write()?;
+    writing.open_table(RECORDS)?;
+    writing.open_table(PARTS)?;
+    set_version(&writing, 0)?;
+    Ok(writing.commit()?)
+}
+
+/// A version beyond which none was given, of a store whose format is known.
+pub(super) fn last_version(database: &Database) -> Result<u64, Failure> {
+    let reading = database.begin_read()?;
+    let about = match reading.open_table(ABOUT) {
+        Ok(about) => about,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Err(Failure::new(Case::Damaged, "it is a database of another program")),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(about) = about.get(0)? else { return Err(Damage::About.into()) };
+    match record::read_about(about.value())? {
+        (found, _) if found > FORMAT => Err(Failure::new(Case::Newer { found, known: FORMAT }, "")),
+        (_, version) => Ok(version),
+    }
+}
+
+pub(super) fn set_version(writing: &WriteTransaction, version: u64) -> Result<(), Failure> {
+    let mut about = writing.open_table(ABOUT)?;
+    about.insert(0, &record::write_about(FORMAT, version)[..])?;
+    Ok(())
+}
+
+/// The value of a key, checked.
+pub(super) fn get(database: &Database, key: &str) -> Result<Option<Entry>, Failure> {
+    let reading = database.begin_read()?;
+    let records = reading.open_table(RECORDS)?;
+    let Some(bytes) = records.get(key.as_bytes())? else {
+        return absent(&records, key.as_bytes()).map(|()| None);
+    };
+    let record = record::read(key.as_bytes(), bytes.value())?;
+    let value = match record.value {
+        Some(value) => {
+            record.check(value)?;
+            Bytes::copy_from_slice(value)
+        }
+        None => apart(&reading, &record)?,
+    };
+    Ok(Some(Entry { value, content_type: record.content_type.to_owned(), version: record.version, modified: record.modified }))
+}
+
+/// A value that lies in parts.
+fn apart(reading: &ReadTransaction, record: &Record<'_>) -> Result<Bytes, Failure> {
+    let parts = reading.open_table(PARTS)?;
+    let mut value = Vec::with_capacity(record.value_length);
+    for part in parts.range((record.version, 0)..=(record.version, u32::MAX))? {
+        value.extend_from_slice(part?.1.value());
+    }
+    record.check(&value)?;
+    Ok(value.into())
+}
+
+/// The version of a key; none if it is surely not there.
+pub(super) fn version_of(records: &impl ReadableTable<&'static [u8], &'static [u8]>, key: &[u8]) -> Result<Option<u64>, Failure> {
+    match records.get(key)? {
+        Some(bytes) => Ok(Some(record::read(key, bytes.value())?.version)),
+        None => absent(records, key).map(|()| None),
+    }
+}
+
+/// Fails unless the keys around the gap where this one would be are whole and in order.
+fn absent(records: &impl ReadableTable<&'static [u8], &'static [u8]>, key: &[u8]) -> Result<(), Failure> {
+    let mut gap = records.lower_bound(Bound::Included(key))?;
+    if let Some((after, bytes)) = gap.peek_next()? {
+        neighbour(after.value(), bytes.value(), after.value() > key)?;
+    }
+    if let Some((before, bytes)) = gap.peek_prev()? {
+        neighbour(before.value(), bytes.value(), before.value() < key)?;
+    }
+    Ok(())
+}
+
+fn neighbour(key: &[u8], bytes: &[u8], in_order: bool) -> Result<(), Failure> {
+    if !in_order {
+        return Err(Damage::Order.into());
+    }
+    record::read(key, bytes).map(drop).map_err(|_| Damage::Neighbour.into())
+}
+
+/// What is under the keys with this prefix, in order.
+pub(super) fn list(database: &Database, prefix: &str) -> Result<Vec<Listed>, Failure> {
+    let reading = database.begin_read()?;
+    let records = reading.open_table(RECORDS)?;
+    let mut from = records.lower_bound(Bound::Included(prefix.as_bytes()))?;
+    if let Some((before, bytes)) = from.peek_prev()? {
+        neighbour(before.value(), bytes.value(), before.value() < prefix.as_bytes())?;
+    }
+    let mut found: Vec<Listed> = Vec::new();
+    while let Some((key, bytes)) = from.next()? {
+        let key = key.value();
+        let least = found.last().map_or(prefix, |last| &last.key);
+        // The first may be the prefix itself.
+        if key < least.as_bytes() || !found.is_empty() && key == least.as_bytes() {
+            return Err(Damage::Order.into());
+        }
+        let text = String::from_utf8_lossy(key);
+        let record = record::read(key, bytes.value()).map_err(|damage| Failure::from(damage).at(&text))?;
+        // The first key beyond ends the list, once it is known to be whole.
+        if !key.starts_with(prefix.as_bytes()) {
+            break;
+        }
+        found.push(Listed { key: text.into_owned(), version: record.version, modified: record.modified });
+    }
+    Ok(found)
+}

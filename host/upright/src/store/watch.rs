@@ -1,0 +1,45 @@
+//! Tells watchers what changed, in the order in which it did, without a writer ever waiting for one of them.
+
+use super::{Change, Changes, StoreError};
+use futures_util::stream;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+/// So many changes wait for a slow watcher before it misses the oldest.
+pub(super) const BACKLOG: usize = 1024;
+
+/// Those who watch. Cloning shares them; their streams end with the last clone.
+#[derive(Clone)]
+pub(super) struct Watchers(broadcast::Sender<Change>);
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Self(broadcast::channel(BACKLOG).0)
+    }
+}
+
+impl Watchers {
+    /// Tells all of them.
+    pub(super) fn tell(&self, change: Change) {
+        // Without watchers nobody gets it, which is no failure.
+        let _ = self.0.send(change);
+    }
+
+    /// The changes under this prefix from now on.
+    pub(super) fn watch(&self, prefix: &str) -> Changes {
+        Box::pin(stream::unfold((self.0.subscribe(), prefix.to_owned()), next_change))
+    }
+}
+
+type Watcher = (broadcast::Receiver<Change>, String);
+
+async fn next_change((mut changes, prefix): Watcher) -> Option<(Result<Change, StoreError>, Watcher)> {
+    loop {
+        let change = match changes.recv().await {
+            Ok(change) if change.key.starts_with(&prefix) => Ok(change),
+            Ok(_) => continue,
+            Err(RecvError::Lagged(count)) => Err(StoreError::ChangesMissed { count }),
+            Err(RecvError::Closed) => return None,
+        };
+        return Some((change, (changes, prefix)));
+    }
+}
