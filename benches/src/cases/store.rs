@@ -42,7 +42,8 @@ const ENTRIES: usize = if cfg!(debug_assertions) { 10_000 } else { 1_000_000 };
 /// Keys that each writer saves in turn.
 const KEYS: usize = 100;
 const JSON: &str = "application/json";
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, value BLOB, type TEXT, version INTEGER, modified REAL) WITHOUT ROWID";
+const TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, value BLOB, type TEXT, version INTEGER, modified REAL) WITHOUT ROWID";
 const PUT: &str = "INSERT INTO entries VALUES(?1, ?2, ?3, 1, unixepoch('subsec'))
     ON CONFLICT DO UPDATE SET value = excluded.value, type = excluded.type, version = version + 1, modified = excluded.modified";
 const LOOK: &str = "SELECT value, type, version, modified FROM entries WHERE key = ?1";
@@ -203,7 +204,11 @@ fn open(folder: &Folder) -> Result<Group> {
     let open = move || {
         let (path, sqlite, fill) = ours.clone();
         let (key, filled) = (of_ours.clone(), fill(&path, &sqlite));
-        move || filled && FileStore::open(&path, SystemClock::shared()).is_ok_and(|store| matches!(ready(store.get(&key)), Poll::Ready(Ok(Some(_)))))
+        move || {
+            filled
+                && FileStore::open(&path, SystemClock::shared())
+                    .is_ok_and(|store| matches!(ready(store.get(&key)), Poll::Ready(Ok(Some(_)))))
+        }
     };
     let connect = move || {
         let (path, sqlite, fill) = theirs.clone();

@@ -112,7 +112,7 @@
 //! | no more calls at once than the service can bear | [`Bulkhead`] |
 //! | slow calls to get quicker | [`Hedge`] |
 //! | another model, less work, an earlier answer | [`RecoveryManager`]; its parts by themselves: [`GracefulDegradation`] |
-//! | long work to go on where it stopped | [`checkpoints`], kept in a [`store`]: in memory so far |
+//! | long work to go on where it stopped | [`checkpoints`], kept in a [`store`]: in memory, or in a file that outlives the process |
 //! | to know what an error means, whatever its type | [`ErrorClassifier`]; [`fault`] is how errors are read |
 //! | to know whether server, models and machine are fit to work | [`HealthCheck`] |
 //! | Ollama's answers whole or not at all | [`ollama`] |
@@ -142,6 +142,7 @@
 //! - `anyhow` (on by default): operations that fail with `anyhow::Error` keep the type of the error inside, so it is classified by what it is
 //!   and can be had back by [`Error::downcast_ref`].
 //! - `macros` (on by default): the attributes `#[with_retry]` and `#[with_circuit_breaker]`.
+//! - `redb` (on by default): `store::FileStore`, the store in a file.
 //! - `metrics`: counters and histograms through the `metrics` facade.
 //! - `tls`: `https` addresses of Ollama, by rustls with ring. Without it they are refused with a reason.
 //! - `tower`: the module `tower`, with layers for stacks of tower: `RecoveryLayer` and `CircuitBreakerLayer`.

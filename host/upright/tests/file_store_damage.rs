@@ -183,7 +183,20 @@ async fn a_file_that_was_cut_short_is_refused_and_left_as_it_is() {
     let folder = Folder::new("cut");
     let (bytes, values) = example(&folder).await;
     let mut counts = Counts::default();
-    let lengths = (1..40).map(|part| part * bytes.len() / 40).chain([1, 8, 9, 63, 64, 320, 511, 4095, 4096, 4097, bytes.len() - 4096, bytes.len() - 1]);
+    let lengths = (1..40).map(|part| part * bytes.len() / 40).chain([
+        1,
+        8,
+        9,
+        63,
+        64,
+        320,
+        511,
+        4095,
+        4096,
+        4097,
+        bytes.len() - 4096,
+        bytes.len() - 1,
+    ]);
     for length in lengths {
         try_out(&folder, &bytes[..length], &values, &format!("{length} of {} bytes", bytes.len()), &mut counts).await;
     }

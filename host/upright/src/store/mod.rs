@@ -1,4 +1,4 @@
-//! Where state is kept that outlives the call, and with a durable engine the process.
+//! Where state is kept that outlives the call, and with a durable engine the process: [`MemoryStore`] for the one, `FileStore` (feature `redb`) for the other.
 //!
 //! One small interface over engines as different as a map in memory, an embedded database and a cluster: values by key, each with a
 //! version, so that of two writers who read the same version only one can write.
@@ -12,9 +12,9 @@ mod watch;
 
 use crate::error::BoxError;
 use bytes::Bytes;
-use futures_util::Stream;
 #[cfg(feature = "redb")]
 pub use file::FileStore;
+use futures_util::Stream;
 pub use memory::MemoryStore;
 use std::future::Future;
 use std::path::PathBuf;

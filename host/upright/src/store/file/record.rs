@@ -105,7 +105,14 @@ pub(super) fn read<'a>(key: &[u8], record: &'a [u8]) -> Result<Record<'a>, Damag
         APART => None,
         _ => return Err(Damage::Record),
     };
-    Ok(Record { version: u64_at(record, VERSION), modified, content_type, value_checksum: u32_at(record, VALUE_CHECKSUM), value_length, value })
+    Ok(Record {
+        version: u64_at(record, VERSION),
+        modified,
+        content_type,
+        value_checksum: u32_at(record, VALUE_CHECKSUM),
+        value_length,
+        value,
+    })
 }
 
 impl Record<'_> {
