@@ -19,9 +19,22 @@ fn every_case_answers_as_it_should_also_after_many_calls() {
 }
 
 #[test]
+fn the_stores_cases_answer_as_they_should() {
+    let folder = cases::store::Folder::new().unwrap();
+    for group in cases::store::groups(&folder).unwrap() {
+        for case in &group.cases {
+            assert!(case.is_right(), "{}: {}", group.id, case.name);
+            case.worker()(5);
+            assert!(case.is_right(), "{}: {} after 5 calls", group.id, case.name);
+        }
+    }
+}
+
+#[test]
 fn targets_and_references_are_cases_of_their_group_and_no_name_stands_twice() {
     let mut groups = BTreeSet::new();
-    for group in cases::all().unwrap() {
+    let folder = cases::store::Folder::new().unwrap();
+    for group in cases::all().unwrap().into_iter().chain(cases::store::groups(&folder).unwrap()) {
         assert!(groups.insert(group.id), "two groups {}", group.id);
         let names: BTreeSet<_> = group.cases.iter().map(|case| case.name).collect();
         assert_eq!(names.len(), group.cases.len(), "{}", group.id);

@@ -25,3 +25,8 @@ pages! {
     Retry "patterns/retry.md"
     RetryBudget "patterns/retry-budget.md"
 }
+
+#[cfg(feature = "redb")]
+pages! {
+    DurableState "durable-state.md"
+}

@@ -222,6 +222,25 @@ fn this_crates_own_errors_are_told_by_their_types() {
 }
 
 #[test]
+fn what_the_stores_file_failed_with_is_told_by_its_case() {
+    let path = || "store.redb".into();
+    let full = StoreError::Full { path: path(), source: io::Error::from_raw_os_error(27).into() };
+    let not_writable = StoreError::NotWritable { path: path(), source: "read-only".into() };
+    let damaged = StoreError::Damaged { path: path(), source: "cut short".into() };
+    for (error, kind) in [
+        (full, FaultKind::DiskFull),
+        (not_writable, FaultKind::PermissionDenied),
+        (damaged, FaultKind::InvalidAnswer),
+        (StoreError::Newer { path: path(), found: 2, known: 1 }, FaultKind::InvalidAnswer),
+        (StoreError::InUse { path: path() }, FaultKind::Other),
+        (StoreError::Closed, FaultKind::Cancelled),
+    ] {
+        let fault = fault_of(&error);
+        assert_eq!((fault.kind, fault.endpoint), (kind, Endpoint::Store), "{error}");
+    }
+}
+
+#[test]
 fn what_a_guarded_call_failed_with_is_what_its_operation_failed_with() {
     let failed = crate::Error::Failed(failure(io::Error::from_raw_os_error(104)));
     let fault = fault_of(&failed);

@@ -1,4 +1,4 @@
-//! Where state is kept that outlives the call, and with a durable engine the process.
+//! Where state is kept that outlives the call, and with a durable engine the process: [`MemoryStore`] for the one, `FileStore` (feature `redb`) for the other.
 //!
 //! One small interface over engines as different as a map in memory, an embedded database and a cluster: values by key, each with a
 //! version, so that of two writers who read the same version only one can write.
