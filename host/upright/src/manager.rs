@@ -234,13 +234,13 @@ impl RecoveryManagerBuilder {
             State::At(address) => address.when_needed(Arc::clone(&clock)),
             State::In(store) => store,
         };
-        let sharing = (is_said && self.keep_breakers).then(|| BreakerSharing::new(Arc::clone(&store), Arc::clone(&clock)));
+        let sharing = (is_said && self.keep_breakers).then(|| BreakerSharing::new(Arc::clone(&clock)));
         let breakers = CircuitBreakers::new(match &sharing {
             Some(sharing) => template.shared_by(sharing.clone()),
             None => template,
         })?;
         // Before the first breaker comes to be.
-        let keeping = sharing.as_ref().map(BreakerSharing::keep);
+        let keeping = sharing.as_ref().map(|sharing| sharing.keep(Arc::clone(&store)));
         let budgets = RetryBudgets::new(self.budgets.0, self.budgets.1, Arc::clone(&clock))?;
         let bulkheads = Bulkheads::new(self.bulkheads.clock(Arc::clone(&clock)))?;
         let strategy = self
@@ -486,7 +486,8 @@ impl RecoveryManager {
         if self.shared.closing.load(Ordering::SeqCst) { Err(Error::ShuttingDown) } else { Ok(running) }
     }
 
-    /// Takes no new operations and waits until those in flight have ended, at most so long. Checkpoints stay.
+    /// Takes no new operations and waits until those in flight have ended, at most so long. Checkpoints stay. Breakers that are kept in the state are written
+    /// down, and are each alone from then on; when the manager is dropped after this, its store is free for others.
     pub async fn shutdown_gracefully(&self, patience: Duration) -> Shutdown {
         let shared = &*self.shared;
         shared.closing.store(true, Ordering::SeqCst);
@@ -506,7 +507,7 @@ impl RecoveryManager {
             drained.await;
             if let Some(keeping) = &shared.keeping {
                 // One that is away must not hold up the end for longer.
-                futures_util::future::select(std::pin::pin!(keeping.settled()), shared.clock.sleep(SETTLING)).await;
+                futures_util::future::select(std::pin::pin!(keeping.end()), shared.clock.sleep(SETTLING)).await;
             }
         };
         futures_util::future::select(std::pin::pin!(written_down), shared.clock.sleep(patience)).await;

@@ -84,7 +84,6 @@ struct Known {
 }
 
 struct Inner {
-    store: Arc<dyn Store>,
     clock: SharedClock,
     known: Mutex<HashMap<Arc<str>, Known>>,
     wake: Notify,
@@ -92,7 +91,15 @@ struct Inner {
     settled: Notify,
     loaded: AtomicBool,
     closed: AtomicBool,
+    /// The task has come to its end, and has let go of the store.
+    ended: AtomicBool,
     counters: Counters,
+}
+
+/// What the task has and breakers have not: they may outlive the manager, and must not hold its store open.
+struct Keeper {
+    inner: Arc<Inner>,
+    store: Arc<dyn Store>,
 }
 
 /// Keeps breakers in a store. Cloning shares it.
@@ -106,12 +113,22 @@ pub(crate) struct Keeping(BreakerSharing);
 
 impl Drop for Keeping {
     fn drop(&mut self) {
-        self.0.inner.closed.store(true, Ordering::Release);
-        self.0.inner.wake.notify_one();
+        self.close();
     }
 }
 
 impl Keeping {
+    fn close(&self) {
+        self.0.inner.closed.store(true, Ordering::Release);
+        self.0.inner.wake.notify_one();
+    }
+
+    /// Writes what waits, and ends; from then on each breaker is alone.
+    pub(crate) async fn end(&self) {
+        self.close();
+        self.until(|inner| inner.ended.load(Ordering::Acquire)).await;
+    }
+
     pub(crate) fn counts(&self) -> SharingCounts {
         let Counters { published, adopted, conflicts, coalesced, failed } = &self.0.inner.counters;
         let [published, adopted, conflicts, coalesced, failed] =
@@ -121,13 +138,17 @@ impl Keeping {
 
     /// Ends when the store has been looked into once, and has all that was to be written until then.
     pub(crate) async fn settled(&self) {
+        self.until(|inner| inner.loaded.load(Ordering::Acquire) && !inner.known().values().any(|known| known.waits)).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&Inner) -> bool) {
         let inner = &self.0.inner;
         loop {
             let settled = inner.settled.notified();
             tokio::pin!(settled);
             // Listening must begin before looking.
             settled.as_mut().enable();
-            if inner.loaded.load(Ordering::Acquire) && !inner.known().values().any(|known| known.waits) {
+            if holds(inner) || inner.ended.load(Ordering::Acquire) {
                 return;
             }
             settled.await;
@@ -136,30 +157,39 @@ impl Keeping {
 }
 
 impl BreakerSharing {
-    pub(crate) fn new(store: Arc<dyn Store>, clock: SharedClock) -> Self {
+    pub(crate) fn new(clock: SharedClock) -> Self {
         let inner = Inner {
-            store,
             clock,
             known: Mutex::default(),
             wake: Notify::new(),
             settled: Notify::new(),
             loaded: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             counters: Counters::default(),
         };
         Self { inner: Arc::new(inner) }
     }
 
     /// Looks into a store that answers at once, and begins to keep what happens from now on.
-    pub(crate) fn keep(&self) -> Keeping {
+    pub(crate) fn keep(&self, store: Arc<dyn Store>) -> Keeping {
+        let keeper = Keeper { inner: Arc::clone(&self.inner), store };
         // A store on the network is looked into when it answers.
-        if let Some(Err(error)) = self.inner.load().now_or_never() {
+        if let Some(Err(error)) = keeper.load().now_or_never() {
             tracing::warn!(target: "upright", %error, "breakers begin without what was kept of them");
         }
-        let inner = Arc::clone(&self.inner);
         match background::runtime() {
-            Ok(runtime) => drop(runtime.spawn(async move { inner.keep().await })),
-            Err(error) => tracing::error!(target: "upright", %error, "the system gives no thread: breakers are not kept"),
+            Ok(runtime) => drop(runtime.spawn(async move {
+                keeper.keep().await;
+                let Keeper { inner, store } = keeper;
+                drop(store);
+                inner.ended.store(true, Ordering::Release);
+                inner.settled.notify_waiters();
+            })),
+            Err(error) => {
+                tracing::error!(target: "upright", %error, "the system gives no thread: breakers are not kept");
+                self.inner.ended.store(true, Ordering::Release);
+            }
         }
         Keeping(self.clone())
     }
@@ -192,15 +222,17 @@ impl Inner {
     fn known(&self) -> MutexGuard<'_, HashMap<Arc<str>, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Keeper {
     async fn keep(&self) {
         let mut pause = PAUSES.0;
         let mut is_told = false;
         loop {
-            let before = self.counters.published.load(Ordering::Relaxed);
+            let before = self.inner.counters.published.load(Ordering::Relaxed);
             let Err(error) = self.follow().await else { return };
-            self.counters.failed.fetch_add(1, Ordering::Relaxed);
-            if self.loaded.load(Ordering::Acquire) && self.counters.published.load(Ordering::Relaxed) > before {
+            self.inner.counters.failed.fetch_add(1, Ordering::Relaxed);
+            if self.inner.loaded.load(Ordering::Acquire) && self.inner.counters.published.load(Ordering::Relaxed) > before {
                 (pause, is_told) = (PAUSES.0, false);
             }
             if !std::mem::replace(&mut is_told, true) {
@@ -208,11 +240,11 @@ impl Inner {
             }
             // What wakes it meanwhile is written later.
             let closing = pin!(async {
-                while !self.closed.load(Ordering::Acquire) {
-                    self.wake.notified().await;
+                while !self.inner.closed.load(Ordering::Acquire) {
+                    self.inner.wake.notified().await;
                 }
             });
-            if let Either::Left(_) = select(closing, self.clock.sleep(pause)).await {
+            if let Either::Left(_) = select(closing, self.inner.clock.sleep(pause)).await {
                 return;
             }
             pause = (pause * 2).min(PAUSES.1);
@@ -226,11 +258,11 @@ impl Inner {
         self.load().await?;
         loop {
             self.publish().await?;
-            self.settled.notify_waiters();
-            if self.closed.load(Ordering::Acquire) {
+            self.inner.settled.notify_waiters();
+            if self.inner.closed.load(Ordering::Acquire) {
                 return Ok(());
             }
-            let Either::Left((change, _)) = select(changes.next(), pin!(self.wake.notified())).await else { continue };
+            let Either::Left((change, _)) = select(changes.next(), pin!(self.inner.wake.notified())).await else { continue };
             let change = change.ok_or(StoreError::Closed)??;
             if change.kind == ChangeKind::Put {
                 self.look_at(&change.key, change.version).await?;
@@ -242,15 +274,15 @@ impl Inner {
         for listed in self.store.list(PREFIX).await? {
             self.look_at(&listed.key, listed.version).await?;
         }
-        self.loaded.store(true, Ordering::Release);
-        self.settled.notify_waiters();
+        self.inner.loaded.store(true, Ordering::Release);
+        self.inner.settled.notify_waiters();
         Ok(())
     }
 
     /// Takes over what is in the store, if it is new and was entered later.
     async fn look_at(&self, key: &str, version: u64) -> Result<(), StoreError> {
         let Some(name) = key.strip_prefix(PREFIX).map(Arc::<str>::from) else { return Ok(()) };
-        if self.known().get(&name).is_some_and(|known| known.version >= Some(version)) {
+        if self.inner.known().get(&name).is_some_and(|known| known.version >= Some(version)) {
             return Ok(());
         }
         if let Some(entry) = self.store.get(key).await? {
@@ -261,7 +293,7 @@ impl Inner {
 
     /// Whether it was taken over.
     fn take_over(&self, name: &Arc<str>, record: Option<Record>, version: u64) -> bool {
-        let mut all = self.known();
+        let mut all = self.inner.known();
         let known = all.entry(Arc::clone(name)).or_default();
         known.version = Some(version);
         let Some(record) = record.filter(|record| record.moved_at > known.moved_at) else { return false };
@@ -271,8 +303,8 @@ impl Inner {
             Some(shared) => {
                 // The breaker's own lock comes after, never within, this one.
                 drop(all);
-                self.counters.adopted.fetch_add(1, Ordering::Relaxed);
-                CircuitBreaker { shared }.adopt(record.seen_by(&*self.clock));
+                self.inner.counters.adopted.fetch_add(1, Ordering::Relaxed);
+                CircuitBreaker { shared }.adopt(record.seen_by(&*self.inner.clock));
             }
             None => known.record = Some(record),
         }
@@ -281,7 +313,7 @@ impl Inner {
 
     /// Writes what waits to be written.
     async fn publish(&self) -> Result<(), StoreError> {
-        let waiting: Vec<_> = self.known().iter().filter(|(_, known)| known.waits).map(|(name, _)| Arc::clone(name)).collect();
+        let waiting: Vec<_> = self.inner.known().iter().filter(|(_, known)| known.waits).map(|(name, _)| Arc::clone(name)).collect();
         for name in waiting {
             self.publish_one(&name).await?;
         }
@@ -291,7 +323,7 @@ impl Inner {
     async fn publish_one(&self, name: &Arc<str>) -> Result<(), StoreError> {
         let key = format!("{PREFIX}{name}");
         loop {
-            let (breaker, moved_at, version) = match self.known().get(name) {
+            let (breaker, moved_at, version) = match self.inner.known().get(name) {
                 Some(known) if known.waits => (known.breaker.upgrade(), known.moved_at, known.version),
                 _ => return Ok(()),
             };
@@ -300,21 +332,21 @@ impl Inner {
                 return Ok(());
             };
             let saved = CircuitBreaker { shared: breaker }.save();
-            let (now, wall) = (self.clock.now(), since_1970(self.clock.wall()));
+            let (now, wall) = (self.inner.clock.now(), since_1970(self.inner.clock.wall()));
             let Ok(json) = serde_json::to_vec(&Record { format: FORMAT, saved, moved_at, now, wall }) else { return Ok(()) };
             match self.store.compare_and_set(&key, version, json.into(), JSON).await {
                 Ok(version) => {
-                    self.counters.published.fetch_add(1, Ordering::Relaxed);
+                    self.inner.counters.published.fetch_add(1, Ordering::Relaxed);
                     self.written(name, moved_at, Some(version));
                     return Ok(());
                 }
                 Err(StoreError::Conflict { .. }) => {
-                    self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+                    self.inner.counters.conflicts.fetch_add(1, Ordering::Relaxed);
                     match self.store.get(&key).await? {
                         Some(entry) => {
                             self.take_over(name, Record::read(&entry.value), entry.version);
                         }
-                        None => self.known().entry(Arc::clone(name)).or_default().version = None,
+                        None => self.inner.known().entry(Arc::clone(name)).or_default().version = None,
                     }
                 }
                 // A name that is too long for a key will not become shorter.
@@ -330,7 +362,7 @@ impl Inner {
 
     /// The store has the state that was entered then.
     fn written(&self, name: &Arc<str>, moved_at: u64, version: Option<u64>) {
-        if let Some(known) = self.known().get_mut(name) {
+        if let Some(known) = self.inner.known().get_mut(name) {
             known.version = version;
             known.waits = known.moved_at > moved_at;
         }
