@@ -28,7 +28,7 @@ fn incident() -> Incident {
         retry: RetryConfig { jitter: false, ..RetryConfig::default() },
         random: 0.5,
         now: 0,
-        guard: Some(Guard { config: BreakerConfig::default(), state, generation: 0, successes: 0 }),
+        guard: Some(Guard { config: BreakerConfig::default(), state, generation: 0, successes: 0, took: 0.0 }),
         models: Some(ModelChoice { current: "a".into(), chain: vec!["a".into(), "b".into()] }),
         at_hand: AtHand::default(),
         resources: None,

@@ -173,7 +173,7 @@ fn breakers_move_the_same_with_odd_settings() {
                         generation: 1,
                         memory: [&5_u64.to_le_bytes()[..], &5_u64.to_le_bytes(), &40_u32.to_le_bytes(), &30_u32.to_le_bytes()].concat(),
                     };
-                    let guard = Guard { config, state, generation: 1, successes: 0 };
+                    let guard = Guard { config, state, generation: 1, successes: 0, took: 0.0 };
                     both.decide(&Incident { now: 1_000_000_000, guard: Some(guard), ..incident(None, 0.0) });
                 }
             }

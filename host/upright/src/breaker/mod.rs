@@ -455,7 +455,7 @@ impl CircuitBreaker {
         if kept.isolated || !means_something(&kept) {
             return;
         }
-        let seen = Observation { event, now: self.shared.clock.now(), successes: self.shared.gate.take_successes() };
+        let seen = Observation { event, now: self.shared.clock.now(), successes: self.shared.gate.take_successes(), took: 0.0 };
         let Kept { config, state, layout, .. } = &mut *kept;
         let transition = self.shared.policy.step(config, state.clone(), layout, &seen);
         self.apply(kept, transition);
@@ -468,7 +468,7 @@ impl CircuitBreaker {
         incident.now = self.shared.clock.now();
         // What began in an older generation changes nothing, so it must not use up what was counted in this one.
         let successes = if generation == kept.state.generation { self.shared.gate.take_successes() } else { 0 };
-        incident.guard = Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes });
+        incident.guard = Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes, took: 0.0 });
         let verdict = policy.decide_guarded(incident, &mut kept.layout);
         if let Some(transition) = &verdict.breaker
             && !kept.isolated

@@ -79,7 +79,7 @@ pub(super) fn resume(policy: &PolicySlot, config: BreakerConfig, saved: SavedSta
         state.memory.clear();
     }
     // An event that changes nothing: what is asked for is the admission.
-    let nothing = Observation { event: BreakerEvent::Ignored(state.generation), now, successes: 0 };
+    let nothing = Observation { event: BreakerEvent::Ignored(state.generation), now, successes: 0, took: 0.0 };
     let Transition { state, admission } = policy.step(&config, state, &mut layout, &nothing);
     (Kept { config, state, layout, isolated }, admission)
 }

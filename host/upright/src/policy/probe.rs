@@ -47,7 +47,7 @@ fn questions() -> Vec<Question> {
     all.extend([0, SECOND, u64::MAX].map(|now| Question::Initial { now }));
     for state in states() {
         all.extend(events(state.generation).map(|event| {
-            let observation = Observation { event, now: 100 * SECOND, successes: 3 };
+            let observation = Observation { event, now: 100 * SECOND, successes: 3, took: 0.0 };
             Question::Step { config: BreakerConfig::default(), state: state.clone(), observation }
         }));
     }
@@ -131,7 +131,7 @@ fn incidents() -> Vec<Incident> {
             deadline: Some(30.0),
             idempotent: false,
             retry_budget: Some(1),
-            guard: Some(Guard { config: BreakerConfig::default(), state, generation, successes: 7 }),
+            guard: Some(Guard { config: BreakerConfig::default(), state, generation, successes: 7, took: 0.0 }),
             models: Some(ModelChoice { current: "a".into(), chain: ["a", "b"].map(str::to_owned).into() }),
             at_hand: AtHand {
                 fallback: true,

@@ -38,7 +38,7 @@ fn observation(random: &mut Random, state: &BreakerState, now: u64) -> Observati
         5 => Event::Ignored(generation),
         _ => Event::Elapsed,
     };
-    Observation { event, now, successes: if random.chance(70) { 0 } else { random.below(30) } }
+    Observation { event, now, successes: if random.chance(70) { 0 } else { random.below(30) }, took: 0.0 }
 }
 
 /// One breaker through its life.
@@ -60,7 +60,7 @@ fn state(phase: Phase) -> BreakerState {
 
 fn edges(collected: &mut Collected) {
     let config = BreakerConfig::default();
-    let seen = |event, now| Observation { event, now, successes: 0 };
+    let seen = |event, now| Observation { event, now, successes: 0, took: 0.0 };
     let failed = |failures| BreakerState { consecutive_failures: failures, ..state(Phase::Closed) };
     let probed = |successes| BreakerState { half_open_successes: successes, ..state(Phase::HalfOpen) };
     let opens_at = 160 * SECOND;
@@ -91,7 +91,7 @@ fn edges(collected: &mut Collected) {
     }
 
     // Counting.
-    let told = |event, successes| Observation { event, now: 101 * SECOND, successes };
+    let told = |event, successes| Observation { event, now: 101 * SECOND, successes, took: 0.0 };
     ask("successes before a failure start the row again", config, failed(4), told(Event::Failure(7), 1));
     ask("successes under an ignored outcome start the row again", config, failed(4), told(Event::Ignored(7), 3));
     ask("more successes than are counted", config, failed(4), told(Event::Success(7), u64::MAX));

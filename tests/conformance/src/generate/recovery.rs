@@ -82,7 +82,7 @@ fn closed(consecutive_failures: u32) -> BreakerState {
 }
 
 fn guard(state: BreakerState) -> Guard {
-    Guard { config: BreakerConfig::default(), generation: state.generation, state, successes: 0 }
+    Guard { config: BreakerConfig::default(), generation: state.generation, state, successes: 0, took: 0.0 }
 }
 
 fn everything() -> AtHand {
@@ -220,7 +220,7 @@ fn any(random: &mut Random) -> Incident {
         guard: random.sometimes(35, |random| {
             let state = values::state(random);
             let generation = if random.chance(80) { state.generation } else { random.below(5) };
-            Guard { config: values::breaker(random), generation, state, successes: random.below(3) }
+            Guard { config: values::breaker(random), generation, state, successes: random.below(3), took: 0.0 }
         }),
         models: random.sometimes(40, |random| ModelChoice {
             current: random.pick(&MODELS).into(),
