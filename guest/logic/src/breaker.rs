@@ -283,9 +283,7 @@ pub fn step(config: &BreakerConfig, state: BreakerState, observation: &Observati
         (Phase::Closed, Event::Success(generation)) if current(generation) && slow => {
             count(config, state, now, successes, Some(Call { failed: false, slow }))
         }
-        (Phase::Closed, Event::Success(generation)) if current(generation) => {
-            count(config, state, now, successes.saturating_add(1), None)
-        }
+        (Phase::Closed, Event::Success(generation)) if current(generation) => count(config, state, now, successes.saturating_add(1), None),
         (Phase::Closed, Event::Ignored(generation)) if current(generation) && successes > 0 => count(config, state, now, successes, None),
         _ => state,
     };

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
+use upright::breaker::CircuitBreakerBuilder;
 use upright::clock::{Clock, Instant, SharedClock, Sleep};
 use upright::testing::{DrivenClock, TestPolicy};
 use upright::types::{BreakerConfig, BreakerEvent, Phase};
-use upright::breaker::CircuitBreakerBuilder;
 use upright::{Bulkhead, CircuitBreaker, PolicySlot, RetryStrategy};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -55,7 +55,9 @@ fn a_slow_success_is_told_with_its_time_and_one_in_time_only_with_the_next_quest
     let clock = DrivenClock::new();
     let policy = TestPolicy::new();
     let breaker = impatient(&clock).policy(policy.slot()).build().unwrap();
-    (0..3).for_each(|_| drop(succeed_in(SECOND, &breaker, &clock)));
+    for _ in 0..3 {
+        succeed_in(SECOND, &breaker, &clock);
+    }
     let kept = breaker.snapshot();
     succeed_in(3 * SECOND, &breaker, &clock);
     assert!(kept.memory.is_empty(), "nothing was told of the first three");
@@ -253,7 +255,8 @@ async fn waiting_for_room_in_a_bulkhead_is_no_slowness_of_the_service() {
 #[test]
 fn settings_that_cannot_work_are_refused_by_name() {
     let good = BreakerConfig::default();
-    let bad = [0.0, -1.0, f64::NAN, f64::INFINITY].map(|duration| ("slow_call_duration", BreakerConfig { slow_call_duration: Some(duration), ..good }));
+    let bad = [0.0, -1.0, f64::NAN, f64::INFINITY]
+        .map(|duration| ("slow_call_duration", BreakerConfig { slow_call_duration: Some(duration), ..good }));
     let shares = [0.0, -0.5, f64::NAN].map(|share| ("slow_call_rate_threshold", BreakerConfig { slow_call_rate_threshold: share, ..good }));
     for (setting, config) in bad.into_iter().chain(shares) {
         let error = CircuitBreaker::builder("b").config(config).build().unwrap_err();

@@ -193,8 +193,7 @@ fn breakers_move_the_same_for_odd_durations_of_calls() {
     for duration in ODD {
         for slow_call_rate_threshold in ODD {
             for took in ODD {
-                let config =
-                    BreakerConfig { slow_call_duration: Some(duration), slow_call_rate_threshold, ..BreakerConfig::default() };
+                let config = BreakerConfig { slow_call_duration: Some(duration), slow_call_rate_threshold, ..BreakerConfig::default() };
                 for phase in Phase::ALL {
                     let state = BreakerState {
                         phase: *phase,

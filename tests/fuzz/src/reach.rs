@@ -37,7 +37,10 @@ pub fn can_be_asked(question: &Question) -> bool {
         }
         Question::Decide { incident: asked } => incident(asked),
         Question::Breaker { config, happenings } => {
-            breaker(config) && happenings.iter().all(|happening| !matches!(happening, Happening::Passes(seconds) if !span(*seconds)))
+            breaker(config)
+                && happenings.iter().all(
+                    |happening| !matches!(happening, Happening::Passes(seconds) | Happening::SucceedsAfter(seconds) if !span(*seconds)),
+                )
         }
     }
 }

@@ -272,7 +272,8 @@ fn results_from_before_the_trip_change_nothing_and_probes_are_the_default_breake
     told.tell(out_of_memory().failure, 0);
     told.tell(out_of_memory().failure, 0);
     let opened = told.at.clone();
-    let late = Cautious::step(&told.config, opened.state.clone(), &Observation { event: Event::Failure(0), now: 5, successes: 0, took: 0.0 });
+    let late =
+        Cautious::step(&told.config, opened.state.clone(), &Observation { event: Event::Failure(0), now: 5, successes: 0, took: 0.0 });
     assert_eq!(late, opened);
     let elapsed = Observation { event: Event::Elapsed, now: 60 * SECOND, successes: 0, took: 0.0 };
     let probing = Cautious::step(&told.config, opened.state, &elapsed);

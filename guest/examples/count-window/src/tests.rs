@@ -239,7 +239,8 @@ fn foreign_and_damaged_memory_is_an_empty_window() {
     let mut told = Told::new();
     told.fail_after(40);
     let written = told.at.state.memory.clone();
-    let default = breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40, took: 0.0 });
+    let default =
+        breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40, took: 0.0 });
     let mut memories = alloc::vec![Vec::new(), alloc::vec![0; written.len()], alloc::vec![255; 4096], default.state.memory];
     memories.extend((0..written.len()).map(|cut| written[..cut].to_vec()));
     memories.extend((0..written.len() * 8).map(|bit| {
@@ -261,7 +262,15 @@ fn sound_check_sums_over_impossible_contents_are_an_empty_window() {
     let contents =
         |calls: u8, failed: u128, slow: u128| [&0_u64.to_le_bytes()[..], &[calls], &failed.to_le_bytes(), &slow.to_le_bytes()].concat();
     let too_long = [contents(2, 1, 0), alloc::vec![0]].concat();
-    for contents in [contents(CALLS + 1, 1, 0), contents(255, 1, 0), contents(2, 4, 0), contents(0, 1, 0), contents(2, 1, 4), contents(0, 0, 1), too_long] {
+    for contents in [
+        contents(CALLS + 1, 1, 0),
+        contents(255, 1, 0),
+        contents(2, 4, 0),
+        contents(0, 1, 0),
+        contents(2, 1, 4),
+        contents(0, 0, 1),
+        too_long,
+    ] {
         let mut told = Told::new();
         told.at.state.memory = sealed(STATE_LAYOUT, contents);
         assert_eq!(told.tally(), (0, 0, 0));

@@ -34,8 +34,7 @@ impl Tally {
     ///
     /// A threshold above 1, not above 0 or that is no number opens nothing by its share.
     pub fn opens(&self, config: &BreakerConfig, minimum: u64) -> bool {
-        let reaches =
-            |part: u64, threshold: f64| threshold > 0.0 && threshold <= 1.0 && part as f64 / self.calls as f64 >= threshold;
+        let reaches = |part: u64, threshold: f64| threshold > 0.0 && threshold <= 1.0 && part as f64 / self.calls as f64 >= threshold;
         let too_many_fail = reaches(self.failures, config.failure_rate_threshold);
         self.calls >= minimum.max(1) && (too_many_fail || reaches(self.slow, config.slow_call_rate_threshold))
     }
@@ -76,9 +75,7 @@ pub fn step<W: Window>(config: &BreakerConfig, state: BreakerState, seen: &Obser
     let slow = config.is_slow(seen.took);
     let counted = match seen.event {
         Event::Failure(generation) if generation == state.generation => Some((seen.successes, Some(Call { failed: true, slow }))),
-        Event::Success(generation) if generation == state.generation && slow => {
-            Some((seen.successes, Some(Call { failed: false, slow })))
-        }
+        Event::Success(generation) if generation == state.generation && slow => Some((seen.successes, Some(Call { failed: false, slow }))),
         Event::Success(generation) if generation == state.generation => Some((seen.successes.saturating_add(1), None)),
         Event::Ignored(generation) if generation == state.generation && seen.successes > 0 => Some((seen.successes, None)),
         _ => None,
@@ -119,8 +116,7 @@ mod tests {
 
     /// Whether a window with so many calls, failures and slow calls opens a breaker with these thresholds.
     fn opens(calls: u64, failures: u64, slow: u64, by_failures: f64, by_slow: f64) -> bool {
-        let config =
-            BreakerConfig { failure_rate_threshold: by_failures, slow_call_rate_threshold: by_slow, ..BreakerConfig::default() };
+        let config = BreakerConfig { failure_rate_threshold: by_failures, slow_call_rate_threshold: by_slow, ..BreakerConfig::default() };
         Tally { calls, failures, slow }.opens(&config, 20)
     }
 

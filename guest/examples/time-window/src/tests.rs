@@ -201,7 +201,8 @@ fn foreign_and_damaged_memory_is_an_empty_window() {
     let mut told = Told::new();
     told.fail_after(40);
     let written = told.at.state.memory.clone();
-    let default = breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40, took: 0.0 });
+    let default =
+        breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40, took: 0.0 });
     let mut memories = alloc::vec![Vec::new(), alloc::vec![0; written.len()], alloc::vec![255; 4096], default.state.memory];
     memories.extend((0..written.len()).map(|cut| written[..cut].to_vec()));
     memories.extend((0..written.len() * 8).map(|bit| {

@@ -554,7 +554,8 @@ impl CircuitBreaker {
         incident.now = self.shared.clock.now();
         // What began in an older generation changes nothing, so it must not use up what was counted in this one.
         let successes = if generation == kept.state.generation { self.shared.gate.take_successes() } else { 0 };
-        incident.guard = Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes, took: passage.took(incident.now) });
+        incident.guard =
+            Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes, took: passage.took(incident.now) });
         let verdict = policy.decide_guarded(incident, &mut kept.layout);
         if let Some(transition) = &verdict.breaker
             && !kept.isolated

@@ -197,7 +197,8 @@ fn edges() -> Vec<(String, Incident)> {
     edge("a call of an older generation does not open the breaker".into(), Incident { guard: Some(stale), ..plain(busy()) });
     let refreshed = Guard { successes: 1, ..guard(closed(4)) };
     edge("a success before the failure keeps the breaker closed".into(), Incident { guard: Some(refreshed), ..plain(busy()) });
-    let impatient = BreakerConfig { slow_call_duration: Some(2.0), slow_call_rate_threshold: 0.5, minimum_calls: 2, ..BreakerConfig::default() };
+    let impatient =
+        BreakerConfig { slow_call_duration: Some(2.0), slow_call_rate_threshold: 0.5, minimum_calls: 2, ..BreakerConfig::default() };
     let half = BreakerState { memory: super::breaker::memory(190 * SECOND, 190 * SECOND, [1, 0, 0]), ..closed(0) };
     for took in [0.0, 1.9, 2.0, 600.0] {
         let slow = Guard { config: BreakerConfig { failure_rate_threshold: 2.0, ..impatient }, took, ..guard(half.clone()) };
