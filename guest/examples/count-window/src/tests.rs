@@ -176,6 +176,15 @@ fn a_slow_success_ends_a_row_of_failures_and_a_pause_after_it_the_window() {
 }
 
 #[test]
+fn a_slow_success_from_before_the_trip_changes_nothing() {
+    let mut told = Told::new();
+    told.at.state.generation = 2;
+    let before = told.at.clone();
+    told.take(Event::Success(0), SLOW, 7);
+    assert_eq!(told.at, before);
+}
+
+#[test]
 fn a_slow_probe_opens_it_again() {
     let mut told = Told::new();
     told.config.minimum_calls = 1;

@@ -34,7 +34,7 @@ impl Tally {
     ///
     /// A threshold above 1, not above 0 or that is no number opens nothing by its share.
     pub fn opens(&self, config: &BreakerConfig, minimum: u64) -> bool {
-        let reaches = |part: u64, threshold: f64| threshold > 0.0 && threshold <= 1.0 && part as f64 / self.calls as f64 >= threshold;
+        let reaches = |part: u64, threshold: f64| threshold > 0.0 && part as f64 / self.calls as f64 >= threshold;
         let too_many_fail = reaches(self.failures, config.failure_rate_threshold);
         self.calls >= minimum.max(1) && (too_many_fail || reaches(self.slow, config.slow_call_rate_threshold))
     }

@@ -163,6 +163,27 @@ fn failures_ninety_days_apart_never_open_it() {
 }
 
 #[test]
+fn a_row_of_failures_goes_on_while_each_is_near_to_the_one_before() {
+    let mut told = Told::new();
+    for failures in 1..10 {
+        told.now += 90 * SECOND;
+        told.fail_after(0);
+        assert_eq!(told.at.state.consecutive_failures, failures);
+    }
+}
+
+#[test]
+fn a_slow_probe_opens_it_again_and_a_slow_success_from_before_changes_nothing() {
+    let mut told = Told::new();
+    told.config.minimum_calls = 1;
+    told.fail_after(0);
+    told.now = 60 * SECOND;
+    told.tell(Event::Elapsed, 0);
+    assert_eq!(told.take(Event::Success(0), SLOW, 0), Phase::HalfOpen);
+    assert_eq!(told.take(Event::Success(2), SLOW, 0), Phase::Open);
+}
+
+#[test]
 fn successes_count_as_if_they_had_come_evenly_since_they_were_last_told() {
     let mut told = Told::new();
     // A thousand in a thousand seconds: the window begins at 900 s, and holds the last of them and the failure.

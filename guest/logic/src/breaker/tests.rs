@@ -280,8 +280,21 @@ fn a_slow_probe_opens_it_again_where_slow_calls_count_at_all() {
 }
 
 #[test]
+fn failures_that_are_each_near_to_the_one_before_add_up_however_long_they_go_on() {
+    let mut told = Told::new(BreakerConfig::default());
+    for failures in 1..5 {
+        told.now += 500 * SECOND;
+        assert_eq!((told.fail(), told.at.state.consecutive_failures), (Phase::Closed, failures));
+    }
+    told.now += 500 * SECOND;
+    assert_eq!(told.fail(), Phase::Open);
+}
+
+#[test]
 fn a_slow_result_from_before_the_trip_changes_nothing() {
-    for mut told in [Told::opened(), Told::half_open()] {
+    let mut closed = Told::half_open();
+    assert_eq!([0; 2].map(|_| closed.take(Event::Success, 0.0, 0)), [Phase::HalfOpen, Phase::Closed]);
+    for mut told in [Told::opened(), Told::half_open(), closed] {
         told.config.slow_call_duration = Some(2.0);
         let before = told.at.clone();
         let late = Observation { event: Event::Success(0), now: told.now, successes: 0, took: 9.0 };
