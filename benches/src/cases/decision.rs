@@ -34,7 +34,7 @@ fn fault() -> Fault {
 fn guard(state: BreakerState) -> Guard {
     // Never opens: each failure is the same.
     let config = BreakerConfig { failure_threshold: u32::MAX, failure_rate_threshold: 2.0, ..BreakerConfig::default() };
-    Guard { config, generation: state.generation, state, successes: 1 }
+    Guard { config, generation: state.generation, state, successes: 1, took: 0.0 }
 }
 
 /// The second failure in a row, of a breaker whose state the policy itself made of the first.

@@ -18,7 +18,7 @@ const most = (one, other) => (one > other ? one : other);
 // Who this is.
 
 export function describe() {
-  return { name: 'upright-default-js', version: '0.1.0', stateLayout: 1 };
+  return { name: 'upright-default-js', version: '0.1.0', stateLayout: 2 };
 }
 
 // Settings: maxRetries, baseDelay, maxDelay, attemptTimeout.
@@ -41,7 +41,7 @@ export function recommend(profile) {
     retry: { maxRetries, baseDelay, maxDelay, backoffFactor: 2, jitter: true, jitterRange, jitterMayExceedMax: false },
     breaker: {
       failureThreshold: 5, recoveryTimeout: 60, successThreshold: 2, halfOpenPermits: 1, failureWindow: 600, failureRateThreshold: 0.5,
-      minimumCalls: 20,
+      minimumCalls: 20, slowCallDuration: undefined, slowCallRateThreshold: 1,
     },
     attemptTimeout,
     totalDeadline: undefined,
@@ -64,9 +64,9 @@ export function delay(config, attempt, random) {
   return config.jitterMayExceedMax ? jittered : Math.min(jittered, longest);
 }
 
-// The circuit breaker. Its memory is a window of calls: when it began, the last failure, calls and failures.
+// The circuit breaker. Its memory is a window of calls: when it began, the last failure, calls, failures and slow calls.
 
-const WINDOW_BYTES = 24;
+const WINDOW_BYTES = 28;
 
 function nanoseconds(span) {
   const scaled = sane(span) * 1e9;
@@ -96,7 +96,12 @@ export function step(config, state, observation) {
   return { state: after, admission: admission(config, after) };
 }
 
-function nextState(config, state, { event, now, successes }) {
+function isSlow({ slowCallDuration }, took) {
+  return slowCallDuration !== undefined && slowCallDuration > 0 && took >= slowCallDuration;
+}
+
+function nextState(config, state, { event, now, successes, took }) {
+  const slow = isSlow(config, took);
   if (event.tag === 'elapsed') {
     const waited = state.phase === 'open' && now >= least(state.since + nanoseconds(config.recoveryTimeout), U64);
     return waited ? enter('half-open', state, now) : state;
@@ -105,52 +110,58 @@ function nextState(config, state, { event, now, successes }) {
   if (state.phase === 'half-open') {
     if (event.tag === 'failure') return enter('open', state, now);
     if (event.tag === 'success') {
+      // Closed, the breaker would let through all the calls that are as slow.
+      if (slow && config.slowCallRateThreshold > 0 && config.slowCallRateThreshold <= 1) return enter('open', state, now);
       const passed = Math.min(state.halfOpenSuccesses + 1, U32);
       return passed >= Math.max(config.successThreshold, 1) ? enter('closed', state, now) : { ...state, halfOpenSuccesses: passed };
     }
   }
   if (state.phase === 'closed') {
-    if (event.tag === 'failure') return count(config, state, now, successes, true);
-    if (event.tag === 'success') return count(config, state, now, least(successes + 1n, U64), false);
-    if (successes > 0n) return count(config, state, now, successes, false);
+    if (event.tag === 'failure') return count(config, state, now, successes, { failed: true, slow });
+    if (event.tag === 'success' && slow) return count(config, state, now, successes, { failed: false, slow });
+    if (event.tag === 'success') return count(config, state, now, least(successes + 1n, U64));
+    if (successes > 0n) return count(config, state, now, successes);
   }
   return state;
 }
 
 function readWindow(state) {
-  if (state.memory.length !== WINDOW_BYTES) return { began: state.since, lastFailure: state.since, calls: 0, failures: 0 };
+  if (state.memory.length !== WINDOW_BYTES) return { began: state.since, lastFailure: state.since, calls: 0, failures: 0, slow: 0 };
   const view = new DataView(Uint8Array.from(state.memory).buffer);
   return {
     began: view.getBigUint64(0, true), lastFailure: view.getBigUint64(8, true), calls: view.getUint32(16, true),
-    failures: view.getUint32(20, true),
+    failures: view.getUint32(20, true), slow: view.getUint32(24, true),
   };
 }
 
-function writeWindow({ began, lastFailure, calls, failures }) {
+function writeWindow({ began, lastFailure, calls, failures, slow }) {
   const view = new DataView(new ArrayBuffer(WINDOW_BYTES));
   view.setBigUint64(0, began, true);
   view.setBigUint64(8, lastFailure, true);
   view.setUint32(16, calls, true);
   view.setUint32(20, failures, true);
+  view.setUint32(24, slow, true);
   return new Uint8Array(view.buffer);
 }
 
-/** Counts calls while closed: successes that came first and, after them, perhaps one failure. */
-function count(config, state, now, successes, failed) {
+/** Counts calls while closed: successes that came first and, after them, perhaps a call that failed, was slow, or both. */
+function count(config, state, now, successes, last) {
   const length = nanoseconds(config.failureWindow);
   let window = readWindow(state);
   let consecutive = state.consecutiveFailures;
   if (successes > 0n || now - window.lastFailure > length) consecutive = 0;
-  if (now - window.began > length) window = { ...window, began: now, calls: 0, failures: 0 };
+  if (now - window.began > length) window = { ...window, began: now, calls: 0, failures: 0, slow: 0 };
   window.calls = Math.min(window.calls + Number(least(successes, BigInt(U32))), U32);
-  if (failed) {
-    consecutive = Math.min(consecutive + 1, U32);
-    window.lastFailure = now;
+  if (last) {
     window.calls = Math.min(window.calls + 1, U32);
-    window.failures = Math.min(window.failures + 1, U32);
-    const tooMany = consecutive >= Math.max(config.failureThreshold, 1);
-    const enough = window.calls >= Math.max(config.minimumCalls, 1) && config.failureRateThreshold > 0;
-    if (tooMany || (enough && window.failures / window.calls >= config.failureRateThreshold)) return enter('open', state, now);
+    window.failures = Math.min(window.failures + Number(last.failed), U32);
+    window.slow = Math.min(window.slow + Number(last.slow), U32);
+    consecutive = last.failed ? Math.min(consecutive + 1, U32) : 0;
+    if (last.failed) window.lastFailure = now;
+    const tooMany = last.failed && consecutive >= Math.max(config.failureThreshold, 1);
+    const reaches = (part, threshold) => threshold > 0 && part / window.calls >= threshold;
+    const tooLarge = reaches(window.failures, config.failureRateThreshold) || reaches(window.slow, config.slowCallRateThreshold);
+    if (tooMany || (window.calls >= Math.max(config.minimumCalls, 1) && tooLarge)) return enter('open', state, now);
   }
   return { ...state, consecutiveFailures: consecutive, memory: writeWindow(window) };
 }
@@ -421,7 +432,7 @@ export function decide(incident) {
   let breaker;
   if (guard !== undefined) {
     const event = { tag: classification.counted ? 'failure' : 'ignored', val: guard.generation };
-    breaker = step(guard.config, guard.state, { event, now: incident.now, successes: guard.successes });
+    breaker = step(guard.config, guard.state, { event, now: incident.now, successes: guard.successes, took: guard.took });
   }
   const [wait, reason] = sameCallAgain(incident, classification, breaker?.state.phase === 'open');
   const directive = reason === 'retryable' ? { tag: 'retry-after', val: wait } : instead(incident, classification, reason);

@@ -34,7 +34,7 @@ WHITE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006
 # Who this is.
 
 def describe() -> metadata.Description:
-    return metadata.Description(name="upright-default-python", version="0.1.0", state_layout=1)
+    return metadata.Description(name="upright-default-python", version="0.1.0", state_layout=2)
 
 
 # Settings: max_retries, base_delay, max_delay, attempt_timeout.
@@ -54,7 +54,7 @@ PROFILES = {
 def recommend(profile: settings.Profile) -> settings.Recommendation:
     max_retries, base_delay, max_delay, attempt_timeout = PROFILES[profile]
     retry = backoff.RetryConfig(max_retries, base_delay, max_delay, 2.0, True, backoff.JitterRange(0.8, 1.2), False)
-    return settings.Recommendation(retry, BreakerConfig(5, 60.0, 2, 1, 600.0, 0.5, 20), attempt_timeout, None)
+    return settings.Recommendation(retry, BreakerConfig(5, 60.0, 2, 1, 600.0, 0.5, 20, None, 1.0), attempt_timeout, None)
 
 
 # Delays.
@@ -74,9 +74,9 @@ def delay(config: backoff.RetryConfig, attempt: int, random: float) -> float:
     return jittered if config.jitter_may_exceed_max else min(jittered, longest)
 
 
-# The circuit breaker. Its memory is a window of calls: when it began, the last failure, calls and failures.
+# The circuit breaker. Its memory is a window of calls: when it began, the last failure, calls, failures and slow calls.
 
-WINDOW = struct.Struct("<QQII")
+WINDOW = struct.Struct("<QQIII")
 
 
 def nanoseconds(span: float) -> int:
@@ -107,6 +107,7 @@ def step(config: BreakerConfig, state: BreakerState, observation: Observation) -
 
 def next_state(config: BreakerConfig, state: BreakerState, observation: Observation) -> BreakerState:
     event, now, successes = observation.event, observation.now, observation.successes
+    slow = is_slow(config, observation.took)
     if isinstance(event, Event_Elapsed):
         waited = state.phase == Phase.OPEN and now >= min(state.since + nanoseconds(config.recovery_timeout), U64)
         return enter(Phase.HALF_OPEN, state, now) if waited else state
@@ -116,39 +117,51 @@ def next_state(config: BreakerConfig, state: BreakerState, observation: Observat
         if isinstance(event, Event_Failure):
             return enter(Phase.OPEN, state, now)
         if isinstance(event, Event_Success):
+            # Closed, the breaker would let through all the calls that are as slow.
+            if slow and 0.0 < config.slow_call_rate_threshold <= 1.0:
+                return enter(Phase.OPEN, state, now)
             passed = min(state.half_open_successes + 1, U32)
             if passed >= max(config.success_threshold, 1):
                 return enter(Phase.CLOSED, state, now)
             return replace(state, half_open_successes=passed)
     if state.phase == Phase.CLOSED:
         if isinstance(event, Event_Failure):
-            return count(config, state, now, successes, True)
+            return count(config, state, now, successes, (True, slow))
         if isinstance(event, Event_Success):
-            return count(config, state, now, min(successes + 1, U64), False)
+            return count(config, state, now, successes, (False, True)) if slow else count(config, state, now, min(successes + 1, U64), None)
         if successes > 0:
-            return count(config, state, now, successes, False)
+            return count(config, state, now, successes, None)
     return state
 
 
-def count(config: BreakerConfig, state: BreakerState, now: int, successes: int, failed: bool) -> BreakerState:
-    """Counts calls while closed: successes that came first and, after them, perhaps one failure."""
+def is_slow(config: BreakerConfig, took: float) -> bool:
+    duration = config.slow_call_duration
+    return duration is not None and duration > 0.0 and took >= duration
+
+
+def count(config: BreakerConfig, state: BreakerState, now: int, successes: int, last: tuple[bool, bool] | None) -> BreakerState:
+    """Counts calls while closed: successes that came first and, after them, perhaps a call that failed, was slow, or both."""
     length = nanoseconds(config.failure_window)
     memory = bytes(state.memory)
-    began, last_failure, calls, failures = WINDOW.unpack(memory) if len(memory) == WINDOW.size else (state.since, state.since, 0, 0)
+    empty = (state.since, state.since, 0, 0, 0)
+    began, last_failure, calls, failures, slow = WINDOW.unpack(memory) if len(memory) == WINDOW.size else empty
     consecutive = state.consecutive_failures
     if successes > 0 or now - last_failure > length:
         consecutive = 0
     if now - began > length:
-        began, calls, failures = now, 0, 0
+        began, calls, failures, slow = now, 0, 0, 0
     calls = min(calls + min(successes, U32), U32)
-    if failed:
-        consecutive, last_failure = min(consecutive + 1, U32), now
-        calls, failures = min(calls + 1, U32), min(failures + 1, U32)
-        too_many = consecutive >= max(config.failure_threshold, 1)
-        enough = calls >= max(config.minimum_calls, 1) and config.failure_rate_threshold > 0.0
-        if too_many or (enough and failures / calls >= config.failure_rate_threshold):
+    if last is not None:
+        failed, was_slow = last
+        calls, failures, slow = min(calls + 1, U32), min(failures + failed, U32), min(slow + was_slow, U32)
+        consecutive = min(consecutive + 1, U32) if failed else 0
+        last_failure = now if failed else last_failure
+        too_many = failed and consecutive >= max(config.failure_threshold, 1)
+        shares = ((failures, config.failure_rate_threshold), (slow, config.slow_call_rate_threshold))
+        too_large = any(threshold > 0.0 and part / calls >= threshold for part, threshold in shares)
+        if too_many or (calls >= max(config.minimum_calls, 1) and too_large):
             return enter(Phase.OPEN, state, now)
-    return replace(state, consecutive_failures=consecutive, memory=WINDOW.pack(began, last_failure, calls, failures))
+    return replace(state, consecutive_failures=consecutive, memory=WINDOW.pack(began, last_failure, calls, failures, slow))
 
 
 # The classifier.
@@ -412,7 +425,7 @@ def decide(incident: recovery.Incident) -> Verdict:
     if incident.guard is not None:
         guard = incident.guard
         event = Event_Failure(guard.generation) if classification.counted else Event_Ignored(guard.generation)
-        after = step(guard.config, guard.state, Observation(event, incident.now, guard.successes))
+        after = step(guard.config, guard.state, Observation(event, incident.now, guard.successes, guard.took))
     is_open = after is not None and after.state.phase == Phase.OPEN
     wait, reason = same_call_again(incident, classification, is_open)
     directive = Directive_RetryAfter(wait) if reason == Reason.RETRYABLE else instead(incident, classification, reason)

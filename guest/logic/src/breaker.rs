@@ -1,14 +1,15 @@
 //! The circuit breaker as a machine (`wit/breaker.wit`): state and event in, next state and admission out.
 //!
 //! The transitions are the specification's four. Two things count as "failures reach the threshold": so many in a row, or so large a share
-//! of the calls in a window, because a service that fails four calls in five never fails many in a row.
+//! of the calls in a window, because a service that fails four calls in five never fails many in a row. A service that answers, but so late that
+//! nobody can use it, never fails at all; so a share of slow calls counts as a third, where the caller says what is slow.
 
 use crate::backoff::sane;
 use crate::types::{Instant, Seconds};
 use alloc::vec::Vec;
 
 /// The layout of the `memory` that this module writes; see `Window`.
-pub const STATE_LAYOUT: u32 = 1;
+pub const STATE_LAYOUT: u32 = 2;
 
 named_enum! {
     /// Where a breaker stands.
@@ -38,13 +39,33 @@ pub struct BreakerConfig {
     pub failure_window: Seconds,
     /// The share of failures among a window's calls that opens it too, in (0, 1]; above 1 never.
     pub failure_rate_threshold: f64,
-    /// The share is judged from this many calls on; at least 1.
+    /// The shares are judged from this many calls on; at least 1.
     pub minimum_calls: u32,
+    /// A call that took at least this long was slow, however it ended; seconds, more than 0, none where no call is.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub slow_call_duration: Option<Seconds>,
+    /// The share of slow calls among a window's calls that opens it too, in (0, 1]; above 1 never.
+    #[cfg_attr(feature = "serde", serde(default = "all_of_them"))]
+    pub slow_call_rate_threshold: f64,
+}
+
+/// The threshold of journals that were written when there was none.
+#[cfg(feature = "serde")]
+const fn all_of_them() -> f64 {
+    1.0
+}
+
+impl BreakerConfig {
+    /// Whether a call that took so long, in seconds, was slow. One that was not measured took 0.
+    pub fn is_slow(&self, took: Seconds) -> bool {
+        self.slow_call_duration.is_some_and(|duration| duration > 0.0 && took >= duration)
+    }
 }
 
 impl Default for BreakerConfig {
     /// The specification's 5 failures, 60 s and 2 successes. The window is ten minutes, long enough for five model
     /// time-outs in a row to add up; half of at least 20 calls failing opens it too.
+    /// What is slow nobody knows but the caller: no call is.
     fn default() -> Self {
         Self {
             failure_threshold: 5,
@@ -54,6 +75,8 @@ impl Default for BreakerConfig {
             failure_window: 600.0,
             failure_rate_threshold: 0.5,
             minimum_calls: 20,
+            slow_call_duration: None,
+            slow_call_rate_threshold: 1.0,
         }
     }
 }
@@ -80,7 +103,7 @@ pub struct BreakerState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Admission {
-    /// Everything.
+    /// Everything; successes are counted, but for slow ones, which are told at once.
     All,
     /// Nothing until that instant.
     NoneUntil(Instant),
@@ -103,15 +126,18 @@ pub enum Event {
 }
 
 /// What is known when the machine takes a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Observation {
     /// What happened.
     pub event: Event,
     /// When.
     pub now: Instant,
-    /// Calls that succeeded under `All` since the host last asked.
+    /// Calls that succeeded under `All` since the host last asked, without the one that this is about.
     pub successes: u64,
+    /// How long the event's call took; seconds, 0 where that was not measured.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub took: Seconds,
 }
 
 /// The next state and what the host shall let through in it.
@@ -136,19 +162,34 @@ struct Window {
     last_failure: Instant,
     calls: u32,
     failures: u32,
+    /// Those that took too long, whether they failed or not.
+    slow: u32,
+}
+
+/// How a call ended that the window must hear of by itself.
+#[derive(Clone, Copy)]
+struct Call {
+    failed: bool,
+    slow: bool,
 }
 
 impl Window {
-    const BYTES: usize = 24;
+    const BYTES: usize = 28;
 
     /// Another policy's bytes, or none, are an empty window that begins with the phase.
     fn read(state: &BreakerState) -> Self {
         let memory = &state.memory;
         let number = |range: core::ops::Range<usize>| memory[range].iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         if memory.len() != Self::BYTES {
-            return Self { began: state.since, last_failure: state.since, calls: 0, failures: 0 };
+            return Self { began: state.since, last_failure: state.since, calls: 0, failures: 0, slow: 0 };
         }
-        Self { began: number(0..8), last_failure: number(8..16), calls: number(16..20) as u32, failures: number(20..24) as u32 }
+        Self {
+            began: number(0..8),
+            last_failure: number(8..16),
+            calls: number(16..20) as u32,
+            failures: number(20..24) as u32,
+            slow: number(24..28) as u32,
+        }
     }
 
     fn write(&self) -> Vec<u8> {
@@ -157,12 +198,25 @@ impl Window {
         memory.extend_from_slice(&self.last_failure.to_le_bytes());
         memory.extend_from_slice(&self.calls.to_le_bytes());
         memory.extend_from_slice(&self.failures.to_le_bytes());
+        memory.extend_from_slice(&self.slow.to_le_bytes());
         memory
     }
 
-    fn add(&mut self, calls: u64, failures: u32) {
+    fn succeeded(&mut self, calls: u64) {
         self.calls = self.calls.saturating_add(u32::try_from(calls).unwrap_or(u32::MAX));
-        self.failures = self.failures.saturating_add(failures);
+    }
+
+    fn ended(&mut self, call: Call) {
+        self.calls = self.calls.saturating_add(1);
+        self.failures = self.failures.saturating_add(call.failed.into());
+        self.slow = self.slow.saturating_add(call.slow.into());
+    }
+
+    /// Whether one of the shares reaches its threshold among enough calls.
+    fn opens(&self, config: &BreakerConfig) -> bool {
+        let reaches = |part: u32, threshold: f64| threshold > 0.0 && f64::from(part) / f64::from(self.calls) >= threshold;
+        let too_many_fail = reaches(self.failures, config.failure_rate_threshold);
+        self.calls >= config.minimum_calls.max(1) && (too_many_fail || reaches(self.slow, config.slow_call_rate_threshold))
     }
 }
 
@@ -204,9 +258,15 @@ pub fn initial(now: Instant) -> Transition {
 pub fn step(config: &BreakerConfig, state: BreakerState, observation: &Observation) -> Transition {
     let now = observation.now;
     let current = |generation: u64| generation == state.generation;
+    let slow = config.is_slow(observation.took);
+    let successes = observation.successes;
     let state = match (state.phase, observation.event) {
         (Phase::Open, Event::Elapsed) if now >= state.since.saturating_add(nanoseconds(config.recovery_timeout)) => {
             enter(Phase::HalfOpen, state, now)
+        }
+        // Closed, the breaker would let through all the calls that are as slow.
+        (Phase::HalfOpen, Event::Success(generation)) if current(generation) && slow && opens_by_slow_calls(config) => {
+            enter(Phase::Open, state, now)
         }
         (Phase::HalfOpen, Event::Success(generation)) if current(generation) => {
             let successes = state.half_open_successes.saturating_add(1);
@@ -217,21 +277,27 @@ pub fn step(config: &BreakerConfig, state: BreakerState, observation: &Observati
             }
         }
         (Phase::HalfOpen, Event::Failure(generation)) if current(generation) => enter(Phase::Open, state, now),
-        (Phase::Closed, Event::Failure(generation)) if current(generation) => count(config, state, now, observation.successes, true),
-        (Phase::Closed, Event::Success(generation)) if current(generation) => {
-            count(config, state, now, observation.successes.saturating_add(1), false)
+        (Phase::Closed, Event::Failure(generation)) if current(generation) => {
+            count(config, state, now, successes, Some(Call { failed: true, slow }))
         }
-        (Phase::Closed, Event::Ignored(generation)) if current(generation) && observation.successes > 0 => {
-            count(config, state, now, observation.successes, false)
+        (Phase::Closed, Event::Success(generation)) if current(generation) && slow => {
+            count(config, state, now, successes, Some(Call { failed: false, slow }))
         }
+        (Phase::Closed, Event::Success(generation)) if current(generation) => count(config, state, now, successes.saturating_add(1), None),
+        (Phase::Closed, Event::Ignored(generation)) if current(generation) && successes > 0 => count(config, state, now, successes, None),
         _ => state,
     };
     let admission = admission(config, &state);
     Transition { state, admission }
 }
 
-/// Counts calls while closed: `successes` that came first and, after them, perhaps one failure.
-fn count(config: &BreakerConfig, state: BreakerState, now: Instant, successes: u64, failed: bool) -> BreakerState {
+/// Whether a share of slow calls can open the breaker at all.
+fn opens_by_slow_calls(config: &BreakerConfig) -> bool {
+    config.slow_call_rate_threshold > 0.0 && config.slow_call_rate_threshold <= 1.0
+}
+
+/// Counts calls while closed: `successes` that came first and, after them, perhaps a call that failed or was slow.
+fn count(config: &BreakerConfig, state: BreakerState, now: Instant, successes: u64, last: Option<Call>) -> BreakerState {
     let length = nanoseconds(config.failure_window);
     let mut window = Window::read(&state);
     let mut consecutive = state.consecutive_failures;
@@ -239,18 +305,19 @@ fn count(config: &BreakerConfig, state: BreakerState, now: Instant, successes: u
         consecutive = 0;
     }
     if now.saturating_sub(window.began) > length {
-        window = Window { began: now, calls: 0, failures: 0, ..window };
+        window = Window { began: now, calls: 0, failures: 0, slow: 0, ..window };
     }
-    window.add(successes, 0);
-    if failed {
-        consecutive = consecutive.saturating_add(1);
-        window.last_failure = now;
-        window.add(1, 1);
-        let share = f64::from(window.failures) / f64::from(window.calls);
-        let too_many = consecutive >= config.failure_threshold.max(1);
-        let too_large_a_share =
-            window.calls >= config.minimum_calls.max(1) && config.failure_rate_threshold > 0.0 && share >= config.failure_rate_threshold;
-        if too_many || too_large_a_share {
+    window.succeeded(successes);
+    if let Some(call) = last {
+        window.ended(call);
+        if call.failed {
+            consecutive = consecutive.saturating_add(1);
+            window.last_failure = now;
+        } else {
+            consecutive = 0;
+        }
+        let too_many = call.failed && consecutive >= config.failure_threshold.max(1);
+        if too_many || window.opens(config) {
             return enter(Phase::Open, state, now);
         }
     }
@@ -258,211 +325,4 @@ fn count(config: &BreakerConfig, state: BreakerState, now: Instant, successes: u
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: u64 = 1_000_000_000;
-
-    /// A breaker that is told what happens, second by second.
-    struct Told {
-        config: BreakerConfig,
-        now: Instant,
-        at: Transition,
-    }
-
-    impl Told {
-        fn new(config: BreakerConfig) -> Self {
-            Self { config, now: 0, at: initial(0) }
-        }
-
-        fn tell(&mut self, event: Event, successes: u64) -> Phase {
-            let observation = Observation { event, now: self.now, successes };
-            self.at = step(&self.config, self.at.state.clone(), &observation);
-            self.at.state.phase
-        }
-
-        fn fail(&mut self) -> Phase {
-            self.tell(Event::Failure(self.at.state.generation), 0)
-        }
-
-        fn opened() -> Self {
-            let mut told = Self::new(BreakerConfig::default());
-            while told.fail() == Phase::Closed {}
-            told
-        }
-
-        fn half_open() -> Self {
-            let mut told = Self::opened();
-            told.now += 60 * SECOND;
-            told.tell(Event::Elapsed, 0);
-            told
-        }
-    }
-
-    #[test]
-    fn closed_opens_when_failures_reach_the_threshold() {
-        let mut told = Told::new(BreakerConfig::default());
-        assert_eq!([0; 5].map(|_| told.fail()), [Phase::Closed, Phase::Closed, Phase::Closed, Phase::Closed, Phase::Open]);
-        assert_eq!(told.at.admission, Admission::NoneUntil(60 * SECOND));
-    }
-
-    #[test]
-    fn open_becomes_half_open_when_the_timeout_has_passed_and_not_before() {
-        let mut told = Told::opened();
-        told.now = 60 * SECOND - 1;
-        assert_eq!(told.tell(Event::Elapsed, 0), Phase::Open);
-        told.now += 1;
-        assert_eq!(told.tell(Event::Elapsed, 0), Phase::HalfOpen);
-        assert_eq!(told.at.admission, Admission::Probes(1));
-    }
-
-    #[test]
-    fn half_open_closes_when_successes_reach_the_threshold() {
-        let mut told = Told::half_open();
-        let generation = told.at.state.generation;
-        assert_eq!(told.tell(Event::Success(generation), 0), Phase::HalfOpen);
-        assert_eq!(told.tell(Event::Success(generation), 0), Phase::Closed);
-        assert_eq!(told.at.admission, Admission::All);
-    }
-
-    #[test]
-    fn half_open_opens_again_at_any_failure_and_waits_the_whole_timeout() {
-        let mut told = Told::half_open();
-        told.now += 5 * SECOND;
-        assert_eq!(told.fail(), Phase::Open);
-        assert_eq!(told.at.admission, Admission::NoneUntil(125 * SECOND));
-    }
-
-    #[test]
-    fn a_success_between_failures_starts_the_row_again() {
-        let mut told = Told::new(BreakerConfig::default());
-        for _ in 0..4 {
-            told.fail();
-        }
-        assert_eq!(told.tell(Event::Failure(0), 1), Phase::Closed);
-        assert_eq!(told.at.state.consecutive_failures, 1);
-    }
-
-    #[test]
-    fn a_result_from_before_the_trip_changes_nothing() {
-        for event in [Event::Failure(0), Event::Success(0), Event::Ignored(0)] {
-            for mut told in [Told::opened(), Told::half_open()] {
-                let before = told.at.clone();
-                told.now += SECOND;
-                told.tell(event, 0);
-                assert_eq!(told.at, before, "{event:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn thirty_calls_in_flight_that_all_fail_make_one_transition() {
-        let mut told = Told::new(BreakerConfig::default());
-        for _ in 0..30 {
-            told.now += SECOND;
-            told.tell(Event::Failure(0), 0);
-        }
-        assert_eq!(told.at.state.generation, 1);
-        assert_eq!(told.at.state.since, 5 * SECOND, "later failures do not extend the open window");
-    }
-
-    #[test]
-    fn failures_ninety_days_apart_never_open_it() {
-        let mut told = Told::new(BreakerConfig::default());
-        for _ in 0..50 {
-            told.now += 90 * 86_400 * SECOND;
-            assert_eq!(told.fail(), Phase::Closed);
-        }
-    }
-
-    #[test]
-    fn four_thousand_failures_in_five_thousand_calls_open_it() {
-        let mut told = Told::new(BreakerConfig::default());
-        let opened = (0..1000).any(|_| {
-            told.now += SECOND / 100;
-            (0..4).any(|failure| {
-                let successes = u64::from(failure == 0);
-                told.tell(Event::Failure(told.at.state.generation), successes) == Phase::Open
-            })
-        });
-        assert!(opened);
-    }
-
-    #[test]
-    fn a_failure_at_time_zero_recovers() {
-        let mut told = Told::new(BreakerConfig { failure_threshold: 1, ..BreakerConfig::default() });
-        assert_eq!(told.fail(), Phase::Open);
-        told.now = 60 * SECOND;
-        assert_eq!(told.tell(Event::Elapsed, 0), Phase::HalfOpen);
-    }
-
-    #[test]
-    fn an_ignored_outcome_moves_nothing() {
-        let mut told = Told::new(BreakerConfig { failure_threshold: 1, ..BreakerConfig::default() });
-        for _ in 0..100 {
-            assert_eq!(told.tell(Event::Ignored(0), 0), Phase::Closed);
-        }
-        let mut probing = Told::half_open();
-        let generation = probing.at.state.generation;
-        assert_eq!(probing.tell(Event::Ignored(generation), 0), Phase::HalfOpen);
-        assert_eq!(probing.at.state.half_open_successes, 0);
-    }
-
-    #[test]
-    fn a_foreign_or_missing_memory_is_an_empty_window() {
-        for memory in [Vec::new(), alloc::vec![7; 3], alloc::vec![255; 4096]] {
-            let mut told = Told::new(BreakerConfig::default());
-            told.at.state.memory = memory;
-            assert_eq!(told.fail(), Phase::Closed);
-            assert_eq!(told.at.state.consecutive_failures, 1);
-        }
-    }
-
-    #[test]
-    fn nonsense_in_the_configuration_neither_freezes_nor_panics() {
-        for bad in [0.0, -1.0, f64::NAN] {
-            let config = BreakerConfig {
-                failure_threshold: 0,
-                recovery_timeout: bad,
-                success_threshold: 0,
-                half_open_permits: 0,
-                failure_window: bad,
-                failure_rate_threshold: bad,
-                minimum_calls: 0,
-            };
-            let mut told = Told::new(config);
-            assert_eq!(told.fail(), Phase::Open);
-            told.now += 1;
-            assert_eq!(told.tell(Event::Elapsed, 0), Phase::HalfOpen);
-            assert_eq!(told.at.admission, Admission::Probes(1));
-            assert_eq!(told.tell(Event::Success(told.at.state.generation), 0), Phase::Closed);
-        }
-    }
-
-    #[test]
-    fn every_path_through_the_machine_takes_only_the_four_transitions() {
-        let events = |generation| [Event::Elapsed, Event::Success(generation), Event::Failure(generation), Event::Ignored(generation)];
-        let config = BreakerConfig { failure_threshold: 2, success_threshold: 2, recovery_timeout: 1.0, ..BreakerConfig::default() };
-        let mut frontier = alloc::vec![initial(0).state];
-        for round in 1..8 {
-            let now = round * SECOND;
-            frontier = frontier
-                .into_iter()
-                .flat_map(|state| events(state.generation).map(|event| (state.clone(), event)))
-                .map(|(state, event)| {
-                    let from = state.phase;
-                    let to = step(&config, state, &Observation { event, now, successes: 0 }).state;
-                    let allowed = [
-                        (Phase::Closed, Phase::Open),
-                        (Phase::Open, Phase::HalfOpen),
-                        (Phase::HalfOpen, Phase::Closed),
-                        (Phase::HalfOpen, Phase::Open),
-                    ];
-                    assert!(from == to.phase || allowed.contains(&(from, to.phase)), "{from} -> {} by {event:?}", to.phase);
-                    to
-                })
-                .collect();
-            frontier.truncate(4096);
-        }
-    }
-}
+mod tests;

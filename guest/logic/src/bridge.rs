@@ -47,11 +47,11 @@ macro_rules! bridge {
 
             $crate::bridge_enum!(breaker Phase: Closed Open HalfOpen);
             $crate::bridge_record!(breaker BreakerConfig: failure_threshold recovery_timeout success_threshold half_open_permits
-                failure_window failure_rate_threshold minimum_calls);
+                failure_window failure_rate_threshold minimum_calls slow_call_duration slow_call_rate_threshold);
             $crate::bridge_record!(breaker BreakerState: phase consecutive_failures half_open_successes since generation memory);
             $crate::bridge_variant!(breaker Admission: All, NoneUntil(instant), Probes(permits));
             $crate::bridge_variant!(breaker Event: Elapsed, Success(generation), Failure(generation), Ignored(generation));
-            $crate::bridge_record!(breaker Observation: event now successes);
+            $crate::bridge_record!(breaker Observation: event now successes took);
             $crate::bridge_record!(breaker Transition: state admission);
 
             $crate::bridge_variant!(degradation WorkflowValue: Null, Boolean(truth), Number(number), Text(text), Items(count), Nested);
@@ -70,7 +70,7 @@ macro_rules! bridge {
             $crate::bridge_enum!(settings Profile: Standard Quick Slow VerySlow Network Local Database ExternalApi);
             $crate::bridge_record!(settings Recommendation: retry breaker attempt_timeout total_deadline);
 
-            $crate::bridge_record!(recovery Guard: config state generation successes);
+            $crate::bridge_record!(recovery Guard: config state generation successes took);
             $crate::bridge_record!(recovery ModelChoice: current chain);
             $crate::bridge_record!(recovery CachedAnswer: age max_age);
             $crate::bridge_record!(recovery AtHand: fallback cached checkpoint can_simplify);

@@ -21,6 +21,9 @@ pub struct Guard {
     pub generation: u64,
     /// Calls that succeeded under `All` since the host last asked.
     pub successes: u64,
+    /// How long the attempt that failed took; seconds, 0 where that was not measured.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub took: Seconds,
 }
 
 /// The model in use and those that may take its place, best first.
@@ -169,7 +172,7 @@ pub fn decide(incident: Incident) -> Verdict {
     let classification = classify(&incident.failure);
     let breaker = incident.guard.as_ref().map(|guard| {
         let event = if classification.counted { Event::Failure(guard.generation) } else { Event::Ignored(guard.generation) };
-        let observation = Observation { event, now: incident.now, successes: guard.successes };
+        let observation = Observation { event, now: incident.now, successes: guard.successes, took: guard.took };
         breaker::step(&guard.config, guard.state.clone(), &observation)
     });
     let open = breaker.as_ref().is_some_and(|transition| transition.state.phase == Phase::Open);
@@ -331,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_missing_model_switches_at_once_and_speaks_against_no_breaker() {
-        let guard = Guard { config: BreakerConfig::default(), state: breaker::initial(0).state, generation: 0, successes: 0 };
+        let guard = Guard { config: BreakerConfig::default(), state: breaker::initial(0).state, generation: 0, successes: 0, took: 0.0 };
         let verdict = decide(Incident { models: models("qwen3:30b-a3b"), guard: Some(guard), ..missing() });
         assert_eq!((verdict.directive, verdict.reason), (Directive::SwitchModel(1), Reason::ModelUnsuitable));
         assert_eq!(verdict.breaker, Some(breaker::initial(0)));
@@ -377,7 +380,7 @@ mod tests {
     fn a_breaker_that_opens_in_a_retry_loop_ends_it_and_the_cause_stays_in_sight() {
         let mut state = breaker::initial(0).state;
         state.consecutive_failures = 4;
-        let guard = Guard { config: BreakerConfig::default(), state, generation: 0, successes: 0 };
+        let guard = Guard { config: BreakerConfig::default(), state, generation: 0, successes: 0, took: 0.0 };
         let verdict = decide(Incident { guard: Some(guard), ..busy() });
         assert_eq!((verdict.directive, verdict.reason), (Directive::GiveUp, Reason::CircuitOpen));
         assert_eq!(verdict.classification.rule, "queue-full");

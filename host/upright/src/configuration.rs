@@ -44,7 +44,11 @@ pub(crate) fn breaker(config: &BreakerConfig) -> Checked {
     let (window, rate) = (config.failure_window, config.failure_rate_threshold);
     let fits = window > 0.0;
     ConfigurationError::unless(fits, "failure_window", window, "expected a number of seconds above 0, or infinity for no limit")?;
-    ConfigurationError::unless(rate > 0.0, "failure_rate_threshold", rate, "expected a share above 0; above 1 turns it off")
+    let share = "expected a share above 0; above 1 turns it off";
+    ConfigurationError::unless(rate > 0.0, "failure_rate_threshold", rate, share)?;
+    config.slow_call_duration.map_or(Ok(()), |duration| positive_span("slow_call_duration", duration))?;
+    let slow = config.slow_call_rate_threshold;
+    ConfigurationError::unless(slow > 0.0, "slow_call_rate_threshold", slow, share)
 }
 
 /// Whether this can be a limit of time.

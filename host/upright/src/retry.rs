@@ -12,7 +12,7 @@
 
 mod variants;
 
-use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder};
+use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder, Passage};
 use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;
 use crate::classifier::ErrorClassifier;
@@ -35,8 +35,8 @@ use std::time::Duration;
 /// A first attempt that failed before there was a session.
 struct FirstFailure {
     error: BoxError,
-    /// The breaker's, when the attempt began.
-    generation: Option<u64>,
+    /// The breaker's, which let the attempt through.
+    passage: Option<Passage>,
     began: Option<Instant>,
 }
 
@@ -365,7 +365,7 @@ impl RetryStrategy {
         // Nearly all calls end here: one attempt through a closed breaker. A session is made when there is something to remember.
         if *simple && !is_watched() {
             let passes = breaker.as_ref().map(CircuitBreaker::passes);
-            if passes == Some(None) {
+            if let Some(None) = passes {
                 if let Some(open) = self.rejected() {
                     return Err(Error::CircuitOpen(open));
                 }
@@ -383,18 +383,18 @@ impl RetryStrategy {
                     }
                 })
                 .await;
-                let generation = passes.flatten();
+                let passage = passes.flatten();
                 let error = match outcome {
                     Ok(value) if accept(&value) => {
-                        if let (Some(breaker), Some(generation)) = (breaker, generation) {
-                            breaker.passed(generation);
+                        if let (Some(breaker), Some(passage)) = (breaker, passage) {
+                            breaker.passed(passage);
                         }
                         return Ok(value);
                     }
                     Ok(_) => RejectedResult.into(),
                     Err(error) => outcome_error(error, limit),
                 };
-                first = Some(FirstFailure { error, generation, began });
+                first = Some(FirstFailure { error, passage, began });
             }
         }
         let mut rest = pin!(self.go_on(first, operation, accept));
@@ -416,8 +416,8 @@ impl RetryStrategy {
         let alone = Alone { fallback: false };
         let (mut session, next) = match first {
             None => (Session::begin(guarding, terms, &alone, None), None),
-            Some(FirstFailure { error, generation, began }) => {
-                let permit = breaker.as_ref().zip(generation).map(|(breaker, generation)| breaker.permit(generation));
+            Some(FirstFailure { error, passage, began }) => {
+                let permit = breaker.as_ref().zip(passage).map(|(breaker, passage)| breaker.permit(passage));
                 let (session, next) = Session::after_failure(guarding, terms, &alone, began, error, permit);
                 (session, Some(next))
             }

@@ -171,9 +171,39 @@ fn breakers_move_the_same_with_odd_settings() {
                         half_open_successes: 0,
                         since: 5,
                         generation: 1,
-                        memory: [&5_u64.to_le_bytes()[..], &5_u64.to_le_bytes(), &40_u32.to_le_bytes(), &30_u32.to_le_bytes()].concat(),
+                        memory: window(),
                     };
-                    let guard = Guard { config, state, generation: 1, successes: 0 };
+                    let guard = Guard { config, state, generation: 1, successes: 0, took: 0.0 };
+                    both.decide(&Incident { now: 1_000_000_000, guard: Some(guard), ..incident(None, 0.0) });
+                }
+            }
+        }
+    }
+    both.finish(8000);
+}
+
+/// A window of 40 calls, 15 of them failures and 15 slow.
+fn window() -> Vec<u8> {
+    [5_u64, 5].map(u64::to_le_bytes).concat().into_iter().chain([40_u32, 15, 15].map(u32::to_le_bytes).concat()).collect()
+}
+
+#[test]
+fn breakers_move_the_same_for_odd_durations_of_calls() {
+    let both = Both::new();
+    for duration in ODD {
+        for slow_call_rate_threshold in ODD {
+            for took in ODD {
+                let config = BreakerConfig { slow_call_duration: Some(duration), slow_call_rate_threshold, ..BreakerConfig::default() };
+                for phase in Phase::ALL {
+                    let state = BreakerState {
+                        phase: *phase,
+                        consecutive_failures: 2,
+                        half_open_successes: 0,
+                        since: 5,
+                        generation: 1,
+                        memory: window(),
+                    };
+                    let guard = Guard { config, state, generation: 1, successes: 0, took };
                     both.decide(&Incident { now: 1_000_000_000, guard: Some(guard), ..incident(None, 0.0) });
                 }
             }

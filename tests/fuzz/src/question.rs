@@ -17,6 +17,8 @@ use upright_conformance::Vector;
 pub enum Happening {
     /// A call that ends well, if it is let through.
     Succeeds,
+    /// A call that ends well after so many seconds, if it is let through.
+    SucceedsAfter(f64),
     /// A call that fails, if it is let through.
     Fails,
     /// A call that is given up.
@@ -100,12 +102,15 @@ impl Vary for Happening {
     fn vary(&mut self, dice: &mut Dice) {
         let mut seconds = 60.0;
         seconds.vary(dice);
-        *self = *dice.pick(&[Self::Succeeds, Self::Fails, Self::Fails, Self::Dropped, Self::Passes(seconds)]);
+        *self = *dice.pick(&[Self::Succeeds, Self::SucceedsAfter(seconds), Self::Fails, Self::Fails, Self::Dropped, Self::Passes(seconds)]);
     }
 
     fn simpler(&self) -> Vec<Self> {
         match self {
             Self::Passes(seconds) => seconds.simpler().into_iter().map(Self::Passes).collect(),
+            Self::SucceedsAfter(seconds) => {
+                std::iter::once(Self::Succeeds).chain(seconds.simpler().into_iter().map(Self::SucceedsAfter)).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -150,7 +155,7 @@ impl Question {
             Self::Delay { config, attempt, random } => Answer::Delay(slot.delay(config, *attempt, *random)),
             Self::Initial { now } => Answer::Breaker(stepped(slot, BreakerConfig::default(), None, *now, None)),
             Self::Step { config, state, observation } => {
-                Answer::Breaker(stepped(slot, *config, Some(state), observation.now, Some(observation.event)))
+                Answer::Breaker(stepped(slot, *config, Some(state), observation.now, Some(observation)))
             }
             Self::Classify { fault } => Answer::Classification(slot.classify(fault)),
             Self::NextModel { current, chain } => Answer::NextModel(slot.next_model(current, chain)),
@@ -174,13 +179,13 @@ fn fault() -> Fault {
     Fault { status: Some(503), ..Fault::new(FaultKind::HttpStatus, "server busy, please try again") }
 }
 
-/// A breaker that is made at `now`, in this state if there is one, and to which this event happens.
+/// A breaker that is made at `now`, in this state if there is one, and to which this happens.
 fn stepped(
     slot: &PolicySlot,
     config: BreakerConfig,
     state: Option<&BreakerState>,
     now: u64,
-    event: Option<BreakerEvent>,
+    seen: Option<&Observation>,
 ) -> Result<(Left, BreakerState), String> {
     let clock = DrivenClock::new();
     clock.advance(Duration::from_nanos(now));
@@ -190,11 +195,11 @@ fn stepped(
         builder = builder.restored(SavedState { state: state.clone(), layout, isolated: false });
     }
     let breaker = builder.build().map_err(|error| error.to_string())?;
-    let happening = match event {
+    let happening = match seen.map(|seen| (seen.event, seen.took)) {
         None => Happening::Passes(0.0),
-        Some(BreakerEvent::Success(_)) => Happening::Succeeds,
-        Some(BreakerEvent::Failure(_)) => Happening::Fails,
-        Some(BreakerEvent::Elapsed | BreakerEvent::Ignored(_)) => Happening::Dropped,
+        Some((BreakerEvent::Success(_), took)) => Happening::SucceedsAfter(took),
+        Some((BreakerEvent::Failure(_), _)) => Happening::Fails,
+        Some((BreakerEvent::Elapsed | BreakerEvent::Ignored(_), _)) => Happening::Dropped,
     };
     Ok((happen(&breaker, &clock, happening), breaker.save().state))
 }
@@ -215,6 +220,10 @@ fn happen(breaker: &CircuitBreaker, clock: &DrivenClock, happening: Happening) -
         admitted = Some(permit.is_ok());
         match (permit, happening) {
             (Ok(permit), Happening::Succeeds) => permit.success(),
+            (Ok(permit), Happening::SucceedsAfter(seconds)) => {
+                clock.advance(duration(seconds));
+                permit.success();
+            }
             (Ok(permit), Happening::Fails) => drop(permit.fault(fault())),
             // Dropped, or not let through.
             _ => {}

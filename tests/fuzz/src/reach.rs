@@ -11,7 +11,7 @@ const LONGEST: f64 = 315_360_000.0;
 /// A breaker's private memory is no longer, bytes.
 const LONGEST_MEMORY: usize = 4096;
 /// A breaker that is restored has made no more transitions.
-const GENERATIONS: u64 = u64::MAX >> 3;
+const GENERATIONS: u64 = u64::MAX >> 4;
 
 /// So many models or entries, and so many bytes of text, are looked at within a decision's time. Of more the host may have to answer itself.
 const LONGEST_LIST: usize = 256;
@@ -25,7 +25,7 @@ pub fn can_be_asked(question: &Question) -> bool {
         // A classification is a policy's, and so is its rule's name.
         Question::MayServeCached { failure, .. } => failure.rule.len() <= LONGEST_TEXTS,
         Question::Delay { config, random, .. } => retry(config) && share(*random),
-        Question::Step { config, state, observation } => breaker(config) && kept(state, observation.now),
+        Question::Step { config, state, observation } => breaker(config) && kept(state, observation.now) && span(observation.took),
         Question::Classify { fault: asked } => fault(asked),
         Question::Simplify { workflow } => {
             let text = |entry: &WorkflowEntry| entry.key.len() + if let WorkflowValue::Text(text) = &entry.value { text.len() } else { 0 };
@@ -37,7 +37,10 @@ pub fn can_be_asked(question: &Question) -> bool {
         }
         Question::Decide { incident: asked } => incident(asked),
         Question::Breaker { config, happenings } => {
-            breaker(config) && happenings.iter().all(|happening| !matches!(happening, Happening::Passes(seconds) if !span(*seconds)))
+            breaker(config)
+                && happenings.iter().all(
+                    |happening| !matches!(happening, Happening::Passes(seconds) | Happening::SucceedsAfter(seconds) if !span(*seconds)),
+                )
         }
     }
 }
@@ -72,6 +75,8 @@ pub fn breaker(config: &BreakerConfig) -> bool {
         && config.recovery_timeout <= LONGEST
         && config.failure_window > 0.0
         && config.failure_rate_threshold > 0.0
+        && config.slow_call_duration.is_none_or(|duration| duration > 0.0 && duration <= LONGEST)
+        && config.slow_call_rate_threshold > 0.0
 }
 
 fn kept(state: &BreakerState, now: u64) -> bool {
@@ -92,7 +97,7 @@ fn incident(asked: &Incident) -> bool {
         && asked.deadline.is_none_or(span)
         && retry(&asked.retry)
         && share(asked.random)
-        && asked.guard.as_ref().is_none_or(|guard| breaker(&guard.config) && kept(&guard.state, asked.now))
+        && asked.guard.as_ref().is_none_or(|guard| breaker(&guard.config) && kept(&guard.state, asked.now) && span(guard.took))
         && asked.at_hand.cached.is_none_or(|cached| span(cached.age) && span(cached.max_age))
         && asked.models.as_ref().is_none_or(|choice| models(&choice.current, &choice.chain))
         && asked.resources.as_ref().is_none_or(snapshot)

@@ -209,6 +209,7 @@ samples! {
         state: BreakerState { phase: Phase::Closed, consecutive_failures: 4, half_open_successes: 0, since: 0, generation: 2, memory: Vec::new() },
         generation: 2,
         successes: 0,
+        took: 0.0,
     };
 }
 
@@ -260,13 +261,14 @@ records! {
     Classification: category severity retryable retry_limit counted model_specific action rule;
     JitterRange: low high;
     RetryConfig: max_retries base_delay max_delay backoff_factor jitter jitter_range jitter_may_exceed_max;
-    BreakerConfig: failure_threshold recovery_timeout success_threshold half_open_permits failure_window failure_rate_threshold minimum_calls;
+    BreakerConfig: failure_threshold recovery_timeout success_threshold half_open_permits failure_window failure_rate_threshold minimum_calls
+        slow_call_duration slow_call_rate_threshold;
     BreakerState: phase consecutive_failures half_open_successes since generation memory;
-    Observation: event now successes;
+    Observation: event now successes took;
     WorkflowEntry: key value;
     ResourceSnapshot: memory_total_bytes memory_available_bytes disk_total_bytes disk_available_bytes cpu_percent;
     ResourceThresholds: memory_percent disk_percent disk_free_bytes cpu_percent;
-    Guard: config state generation successes;
+    Guard: config state generation successes took;
     ModelChoice: current chain;
     CachedAnswer: age max_age;
     AtHand: fallback cached checkpoint can_simplify;

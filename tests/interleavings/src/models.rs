@@ -151,6 +151,26 @@ pub fn successes_are_counted_once_each_while_they_are_taken() {
     assert_eq!([meanwhile + gate.take_successes(), gate.take_successes()], [4, 0]);
 }
 
+/// One counts while calls begin to be measured, and another one's success comes after that.
+pub fn successes_are_counted_once_each_while_calls_begin_to_be_measured() {
+    let gate = Arc::new(Gate::new(1, Admission::All));
+    let counting = beside(&gate, |gate| gate.succeeded(1));
+    gate.measure(Some(5));
+    gate.succeeded(1);
+    ended([counting]);
+    assert_eq!((gate.take_successes(), gate.passes(), gate.is_timed()), (2, None, true));
+}
+
+/// A probe asks and one comes back while calls begin to be measured: no permit is handed out twice or lost.
+pub fn permits_stay_as_many_while_calls_begin_to_be_measured() {
+    let gate = Arc::new(Gate::new(1, Admission::Probes(1)));
+    let probing = beside(&gate, probe);
+    gate.measure(Some(5));
+    gate.set(1, Admission::Probes(1));
+    ended([probing]);
+    assert_eq!(permits_left(&gate), 1);
+}
+
 /// Two count in the same cell, as threads do that have none of their own.
 pub fn successes_in_a_shared_cell_are_counted_once_each() {
     let gate = Arc::new(Gate::new(0, Admission::All));

@@ -67,6 +67,16 @@ fn successes_are_counted_once_each_while_they_are_taken() {
 }
 
 #[test]
+fn successes_are_counted_once_each_while_calls_begin_to_be_measured() {
+    holds(2, models::successes_are_counted_once_each_while_calls_begin_to_be_measured);
+}
+
+#[test]
+fn permits_stay_as_many_while_calls_begin_to_be_measured() {
+    holds(2, models::permits_stay_as_many_while_calls_begin_to_be_measured);
+}
+
+#[test]
 fn successes_in_a_shared_cell_are_counted_once_each() {
     holds(3, models::successes_in_a_shared_cell_are_counted_once_each);
 }

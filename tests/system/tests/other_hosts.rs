@@ -113,8 +113,8 @@ const FORGERIES: [Forgery; 10] = [
     // A field that the answer does not have, and one that the argument does not.
     Forgery {
         file: "metadata",
-        written: "\"state_layout\":1",
-        instead: "\"state_layout\":1,\"colour\":1",
+        written: "\"state_layout\":2",
+        instead: "\"state_layout\":2,\"colour\":1",
         told: &["metadata.describe", "colour"],
     },
     Forgery {

@@ -10,7 +10,7 @@ use upright_shim::logic::breaker::{self, BreakerConfig, BreakerState, Event, Obs
 use upright_shim::logic::types::{Classification, ErrorCategory, Instant};
 
 /// The layout of the memory that this breaker writes.
-pub const STATE_LAYOUT: u32 = 0x13;
+pub const STATE_LAYOUT: u32 = 0x23;
 
 /// So many failures for want of a resource open the breaker, no further apart than `failure_window`, whatever succeeds between them.
 pub const RESOURCE_FAILURES: u32 = 2;

@@ -185,7 +185,7 @@ impl Told {
     fn tell(&mut self, failure: Fault, successes: u64) -> Verdict {
         let state = self.at.state.clone();
         let generation = state.generation;
-        let guard = Guard { config: self.config, state, generation, successes };
+        let guard = Guard { config: self.config, state, generation, successes, took: 0.0 };
         let verdict = Cautious::decide(Incident { guard: Some(guard), now: self.now, ..incident(failure) });
         self.at = verdict.breaker.clone().unwrap();
         verdict
@@ -236,7 +236,7 @@ fn other_failures_open_it_as_they_open_the_default_breaker() {
         default = default_breaker::step(
             &told.config,
             default.state,
-            &upright_shim::logic::breaker::Observation { event, now: told.now, successes },
+            &upright_shim::logic::breaker::Observation { event, now: told.now, successes, took: 0.0 },
         );
         assert_eq!(told.phase_after(busy().failure, successes), default.state.phase);
         assert_eq!(told.at.state.consecutive_failures, default.state.consecutive_failures);
@@ -272,9 +272,10 @@ fn results_from_before_the_trip_change_nothing_and_probes_are_the_default_breake
     told.tell(out_of_memory().failure, 0);
     told.tell(out_of_memory().failure, 0);
     let opened = told.at.clone();
-    let late = Cautious::step(&told.config, opened.state.clone(), &Observation { event: Event::Failure(0), now: 5, successes: 0 });
+    let late =
+        Cautious::step(&told.config, opened.state.clone(), &Observation { event: Event::Failure(0), now: 5, successes: 0, took: 0.0 });
     assert_eq!(late, opened);
-    let elapsed = Observation { event: Event::Elapsed, now: 60 * SECOND, successes: 0 };
+    let elapsed = Observation { event: Event::Elapsed, now: 60 * SECOND, successes: 0, took: 0.0 };
     let probing = Cautious::step(&told.config, opened.state, &elapsed);
     assert_eq!(probing.state.phase, Phase::HalfOpen);
     assert!(probing.state.memory.is_empty());

@@ -11,7 +11,7 @@ mod ring;
 pub use ring::{CALLS, Ring, STATE_LAYOUT};
 
 use alloc::string::ToString;
-use upright_policy_parts::window::{self, Failed};
+use upright_policy_parts::window;
 use upright_shim::logic::breaker::{BreakerConfig, BreakerState, Observation, Transition};
 use upright_shim::logic::metadata::{self, Description};
 use upright_shim::logic::recovery::{Incident, Verdict};
@@ -26,9 +26,8 @@ impl Policy for CountWindow {
         Description { name: "upright-count-window".to_string(), state_layout: STATE_LAYOUT, ..metadata::describe() }
     }
 
-    // Here nobody says what the failure was, so it counts as one that was not slow.
     fn step(config: &BreakerConfig, state: BreakerState, observation: &Observation) -> Transition {
-        window::step::<Ring>(config, state, observation, Failed::Otherwise)
+        window::step::<Ring>(config, state, observation)
     }
 
     fn decide(incident: Incident) -> Verdict {

@@ -1,15 +1,15 @@
 //! The last calls as bits, the newest lowest.
 //!
-//! A run of successes is a shift and a failure a shift and a bit, so that a thousand successes cost as much as one.
+//! A run of successes is a shift, and a call that failed or was slow a shift and a bit or two, so that a thousand successes cost as much as one.
 
 use alloc::vec::Vec;
 use upright_policy_parts::memory::{opened, sealed};
-use upright_policy_parts::window::{Failed, Tally, Window, nanoseconds};
+use upright_policy_parts::window::{Call, Tally, Window, nanoseconds};
 use upright_shim::logic::breaker::{BreakerConfig, BreakerState};
 use upright_shim::logic::types::Instant;
 
 /// The layout of the memory that [`Ring`] writes.
-pub const STATE_LAYOUT: u32 = 0x11;
+pub const STATE_LAYOUT: u32 = 0x21;
 
 /// So many calls are looked at: resilience4j's default. No setting of a breaker says it.
 pub const CALLS: u8 = 100;
@@ -20,8 +20,9 @@ const HELD: u128 = (1 << CALLS) - 1;
 /// The last calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ring {
-    last_failure: Instant,
-    /// Failures further apart do not add up; nanoseconds.
+    /// When the last call ended that failed or was slow.
+    last: Instant,
+    /// Such calls further apart do not add up; nanoseconds.
     apart: u64,
     calls: u8,
     failed: u128,
@@ -37,18 +38,18 @@ impl Ring {
         self.calls = u64::from(self.calls).saturating_add(calls).min(u64::from(CALLS)) as u8;
     }
 
-    /// Begins anew where the last failure is too long ago to add up with what comes.
+    /// Begins anew where the last call that failed or was slow is too long ago to add up with what comes.
     fn forget(&mut self, now: Instant) {
-        if self.failed != 0 && now.saturating_sub(self.last_failure) > self.apart {
+        if self.failed | self.slow != 0 && now.saturating_sub(self.last) > self.apart {
             (self.calls, self.failed, self.slow) = (0, 0, 0);
         }
     }
 
     fn remembered(memory: &[u8], apart: u64) -> Option<Self> {
         let mut bytes = opened(STATE_LAYOUT, memory)?;
-        let ring = Self { apart, last_failure: bytes.u64()?, calls: bytes.u8()?, failed: bytes.u128()?, slow: bytes.u128()? };
+        let ring = Self { apart, last: bytes.u64()?, calls: bytes.u8()?, failed: bytes.u128()?, slow: bytes.u128()? };
         let beyond = !0_u128 << u32::from(ring.calls.min(CALLS));
-        let sound = ring.calls <= CALLS && ring.failed & beyond == 0 && ring.slow & !ring.failed == 0;
+        let sound = ring.calls <= CALLS && (ring.failed | ring.slow) & beyond == 0;
         (sound && bytes.is_done()).then_some(ring)
     }
 }
@@ -58,12 +59,12 @@ impl Window for Ring {
 
     fn read(config: &BreakerConfig, state: &BreakerState) -> Self {
         let apart = nanoseconds(config.failure_window);
-        Self::remembered(&state.memory, apart).unwrap_or(Self { last_failure: state.since, apart, calls: 0, failed: 0, slow: 0 })
+        Self::remembered(&state.memory, apart).unwrap_or(Self { last: state.since, apart, calls: 0, failed: 0, slow: 0 })
     }
 
     fn write(&self) -> Vec<u8> {
         let mut contents = Vec::with_capacity(48);
-        contents.extend_from_slice(&self.last_failure.to_le_bytes());
+        contents.extend_from_slice(&self.last.to_le_bytes());
         contents.push(self.calls);
         contents.extend_from_slice(&self.failed.to_le_bytes());
         contents.extend_from_slice(&self.slow.to_le_bytes());
@@ -75,12 +76,12 @@ impl Window for Ring {
         self.shift(calls);
     }
 
-    fn failed(&mut self, how: Failed, now: Instant) {
+    fn ended(&mut self, call: Call, now: Instant) {
         self.forget(now);
         self.shift(1);
-        self.failed |= 1;
-        self.slow |= u128::from(how == Failed::Slowly);
-        self.last_failure = now;
+        self.failed |= u128::from(call.failed);
+        self.slow |= u128::from(call.slow);
+        self.last = now;
     }
 
     fn tally(&self) -> Tally {
@@ -88,7 +89,7 @@ impl Window for Ring {
         Tally { calls: u64::from(self.calls), failures: count(self.failed), slow: count(self.slow) }
     }
 
-    fn last_failure(&self) -> Instant {
-        self.last_failure
+    fn last_against(&self) -> Instant {
+        self.last
     }
 }

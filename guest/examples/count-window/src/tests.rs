@@ -4,13 +4,16 @@ use super::*;
 use crate::ring::CALLS;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use upright_policy_parts::window::{SLOW_CALL_RATE, Window as _};
+use upright_policy_parts::window::Window as _;
 use upright_shim::logic::backoff::RetryConfig;
 use upright_shim::logic::breaker::{self, Admission, Event, Phase};
 use upright_shim::logic::recovery::{AtHand, Directive, Guard, Reason};
-use upright_shim::logic::types::{Fault, FaultKind};
+use upright_shim::logic::types::{Fault, FaultKind, Seconds};
 
 const SECOND: u64 = 1_000_000_000;
+
+/// To this breaker a call of two seconds is slow.
+const SLOW: Seconds = 2.0;
 
 /// A breaker that is told what happens.
 struct Told {
@@ -21,11 +24,17 @@ struct Told {
 
 impl Told {
     fn new() -> Self {
-        Self { config: BreakerConfig::default(), now: 0, at: CountWindow::initial(0) }
+        let config = BreakerConfig { slow_call_duration: Some(SLOW), slow_call_rate_threshold: 0.25, ..BreakerConfig::default() };
+        Self { config, now: 0, at: CountWindow::initial(0) }
     }
 
     fn tell(&mut self, event: Event, successes: u64) -> Phase {
-        let seen = Observation { event, now: self.now, successes };
+        self.take(event, 0.0, successes)
+    }
+
+    /// As `tell`, of a call that took so long.
+    fn take(&mut self, event: Event, took: Seconds, successes: u64) -> Phase {
+        let seen = Observation { event, now: self.now, successes, took };
         self.at = CountWindow::step(&self.config, self.at.state.clone(), &seen);
         self.at.state.phase
     }
@@ -34,9 +43,15 @@ impl Told {
         self.tell(Event::Failure(self.at.state.generation), successes)
     }
 
-    fn time_out_after(&mut self, successes: u64) -> Phase {
-        let verdict = CountWindow::decide(self.incident(FaultKind::Timeout, successes));
-        self.at = verdict.breaker.unwrap();
+    fn succeed_slowly_after(&mut self, successes: u64) -> Phase {
+        self.take(Event::Success(self.at.state.generation), SLOW, successes)
+    }
+
+    /// A failure that took so long, decided upon.
+    fn decide(&mut self, kind: FaultKind, took: Seconds, successes: u64) -> Phase {
+        let mut incident = self.incident(kind, successes);
+        incident.guard.as_mut().unwrap().took = took;
+        self.at = CountWindow::decide(incident).breaker.unwrap();
         self.at.state.phase
     }
 
@@ -53,7 +68,7 @@ impl Told {
             retry: RetryConfig::default(),
             random: 0.5,
             now: self.now,
-            guard: Some(Guard { config: self.config, state, generation, successes }),
+            guard: Some(Guard { config: self.config, state, generation, successes, took: 0.0 }),
             models: None,
             at_hand: AtHand::default(),
             resources: None,
@@ -100,14 +115,83 @@ fn a_larger_minimum_than_the_window_means_the_whole_window() {
 }
 
 #[test]
-fn time_outs_open_it_at_half_the_rate_of_other_failures() {
+fn a_service_that_never_fails_but_is_slow_opens_it_at_the_share_of_slow_calls() {
     let mut told = Told::new();
-    assert_eq!(told.time_out_after(60), Phase::Closed);
+    assert_eq!(told.succeed_slowly_after(60), Phase::Closed);
     for _ in 1..19 {
-        assert_eq!(told.time_out_after(0), Phase::Closed);
+        assert_eq!(told.succeed_slowly_after(0), Phase::Closed);
     }
-    const { assert!(19.0 / 79.0 < SLOW_CALL_RATE && 20.0 / 80.0 >= SLOW_CALL_RATE) };
-    assert_eq!(told.time_out_after(0), Phase::Open);
+    // 19 of 79 are less than a quarter, and so are 19 of 80; 20 of 81 too, and 21 of 82 are not.
+    assert_eq!((told.tally(), told.take(Event::Success(0), 1.999, 0)), ((79, 0, 19), Phase::Closed));
+    assert_eq!(told.succeed_slowly_after(0), Phase::Closed);
+    assert_eq!(told.succeed_slowly_after(0), Phase::Open);
+}
+
+#[test]
+fn a_failure_is_slow_by_the_time_that_it_took_and_not_by_its_kind() {
+    let mut told = Told::new();
+    told.decide(FaultKind::Timeout, 0.5, 9);
+    assert_eq!(told.tally(), (10, 1, 0));
+    told.decide(FaultKind::ConnectionRefused, SLOW, 0);
+    assert_eq!((told.tally(), told.at.state.consecutive_failures), ((11, 2, 1), 2));
+    told.config.slow_call_duration = None;
+    told.decide(FaultKind::Timeout, 600.0, 0);
+    assert_eq!(told.tally(), (12, 3, 1));
+}
+
+#[test]
+fn slow_failures_open_it_at_their_own_share() {
+    let mut told = Told::new();
+    told.config.failure_rate_threshold = 2.0;
+    assert_eq!(told.decide(FaultKind::Timeout, 9.0, 60), Phase::Closed);
+    for _ in 1..19 {
+        assert_eq!(told.decide(FaultKind::Timeout, 9.0, 0), Phase::Closed);
+    }
+    assert_eq!(told.decide(FaultKind::Timeout, 9.0, 0), Phase::Open);
+}
+
+#[test]
+fn slow_calls_alone_open_nothing_before_enough_calls_were_made() {
+    let mut told = Told::new();
+    for _ in 0..19 {
+        assert_eq!(told.succeed_slowly_after(0), Phase::Closed);
+    }
+    assert_eq!(told.succeed_slowly_after(0), Phase::Open);
+}
+
+#[test]
+fn a_slow_success_ends_a_row_of_failures_and_a_pause_after_it_the_window() {
+    let mut told = Told::new();
+    told.fail_after(0);
+    told.succeed_slowly_after(0);
+    assert_eq!((told.tally(), told.at.state.consecutive_failures), ((2, 1, 1), 0));
+    told.now = 600 * SECOND;
+    told.fail_after(0);
+    assert_eq!(told.tally(), (3, 2, 1));
+    let mut slow = Told::new();
+    slow.succeed_slowly_after(0);
+    slow.now = 601 * SECOND;
+    slow.succeed_slowly_after(0);
+    assert_eq!(slow.tally(), (1, 0, 1));
+}
+
+#[test]
+fn a_slow_success_from_before_the_trip_changes_nothing() {
+    let mut told = Told::new();
+    told.at.state.generation = 2;
+    let before = told.at.clone();
+    told.take(Event::Success(0), SLOW, 7);
+    assert_eq!(told.at, before);
+}
+
+#[test]
+fn a_slow_probe_opens_it_again() {
+    let mut told = Told::new();
+    told.config.minimum_calls = 1;
+    told.fail_after(0);
+    told.now = 60 * SECOND;
+    told.tell(Event::Elapsed, 0);
+    assert_eq!(told.succeed_slowly_after(0), Phase::Open);
 }
 
 #[test]
@@ -164,7 +248,8 @@ fn foreign_and_damaged_memory_is_an_empty_window() {
     let mut told = Told::new();
     told.fail_after(40);
     let written = told.at.state.memory.clone();
-    let default = breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40 });
+    let default =
+        breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40, took: 0.0 });
     let mut memories = alloc::vec![Vec::new(), alloc::vec![0; written.len()], alloc::vec![255; 4096], default.state.memory];
     memories.extend((0..written.len()).map(|cut| written[..cut].to_vec()));
     memories.extend((0..written.len() * 8).map(|bit| {
@@ -186,7 +271,15 @@ fn sound_check_sums_over_impossible_contents_are_an_empty_window() {
     let contents =
         |calls: u8, failed: u128, slow: u128| [&0_u64.to_le_bytes()[..], &[calls], &failed.to_le_bytes(), &slow.to_le_bytes()].concat();
     let too_long = [contents(2, 1, 0), alloc::vec![0]].concat();
-    for contents in [contents(CALLS + 1, 1, 0), contents(255, 1, 0), contents(2, 4, 0), contents(0, 1, 0), contents(2, 1, 2), too_long] {
+    for contents in [
+        contents(CALLS + 1, 1, 0),
+        contents(255, 1, 0),
+        contents(2, 4, 0),
+        contents(0, 1, 0),
+        contents(2, 1, 4),
+        contents(0, 0, 1),
+        too_long,
+    ] {
         let mut told = Told::new();
         told.at.state.memory = sealed(STATE_LAYOUT, contents);
         assert_eq!(told.tally(), (0, 0, 0));
@@ -215,10 +308,13 @@ fn nonsense_in_the_configuration_neither_panics_nor_opens() {
             failure_window: bad,
             failure_rate_threshold: bad,
             minimum_calls: 0,
+            slow_call_duration: Some(bad),
+            slow_call_rate_threshold: bad,
         };
         for _ in 0..300 {
             told.now = told.now.wrapping_mul(3).wrapping_add(1);
-            assert_eq!(told.fail_after(told.now % 3), Phase::Closed, "{bad}");
+            assert_eq!(told.take(Event::Failure(0), f64::MAX, told.now % 3), Phase::Closed, "{bad}");
+            assert_eq!(told.take(Event::Success(0), f64::MAX, 0), Phase::Closed, "{bad}");
         }
     }
 }
@@ -267,20 +363,20 @@ fn it_has_a_name_and_a_layout_of_its_own() {
 struct Naive {
     /// Whether it failed, and slowly; the oldest first.
     calls: VecDeque<(bool, bool)>,
-    last_failure: u64,
+    last_against: u64,
 }
 
 impl Naive {
     fn push(&mut self, failed: bool, slow: bool, now: u64) {
-        if self.calls.iter().any(|call| call.0) && now - self.last_failure > 600 * SECOND {
+        if self.calls.iter().any(|call| call.0 || call.1) && now - self.last_against > 600 * SECOND {
             self.calls.clear();
         }
         self.calls.push_back((failed, slow));
         if self.calls.len() > usize::from(CALLS) {
             self.calls.pop_front();
         }
-        if failed {
-            self.last_failure = now;
+        if failed || slow {
+            self.last_against = now;
         }
     }
 
@@ -302,7 +398,7 @@ fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() 
     for seed in 0..40 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut told = Told::new();
-        let mut naive = Naive { calls: VecDeque::new(), last_failure: 0 };
+        let mut naive = Naive { calls: VecDeque::new(), last_against: 0 };
         // Seeds differ in how healthy the service is.
         let healthy = 1 + seed % 5;
         for _ in 0..1000 {
@@ -312,16 +408,20 @@ fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() 
             for _ in 0..successes {
                 naive.push(false, false, told.now);
             }
-            let phase = if fails {
-                naive.push(true, slow, told.now);
-                if slow { told.time_out_after(successes) } else { told.fail_after(successes) }
-            } else {
-                told.tell(Event::Ignored(told.at.state.generation), successes)
+            let took = if slow { SLOW } else { 0.1 };
+            if fails || slow {
+                naive.push(fails, slow, told.now);
+            }
+            let phase = match (fails, slow) {
+                (true, true) => told.decide(FaultKind::ConnectionReset, took, successes),
+                (true, false) => told.take(Event::Failure(0), took, successes),
+                (false, true) => told.take(Event::Success(0), took, successes),
+                (false, false) => told.tell(Event::Ignored(0), successes),
             };
-            assert_eq!(phase == Phase::Open, fails && naive.opens(), "seed {seed}: {:?}", naive.tally());
+            assert_eq!(phase == Phase::Open, (fails || slow) && naive.opens(), "seed {seed}: {:?}", naive.tally());
             if phase == Phase::Open {
                 opened += 1;
-                naive = Naive { calls: VecDeque::new(), last_failure: told.now };
+                naive = Naive { calls: VecDeque::new(), last_against: told.now };
                 told.at = CountWindow::initial(told.now);
             } else {
                 stayed += 1;

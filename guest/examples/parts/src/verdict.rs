@@ -12,11 +12,11 @@ pub fn with_breaker(incident: Incident, step: impl FnOnce(&Classification, &Guar
     let Some(guard) = &incident.guard else { return recovery::decide(incident) };
     let meaning = classify(&incident.failure);
     let event = if meaning.counted { Event::Failure(guard.generation) } else { Event::Ignored(guard.generation) };
-    let seen = Observation { event, now: incident.now, successes: guard.successes };
+    let seen = Observation { event, now: incident.now, successes: guard.successes, took: guard.took };
     let transition = step(&meaning, guard, &seen);
     // Of a call from another generation the default breaker leaves a state as it is: so it says what the step has come to, and no more.
     let state = BreakerState { memory: alloc::vec::Vec::new(), ..transition.state.clone() };
-    let settled = Guard { config: guard.config, generation: state.generation.wrapping_add(1), successes: 0, state };
+    let settled = Guard { config: guard.config, generation: state.generation.wrapping_add(1), successes: 0, state, took: 0.0 };
     let verdict = recovery::decide(Incident { guard: Some(settled), ..incident });
     Verdict { breaker: Some(transition), ..verdict }
 }
@@ -24,7 +24,7 @@ pub fn with_breaker(incident: Incident, step: impl FnOnce(&Classification, &Guar
 /// The step in which a closed breaker opens.
 pub fn trip(config: &BreakerConfig, state: BreakerState, now: u64) -> Transition {
     let event = Event::Failure(state.generation);
-    breaker::step(&BreakerConfig { failure_threshold: 1, ..*config }, state, &Observation { event, now, successes: 0 })
+    breaker::step(&BreakerConfig { failure_threshold: 1, ..*config }, state, &Observation { event, now, successes: 0, took: 0.0 })
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
             retry: RetryConfig::default(),
             random: 0.5,
             now: 7,
-            guard: Some(Guard { config: BreakerConfig::default(), state, generation, successes: 3 }),
+            guard: Some(Guard { config: BreakerConfig::default(), state, generation, successes: 3, took: 0.0 }),
             models: None,
             at_hand: AtHand::default(),
             resources: None,

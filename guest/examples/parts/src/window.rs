@@ -7,21 +7,15 @@ use crate::verdict::{trip, with_breaker};
 use alloc::vec::Vec;
 use upright_logic::breaker::{self, Admission, BreakerConfig, BreakerState, Event, Observation, Phase, Transition};
 use upright_logic::recovery::{Incident, Verdict};
-use upright_logic::types::{ErrorCategory, Instant, Seconds};
+use upright_logic::types::{Instant, Seconds};
 
-/// A window opens the breaker when this share of its calls was slow; no setting says it.
-///
-/// A refused connection costs the caller nothing and a time-out all the time that was given to it, so half of the share of
-/// failures that opens a breaker by default.
-pub const SLOW_CALL_RATE: f64 = 0.25;
-
-/// How one call ended.
+/// How a call ended that speaks against the service: it failed, was slow, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failed {
-    /// For whatever reason but time.
-    Otherwise,
-    /// It took too long.
-    Slowly,
+pub struct Call {
+    /// Whether it failed.
+    pub failed: bool,
+    /// Whether it took too long, however it ended.
+    pub slow: bool,
 }
 
 /// What a window holds.
@@ -31,19 +25,18 @@ pub struct Tally {
     pub calls: u64,
     /// Those that failed, slowly or not.
     pub failures: u64,
-    /// Those that failed slowly.
+    /// Those that were slow, whether they failed or not.
     pub slow: u64,
 }
 
 impl Tally {
     /// Whether a share reaches its threshold among at least `minimum` calls.
     ///
-    /// A threshold above 1, below 0 or that is no number opens nothing, by neither share.
+    /// A threshold above 1, not above 0 or that is no number opens nothing by its share.
     pub fn opens(&self, config: &BreakerConfig, minimum: u64) -> bool {
-        let threshold = config.failure_rate_threshold;
-        let share = |part: u64| part as f64 / self.calls as f64;
-        let wanted = threshold > 0.0 && threshold <= 1.0;
-        wanted && self.calls >= minimum.max(1) && (share(self.failures) >= threshold || share(self.slow) >= SLOW_CALL_RATE)
+        let reaches = |part: u64, threshold: f64| threshold > 0.0 && part as f64 / self.calls as f64 >= threshold;
+        let too_many_fail = reaches(self.failures, config.failure_rate_threshold);
+        self.calls >= minimum.max(1) && (too_many_fail || reaches(self.slow, config.slow_call_rate_threshold))
     }
 }
 
@@ -58,17 +51,17 @@ pub trait Window: Sized {
     /// The memory that [`Window::read`] reads.
     fn write(&self) -> Vec<u8>;
 
-    /// Calls that succeeded between the question before and `now`.
+    /// Calls that succeeded in time between the question before and `now`.
     fn succeeded(&mut self, calls: u64, now: Instant);
 
-    /// A call that failed `now`, after those that succeeded.
-    fn failed(&mut self, how: Failed, now: Instant);
+    /// A call that failed or was slow ended `now`, after those that succeeded.
+    fn ended(&mut self, call: Call, now: Instant);
 
     /// What it holds.
     fn tally(&self) -> Tally;
 
-    /// When the last failure was that still counts towards a row of failures.
-    fn last_failure(&self) -> Instant;
+    /// When the last call ended that speaks against the service and still counts towards a row of failures.
+    fn last_against(&self) -> Instant;
 }
 
 /// A span in nanoseconds, at least 1; infinity is the longest.
@@ -78,30 +71,32 @@ pub fn nanoseconds(span: Seconds) -> u64 {
 }
 
 /// One step of a breaker over such a window.
-pub fn step<W: Window>(config: &BreakerConfig, state: BreakerState, seen: &Observation, how: Failed) -> Transition {
+pub fn step<W: Window>(config: &BreakerConfig, state: BreakerState, seen: &Observation) -> Transition {
+    let slow = config.is_slow(seen.took);
     let counted = match seen.event {
-        Event::Failure(generation) if generation == state.generation => Some((seen.successes, true)),
-        Event::Success(generation) if generation == state.generation => Some((seen.successes.saturating_add(1), false)),
-        Event::Ignored(generation) if generation == state.generation && seen.successes > 0 => Some((seen.successes, false)),
+        Event::Failure(generation) if generation == state.generation => Some((seen.successes, Some(Call { failed: true, slow }))),
+        Event::Success(generation) if generation == state.generation && slow => Some((seen.successes, Some(Call { failed: false, slow }))),
+        Event::Success(generation) if generation == state.generation => Some((seen.successes.saturating_add(1), None)),
+        Event::Ignored(generation) if generation == state.generation && seen.successes > 0 => Some((seen.successes, None)),
         _ => None,
     };
     match counted {
-        Some((successes, failed)) if state.phase == Phase::Closed => count::<W>(config, state, seen.now, successes, failed.then_some(how)),
+        Some((successes, against)) if state.phase == Phase::Closed => count::<W>(config, state, seen.now, successes, against),
         _ => breaker::step(config, state, seen),
     }
 }
 
-fn count<W: Window>(config: &BreakerConfig, state: BreakerState, now: Instant, successes: u64, failure: Option<Failed>) -> Transition {
+fn count<W: Window>(config: &BreakerConfig, state: BreakerState, now: Instant, successes: u64, against: Option<Call>) -> Transition {
     let mut window = W::read(config, &state);
-    let apart = now.saturating_sub(window.last_failure()) > nanoseconds(config.failure_window);
+    let apart = now.saturating_sub(window.last_against()) > nanoseconds(config.failure_window);
     // For people: this breaker does not go by it.
     let mut consecutive = if successes > 0 || apart { 0 } else { state.consecutive_failures };
     if successes > 0 {
         window.succeeded(successes, now);
     }
-    if let Some(how) = failure {
-        window.failed(how, now);
-        consecutive = consecutive.saturating_add(1);
+    if let Some(call) = against {
+        window.ended(call, now);
+        consecutive = if call.failed { consecutive.saturating_add(1) } else { 0 };
         if window.tally().opens(config, u64::from(config.minimum_calls).min(W::MOST)) {
             return trip(config, state, now);
         }
@@ -110,36 +105,35 @@ fn count<W: Window>(config: &BreakerConfig, state: BreakerState, now: Instant, s
     Transition { state, admission: Admission::All }
 }
 
-/// The default policy's verdict over such a breaker. A failure was slow if its category is a time-out.
+/// The default policy's verdict over such a breaker.
 pub fn decide<W: Window>(incident: Incident) -> Verdict {
-    with_breaker(incident, |meaning, guard, seen| {
-        let how = if meaning.category == ErrorCategory::Timeout { Failed::Slowly } else { Failed::Otherwise };
-        step::<W>(&guard.config, guard.state.clone(), seen, how)
-    })
+    with_breaker(incident, |_, guard, seen| step::<W>(&guard.config, guard.state.clone(), seen))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn opens(calls: u64, failures: u64, slow: u64, threshold: f64) -> bool {
-        let config = BreakerConfig { failure_rate_threshold: threshold, ..BreakerConfig::default() };
+    /// Whether a window with so many calls, failures and slow calls opens a breaker with these thresholds.
+    fn opens(calls: u64, failures: u64, slow: u64, by_failures: f64, by_slow: f64) -> bool {
+        let config = BreakerConfig { failure_rate_threshold: by_failures, slow_call_rate_threshold: by_slow, ..BreakerConfig::default() };
         Tally { calls, failures, slow }.opens(&config, 20)
     }
 
     #[test]
     fn a_share_opens_when_it_reaches_its_threshold_among_enough_calls_and_not_before() {
-        assert!(!opens(20, 9, 0, 0.5) && opens(20, 10, 0, 0.5));
-        assert!(!opens(19, 19, 19, 0.5));
-        assert!(!opens(20, 4, 4, 0.5) && opens(20, 5, 5, 0.5), "slow calls count by a share of their own");
+        assert!(!opens(20, 9, 0, 0.5, 1.0) && opens(20, 10, 0, 0.5, 1.0));
+        assert!(!opens(19, 19, 19, 0.5, 0.5));
+        assert!(!opens(20, 0, 4, 0.5, 0.25) && opens(20, 0, 5, 0.5, 0.25), "slow calls count by a share of their own");
+        assert!(!opens(20, 9, 9, 0.5, 0.5), "failures and slow calls are not added up");
     }
 
     #[test]
-    fn a_threshold_that_is_no_share_opens_nothing() {
+    fn a_threshold_that_is_no_share_opens_nothing_by_its_share_and_leaves_the_other() {
         for threshold in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -1.0, 1.000_001] {
-            assert!(!opens(100, 100, 100, threshold), "{threshold}");
+            assert!(!opens(100, 100, 100, threshold, threshold), "{threshold}");
+            assert!(opens(100, 100, 100, threshold, 1.0) && opens(100, 100, 100, 1.0, threshold), "{threshold}");
         }
-        assert!(opens(100, 100, 0, 1.0));
     }
 
     #[test]

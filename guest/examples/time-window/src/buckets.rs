@@ -5,12 +5,12 @@
 
 use alloc::vec::Vec;
 use upright_policy_parts::memory::{opened, sealed};
-use upright_policy_parts::window::{Failed, Tally, Window, nanoseconds};
+use upright_policy_parts::window::{Call, Tally, Window, nanoseconds};
 use upright_shim::logic::breaker::{BreakerConfig, BreakerState};
 use upright_shim::logic::types::Instant;
 
 /// The layout of the memory that [`Buckets`] writes.
-pub const STATE_LAYOUT: u32 = 0x12;
+pub const STATE_LAYOUT: u32 = 0x22;
 
 /// So many buckets make a window.
 pub const BUCKETS: usize = 10;
@@ -31,14 +31,15 @@ pub struct Buckets {
     newest: u64,
     /// When the successes were last told.
     asked: Instant,
-    last_failure: Instant,
+    /// When the last call ended that failed or was slow.
+    last: Instant,
     /// The newest first.
     buckets: [Bucket; BUCKETS],
 }
 
 impl Buckets {
     fn empty(length: u64, since: Instant) -> Self {
-        Self { length, newest: since / length, asked: since, last_failure: since, buckets: [Bucket::default(); BUCKETS] }
+        Self { length, newest: since / length, asked: since, last: since, buckets: [Bucket::default(); BUCKETS] }
     }
 
     /// Where the setting has changed since, the buckets have another length and say nothing.
@@ -46,10 +47,10 @@ impl Buckets {
         let mut bytes = opened(STATE_LAYOUT, memory)?;
         let mut window = Self::empty(length, 0);
         let same = bytes.u64()? == length;
-        (window.newest, window.asked, window.last_failure) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
+        (window.newest, window.asked, window.last) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
         for bucket in &mut window.buckets {
             *bucket = Bucket { calls: bytes.u32()?, failures: bytes.u32()?, slow: bytes.u32()? };
-            if bucket.slow > bucket.failures || bucket.failures > bucket.calls {
+            if bucket.slow.max(bucket.failures) > bucket.calls {
                 return None;
             }
         }
@@ -76,7 +77,7 @@ impl Window for Buckets {
 
     fn write(&self) -> Vec<u8> {
         let mut contents = Vec::with_capacity(160);
-        for number in [self.length, self.newest, self.asked, self.last_failure] {
+        for number in [self.length, self.newest, self.asked, self.last] {
             contents.extend_from_slice(&number.to_le_bytes());
         }
         for number in self.buckets.iter().flat_map(|bucket| [bucket.calls, bucket.failures, bucket.slow]) {
@@ -105,14 +106,14 @@ impl Window for Buckets {
         self.asked = self.asked.max(now);
     }
 
-    fn failed(&mut self, how: Failed, now: Instant) {
+    fn ended(&mut self, call: Call, now: Instant) {
         self.advance(now);
         let bucket = &mut self.buckets[0];
         bucket.calls = bucket.calls.saturating_add(1);
-        bucket.failures = bucket.failures.saturating_add(1);
-        bucket.slow = bucket.slow.saturating_add(u32::from(how == Failed::Slowly));
+        bucket.failures = bucket.failures.saturating_add(call.failed.into());
+        bucket.slow = bucket.slow.saturating_add(call.slow.into());
         self.asked = self.asked.max(now);
-        self.last_failure = now;
+        self.last = now;
     }
 
     fn tally(&self) -> Tally {
@@ -120,7 +121,7 @@ impl Window for Buckets {
         Tally { calls: sum(|bucket| bucket.calls), failures: sum(|bucket| bucket.failures), slow: sum(|bucket| bucket.slow) }
     }
 
-    fn last_failure(&self) -> Instant {
-        self.last_failure
+    fn last_against(&self) -> Instant {
+        self.last
     }
 }

@@ -7,9 +7,12 @@ use upright_policy_parts::window::Window as _;
 use upright_shim::logic::backoff::RetryConfig;
 use upright_shim::logic::breaker::{self, Admission, Event, Phase};
 use upright_shim::logic::recovery::{AtHand, Directive, Guard, Reason};
-use upright_shim::logic::types::{Fault, FaultKind};
+use upright_shim::logic::types::{Fault, FaultKind, Seconds};
 
 const SECOND: u64 = 1_000_000_000;
+
+/// To this breaker a call of two seconds is slow.
+const SLOW: Seconds = 2.0;
 
 /// A breaker over 100 seconds that is told what happens.
 struct Told {
@@ -20,11 +23,22 @@ struct Told {
 
 impl Told {
     fn new() -> Self {
-        Self { config: BreakerConfig { failure_window: 100.0, ..BreakerConfig::default() }, now: 0, at: TimeWindow::initial(0) }
+        let config = BreakerConfig {
+            failure_window: 100.0,
+            slow_call_duration: Some(SLOW),
+            slow_call_rate_threshold: 0.25,
+            ..BreakerConfig::default()
+        };
+        Self { config, now: 0, at: TimeWindow::initial(0) }
     }
 
     fn tell(&mut self, event: Event, successes: u64) -> Phase {
-        let seen = Observation { event, now: self.now, successes };
+        self.take(event, 0.0, successes)
+    }
+
+    /// As `tell`, of a call that took so long.
+    fn take(&mut self, event: Event, took: Seconds, successes: u64) -> Phase {
+        let seen = Observation { event, now: self.now, successes, took };
         self.at = TimeWindow::step(&self.config, self.at.state.clone(), &seen);
         self.at.state.phase
     }
@@ -33,7 +47,8 @@ impl Told {
         self.tell(Event::Failure(self.at.state.generation), successes)
     }
 
-    fn decide(&mut self, kind: FaultKind, successes: u64) -> Verdict {
+    /// A failure that took so long, decided upon.
+    fn decide(&mut self, kind: FaultKind, took: Seconds, successes: u64) -> Verdict {
         let state = self.at.state.clone();
         let generation = state.generation;
         let verdict = TimeWindow::decide(Incident {
@@ -46,7 +61,7 @@ impl Told {
             retry: RetryConfig::default(),
             random: 0.5,
             now: self.now,
-            guard: Some(Guard { config: self.config, state, generation, successes }),
+            guard: Some(Guard { config: self.config, state, generation, successes, took }),
             models: None,
             at_hand: AtHand::default(),
             resources: None,
@@ -75,15 +90,52 @@ fn it_opens_at_its_rate_and_not_before() {
 }
 
 #[test]
-fn time_outs_open_it_at_half_the_rate_of_other_failures() {
+fn a_service_that_never_fails_but_is_slow_opens_it_at_the_share_of_slow_calls() {
     let mut told = Told::new();
-    let verdict = told.decide(FaultKind::Timeout, 60);
+    assert_eq!(told.take(Event::Success(0), SLOW, 60), Phase::Closed);
+    for _ in 1..19 {
+        assert_eq!(told.take(Event::Success(0), SLOW, 0), Phase::Closed);
+    }
+    assert_eq!((told.tally(), told.take(Event::Success(0), 1.999, 0)), ((79, 0, 19), Phase::Closed));
+    assert_eq!(told.take(Event::Success(0), SLOW, 0), Phase::Closed);
+    assert_eq!(told.take(Event::Success(0), SLOW, 0), Phase::Open);
+}
+
+#[test]
+fn a_failure_is_slow_by_the_time_that_it_took_and_not_by_its_kind() {
+    let mut told = Told::new();
+    told.decide(FaultKind::Timeout, 0.5, 9);
+    assert_eq!(told.tally(), (10, 1, 0));
+    told.decide(FaultKind::ConnectionRefused, SLOW, 0);
+    assert_eq!(told.tally(), (11, 2, 1));
+    told.config.slow_call_duration = None;
+    told.decide(FaultKind::Timeout, 600.0, 0);
+    assert_eq!(told.tally(), (12, 3, 1));
+}
+
+#[test]
+fn slow_calls_leave_the_window_as_others_do() {
+    let mut told = Told::new();
+    told.take(Event::Success(0), SLOW, 0);
+    told.now = 99 * SECOND;
+    told.take(Event::Success(0), SLOW, 0);
+    assert_eq!(told.tally(), (2, 0, 2));
+    told.now = 100 * SECOND;
+    told.take(Event::Success(0), SLOW, 0);
+    assert_eq!(told.tally(), (2, 0, 2));
+}
+
+#[test]
+fn slow_failures_open_it_at_their_own_share() {
+    let mut told = Told::new();
+    told.config.failure_rate_threshold = 2.0;
+    let verdict = told.decide(FaultKind::Timeout, 9.0, 60);
     assert!(matches!(verdict.directive, Directive::RetryAfter(_)));
     for _ in 1..19 {
-        told.decide(FaultKind::Timeout, 0);
+        told.decide(FaultKind::Timeout, 9.0, 0);
         assert_eq!(told.at.state.phase, Phase::Closed);
     }
-    let verdict = told.decide(FaultKind::Timeout, 0);
+    let verdict = told.decide(FaultKind::Timeout, 9.0, 0);
     assert_eq!((told.at.state.phase, verdict.directive, verdict.reason), (Phase::Open, Directive::GiveUp, Reason::CircuitOpen));
 }
 
@@ -108,6 +160,27 @@ fn failures_ninety_days_apart_never_open_it() {
         assert_eq!(told.fail_after(0), Phase::Closed);
         assert_eq!((told.tally(), told.at.state.consecutive_failures), ((1, 1, 0), 1));
     }
+}
+
+#[test]
+fn a_row_of_failures_goes_on_while_each_is_near_to_the_one_before() {
+    let mut told = Told::new();
+    for failures in 1..10 {
+        told.now += 90 * SECOND;
+        told.fail_after(0);
+        assert_eq!(told.at.state.consecutive_failures, failures);
+    }
+}
+
+#[test]
+fn a_slow_probe_opens_it_again_and_a_slow_success_from_before_changes_nothing() {
+    let mut told = Told::new();
+    told.config.minimum_calls = 1;
+    told.fail_after(0);
+    told.now = 60 * SECOND;
+    told.tell(Event::Elapsed, 0);
+    assert_eq!(told.take(Event::Success(0), SLOW, 0), Phase::HalfOpen);
+    assert_eq!(told.take(Event::Success(2), SLOW, 0), Phase::Open);
 }
 
 #[test]
@@ -149,7 +222,8 @@ fn foreign_and_damaged_memory_is_an_empty_window() {
     let mut told = Told::new();
     told.fail_after(40);
     let written = told.at.state.memory.clone();
-    let default = breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40 });
+    let default =
+        breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40, took: 0.0 });
     let mut memories = alloc::vec![Vec::new(), alloc::vec![0; written.len()], alloc::vec![255; 4096], default.state.memory];
     memories.extend((0..written.len()).map(|cut| written[..cut].to_vec()));
     memories.extend((0..written.len() * 8).map(|bit| {
@@ -172,7 +246,7 @@ fn sound_check_sums_over_odd_contents_neither_panic_nor_count_more_failures_than
         let head = [10 * SECOND, newest, asked, u64::MAX].map(u64::to_le_bytes).concat();
         [head, bucket.map(u32::to_le_bytes).concat().repeat(BUCKETS)].concat()
     };
-    for impossible in [[1, 2, 0], [2, 1, 2]] {
+    for impossible in [[1, 2, 0], [2, 1, 3]] {
         let mut told = Told::new();
         told.at.state.memory = sealed(STATE_LAYOUT, contents(0, 0, impossible));
         assert_eq!(told.tally(), (0, 0, 0));
@@ -209,10 +283,13 @@ fn nonsense_in_the_configuration_neither_panics_nor_opens() {
             failure_window: bad,
             failure_rate_threshold: bad,
             minimum_calls: u32::MAX,
+            slow_call_duration: Some(bad),
+            slow_call_rate_threshold: bad,
         };
         for _ in 0..300 {
             told.now = told.now.wrapping_mul(3).wrapping_add(1);
-            assert_eq!(told.fail_after(told.now % 3), Phase::Closed, "{bad}");
+            assert_eq!(told.take(Event::Failure(0), f64::MAX, told.now % 3), Phase::Closed, "{bad}");
+            assert_eq!(told.take(Event::Success(0), f64::MAX, 0), Phase::Closed, "{bad}");
         }
     }
 }
@@ -261,11 +338,11 @@ struct Naive {
 }
 
 impl Naive {
-    fn tell(&mut self, successes: u64, failure: Option<bool>, now: u64) {
+    fn tell(&mut self, successes: u64, against: Option<(bool, bool)>, now: u64) {
         let span = now - self.asked;
         self.calls.extend((1..=successes).map(|number| (self.asked + (number * span).div_ceil(successes), false, false)));
-        self.calls.extend(failure.map(|slow| (now, true, slow)));
-        if successes > 0 || failure.is_some() {
+        self.calls.extend(against.map(|(failed, slow)| (now, failed, slow)));
+        if successes > 0 || against.is_some() {
             self.asked = now;
             self.calls.retain(|call| call.0 / (10 * SECOND) + BUCKETS as u64 > now / (10 * SECOND));
         }
@@ -302,14 +379,16 @@ fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() 
             };
             let successes = if random.u64(..3) < 2 { random.u64(..=healthy) } else { 0 };
             let (slow, fails) = (random.u8(..5) == 0, random.u8(..10) > 0);
-            naive.tell(successes, fails.then_some(slow), told.now);
+            let took = if slow { SLOW } else { 0.1 };
+            naive.tell(successes, (fails || slow).then_some((fails, slow)), told.now);
             match (fails, slow) {
-                (true, true) => drop(told.decide(FaultKind::Timeout, successes)),
-                (true, false) => drop(told.fail_after(successes)),
-                (false, _) => drop(told.tell(Event::Ignored(told.at.state.generation), successes)),
+                (true, true) => drop(told.decide(FaultKind::ConnectionReset, took, successes)),
+                (true, false) => drop(told.take(Event::Failure(0), took, successes)),
+                (false, true) => drop(told.take(Event::Success(0), took, successes)),
+                (false, false) => drop(told.tell(Event::Ignored(0), successes)),
             }
             let open = told.at.state.phase == Phase::Open;
-            assert_eq!(open, fails && naive.opens(), "seed {seed}: {:?}", naive.tally());
+            assert_eq!(open, (fails || slow) && naive.opens(), "seed {seed}: {:?}", naive.tally());
             if open {
                 opened += 1;
                 naive = Naive { calls: Vec::new(), asked: told.now };

@@ -1,18 +1,23 @@
 //! What a breaker enforces by itself, without asking the policy: the last admission, in a few atomics.
 //!
 //! While everything passes, a call costs one load before and one load and one counter after; no lock, no clock, no policy. The counter of
-//! successes is spread over cells, so that threads do not fight for one cache line.
+//! successes is spread over cells, so that threads do not fight for one cache line. Where slow calls count, a bit of the word says so, and
+//! [`Gate::passes`] no longer answers: so those whom no call is too slow pay nothing for it.
 
 use crate::clock::{Clock, Instant};
 use crate::sync::{AtomicU64, Ordering, thread_number};
 use crate::types::Admission;
 
-/// The two lowest bits of [`Gate::word`]; the generation is above them.
+/// The two lowest bits of [`Gate::word`].
 const ALL: u64 = 0;
 const NONE_UNTIL: u64 = 1;
 const PROBES: u64 = 2;
 const ISOLATED: u64 = 3;
 const MODE: u64 = 3;
+/// The bit above: calls are measured.
+const TIMED: u64 = 4;
+/// The generation is above that.
+const GENERATION: u32 = 3;
 
 /// What the gate says to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,22 +45,48 @@ pub(super) struct Gate {
     allowed: AtomicU64,
     /// When the last permit was taken.
     taken: AtomicU64,
+    /// A call that took so many nanoseconds was slow; only looked at where calls are measured.
+    slow: AtomicU64,
     successes: Successes,
 }
 
 impl Gate {
     pub(super) fn new(generation: u64, admission: Admission) -> Self {
         let zero = || AtomicU64::new(0);
-        let gate = Self { word: zero(), until: zero(), permits: zero(), allowed: zero(), taken: zero(), successes: Successes::default() };
+        let successes = Successes::default();
+        let gate = Self { word: zero(), until: zero(), permits: zero(), allowed: zero(), taken: zero(), slow: zero(), successes };
         gate.set(generation, admission);
         gate
     }
 
-    /// The generation, if everything passes: what nearly all calls need to know.
+    /// The generation, if everything passes and no call is measured: what nearly all calls need to know.
     #[inline]
     pub(super) fn passes(&self) -> Option<u64> {
         let word = self.word.load(Ordering::Acquire);
-        (word & MODE == ALL).then_some(word >> 2)
+        (word & (MODE | TIMED) == ALL).then_some(word >> GENERATION)
+    }
+
+    /// The generation, if everything passes, measured or not.
+    pub(super) fn passes_all(&self) -> Option<u64> {
+        let word = self.word.load(Ordering::Acquire);
+        (word & MODE == ALL).then_some(word >> GENERATION)
+    }
+
+    /// From now on a call that takes so many nanoseconds is slow; none where no call is. Callers hold the breaker's lock.
+    pub(super) fn measure(&self, slow: Option<u64>) {
+        let word = self.word.load(Ordering::Acquire) & !TIMED;
+        self.slow.store(slow.unwrap_or(u64::MAX), Ordering::Release);
+        self.word.store(word | if slow.is_some() { TIMED } else { 0 }, Ordering::Release);
+    }
+
+    /// Whether calls that begin now are measured.
+    pub(super) fn is_timed(&self) -> bool {
+        self.word.load(Ordering::Acquire) & TIMED != 0
+    }
+
+    /// Whether a call that took so many nanoseconds was slow.
+    pub(super) fn is_slow(&self, took: u64) -> bool {
+        took >= self.slow.load(Ordering::Acquire)
     }
 
     /// May a call pass? The clock is read only if the answer depends on it.
@@ -63,7 +94,7 @@ impl Gate {
     pub(super) fn ask(&self, clock: &(impl Clock + ?Sized)) -> Answer {
         loop {
             let word = self.word.load(Ordering::Acquire);
-            let generation = word >> 2;
+            let generation = word >> GENERATION;
             match word & MODE {
                 ALL => return Answer::Pass { generation },
                 NONE_UNTIL => {
@@ -120,7 +151,7 @@ impl Gate {
     /// Counts a success under `all`, unless the generation has changed since the call began.
     #[inline]
     pub(super) fn succeeded(&self, generation: u64) {
-        if self.word.load(Ordering::Acquire) == generation << 2 | ALL {
+        if self.word.load(Ordering::Acquire) & !TIMED == generation << GENERATION | ALL {
             self.successes.add();
         }
     }
@@ -132,7 +163,8 @@ impl Gate {
 
     /// Lets through what the policy says from now on. Callers hold the breaker's lock.
     pub(super) fn set(&self, generation: u64, admission: Admission) {
-        let before = self.word.load(Ordering::Acquire);
+        let word = self.word.load(Ordering::Acquire);
+        let (before, timed) = (word & !TIMED, word & TIMED);
         let mode = match admission {
             Admission::All => ALL,
             Admission::NoneUntil(until) => {
@@ -142,22 +174,23 @@ impl Gate {
             Admission::Probes(permits) => {
                 // In the same generation the permits in flight stay counted.
                 self.allowed.store(permits.into(), Ordering::Release);
-                if before != generation << 2 | PROBES {
+                if before != generation << GENERATION | PROBES {
                     // In one step, so that a permit that comes back meanwhile comes before it or after it.
                     self.permits.swap((generation & 0xffff_ffff) << 32 | u64::from(permits), Ordering::AcqRel);
                 }
                 PROBES
             }
         };
-        if generation != before >> 2 {
+        if generation != before >> GENERATION {
             self.successes.take();
         }
-        self.word.store(generation << 2 | mode, Ordering::Release);
+        self.word.store(generation << GENERATION | timed | mode, Ordering::Release);
     }
 
-    /// Lets nothing through until [`Gate::set`] is called.
+    /// Lets nothing through until [`Gate::set`] is called. Callers hold the breaker's lock.
     pub(super) fn isolate(&self, generation: u64) {
-        self.word.store(generation << 2 | ISOLATED, Ordering::Release);
+        let timed = self.word.load(Ordering::Acquire) & TIMED;
+        self.word.store(generation << GENERATION | timed | ISOLATED, Ordering::Release);
     }
 }
 
@@ -284,6 +317,45 @@ mod tests {
     fn the_clock_is_not_read_while_everything_passes() {
         let gate = Gate::new(3, Admission::All);
         assert_eq!(gate.ask(&NoClock), Answer::Pass { generation: 3 });
+    }
+
+    #[test]
+    fn calls_are_measured_from_when_that_is_wanted_until_it_is_not_and_whatever_else_moves() {
+        let gate = Gate::new(3, Admission::All);
+        assert_eq!((gate.passes(), gate.is_timed()), (Some(3), false));
+        gate.measure(Some(50));
+        assert_eq!((gate.passes(), gate.ask(&NoClock)), (None, Answer::Pass { generation: 3 }));
+        assert_eq!([49, 50, u64::MAX].map(|took| gate.is_slow(took)), [false, true, true]);
+        gate.set(4, Admission::NoneUntil(9));
+        assert!(gate.is_timed());
+        gate.isolate(5);
+        assert_eq!((gate.ask(&NoClock), gate.is_timed()), (Answer::Isolated, true));
+        gate.set(6, Admission::Probes(1));
+        assert_eq!((gate.ask(&at(0)), gate.ask(&at(0))), (Answer::Probe { generation: 6 }, Answer::ProbesTaken { generation: 6 }));
+        gate.set(7, Admission::All);
+        assert_eq!((gate.passes(), gate.is_timed()), (None, true));
+        gate.measure(None);
+        assert_eq!((gate.passes(), gate.is_timed(), gate.is_slow(u64::MAX - 1)), (Some(7), false, false));
+    }
+
+    #[test]
+    fn setting_the_same_probes_again_hands_out_no_more_permits_where_calls_are_measured() {
+        let gate = Gate::new(1, Admission::Probes(1));
+        gate.measure(Some(50));
+        gate.ask(&at(0));
+        gate.set(1, Admission::Probes(1));
+        assert_eq!(gate.ask(&at(0)), Answer::ProbesTaken { generation: 1 });
+    }
+
+    #[test]
+    fn successes_are_counted_and_kept_when_calls_begin_to_be_measured() {
+        let gate = Gate::new(1, Admission::All);
+        gate.succeeded(1);
+        gate.measure(Some(50));
+        gate.succeeded(1);
+        gate.succeeded(0);
+        gate.set(1, Admission::All);
+        assert_eq!(gate.take_successes(), 2);
     }
 
     #[test]

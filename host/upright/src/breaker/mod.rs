@@ -29,7 +29,7 @@ pub use sharing::SharingCounts;
 pub(crate) use sharing::{BreakerSharing, Keeping};
 
 use crate::classifier::ErrorClassifier;
-use crate::clock::{Instant, SharedClock, SystemClock, nanoseconds, seconds};
+use crate::clock::{Instant, SharedClock, SystemClock, between, nanoseconds, seconds};
 use crate::configuration;
 use crate::error::{BoxError, CircuitOpen, ConfigurationError, Error, Failure, Rejection};
 use crate::events::{Event, Events};
@@ -111,6 +111,23 @@ impl CircuitBreakerBuilder {
         self
     }
 
+    /// A call that takes at least this long is slow, also if it succeeds; more than 0. No call is, unless this is set. It opens the breaker
+    /// when [enough](Self::slow_call_rate_threshold) are.
+    ///
+    /// A call's time is the breaker's clock's from when it was let through to when its end is told, in which it waits for no place in a
+    /// [`Bulkhead`](crate::Bulkhead) of the strategy. A slow success asks the policy, as a failure does.
+    pub fn slow_call_duration(mut self, duration: Duration) -> Self {
+        self.config.slow_call_duration = Some(duration.as_secs_f64());
+        self
+    }
+
+    /// This share of slow calls among those of a window opens it, from [`BreakerConfig::minimum_calls`] calls on; above 0, above 1 never.
+    /// All of them, if this is not set.
+    pub fn slow_call_rate_threshold(mut self, share: f64) -> Self {
+        self.config.slow_call_rate_threshold = share;
+        self
+    }
+
     /// Who decides; the built-in policy if this is not set.
     pub fn policy(mut self, policy: PolicySlot) -> Self {
         self.policy = Some(policy);
@@ -175,17 +192,40 @@ impl CircuitBreakerBuilder {
         if kept.isolated {
             gate.isolate(kept.state.generation);
         }
+        gate.measure(slow_from(&self.config));
         let kept = Mutex::new(kept);
         let Self { name, clock, events, classifier, sharing, .. } = self;
         CircuitBreaker { shared: Arc::new(Shared { name, gate, kept, policy, clock, events, classifier, sharing }) }
     }
 }
 
+/// From how many nanoseconds on a call is slow.
+fn slow_from(config: &BreakerConfig) -> Option<u64> {
+    config.slow_call_duration.map(|duration| nanoseconds(seconds(duration)))
+}
+
+/// A call that was let through: what is to be known of it when it ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Passage {
+    generation: u64,
+    /// When it began, on the breaker's clock; none where nobody wants to know how long it takes.
+    began: Option<Instant>,
+}
+
+impl Passage {
+    /// How long the call took that ends now; seconds, 0 where it was not measured.
+    fn took(self, now: Instant) -> Seconds {
+        self.began.map_or(0.0, |began| between(began, now).as_secs_f64())
+    }
+}
+
 /// Leave to make one call. Say how it ended; dropping it says nothing and gives a probe's permit back.
+///
+/// Where [slow calls](CircuitBreakerBuilder::slow_call_duration) count, the call's time runs from when the permit was had.
 #[must_use = "dropping a permit says nothing about the call"]
 pub struct Permit<'a> {
     breaker: &'a CircuitBreaker,
-    generation: u64,
+    passage: Passage,
     probe: bool,
 }
 
@@ -193,7 +233,7 @@ impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.probe {
-            self.breaker.shared.gate.give_back(self.generation);
+            self.breaker.shared.gate.give_back(self.passage.generation);
         }
     }
 }
@@ -203,9 +243,9 @@ impl Permit<'_> {
     #[inline]
     pub fn success(self) {
         if self.probe {
-            self.breaker.probe_succeeded(self.generation);
+            self.breaker.told_of_success(self.passage);
         } else {
-            self.breaker.shared.gate.succeeded(self.generation);
+            self.breaker.passed(self.passage);
         }
     }
 
@@ -234,8 +274,15 @@ impl Permit<'_> {
 
     /// Asks `policy` what the failure means for the breaker and for the caller, together.
     pub(crate) fn decide(self, policy: &PolicySlot, incident: &mut Incident) -> Verdict {
-        self.breaker.decide(policy, incident, self.generation)
+        self.breaker.decide(policy, incident, self.passage)
         // Dropping the permit gives a probe's place back, after the state has moved.
+    }
+
+    /// The call begins only now: what passed since the permit was had is not its time.
+    pub(crate) fn begins(&mut self) {
+        if let Some(began) = &mut self.passage.began {
+            *began = self.breaker.shared.clock.now();
+        }
     }
 }
 
@@ -293,13 +340,16 @@ impl CircuitBreaker {
         self.kept().config
     }
 
-    /// Changes its settings and keeps its state; calls in flight are not touched. An open breaker takes its new timeout when it next opens.
+    /// Changes its settings and keeps its state; calls in flight are not touched. An open breaker takes its new timeout when it next opens, and calls are
+    /// measured, where a new setting wants that, that begin after this.
     ///
     /// # Errors
     /// Names the first setting that cannot be used; then nothing is changed.
     pub fn reconfigure(&self, config: BreakerConfig) -> Result<(), ConfigurationError> {
         configuration::breaker(&config)?;
-        self.kept().config = config;
+        let mut kept = self.kept();
+        kept.config = config;
+        self.shared.gate.measure(slow_from(&config));
         Ok(())
     }
 
@@ -343,26 +393,55 @@ impl CircuitBreaker {
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, CircuitOpen> {
         match self.shared.gate.passes() {
-            Some(generation) => Ok(Permit { breaker: self, generation, probe: false }),
+            Some(generation) => Ok(self.permit(Passage { generation, began: None })),
             None => self.try_acquire_unless_closed(),
         }
     }
 
-    /// The generation in which everything passes, if everything does.
+    /// A call's passage, if everything passes.
     #[inline]
-    pub(crate) fn passes(&self) -> Option<u64> {
-        self.shared.gate.passes()
+    pub(crate) fn passes(&self) -> Option<Passage> {
+        match self.shared.gate.passes() {
+            Some(generation) => Some(Passage { generation, began: None }),
+            None => self.passes_measured(),
+        }
     }
 
-    /// A call that passed in this generation has succeeded.
-    #[inline]
-    pub(crate) fn passed(&self, generation: u64) {
-        self.shared.gate.succeeded(generation);
+    /// [`CircuitBreaker::passes`] where calls are measured.
+    #[cold]
+    fn passes_measured(&self) -> Option<Passage> {
+        self.shared.gate.passes_all().map(|generation| self.passage(generation))
     }
 
-    /// The permit of a call that passed in this generation.
-    pub(crate) fn permit(&self, generation: u64) -> Permit<'_> {
-        Permit { breaker: self, generation, probe: false }
+    /// A call that had this passage, and was no probe, has succeeded.
+    #[inline]
+    pub(crate) fn passed(&self, passage: Passage) {
+        match passage.began {
+            None => self.shared.gate.succeeded(passage.generation),
+            Some(began) => self.passed_measured(passage, began),
+        }
+    }
+
+    /// [`CircuitBreaker::passed`] of a call that was measured: the policy hears of a slow one at once.
+    #[cold]
+    fn passed_measured(&self, passage: Passage, began: Instant) {
+        let Shared { gate, clock, .. } = &*self.shared;
+        if gate.is_slow(clock.now().saturating_sub(began)) {
+            self.told_of_success(passage);
+        } else {
+            gate.succeeded(passage.generation);
+        }
+    }
+
+    /// The permit of a call that has this passage and is no probe.
+    #[inline]
+    pub(crate) fn permit(&self, passage: Passage) -> Permit<'_> {
+        Permit { breaker: self, passage, probe: false }
+    }
+
+    /// The passage of a call that begins now in this generation.
+    fn passage(&self, generation: u64) -> Passage {
+        Passage { generation, began: self.shared.gate.is_timed().then(|| self.shared.clock.now()) }
     }
 
     fn try_acquire_unless_closed(&self) -> Result<Permit<'_>, CircuitOpen> {
@@ -370,8 +449,10 @@ impl CircuitBreaker {
         let mut asked = false;
         loop {
             let rejection = match shared.gate.ask(&*shared.clock) {
-                Answer::Pass { generation } => return Ok(Permit { breaker: self, generation, probe: false }),
-                Answer::Probe { generation } => return Ok(Permit { breaker: self, generation, probe: true }),
+                Answer::Pass { generation } => return Ok(self.permit(self.passage(generation))),
+                Answer::Probe { generation } => {
+                    return Ok(Permit { breaker: self, passage: self.passage(generation), probe: true });
+                }
                 Answer::NotFor(left) => Rejection::Open { time_left: Duration::from_nanos(left) },
                 Answer::Elapsed if !asked => {
                     asked = true;
@@ -461,7 +542,7 @@ impl CircuitBreaker {
 
     /// The instant of the last answer has passed: may probes go through now?
     fn elapsed(&self) {
-        self.step(|_| true, BreakerEvent::Elapsed);
+        self.step(|_| true, BreakerEvent::Elapsed, None);
     }
 
     /// All probes are in flight: have they been for so long that another may go?
@@ -470,30 +551,36 @@ impl CircuitBreaker {
         self.shared.gate.relieve(generation, self.shared.clock.now(), patience)
     }
 
-    fn probe_succeeded(&self, generation: u64) {
-        self.step(|kept| kept.state.generation == generation, BreakerEvent::Success(generation));
+    /// The policy hears of this success by itself: of a probe, or a slow call.
+    fn told_of_success(&self, passage: Passage) {
+        let Passage { generation, .. } = passage;
+        self.step(|kept| kept.state.generation == generation, BreakerEvent::Success(generation), Some(passage));
     }
 
-    /// Tells the policy of an event, if it still means something.
-    fn step(&self, means_something: impl FnOnce(&Kept) -> bool, event: BreakerEvent) {
+    /// Tells the policy of an event, if it still means something, and of the call that it is about.
+    fn step(&self, means_something: impl FnOnce(&Kept) -> bool, event: BreakerEvent, call: Option<Passage>) {
         let mut kept = self.kept();
         if kept.isolated || !means_something(&kept) {
             return;
         }
-        let seen = Observation { event, now: self.shared.clock.now(), successes: self.shared.gate.take_successes() };
+        let now = self.shared.clock.now();
+        let took = call.map_or(0.0, |passage| passage.took(now));
+        let seen = Observation { event, now, successes: self.shared.gate.take_successes(), took };
         let Kept { config, state, layout, .. } = &mut *kept;
         let transition = self.shared.policy.step(config, state.clone(), layout, &seen);
         self.apply(kept, transition);
     }
 
     /// Puts the incident before the policy together with the breaker's state, and follows what it says of the breaker.
-    fn decide(&self, policy: &PolicySlot, incident: &mut Incident, generation: u64) -> Verdict {
+    fn decide(&self, policy: &PolicySlot, incident: &mut Incident, passage: Passage) -> Verdict {
+        let generation = passage.generation;
         let mut kept = self.kept();
         // Its own time: the strategy that asks may have another clock.
         incident.now = self.shared.clock.now();
         // What began in an older generation changes nothing, so it must not use up what was counted in this one.
         let successes = if generation == kept.state.generation { self.shared.gate.take_successes() } else { 0 };
-        incident.guard = Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes });
+        incident.guard =
+            Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes, took: passage.took(incident.now) });
         let verdict = policy.decide_guarded(incident, &mut kept.layout);
         if let Some(transition) = &verdict.breaker
             && !kept.isolated

@@ -1,6 +1,6 @@
 //! A permit that keeps its breaker alive, for futures that borrow nothing.
 
-use super::{CircuitBreaker, Permit};
+use super::{CircuitBreaker, Passage, Permit};
 use crate::error::{BoxError, CircuitOpen, Error};
 use std::mem::take;
 
@@ -8,7 +8,7 @@ use std::mem::take;
 #[must_use = "dropping a permit says nothing about the call"]
 pub(crate) struct OwnedPermit {
     breaker: CircuitBreaker,
-    generation: u64,
+    passage: Passage,
     probe: bool,
 }
 
@@ -18,7 +18,7 @@ impl CircuitBreaker {
         let mut permit = self.try_acquire()?;
         // The duty to give it back moves over.
         let probe = take(&mut permit.probe);
-        Ok(OwnedPermit { breaker: self.clone(), generation: permit.generation, probe })
+        Ok(OwnedPermit { breaker: self.clone(), passage: permit.passage, probe })
     }
 }
 
@@ -36,14 +36,14 @@ impl OwnedPermit {
 
     fn lend(&mut self) -> Permit<'_> {
         let probe = take(&mut self.probe);
-        Permit { breaker: &self.breaker, generation: self.generation, probe }
+        Permit { breaker: &self.breaker, passage: self.passage, probe }
     }
 }
 
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
         if self.probe {
-            self.breaker.shared.gate.give_back(self.generation);
+            self.breaker.shared.gate.give_back(self.passage.generation);
         }
     }
 }

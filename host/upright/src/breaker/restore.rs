@@ -26,8 +26,8 @@ use crate::policy::PolicySlot;
 use crate::types::{Admission, BreakerConfig, BreakerEvent, BreakerState, Observation, Transition};
 use serde::{Deserialize, Serialize};
 
-/// The gate keeps a generation in 62 bits; this leaves room to go on.
-const GENERATIONS: u64 = u64::MAX >> 3;
+/// The gate keeps a generation in 61 bits; this leaves room to go on.
+const GENERATIONS: u64 = u64::MAX >> 4;
 /// A policy's private memory is no longer, bytes. What is came from elsewhere.
 const LONGEST_MEMORY: usize = 4 << 10;
 
@@ -51,7 +51,7 @@ impl CircuitBreaker {
     /// the policy is told first of the successes of which it has not heard yet.
     pub fn save(&self) -> SavedState {
         let generation = self.snapshot().generation;
-        self.step(|kept| kept.state.generation == generation, BreakerEvent::Ignored(generation));
+        self.step(|kept| kept.state.generation == generation, BreakerEvent::Ignored(generation), None);
         let kept = self.kept();
         SavedState { state: kept.state.clone(), layout: kept.layout, isolated: kept.isolated }
     }
@@ -79,7 +79,7 @@ pub(super) fn resume(policy: &PolicySlot, config: BreakerConfig, saved: SavedSta
         state.memory.clear();
     }
     // An event that changes nothing: what is asked for is the admission.
-    let nothing = Observation { event: BreakerEvent::Ignored(state.generation), now, successes: 0 };
+    let nothing = Observation { event: BreakerEvent::Ignored(state.generation), now, successes: 0, took: 0.0 };
     let Transition { state, admission } = policy.step(&config, state, &mut layout, &nothing);
     (Kept { config, state, layout, isolated }, admission)
 }

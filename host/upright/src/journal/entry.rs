@@ -209,14 +209,14 @@ mod tests {
     fn entry() -> Entry {
         let question = Question::Initial { now: 9_007_199_254_740_993 };
         let answer = question.answer_natively();
-        Entry { at: 7, policy: "native".into(), by: By::Native, layout: 1, question, answer, nanoseconds: 812 }
+        Entry { at: 7, policy: "native".into(), by: By::Native, layout: 2, question, answer, nanoseconds: 812 }
     }
 
     #[test]
     fn a_line_reads_as_it_was_written() {
         let text = serde_json::to_string(&entry()).unwrap();
         assert!(
-            text.starts_with(r#"{"at":7,"policy":"native","by":"native","layout":1,"function":"breaker.initial","arguments":{"now":9007199254740993},"answer":{"state""#),
+            text.starts_with(r#"{"at":7,"policy":"native","by":"native","layout":2,"function":"breaker.initial","arguments":{"now":9007199254740993},"answer":{"state""#),
             "{text}"
         );
         assert!(text.ends_with(r#""nanoseconds":812}"#), "{text}");

@@ -102,7 +102,7 @@ fn every_question_that_a_slot_asks_is_kept_and_answered_in_the_entry_as_to_the_c
     slot.may_serve_cached(Duration::from_secs(1), Duration::from_secs(2), &failure);
     slot.judge(&machine(), &ResourceThresholds::default());
     let (state, mut layout) = slot.initial(7);
-    let observation = Observation { event: BreakerEvent::Failure(0), now: 8, successes: 0 };
+    let observation = Observation { event: BreakerEvent::Failure(0), now: 8, successes: 0, took: 0.0 };
     slot.step(&BreakerConfig::default(), state.state, &mut layout, &observation);
     let entries = journal.recent(usize::MAX);
     let functions: std::collections::BTreeSet<_> = entries.iter().map(|entry| entry.question.function()).collect();

@@ -46,10 +46,12 @@ fn questions() -> Vec<Question> {
     all.extend(delays.map(|(attempt, random)| Question::Delay { config: RetryConfig::default(), attempt, random }));
     all.extend([0, SECOND, u64::MAX].map(|now| Question::Initial { now }));
     for state in states() {
-        all.extend(events(state.generation).map(|event| {
-            let observation = Observation { event, now: 100 * SECOND, successes: 3 };
-            Question::Step { config: BreakerConfig::default(), state: state.clone(), observation }
-        }));
+        for (config, took) in [(BreakerConfig::default(), 0.0), (impatient(), 5.0)] {
+            all.extend(events(state.generation).map(|event| {
+                let observation = Observation { event, now: 100 * SECOND, successes: 3, took };
+                Question::Step { config, state: state.clone(), observation }
+            }));
+        }
     }
     all.extend(faults().into_iter().map(|fault| Question::Classify { fault }));
     let chain = ["a", "b", "c"].map(str::to_owned);
@@ -66,6 +68,16 @@ fn questions() -> Vec<Question> {
     all.extend(snapshots().map(|snapshot| Question::Judge { snapshot, thresholds: ResourceThresholds::default() }));
     all.extend(incidents().into_iter().map(|incident| Question::Decide { incident }));
     all
+}
+
+/// Settings by which one slow call is too much.
+fn impatient() -> BreakerConfig {
+    BreakerConfig {
+        minimum_calls: 1,
+        slow_call_duration: Some(2.0),
+        slow_call_rate_threshold: f64::MIN_POSITIVE,
+        ..BreakerConfig::default()
+    }
 }
 
 /// A breaker's state in each phase.
@@ -131,7 +143,7 @@ fn incidents() -> Vec<Incident> {
             deadline: Some(30.0),
             idempotent: false,
             retry_budget: Some(1),
-            guard: Some(Guard { config: BreakerConfig::default(), state, generation, successes: 7 }),
+            guard: Some(Guard { config: impatient(), state, generation, successes: 7, took: 5.0 }),
             models: Some(ModelChoice { current: "a".into(), chain: ["a", "b"].map(str::to_owned).into() }),
             at_hand: AtHand {
                 fallback: true,

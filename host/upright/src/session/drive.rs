@@ -63,12 +63,16 @@ impl Session<'_> {
                 Some(next) => next,
                 None => match breaker.as_deref().map(CircuitBreaker::try_acquire).transpose() {
                     Err(open) => self.rejected(open),
-                    Ok(permit) => match room(terms, self.time_left()).await {
+                    Ok(mut permit) => match room(terms, self.time_left()).await {
                         Err(full) => {
                             drop(permit);
                             self.no_room(full)
                         }
-                        Ok(_room) => {
+                        Ok(room) => {
+                            // To wait for room is no fault of the service.
+                            if let (Some(permit), Some(_)) = (&mut permit, &room) {
+                                permit.begins();
+                            }
                             let limit = self.limit();
                             let attempt = self.attempt(limit);
                             let span = attempt.span();

@@ -116,7 +116,7 @@ impl TestPolicy {
         self
     }
 
-    /// The step of a breaker whose timeout has passed or whose probe has succeeded. After a failure [`TestPolicy::decide`] says where it goes.
+    /// The step of a breaker whose timeout has passed, whose probe has succeeded, or through which a slow call has. After a failure [`TestPolicy::decide`] says where it goes.
     #[must_use]
     pub fn step(mut self, told: impl Fn(&BreakerState, &Observation, Transition) -> Transition + Send + Sync + 'static) -> Self {
         self.step = Some(Arc::new(told));

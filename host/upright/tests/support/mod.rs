@@ -100,22 +100,22 @@ pub(crate) mod hostile {
 
     /// Answers lie above what `cabi_realloc` hands out, at the offsets that the canonical ABI gives the fields; what is not stored is 0.
     const SENSIBLE: [(&str, &str); 10] = [
-        // 0 retries; delays of 1 s; a breaker of 1 failure, 1 s, 1 success, 1 probe, a window of 1 s, a rate of 1 of 1 call; no limits of time.
+        // 0 retries; delays of 1 s; a breaker of 1 failure, 1 s, 1 success, 1 probe, a window of 1 s, a rate of 1 of 1 call; no call slow, or all; no limits of time.
         (
             "settings#recommend",
             "(f64.store (i32.const 210008) (f64.const 1)) (f64.store (i32.const 210016) (f64.const 1)) (f64.store (i32.const 210024) (f64.const 1))
              (f64.store (i32.const 210040) (f64.const 1)) (f64.store (i32.const 210048) (f64.const 1)) (i32.store (i32.const 210064) (i32.const 1))
              (f64.store (i32.const 210072) (f64.const 1)) (i32.store (i32.const 210080) (i32.const 1)) (i32.store (i32.const 210084) (i32.const 1))
              (f64.store (i32.const 210088) (f64.const 1)) (f64.store (i32.const 210096) (f64.const 1)) (i32.store (i32.const 210104) (i32.const 1))
-             (i32.const 210000)",
+             (f64.store (i32.const 210128) (f64.const 1)) (i32.const 210000)",
         ),
         ("backoff#delay", "(f64.const 0)"),
         ("breaker#initial", "(i32.const 211000)"),
         // The same phase and generation; an admission of the phase's number, with the payload 1.
         (
             "breaker#step",
-            "(i32.store8 (i32.const 212000) (i32.load8_u offset=48 (local.get 0))) (i64.store (i32.const 212024) (i64.load offset=72 (local.get 0)))
-             (i32.store8 (i32.const 212040) (i32.load8_u offset=48 (local.get 0))) (i64.store (i32.const 212048) (i64.const 1))
+            "(i32.store8 (i32.const 212000) (i32.load8_u offset=72 (local.get 0))) (i64.store (i32.const 212024) (i64.load offset=96 (local.get 0)))
+             (i32.store8 (i32.const 212040) (i32.load8_u offset=72 (local.get 0))) (i64.store (i32.const 212048) (i64.const 1))
              (i32.const 212000)",
         ),
         // A rule by the name of `1.0.0`.
@@ -131,8 +131,8 @@ pub(crate) mod hostile {
     pub(crate) const GIVES_UP: &str =
         "(i32.store (i32.const 215016) (i32.const 80)) (i32.store (i32.const 215020) (i32.const 5))
          (i32.store8 (i32.const 215024) (i32.load8_u offset=176 (local.get 0)))
-         (i32.store8 (i32.const 215032) (i32.load8_u offset=232 (local.get 0))) (i64.store (i32.const 215056) (i64.load offset=256 (local.get 0)))
-         (i32.store8 (i32.const 215072) (i32.load8_u offset=232 (local.get 0))) (i64.store (i32.const 215080) (i64.const 1))
+         (i32.store8 (i32.const 215032) (i32.load8_u offset=256 (local.get 0))) (i64.store (i32.const 215056) (i64.load offset=280 (local.get 0)))
+         (i32.store8 (i32.const 215072) (i32.load8_u offset=256 (local.get 0))) (i64.store (i32.const 215080) (i64.const 1))
          (i32.store8 (i32.const 215088) (i32.const 5))
          (i32.const 215000)";
 }

@@ -38,7 +38,7 @@ fn observation(random: &mut Random, state: &BreakerState, now: u64) -> Observati
         5 => Event::Ignored(generation),
         _ => Event::Elapsed,
     };
-    Observation { event, now, successes: if random.chance(70) { 0 } else { random.below(30) } }
+    Observation { event, now, successes: if random.chance(70) { 0 } else { random.below(30) }, took: values::took(random) }
 }
 
 /// One breaker through its life.
@@ -58,9 +58,14 @@ fn state(phase: Phase) -> BreakerState {
     BreakerState { phase, consecutive_failures: 0, half_open_successes: 0, since: 100 * SECOND, generation: 7, memory: Vec::new() }
 }
 
+/// The memory of a window that began then, with the last failure then, and so many calls, failures and slow calls.
+pub(super) fn memory(began: u64, last_failure: u64, counts: [u32; 3]) -> Vec<u8> {
+    [began, last_failure].map(u64::to_le_bytes).concat().into_iter().chain(counts.map(u32::to_le_bytes).concat()).collect()
+}
+
 fn edges(collected: &mut Collected) {
     let config = BreakerConfig::default();
-    let seen = |event, now| Observation { event, now, successes: 0 };
+    let seen = |event, now| Observation { event, now, successes: 0, took: 0.0 };
     let failed = |failures| BreakerState { consecutive_failures: failures, ..state(Phase::Closed) };
     let probed = |successes| BreakerState { half_open_successes: successes, ..state(Phase::HalfOpen) };
     let opens_at = 160 * SECOND;
@@ -91,14 +96,14 @@ fn edges(collected: &mut Collected) {
     }
 
     // Counting.
-    let told = |event, successes| Observation { event, now: 101 * SECOND, successes };
+    let told = |event, successes| Observation { event, now: 101 * SECOND, successes, took: 0.0 };
     ask("successes before a failure start the row again", config, failed(4), told(Event::Failure(7), 1));
     ask("successes under an ignored outcome start the row again", config, failed(4), told(Event::Ignored(7), 3));
     ask("more successes than are counted", config, failed(4), told(Event::Success(7), u64::MAX));
     ask("a failure later than the window starts the row again", config, failed(4), seen(Event::Failure(7), 701 * SECOND));
     ask("a failure at the end of the window still counts", config, failed(4), seen(Event::Failure(7), 700 * SECOND));
     let window = |calls: u32, failures: u32| BreakerState {
-        memory: [&(100 * SECOND).to_le_bytes()[..], &(100 * SECOND).to_le_bytes(), &calls.to_le_bytes(), &failures.to_le_bytes()].concat(),
+        memory: memory(100 * SECOND, 100 * SECOND, [calls, failures, 0]),
         ..state(Phase::Closed)
     };
     ask("half of nineteen calls are too few calls", config, window(18, 9), seen(Event::Failure(7), 101 * SECOND));
@@ -113,9 +118,44 @@ fn edges(collected: &mut Collected) {
     ask("counts that are full stay full", config, window(u32::MAX, 0), told(Event::Failure(7), 5));
     ask("a window that has passed begins anew", config, window(19, 19), seen(Event::Failure(7), 701 * SECOND));
     let foreign = |bytes: Vec<u8>| BreakerState { memory: bytes, ..failed(1) };
+    ask("memory of the layout before is an empty window", config, foreign(vec![1; 24]), told(Event::Failure(7), 0));
     ask("memory of another layout is an empty window", config, foreign(vec![7; 3]), told(Event::Failure(7), 0));
     ask("as much memory of another layout as there may be", config, foreign(vec![0; 4096]), told(Event::Failure(7), 0));
     ask("memory that is kept where nothing happens", config, foreign(vec![1, 2, 255]), told(Event::Failure(6), 0));
+
+    // Slow calls.
+    let impatient = BreakerConfig { slow_call_duration: Some(2.0), slow_call_rate_threshold: 0.5, ..config };
+    let slow_window = |calls: u32, failures: u32, slow: u32| BreakerState {
+        memory: memory(100 * SECOND, 100 * SECOND, [calls, failures, slow]),
+        ..state(Phase::Closed)
+    };
+    let took = |event, took| Observation { event, now: 101 * SECOND, successes: 0, took };
+    let almost = 2.0_f64.next_down();
+    ask("slow: half of nineteen calls are too few calls", impatient, slow_window(18, 0, 9), took(Event::Success(7), 2.0));
+    ask("slow: half of twenty calls open it", impatient, slow_window(19, 0, 9), took(Event::Success(7), 2.0));
+    ask("slow: a call that took almost too long is not", impatient, slow_window(19, 0, 9), took(Event::Success(7), almost));
+    ask("slow: just under half of twenty-one calls", impatient, slow_window(20, 0, 9), took(Event::Success(7), 2.0));
+    ask("slow: a slow failure counts as both, and once", impatient, slow_window(3, 1, 1), took(Event::Failure(7), 9.0));
+    ask("slow: a failure at which enough calls are slow", impatient, slow_window(19, 0, 10), took(Event::Failure(7), 0.1));
+    ask("slow: a failure that was in time", impatient, slow_window(3, 1, 1), took(Event::Failure(7), 1.0));
+    ask("slow: a slow success starts the row again", impatient, failed(4), took(Event::Success(7), 2.0));
+    let with_others = Observation { successes: 5, ..took(Event::Success(7), 2.0) };
+    ask("slow: a slow success after others that were in time", impatient, slow_window(30, 0, 4), with_others);
+    ask("slow: an outcome that says nothing of the service", impatient, slow_window(19, 0, 19), took(Event::Ignored(7), 9.0));
+    ask("slow: a call of an older generation", impatient, slow_window(19, 0, 19), took(Event::Success(6), 9.0));
+    ask("slow: no call is without a duration", config, slow_window(19, 0, 19), took(Event::Success(7), 1e300));
+    let never = BreakerConfig { slow_call_rate_threshold: 1.5, ..impatient };
+    ask("slow: a share above one never opens it", never, slow_window(99, 0, 99), took(Event::Success(7), 9.0));
+    let all = BreakerConfig { slow_call_rate_threshold: 1.0, ..impatient };
+    ask("slow: all calls are", all, slow_window(19, 0, 19), took(Event::Success(7), 9.0));
+    ask("slow: all calls but one are", all, slow_window(20, 0, 19), took(Event::Success(7), 9.0));
+    ask("slow: counts that are full stay full", never, slow_window(u32::MAX, 0, u32::MAX), took(Event::Failure(7), 9.0));
+    let after_it = Observation { now: 701 * SECOND, ..took(Event::Success(7), 2.0) };
+    ask("slow: a window that has passed begins anew", impatient, slow_window(19, 0, 19), after_it);
+    ask("slow: a probe that is slow opens it again", impatient, probed(1), took(Event::Success(7), 2.0));
+    ask("slow: a probe that is in time closes it", impatient, probed(1), took(Event::Success(7), almost));
+    ask("slow: a slow probe where no share can open it", never, probed(1), took(Event::Success(7), 2.0));
+    ask("slow: an open breaker hears nothing of it", impatient, state(Phase::Open), took(Event::Success(7), 9.0));
 
     // Settings at and beyond their borders.
     let odd = BreakerConfig {
@@ -126,6 +166,8 @@ fn edges(collected: &mut Collected) {
         failure_window: -1.0,
         failure_rate_threshold: 0.0,
         minimum_calls: 0,
+        slow_call_duration: Some(0.0),
+        slow_call_rate_threshold: 0.0,
     };
     ask("thresholds of zero count as one: a failure", odd, state(Phase::Closed), told(Event::Failure(7), 0));
     ask("thresholds of zero count as one: a success", odd, state(Phase::HalfOpen), told(Event::Success(7), 0));

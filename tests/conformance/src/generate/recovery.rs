@@ -82,7 +82,7 @@ fn closed(consecutive_failures: u32) -> BreakerState {
 }
 
 fn guard(state: BreakerState) -> Guard {
-    Guard { config: BreakerConfig::default(), generation: state.generation, state, successes: 0 }
+    Guard { config: BreakerConfig::default(), generation: state.generation, state, successes: 0, took: 0.0 }
 }
 
 fn everything() -> AtHand {
@@ -197,6 +197,15 @@ fn edges() -> Vec<(String, Incident)> {
     edge("a call of an older generation does not open the breaker".into(), Incident { guard: Some(stale), ..plain(busy()) });
     let refreshed = Guard { successes: 1, ..guard(closed(4)) };
     edge("a success before the failure keeps the breaker closed".into(), Incident { guard: Some(refreshed), ..plain(busy()) });
+    let impatient =
+        BreakerConfig { slow_call_duration: Some(2.0), slow_call_rate_threshold: 0.5, minimum_calls: 2, ..BreakerConfig::default() };
+    let half = BreakerState { memory: super::breaker::memory(190 * SECOND, 190 * SECOND, [1, 0, 0]), ..closed(0) };
+    for took in [0.0, 1.9, 2.0, 600.0] {
+        let slow = Guard { config: BreakerConfig { failure_rate_threshold: 2.0, ..impatient }, took, ..guard(half.clone()) };
+        edge(format!("a failure that took {took:?} s of at most two"), Incident { guard: Some(slow), ..plain(busy()) });
+    }
+    let nothing = Guard { config: impatient, took: 9.0, ..guard(half) };
+    edge("a slow failure that says nothing of the service".into(), Incident { guard: Some(nothing), ..plain(missing.clone()) });
     edge("a missing model speaks against no breaker".into(), Incident { guard: Some(guard(closed(4))), ..plain(missing) });
     let rejected = Fault { retry_after: Some(5.0), ..Fault::new(FaultKind::CircuitOpen, "") };
     edge("a breaker's rejection is worked around".into(), Incident { models: models("qwen3:8b"), idempotent: false, ..plain(rejected) });
@@ -220,7 +229,7 @@ fn any(random: &mut Random) -> Incident {
         guard: random.sometimes(35, |random| {
             let state = values::state(random);
             let generation = if random.chance(80) { state.generation } else { random.below(5) };
-            Guard { config: values::breaker(random), generation, state, successes: random.below(3) }
+            Guard { config: values::breaker(random), generation, state, successes: random.below(3), took: values::took(random) }
         }),
         models: random.sometimes(40, |random| ModelChoice {
             current: random.pick(&MODELS).into(),

@@ -66,6 +66,17 @@ pub(super) fn breaker(random: &mut Random) -> BreakerConfig {
         failure_window: random.pick(&[1.0, 10.0, 60.0, 600.0]),
         failure_rate_threshold: random.pick(&[0.1, 0.5, 0.75, 1.0, 2.0]),
         minimum_calls: 1 + random.below_u32(20),
+        slow_call_duration: random.sometimes(50, |random| random.pick(&[0.1, 0.5, 2.0, 30.0])),
+        slow_call_rate_threshold: random.pick(&[0.1, 0.5, 0.75, 1.0, 2.0]),
+    }
+}
+
+/// How long a call took: not measured, a round number, or any.
+pub(super) fn took(random: &mut Random) -> f64 {
+    match random.below(4) {
+        0 => 0.0,
+        1 => random.pick(&[0.1, 0.5, 2.0, 30.0]),
+        _ => random.span(4.0),
     }
 }
 
@@ -90,8 +101,8 @@ fn memory(random: &mut Random, since: u64) -> Vec<u8> {
             let began = since + random.below(SECOND);
             let failed = began + random.below(20 * SECOND);
             let calls = random.below_u32(40);
-            let failures = random.below_u32(calls + 1);
-            [&began.to_le_bytes()[..], &failed.to_le_bytes(), &calls.to_le_bytes(), &failures.to_le_bytes()].concat()
+            let (failures, slow) = (random.below_u32(calls + 1), random.below_u32(calls + 1));
+            super::breaker::memory(began, failed, [calls, failures, slow])
         }
         1 => (0..random.below(8)).map(|_| random.next() as u8).collect(),
         _ => Vec::new(),

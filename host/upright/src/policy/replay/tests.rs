@@ -11,7 +11,7 @@ fn journal(interface: &str) -> Vec<Value> {
         let mut vector: Value = serde_json::from_str(line).unwrap();
         let (function, arguments, answer) = (vector["function"].take(), vector["arguments"].take(), vector["answer"].take());
         json!({
-            "at": 1, "policy": "native", "by": "native", "layout": 1,
+            "at": 1, "policy": "native", "by": "native", "layout": 2,
             "function": function, "arguments": arguments, "answer": answer, "nanoseconds": 1,
         })
     };

@@ -112,7 +112,7 @@ fn copy_guard(from: &Guard, to: &mut Guard) {
     memory.clone_from(&from.state.memory);
     let crate::types::BreakerState { phase, consecutive_failures, half_open_successes, since, generation, memory: _ } = from.state;
     let state = crate::types::BreakerState { phase, consecutive_failures, half_open_successes, since, generation, memory };
-    *to = Guard { config: from.config, state, generation: from.generation, successes: from.successes };
+    *to = Guard { config: from.config, state, generation: from.generation, successes: from.successes, took: from.took };
 }
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
             retry: RetryConfig { max_retries: text.len() as u32, ..RetryConfig::default() },
             random: 0.25,
             now: 77,
-            guard: with_more.then(|| Guard { config: BreakerConfig::default(), state, generation: 2, successes: 5 }),
+            guard: with_more.then(|| Guard { config: BreakerConfig::default(), state, generation: 2, successes: 5, took: 1.5 }),
             models: with_more.then(|| ModelChoice { current: text.into(), chain: vec![text.into(); 3] }),
             at_hand: AtHand { fallback: with_more, ..AtHand::default() },
             resources: None,

@@ -31,6 +31,7 @@ const GUEST: &[(&str, &str)] = embedded![
     "guest/logic/Cargo.toml",
     "guest/logic/src/backoff.rs",
     "guest/logic/src/breaker.rs",
+    "guest/logic/src/breaker/tests.rs",
     "guest/logic/src/bridge.rs",
     "guest/logic/src/classifier/mod.rs",
     "guest/logic/src/classifier/rules.rs",
