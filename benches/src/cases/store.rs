@@ -13,7 +13,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context as Turn, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -100,7 +100,8 @@ fn save(folder: &Folder, threads: usize) -> Result<Group> {
     let store = FileStore::open(folder.file(&format!("save-{threads}.redb")), SystemClock::shared())?;
     let checkpoints = Checkpoints::new(Arc::new(store.clone()), SystemClock::shared());
     let sqlite = folder.file(&format!("save-{threads}.sqlite"));
-    connect(&sqlite)?;
+    // Open all the while: closing the last connection removes the log, and SQLite is fastest where it overwrites an old one.
+    let kept = Arc::new(Mutex::new(connect(&sqlite)?));
     let put = move || {
         let (store, mut turn) = (store.clone(), Turns::new());
         move || {
@@ -116,8 +117,9 @@ fn save(folder: &Folder, threads: usize) -> Result<Group> {
         }
     };
     let insert = move || {
-        let (connection, mut turn) = (connect(&sqlite), Turns::new());
+        let (connection, kept, mut turn) = (connect(&sqlite), Arc::clone(&kept), Turns::new());
         move || {
+            let _ = &kept;
             let (key, row) = turn.next();
             connection.as_ref().is_ok_and(|connection| insert(connection, &key, row).is_ok())
         }

@@ -184,6 +184,8 @@ impl Writer {
 ///
 /// Each save would take twice as long, to save some milliseconds of a rare opening; a store of a million entries is not what this is made for. After a clean
 /// end the file is opened in a millisecond either way.
+///
+/// Also tried: writing the last version down with each group made a save 3 % slower; looking out for company for a moment before waiting for it gained nothing.
 fn write(database: &Database, group: &[Request], Versions { version, reserved }: &mut Versions) -> Result<Outcomes, Failure> {
     let writing = database.begin_write()?;
     let before = *version;
