@@ -261,8 +261,18 @@ mod after_a_restart {
         let store = Network::new(clock.shared());
         let manager = manager(store.shared(), &clock);
         ask(&manager, Ok(1)).await.unwrap();
-        manager.shutdown_gracefully(seconds(1)).await;
-        assert_eq!(stored(&store.0.store).await, ["key"]);
+        cache(&manager).flush().await;
+        store.hangs(true);
+        cache(&manager).cache_response("last", json!(2));
+        let mut shutdown = Driven::begun(manager.shutdown_gracefully(seconds(1)));
+        store.0.let_write.add_permits(1);
+        while shutdown.run().is_none() {
+            yield_now().await;
+        }
+        assert_eq!(stored(&store.0.store).await, ["key", "last"]);
+        cache(&manager).cache_response("for ever", json!(3));
+        let mut shutdown = Driven::begun(manager.shutdown_gracefully(seconds(1)));
+        assert_eq!(shutdown.ended_after(seconds(1), &clock).still_running, 0, "a store that hangs is not waited for longer");
     }
 }
 
@@ -729,7 +739,7 @@ mod digests {
             keys.push(digests.cache_key("Qwen3:8B", &json!({ "prompt": "hi" })).await);
         }
         assert!(keys[0] != keys[1] && keys[0] == keys[2], "{keys:?}");
-        server.set_models([]);
+        server.set_models::<Model>([]);
         assert_eq!(digests.digest("qwen3:8b").await, None);
     }
 
