@@ -399,6 +399,19 @@ mod a_store_that_does_not_answer {
         assert_eq!(cache.counts().written, 4);
     }
 
+    #[test]
+    fn is_asked_by_no_more_than_so_many_at_once() {
+        let clock = DrivenClock::new();
+        let store = Network::new(clock.shared());
+        let cache = over(&store, &clock, StoredCacheOptions::default());
+        store.hangs(true);
+        let keys: Vec<_> = (0..65).map(|number| number.to_string()).collect();
+        let reads: Vec<_> = keys[..64].iter().map(|key| Driven::begun(cache.load_cached_response(key, HOUR))).collect();
+        assert_eq!(Driven::new(cache.load_cached_response(&keys[64], HOUR)).poll(), Some(None), "there is no room to wait");
+        assert_eq!(cache.counts().failed, 1);
+        drop(reads);
+    }
+
     #[tokio::test]
     async fn is_given_up_after_ten_seconds_and_the_next_has_its_turn() {
         let clock = DrivenClock::new();
@@ -427,7 +440,7 @@ mod a_store_that_does_not_answer {
         cache.cache_response("a", json!("new"));
         cache.cache_response("b", json!(1));
         assert!(cache.get_cached_response("a", HOUR).is_none(), "memory has room for one");
-        let found = cache.load_cached_response("a", HOUR).await.unwrap();
+        let found = Driven::new(cache.load_cached_response("a", HOUR)).poll().unwrap().unwrap();
         assert_eq!((&*found.value, store.reads()), (&json!("new"), 0));
     }
 }
