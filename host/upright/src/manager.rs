@@ -18,7 +18,7 @@ use crate::bulkhead::{Bulkhead, BulkheadBuilder, Bulkheads};
 use crate::checkpoints::{CheckpointLimits, Checkpoints};
 use crate::classifier::ErrorClassifier;
 use crate::clock::{SharedClock, SystemClock};
-use crate::degradation::{CacheLimits, GracefulDegradation, ResponseCache};
+use crate::degradation::{CacheLimits, Flights, GracefulDegradation, ResponseCache, StoredCacheOptions};
 use crate::error::{ConfigurationError, Error};
 use crate::events::{Events, Subscription};
 use crate::fault::OperationError;
@@ -56,6 +56,7 @@ struct Shared {
     bulkheads: Bulkheads,
     store: Arc<dyn Store>,
     checkpoints: Checkpoints,
+    flights: Flights,
     events: Events,
     clock: SharedClock,
     closing: AtomicBool,
@@ -86,6 +87,7 @@ pub struct RecoveryManagerBuilder {
     health: Option<HealthCheck>,
     max_history: usize,
     cache: CacheLimits,
+    stored_cache: Option<StoredCacheOptions>,
 }
 
 impl RecoveryManagerBuilder {
@@ -168,8 +170,9 @@ impl RecoveryManagerBuilder {
         self
     }
 
-    /// Where checkpoints are kept: by default in [this program's file](StateAddress::of_this_program), which is opened when the first one is saved or
-    /// restored; in memory where there is no such file or the feature `redb` is off.
+    /// Where checkpoints and, [unless that is switched off](Self::cache_in_store), cached responses are kept. Without this
+    /// checkpoints are in [this program's file](StateAddress::of_this_program), which is opened when the first one is saved or restored, or in memory where
+    /// there is no such file or the feature `redb` is off; cached responses are in memory.
     pub fn state(mut self, address: StateAddress) -> Self {
         self.state = Some(State::At(address));
         self
@@ -206,9 +209,18 @@ impl RecoveryManagerBuilder {
         self
     }
 
-    /// What the cache of responses keeps at most.
+    /// What the cache of responses keeps at most in memory.
     pub fn cache(mut self, limits: CacheLimits) -> Self {
         self.cache = limits;
+        self
+    }
+
+    /// How cached responses are kept in the store as well, so that they are there after a restart and for all who share the store; with `None` they are not.
+    ///
+    /// They are where [`state`](Self::state) or [`store`](Self::store) was said: the file that is used where neither was is for checkpoints alone.
+    /// [`StateAddress::Memory`] would be a second copy in the same memory, and counts as not said.
+    pub fn cache_in_store(mut self, options: impl Into<Option<StoredCacheOptions>>) -> Self {
+        self.stored_cache = options.into();
         self
     }
 
@@ -252,9 +264,11 @@ impl RecoveryManagerBuilder {
             .events(events.clone())
             .classifier(Arc::clone(&classifier))
             .build()?;
-        let degradation = GracefulDegradation::new(self.fallback_models)
-            .with_cache(ResponseCache::new(self.cache, Arc::clone(&clock)))
-            .with_policy(policy.clone());
+        let mut cache = ResponseCache::new(self.cache, Arc::clone(&clock));
+        if let Some(options) = self.stored_cache.filter(|_| is_said) {
+            cache = cache.over(Arc::clone(&store), options);
+        }
+        let degradation = GracefulDegradation::new(self.fallback_models).with_cache(cache).with_policy(policy.clone());
         let shared = Shared {
             strategy,
             policy,
@@ -267,6 +281,7 @@ impl RecoveryManagerBuilder {
             bulkheads,
             checkpoints: Checkpoints::new(Arc::clone(&store), Arc::clone(&clock)).limited(self.checkpoint_limits),
             store,
+            flights: Flights::default(),
             events,
             clock,
             closing: AtomicBool::new(false),
@@ -321,6 +336,7 @@ impl RecoveryManager {
             health: None,
             max_history: 100,
             cache: CacheLimits::default(),
+            stored_cache: Some(StoredCacheOptions::default()),
         }
     }
 
@@ -474,6 +490,14 @@ impl RecoveryManager {
         self.shared.events.subscribe()
     }
 
+    pub(crate) fn flights(&self) -> &Flights {
+        &self.shared.flights
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.shared.clock
+    }
+
     pub(crate) fn resources(&self) -> Option<ResourceSnapshot> {
         self.shared.health.as_ref().map(HealthCheck::resources)
     }
@@ -486,8 +510,8 @@ impl RecoveryManager {
         if self.shared.closing.load(Ordering::SeqCst) { Err(Error::ShuttingDown) } else { Ok(running) }
     }
 
-    /// Takes no new operations and waits until those in flight have ended, at most so long. Checkpoints stay. Breakers that are kept in the state are written
-    /// down, and are each alone from then on; when the manager is dropped after this, its store is free for others.
+    /// Takes no new operations and waits until those in flight have ended and what they cached is in the store, at most so long. Checkpoints stay. Breakers that
+    /// are kept in the state are written down, and are each alone from then on; when the manager is dropped after this, its store is free for others.
     pub async fn shutdown_gracefully(&self, patience: Duration) -> Shutdown {
         let shared = &*self.shared;
         shared.closing.store(true, Ordering::SeqCst);
@@ -498,7 +522,7 @@ impl RecoveryManager {
                 // Listening must begin before looking.
                 ended.as_mut().enable();
                 if shared.running.load(Ordering::SeqCst) == 0 {
-                    return;
+                    return shared.degradation.cache().flush().await;
                 }
                 ended.await;
             }

@@ -2,16 +2,20 @@
 
 use crate::breaker::CircuitBreaker;
 use crate::checkpoints::Checkpoint;
+use crate::clock::{Instant, between};
+use crate::degradation::{CachedResponse, Landed, Lead, Turn};
 use crate::error::{BoxError, ConfigurationError, Error};
 use crate::fault::OperationError;
 use crate::hedge::Hedge;
 use crate::manager::RecoveryManager;
-use crate::session::{Attempt, Ending, Session, Surroundings, Terms};
+use crate::session::{Attempt, Ending, Session, Surroundings, Terms, within};
 use crate::store::StoreError;
 use crate::types::{CachedAnswer, ResourceSnapshot};
+use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -351,7 +355,13 @@ impl<'a, B, C> Operation<'a, B, C> {
     }
 
     /// Serves an answer that is cached under `key` and younger than `fresh` without calling; one younger than `stale` if the call fails. Live answers
-    /// are cached.
+    /// are cached. Where memory has none and the manager's cache is [kept in a store](crate::manager::RecoveryManagerBuilder::cache_in_store), that is asked first,
+    /// for 50 ms at most.
+    ///
+    /// Of all who ask for the same key at the same time one calls, and the others are served what it gets ([`Served::Cached`] with an age of about 0). If it
+    /// gets nothing for them (it fails or is dropped, or something else serves in the answer's place) the next of them calls, one at a time, each with its own
+    /// attempts; a wait ends with the deadline of who waits. An operation waits for others only as long as somebody drives them: do not hold one that has
+    /// begun and wait for another with the same key. With a `fresh` of zero nobody waits for anybody.
     pub fn cache(mut self, key: impl Into<String>, fresh: Duration, stale: Duration) -> Self {
         self.described.caching = Some(Caching { key: key.into(), fresh, stale });
         self
@@ -415,7 +425,7 @@ impl<'a, B, C> Operation<'a, B, C> {
     }
 }
 
-impl Described<'_> {
+impl<'m> Described<'m> {
     /// Whether what was said can be used; settles how often it is tried.
     fn settle(&mut self) -> Result<(), ConfigurationError> {
         if let Some(attempts) = self.attempts {
@@ -481,12 +491,18 @@ impl Described<'_> {
         let manager = self.manager;
         self.settle()?;
         let _running = manager.enter()?;
-        if let Some(fresh) = self.caching.as_ref().map(|caching| caching.fresh)
-            && let Some((value, age)) = self.cached_value(fresh)
-        {
-            #[cfg(feature = "metrics")]
-            crate::metrics::answered_without_a_call(&self.terms.name);
-            return Ok(Recovered { value, served: Served::Cached { age }, model: None, attempts: 0 });
+        let mut before = Before::default();
+        if let Some(caching) = &self.caching {
+            let found = match self.cached_value(caching.fresh) {
+                Some(found) => Some(found),
+                // In a box, as most operations have no use for it.
+                None => Box::pin(self.before_calling(caching, &mut before)).await,
+            };
+            if let Some((value, age)) = found {
+                #[cfg(feature = "metrics")]
+                crate::metrics::answered_without_a_call(&self.terms.name);
+                return Ok(Recovered { value, served: Served::Cached { age }, model: None, attempts: 0 });
+            }
         }
         self.extend_models();
         let first = self.models.first().map(|model| Arc::from(model.as_str()));
@@ -498,14 +514,22 @@ impl Described<'_> {
             (None, None) => strategy.breaker.as_ref().map(Cow::Borrowed),
         };
         let mut session = Session::begin(&strategy.guarding, &self.terms, &at_hand, first);
-        let ending = session.run(breaker, operation, accept, None).await;
+        if let Some(began) = before.began {
+            session.count_from(began);
+        }
+        let next = before.out_of_time.then(|| session.out_of_time());
+        let ending = session.run(breaker, operation, accept, next).await;
         let as_asked = session.is_as_asked();
         let (model, attempts) = session.summary();
+        if !matches!(ending, Ending::Live(_)) {
+            // Those who wait for the same do not wait for what takes its place.
+            before.lead = None;
+        }
         match ending {
             Ending::Live(value) => {
                 // Another model's answer, or a lighter workflow's, must not pass for this one's later.
                 if as_asked {
-                    self.remember(&value);
+                    self.remember(&value, before.lead.take());
                 }
                 Ok(Recovered { value, served: Served::Live, model, attempts })
             }
@@ -538,17 +562,70 @@ impl Described<'_> {
 
     fn cached_value<T: DeserializeOwned>(&self, max_age: Duration) -> Option<(T, Duration)> {
         let caching = self.caching.as_ref()?;
-        let cached = self.manager.degradation().get_cached_response(&caching.key, max_age)?;
-        Some((T::deserialize(&*cached.value).ok()?, cached.age))
+        read(&self.manager.degradation().get_cached_response(&caching.key, max_age)?)
     }
 
-    fn remember<T: Serialize>(&self, value: &T) {
+    /// What is to be found without calling: what others who ask the same have got, or what the store has. Where that takes time it counts.
+    async fn before_calling<T: DeserializeOwned>(&self, caching: &Caching, before: &mut Before<'m>) -> Option<(T, Duration)> {
+        let manager = self.manager;
+        let clock = manager.clock();
+        let began = *before.began.insert(clock.now());
+        let left = || self.terms.deadline.map(|deadline| deadline.saturating_sub(between(began, clock.now())));
+        let Caching { key, fresh, stale } = caching;
+        let cache = manager.degradation().cache();
+        if !fresh.is_zero() {
+            let turn = manager.flights().join(key).turn().map(Ok::<_, Infallible>);
+            match within(left(), clock, turn).await {
+                Ok(Turn::Lead(lead)) => before.lead = Some(lead),
+                Ok(Turn::Landed(landed)) => {
+                    // One that does not suit is none: it calls by itself.
+                    return landed.younger(*fresh, clock.now()).and_then(|cached| read(&cached));
+                }
+                Ok(Turn::Alone) => {}
+                Err(_) => before.out_of_time = true,
+            }
+        }
+        // One that may only be served after a failure is not asked for twice.
+        let wanted = if fresh.is_zero() { *stale } else { *fresh };
+        let cached = cache.load_within(key, wanted, left().unwrap_or(Duration::MAX)).await?;
+        let found = if cached.age <= *fresh { read(&cached) } else { None };
+        if found.is_some()
+            && let Some(lead) = before.lead.take()
+        {
+            lead.land(Landed::new(cached, clock.now()));
+        }
+        found
+    }
+
+    /// Caches a live answer, and gives it to those who wait for the same.
+    fn remember<T: Serialize>(&self, value: &T, lead: Option<Lead<'_>>) {
         let Some(caching) = &self.caching else { return };
         match serde_json::to_value(value) {
-            Ok(value) => self.manager.degradation().cache_response(&caching.key, value),
+            Ok(value) => {
+                let value = Arc::new(value);
+                self.manager.degradation().cache().cache_shared(caching.key.clone(), Arc::clone(&value));
+                if let Some(lead) = lead {
+                    lead.land(Landed::new(CachedResponse { value, age: Duration::ZERO }, self.manager.clock().now()));
+                }
+            }
             Err(error) => tracing::warn!(key = caching.key, %error, "the answer cannot be cached"),
         }
     }
+}
+
+/// What came before the call.
+#[derive(Default)]
+struct Before<'a> {
+    /// When it began, if it may have taken time.
+    began: Option<Instant>,
+    /// Others wait for what this operation gets.
+    lead: Option<Lead<'a>>,
+    /// The deadline passed.
+    out_of_time: bool,
+}
+
+fn read<T: DeserializeOwned>(cached: &CachedResponse) -> Option<(T, Duration)> {
+    Some((T::deserialize(&*cached.value).ok()?, cached.age))
 }
 
 async fn restored<S: DeserializeOwned>(checkpoint: &Checkpoint, start_over: bool) -> Result<Option<S>, BoxError> {

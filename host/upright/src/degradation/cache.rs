@@ -1,9 +1,13 @@
 //! Responses from earlier, bounded in bytes, entries and age.
 //!
 //! Ages are told by this crate's clock and not by the cache's own, and each reader says how old a response may be: one who wants a fresh one
-//! gets nothing, and takes nothing away from those who take an old one.
+//! gets nothing, and takes nothing away from those who take an old one. A store may stand behind it ([`ResponseCache::over`]); a response that comes from there
+//! has an age already, which the wall clock tells.
 
+use super::behind::{Behind, CacheCounts, StoredCacheOptions};
+use super::limits::{CacheLimits, size};
 use crate::clock::{Instant, SharedClock, SystemClock, between, nanoseconds};
+use crate::store::Store;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -11,34 +15,6 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// What a cache keeps at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheLimits {
-    /// So many bytes, as values take them in memory; 64 MiB by default. At most 4 GiB.
-    pub max_bytes: u64,
-    /// So many entries; 10,000 by default. Each takes at least its share of the bytes.
-    pub max_entries: u64,
-    /// No response for longer than this; a day by default, none for as long as there is room.
-    pub max_age: Option<Duration>,
-}
-
-impl Default for CacheLimits {
-    fn default() -> Self {
-        Self { max_bytes: 64 << 20, max_entries: 10_000, max_age: Some(Duration::from_secs(86_400)) }
-    }
-}
-
-impl CacheLimits {
-    fn bytes(&self) -> u64 {
-        if self.max_entries == 0 { 0 } else { self.max_bytes.min(u64::from(u32::MAX)) }
-    }
-
-    /// What an entry takes at least, so that the bound in bytes is one in entries too.
-    fn share(&self) -> u64 {
-        self.bytes().div_ceil(self.max_entries.max(1)).max(1)
-    }
-}
 
 /// A response from earlier. The value is shared, not copied.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,11 +25,21 @@ pub struct CachedResponse {
     pub age: Duration,
 }
 
+/// A response in memory.
 #[derive(Clone)]
-struct Kept {
-    value: Arc<Value>,
-    cached: Instant,
-    bytes: u64,
+pub(super) struct Kept {
+    pub(super) value: Arc<Value>,
+    /// When it came here, by the monotonic clock.
+    pub(super) cached: Instant,
+    /// How old it was by then. The clock may have begun later than that, so it is no part of `cached`.
+    pub(super) older: Duration,
+    pub(super) bytes: u64,
+}
+
+impl Kept {
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        self.older.saturating_add(between(self.cached, now))
+    }
 }
 
 /// A cache of responses; those that were not used for the longest time make room for new ones. Cloning shares it.
@@ -63,6 +49,7 @@ pub struct ResponseCache {
     limits: CacheLimits,
     clock: SharedClock,
     swept: Arc<AtomicU64>,
+    behind: Option<Arc<Behind>>,
 }
 
 impl Default for ResponseCache {
@@ -88,33 +75,109 @@ impl ResponseCache {
             .eviction_policy(EvictionPolicy::lru())
             .build();
         let swept = Arc::new(AtomicU64::new(clock.now()));
-        Self { entries, limits, clock, swept }
+        Self { entries, limits, clock, swept, behind: None }
+    }
+
+    /// Keeps what is cached from now on in this store as well: it outlives the process, and is there for all who have the store. Nobody waits for it to be
+    /// written, and where the store fails or is away nothing else does ([`ResponseCache::counts`]).
+    ///
+    /// Responses are JSON under `cache/`. Their ages are told by the wall clock, once they come from the store: by the date of who cached them and by the
+    /// store's own, whichever gives the greater age. The clocks of hosts that share a store may differ by 10 s; what seems to come from further ahead is not
+    /// served. Where the wall clock is set back while this cache is there, nothing becomes younger by it; nobody can tell where it was set back before.
+    ///
+    /// Clones that were made before this stay without the store.
+    #[must_use]
+    pub fn over(self, store: Arc<dyn Store>, options: StoredCacheOptions) -> Self {
+        let behind = Behind::new(store, options, Arc::clone(&self.clock));
+        Self { behind: Some(Arc::new(behind)), ..self }
     }
 
     /// Keeps a response in place of what was kept under the key. One that is larger than the whole cache may be is not kept.
     pub fn cache_response(&self, key: impl Into<String>, value: Value) {
-        let key = key.into();
+        self.cache_shared(key.into(), Arc::new(value));
+    }
+
+    pub(crate) fn cache_shared(&self, key: String, value: Arc<Value>) {
         let bytes = size(&value).saturating_add(size_of::<Kept>() + key.len()) as u64;
-        if bytes.max(self.limits.share()) > self.limits.bytes() {
+        let kept = Kept { value, cached: self.clock.now(), older: Duration::ZERO, bytes };
+        if !self.fits(&kept) {
             // What was there is not the latest response any more.
             self.entries.invalidate(&key);
+            if let Some(behind) = &self.behind {
+                behind.remove(&key);
+            }
             return;
         }
-        self.entries.insert(key, Kept { value: Arc::new(value), cached: self.clock.now(), bytes });
+        if let Some(behind) = &self.behind {
+            behind.write(&key, kept.clone());
+        }
+        self.entries.insert(key, kept);
         // Room is made now and not at the cache's leisure, or large values would exceed the bound until then.
         self.entries.run_pending_tasks();
         self.sweep_now_and_then();
     }
 
-    /// The response under the key if it is not older than `max_age`. Others may still get it if it is.
+    /// The response under the key if it is in memory and not older than `max_age`. Others may still get it if it is.
     pub fn get_cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
         let kept = self.entries.get(key)?;
-        let age = between(kept.cached, self.clock.now());
-        if self.expired(age) {
+        let age = kept.age(self.clock.now());
+        if self.limits.expired(age) {
             self.remove_if_expired(key);
             return None;
         }
         (age <= max_age).then_some(CachedResponse { value: kept.value, age })
+    }
+
+    /// [`ResponseCache::get_cached_response`]; where memory has none that is young enough, the store is asked, and what it has is then in memory too. Waits no
+    /// longer than [`StoredCacheOptions::read_limit`].
+    pub async fn load_cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
+        self.load_within(key, max_age, Duration::MAX).await
+    }
+
+    /// Waits no longer than `limit` either.
+    pub(crate) async fn load_within(&self, key: &str, max_age: Duration, limit: Duration) -> Option<CachedResponse> {
+        if let Some(found) = self.get_cached_response(key, max_age) {
+            return Some(found);
+        }
+        let behind = self.behind.as_ref()?;
+        let kept = behind.read(self, key, limit.min(behind.read_limit())).await?;
+        let age = kept.age(self.clock.now());
+        (age <= max_age && !self.limits.expired(age)).then_some(CachedResponse { value: kept.value, age })
+    }
+
+    /// Keeps what comes from the store, unless a younger one has come meanwhile. The younger of the two.
+    pub(super) fn keep_loaded(&self, key: &str, kept: Kept) -> Kept {
+        if !self.fits(&kept) {
+            return kept;
+        }
+        let now = self.clock.now();
+        let mut younger = None;
+        self.entries.entry_by_ref(key).and_compute_with(|entry| match entry {
+            Some(entry) if entry.value().age(now) <= kept.age(now) => {
+                younger = Some(entry.into_value());
+                Op::Nop
+            }
+            _ => Op::Put(kept.clone()),
+        });
+        self.entries.run_pending_tasks();
+        younger.unwrap_or(kept)
+    }
+
+    fn fits(&self, kept: &Kept) -> bool {
+        kept.bytes.max(self.limits.share()) <= self.limits.bytes()
+    }
+
+    /// What became of its responses in the store behind it.
+    pub fn counts(&self) -> CacheCounts {
+        self.behind.as_ref().map(|behind| behind.counts()).unwrap_or_default()
+    }
+
+    /// Ends when nothing waits to be written any more: all is in the store, or the store did not take it. A program that ends may wait for it; give that a
+    /// limit of time, as a store that does not answer is waited for.
+    pub async fn flush(&self) {
+        if let Some(behind) = &self.behind {
+            behind.flush().await;
+        }
     }
 
     /// Drops what is older than the limits allow. Caching does so now and then by itself.
@@ -122,15 +185,19 @@ impl ResponseCache {
         let now = self.clock.now();
         self.swept.store(now, Ordering::Relaxed);
         for (key, kept) in &self.entries {
-            if self.expired(between(kept.cached, now)) {
+            if self.limits.expired(kept.age(now)) {
                 self.remove_if_expired(&key);
             }
         }
         self.entries.run_pending_tasks();
     }
 
-    /// Drops everything.
+    /// Drops everything, in the store too; what others have in memory stays. What is still in the store, or cannot be removed from it yet, is not served here.
     pub fn clear_cache(&self) {
+        // First: what is on its way from the store to memory either comes before, and is dropped below, or not at all.
+        if let Some(behind) = &self.behind {
+            behind.clear();
+        }
         // One by one: `invalidate_all` tells old from new by the cache's own clock.
         for (key, _) in &self.entries {
             self.entries.invalidate(&*key);
@@ -138,35 +205,35 @@ impl ResponseCache {
         self.entries.run_pending_tasks();
     }
 
-    /// How many responses are kept.
+    pub(super) fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    /// How many responses are in memory.
     pub fn len(&self) -> usize {
         self.entries.iter().count()
     }
 
-    /// Whether none is kept.
+    /// Whether none is in memory.
     pub fn is_empty(&self) -> bool {
         self.entries.iter().next().is_none()
     }
 
-    /// How many bytes the responses take, with their keys.
+    /// How many bytes the responses in memory take, with their keys.
     pub fn size_bytes(&self) -> u64 {
         self.entries.iter().map(|(_, kept)| kept.bytes).sum()
     }
 
-    /// What it keeps at most.
+    /// What it keeps in memory at most.
     pub fn limits(&self) -> CacheLimits {
         self.limits
-    }
-
-    fn expired(&self, age: Duration) -> bool {
-        self.limits.max_age.is_some_and(|max_age| age > max_age)
     }
 
     /// Not what was cached anew meanwhile.
     fn remove_if_expired(&self, key: &str) {
         self.entries.entry_by_ref(key).and_compute_with(|entry| {
-            let age = entry.map(|entry| between(entry.value().cached, self.clock.now()));
-            if age.is_some_and(|age| self.expired(age)) { Op::Remove } else { Op::Nop }
+            let age = entry.map(|entry| entry.value().age(self.clock.now()));
+            if age.is_some_and(|age| self.limits.expired(age)) { Op::Remove } else { Op::Nop }
         });
     }
 
@@ -181,29 +248,6 @@ impl ResponseCache {
             self.remove_expired();
         }
     }
-}
-
-/// What a value takes in memory, in bytes, near enough. Not recursive, as values may be nested deeply.
-fn size(value: &Value) -> usize {
-    /// A member's key and its place in the map's index.
-    const MEMBER: usize = size_of::<String>() + 2 * size_of::<usize>();
-    let mut bytes = size_of::<Value>();
-    let mut pending = vec![value];
-    while let Some(value) = pending.pop() {
-        bytes += match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-            Value::String(text) => text.capacity(),
-            Value::Array(items) => {
-                pending.extend(items);
-                items.capacity() * size_of::<Value>()
-            }
-            Value::Object(object) => {
-                pending.extend(object.values());
-                object.keys().map(|key| MEMBER + size_of::<Value>() + key.capacity()).sum()
-            }
-        };
-    }
-    bytes
 }
 
 #[cfg(test)]

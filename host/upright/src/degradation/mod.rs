@@ -18,14 +18,22 @@
 //! assert_eq!(cached.map(|cached| cached.value["answer"].clone()), Some(json!(42)));
 //! ```
 
+mod behind;
 mod cache;
+mod digests;
+mod flight;
 mod key;
+mod limits;
 mod workflow;
 
 use crate::policy::PolicySlot;
 use crate::types::{WorkflowEdit, WorkflowEntry};
-pub use cache::{CacheLimits, CachedResponse, ResponseCache};
+pub use behind::{CacheCounts, StoredCacheOptions};
+pub use cache::{CachedResponse, ResponseCache};
+pub use digests::ModelDigests;
+pub(crate) use flight::{Flights, Landed, Lead, Turn};
 pub use key::cache_key;
+pub use limits::CacheLimits;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,7 +175,7 @@ impl GracefulDegradation {
         self.cache.get_cached_response(key, max_age)
     }
 
-    /// Drops all cached responses.
+    /// See [`ResponseCache::clear_cache`].
     pub fn clear_cache(&self) {
         self.cache.clear_cache();
     }

@@ -210,7 +210,11 @@ pub(crate) fn outcome_error<E: OperationError>(error: Option<E>, limit: Option<D
 }
 
 /// The outcome of an attempt that keeps to its limit of time; an error without a word where it did not.
-async fn within<T, E>(limit: Option<Duration>, clock: &SharedClock, attempt: impl Future<Output = Result<T, E>>) -> Result<T, Option<E>> {
+pub(crate) async fn within<T, E>(
+    limit: Option<Duration>,
+    clock: &SharedClock,
+    attempt: impl Future<Output = Result<T, E>>,
+) -> Result<T, Option<E>> {
     let mut attempt = pin!(attempt);
     let mut timer = None;
     poll_fn(|context| match attempt.as_mut().poll(context) {

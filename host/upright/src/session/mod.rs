@@ -9,7 +9,7 @@
 mod drive;
 mod terms;
 
-pub(crate) use drive::{outcome_error, poll_limit};
+pub(crate) use drive::{outcome_error, poll_limit, within};
 pub(crate) use terms::{Guarding, Terms};
 
 use crate::breaker::{CircuitBreaker, Permit};
@@ -185,6 +185,17 @@ impl<'a> Session<'a> {
         let mut session = Self { attempts: 1, began, ..Self::begin(guarding, terms, surroundings, None) };
         let next = session.failed(error, permit);
         (session, next)
+    }
+
+    /// Time counts from then on: something was waited for before the session began.
+    pub(crate) fn count_from(&mut self, began: Instant) {
+        self.began = Some(began);
+    }
+
+    /// What to do where the deadline passed before anything was tried.
+    #[cold]
+    pub(crate) fn out_of_time(&mut self) -> Next {
+        self.failed(AttemptTimeout { limit: self.terms.deadline.unwrap_or_default() }.into(), None)
     }
 
     /// The model in use, and how many attempts were made.

@@ -1,0 +1,162 @@
+//! What a response is called in the store, and how old it is.
+//!
+//! A monotonic clock means nothing to another process, so the age of what comes from the store is told by wall clocks, which are set forward and back and
+//! differ from host to host. Each doubt is decided for the greater age: a response that is called again for nothing costs a call, one that is taken for
+//! younger than it is may be wrong.
+
+use crate::clock::{Instant, SharedClock, between};
+use crate::store::Entry;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Before the key of each response in the store.
+pub(super) const PREFIX: &str = "cache/";
+/// Longer keys are stored by their digest.
+const LONGEST_TEXT: usize = 200;
+/// Before a digest. A key that begins so is stored by its digest too, so that no text passes for one.
+const DIGEST: &str = "sha256:";
+/// The clocks of hosts that share a store may differ by so much.
+const SKEW: Duration = Duration::from_secs(10);
+
+const JSON: &str = "application/json";
+
+/// The key in the store: the text itself where it is short.
+pub(super) fn stored_key(key: &str) -> String {
+    if key.len() <= LONGEST_TEXT && !key.starts_with(DIGEST) {
+        return format!("{PREFIX}{key}");
+    }
+    Sha256::digest(key).iter().fold(format!("{PREFIX}{DIGEST}"), |mut stored, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(stored, "{byte:02x}");
+        stored
+    })
+}
+
+/// What stands beside a response, in the content type: `application/json;cached=1732550000000;crc32=1c291ca3`. The value is the response's JSON and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Label {
+    /// When it was cached by the wall clock of who did, in milliseconds since 1970.
+    cached: u64,
+    crc32: u32,
+}
+
+impl Label {
+    pub(super) fn of(cached: SystemTime, json: &[u8]) -> Self {
+        let since_1970 = cached.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { cached: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX), crc32: crc32fast::hash(json) }
+    }
+
+    pub(super) fn content_type(self) -> String {
+        format!("{JSON};cached={};crc32={:08x}", self.cached, self.crc32)
+    }
+
+    /// The label of what is stored, if it is what was written.
+    pub(super) fn read(entry: &Entry) -> Option<Self> {
+        let (cached, crc32) = entry.content_type.strip_prefix(JSON)?.strip_prefix(";cached=")?.split_once(";crc32=")?;
+        let label = Self { cached: cached.parse().ok()?, crc32: u32::from_str_radix(crc32, 16).ok()? };
+        (label.crc32 == crc32fast::hash(&entry.value)).then_some(label)
+    }
+
+    /// The age of what the store has written at `modified`: the greater of what the writer's date and the store's own give. None where both are ahead of
+    /// `now` by more than clocks may differ: then nobody knows.
+    pub(super) fn age(self, modified: SystemTime, now: SystemTime) -> Option<Duration> {
+        let cached = UNIX_EPOCH.checked_add(Duration::from_millis(self.cached));
+        [cached, Some(modified)].into_iter().flatten().filter_map(|date| age(date, now)).max()
+    }
+}
+
+/// None for a date that is too far ahead.
+fn age(date: SystemTime, now: SystemTime) -> Option<Duration> {
+    match now.duration_since(date) {
+        Ok(age) => Some(age),
+        Err(ahead) => (ahead.duration() <= SKEW).then_some(Duration::ZERO),
+    }
+}
+
+/// The wall clock, but never earlier than it was when this was made and the time that has passed since: where it is set back, what is in the store does
+/// not become younger.
+pub(super) struct Calendar {
+    clock: SharedClock,
+    began: (SystemTime, Instant),
+}
+
+impl Calendar {
+    pub(super) fn new(clock: SharedClock) -> Self {
+        let began = (clock.wall(), clock.now());
+        Self { clock, began }
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        let (wall, instant) = self.began;
+        let passed = wall.checked_add(between(instant, self.clock.now()));
+        passed.map_or(self.clock.wall(), |passed| passed.max(self.clock.wall()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::KEY_LIMIT;
+    use crate::testing::DrivenClock;
+    use std::collections::BTreeSet;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn entry(label: Label, value: &'static str) -> Entry {
+        Entry { value: value.into(), content_type: label.content_type(), version: 1, modified: UNIX_EPOCH }
+    }
+
+    #[test]
+    fn every_key_has_one_of_its_own_in_the_store_that_is_not_too_long() {
+        let long = "x".repeat(10_000);
+        let digest = stored_key(&long);
+        let passes_for_it = digest.strip_prefix(PREFIX).unwrap();
+        let keys = ["", "a", "why is the sky blue", &long, &long[1..], passes_for_it, &"ü".repeat(100), &"ü".repeat(101)];
+        let stored: BTreeSet<_> = keys.iter().map(|key| stored_key(key)).collect();
+        assert_eq!(stored.len(), keys.len(), "{stored:?}");
+        assert!(stored.iter().all(|key| key.len() <= KEY_LIMIT && key.starts_with(PREFIX)), "{stored:?}");
+        assert!(stored.contains("cache/why is the sky blue"));
+    }
+
+    #[test]
+    fn a_label_is_read_as_it_was_written_and_not_beside_another_value() {
+        let label = Label::of(UNIX_EPOCH + HOUR, b"[1]");
+        assert_eq!(Label::read(&entry(label, "[1]")), Some(label));
+        assert_eq!(Label::read(&entry(label, "[2]")), None);
+        let unlabelled = Entry { content_type: JSON.to_owned(), ..entry(label, "[1]") };
+        assert_eq!(Label::read(&unlabelled), None);
+    }
+
+    #[test]
+    fn an_age_is_the_greater_of_what_both_dates_give() {
+        let now = UNIX_EPOCH + 100 * HOUR;
+        let label = Label::of(now - 2 * HOUR, b"");
+        assert_eq!(label.age(now - HOUR, now), Some(2 * HOUR), "it waited, or was copied");
+        assert_eq!(label.age(now - 3 * HOUR, now), Some(3 * HOUR));
+        assert_eq!(Label::of(now + HOUR, b"").age(now - HOUR, now), Some(HOUR), "the writer's clock was ahead");
+        assert_eq!(label.age(now + HOUR, now), Some(2 * HOUR), "the store's clock is ahead");
+    }
+
+    #[test]
+    fn a_date_in_the_future_gives_no_age_unless_clocks_may_differ_by_that() {
+        let now = UNIX_EPOCH + 100 * HOUR;
+        let at = |ahead: Duration| Label::of(now + ahead, b"").age(now + ahead, now);
+        assert_eq!(at(SKEW), Some(Duration::ZERO));
+        assert_eq!(at(SKEW + Duration::from_millis(1)), None);
+        assert_eq!(Label { cached: u64::MAX, crc32: 0 }.age(now + HOUR, now), None);
+    }
+
+    #[test]
+    fn the_calendar_goes_forward_with_the_wall_clock_and_not_back() {
+        let clock = DrivenClock::new();
+        let calendar = Calendar::new(clock.shared());
+        let began = calendar.now();
+        clock.advance(HOUR);
+        assert_eq!(calendar.now(), began + HOUR);
+        clock.step_wall(HOUR);
+        assert_eq!(calendar.now(), began + 2 * HOUR);
+        let set_back = Calendar { began: (began + 9 * HOUR, 0), clock: clock.shared() };
+        assert_eq!(set_back.now(), began + 10 * HOUR);
+    }
+}
