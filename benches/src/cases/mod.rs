@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// All groups. Their targets name cases of the same group.
 pub fn all() -> Result<Vec<Group>> {
-    Ok(vec![success::alone()?, success::contended()?, rejection::group()?, decision::group()?, swap::group()?, extras::group()?])
+    Ok(vec![success::alone()?, success::contended()?, success::with_state()?, rejection::group()?, decision::group()?, swap::group()?, extras::group()?])
 }
 
 /// A runtime for peers that make timers; nothing ever runs on it.

@@ -12,7 +12,8 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_resilience::retry::RetryLayer;
 use tower_resilience::timelimiter::TimeLimiterLayer;
 use upright::retry::RetryStrategyBuilder;
-use upright::{CircuitBreaker, ErrorClassifier, PolicySlot, RetryStrategy};
+use upright::store::StateAddress;
+use upright::{CircuitBreaker, ErrorClassifier, PolicySlot, RecoveryManager, RetryStrategy};
 
 const EXECUTE: &str = "upright `RetryStrategy::execute`";
 const CALL: &str = "upright `CircuitBreaker::call`";
@@ -44,6 +45,42 @@ pub(super) fn contended() -> Result<Group> {
         reference: RECLOSER,
         cases: cases()?,
         targets: vec![Target::TimesOf { case: EXECUTE, peer: RECLOSER, at_most: 1.0 / 3.0 }],
+    })
+}
+
+const WITHOUT_STATE: &str = "`execute` of a manager without state";
+const AWAY: &str = "`execute` of a manager whose state is away";
+const IN_FILE: &str = "`execute` of a manager whose state is a file";
+
+/// What keeping breakers in a store costs those whose calls succeed.
+pub(super) fn with_state() -> Result<Group> {
+    // Nobody listens there.
+    let away = StateAddress::Nats("nats://127.0.0.1:9".to_owned());
+    let file = StateAddress::File(std::env::temp_dir().join(format!("upright-bench-{}.redb", std::process::id())));
+    let case = |name, state: Option<StateAddress>| -> Result<Case> {
+        let mut manager = RecoveryManager::builder().breaker(peers::breaker_config());
+        if let Some(state) = state {
+            manager = manager.state(state);
+        }
+        let manager = manager.build()?;
+        let call = move || {
+            let manager = manager.clone();
+            move || ready(manager.strategy().execute::<u64, io::Error, _>(operation))
+        };
+        Ok(Case::new(name, call, succeeded))
+    };
+    Ok(Group {
+        id: "success-state",
+        title: "A call that succeeds, by managers that keep their breakers in a store",
+        note: "The server of one cannot be reached, and is called again and again by a thread of its own. The strategy is the manager's own.",
+        threads: 1,
+        reference: WITHOUT_STATE,
+        cases: vec![case(WITHOUT_STATE, None)?, case(AWAY, Some(away))?, case(IN_FILE, Some(file))?],
+        targets: vec![
+            Target::TimesOf { case: AWAY, peer: WITHOUT_STATE, at_most: 1.1 },
+            Target::TimesOf { case: IN_FILE, peer: WITHOUT_STATE, at_most: 1.1 },
+            Target::NoAllocation { case: AWAY },
+        ],
     })
 }
 
