@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
+use upright::RecoveryManager;
+use upright::store::StateAddress;
 use upright_fault_server::{FaultServer, Match};
 
 const CHAT: &str = "/api/chat";
@@ -114,15 +116,56 @@ async fn memory_that_does_not_suffice_for_the_smallest_batch_is_a_failure() {
     assert!(!out.contains("All 40"), "{out}");
 }
 
+/// A file for an example's state, which is not there yet.
+fn state(name: &str) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.redb", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    path.to_str().unwrap().to_owned()
+}
+
 #[tokio::test]
-async fn an_import_resumes_where_the_attempt_before_it_was_and_a_checkpoint_that_cannot_be_read_is_no_end() {
+async fn an_import_resumes_where_the_attempt_before_it_was() {
     let server = server_that(EMBED, &["ok", "ok", "embed-eof", "ok"]).await;
-    let out = run!("pattern_4_corrupted_state", server, &[]);
-    tells(
-        &out,
-        &["import_job cannot be read", "first row", "attempt 1 failed", "Resuming from row 20", "Imported 40 rows", "(attempts: 2)"],
-    );
+    let state = state("resumes");
+    let out = run!("pattern_4_corrupted_state", server, &[&state]);
+    tells(&out, &["attempt 1 failed", "Resuming from row 20", "Imported 40 rows", "(attempts: 2)"]);
     assert_eq!(server.count(EMBED), 5, "no row was embedded twice but those of the step that failed");
+    // It was done, so the next import is another one.
+    let out = run!("pattern_4_corrupted_state", server, &[&state]);
+    assert!(!out.contains("Resuming"), "{out}");
+    std::fs::remove_file(state).unwrap();
+}
+
+#[tokio::test]
+async fn an_import_that_is_killed_in_the_middle_resumes_when_it_is_run_again() {
+    let server = server_that(EMBED, &["ok", "ok", "hang-before-headers"]).await;
+    let state = state("killed");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pattern_4_corrupted_state"));
+    command.env("OLLAMA_HOST", server.url()).args(["--quick", &state]).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut import = command.spawn().unwrap();
+    // The third step is on its way: the second has been saved.
+    while server.count(EMBED) < 3 {
+        assert!(import.try_wait().unwrap().is_none(), "it ended by itself");
+        tokio::task::yield_now().await;
+    }
+    // On Unix this is SIGKILL.
+    import.kill().await.unwrap();
+    let out = run!("pattern_4_corrupted_state", server, &[&state]);
+    tells(&out, &["Resuming from row 20", "Imported 40 rows", "(attempts: 1)"]);
+    assert_eq!(server.count(EMBED), 5, "two steps before, the one that was cut off, and two after");
+    std::fs::remove_file(state).unwrap();
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_an_older_program_is_told_of_and_no_end() {
+    let server = server_that(EMBED, &[]).await;
+    let state = state("older");
+    let manager = RecoveryManager::builder().state(StateAddress::File(state.clone().into())).build().unwrap();
+    manager.save_checkpoint("import_job", "row 12, I think").await.unwrap();
+    drop(manager);
+    let out = run!("pattern_4_corrupted_state", server, &[&state]);
+    tells(&out, &["cannot be read", "has schema 0, expected 1", "first row", "Imported 40 rows", "(attempts: 1)"]);
+    std::fs::remove_file(state).unwrap();
 }
 
 #[tokio::test]

@@ -1,18 +1,17 @@
-//! Pattern 4, corrupted state: an import saves its progress as it goes, a later attempt resumes from there, and a checkpoint that cannot be read
-//! is told from one that is not there.
+//! Pattern 4, corrupted state: an import saves its progress as it goes. A later attempt resumes from there, and so does a later process, where this one was
+//! killed; a checkpoint that cannot be read is told from one that is not there.
 //!
 //! ```console
-//! $ cargo run --package upright-examples --bin pattern_4_corrupted_state
+//! $ cargo run --package upright-examples --bin pattern_4_corrupted_state               # end it in the middle, and run it again
+//! $ cargo run --package upright-examples --bin pattern_4_corrupted_state -- jobs.redb  # its state in a file of your choice
 //! ```
 //!
-//! Forty rows are embedded with `nomic-embed-text`, ten at a time. Under the checkpoint's key the program finds what an older version of it left,
-//! which it cannot read. Checkpoints are kept in memory here; a `Store` of your own keeps them longer.
+//! Forty rows are embedded with `nomic-embed-text`, ten at a time.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use upright::checkpoints::Checkpoint;
 use upright::ollama::{Budgets, OllamaClient};
-use upright::store::StoreError;
+use upright::store::{StateAddress, StoreError};
 use upright::types::RetryConfig;
 use upright::{Attempt, RecoveryManager};
 use upright_examples::{Arguments, narrated, ollama};
@@ -20,9 +19,11 @@ use upright_examples::{Arguments, narrated, ollama};
 const KEY: &str = "import_job";
 const ROWS: usize = 40;
 const STEP: usize = 10;
+/// Raised when [`Progress`] comes to mean something else.
+const SCHEMA: u32 = 1;
 
 /// How far the import is.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Progress {
     next_row: usize,
     numbers: usize,
@@ -34,20 +35,28 @@ async fn main() -> anyhow::Result<()> {
     let model = arguments.model_or("nomic-embed-text");
     let ollama = ollama(Budgets::default())?;
     let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();
-    let manager = RecoveryManager::builder().retry(RetryConfig { base_delay, ..RetryConfig::default() }).build()?;
-    manager.save_checkpoint(KEY, "row 12, I think").await?;
+    let mut manager = RecoveryManager::builder().retry(RetryConfig { base_delay, ..RetryConfig::default() });
+    // Where nothing is said it is this program's file in the user's folder for state.
+    if let [state] = arguments.words.as_slice() {
+        manager = manager.state(state.parse::<StateAddress>()?);
+    }
+    let manager = manager.build()?;
+    tell_of_what_cannot_be_read(&manager).await?;
 
-    let import = manager.operation("import").checkpoint(KEY).run(|attempt| import(&ollama, &model, attempt));
+    let operation = manager.operation("import").checkpoint(KEY).schema(SCHEMA).remove_when_done().start_over_if_unreadable();
+    let import = operation.run_attempts(|attempt, resume: Option<Progress>| import(&ollama, &model, attempt, resume));
     let imported = narrated(&manager, import).await?;
     println!("Imported {ROWS} rows, {} numbers in all (attempts: {}).", imported.value, imported.attempts);
-    manager.checkpoints().remove(KEY).await?;
     Ok(())
 }
 
 /// One attempt: from where an earlier one was to the end.
-async fn import(ollama: &OllamaClient, model: &str, attempt: Attempt) -> anyhow::Result<usize> {
+async fn import(ollama: &OllamaClient, model: &str, attempt: Attempt, resume: Option<Progress>) -> anyhow::Result<usize> {
     let checkpoint = attempt.checkpoint.ok_or_else(|| anyhow::anyhow!("the operation was given no checkpoint"))?;
-    let mut progress = resume(&checkpoint).await?;
+    if let Some(progress) = resume {
+        println!("Resuming from row {}.", progress.next_row);
+    }
+    let mut progress = resume.unwrap_or_default();
     while progress.next_row < ROWS {
         let rows: Vec<String> = (progress.next_row..progress.next_row + STEP).map(|row| format!("row {row}")).collect();
         let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
@@ -60,17 +69,13 @@ async fn import(ollama: &OllamaClient, model: &str, attempt: Attempt) -> anyhow:
     Ok(progress.numbers)
 }
 
-async fn resume(checkpoint: &Checkpoint) -> Result<Progress, StoreError> {
-    match checkpoint.restore::<Progress>().await {
-        Ok(Some(progress)) => {
-            println!("Resuming from row {}.", progress.next_row);
-            Ok(progress)
-        }
-        Ok(None) => Ok(Progress::default()),
-        Err(StoreError::Corrupt { key, source }) => {
-            println!("The checkpoint {key} cannot be read ({source}); beginning with the first row.");
-            Ok(Progress::default())
+async fn tell_of_what_cannot_be_read(manager: &RecoveryManager) -> Result<(), StoreError> {
+    match manager.checkpoints().at(KEY).schema(SCHEMA).restore::<Progress>().await {
+        Err(error @ (StoreError::Corrupt { .. } | StoreError::SchemaMismatch { .. })) => {
+            println!("The checkpoint cannot be read ({error}); beginning with the first row.");
+            Ok(())
         }
         Err(error) => Err(error),
+        Ok(_) => Ok(()),
     }
 }

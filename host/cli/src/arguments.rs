@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use crate::commands::exec;
-use crate::commands::{classify, completions, health, policy, replay, run};
+use crate::commands::{checkpoint, classify, completions, health, policy, replay, run};
 use crate::demo;
 use crate::exit::EXIT_CODES;
 use crate::output::ColorWhen;
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Classify(classify::ClassifyArguments),
     Policy(policy::PolicyArguments),
     Replay(replay::ReplayArguments),
+    Checkpoint(checkpoint::CheckpointArguments),
     Demo(demo::DemoArguments),
     Completions(completions::CompletionsArguments),
 }

@@ -112,7 +112,7 @@
 //! | no more calls at once than the service can bear | [`Bulkhead`] |
 //! | slow calls to get quicker | [`Hedge`] |
 //! | another model, less work, an earlier answer | [`RecoveryManager`]; its parts by themselves: [`GracefulDegradation`] |
-//! | long work to go on where it stopped | [`checkpoints`], kept in a [`store`]: in memory so far |
+//! | long work to go on where it stopped | [`checkpoints`], kept in a [`store`], by default in a file |
 //! | to know what an error means, whatever its type | [`ErrorClassifier`]; [`fault`] is how errors are read |
 //! | to know whether server, models and machine are fit to work | [`HealthCheck`] |
 //! | Ollama's answers whole or not at all | [`ollama`] |

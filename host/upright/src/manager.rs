@@ -12,10 +12,10 @@
 //! # Ok(()) }
 //! ```
 
-use crate::breaker::{CircuitBreaker, CircuitBreakers};
+use crate::breaker::{BreakerSharing, CircuitBreaker, CircuitBreakers, Keeping, SharingCounts};
 use crate::budget::{RetryBudget, RetryBudgets};
 use crate::bulkhead::{Bulkhead, BulkheadBuilder, Bulkheads};
-use crate::checkpoints::Checkpoints;
+use crate::checkpoints::{CheckpointLimits, Checkpoints};
 use crate::classifier::ErrorClassifier;
 use crate::clock::{SharedClock, SystemClock};
 use crate::degradation::{CacheLimits, GracefulDegradation, ResponseCache};
@@ -28,7 +28,7 @@ use crate::policy::PolicySlot;
 use crate::random::{SharedRandom, SystemRandom};
 use crate::retry::{RetryStrategy, RetryStrategyBuilder};
 use crate::session::Attempt;
-use crate::store::{MemoryStore, Store, StoreError};
+use crate::store::{StateAddress, Store, StoreError};
 use crate::types::{BreakerConfig, Fault, ResourceSnapshot, RetryConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,14 +50,23 @@ struct Shared {
     degradation: GracefulDegradation,
     health: Option<HealthCheck>,
     breakers: CircuitBreakers,
+    /// Breakers are kept in the store.
+    keeping: Option<Keeping>,
     budgets: RetryBudgets,
     bulkheads: Bulkheads,
+    store: Arc<dyn Store>,
     checkpoints: Checkpoints,
     events: Events,
     clock: SharedClock,
     closing: AtomicBool,
     running: AtomicUsize,
     ended: Notify,
+}
+
+/// Where a manager keeps its state.
+enum State {
+    At(StateAddress),
+    In(Arc<dyn Store>),
 }
 
 /// Builds a [`RecoveryManager`].
@@ -71,7 +80,9 @@ pub struct RecoveryManagerBuilder {
     policy: Option<PolicySlot>,
     clock: SharedClock,
     random: SharedRandom,
-    store: Option<Arc<dyn Store>>,
+    state: Option<State>,
+    keep_breakers: bool,
+    checkpoint_limits: CheckpointLimits,
     health: Option<HealthCheck>,
     max_history: usize,
     cache: CacheLimits,
@@ -157,9 +168,29 @@ impl RecoveryManagerBuilder {
         self
     }
 
-    /// Where checkpoints are kept; in memory if this is not set.
+    /// Where checkpoints are kept: by default in [this program's file](StateAddress::of_this_program), which is opened when the first one is saved or
+    /// restored; in memory where there is no such file or the feature `redb` is off.
+    pub fn state(mut self, address: StateAddress) -> Self {
+        self.state = Some(State::At(address));
+        self
+    }
+
+    /// A store of your own in place of an [address](Self::state).
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
+        self.state = Some(State::In(store));
+        self
+    }
+
+    /// Whether the breakers are kept in the [`state`](Self::state), restored when the program is started anew, and in common with all programs that have the same state;
+    /// true where a state is set. Nobody waits for it: while it cannot be reached each program decides by itself.
+    pub fn keep_breakers(mut self, keep: bool) -> Self {
+        self.keep_breakers = keep;
+        self
+    }
+
+    /// Checkpoints that are too old or too many are removed.
+    pub fn checkpoint_limits(mut self, limits: CheckpointLimits) -> Self {
+        self.checkpoint_limits = limits;
         self
     }
 
@@ -197,7 +228,19 @@ impl RecoveryManagerBuilder {
             .clock(Arc::clone(&clock))
             .events(events.clone())
             .classifier(Arc::clone(&classifier));
-        let breakers = CircuitBreakers::new(template)?;
+        // This program's own file is for checkpoints; breakers and answers are kept where it was said that state is kept.
+        let is_said = !matches!(self.state, None | Some(State::At(StateAddress::Memory)));
+        let store = match self.state.unwrap_or_else(|| State::At(own_state())) {
+            State::At(address) => address.when_needed(Arc::clone(&clock)),
+            State::In(store) => store,
+        };
+        let sharing = (is_said && self.keep_breakers).then(|| BreakerSharing::new(Arc::clone(&store), Arc::clone(&clock)));
+        let breakers = CircuitBreakers::new(match &sharing {
+            Some(sharing) => template.shared_by(sharing.clone()),
+            None => template,
+        })?;
+        // Before the first breaker comes to be.
+        let keeping = sharing.as_ref().map(BreakerSharing::keep);
         let budgets = RetryBudgets::new(self.budgets.0, self.budgets.1, Arc::clone(&clock))?;
         let bulkheads = Bulkheads::new(self.bulkheads.clock(Arc::clone(&clock)))?;
         let strategy = self
@@ -209,7 +252,6 @@ impl RecoveryManagerBuilder {
             .events(events.clone())
             .classifier(Arc::clone(&classifier))
             .build()?;
-        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(Arc::clone(&clock))));
         let degradation = GracefulDegradation::new(self.fallback_models)
             .with_cache(ResponseCache::new(self.cache, Arc::clone(&clock)))
             .with_policy(policy.clone());
@@ -220,9 +262,11 @@ impl RecoveryManagerBuilder {
             degradation,
             health: self.health,
             breakers,
+            keeping,
             budgets,
             bulkheads,
-            checkpoints: Checkpoints::new(store, Arc::clone(&clock)),
+            checkpoints: Checkpoints::new(Arc::clone(&store), Arc::clone(&clock)).limited(self.checkpoint_limits),
+            store,
             events,
             clock,
             closing: AtomicBool::new(false),
@@ -231,6 +275,14 @@ impl RecoveryManagerBuilder {
         };
         Ok(RecoveryManager { shared: Arc::new(shared) })
     }
+}
+
+/// How long a shutdown waits for the last transitions of breakers to be written down.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// Where state is kept if nothing is said of it.
+fn own_state() -> StateAddress {
+    StateAddress::of_this_program().filter(|_| cfg!(feature = "redb")).unwrap_or(StateAddress::Memory)
 }
 
 /// Counts an operation as running while it lives.
@@ -263,7 +315,9 @@ impl RecoveryManager {
             policy: None,
             clock: SystemClock::shared(),
             random: Arc::new(SystemRandom),
-            store: None,
+            state: None,
+            keep_breakers: true,
+            checkpoint_limits: CheckpointLimits::default(),
             health: None,
             max_history: 100,
             cache: CacheLimits::default(),
@@ -315,7 +369,7 @@ impl RecoveryManager {
     fn described(&self, checkpoint_key: Option<&str>) -> Operation<'_> {
         let operation = self.operation("operation");
         match checkpoint_key {
-            Some(key) => operation.checkpoint(key),
+            Some(key) => operation.handing_out(key),
             None => operation,
         }
     }
@@ -370,6 +424,24 @@ impl RecoveryManager {
     /// The fallback models and the cache.
     pub fn degradation(&self) -> &GracefulDegradation {
         &self.shared.degradation
+    }
+
+    /// Where its state is kept: for what a program keeps there besides, and to follow a [`PolicyFleet`](crate::policy::PolicyFleet).
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.shared.store)
+    }
+
+    /// What has been done to keep the breakers; none where they are not kept.
+    pub fn breaker_sharing(&self) -> Option<SharingCounts> {
+        self.shared.keeping.as_ref().map(Keeping::counts)
+    }
+
+    /// Ends when the breakers are as the [`state`](RecoveryManagerBuilder::state) has them, and it has all their transitions until now. Never, while the state cannot be
+    /// reached: give it a limit. Only for who must know; calls need not wait for it.
+    pub async fn breakers_settled(&self) {
+        if let Some(keeping) = &self.shared.keeping {
+            keeping.settled().await;
+        }
     }
 
     /// The breakers: one for each model, and `operation` for operations without a model or a breaker's name of their own.
@@ -430,7 +502,14 @@ impl RecoveryManager {
                 ended.await;
             }
         };
-        futures_util::future::select(std::pin::pin!(drained), shared.clock.sleep(patience)).await;
+        let written_down = async {
+            drained.await;
+            if let Some(keeping) = &shared.keeping {
+                // One that is away must not hold up the end for longer.
+                futures_util::future::select(std::pin::pin!(keeping.settled()), shared.clock.sleep(SETTLING)).await;
+            }
+        };
+        futures_util::future::select(std::pin::pin!(written_down), shared.clock.sleep(patience)).await;
         Shutdown { still_running: shared.running.load(Ordering::SeqCst) }
     }
 }

@@ -2,16 +2,18 @@
 
 use crate::breaker::CircuitBreaker;
 use crate::checkpoints::Checkpoint;
-use crate::error::{ConfigurationError, Error};
+use crate::error::{BoxError, ConfigurationError, Error};
 use crate::fault::OperationError;
 use crate::hedge::Hedge;
 use crate::manager::RecoveryManager;
 use crate::session::{Attempt, Ending, Session, Surroundings, Terms};
+use crate::store::StoreError;
 use crate::types::{CachedAnswer, ResourceSnapshot};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A value and, honestly, where it came from.
@@ -57,6 +59,14 @@ pub struct NoFallback;
 #[derive(Clone, Copy, Debug)]
 pub struct Fallback<B>(B);
 
+/// Each attempt is handed the [`Attempt`].
+#[derive(Clone, Copy, Debug)]
+pub struct NoCheckpoint;
+
+/// Each attempt is handed the state that was saved last, too.
+#[derive(Clone, Copy, Debug)]
+pub struct Resuming;
+
 /// An operation that is being described; [`Operation::run`] runs it. What is not said of it is as the manager has it. The order in which things are said
 /// does not matter.
 ///
@@ -79,9 +89,10 @@ pub struct Fallback<B>(B);
 /// # Ok(()) }
 /// ```
 #[must_use = "nothing happens until it is run"]
-pub struct Operation<'a, B = NoFallback> {
+pub struct Operation<'a, B = NoFallback, C = NoCheckpoint> {
     described: Described<'a>,
     fallback: B,
+    checkpoint: PhantomData<fn() -> C>,
 }
 
 /// What was said of an operation.
@@ -91,9 +102,18 @@ struct Described<'a> {
     attempts: Option<u32>,
     models: Vec<String>,
     caching: Option<Caching>,
-    checkpoint: Option<String>,
+    checkpoint: Option<Resumption>,
     can_simplify: bool,
     breaker: Option<String>,
+}
+
+/// What was said of an operation's checkpoint.
+#[derive(Clone, Debug)]
+struct Resumption {
+    key: Arc<str>,
+    schema: u32,
+    remove_when_done: bool,
+    start_over: bool,
 }
 
 impl<'a> Operation<'a> {
@@ -109,18 +129,28 @@ impl<'a> Operation<'a> {
             can_simplify: false,
             breaker: None,
         };
-        Self { described, fallback: NoFallback }
+        Self { described, fallback: NoFallback, checkpoint: PhantomData }
     }
 
+    /// Each attempt gets this checkpoint in [`Attempt::checkpoint`], and restores from it by itself.
+    pub(crate) fn handing_out(mut self, key: &str) -> Self {
+        self.described.checkpoint = Some(Resumption { key: key.into(), schema: 0, remove_when_done: false, start_over: false });
+        self
+    }
+}
+
+impl<'a, C> Operation<'a, NoFallback, C> {
     /// What is run if nothing else serves. It has no limit of time.
-    pub fn fallback<B, H>(self, fallback: B) -> Operation<'a, Fallback<B>>
+    pub fn fallback<B, H>(self, fallback: B) -> Operation<'a, Fallback<B>, C>
     where
         B: FnOnce() -> H,
         H: Future,
     {
-        Operation { described: self.described, fallback: Fallback(fallback) }
+        Operation { described: self.described, fallback: Fallback(fallback), checkpoint: PhantomData }
     }
+}
 
+impl Operation<'_> {
     /// Runs it.
     ///
     /// # Errors
@@ -191,7 +221,99 @@ impl<B> Operation<'_, Fallback<B>> {
     }
 }
 
-impl<B> Operation<'_, B> {
+impl Operation<'_, NoFallback, Resuming> {
+    /// Runs it. Each attempt is handed what was saved last, by an earlier attempt or an earlier process: none where nothing was.
+    ///
+    /// # Errors
+    /// As without a checkpoint. State that cannot be restored is a failure of the attempt: [`StoreError::SchemaMismatch`], [`StoreError::Corrupt`], or
+    /// whatever keeps the store from answering, which may pass.
+    pub async fn run<T, S, E, F>(self, operation: impl FnMut(Option<S>) -> F) -> Result<Recovered<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        S: DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        let mut operation = operation;
+        self.run_attempts(move |_, resume| operation(resume)).await
+    }
+
+    /// [`Operation::run`] for operations that look at the attempt, too, and save to [`Attempt::checkpoint`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run_attempts<T, S, E, F>(self, operation: impl FnMut(Attempt, Option<S>) -> F) -> Result<Recovered<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        S: DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.described.resume(operation, None::<fn() -> std::future::Ready<Result<T, Error>>>).await
+    }
+}
+
+impl<B> Operation<'_, Fallback<B>, Resuming> {
+    /// Runs it, as without a fallback; if nothing else serves, runs the fallback.
+    ///
+    /// # Errors
+    /// [`Error::FallbackFailed`] holds both errors. Otherwise as without a fallback.
+    pub async fn run<T, S, E, F, G, H>(self, operation: impl FnMut(Option<S>) -> F) -> Result<Recovered<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        S: DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+        B: FnOnce() -> H,
+        G: OperationError,
+        H: Future<Output = Result<T, G>>,
+    {
+        let mut operation = operation;
+        self.run_attempts(move |_, resume| operation(resume)).await
+    }
+
+    /// [`Operation::run`] for operations that look at the attempt, too, and save to [`Attempt::checkpoint`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run_attempts<T, S, E, F, G, H>(self, operation: impl FnMut(Attempt, Option<S>) -> F) -> Result<Recovered<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        S: DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+        B: FnOnce() -> H,
+        G: OperationError,
+        H: Future<Output = Result<T, G>>,
+    {
+        self.described.resume(operation, Some(self.fallback.0)).await
+    }
+}
+
+impl<B> Operation<'_, B, Resuming> {
+    /// The version of the state's type; see [`Checkpoint::schema`].
+    pub fn schema(self, schema: u32) -> Self {
+        self.resumption(|resumption| resumption.schema = schema)
+    }
+
+    /// The checkpoint is removed when the operation has given a live answer. It stays if anything else served, or if nothing did.
+    pub fn remove_when_done(self) -> Self {
+        self.resumption(|resumption| resumption.remove_when_done = true)
+    }
+
+    /// Begins with nothing where what was saved cannot be restored because it is damaged, of another schema or of another type. Without this
+    /// the operation fails.
+    pub fn start_over_if_unreadable(self) -> Self {
+        self.resumption(|resumption| resumption.start_over = true)
+    }
+
+    fn resumption(mut self, change: impl FnOnce(&mut Resumption)) -> Self {
+        self.described.checkpoint.as_mut().map(change);
+        self
+    }
+}
+
+impl<'a, B, C> Operation<'a, B, C> {
     /// How long everything together may take: attempts, waits, other models. Above 0.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.described.terms.deadline = Some(limit);
@@ -235,10 +357,31 @@ impl<B> Operation<'_, B> {
         self
     }
 
-    /// Each attempt gets this checkpoint ([`Attempt::checkpoint`]), to save its progress in and to resume from what an earlier one saved.
-    pub fn checkpoint(mut self, key: impl Into<String>) -> Self {
-        self.described.checkpoint = Some(key.into());
-        self
+    /// Progress is saved under this key: each attempt is handed what was saved last, and saves by [`Attempt::checkpoint`] or
+    /// [`RecoveryManager::save_checkpoint`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use upright::{RecoveryManager, store::StateAddress};
+    /// let manager = RecoveryManager::builder().state(StateAddress::Memory).build()?;
+    /// let import = |resume: Option<u64>| {
+    ///     let manager = manager.clone();
+    ///     async move {
+    ///         for row in resume.unwrap_or(0)..1000 {
+    ///             if row % 100 == 0 {
+    ///                 manager.save_checkpoint("import_job", &row).await?;
+    ///             }
+    ///         }
+    ///         Ok::<_, upright::store::StoreError>(1000)
+    ///     }
+    /// };
+    /// let imported = manager.operation("import").checkpoint("import_job").remove_when_done().run(import).await?;
+    /// assert_eq!(imported.value, 1000);
+    /// # Ok(()) }
+    /// ```
+    pub fn checkpoint(mut self, key: impl Into<Arc<str>>) -> Operation<'a, B, Resuming> {
+        self.described.checkpoint = Some(Resumption { key: key.into(), schema: 0, remove_when_done: false, start_over: false });
+        Operation { described: self.described, fallback: self.fallback, checkpoint: PhantomData }
     }
 
     /// The operation looks at [`Attempt::simplified`] and can run a lighter workflow.
@@ -280,6 +423,46 @@ impl Described<'_> {
             self.terms.retry.max_retries = attempts - 1;
         }
         self.terms.check()
+    }
+
+    /// Runs attempts that are handed what was saved last.
+    async fn resume<T, S, E, F, G, H>(
+        self,
+        operation: impl FnMut(Attempt, Option<S>) -> F,
+        fallback: Option<impl FnOnce() -> H>,
+    ) -> Result<Recovered<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        S: DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+        G: OperationError,
+        H: Future<Output = Result<T, G>>,
+    {
+        let start_over = self.checkpoint.as_ref().is_some_and(|resumption| resumption.start_over);
+        let done = self.checkpoint.as_ref().filter(|resumption| resumption.remove_when_done).map(|resumption| Arc::clone(&resumption.key));
+        let checkpoints = self.manager.checkpoints();
+        // The attempts of a hedged operation overlap, and each begins by waiting for the store.
+        let operation = Mutex::new(operation);
+        let attempt = |attempt: Attempt| {
+            let operation = &operation;
+            async move {
+                let resume = match &attempt.checkpoint {
+                    Some(checkpoint) => restored(checkpoint, start_over).await?,
+                    None => None,
+                };
+                let running = (*operation.lock().unwrap_or_else(PoisonError::into_inner))(attempt, resume);
+                running.await.map_err(OperationError::into_boxed)
+            }
+        };
+        let recovered: Recovered<T> = self.drive(attempt, |_| true, fallback).await?;
+        if let Some(key) = done.filter(|_| recovered.served == Served::Live)
+            && let Err(error) = checkpoints.remove(&key).await
+        {
+            // The answer is there all the same; the next run begins where this one ended.
+            tracing::warn!(target: "upright", key = &*key, %error, "the checkpoint of an operation that is done cannot be removed");
+        }
+        Ok(recovered)
     }
 
     async fn drive<T, E, F, G, H>(
@@ -368,6 +551,16 @@ impl Described<'_> {
     }
 }
 
+async fn restored<S: DeserializeOwned>(checkpoint: &Checkpoint, start_over: bool) -> Result<Option<S>, BoxError> {
+    match checkpoint.restore().await {
+        Err(error @ (StoreError::Corrupt { .. } | StoreError::SchemaMismatch { .. })) if start_over => {
+            tracing::warn!(target: "upright", %error, "beginning with nothing");
+            Ok(None)
+        }
+        restored => Ok(restored?),
+    }
+}
+
 /// Runs the caller's fallback in place of what failed, if there is one.
 async fn fall_back<T, G, H>(fallback: Option<impl FnOnce() -> H>, error: Error, attempts: u32) -> Result<Recovered<T>, Error>
 where
@@ -411,7 +604,8 @@ impl Surroundings for AtHandHere<'_, '_> {
     }
 
     fn checkpoint(&self) -> Option<Checkpoint> {
-        self.operation.checkpoint.as_deref().map(|key| self.operation.manager.checkpoints().at(key))
+        let resumption = self.operation.checkpoint.as_ref()?;
+        Some(self.operation.manager.checkpoints().at(Arc::clone(&resumption.key)).schema(resumption.schema))
     }
 
     fn resources(&self) -> Option<ResourceSnapshot> {

@@ -25,7 +25,12 @@ fn refused() -> io::Error {
 }
 
 fn manager(clock: &DrivenClock) -> RecoveryManager {
-    RecoveryManager::builder().retry(RetryConfig { jitter: false, ..RetryConfig::default() }).clock(clock.shared()).build().unwrap()
+    RecoveryManager::builder()
+        .retry(RetryConfig { jitter: false, ..RetryConfig::default() })
+        .clock(clock.shared())
+        .state(upright::store::StateAddress::Memory)
+        .build()
+        .unwrap()
 }
 
 /// A server with the models of the speed chain, and a client that keeps real time.
@@ -376,7 +381,7 @@ async fn everything_may_be_shared_between_threads_and_sent_to_tasks() {
     let manager = manager(&DrivenClock::skipping());
     let task = tokio::spawn(async move {
         let operation = manager.operation("chat").models(["m"]).cache("k", HOUR, HOUR).checkpoint("c");
-        operation.fallback(|| async { Ok::<_, io::Error>(5) }).run(|_| async { Err::<u32, _>(refused()) }).await
+        operation.fallback(|| async { Ok::<_, io::Error>(5) }).run(|_: Option<u32>| async { Err::<u32, _>(refused()) }).await
     });
     assert_eq!(task.await.unwrap().unwrap().value, 5);
     let retry = upright::RetryStrategy::builder().build().unwrap();

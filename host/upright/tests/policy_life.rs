@@ -353,11 +353,30 @@ fn a_shadow_sees_what_a_breaker_asks_with_memory_of_its_own_layout_only() {
 fn a_request_from_another_process_is_answered_through_files() {
     let folder = Folder::new("requests");
     let home = PolicyHome::open(folder.0.join("home")).unwrap();
-    let nobody = home.ask(&Request::Status, None, Duration::ZERO).unwrap_err();
-    assert!(matches!(nobody, RequestError::NoAnswer { .. }), "{nobody}");
+    let nobody = home.ask(&Request::Status, None, Duration::from_secs(3600)).unwrap_err();
+    assert!(matches!(nobody, RequestError::NotRunning { .. }), "{nobody}");
+    // Programs that answer, as far as anybody can tell; one of them ends.
+    let _answering = home.answering().unwrap();
+    drop(home.answering().unwrap());
+    let silent = home.ask(&Request::Status, None, Duration::ZERO).unwrap_err();
+    assert!(matches!(silent, RequestError::NoAnswer { .. }), "{silent}");
     assert_eq!(std::fs::read_dir(home.directory().join("requests")).unwrap().count(), 0, "a request was left behind");
     let missing = home.ask(&Request::Promote, Some(Path::new("nowhere.wasm")), Duration::ZERO).unwrap_err();
     assert!(matches!(missing, RequestError::Candidate { .. }), "{missing}");
+}
+
+#[test]
+fn a_reply_that_nobody_waits_for_any_more_is_removed_and_a_new_one_stays() {
+    let folder = Folder::new("replies");
+    let home = PolicyHome::open(folder.0.join("home")).unwrap();
+    let now = std::time::SystemTime::now();
+    for (name, age) in [("old.json", 4000), ("new.json", 3000)] {
+        let file = std::fs::File::create(home.directory().join("replies").join(name)).unwrap();
+        file.set_modified(now - Duration::from_secs(age)).unwrap();
+    }
+    home.answer_all(&PolicySlot::native(), &PolicyLoader::default());
+    let left: Vec<_> = std::fs::read_dir(home.directory().join("replies")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["new.json"]);
 }
 
 #[cfg(feature = "watch")]

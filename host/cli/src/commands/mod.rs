@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod checkpoint;
 pub(crate) mod classify;
 pub(crate) mod completions;
 // It is made of process groups and signals.
@@ -9,6 +10,7 @@ pub(crate) mod health;
 pub(crate) mod policy;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod state;
 
 use crate::exit::Failure;
 use std::process::ExitCode;

@@ -47,8 +47,16 @@ pub(crate) struct DemoArguments {
     pub(crate) home: Option<PathBuf>,
 
     /// Let in only policies signed by this public key; can be given several times
-    #[arg(long, value_name = "FILE", requires = "home")]
+    #[arg(long, value_name = "FILE", requires = "stay")]
     pub(crate) trust: Vec<PathBuf>,
+
+    /// Keep breakers and checkpoints here, and follow what `upright policy publish --state` puts there: a file, or nats://HOST:PORT
+    #[arg(long, value_name = "STATE", requires = "stay")]
+    pub(crate) state: Option<String>,
+
+    /// The name under which `upright policy fleet` shows this program [default: host name and process]
+    #[arg(long, value_name = "NAME", requires = "state")]
+    pub(crate) host_name: Option<String>,
 }
 
 /// Runs the demonstration. It is a success if everything that it promises to show was seen.

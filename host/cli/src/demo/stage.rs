@@ -16,6 +16,7 @@ use upright::clock::SystemClock;
 use upright::degradation::cache_key;
 use upright::ollama::{BaseUrl, Budgets, ChatRequest, OllamaClient, OllamaError};
 use upright::random::SeededRandom;
+use upright::store::StateAddress;
 use upright::types::{BreakerConfig, RetryConfig};
 use upright::{Attempt, Error, Policy, Recovered, RecoveryManager, RetryStrategy, Served};
 use upright_fault_server::FaultServer;
@@ -76,10 +77,15 @@ impl Stage {
             Trouble::Replayed(_) => MODELS.map(str::to_owned).into(),
             Trouble::Injected(_) => installed(&client).await?,
         };
+        let Ok(state) = arguments.state.as_deref().unwrap_or(":memory:").parse::<StateAddress>();
         let retry = RetryConfig { base_delay: 0.25, max_delay: 2.0, ..RetryConfig::default() };
         let breaker = BreakerConfig { failure_threshold: 3, recovery_timeout: 1.5, ..BreakerConfig::default() };
-        let manager =
-            RecoveryManager::builder().retry(retry).breaker(breaker).random(Arc::new(SeededRandom::new(arguments.seed))).build()?;
+        let manager = RecoveryManager::builder()
+            .retry(retry)
+            .breaker(breaker)
+            .state(state)
+            .random(Arc::new(SeededRandom::new(arguments.seed)))
+            .build()?;
         Ok(Self { manager, trouble: Arc::new(trouble), models, candidate, tally: Mutex::default(), resumed_at: None, client })
     }
 

@@ -11,8 +11,9 @@ use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::sleep;
+use upright::clock::SystemClock;
 use upright::policy::home::Start;
-use upright::policy::{PolicyHome, PolicyLoader, SwapOptions};
+use upright::policy::{PolicyFleet, PolicyHome, PolicyLoader, SwapOptions};
 
 /// The pause between two chats.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -24,12 +25,15 @@ const TROUBLES: [&[&str]; 6] = [&[], &["server-busy"], &[], &["model-runner-stop
 pub(super) struct Stay {
     home: Option<PolicyHome>,
     loader: PolicyLoader,
+    /// The name in the fleet, where there is one.
+    host: Option<String>,
 }
 
 impl Stay {
     pub(super) fn of(arguments: &DemoArguments) -> Result<Self, Failure> {
         let home = arguments.home.as_ref().map(PolicyHome::open).transpose().map_err(Failure::bad_input)?;
-        Ok(Self { home, loader: keys::loader(&arguments.trust)? })
+        let host = || arguments.host_name.clone().unwrap_or_else(own_name);
+        Ok(Self { home, loader: keys::loader(&arguments.trust)?, host: arguments.state.is_some().then(host) })
     }
 
     /// Chats until somebody interrupts.
@@ -48,6 +52,12 @@ impl Stay {
                 &format!("{}: `upright policy swap FILE --home` speaks to this program", home.directory().display()),
             )?;
         }
+        let mut following = None;
+        if let Some(host) = &self.host {
+            let fleet = PolicyFleet::new(stage.manager.store(), SystemClock::shared());
+            following = Some(slot.follow(&fleet, &self.loader, host)?);
+            screen.mark(FAINT, "fleet", &format!("{host}: `upright policy publish FILE --state` speaks to it"))?;
+        }
         screen.heading("Chats, until you interrupt")?;
         let ended = {
             let chats = pin!(chat(stage, screen));
@@ -56,7 +66,8 @@ impl Stay {
                 Either::Right(((), _)) => Ok(()),
             }
         };
-        drop(watch);
+        drop((watch, following));
+        stage.manager.shutdown_gracefully(Duration::from_secs(2)).await;
         slot.flush_home();
         ended
     }
@@ -85,4 +96,13 @@ async fn interrupted() {
         }
     }
     let _ = tokio::signal::ctrl_c().await;
+}
+
+/// The machine's name and the process's number.
+fn own_name() -> String {
+    #[cfg(unix)]
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let machine = std::env::var("COMPUTERNAME").unwrap_or_else(|_| "host".to_owned());
+    format!("{machine}-{}", std::process::id())
 }

@@ -19,11 +19,14 @@ mod gate;
 mod owned;
 mod registry;
 mod restore;
+mod sharing;
 
 #[cfg(feature = "tower")]
 pub(crate) use owned::OwnedPermit;
 pub use registry::CircuitBreakers;
 pub use restore::SavedState;
+pub use sharing::SharingCounts;
+pub(crate) use sharing::{BreakerSharing, Keeping};
 
 use crate::classifier::ErrorClassifier;
 use crate::clock::{Instant, SharedClock, SystemClock, nanoseconds, seconds};
@@ -51,6 +54,7 @@ struct Shared {
     clock: SharedClock,
     events: Events,
     classifier: Option<Arc<ErrorClassifier>>,
+    sharing: Option<BreakerSharing>,
 }
 
 /// What is looked at only when something fails or moves.
@@ -73,6 +77,7 @@ pub struct CircuitBreakerBuilder {
     events: Events,
     classifier: Option<Arc<ErrorClassifier>>,
     restored: Option<SavedState>,
+    sharing: Option<BreakerSharing>,
 }
 
 impl CircuitBreakerBuilder {
@@ -139,8 +144,23 @@ impl CircuitBreakerBuilder {
         Ok(self.build_checked())
     }
 
+    /// It is kept in a store.
+    pub(crate) fn shared_by(mut self, sharing: BreakerSharing) -> Self {
+        self.sharing = Some(sharing);
+        self
+    }
+
     /// The breaker, of settings that were found usable.
     pub(crate) fn build_checked(self) -> CircuitBreaker {
+        match self.sharing.clone() {
+            Some(sharing) => {
+                sharing.join(&Arc::clone(&self.name), |saved| Self { restored: saved.or(self.restored.clone()), ..self }.build_alone())
+            }
+            None => self.build_alone(),
+        }
+    }
+
+    fn build_alone(self) -> CircuitBreaker {
         let own = || PolicySlot::built_in().connected(Arc::clone(&self.clock), self.events.clone());
         let policy = self.policy.unwrap_or_else(own);
         let now = self.clock.now();
@@ -156,8 +176,8 @@ impl CircuitBreakerBuilder {
             gate.isolate(kept.state.generation);
         }
         let kept = Mutex::new(kept);
-        let Self { name, clock, events, classifier, .. } = self;
-        CircuitBreaker { shared: Arc::new(Shared { name, gate, kept, policy, clock, events, classifier }) }
+        let Self { name, clock, events, classifier, sharing, .. } = self;
+        CircuitBreaker { shared: Arc::new(Shared { name, gate, kept, policy, clock, events, classifier, sharing }) }
     }
 }
 
@@ -249,6 +269,7 @@ impl CircuitBreaker {
             events: Events::default(),
             classifier: None,
             restored: None,
+            sharing: None,
         }
     }
 
@@ -294,6 +315,8 @@ impl CircuitBreaker {
         // A new generation: what is in flight says nothing any more.
         kept.state.generation = kept.state.generation.wrapping_add(1);
         self.shared.gate.isolate(kept.state.generation);
+        drop(kept);
+        self.share();
     }
 
     /// Closes it, whatever its state, and forgets what it counted.
@@ -308,7 +331,9 @@ impl CircuitBreaker {
         kept.state = transition.state;
         let to = kept.state.phase;
         drop(kept);
-        self.moved(from, to);
+        self.tell(from, to);
+        // Also where it was closed: it may have been isolated.
+        self.share();
     }
 
     /// Leave to make one call, for those who own their loop.
@@ -487,6 +512,20 @@ impl CircuitBreaker {
     }
 
     fn moved(&self, from: Phase, to: Phase) {
+        self.tell(from, to);
+        // What comes of its probes is for the others to know, not that it probes.
+        if from != to && to != Phase::HalfOpen {
+            self.share();
+        }
+    }
+
+    fn share(&self) {
+        if let Some(sharing) = &self.shared.sharing {
+            sharing.moved(&self.shared.name);
+        }
+    }
+
+    fn tell(&self, from: Phase, to: Phase) {
         if from != to {
             self.shared.events.emit(|| Event::BreakerMoved { breaker: Arc::clone(&self.shared.name), from, to });
         }

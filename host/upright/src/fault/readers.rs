@@ -171,7 +171,11 @@ fn circuit_open(error: &Link) -> Option<Reading> {
 
 fn store(error: &Link) -> Option<Reading> {
     let (kind, strength) = match find::<StoreError>(error)? {
-        StoreError::KeyInvalid { .. } | StoreError::ValueTooLarge { .. } | StoreError::NotSerializable { .. } => (InvalidInput, Specific),
+        StoreError::KeyInvalid { .. }
+        | StoreError::ValueTooLarge { .. }
+        | StoreError::NotSerializable { .. }
+        | StoreError::SchemaMismatch { .. }
+        | StoreError::NotBuiltIn { .. } => (InvalidInput, Specific),
         StoreError::Corrupt { .. } => (InvalidAnswer, Specific),
         _ => (Other, Nothing),
     };

@@ -8,6 +8,7 @@ mod check;
 mod engine;
 mod error;
 pub mod eval;
+pub mod fleet;
 mod fuel;
 pub mod home;
 mod inspect;
@@ -32,6 +33,7 @@ mod wasi;
 pub mod watch;
 
 pub use error::PolicyError;
+pub use fleet::PolicyFleet;
 pub use home::PolicyHome;
 pub use inspect::{CONTRACT_VERSION, Surface};
 pub use life::{HistoryEntry, PROBATION, STRIKE_WINDOW, STRIKES, SwapOptions};

@@ -4,7 +4,7 @@
 //! is waited out for a moment, and what is half written is refused like any other component that is not whole: the active policy
 //! stays, and the next piece is another try.
 
-use super::home::PolicyHome;
+use super::home::{Answering, HomeError, PolicyHome};
 use super::life::SwapOptions;
 use super::loader::PolicyLoader;
 use super::slot::{PolicySlot, Shared};
@@ -19,7 +19,7 @@ pub const QUIET: Duration = Duration::from_millis(100);
 
 /// Why a folder cannot be watched.
 #[derive(Debug, thiserror::Error)]
-#[error("{} cannot be watched: {detail}; expected a folder that is there", path.display())]
+#[error("{} cannot be watched: {detail}; expected a folder that is there and belongs to this program", path.display())]
 pub struct WatchError {
     /// The folder.
     pub path: PathBuf,
@@ -31,6 +31,8 @@ pub struct WatchError {
 #[must_use = "watching ends when this is dropped"]
 pub struct Watch {
     _debouncer: Debouncer<RecommendedWatcher>,
+    /// Of a home.
+    answering: Option<Answering>,
 }
 
 impl std::fmt::Debug for Watch {
@@ -72,13 +74,15 @@ impl PolicySlot {
     /// [`WatchError`].
     pub fn answer_requests(&self, home: &PolicyHome, loader: &PolicyLoader) -> Result<Watch, WatchError> {
         let (slot, of_watch, loader_of_watch) = (Arc::downgrade(&self.shared), home.clone(), loader.clone());
-        let watch = watch_folder(&home.requests(), move |changed| {
+        let mut watch = watch_folder(&home.requests(), move |changed| {
             if changed.iter().any(|changed| changed.is_file())
                 && let Some(slot) = alive(&slot)
             {
                 of_watch.answer_all(&slot, &loader_of_watch);
             }
         })?;
+        let cannot = |error: HomeError| WatchError { path: home.directory().to_owned(), detail: error.to_string() };
+        watch.answering = Some(home.answering().map_err(cannot)?);
         // What was asked before the watch began.
         home.answer_all(self, loader);
         Ok(watch)
@@ -118,7 +122,7 @@ fn watch_folder(folder: &Path, mut changed: impl FnMut(Vec<PathBuf>) + Send + 's
     };
     let mut debouncer = new_debouncer(QUIET, handler).map_err(failed)?;
     debouncer.watcher().watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
-    Ok(Watch { _debouncer: debouncer })
+    Ok(Watch { _debouncer: debouncer, answering: None })
 }
 
 #[cfg(test)]

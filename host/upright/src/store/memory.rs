@@ -1,6 +1,6 @@
 //! A store in memory: for tests, and for programs that need nothing to survive them.
 
-use super::{Change, ChangeKind, Changes, Entry, Store, StoreError, StoreFuture, check_key, check_value};
+use super::{Change, ChangeKind, Changes, Entry, Listed, Store, StoreError, StoreFuture, check_key, check_value};
 use crate::clock::{SharedClock, SystemClock};
 use bytes::Bytes;
 use futures_util::stream;
@@ -114,11 +114,12 @@ impl Store for MemoryStore {
         Box::pin(async move { self.remove(key, |version| version == expected) })
     }
 
-    fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<(String, u64)>> {
+    fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<Listed>> {
         Box::pin(async move {
             let state = self.state();
             let from = state.entries.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-            Ok(from.take_while(|(key, _)| key.starts_with(prefix)).map(|(key, entry)| (key.clone(), entry.version)).collect())
+            let listed = |(key, entry): (&String, &Entry)| Listed { key: key.clone(), version: entry.version, modified: entry.modified };
+            Ok(from.take_while(|(key, _)| key.starts_with(prefix)).map(listed).collect())
         })
     }
 
@@ -223,7 +224,7 @@ mod tests {
         for key in ["b/2", "a/1", "b", "b/10", "c", "b/ü", "b0"] {
             store.put(key, Bytes::new(), TEXT).await.unwrap();
         }
-        let keys = async |prefix| store.list(prefix).await.unwrap().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        let keys = async |prefix| store.list(prefix).await.unwrap().into_iter().map(|listed| listed.key).collect::<Vec<_>>();
         assert_eq!(keys("b/").await, ["b/10", "b/2", "b/ü"]);
         assert_eq!(keys("").await, ["a/1", "b", "b/10", "b/2", "b/ü", "b0", "c"]);
         assert!(keys("d").await.is_empty());

@@ -3,9 +3,12 @@
 //! One small interface over engines as different as a map in memory, an embedded database and a cluster: values by key, each with a
 //! version, so that of two writers who read the same version only one can write.
 
+mod address;
+pub(crate) mod background;
 mod memory;
 
 use crate::error::BoxError;
+pub use address::StateAddress;
 use bytes::Bytes;
 use futures_util::Stream;
 pub use memory::MemoryStore;
@@ -34,6 +37,17 @@ pub struct Entry {
     /// Grows with every write to the store; a key that was deleted and written again does not get an old version back.
     pub version: u64,
     /// When it was written, by the store's clock.
+    pub modified: SystemTime,
+}
+
+/// A value that is in a store, without the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The key.
+    pub key: String,
+    /// [`Entry::version`].
+    pub version: u64,
+    /// [`Entry::modified`].
     pub modified: SystemTime,
 }
 
@@ -80,8 +94,8 @@ pub trait Store: Send + Sync {
     /// Deletes a key only if its version is `expected`. Whether it was.
     fn compare_and_delete<'a>(&'a self, key: &'a str, expected: u64) -> StoreFuture<'a, bool>;
 
-    /// The keys that begin with `prefix`, with their versions, in the order of their bytes. An empty prefix lists all.
-    fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<(String, u64)>>;
+    /// What is under the keys that begin with `prefix`, without the values, in the order of the keys' bytes. An empty prefix lists all.
+    fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<Listed>>;
 
     /// The changes of keys that begin with `prefix`, from the moment at which this is answered.
     ///
@@ -140,11 +154,31 @@ pub enum StoreError {
         source: BoxError,
     },
 
+    /// What is stored under the key was written by another version of the program.
+    #[error("what is stored as {key:?} has schema {found}, expected {expected}: convert it, or remove it and start over")]
+    SchemaMismatch {
+        /// The key.
+        key: String,
+        /// The schema of whoever reads it.
+        expected: u32,
+        /// The schema of whoever wrote it.
+        found: u32,
+    },
+
     /// A watcher was too slow.
     #[error("{count} changes were missed: list the keys anew")]
     ChangesMissed {
         /// How many, of all keys.
         count: u64,
+    },
+
+    /// The library was built without the engine.
+    #[error("{address} needs the feature `{feature}` of the crate `upright`, without which this program was built")]
+    NotBuiltIn {
+        /// Where state was to be kept.
+        address: String,
+        /// What is missing.
+        feature: &'static str,
     },
 
     /// The store was closed.

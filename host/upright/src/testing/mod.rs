@@ -12,6 +12,7 @@
 //! | [`DrivenClock`] | time that your test drives, or that skips each wait |
 //! | [`Script`] | stands in for the operation: what each call ends in is written down beforehand |
 //! | [`TestPolicy`] | stands in for the policy: decides as your test says |
+//! | [`AwayStore`] | stands in for a store that cannot be reached for a while |
 //! | [`EventLog`] | what happened, in order |
 //! | [`FixedRandom`](crate::random::FixedRandom), [`SeededRandom`](crate::random::SeededRandom) | chance that is the same each time |
 //! | [`Chaos`](crate::chaos::Chaos) | failures, delays and hangs by a seed, for tests of the whole |
@@ -109,8 +110,10 @@ mod clock;
 mod log;
 mod policy;
 mod script;
+mod store;
 
 pub use clock::DrivenClock;
 pub use log::EventLog;
 pub use policy::TestPolicy;
 pub use script::{Outcome, Script, ScriptEnded};
+pub use store::AwayStore;

@@ -6,6 +6,7 @@ mod cases;
 mod compared;
 mod diff;
 mod eval;
+mod fleet;
 mod inspect;
 pub(crate) mod keys;
 mod new;
@@ -42,6 +43,8 @@ enum PolicyCommand {
     Shadow(running::ShadowArguments),
     Rollback(running::RollbackArguments),
     History(running::HistoryArguments),
+    Publish(fleet::PublishArguments),
+    Fleet(fleet::FleetArguments),
 }
 
 /// How a policy is loaded.
@@ -75,6 +78,8 @@ pub(crate) fn run(arguments: &PolicyArguments, output: &Output) -> anyhow::Resul
         PolicyCommand::Shadow(arguments) => running::shadow(arguments, output),
         PolicyCommand::Rollback(arguments) => running::rollback(arguments, output),
         PolicyCommand::History(arguments) => running::history(arguments, output),
+        PolicyCommand::Publish(arguments) => fleet::publish(arguments, output),
+        PolicyCommand::Fleet(arguments) => fleet::fleet(arguments, output),
     }
 }
 

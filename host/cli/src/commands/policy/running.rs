@@ -1,5 +1,6 @@
 //! `upright policy swap`, `shadow`, `rollback` and `history`: the policies of a running program, through the folder that they live in.
 
+use crate::commands::state::StateArgument;
 use crate::exit::{Exit, Failure};
 use crate::output::{BAD, FAINT, Output};
 use crate::values;
@@ -26,6 +27,21 @@ pub(super) struct SwapArguments {
     #[command(flatten)]
     home: HomeArgument,
 
+    #[command(flatten)]
+    shadow: ShadowFlags,
+
+    /// How long it must decide without being struck out to count as good [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
+    probation: Option<f64>,
+
+    /// Let in a signed policy of a lower revision than was seen
+    #[arg(long)]
+    allow_lower_revision: bool,
+}
+
+/// Whether a candidate is to be in the shadow first.
+#[derive(Debug, clap::Args)]
+pub(super) struct ShadowFlags {
     /// Let it answer beside the active policy first, and decide nothing
     #[arg(long)]
     shadow: bool,
@@ -41,14 +57,12 @@ pub(super) struct SwapArguments {
     /// … if at most so many of them differ
     #[arg(long, value_name = "N", requires = "promote_after", default_value_t = 0)]
     disagreements: u64,
+}
 
-    /// How long it must decide without being struck out to count as good [default: 60]
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
-    probation: Option<f64>,
-
-    /// Let in a signed policy of a lower revision than was seen
-    #[arg(long)]
-    allow_lower_revision: bool,
+impl ShadowFlags {
+    pub(super) fn request(&self) -> Option<ShadowRequest> {
+        self.shadow.then_some(ShadowRequest { sample: self.sample, decisions: self.promote_after, disagreements: self.disagreements })
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,12 +88,19 @@ pub(super) struct ShadowArguments {
     end: bool,
 }
 
-/// Go back to the last good policy of a running program
+/// Go back to the last good policy of a running program, or order a whole fleet back to the policy that was published before
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: upright policy rollback --home ~/.upright")]
+#[command(after_help = "\
+With --home it is one program, without it all that follow the same state.
+
+Example: upright policy rollback --state nats://10.0.0.1:4222")]
 pub(super) struct RollbackArguments {
+    /// The folder of the running program's policies
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+
     #[command(flatten)]
-    home: HomeArgument,
+    state: StateArgument,
 }
 
 /// Show what happened to the policies of a program
@@ -106,18 +127,17 @@ impl HomeArgument {
 }
 
 pub(super) fn swap(arguments: &SwapArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let shadow = arguments.shadow.then_some(ShadowRequest {
-        sample: arguments.sample,
-        decisions: arguments.promote_after,
-        disagreements: arguments.disagreements,
-    });
+    let shadow = arguments.shadow.request();
     let (probation, allow_lower_revision) = (arguments.probation, arguments.allow_lower_revision);
     let reply = arguments.home.ask(&Request::Swap { shadow, probation, allow_lower_revision }, Some(&arguments.file))?;
     tell(&reply, output)
 }
 
 pub(super) fn rollback(arguments: &RollbackArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    tell(&arguments.home.ask(&Request::RollBack, None)?, output)
+    match &arguments.home {
+        Some(home) => tell(&HomeArgument { home: home.clone() }.ask(&Request::RollBack, None)?, output),
+        None => super::fleet::roll_back(&arguments.state, output),
+    }
 }
 
 pub(super) fn shadow(arguments: &ShadowArguments, output: &Output) -> anyhow::Result<ExitCode> {

@@ -40,3 +40,8 @@ pub(super) fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file: File = options().append(true).create(true).open(path)?;
     file.write_all(bytes)
 }
+
+/// A file that holds nothing and is there to be locked.
+pub(super) fn open_to_lock(path: &Path) -> io::Result<File> {
+    options().write(true).create(true).truncate(false).open(path)
+}

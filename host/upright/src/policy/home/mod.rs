@@ -10,6 +10,7 @@
 //! revision                        the highest revision of a signature that was accepted
 //! history.jsonl                   what happened, an entry a line
 //! requests/, replies/             what the `upright` command asks of the program, and what it answers
+//! answering                       locked by the program that answers
 //! ```
 
 mod files;
@@ -17,7 +18,8 @@ mod keeper;
 mod request;
 
 pub(super) use keeper::Keeper;
-pub use request::{Reply, Request, RequestError, ShadowRequest};
+pub(super) use request::swap_options;
+pub use request::{Answering, Reply, Request, RequestError, ShadowRequest};
 
 use super::error::PolicyError;
 use super::life::{HistoryEntry, SwapOptions};

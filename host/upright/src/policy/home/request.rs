@@ -1,7 +1,8 @@
 //! What a command asks of a running program, through files in the program's home.
 //!
 //! A file works everywhere and needs no port and no secret: who may write to the folder may ask. A request is a file in `requests/`, put there as a whole;
-//! its answer appears under the same name in `replies/`.
+//! its answer appears under the same name in `replies/`. A program that answers holds a lock on `answering`, which ends with the program however that ends:
+//! who asks where nobody answers is told so at once.
 
 use super::{HomeError, PolicyHome, files};
 use crate::policy::life::{HistoryEntry, SwapOptions};
@@ -11,11 +12,15 @@ use crate::policy::signature::Signature;
 use crate::policy::slot::{PolicySlot, SlotCounts};
 use crate::policy::{PolicyError, Stage};
 use serde::{Deserialize, Serialize};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How often a reply is looked for.
 const GLANCE: Duration = Duration::from_millis(10);
+
+/// Nobody waits for a reply that is older.
+const OLD: Duration = Duration::from_secs(3600);
 
 /// What can be asked of a running program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,8 +99,14 @@ pub enum RequestError {
         #[source]
         source: std::io::Error,
     },
-    /// Nobody answered.
-    #[error("no program answers in {} within {:.0} s; expected one that runs with this folder as its policies' home", path.display(), waited.as_secs_f64())]
+    /// No program runs that would answer.
+    #[error("no program answers in {}; expected one that runs with this folder as its policies' home", path.display())]
+    NotRunning {
+        /// The home.
+        path: PathBuf,
+    },
+    /// A program runs, and did not answer.
+    #[error("the program that answers in {} did not within {:.0} s; expected it to be idle soon", path.display(), waited.as_secs_f64())]
     NoAnswer {
         /// The home.
         path: PathBuf,
@@ -110,12 +121,45 @@ pub enum RequestError {
     },
 }
 
+/// Says to those who ask in a home that this program answers, until it is dropped or the program ends.
+#[derive(Debug)]
+#[must_use = "who asks is told that nobody answers once this is dropped"]
+pub struct Answering {
+    _locked: File,
+}
+
 impl PolicyHome {
+    /// For a program that calls [`PolicyHome::answer_all`] by itself; `PolicySlot::answer_requests` (feature `watch`) has one of its own.
+    ///
+    /// # Errors
+    /// [`HomeError::File`].
+    pub fn answering(&self) -> Result<Answering, HomeError> {
+        let path = self.answering_file();
+        let locked = files::open_to_lock(&path).and_then(|file| file.lock_shared().map(|()| file));
+        // Several programs may share a home: either may answer.
+        locked.map(|locked| Answering { _locked: locked }).map_err(|source| HomeError::File { path, source })
+    }
+
+    fn answering_file(&self) -> PathBuf {
+        self.directory.join("answering")
+    }
+
+    /// Where files cannot be locked, somebody might.
+    fn somebody_answers(&self) -> bool {
+        match files::open_to_lock(&self.answering_file()).map(|file| file.try_lock()) {
+            Ok(Ok(())) => false,
+            Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) | Err(_) => true,
+        }
+    }
+
     /// Asks the program that lives here, and waits so long for its answer. A candidate is handed over with the signature beside its file.
     ///
     /// # Errors
     /// [`RequestError`]. That the program refused is in the [`Reply`].
     pub fn ask(&self, request: &Request, candidate: Option<&Path>, patience: Duration) -> Result<Reply, RequestError> {
+        if !self.somebody_answers() {
+            return Err(RequestError::NotRunning { path: self.directory.clone() });
+        }
         let id = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
         let (question, answer) = (self.requests().join(format!("{id}.json")), self.replies().join(format!("{id}.json")));
         let in_home = |path: &Path| {
@@ -144,8 +188,10 @@ impl PolicyHome {
         serde_json::from_slice(&text).map_err(|error| RequestError::Answer { detail: error.to_string() })
     }
 
-    /// Answers every request that waits here, for a program that looks by itself; `PolicySlot::answer_requests` (feature `watch`) does as soon as one comes.
+    /// Answers every request that waits here, for a program that looks by itself and is [`answering`](PolicyHome::answering);
+    /// `PolicySlot::answer_requests` (feature `watch`) does as soon as one comes.
     pub fn answer_all(&self, slot: &PolicySlot, loader: &PolicyLoader) {
+        self.forget_old_replies();
         let Ok(entries) = std::fs::read_dir(self.requests()) else { return };
         for entry in entries.flatten() {
             let path = entry.path();
@@ -155,12 +201,26 @@ impl PolicyHome {
                 Ok(request) => answer(&request, &path.with_extension("wasm"), slot, loader),
                 Err(error) => reply(slot, Err(format!("not a request: {error}")), None),
             };
-            // Before the answer: who has it may ask again under the same name.
-            let _ = std::fs::remove_file(&path);
+            // Before the answer: who has it may ask again under the same name. Where it is gone already, nobody waits for the answer.
+            if std::fs::remove_file(&path).is_err() {
+                continue;
+            }
             let written =
                 serde_json::to_vec(&reply).map_err(std::io::Error::from).and_then(|text| files::replace(&self.replies().join(name), &text));
             if let Err(error) = written {
                 tracing::error!(target: "upright", home = %self.directory.display(), %error, "a request cannot be answered");
+            }
+        }
+    }
+}
+
+impl PolicyHome {
+    /// Removes the replies that came just after their askers had given up.
+    fn forget_old_replies(&self) {
+        for entry in std::fs::read_dir(self.replies()).into_iter().flatten().flatten() {
+            let modified = entry.metadata().and_then(|found| found.modified());
+            if modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > OLD)) {
+                let _ = std::fs::remove_file(entry.path());
             }
         }
     }
@@ -182,7 +242,7 @@ fn wait_for(answer: &Path, patience: Duration) -> Option<Vec<u8>> {
 fn answer(request: &Request, candidate: &Path, slot: &PolicySlot, loader: &PolicyLoader) -> Reply {
     match request {
         Request::Swap { shadow, probation, allow_lower_revision } => {
-            let swapped = options(*shadow, *probation, *allow_lower_revision).and_then(|options| {
+            let swapped = swap_options(*shadow, *probation, *allow_lower_revision).and_then(|options| {
                 let policy = loader.from_file(candidate).inspect_err(|error| slot.note_refusal("a candidate", error));
                 policy.and_then(|policy| slot.swap(policy, &options)).map_err(|error: PolicyError| error.to_string())
             });
@@ -204,7 +264,12 @@ fn answer(request: &Request, candidate: &Path, slot: &PolicySlot, loader: &Polic
     }
 }
 
-fn options(shadow: Option<ShadowRequest>, probation: Option<f64>, allow_lower_revision: bool) -> Result<SwapOptions, String> {
+/// What was asked for, as options.
+pub(in crate::policy) fn swap_options(
+    shadow: Option<ShadowRequest>,
+    probation: Option<f64>,
+    allow_lower_revision: bool,
+) -> Result<SwapOptions, String> {
     let mut options = SwapOptions { allow_lower_revision, ..SwapOptions::default() };
     if let Some(seconds) = probation {
         options.probation = Duration::try_from_secs_f64(seconds).map_err(|error| format!("a probation of {seconds} s: {error}"))?;

@@ -1,0 +1,209 @@
+//! `upright checkpoint`: what programs have saved to resume from.
+
+use super::state::StateArgument;
+use crate::exit::{Exit, Failure};
+use crate::output::{FAINT, Output, one_line, printable, span};
+use anyhow::Context;
+use serde_json::json;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use upright::checkpoints::{Checkpoints, Exported, Imported};
+use upright::clock::SystemClock;
+use upright::store::Store;
+
+/// List, show, remove, export and import checkpoints
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckpointArguments {
+    #[command(subcommand)]
+    command: CheckpointCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum CheckpointCommand {
+    /// List what is saved
+    List(StateArgument),
+    /// Print the state that is saved under a key
+    Show(OneArguments),
+    /// Remove checkpoints
+    Remove(SomeArguments),
+    /// Print checkpoints as lines of JSON, to be imported elsewhere
+    #[command(after_help = "Example: upright checkpoint export --state jobs.redb > jobs.jsonl")]
+    Export(ExportArguments),
+    /// Put checkpoints that were exported into a store
+    #[command(after_help = "Example: upright checkpoint import jobs.jsonl --state nats://10.0.0.1:4222")]
+    Import(ImportArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct OneArguments {
+    /// The checkpoint's key
+    key: String,
+
+    #[command(flatten)]
+    state: StateArgument,
+}
+
+#[derive(Debug, clap::Args)]
+struct SomeArguments {
+    /// The checkpoints' keys
+    #[arg(required = true)]
+    keys: Vec<String>,
+
+    #[command(flatten)]
+    state: StateArgument,
+}
+
+#[derive(Debug, clap::Args)]
+struct ExportArguments {
+    /// The checkpoints' keys [default: all]
+    keys: Vec<String>,
+
+    #[command(flatten)]
+    state: StateArgument,
+}
+
+#[derive(Debug, clap::Args)]
+struct ImportArguments {
+    /// Lines of JSON, as they were exported; - for standard input
+    file: PathBuf,
+
+    /// Let them take the place of those that are there under the same keys
+    #[arg(long)]
+    replace: bool,
+
+    #[command(flatten)]
+    state: StateArgument,
+}
+
+pub(crate) async fn run(arguments: CheckpointArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        CheckpointCommand::List(state) => list(&opened(&state).await?, output).await,
+        CheckpointCommand::Show(OneArguments { key, state }) => show(&opened(&state).await?, &key, output).await,
+        CheckpointCommand::Remove(SomeArguments { keys, state }) => remove(&opened(&state).await?, &keys, output).await,
+        CheckpointCommand::Export(ExportArguments { keys, state }) => export(&opened(&state).await?, keys, output).await,
+        CheckpointCommand::Import(arguments) => import(&arguments, output).await,
+    }
+}
+
+async fn opened(state: &StateArgument) -> anyhow::Result<Checkpoints> {
+    Ok(over(state.open().await?))
+}
+
+fn over(store: Arc<dyn Store>) -> Checkpoints {
+    Checkpoints::new(store, SystemClock::shared())
+}
+
+async fn list(checkpoints: &Checkpoints, output: &Output) -> anyhow::Result<ExitCode> {
+    let listed = checkpoints.list().await?;
+    let now = SystemTime::now();
+    for checkpoint in &listed {
+        let age = now.duration_since(checkpoint.modified).unwrap_or_default();
+        if output.json {
+            let saved_at = checkpoint.modified.duration_since(UNIX_EPOCH).as_ref().map_or(0.0, Duration::as_secs_f64);
+            output.json_line(&json!({ "key": checkpoint.key, "version": checkpoint.version, "saved_at": saved_at }))?;
+        } else {
+            let version = output.paint(FAINT, format_args!("version {}", checkpoint.version));
+            output.line(format_args!("{}  saved {} ago  {version}", printable(&checkpoint.key), span(age)))?;
+        }
+    }
+    Ok(Exit::Success.into())
+}
+
+async fn show(checkpoints: &Checkpoints, key: &str, output: &Output) -> anyhow::Result<ExitCode> {
+    let exported = checkpoints.export(key).await?.ok_or_else(|| none(key))?;
+    if output.json {
+        output.json_line(&exported)?;
+    } else {
+        let state: serde_json::Value = serde_json::from_str(exported.state.get())?;
+        output.line(serde_json::to_string_pretty(&state)?)?;
+    }
+    Ok(Exit::Success.into())
+}
+
+async fn remove(checkpoints: &Checkpoints, keys: &[String], output: &Output) -> anyhow::Result<ExitCode> {
+    let mut missing = Vec::new();
+    for key in keys {
+        let removed = checkpoints.remove(key).await?;
+        if output.json {
+            output.json_line(&json!({ "key": key, "removed": removed }))?;
+        }
+        if !removed {
+            missing.push(key.as_str());
+        }
+    }
+    match missing.as_slice() {
+        [] => Ok(Exit::Success.into()),
+        missing => Err(none(&missing.join(", ")).into()),
+    }
+}
+
+async fn export(checkpoints: &Checkpoints, mut keys: Vec<String>, output: &Output) -> anyhow::Result<ExitCode> {
+    let all = keys.is_empty();
+    if all {
+        keys = checkpoints.list().await?.into_iter().map(|listed| listed.key).collect();
+    }
+    let mut unreadable = 0;
+    for key in &keys {
+        match checkpoints.export(key).await {
+            Ok(Some(exported)) => output.json_line(&exported)?,
+            // One that somebody has removed meanwhile is not missed.
+            Ok(None) if all => {}
+            Ok(None) => return Err(none(key).into()),
+            // The others shall not be lost with it.
+            Err(error) => {
+                unreadable += 1;
+                crate::output::complain(error);
+            }
+        }
+    }
+    if unreadable > 0 {
+        return Err(Failure::new(Exit::Failed, format!("{unreadable} of {} checkpoints cannot be read", keys.len())).into());
+    }
+    Ok(Exit::Success.into())
+}
+
+async fn import(arguments: &ImportArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    let name = arguments.file.display().to_string();
+    let lines: Box<dyn BufRead> = if arguments.file == Path::new("-") {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        Box::new(BufReader::new(File::open(&arguments.file).map_err(|error| Failure::bad_input(format!("{name}: {error}")))?))
+    };
+    // All of it is read first: a file that is wrong somewhere changes nothing.
+    let mut read = Vec::new();
+    for (number, line) in (1..).zip(lines.lines()) {
+        let line = line.with_context(|| format!("{name}, line {number}"))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let exported: Exported = serde_json::from_str(&line).map_err(|error| {
+            let expected = "expected what `upright checkpoint export` prints";
+            Failure::bad_input(format!("{name}, line {number}: {}; {expected}", one_line(&error.to_string())))
+        })?;
+        read.push(exported);
+    }
+    let checkpoints = over(arguments.state.open_or_make().await?);
+    let (mut new, mut replaced, mut kept) = (0, 0, 0);
+    for exported in &read {
+        *match checkpoints.import(exported, arguments.replace).await? {
+            Imported::New => &mut new,
+            Imported::Replaced => &mut replaced,
+            Imported::Kept => &mut kept,
+        } += 1;
+    }
+    if output.json {
+        output.json_line(&json!({ "new": new, "replaced": replaced, "kept": kept }))?;
+    } else {
+        let hint = if kept > 0 { " (--replace replaces them)" } else { "" };
+        output.line(format_args!("{new} new, {replaced} replaced, {kept} kept as they were{hint}"))?;
+    }
+    Ok(Exit::Success.into())
+}
+
+fn none(key: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("no checkpoint {key:?}; `upright checkpoint list` shows those that there are"))
+}

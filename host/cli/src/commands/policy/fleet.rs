@@ -1,0 +1,138 @@
+//! `upright policy publish`, `fleet`, and `rollback --state`: one policy for many programs.
+
+use super::keys;
+use super::running::ShadowFlags;
+use crate::commands::block_on;
+use crate::commands::state::StateArgument;
+use crate::exit::{Exit, Failure};
+use crate::output::{BAD, FAINT, Output, one_line, printable, span};
+use crate::values;
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
+use upright::PolicySlot;
+use upright::clock::SystemClock;
+use upright::policy::fleet::{HostStatus, Order, PublishOptions, REPORT_INTERVAL};
+use upright::policy::{PolicyFleet, SwapOptions};
+
+/// Publish a policy to all hosts that follow the same state
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A signature beside FILE goes along. Each host verifies the policy by its own rules, and swaps it in or refuses it; `upright policy fleet` shows what came of it.
+
+Example: upright policy publish policy.wasm --state nats://10.0.0.1:4222")]
+pub(super) struct PublishArguments {
+    /// A WebAssembly component
+    file: PathBuf,
+
+    #[command(flatten)]
+    state: StateArgument,
+
+    #[command(flatten)]
+    shadow: ShadowFlags,
+
+    /// How long it must decide without being struck out to count as good [default: 60]
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
+    probation: Option<f64>,
+
+    /// Publish it only if it is signed by this public key; can be given several times
+    #[arg(long, value_name = "FILE")]
+    trust: Vec<PathBuf>,
+}
+
+/// Show who runs which policy
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Ends with 1 if a host has refused what was published, or is silent.\n\nExample: upright policy fleet --state nats://10.0.0.1:4222"
+)]
+pub(super) struct FleetArguments {
+    #[command(flatten)]
+    state: StateArgument,
+}
+
+pub(super) fn publish(arguments: &PublishArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    block_on(async {
+        let policy = keys::loader(&arguments.trust)?.from_file(&arguments.file).map_err(Failure::bad_input)?;
+        // What every host would refuse need not be published.
+        PolicySlot::native().swap(policy.clone(), &SwapOptions::default()).map_err(Failure::bad_input)?;
+        let fleet = PolicyFleet::new(arguments.state.open_or_make().await?, SystemClock::shared());
+        let options = PublishOptions { shadow: arguments.shadow.request(), probation: arguments.probation };
+        let order = fleet.publish(&policy, options).await?;
+        tell(order, &fleet, output).await
+    })
+}
+
+pub(super) fn roll_back(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCode> {
+    block_on(async {
+        let fleet = PolicyFleet::new(state.open().await?, SystemClock::shared());
+        let order = fleet.roll_back().await?;
+        tell(order, &fleet, output).await
+    })
+}
+
+async fn tell(number: u64, fleet: &PolicyFleet, output: &Output) -> anyhow::Result<ExitCode> {
+    let order = fleet.order().await?.filter(|order| order.number == number);
+    if output.json {
+        output.json_line(&json!({ "order": number, "policy": order.as_ref().and_then(|order| order.published.policy.clone()) }))?;
+    } else {
+        let named = order.as_ref().map_or_else(|| "another policy by now".to_owned(), named);
+        output.line(format_args!("order {number}: {named}"))?;
+    }
+    Ok(Exit::Success.into())
+}
+
+fn named(order: &Order) -> String {
+    let policy = order.published.policy.as_deref().unwrap_or("the built-in policy");
+    format!("{}{}", if order.rolls_back { "back to " } else { "" }, printable(policy))
+}
+
+pub(super) fn fleet(arguments: &FleetArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    block_on(async {
+        let fleet = PolicyFleet::new(arguments.state.open().await?, SystemClock::shared());
+        let (order, hosts) = (fleet.order().await?, fleet.hosts().await?);
+        let now = u64::try_from(UNIX_EPOCH.elapsed().unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+        if output.json {
+            output.json_line(&json!({ "order": order, "hosts": hosts }))?;
+        } else {
+            output.line(
+                order
+                    .as_ref()
+                    .map_or_else(|| "nothing is published".to_owned(), |order| format!("order {}: {}", order.number, named(order))),
+            )?;
+            for host in &hosts {
+                output.line(host_text(host, order.as_ref(), now, output))?;
+            }
+        }
+        let troubled = hosts.iter().filter(|host| host.refused.is_some() || is_silent(host, now)).count();
+        if troubled > 0 {
+            return Err(Failure::new(Exit::Failed, format!("{troubled} of {} hosts have refused it or are silent", hosts.len())).into());
+        }
+        Ok(Exit::Success.into())
+    })
+}
+
+fn is_silent(host: &HostStatus, now: u64) -> bool {
+    age(host, now) > REPORT_INTERVAL * 3
+}
+
+fn age(host: &HostStatus, now: u64) -> Duration {
+    Duration::from_millis(now.saturating_sub(host.unix_milliseconds))
+}
+
+fn host_text(host: &HostStatus, order: Option<&Order>, now: u64, output: &Output) -> String {
+    let (name, active) = (printable(&host.host), printable(&host.active));
+    let digest = host.digest.as_deref().and_then(|digest| digest.get(..12)).unwrap_or_default();
+    let stands = match (&host.refused, host.stage) {
+        _ if is_silent(host, now) => output.paint(BAD, format_args!("silent for {}", span(age(host, now)))),
+        (Some(refused), _) => output.paint(BAD, format_args!("refused: {}", one_line(refused))),
+        _ if host.order != order.map(|order| order.number) => "has not dealt with it yet".to_owned(),
+        (None, Some(stage)) => stage.to_string(),
+        (None, None) => String::new(),
+    };
+    format!(
+        "{}  {name:<24}  {active}  {}  {stands}",
+        output.mark(host.refused.is_none() && !is_silent(host, now)),
+        output.paint(FAINT, digest)
+    )
+}

@@ -1,0 +1,424 @@
+//! Breakers that outlive their process, and that a fleet has in common.
+//!
+//! A program that is started anew while its service is down would call it again until its breakers have opened again, and ten hosts find out ten times what
+//! one of them knows. So each transition is put into a [`Store`], and what others have put there is taken over. Nobody who calls waits for that: breakers decide
+//! by themselves, and a task on a thread of its own writes down and reads what is new, whenever the store can be reached. What waits to be written is
+//! the latest state of each breaker that moved, so it is bounded by their number.
+//!
+//! Of two states the one that was entered later holds, by the wall clocks of those who entered it. Writing is by compare-and-set, so that of two hosts
+//! that move a breaker at the same time neither overlooks the other. Half-open is each host's own: who probes tells the others what came of it.
+
+use super::restore::{SavedState, resume};
+use super::{CircuitBreaker, Shared};
+use crate::clock::{Clock, Instant, SharedClock, nanoseconds};
+use crate::store::{ChangeKind, Store, StoreError, background};
+use futures_util::future::{Either, select};
+use futures_util::{FutureExt, StreamExt};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+
+/// Before the name of each breaker in the store.
+const PREFIX: &str = "breaker/";
+const JSON: &str = "application/json";
+/// The layout of a [`Record`].
+const FORMAT: u32 = 1;
+/// How long a store that cannot be reached is left alone: the first time, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Two clocks whose readings differ by less have the same origin.
+const SAME_ORIGIN: u64 = 1_000_000_000;
+
+/// What has been done to keep breakers in a store. All numbers only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharingCounts {
+    /// Transitions that were written.
+    pub published: u64,
+    /// States of others that were taken over.
+    pub adopted: u64,
+    /// Writes that found that somebody else had written first.
+    pub conflicts: u64,
+    /// Transitions that were not written because the breaker moved again before they could be.
+    pub coalesced: u64,
+    /// Times that the store could not be reached or did not answer.
+    pub failed: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    published: AtomicU64,
+    adopted: AtomicU64,
+    conflicts: AtomicU64,
+    coalesced: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// A breaker in the store.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    #[serde(flatten)]
+    saved: SavedState,
+    /// When the breaker entered this state, nanoseconds since 1970.
+    moved_at: u64,
+    /// What the writer's two clocks showed at the same moment; the second in nanoseconds since 1970.
+    now: Instant,
+    wall: u64,
+}
+
+/// What is known of the breaker of a name.
+#[derive(Default)]
+struct Known {
+    breaker: Weak<Shared>,
+    /// What is in the store for a breaker that is not made yet.
+    record: Option<Record>,
+    /// When it entered its state, nanoseconds since 1970; 0 for one that never moved.
+    moved_at: u64,
+    /// The version of what is in the store.
+    version: Option<u64>,
+    /// Whether the store does not have its state yet.
+    waits: bool,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: SharedClock,
+    known: Mutex<HashMap<Arc<str>, Known>>,
+    wake: Notify,
+    /// All that waited has been written, or the first look into the store is done.
+    settled: Notify,
+    loaded: AtomicBool,
+    closed: AtomicBool,
+    counters: Counters,
+}
+
+/// Keeps breakers in a store. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct BreakerSharing {
+    inner: Arc<Inner>,
+}
+
+/// The task that writes and reads, until this is dropped.
+pub(crate) struct Keeping(BreakerSharing);
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.0.inner.closed.store(true, Ordering::Release);
+        self.0.inner.wake.notify_one();
+    }
+}
+
+impl Keeping {
+    pub(crate) fn counts(&self) -> SharingCounts {
+        let Counters { published, adopted, conflicts, coalesced, failed } = &self.0.inner.counters;
+        let [published, adopted, conflicts, coalesced, failed] =
+            [published, adopted, conflicts, coalesced, failed].map(|counter| counter.load(Ordering::Relaxed));
+        SharingCounts { published, adopted, conflicts, coalesced, failed }
+    }
+
+    /// Ends when the store has been looked into once, and has all that was to be written until then.
+    pub(crate) async fn settled(&self) {
+        let inner = &self.0.inner;
+        loop {
+            let settled = inner.settled.notified();
+            tokio::pin!(settled);
+            // Listening must begin before looking.
+            settled.as_mut().enable();
+            if inner.loaded.load(Ordering::Acquire) && !inner.known().values().any(|known| known.waits) {
+                return;
+            }
+            settled.await;
+        }
+    }
+}
+
+impl BreakerSharing {
+    pub(crate) fn new(store: Arc<dyn Store>, clock: SharedClock) -> Self {
+        let inner = Inner {
+            store,
+            clock,
+            known: Mutex::default(),
+            wake: Notify::new(),
+            settled: Notify::new(),
+            loaded: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            counters: Counters::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Looks into a store that answers at once, and begins to keep what happens from now on.
+    pub(crate) fn keep(&self) -> Keeping {
+        // A store on the network is looked into when it answers.
+        if let Some(Err(error)) = self.inner.load().now_or_never() {
+            tracing::warn!(target: "upright", %error, "breakers begin without what was kept of them");
+        }
+        let inner = Arc::clone(&self.inner);
+        match background::runtime() {
+            Ok(runtime) => drop(runtime.spawn(async move { inner.keep().await })),
+            Err(error) => tracing::error!(target: "upright", %error, "the system gives no thread: breakers are not kept"),
+        }
+        Keeping(self.clone())
+    }
+
+    /// A breaker of this name comes to be, in the state that the store has for it.
+    pub(super) fn join(&self, name: &Arc<str>, make: impl FnOnce(Option<SavedState>) -> CircuitBreaker) -> CircuitBreaker {
+        let mut all = self.inner.known();
+        let known = all.entry(Arc::clone(name)).or_default();
+        let saved = known.record.take().map(|record| record.seen_by(&*self.inner.clock));
+        let breaker = make(saved);
+        known.breaker = Arc::downgrade(&breaker.shared);
+        breaker
+    }
+
+    /// The breaker has entered another state, by itself or by hand.
+    pub(super) fn moved(&self, name: &Arc<str>) {
+        let now = since_1970(self.inner.clock.wall());
+        let mut all = self.inner.known();
+        let Some(known) = all.get_mut(name) else { return };
+        known.moved_at = now.max(known.moved_at.saturating_add(1));
+        if std::mem::replace(&mut known.waits, true) {
+            self.inner.counters.coalesced.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(all);
+        self.inner.wake.notify_one();
+    }
+}
+
+impl Inner {
+    fn known(&self) -> MutexGuard<'_, HashMap<Arc<str>, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn keep(&self) {
+        let mut pause = PAUSES.0;
+        let mut is_told = false;
+        loop {
+            let before = self.counters.published.load(Ordering::Relaxed);
+            let Err(error) = self.follow().await else { return };
+            self.counters.failed.fetch_add(1, Ordering::Relaxed);
+            if self.loaded.load(Ordering::Acquire) && self.counters.published.load(Ordering::Relaxed) > before {
+                (pause, is_told) = (PAUSES.0, false);
+            }
+            if !std::mem::replace(&mut is_told, true) {
+                tracing::warn!(target: "upright", %error, "breakers are not kept for now; each decides by itself");
+            }
+            // What wakes it meanwhile is written later.
+            let closing = pin!(async {
+                while !self.closed.load(Ordering::Acquire) {
+                    self.wake.notified().await;
+                }
+            });
+            if let Either::Left(_) = select(closing, self.clock.sleep(pause)).await {
+                return;
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Writes and reads until nobody is left for whom to, or until the store fails.
+    async fn follow(&self) -> Result<(), StoreError> {
+        // Before looking, so that nothing in between is overlooked.
+        let mut changes = self.store.watch(PREFIX).await?;
+        self.load().await?;
+        loop {
+            self.publish().await?;
+            self.settled.notify_waiters();
+            if self.closed.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            let Either::Left((change, _)) = select(changes.next(), pin!(self.wake.notified())).await else { continue };
+            let change = change.ok_or(StoreError::Closed)??;
+            if change.kind == ChangeKind::Put {
+                self.look_at(&change.key, change.version).await?;
+            }
+        }
+    }
+
+    async fn load(&self) -> Result<(), StoreError> {
+        for listed in self.store.list(PREFIX).await? {
+            self.look_at(&listed.key, listed.version).await?;
+        }
+        self.loaded.store(true, Ordering::Release);
+        self.settled.notify_waiters();
+        Ok(())
+    }
+
+    /// Takes over what is in the store, if it is new and was entered later.
+    async fn look_at(&self, key: &str, version: u64) -> Result<(), StoreError> {
+        let Some(name) = key.strip_prefix(PREFIX).map(Arc::<str>::from) else { return Ok(()) };
+        if self.known().get(&name).is_some_and(|known| known.version >= Some(version)) {
+            return Ok(());
+        }
+        if let Some(entry) = self.store.get(key).await? {
+            self.take_over(&name, Record::read(&entry.value), entry.version);
+        }
+        Ok(())
+    }
+
+    /// Whether it was taken over.
+    fn take_over(&self, name: &Arc<str>, record: Option<Record>, version: u64) -> bool {
+        let mut all = self.known();
+        let known = all.entry(Arc::clone(name)).or_default();
+        known.version = Some(version);
+        let Some(record) = record.filter(|record| record.moved_at > known.moved_at) else { return false };
+        known.moved_at = record.moved_at;
+        known.waits = false;
+        match known.breaker.upgrade() {
+            Some(shared) => {
+                // The breaker's own lock comes after, never within, this one.
+                drop(all);
+                self.counters.adopted.fetch_add(1, Ordering::Relaxed);
+                CircuitBreaker { shared }.adopt(record.seen_by(&*self.clock));
+            }
+            None => known.record = Some(record),
+        }
+        true
+    }
+
+    /// Writes what waits to be written.
+    async fn publish(&self) -> Result<(), StoreError> {
+        let waiting: Vec<_> = self.known().iter().filter(|(_, known)| known.waits).map(|(name, _)| Arc::clone(name)).collect();
+        for name in waiting {
+            self.publish_one(&name).await?;
+        }
+        Ok(())
+    }
+
+    async fn publish_one(&self, name: &Arc<str>) -> Result<(), StoreError> {
+        let key = format!("{PREFIX}{name}");
+        loop {
+            let (breaker, moved_at, version) = match self.known().get(name) {
+                Some(known) if known.waits => (known.breaker.upgrade(), known.moved_at, known.version),
+                _ => return Ok(()),
+            };
+            let Some(breaker) = breaker else {
+                self.written(name, moved_at, version);
+                return Ok(());
+            };
+            let saved = CircuitBreaker { shared: breaker }.save();
+            let (now, wall) = (self.clock.now(), since_1970(self.clock.wall()));
+            let Ok(json) = serde_json::to_vec(&Record { format: FORMAT, saved, moved_at, now, wall }) else { return Ok(()) };
+            match self.store.compare_and_set(&key, version, json.into(), JSON).await {
+                Ok(version) => {
+                    self.counters.published.fetch_add(1, Ordering::Relaxed);
+                    self.written(name, moved_at, Some(version));
+                    return Ok(());
+                }
+                Err(StoreError::Conflict { .. }) => {
+                    self.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+                    match self.store.get(&key).await? {
+                        Some(entry) => {
+                            self.take_over(name, Record::read(&entry.value), entry.version);
+                        }
+                        None => self.known().entry(Arc::clone(name)).or_default().version = None,
+                    }
+                }
+                // A name that is too long for a key will not become shorter.
+                Err(error @ (StoreError::KeyInvalid { .. } | StoreError::ValueTooLarge { .. })) => {
+                    tracing::warn!(target: "upright", %error, breaker = &**name, "the breaker is not kept");
+                    self.written(name, moved_at, version);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The store has the state that was entered then.
+    fn written(&self, name: &Arc<str>, moved_at: u64, version: Option<u64>) {
+        if let Some(known) = self.known().get_mut(name) {
+            known.version = version;
+            known.waits = known.moved_at > moved_at;
+        }
+    }
+}
+
+impl Record {
+    /// What is none, or was written by a later version of this library, is as good as nothing.
+    fn read(json: &[u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok().filter(|record: &Self| record.format == FORMAT)
+    }
+
+    /// The state, on another clock.
+    ///
+    /// Between two clocks of the same origin, such as those of two processes since the machine was started, nothing changes. Otherwise the wall clocks say how
+    /// long ago it was written, and the policy's private memory, which may hold instants, is cleared.
+    fn seen_by(self, clock: &dyn Clock) -> SavedState {
+        let Self { mut saved, now: written, wall, .. } = self;
+        let ago = since_1970(clock.wall()).saturating_sub(wall);
+        let written_here = clock.now().saturating_sub(ago);
+        if written_here.abs_diff(written) >= SAME_ORIGIN {
+            let before_that = written.saturating_sub(saved.state.since);
+            saved.state.since = written_here.saturating_sub(before_that);
+            saved.state.memory.clear();
+        }
+        saved
+    }
+}
+
+impl CircuitBreaker {
+    /// Enters a state that another host has found. What is in flight says nothing any more.
+    fn adopt(&self, mut saved: SavedState) {
+        let shared = &*self.shared;
+        let mut kept = self.kept();
+        let from = kept.state.phase;
+        saved.state.generation = saved.state.generation.max(kept.state.generation).wrapping_add(1);
+        let (new, admission) = resume(&shared.policy, kept.config, saved, shared.clock.now());
+        shared.gate.set(new.state.generation, admission);
+        if new.isolated {
+            shared.gate.isolate(new.state.generation);
+        }
+        let to = new.state.phase;
+        *kept = new;
+        drop(kept);
+        self.tell(from, to);
+    }
+}
+
+/// Nanoseconds since 1970.
+fn since_1970(wall: SystemTime) -> u64 {
+    nanoseconds(wall.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PolicySlot;
+    use crate::testing::DrivenClock;
+    use crate::types::Phase;
+
+    fn breaker(clock: &DrivenClock) -> CircuitBreaker {
+        let breaker = CircuitBreaker::builder("service").failure_threshold(1).policy(PolicySlot::native()).clock(clock.shared());
+        breaker.build().unwrap()
+    }
+
+    #[test]
+    fn what_is_in_flight_when_a_state_is_taken_over_says_nothing_even_where_the_generations_are_alike() {
+        let breaker = breaker(&DrivenClock::new());
+        let in_flight = breaker.try_acquire().unwrap();
+        breaker.adopt(breaker.save());
+        in_flight.failure(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+        assert_eq!((breaker.state(), breaker.snapshot().consecutive_failures), (Phase::Closed, 0));
+    }
+
+    #[test]
+    fn private_memory_is_kept_on_clocks_of_one_origin_and_cleared_on_another() {
+        let clock = DrivenClock::new();
+        clock.advance(Duration::from_secs(100));
+        let mut saved = breaker(&clock).save();
+        saved.state.memory = vec![1, 2, 3];
+        let record = Record { format: FORMAT, saved, moved_at: 1, now: clock.now(), wall: since_1970(clock.wall()) };
+        clock.advance(Duration::from_secs(7));
+        let (seen, since) = (record.clone().seen_by(&clock), record.saved.state.since);
+        assert_eq!((seen.state.memory.as_slice(), seen.state.since), (&[1, 2, 3][..], since));
+        let other = DrivenClock::new();
+        other.advance(Duration::from_secs(57));
+        other.step_wall(Duration::from_secs(50));
+        let seen = record.seen_by(&other);
+        assert_eq!((seen.state.memory.as_slice(), seen.state.since), (&[][..], since - 50_000_000_000));
+    }
+}

@@ -1,0 +1,178 @@
+//! How old checkpoints may become, and how many there may be.
+
+use super::Checkpoints;
+use crate::clock::{Instant, nanoseconds};
+use crate::store::{Listed, StoreError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The bounds of the time between two cleanings by age.
+const BETWEEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+
+/// What is removed from the checkpoints by itself. Nothing, by default.
+///
+/// Cleaning is done in the background after a save: when an eighth of `max_age` has passed since the last one (1 s at least and 10 minutes at
+/// most), or when an eighth of `max_count` have been saved. So for a while there may be an eighth more, or older, than this.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckpointLimits {
+    /// Those that were saved longer ago are removed.
+    pub max_age: Option<Duration>,
+    /// Of more than this, those that were saved longest ago are removed; at least 1.
+    pub max_count: Option<usize>,
+}
+
+/// When the limits are next applied.
+#[derive(Default)]
+pub(super) struct Cleaning {
+    limits: CheckpointLimits,
+    /// When it is due by age.
+    due: AtomicU64,
+    /// Saves since the last one.
+    saves: AtomicUsize,
+    running: AtomicBool,
+}
+
+impl Cleaning {
+    pub(super) fn to(limits: CheckpointLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Whether it is due after one more save. The first save always finds it due: much may have been left by an earlier process.
+    fn is_due(&self, now: impl FnOnce() -> Instant) -> bool {
+        let saves = self.saves.fetch_add(1, Ordering::Relaxed);
+        let by_count = self.limits.max_count.is_some_and(|count| saves == 0 || saves >= count / 8);
+        by_count || self.limits.max_age.is_some() && now() >= self.due.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self, now: Instant) -> bool {
+        let begins = !self.running.swap(true, Ordering::Acquire);
+        if begins {
+            let wait = self.limits.max_age.unwrap_or(BETWEEN.1) / 8;
+            self.due.store(now.saturating_add(nanoseconds(wait.clamp(BETWEEN.0, BETWEEN.1))), Ordering::Relaxed);
+            // The one that made it due counts.
+            self.saves.store(1, Ordering::Relaxed);
+        }
+        begins
+    }
+}
+
+/// Ends a cleaning, however it ends.
+struct Running<'a>(&'a Cleaning);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.store(false, Ordering::Release);
+    }
+}
+
+impl Checkpoints {
+    /// Removes what is beyond the [limits](Checkpoints::limited), now. How many there were.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn clean(&self) -> Result<usize, StoreError> {
+        let CheckpointLimits { max_age, max_count } = self.cleaning.limits;
+        let mut listed = self.list().await?;
+        // The oldest at the end; of the same moment, that of the lower version is older.
+        listed.sort_unstable_by_key(|checkpoint| std::cmp::Reverse((checkpoint.modified, checkpoint.version)));
+        let is_old = |checkpoint: &Listed| max_age.is_some_and(|limit| self.since(checkpoint.modified) > limit);
+        let kept = listed.iter().take_while(|checkpoint| !is_old(checkpoint)).count().min(max_count.unwrap_or(usize::MAX).max(1));
+        self.remove_all(listed.split_off(kept)).await
+    }
+
+    /// One was saved: cleans if it is due, without keeping the caller.
+    pub(super) async fn saved(&self) {
+        if !self.cleaning.is_due(|| self.clock.coarse()) || !self.cleaning.begin(self.clock.now()) {
+            return;
+        }
+        let checkpoints = self.clone();
+        let cleaning = async move {
+            let _running = Running(&checkpoints.cleaning);
+            if let Err(error) = checkpoints.clean().await {
+                tracing::warn!(target: "upright", %error, "old checkpoints cannot be removed");
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(cleaning)),
+            // Without a runtime there is no background.
+            Err(_) => cleaning.await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+    use crate::testing::DrivenClock;
+    use std::sync::Arc;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn limited(limits: CheckpointLimits) -> (Checkpoints, DrivenClock) {
+        let clock = DrivenClock::new();
+        let store = MemoryStore::new(clock.shared());
+        (Checkpoints::new(Arc::new(store), clock.shared()).limited(limits), clock)
+    }
+
+    async fn left(checkpoints: &Checkpoints) -> Vec<String> {
+        // What is in the background on this thread's runtime comes to its end.
+        while checkpoints.cleaning.running.load(Ordering::Acquire) {
+            tokio::task::yield_now().await;
+        }
+        checkpoints.list().await.unwrap().into_iter().map(|listed| listed.key).collect()
+    }
+
+    #[tokio::test]
+    async fn the_oldest_are_removed_when_there_are_too_many() {
+        let (checkpoints, clock) = limited(CheckpointLimits { max_age: None, max_count: Some(3) });
+        for number in 0..8 {
+            checkpoints.save(&format!("{number}"), &number).await.unwrap();
+            clock.advance(MINUTE);
+        }
+        // Saved again, so it is not old any more.
+        checkpoints.save("6", &6).await.unwrap();
+        assert_eq!(left(&checkpoints).await, ["5", "6", "7"]);
+    }
+
+    #[tokio::test]
+    async fn those_of_the_same_moment_go_in_the_order_in_which_they_were_saved() {
+        let (checkpoints, _) = limited(CheckpointLimits { max_age: None, max_count: Some(2) });
+        for key in ["c", "b", "a"] {
+            checkpoints.save(key, &1).await.unwrap();
+        }
+        assert_eq!(left(&checkpoints).await, ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn the_old_are_removed_by_the_first_save_and_then_when_an_eighth_of_their_age_has_passed() {
+        let (checkpoints, clock) = limited(CheckpointLimits { max_age: Some(80 * MINUTE), max_count: None });
+        checkpoints.save("old", &1).await.unwrap();
+        assert_eq!(left(&checkpoints).await, ["old"]);
+        clock.advance(81 * MINUTE);
+        // Another process finds what this one left.
+        let next = Checkpoints::new(Arc::clone(&checkpoints.store), clock.shared()).limited(checkpoints.cleaning.limits);
+        next.save("a", &1).await.unwrap();
+        assert_eq!(left(&next).await, ["a"]);
+        clock.advance(80 * MINUTE);
+        next.save("b", &1).await.unwrap();
+        assert_eq!(left(&next).await, ["a", "b"], "as old as it may be");
+        clock.advance(5 * MINUTE);
+        next.save("c", &1).await.unwrap();
+        assert_eq!(left(&next).await, ["a", "b", "c"], "not due yet");
+        clock.advance(5 * MINUTE);
+        next.save("d", &1).await.unwrap();
+        assert_eq!(left(&next).await, ["b", "c", "d"]);
+    }
+
+    #[tokio::test]
+    async fn without_limits_nothing_is_removed() {
+        let (checkpoints, clock) = limited(CheckpointLimits::default());
+        for number in 0..100 {
+            checkpoints.save(&format!("{number}"), &number).await.unwrap();
+            clock.advance(1_000_000 * MINUTE);
+        }
+        assert_eq!(left(&checkpoints).await.len(), 100);
+        assert_eq!(checkpoints.clean().await.unwrap(), 0);
+    }
+}

@@ -1,0 +1,415 @@
+//! Saved state to resume from.
+//!
+//! A checkpoint that shares memory with the live value changes under it, and one that goes with the process or with a shutdown is not there when it
+//! is needed. So a checkpoint is a copy in JSON in a [`Store`], which decides how long it lasts; only removing it takes it away, or
+//! [limits](CheckpointLimits) that were set. What is restored is what was saved: it carries a checksum, and the schema of the program that wrote it.
+
+mod limits;
+mod seal;
+mod transfer;
+
+pub use limits::CheckpointLimits;
+pub use transfer::{Exported, Imported};
+
+use crate::clock::SharedClock;
+use crate::store::{Listed, Store, StoreError, check_key};
+use limits::Cleaning;
+use seal::Seal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Before the key of each checkpoint in the store.
+const PREFIX: &str = "checkpoint/";
+
+/// Checkpoints by key. Cloning shares them.
+#[derive(Clone)]
+pub struct Checkpoints {
+    store: Arc<dyn Store>,
+    clock: SharedClock,
+    cleaning: Arc<Cleaning>,
+}
+
+/// One checkpoint: the state under one key. Cloning shares it.
+#[derive(Clone)]
+pub struct Checkpoint {
+    checkpoints: Checkpoints,
+    key: Arc<str>,
+    schema: u32,
+}
+
+impl Checkpoint {
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The version of the state's type; 0 if this is not called. What was saved under another one is not restored: that is a
+    /// [`StoreError::SchemaMismatch`]. Raise it when the type changes so that what the older program saved means something else.
+    pub fn schema(mut self, schema: u32) -> Self {
+        self.schema = schema;
+        self
+    }
+
+    /// Saves a copy of the state as it is now, in place of what was saved before. Returns its version.
+    ///
+    /// # Errors
+    /// [`StoreError::NotSerializable`] where the state cannot be written as JSON, and those of the store. What was saved before stays.
+    pub async fn save<T: Serialize + ?Sized>(&self, state: &T) -> Result<u64, StoreError> {
+        let Self { checkpoints, key, schema } = self;
+        let (stored, json) = (stored(key)?, json(key, state)?);
+        let version = checkpoints.store.put(&stored, json.clone(), &Seal::of(*schema, &json).content_type()).await?;
+        checkpoints.saved().await;
+        Ok(version)
+    }
+
+    /// The state that was saved last, as a value of its own; none if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaMismatch`]; [`StoreError::Corrupt`] where what is stored is not what was saved, or no `T`; and those of the store.
+    pub async fn restore<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
+        Ok(self.versioned().await?.map(|(state, _)| state))
+    }
+
+    /// Changes the state, whoever else does so at the same time: what `change` makes of the state is saved only if nobody has saved another one
+    /// meanwhile; otherwise it is asked again, with that. It gets none where nothing is saved yet. Returns what was saved.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::restore`] and [`Checkpoint::save`].
+    pub async fn update<T: Serialize + DeserializeOwned>(&self, mut change: impl FnMut(Option<T>) -> T) -> Result<T, StoreError> {
+        let Self { checkpoints, key, schema } = self;
+        let stored = stored(key)?;
+        loop {
+            let (state, version) = self.versioned().await?.unzip();
+            let state = change(state);
+            let json = json(key, &state)?;
+            let content_type = Seal::of(*schema, &json).content_type();
+            match checkpoints.store.compare_and_set(&stored, version, json, &content_type).await {
+                Ok(_) => {
+                    checkpoints.saved().await;
+                    return Ok(state);
+                }
+                // Of those who write at the same time one always succeeds, so this ends.
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// How long ago it was saved; none if there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn age(&self) -> Result<Option<Duration>, StoreError> {
+        self.checkpoints.age(&self.key).await
+    }
+
+    /// Removes it. Whether it was there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn remove(&self) -> Result<bool, StoreError> {
+        self.checkpoints.remove(&self.key).await
+    }
+
+    async fn versioned<T: DeserializeOwned>(&self) -> Result<Option<(T, u64)>, StoreError> {
+        let Some(entry) = self.checkpoints.store.get(&stored(&self.key)?).await? else { return Ok(None) };
+        let schema = Seal::check(&self.key, &entry)?;
+        if schema != self.schema {
+            return Err(StoreError::SchemaMismatch { key: self.key.to_string(), expected: self.schema, found: schema });
+        }
+        let state = serde_json::from_slice(&entry.value)
+            .map_err(|error| StoreError::Corrupt { key: self.key.to_string(), source: error.into() })?;
+        Ok(Some((state, entry.version)))
+    }
+}
+
+impl std::fmt::Debug for Checkpoint {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Checkpoint({:?})", self.key)
+    }
+}
+
+impl Checkpoints {
+    /// Checkpoints in this store; their ages are told by this clock.
+    pub fn new(store: Arc<dyn Store>, clock: SharedClock) -> Self {
+        Self { store, clock, cleaning: Arc::default() }
+    }
+
+    /// Those that are too old or too many are removed from now on. See [`CheckpointLimits`] for when.
+    pub fn limited(self, limits: CheckpointLimits) -> Self {
+        Self { cleaning: Arc::new(Cleaning::to(limits)), ..self }
+    }
+
+    /// The checkpoint under this key, whether there is one yet or not.
+    pub fn at(&self, key: impl Into<Arc<str>>) -> Checkpoint {
+        Checkpoint { checkpoints: self.clone(), key: key.into(), schema: 0 }
+    }
+
+    /// [`Checkpoint::save`], under schema 0.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn save<T: Serialize + ?Sized>(&self, key: &str, state: &T) -> Result<u64, StoreError> {
+        self.at(key).save(state).await
+    }
+
+    /// [`Checkpoint::restore`], of schema 0.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn restore<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
+        self.at(key).restore().await
+    }
+
+    /// [`Checkpoint::update`], under schema 0.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn update<T: Serialize + DeserializeOwned>(&self, key: &str, change: impl FnMut(Option<T>) -> T) -> Result<T, StoreError> {
+        self.at(key).update(change).await
+    }
+
+    /// How long ago it was saved; none if there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn age(&self, key: &str) -> Result<Option<Duration>, StoreError> {
+        let entry = self.store.get(&stored(key)?).await?;
+        Ok(entry.map(|entry| self.since(entry.modified)))
+    }
+
+    /// What is saved: keys, versions and dates, in the order of the keys.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        let mut listed = self.store.list(PREFIX).await?;
+        for checkpoint in &mut listed {
+            checkpoint.key.drain(..PREFIX.len());
+        }
+        Ok(listed)
+    }
+
+    /// Removes one. Whether it was there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn remove(&self, key: &str) -> Result<bool, StoreError> {
+        self.store.delete(&stored(key)?).await
+    }
+
+    /// Removes all. How many there were.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn clear(&self) -> Result<usize, StoreError> {
+        self.remove_all(self.list().await?).await
+    }
+
+    /// Removes those that were saved longer ago than this. How many there were. One that is saved anew meanwhile stays.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn remove_older(&self, than: Duration) -> Result<usize, StoreError> {
+        let mut old = self.list().await?;
+        old.retain(|checkpoint| self.since(checkpoint.modified) > than);
+        self.remove_all(old).await
+    }
+
+    async fn remove_all(&self, listed: Vec<Listed>) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        for Listed { key, version, .. } in listed {
+            removed += usize::from(self.store.compare_and_delete(&stored(&key)?, version).await?);
+        }
+        Ok(removed)
+    }
+
+    /// Zero where the wall clock has been set back since.
+    fn since(&self, modified: std::time::SystemTime) -> Duration {
+        self.clock.wall().duration_since(modified).unwrap_or_default()
+    }
+}
+
+fn json<T: Serialize + ?Sized>(key: &str, state: &T) -> Result<bytes::Bytes, StoreError> {
+    serde_json::to_vec(state).map(Into::into).map_err(|source| StoreError::NotSerializable { key: key.to_owned(), source })
+}
+
+fn stored(key: &str) -> Result<String, StoreError> {
+    check_key(key)?;
+    Ok(format!("{PREFIX}{key}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+    use crate::testing::DrivenClock;
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    fn checkpoints() -> (Checkpoints, MemoryStore, DrivenClock) {
+        let clock = DrivenClock::new();
+        let store = MemoryStore::new(clock.shared());
+        (Checkpoints::new(Arc::new(store.clone()), clock.shared()), store, clock)
+    }
+
+    async fn keys(checkpoints: &Checkpoints) -> Vec<String> {
+        checkpoints.list().await.unwrap().into_iter().map(|listed| listed.key).collect()
+    }
+
+    #[derive(Serialize, Deserialize, Debug, PartialEq)]
+    struct Import {
+        current_row: u64,
+        file_path: String,
+        errors: Vec<String>,
+    }
+
+    #[tokio::test]
+    async fn restoring_gives_back_what_was_saved() {
+        let (checkpoints, ..) = checkpoints();
+        let job = Import { current_row: 1000, file_path: "rows.csv".into(), errors: vec!["row 7".into()] };
+        checkpoints.save("import_job", &job).await.unwrap();
+        assert_eq!(checkpoints.restore::<Import>("import_job").await.unwrap(), Some(job));
+        assert_eq!(checkpoints.restore::<Import>("other").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_happens_to_the_live_value_or_to_a_restored_one_does_not_reach_the_checkpoint() {
+        let (checkpoints, ..) = checkpoints();
+        let mut live = json!({ "data": [1, 2, 3], "nested": { "index": 0 } });
+        let saved = live.clone();
+        checkpoints.save("state", &live).await.unwrap();
+        live["data"].as_array_mut().unwrap().push(json!(4));
+        live["nested"]["index"] = json!(9);
+        let mut restored: Value = checkpoints.restore("state").await.unwrap().unwrap();
+        assert_eq!(restored, saved);
+        restored["data"] = json!([]);
+        assert_eq!(checkpoints.restore::<Value>("state").await.unwrap(), Some(saved));
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_of_null_is_not_a_missing_one() {
+        let (checkpoints, ..) = checkpoints();
+        checkpoints.save("state", &Value::Null).await.unwrap();
+        assert_eq!(checkpoints.restore::<Value>("state").await.unwrap(), Some(Value::Null));
+        assert_eq!(checkpoints.restore::<Value>("missing").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_outlives_those_who_saved_it() {
+        let (checkpoints, store, clock) = checkpoints();
+        checkpoints.save("state", &7).await.unwrap();
+        drop(checkpoints);
+        let later = Checkpoints::new(Arc::new(store), clock.shared());
+        assert_eq!(later.restore::<u32>("state").await.unwrap(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn checkpoints_are_listed_removed_and_cleared_and_nothing_else_is() {
+        let (checkpoints, store, _) = checkpoints();
+        store.put("breaker/x", "1".into(), "application/json").await.unwrap();
+        for key in ["b", "a/1"] {
+            checkpoints.save(key, &1).await.unwrap();
+        }
+        assert_eq!(keys(&checkpoints).await, ["a/1", "b"]);
+        assert!(checkpoints.remove("b").await.unwrap());
+        assert!(!checkpoints.remove("b").await.unwrap());
+        assert_eq!(checkpoints.clear().await.unwrap(), 1);
+        assert!(checkpoints.list().await.unwrap().is_empty());
+        assert!(store.get("breaker/x").await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn old_checkpoints_can_be_removed_by_their_age() {
+        let (checkpoints, _, clock) = checkpoints();
+        checkpoints.save("old", &1).await.unwrap();
+        clock.advance(Duration::from_secs(60));
+        checkpoints.save("new", &2).await.unwrap();
+        assert_eq!(checkpoints.age("old").await.unwrap(), Some(Duration::from_secs(60)));
+        assert_eq!(checkpoints.age("none").await.unwrap(), None);
+        assert_eq!(checkpoints.remove_older(Duration::from_secs(59)).await.unwrap(), 1);
+        assert_eq!(keys(&checkpoints).await, ["new"]);
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_of_another_type_is_said_to_be_so() {
+        let (checkpoints, ..) = checkpoints();
+        checkpoints.save("state", "text").await.unwrap();
+        let error = checkpoints.restore::<Import>("state").await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt { key, .. } if key == "state"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_saved_leaves_what_was_saved_before() {
+        let (checkpoints, ..) = checkpoints();
+        checkpoints.save("state", &1).await.unwrap();
+        let unsayable = std::collections::BTreeMap::from([(vec![1], 1)]);
+        assert!(matches!(checkpoints.save("state", &unsayable).await, Err(StoreError::NotSerializable { .. })));
+        assert!(matches!(checkpoints.save("", &1).await, Err(StoreError::KeyInvalid { .. })));
+        assert_eq!(checkpoints.restore::<u32>("state").await.unwrap(), Some(1));
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_of_another_schema_is_not_restored_and_not_replaced_by_an_update() {
+        let (checkpoints, ..) = checkpoints();
+        let (old, new) = (checkpoints.at("job").schema(1), checkpoints.at("job").schema(2));
+        old.save(&7).await.unwrap();
+        assert_eq!(old.restore::<u32>().await.unwrap(), Some(7));
+        for error in [new.restore::<u32>().await.unwrap_err(), new.update(|_: Option<u32>| 8).await.unwrap_err()] {
+            assert!(matches!(error, StoreError::SchemaMismatch { expected: 2, found: 1, .. }), "{error}");
+        }
+        assert!(matches!(checkpoints.restore::<u32>("job").await, Err(StoreError::SchemaMismatch { expected: 0, found: 1, .. })));
+        assert_eq!(old.restore::<u32>().await.unwrap(), Some(7));
+        new.save(&8).await.unwrap();
+        assert_eq!(new.restore::<u32>().await.unwrap(), Some(8));
+    }
+
+    #[tokio::test]
+    async fn what_was_changed_in_the_store_is_not_restored() {
+        let (checkpoints, store, _) = checkpoints();
+        checkpoints.save("state", &1234).await.unwrap();
+        let entry = store.get("checkpoint/state").await.unwrap().unwrap();
+        store.put("checkpoint/state", "1235".into(), &entry.content_type).await.unwrap();
+        let error = checkpoints.restore::<u32>("state").await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt { key, .. } if key == "state"), "{error}");
+        // What others have put there has no checksum, and is what it is.
+        store.put("checkpoint/state", "1235".into(), "application/json").await.unwrap();
+        assert_eq!(checkpoints.restore::<u32>("state").await.unwrap(), Some(1235));
+    }
+
+    #[tokio::test]
+    async fn updates_at_the_same_time_lose_nothing() {
+        let (checkpoints, ..) = checkpoints();
+        let adders: Vec<_> = (0..4)
+            .map(|_| {
+                let counter = checkpoints.at("counter");
+                tokio::spawn(async move {
+                    for _ in 0..50 {
+                        // Others come between the reading and the writing.
+                        let mut others = true;
+                        counter
+                            .update(|count: Option<u32>| {
+                                if std::mem::take(&mut others) {
+                                    let counter = counter.clone();
+                                    futures_util::FutureExt::now_or_never(async move {
+                                        counter.update(|count: Option<u32>| count.unwrap_or(0) + 1).await
+                                    })
+                                    .unwrap()
+                                    .unwrap();
+                                }
+                                count.unwrap_or(0) + 1
+                            })
+                            .await
+                            .unwrap();
+                    }
+                })
+            })
+            .collect();
+        for adder in adders {
+            adder.await.unwrap();
+        }
+        assert_eq!(checkpoints.restore::<u32>("counter").await.unwrap(), Some(400));
+    }
+}

@@ -1,0 +1,102 @@
+//! Checkpoints that are taken out of a store and put into another.
+
+use super::seal::Seal;
+use super::{Checkpoints, stored};
+use crate::store::StoreError;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// A checkpoint outside of its store, as a line of JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Exported {
+    /// Its key.
+    pub key: String,
+    /// The schema of its state.
+    #[serde(default)]
+    pub schema: u32,
+    /// When it was saved, in seconds since 1970; for people, importing it dates it anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_at: Option<f64>,
+    /// The state as it was saved, to the byte.
+    pub state: Box<RawValue>,
+}
+
+/// What became of a checkpoint that was to be put into a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Imported {
+    /// It is there now.
+    New,
+    /// It is there now, in place of another.
+    Replaced,
+    /// There was one under its key, and that stays.
+    Kept,
+}
+
+impl Checkpoints {
+    /// A checkpoint to be put into another store; none if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where what is stored is not what was saved, and those of the store.
+    pub async fn export(&self, key: &str) -> Result<Option<Exported>, StoreError> {
+        let Some(entry) = self.store.get(&stored(key)?).await? else { return Ok(None) };
+        let schema = Seal::check(key, &entry)?;
+        let state =
+            serde_json::from_slice(&entry.value).map_err(|error| StoreError::Corrupt { key: key.to_owned(), source: error.into() })?;
+        let saved_at = entry.modified.duration_since(UNIX_EPOCH).as_ref().map(Duration::as_secs_f64).ok();
+        Ok(Some(Exported { key: key.to_owned(), schema, saved_at, state }))
+    }
+
+    /// Puts a checkpoint here. Where there is one under its key, that one stays unless it is to be replaced.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn import(&self, exported: &Exported, replace: bool) -> Result<Imported, StoreError> {
+        let key = stored(&exported.key)?;
+        let json = bytes::Bytes::copy_from_slice(exported.state.get().as_bytes());
+        let content_type = Seal::of(exported.schema, &json).content_type();
+        match self.store.compare_and_set(&key, None, json.clone(), &content_type).await {
+            Ok(_) => Ok(Imported::New),
+            Err(StoreError::Conflict { .. }) if replace => self.store.put(&key, json, &content_type).await.map(|_| Imported::Replaced),
+            Err(StoreError::Conflict { .. }) => Ok(Imported::Kept),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::MemoryStore;
+    use std::sync::Arc;
+
+    fn checkpoints() -> Checkpoints {
+        Checkpoints::new(Arc::new(MemoryStore::default()), SystemClock::shared())
+    }
+
+    #[tokio::test]
+    async fn what_is_exported_and_imported_is_restored_to_the_byte_and_with_its_schema() {
+        let (from, to) = (checkpoints(), checkpoints());
+        // More digits than a double has.
+        let state = (u128::MAX, 0.1_f64, "ü\n");
+        from.at("a/ü").schema(3).save(&state).await.unwrap();
+        let line = serde_json::to_string(&from.export("a/ü").await.unwrap().unwrap()).unwrap();
+        assert!(!line.contains('\n'), "a line");
+        let exported: Exported = serde_json::from_str(&line).unwrap();
+        assert_eq!(to.import(&exported, false).await.unwrap(), Imported::New);
+        assert_eq!(to.at("a/ü").schema(3).restore::<(u128, f64, String)>().await.unwrap(), Some((state.0, state.1, state.2.to_owned())));
+        assert!(from.export("none").await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_replaced_only_if_asked() {
+        let to = checkpoints();
+        to.save("job", &1).await.unwrap();
+        let exported: Exported = serde_json::from_str(r#"{"key":"job","state":2}"#).unwrap();
+        assert_eq!(to.import(&exported, false).await.unwrap(), Imported::Kept);
+        assert_eq!(to.restore::<u32>("job").await.unwrap(), Some(1));
+        assert_eq!(to.import(&exported, true).await.unwrap(), Imported::Replaced);
+        assert_eq!(to.restore::<u32>("job").await.unwrap(), Some(2));
+    }
+}

@@ -1,0 +1,176 @@
+//! Which store is meant, in one line of text: `:memory:`, a file, or a server of NATS.
+
+use super::{Changes, Entry, Listed, MemoryStore, Store, StoreError, StoreFuture};
+use crate::clock::SharedClock;
+use bytes::Bytes;
+use std::convert::Infallible;
+use std::env;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use tokio::sync::OnceCell;
+
+/// Where state is kept.
+///
+/// ```
+/// use upright::store::StateAddress;
+///
+/// assert_eq!(":memory:".parse(), Ok(StateAddress::Memory));
+/// assert_eq!("state.redb".parse(), Ok(StateAddress::File("state.redb".into())));
+/// assert_eq!("nats://10.0.0.1:4222".parse(), Ok(StateAddress::Nats("nats://10.0.0.1:4222".into())));
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StateAddress {
+    /// In memory: gone with the process.
+    Memory,
+    /// In a file of this machine, which one process has at a time (feature `redb`).
+    File(PathBuf),
+    /// In JetStream, on this server of NATS, for any number of processes and machines (feature `nats`).
+    Nats(String),
+}
+
+impl FromStr for StateAddress {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            ":memory:" => Self::Memory,
+            _ if ["nats://", "tls://"].iter().any(|scheme| text.starts_with(scheme)) => Self::Nats(text.to_owned()),
+            _ => Self::File(text.into()),
+        })
+    }
+}
+
+/// Without the password of a server.
+impl fmt::Display for StateAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => formatter.write_str(":memory:"),
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Nats(address) => match (address.split_once("://"), address.rsplit_once('@')) {
+                (Some((scheme, _)), Some((_, host))) => write!(formatter, "{scheme}://…@{host}"),
+                _ => formatter.write_str(address),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for StateAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl StateAddress {
+    /// The file of this program in the user's own folder for state: `<folder>/upright/<program>.redb`. The folder is the environment's `XDG_STATE_HOME` or
+    /// `~/.local/state`; on macOS `~/Library/Application Support`, on Windows `%LOCALAPPDATA%`. None where the environment does not tell.
+    pub fn of_this_program() -> Option<Self> {
+        let program = env::current_exe().ok()?;
+        let name = program.file_stem()?.to_string_lossy().into_owned();
+        Some(Self::File(state_folder()?.join("upright").join(format!("{name}.redb"))))
+    }
+
+    /// Opens the store. A server that is away is no error here: what is asked of the store then is.
+    ///
+    /// # Errors
+    /// [`StoreError::NotBuiltIn`], and those of the engine.
+    #[allow(clippy::unused_async, reason = "an engine may have to wait")]
+    pub async fn open(&self, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
+        match self {
+            Self::Memory => Ok(Arc::new(MemoryStore::new(clock))),
+            Self::File(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "redb" }),
+            Self::Nats(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "nats" }),
+        }
+    }
+
+    /// The store, which is opened when something is first asked of it. Where it cannot be opened it is tried again whenever something else is asked.
+    pub fn when_needed(self, clock: SharedClock) -> Arc<dyn Store> {
+        match self {
+            Self::Memory => Arc::new(MemoryStore::new(clock)),
+            address => Arc::new(WhenNeeded { address, clock, opened: OnceCell::new() }),
+        }
+    }
+}
+
+fn state_folder() -> Option<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if let Some(folder) = absolute("XDG_STATE_HOME") {
+        return Some(folder);
+    }
+    if cfg!(windows) {
+        absolute("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        absolute("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        absolute("HOME").map(|home| home.join(".local/state"))
+    }
+}
+
+struct WhenNeeded {
+    address: StateAddress,
+    clock: SharedClock,
+    opened: OnceCell<Arc<dyn Store>>,
+}
+
+impl WhenNeeded {
+    async fn store(&self) -> Result<&dyn Store, StoreError> {
+        self.opened.get_or_try_init(|| self.address.open(Arc::clone(&self.clock))).await.map(|store| &**store)
+    }
+}
+
+impl Store for WhenNeeded {
+    fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
+        match self.opened.get() {
+            Some(store) => store.get(key),
+            None => Box::pin(async move { self.store().await?.get(key).await }),
+        }
+    }
+
+    fn put<'a>(&'a self, key: &'a str, value: Bytes, content_type: &'a str) -> StoreFuture<'a, u64> {
+        Box::pin(async move { self.store().await?.put(key, value, content_type).await })
+    }
+
+    fn compare_and_set<'a>(&'a self, key: &'a str, expected: Option<u64>, value: Bytes, content_type: &'a str) -> StoreFuture<'a, u64> {
+        Box::pin(async move { self.store().await?.compare_and_set(key, expected, value, content_type).await })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
+        Box::pin(async move { self.store().await?.delete(key).await })
+    }
+
+    fn compare_and_delete<'a>(&'a self, key: &'a str, expected: u64) -> StoreFuture<'a, bool> {
+        Box::pin(async move { self.store().await?.compare_and_delete(key, expected).await })
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<Listed>> {
+        Box::pin(async move { self.store().await?.list(prefix).await })
+    }
+
+    fn watch<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Changes> {
+        Box::pin(async move { self.store().await?.watch(prefix).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_it_is_written() {
+        for text in [":memory:", "nats://127.0.0.1:4222/jobs", "tls://host", "/var/lib/x.redb", "memory", "nats.redb"] {
+            let Ok(address) = text.parse::<StateAddress>();
+            assert_eq!(address.to_string(), text);
+        }
+        assert!(matches!("nats.redb".parse(), Ok(StateAddress::File(_))));
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        for text in ["nats://me:secret@host:4222", "nats://secret@host:4222"] {
+            let Ok(address) = text.parse::<StateAddress>();
+            assert_eq!((address.to_string(), format!("{address:?}")), ("nats://…@host:4222".to_owned(), "nats://…@host:4222".to_owned()));
+        }
+    }
+}

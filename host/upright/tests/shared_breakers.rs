@@ -1,0 +1,214 @@
+//! Breakers that are kept in a store: after the end of the process, and by several at the same time.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use upright::clock::SharedClock;
+use upright::error::Rejection;
+use upright::store::{MemoryStore, Store, StoreError};
+use upright::testing::{AwayStore, DrivenClock};
+use upright::types::{BreakerConfig, Phase};
+use upright::{CircuitBreaker, RecoveryManager};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn host_with(store: Arc<dyn Store>, clock: SharedClock) -> RecoveryManager {
+    let breaker = BreakerConfig { failure_threshold: 3, success_threshold: 1, ..BreakerConfig::default() };
+    RecoveryManager::builder().breaker(breaker).clock(clock).store(store).build().unwrap()
+}
+
+fn host(store: &MemoryStore, clock: &DrivenClock) -> RecoveryManager {
+    host_with(Arc::new(store.clone()), clock.shared())
+}
+
+fn fail(breaker: &CircuitBreaker, times: u32) {
+    for _ in 0..times {
+        breaker.try_acquire().unwrap().failure(&io::Error::from(io::ErrorKind::ConnectionRefused));
+    }
+}
+
+fn succeed(breaker: &CircuitBreaker) {
+    breaker.try_acquire().unwrap().success();
+}
+
+/// Waits, on a clock of its own, until something is true; the test fails where it never is.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        tokio::task::yield_now().await;
+    }
+}
+
+fn time_left(breaker: &CircuitBreaker) -> Option<Duration> {
+    match breaker.try_acquire().map(drop).unwrap_err().rejection {
+        Rejection::Open { time_left } => Some(time_left),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn an_open_breaker_is_open_for_the_rest_of_its_time_when_the_program_is_started_anew() {
+    let (store, clock) = (MemoryStore::default(), DrivenClock::new());
+    let first = host(&store, &clock);
+    fail(&first.breakers().get("ollama"), 3);
+    assert_eq!(first.shutdown_gracefully(SECOND).await.still_running, 0);
+    drop(first);
+    clock.advance(20 * SECOND);
+    // At once: the first call after the start is rejected already.
+    let second = host(&store, &clock);
+    assert_eq!(time_left(&second.breakers().get("ollama")), Some(40 * SECOND));
+    assert_eq!(second.breakers().get("other").state(), Phase::Closed);
+}
+
+#[tokio::test]
+async fn a_state_from_a_machine_with_another_clock_counts_by_the_time_that_has_passed() {
+    let (store, clock) = (MemoryStore::default(), DrivenClock::new());
+    clock.advance(1000 * SECOND);
+    let first = host(&store, &clock);
+    fail(&first.breakers().get("ollama"), 3);
+    first.breakers_settled().await;
+    // Another machine, that was started later; it is ten seconds later by the wall clock.
+    let other = DrivenClock::new();
+    other.advance(500 * SECOND);
+    other.step_wall(510 * SECOND);
+    let second = host(&store, &other);
+    assert_eq!(time_left(&second.breakers().get("ollama")), Some(50 * SECOND));
+    // Its clock does not go back to when the breaker opened: then it is open for its timeout at most, as if it had opened with the clock.
+    let young = DrivenClock::new();
+    young.step_wall(1010 * SECOND);
+    assert_eq!(time_left(&host(&store, &young).breakers().get("ollama")), Some(60 * SECOND));
+}
+
+#[tokio::test]
+async fn what_one_host_finds_out_the_others_know() {
+    let (store, clock) = (MemoryStore::default(), DrivenClock::new());
+    let [a, b] = [host(&store, &clock), host(&store, &clock)];
+    let [of_a, of_b] = [&a, &b].map(|host| host.breakers().get("ollama"));
+    for host in [&a, &b] {
+        host.breakers_settled().await;
+    }
+    clock.advance(SECOND);
+    fail(&of_a, 3);
+    until("the other is open", || of_b.state() == Phase::Open).await;
+    assert_eq!(time_left(&of_b), Some(60 * SECOND));
+    // One whose breaker is made later begins with it.
+    assert_eq!(host(&store, &clock).breakers().get("ollama").state(), Phase::Open);
+    // Probing is each one's own; that it works again is for all.
+    clock.advance(60 * SECOND);
+    let probe = of_b.try_acquire().unwrap();
+    assert_eq!((of_b.state(), of_a.state()), (Phase::HalfOpen, Phase::Open));
+    probe.success();
+    until("the first is closed", || of_a.state() == Phase::Closed).await;
+    succeed(&of_a);
+    assert_eq!((a.breaker_sharing().unwrap().adopted, b.breaker_sharing().unwrap().adopted), (1, 1));
+}
+
+#[tokio::test]
+async fn a_call_that_began_before_a_state_was_taken_over_changes_nothing() {
+    let (store, clock) = (MemoryStore::default(), DrivenClock::new());
+    let [a, b] = [host(&store, &clock), host(&store, &clock)];
+    let [of_a, of_b] = [&a, &b].map(|host| host.breakers().get("ollama"));
+    let in_flight = of_b.try_acquire().unwrap();
+    b.breakers_settled().await;
+    clock.advance(SECOND);
+    fail(&of_a, 3);
+    until("the other is open", || of_b.state() == Phase::Open).await;
+    in_flight.success();
+    assert_eq!(of_b.state(), Phase::Open);
+}
+
+#[tokio::test]
+async fn of_two_that_move_at_the_same_time_the_later_holds_for_both() {
+    let (store, clock) = (MemoryStore::default(), DrivenClock::new());
+    let [a, b] = [host(&store, &clock), host(&store, &clock)];
+    let [of_a, of_b] = [&a, &b].map(|host| host.breakers().get("ollama"));
+    for host in [&a, &b] {
+        host.breakers_settled().await;
+    }
+    for _ in 0..20 {
+        clock.advance(SECOND);
+        of_a.reset();
+        clock.advance(SECOND);
+        of_b.reset();
+        fail(&of_b, 3);
+        until("both are open", || of_a.state() == Phase::Open && of_b.state() == Phase::Open).await;
+    }
+}
+
+#[tokio::test]
+async fn a_breaker_that_is_isolated_by_hand_is_so_everywhere_until_it_is_reset() {
+    let (store, clock) = (MemoryStore::default(), DrivenClock::new());
+    let [a, b] = [host(&store, &clock), host(&store, &clock)];
+    let [of_a, of_b] = [&a, &b].map(|host| host.breakers().get("ollama"));
+    for host in [&a, &b] {
+        host.breakers_settled().await;
+    }
+    of_a.isolate();
+    until("the other is isolated", || of_b.is_isolated()).await;
+    assert!(of_b.try_acquire().is_err());
+    clock.advance(SECOND);
+    of_b.reset();
+    until("the first is not any more", || !of_a.is_isolated()).await;
+    succeed(&of_a);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_each_decides_by_itself_and_what_waits_is_bounded_and_counted() {
+    let clock = DrivenClock::new();
+    let store = Arc::new(AwayStore::new(MemoryStore::new(clock.shared())));
+    let away = host_with(Arc::clone(&store) as Arc<dyn Store>, clock.shared());
+    away.breakers_settled().await;
+    store.go_away();
+    let breaker = away.breakers().get("ollama");
+    for _ in 0..50 {
+        fail(&breaker, 3);
+        assert_eq!(breaker.state(), Phase::Open);
+        breaker.reset();
+    }
+    fail(&breaker, 3);
+    until("it was tried", || away.breaker_sharing().unwrap().failed > 0).await;
+    let counts = away.breaker_sharing().unwrap();
+    assert!(counts.coalesced >= 99, "{counts:?}");
+    // Another opens and closes it meanwhile, before this one's last transition.
+    store.come_back();
+    until("it is tried again", || {
+        clock.advance(SECOND);
+        away.breaker_sharing().unwrap().published > counts.published
+    })
+    .await;
+    away.breakers_settled().await;
+    let stored = store.list("breaker/").await.unwrap();
+    assert_eq!(stored.iter().map(|listed| listed.key.as_str()).collect::<Vec<_>>(), ["breaker/ollama"]);
+    let next = host_with(store as Arc<dyn Store>, clock.shared());
+    assert_eq!(next.breakers().get("ollama").state(), Phase::Open);
+}
+
+#[tokio::test]
+async fn what_is_in_the_store_and_is_no_breaker_is_written_over_and_harms_nobody() {
+    let (store, clock) = (MemoryStore::default(), DrivenClock::new());
+    for (name, value) in [("a", "{"), ("b", r#"{"format":99}"#), ("c", "null")] {
+        store.put(&format!("breaker/{name}"), value.into(), "application/json").await.unwrap();
+    }
+    let host = host(&store, &clock);
+    for name in ["a", "b", "c"] {
+        let breaker = host.breakers().get(name);
+        assert_eq!(breaker.state(), Phase::Closed);
+        fail(&breaker, 3);
+    }
+    host.breakers_settled().await;
+    let kept = store.get("breaker/b").await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&kept.value).contains(r#""phase":"open""#), "{kept:?}");
+    assert!(matches!(store.get("").await, Err(StoreError::KeyInvalid { .. })));
+}
+
+#[tokio::test]
+async fn breakers_are_not_kept_where_nothing_was_said_of_state_or_it_was_said_that_they_are_not() {
+    assert_eq!(RecoveryManager::builder().build().unwrap().breaker_sharing(), None);
+    let store = MemoryStore::default();
+    let alone = RecoveryManager::builder().store(Arc::new(store.clone())).keep_breakers(false).build().unwrap();
+    alone.breakers().get("ollama").isolate();
+    alone.breakers_settled().await;
+    assert!(alone.breaker_sharing().is_none() && store.list("").await.unwrap().is_empty());
+}
