@@ -176,6 +176,8 @@ fn store(error: &Link) -> Option<Reading> {
         | StoreError::NotSerializable { .. }
         | StoreError::SchemaMismatch { .. }
         | StoreError::NotBuiltIn { .. } => (InvalidInput, Specific),
+        StoreError::AddressInvalid { .. } => (InvalidInput, Specific),
+        StoreError::Refused { .. } => (PermissionDenied, Specific),
         StoreError::Corrupt { .. } => (InvalidAnswer, Specific),
         _ => (Other, Nothing),
     };

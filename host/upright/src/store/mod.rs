@@ -6,12 +6,18 @@
 mod address;
 pub(crate) mod background;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 
 use crate::error::BoxError;
 pub use address::StateAddress;
 use bytes::Bytes;
 use futures_util::Stream;
 pub use memory::MemoryStore;
+#[cfg(feature = "nats")]
+pub use nats::{
+    Connectivities, Connectivity, NatsCleaned, NatsObject, NatsObjectChange, NatsObjectChanges, NatsOptions, NatsStore,
+};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::SystemTime;
@@ -181,9 +187,27 @@ pub enum StoreError {
         feature: &'static str,
     },
 
+    /// The address of a store cannot be read.
+    #[error("the address of the state is wrong: {detail}")]
+    AddressInvalid {
+        /// What is wrong with it, and what would be right; never a password.
+        detail: String,
+    },
+
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+
+    /// The store is there and does not accept who asks.
+    #[error("the {store} at {address} refuses this client: {hint}")]
+    Refused {
+        /// Which store.
+        store: &'static str,
+        /// Where it is, without what is secret.
+        address: String,
+        /// What would be right.
+        hint: String,
+    },
 
     /// The store cannot be reached, or its device failed.
     #[error("the {store} is not available: {source}")]
