@@ -180,6 +180,8 @@ fn store(error: &Link) -> Option<Reading> {
         StoreError::Full { .. } => (DiskFull, Specific),
         StoreError::NotWritable { .. } => (PermissionDenied, Specific),
         StoreError::Closed => (Cancelled, Specific),
+        StoreError::AddressInvalid { .. } => (InvalidInput, Specific),
+        StoreError::Refused { .. } => (PermissionDenied, Specific),
         _ => (Other, Nothing),
     };
     let mut reading = Reading::new(kind, strength);

@@ -84,6 +84,9 @@ impl StateAddress {
             Self::File(path) => Ok(Arc::new(super::FileStore::open(path, clock)?)),
             #[cfg(not(feature = "redb"))]
             Self::File(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "redb" }),
+            #[cfg(feature = "nats")]
+            Self::Nats(address) => connect(address.clone(), clock).await,
+            #[cfg(not(feature = "nats"))]
             Self::Nats(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "nats" }),
         }
     }
@@ -95,6 +98,15 @@ impl StateAddress {
             address => Arc::new(WhenNeeded { address, clock, opened: OnceCell::new() }),
         }
     }
+}
+
+/// The connection's tasks live on the store's own thread: a caller's runtime may end before the store.
+#[cfg(feature = "nats")]
+async fn connect(address: String, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
+    let unavailable = |source| StoreError::Unavailable { store: "NATS server", source };
+    let runtime = super::background::runtime().map_err(|error| unavailable(error.into()))?;
+    let connecting = runtime.spawn(async move { super::NatsStore::connect(&address, &super::NatsOptions::default(), clock).await });
+    Ok(Arc::new(connecting.await.map_err(|error| unavailable(error.into()))??))
 }
 
 fn state_folder() -> Option<PathBuf> {

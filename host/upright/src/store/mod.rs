@@ -11,6 +11,8 @@ mod memory;
 #[cfg(test)]
 mod suite;
 mod watch;
+#[cfg(feature = "nats")]
+mod nats;
 
 use crate::error::BoxError;
 pub use address::StateAddress;
@@ -19,6 +21,10 @@ use bytes::Bytes;
 pub use file::FileStore;
 use futures_util::Stream;
 pub use memory::MemoryStore;
+#[cfg(feature = "nats")]
+pub use nats::{
+    Connectivities, Connectivity, NatsCleaned, NatsObject, NatsObjectChange, NatsObjectChanges, NatsOptions, NatsStore,
+};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -189,6 +195,13 @@ pub enum StoreError {
         feature: &'static str,
     },
 
+    /// The address of a store cannot be read.
+    #[error("the address of the state is wrong: {detail}")]
+    AddressInvalid {
+        /// What is wrong with it, and what would be right; never a password.
+        detail: String,
+    },
+
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -236,6 +249,17 @@ pub enum StoreError {
         path: PathBuf,
         /// What the system said.
         source: BoxError,
+    },
+
+    /// The store is there and does not accept who asks.
+    #[error("the {store} at {address} refuses this client: {hint}")]
+    Refused {
+        /// Which store.
+        store: &'static str,
+        /// Where it is, without what is secret.
+        address: String,
+        /// What would be right.
+        hint: String,
     },
 
     /// The store cannot be reached, or its device failed.
