@@ -5,6 +5,7 @@ mod empty;
 mod extras;
 mod peers;
 mod rejection;
+mod replay;
 pub mod store;
 mod success;
 mod swap;
@@ -15,7 +16,16 @@ use tokio::runtime::{Builder, Runtime};
 
 /// All groups. Their targets name cases of the same group.
 pub fn all() -> Result<Vec<Group>> {
-    Ok(vec![success::alone()?, success::contended()?, success::with_state()?, rejection::group()?, decision::group()?, swap::group()?, extras::group()?])
+    Ok(vec![
+        success::alone()?,
+        success::contended()?,
+        success::with_state()?,
+        rejection::group()?,
+        decision::group()?,
+        swap::group()?,
+        replay::group()?,
+        extras::group()?,
+    ])
 }
 
 /// A runtime for peers that make timers; nothing ever runs on it.

@@ -8,11 +8,11 @@ pub(crate) mod background;
 #[cfg(feature = "redb")]
 mod file;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(test)]
 mod suite;
 mod watch;
-#[cfg(feature = "nats")]
-mod nats;
 
 use crate::error::BoxError;
 pub use address::StateAddress;
@@ -22,9 +22,7 @@ pub use file::FileStore;
 use futures_util::Stream;
 pub use memory::MemoryStore;
 #[cfg(feature = "nats")]
-pub use nats::{
-    Connectivities, Connectivity, NatsCleaned, NatsObject, NatsObjectChange, NatsObjectChanges, NatsOptions, NatsStore,
-};
+pub use nats::{Connectivities, Connectivity, NatsCleaned, NatsObject, NatsObjectChange, NatsObjectChanges, NatsOptions, NatsStore};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;

@@ -95,7 +95,8 @@ impl NatsServer {
             }
             let _ = ready.send(Err(said));
         });
-        self.port = answer.recv_timeout(START_LIMIT).expect("nats-server says nothing").unwrap_or_else(|said| panic!("nats-server ended: {said}"));
+        self.port =
+            answer.recv_timeout(START_LIMIT).expect("nats-server says nothing").unwrap_or_else(|said| panic!("nats-server ended: {said}"));
     }
 
     /// Kills it (SIGKILL) and waits for its end.
@@ -104,6 +105,11 @@ impl NatsServer {
             running.lifeline = None;
             running.shell.wait().unwrap();
         }
+    }
+
+    /// For its next start.
+    pub(crate) fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(ToString::to_string).collect();
     }
 
     /// Kills it, and removes all that it had kept.

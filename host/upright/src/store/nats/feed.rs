@@ -5,7 +5,7 @@
 
 use super::bucket::Bucket;
 use super::connection::unavailable;
-use super::deliveries::{Deliveries, Delivered, Delivery, Wanted};
+use super::deliveries::{Delivered, Deliveries, Delivery, Wanted};
 use crate::store::StoreError;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::stream::Info;
@@ -41,7 +41,12 @@ pub(super) enum News {
 
 impl Feed {
     /// The messages under this subject, from now on.
-    pub(super) async fn open(bucket: &Arc<Bucket>, store: watch::Receiver<()>, subject: String, headers_only: bool) -> Result<Self, StoreError> {
+    pub(super) async fn open(
+        bucket: &Arc<Bucket>,
+        store: watch::Receiver<()>,
+        subject: String,
+        headers_only: bool,
+    ) -> Result<Self, StoreError> {
         let on = bucket.connection().connectivity().connections;
         let info = info(bucket).await?;
         let (seen, created) = (info.state.last_sequence, SystemTime::from(info.created));

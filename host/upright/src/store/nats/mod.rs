@@ -270,7 +270,8 @@ impl Inner {
         }
         // Values of the same bytes are kept apart: otherwise removing one would remove another's.
         if kept.is_none() {
-            let reference = Reference { object: format!("{}.{}", objects::digest(&new.value), objects::unique(client)), size: new.value.len() };
+            let reference =
+                Reference { object: format!("{}.{}", objects::digest(&new.value), objects::unique(client)), size: new.value.len() };
             self.values.put(&reference.object, &new.value, HashMap::new(), modified).await?;
             *kept = Some(reference);
         }

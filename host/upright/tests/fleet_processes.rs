@@ -1,0 +1,120 @@
+//! Several processes that have one server of NATS in common: none loses what another does, whoever is killed.
+//!
+//! The processes are this test program, started again.
+#![cfg(all(unix, feature = "nats"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod nats_server;
+
+use nats_server::NatsServer;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use upright::RecoveryManager;
+use upright::store::StateAddress;
+use upright::types::{BreakerConfig, Phase};
+
+const STATE: &str = "UPRIGHT_TEST_STATE_OF_A_HOST";
+const INCREMENTS: &str = "UPRIGHT_TEST_INCREMENTS_OF_A_HOST";
+const COUNTER: &str = "counter";
+
+fn manager(url: &str) -> RecoveryManager {
+    let breaker = BreakerConfig { failure_threshold: 3, recovery_timeout: 3600.0, ..BreakerConfig::default() };
+    RecoveryManager::builder().breaker(breaker).state(StateAddress::Nats(url.to_owned())).build().unwrap()
+}
+
+/// A host that counts in a checkpoint, and prints each time that it was told that it is saved; as a test of its own it does nothing.
+#[tokio::test]
+async fn a_host_that_counts() {
+    let Ok(url) = std::env::var(STATE) else { return };
+    let increments: u64 = std::env::var(INCREMENTS).unwrap().parse().unwrap();
+    let manager = manager(&url);
+    for _ in 0..increments {
+        let counted = manager.checkpoints().update(COUNTER, |count: Option<u64>| count.unwrap_or(0) + 1).await.unwrap();
+        writeln!(io::stdout(), "counted {counted}").unwrap();
+    }
+}
+
+fn host(url: &str, increments: u64) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "a_host_that_counts", "--nocapture"]).env(STATE, url).env(INCREMENTS, increments.to_string());
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// How often it was told that its increment is saved, until its end.
+fn told(host: &mut Child) -> u64 {
+    BufReader::new(host.stdout.take().unwrap()).lines().map_while(Result::ok).filter(|line| line.contains("counted ")).count() as u64
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hosts_that_count_to_ten_thousand_and_one_that_is_killed_lose_no_increment() {
+    let Some(server) = NatsServer::start_or_skip("two_hosts_that_count_to_ten_thousand_and_one_that_is_killed_lose_no_increment") else {
+        return;
+    };
+    let url = server.url("counting");
+    let mut hosts = [host(&url, 5_000), host(&url, 5_000)];
+    // SIGKILL, while all three are at it.
+    let mut killed = host(&url, u64::MAX);
+    let mut lines = BufReader::new(killed.stdout.take().unwrap()).lines().map_while(Result::ok).filter(|line| line.contains("counted "));
+    let mut of_the_killed = lines.by_ref().take(200).count() as u64;
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    of_the_killed += lines.count() as u64;
+    assert!(of_the_killed >= 200);
+    for host in &mut hosts {
+        assert_eq!(told(host), 5_000);
+        assert!(host.wait().unwrap().success());
+    }
+    let counted = manager(&url).restore_checkpoint::<u64>(COUNTER).await.unwrap().unwrap();
+    println!("counted to {counted}: 10,000 by two hosts, {of_the_killed} by one that was killed");
+    // The last increment of the killed one may have been saved without that it was told.
+    assert!((10_000 + of_the_killed..=10_001 + of_the_killed).contains(&counted), "{counted}, {of_the_killed}");
+}
+
+/// Waits until something is true; the test fails where it never is.
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        tokio::task::yield_now().await;
+    }
+}
+
+fn fail(manager: &RecoveryManager) {
+    for _ in 0..3 {
+        manager.breakers().get("ollama").try_acquire().unwrap().failure(&io::Error::from(io::ErrorKind::ConnectionRefused));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_and_started_again_pauses_sharing_and_nothing_else() {
+    let Some(mut server) = NatsServer::start_or_skip("a_server_that_is_killed_and_started_again_pauses_sharing_and_nothing_else") else {
+        return;
+    };
+    let url = server.url("breakers");
+    let hosts = [manager(&url), manager(&url), manager(&url)];
+    for host in &hosts {
+        host.breakers_settled().await;
+        host.breakers().get("ollama");
+    }
+    let state = |host: &RecoveryManager| host.breakers().get("ollama").state();
+    let all_are = |phase| hosts.iter().all(|host| state(host) == phase);
+    fail(&hosts[0]);
+    until("all are open", || all_are(Phase::Open)).await;
+    hosts[1].breakers().get("ollama").reset();
+    until("all are closed", || all_are(Phase::Closed)).await;
+
+    server.kill();
+    fail(&hosts[2]);
+    assert_eq!([state(&hosts[0]), state(&hosts[1]), state(&hosts[2])], [Phase::Closed, Phase::Closed, Phase::Open]);
+    until("it was noticed", || hosts[2].breaker_sharing().unwrap().failed > 0).await;
+    // Each goes on by itself.
+    hosts[0].breakers().get("ollama").try_acquire().unwrap().success();
+
+    server.start();
+    until("what happened meanwhile is known to all", || all_are(Phase::Open)).await;
+    // It was kept before as well: one that is started now begins with it.
+    let late = manager(&url);
+    late.breakers_settled().await;
+    assert_eq!(state(&late), Phase::Open);
+}
