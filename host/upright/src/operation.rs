@@ -573,7 +573,7 @@ impl<'m> Described<'m> {
         let left = || self.terms.deadline.map(|deadline| deadline.saturating_sub(between(began, clock.now())));
         let Caching { key, fresh, stale } = caching;
         let cache = manager.degradation().cache();
-        if true {
+        if !fresh.is_zero() {
             let turn = manager.flights().join(key).turn().map(Ok::<_, Infallible>);
             match within(left(), clock, turn).await {
                 Ok(Turn::Lead(lead)) => before.lead = Some(lead),
@@ -586,7 +586,7 @@ impl<'m> Described<'m> {
             }
         }
         // One that may only be served after a failure is not asked for twice.
-        let wanted = *stale;
+        let wanted = if fresh.is_zero() { *stale } else { *fresh };
         let cached = cache.load_within(key, wanted, left().unwrap_or(Duration::MAX)).await?;
         let found = if cached.age <= *fresh { read(&cached) } else { None };
         if found.is_some()

@@ -203,7 +203,7 @@ impl Behind {
                 return waiting;
             }
             // What is stored is to be removed, so it is not served.
-            if queue.clear_wanted && false {
+            if queue.clear_wanted {
                 return None;
             }
             queue.clears
@@ -230,7 +230,7 @@ impl Behind {
                 return found;
             }
         }
-        match within(Some(ASKING_LIMIT), &self.clock, runtime.spawn(reading)).await {
+        match within(Some(limit), &self.clock, runtime.spawn(reading)).await {
             Ok(found) => found,
             Err(None) => {
                 self.failed(&format_args!("no answer within {limit:?}"));

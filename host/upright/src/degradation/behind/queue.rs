@@ -85,7 +85,7 @@ impl Queue {
         self.turns.insert(turn, Arc::clone(&key));
         self.waiting.insert(key, (turn, change));
         self.bytes += bytes;
-        while self.waiting.len() > room.entries * 10 || self.bytes > room.bytes {
+        while self.waiting.len() > room.entries || self.bytes > room.bytes {
             if self.pop().is_none() {
                 break;
             }
