@@ -3,6 +3,7 @@
 use crate::group::{Case, Group, Target};
 use anyhow::{Result, ensure};
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use upright::journal::Journal;
 use upright::policy::replay::{Replay, ReplayReport, Replayer};
@@ -50,7 +51,9 @@ fn replayed(journal: &[u8], before: &Mutex<Option<ReplayReport>>) -> Result<Repl
 }
 
 fn journal() -> Result<Vec<u8>> {
-    let folder = std::env::temp_dir().join(format!("upright-bench-journal-{}", std::process::id()));
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("upright-bench-journal-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let folder = std::env::temp_dir().join(name);
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("journal.jsonl");
     let written = write(&file).and_then(|()| Ok(std::fs::read(&file)?));

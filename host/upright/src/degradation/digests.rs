@@ -28,7 +28,8 @@ use upright_logic::degradation::{canonical_model, same_model};
 /// let request = ChatRequest::ask("qwen3:8b", "Why is the sky blue?");
 /// let key = digests.cache_key(&request.model, &serde_json::to_value(&request)?).await;
 /// let operation = manager.operation("chat").model("qwen3:8b").cache(key, Duration::from_secs(60), Duration::from_secs(86_400));
-/// let answer = operation.run(|_| client.chat(request.clone())).await?;
+/// let ask = async || Ok::<_, upright::ollama::OllamaError>(client.chat(request.clone()).await?.message.content);
+/// let answer = operation.run(|_| ask()).await?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]

@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// How often a reply is looked for.
 const GLANCE: Duration = Duration::from_millis(10);
 
+/// How long a program that is being started is waited for.
+const STARTING: Duration = Duration::from_secs(1);
+
 /// Nobody waits for a reply that is older.
 const OLD: Duration = Duration::from_secs(3600);
 
@@ -157,7 +160,7 @@ impl PolicyHome {
     /// # Errors
     /// [`RequestError`]. That the program refused is in the [`Reply`].
     pub fn ask(&self, request: &Request, candidate: Option<&Path>, patience: Duration) -> Result<Reply, RequestError> {
-        if !self.somebody_answers() {
+        if within(patience.min(STARTING), || self.somebody_answers().then_some(())).is_none() {
             return Err(RequestError::NotRunning { path: self.directory.clone() });
         }
         let id = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
@@ -179,7 +182,7 @@ impl PolicyHome {
         }
         let text = serde_json::to_vec(request).map_err(|error| RequestError::Answer { detail: error.to_string() })?;
         files::replace(&question, &text).map_err(in_home(&question))?;
-        let replied = wait_for(&answer, patience);
+        let replied = within(patience, || std::fs::read(&answer).ok());
         for file in [&question, &answer, &copied, &Signature::path_for(&copied)] {
             // What the program has not taken up it shall not find later.
             let _ = std::fs::remove_file(file);
@@ -226,11 +229,12 @@ impl PolicyHome {
     }
 }
 
-fn wait_for(answer: &Path, patience: Duration) -> Option<Vec<u8>> {
+/// Looks now and then, for so long and at least once.
+fn within<T>(patience: Duration, look: impl Fn() -> Option<T>) -> Option<T> {
     let began = Instant::now();
     loop {
-        if let Ok(text) = std::fs::read(answer) {
-            return Some(text);
+        if let Some(found) = look() {
+            return Some(found);
         }
         if began.elapsed() >= patience {
             return None;
