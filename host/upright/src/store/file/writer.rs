@@ -121,7 +121,7 @@ impl Writer {
                 let path = self.engine.place().path();
                 for request in group {
                     // Who does not wait any more need not know.
-                    let _ = request.answer.send(Err(failure.clone().at(&request.key).told(path)));
+                    let _ = request.answer.send(Err(failure.told(path)));
                 }
             }
         }
@@ -191,7 +191,10 @@ fn write(database: &Database, group: &[Request], Versions { version, reserved }:
     let before = *version;
     let outcomes = {
         let mut tables = Tables { records: writing.open_table(RECORDS)?, parts: None, writing: &writing, version };
-        group.iter().map(|request| tables.apply(request)).collect::<Result<Outcomes, Failure>>()?
+        group
+            .iter()
+            .map(|request| tables.apply(request).map_err(|failure| failure.at(&request.key)))
+            .collect::<Result<Outcomes, Failure>>()?
     };
     if *version == before {
         // Nothing was changed, so there is nothing to wait for.
