@@ -144,6 +144,7 @@
 //! - `macros` (on by default): the attributes `#[with_retry]` and `#[with_circuit_breaker]`.
 //! - `redb` (on by default): `store::FileStore`, the store in a file.
 //! - `metrics`: counters and histograms through the `metrics` facade.
+//! - `nats`: the store `NatsStore`, which a fleet shares, in a NATS server with JetStream.
 //! - `tls`: `https` addresses of Ollama, by rustls with ring. Without it they are refused with a reason.
 //! - `tower`: the module `tower`, with layers for stacks of tower: `RecoveryLayer` and `CircuitBreakerLayer`.
 //! - `reqwest-middleware`: the module `reqwest_middleware`, with `RecoveryMiddleware` for clients of the crate of that name. Turns `anyhow` on.

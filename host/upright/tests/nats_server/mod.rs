@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code)]
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +41,20 @@ impl NatsServer {
     /// Starts one with JetStream, or says on standard error that the test is skipped because `nats-server` is not installed.
     pub(crate) fn start_or_skip(test: &str) -> Option<Self> {
         Self::start_with(test, &["-js"])
+    }
+
+    /// Three that are a cluster, on ports for each other that were free a moment ago.
+    pub(crate) fn cluster_or_skip(test: &str) -> Option<[Self; 3]> {
+        let free: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let routes: Vec<_> = free.iter().map(|socket| format!("nats://{}", socket.local_addr().unwrap())).collect();
+        drop(free);
+        let all = routes.join(",");
+        let mut servers = Vec::new();
+        for (number, route) in routes.iter().enumerate() {
+            let name = format!("server-{number}");
+            servers.push(Self::start_with(test, &["-js", "-n", &name, "--cluster_name", "c", "--cluster", route, "--routes", &all])?);
+        }
+        servers.try_into().ok()
     }
 
     /// The same with these arguments.
@@ -165,6 +180,23 @@ impl NatsServer {
                 return String::from_utf8(answer).unwrap();
             }
             assert!(!line.starts_with("-ERR"), "{line}");
+        }
+    }
+
+    /// Returns when this server says that every stream has all its replicas, none of them behind.
+    pub(crate) async fn caught_up(&self) {
+        loop {
+            // While the cluster has no leader nobody answers.
+            let Ok(answer) = tokio::time::timeout(Duration::from_secs(1), self.ask("$JS.API.STREAM.LIST", &[], "")).await else { continue };
+            let Ok(answer) = serde_json::from_str::<serde_json::Value>(&answer) else { continue };
+            let complete = |stream: &serde_json::Value| {
+                let replicas = stream["cluster"]["replicas"].as_array();
+                replicas.is_some_and(|replicas| replicas.iter().all(|replica| replica["current"] == true && replica["offline"] != true))
+            };
+            let streams = answer["streams"].as_array();
+            if streams.is_some_and(|streams| !streams.is_empty() && streams.iter().all(complete)) {
+                return;
+            }
         }
     }
 

@@ -1,0 +1,78 @@
+//! The store in a real NATS server: what it promises, and what becomes of that when the server dies, hangs, or forgets.
+#![cfg(feature = "nats")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+#[path = "nats/access.rs"]
+mod access;
+#[path = "nats/failures.rs"]
+mod failures;
+#[path = "nats/fleet.rs"]
+mod fleet;
+mod nats_server;
+#[path = "nats/objects.rs"]
+mod objects;
+#[path = "nats/promises.rs"]
+mod promises;
+#[path = "nats/values.rs"]
+mod values;
+
+use futures_util::{FutureExt, Stream, StreamExt};
+use nats_server::NatsServer;
+use std::sync::OnceLock;
+use upright::clock::{SharedClock, SystemClock};
+use upright::store::{NatsOptions, NatsStore, Store, StoreError};
+
+const TEXT: &str = "text/plain";
+
+/// A bucket of its own in a server that the tests of this program share; it ends with the program.
+async fn bucket(test: &str) -> Option<NatsStore> {
+    Some(connect(&shared(test)?.url(test), SystemClock::shared()).await)
+}
+
+/// That server, for tests that neither kill it nor need it for themselves.
+fn shared(test: &str) -> Option<&'static NatsServer> {
+    static SERVER: OnceLock<Option<NatsServer>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| NatsServer::start_or_skip(test)).as_ref();
+    if server.is_none() {
+        // Also each test that is not the first says so.
+        drop(NatsServer::start_or_skip(test));
+    }
+    server
+}
+
+async fn connect(url: &str, clock: SharedClock) -> NatsStore {
+    NatsStore::connect(url, &NatsOptions::default(), clock).await.unwrap()
+}
+
+/// Until the store is connected for the time of this number at least.
+async fn connected(store: &NatsStore, connections: u64) {
+    let mut states = store.connectivities();
+    while !states.next().await.is_some_and(|now| now.connected && now.connections >= connections) {}
+}
+
+async fn disconnected(store: &NatsStore) {
+    let mut states = store.connectivities();
+    while states.next().await.unwrap().connected {}
+}
+
+async fn put(store: &dyn Store, key: &str, value: &str) -> u64 {
+    store.put(key, value.to_owned().into(), TEXT).await.unwrap()
+}
+
+async fn value(store: &dyn Store, key: &str) -> Option<String> {
+    let entry = store.get(key).await.unwrap();
+    entry.map(|entry| String::from_utf8(entry.value.to_vec()).unwrap())
+}
+
+async fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
+    store.list(prefix).await.unwrap().into_iter().map(|listed| listed.key).collect()
+}
+
+/// Whether a stream has nothing to say now.
+fn nothing<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> bool {
+    stream.next().now_or_never().is_none()
+}
+
+fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::Unavailable { store: "NATS server", .. }))
+}
