@@ -12,7 +12,7 @@ use upright::{PolicySlot, RetryStrategy};
 
 const REPLAY: &str = "read, ask and compare 100,000 decisions";
 const DECISIONS: usize = 100_000;
-/// Attempts of each operation in the journal.
+/// Attempts of each operation in the journal; with the beginning of its breaker that is a decision more.
 const ATTEMPTS: u32 = 4;
 
 pub(super) fn group() -> Result<Group> {
@@ -68,7 +68,7 @@ fn write(file: &std::path::Path) -> Result<()> {
     let journal = Journal::builder().file(file).limits(1 << 30, 2 << 30).build()?;
     let policy = PolicySlot::built_in().with_journal(journal.clone());
     let clock = DrivenClock::skipping();
-    for operation in 0..DECISIONS / ATTEMPTS as usize {
+    for operation in 0..DECISIONS / (ATTEMPTS as usize + 1) {
         // Each with a breaker of its own, which does not open.
         let retry = RetryStrategy::builder().max_retries(ATTEMPTS - 1).policy(policy.clone()).clock(clock.shared()).build()?;
         let failed = retry.execute_blocking(|| Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionReset)));

@@ -134,7 +134,7 @@ impl Store for Network {
 }
 
 fn manager(store: Arc<dyn Store>, clock: &DrivenClock) -> RecoveryManager {
-    RecoveryManager::builder().clock(clock.shared()).store(store).build().unwrap()
+    RecoveryManager::builder().clock(clock.shared()).store(store).keep_breakers(false).build().unwrap()
 }
 
 fn cache(manager: &RecoveryManager) -> &ResponseCache {
@@ -705,7 +705,7 @@ mod a_manager {
     async fn keeps_its_cache_in_a_store_only_where_one_was_said_and_that_was_not_switched_off() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
-        let builder = || RecoveryManager::builder().clock(clock.shared());
+        let builder = || RecoveryManager::builder().clock(clock.shared()).keep_breakers(false);
         let managers = [
             (builder(), 0),
             (builder().state(StateAddress::Memory), 0),
