@@ -46,7 +46,7 @@ fn told(host: &mut Child) -> u64 {
     BufReader::new(host.stdout.take().unwrap()).lines().map_while(Result::ok).filter(|line| line.contains("counted ")).count() as u64
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn two_hosts_that_count_to_ten_thousand_and_one_that_is_killed_lose_no_increment() {
     let Some(server) = NatsServer::start_or_skip("two_hosts_that_count_to_ten_thousand_and_one_that_is_killed_lose_no_increment") else {
         return;
