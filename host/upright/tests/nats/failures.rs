@@ -172,10 +172,15 @@ async fn a_server_that_has_forgotten_everything_is_told_to_watchers_and_used_ane
 #[tokio::test]
 async fn a_bucket_that_was_removed_under_a_store_is_made_again() {
     let Some(server) = NatsServer::start_or_skip("a_bucket_that_was_removed_under_a_store_is_made_again") else { return };
-    let store = connect(&server.url("b"), SystemClock::shared()).await;
+    let clock = DrivenClock::new();
+    let store = connect(&server.url("b"), clock.shared()).await;
     put(&store, "a", "1").await;
     server.ask("$JS.API.STREAM.DELETE.KV_b", &[], "").await;
-    assert!(is_unavailable(&store.get("a").await));
+    // Nobody answers for a stream that is gone.
+    let mut call = store.get("a");
+    assert!((&mut call).now_or_never().is_none());
+    clock.advance(Duration::from_secs(2));
+    assert!(is_unavailable(&call.await));
     put(&store, "a", "2").await;
     assert_eq!(value(&store, "a").await.as_deref(), Some("2"));
 }

@@ -27,8 +27,8 @@ pub(super) struct Bucket {
 #[derive(Clone)]
 struct Opened {
     stream: Stream,
-    /// The connection that it was opened on: after another one it may be gone.
-    on: u64,
+    /// When it was opened: in another era it may be gone.
+    era: u64,
 }
 
 impl Bucket {
@@ -40,10 +40,10 @@ impl Bucket {
         &self.connection
     }
 
-    /// The stream, as it was when this connection first asked for it.
+    /// The stream, as it was when it was first asked for in this era.
     pub(super) async fn stream(&self) -> Result<Stream, StoreError> {
-        let on = self.connection.connectivity().connections;
-        let known = self.opened().clone().filter(|opened| opened.on == on);
+        let era = self.connection.era();
+        let known = self.opened().clone().filter(|opened| opened.era == era);
         if let Some(known) = known {
             return Ok(known.stream);
         }
@@ -58,7 +58,7 @@ impl Bucket {
                 _ => return Err(self.no_jetstream(error)),
             },
         };
-        *self.opened() = Some(Opened { stream: stream.clone(), on });
+        *self.opened() = Some(Opened { stream: stream.clone(), era });
         Ok(stream)
     }
 

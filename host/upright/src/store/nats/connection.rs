@@ -12,6 +12,7 @@ use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ClientError, ConnectError, ConnectErrorKind, ConnectOptions, Event};
 use std::future::{Future, ready};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -50,6 +51,8 @@ pub(super) struct Connection {
     status: watch::Receiver<Status>,
     clock: SharedClock,
     limit: Duration,
+    /// So many calls were not answered.
+    silences: AtomicU64,
     shown: String,
     hint: String,
 }
@@ -85,7 +88,7 @@ impl Connection {
         });
         let (client, context) = begun.await.map_err(unavailable)?.map_err(unavailable)?;
         let (shown, hint) = (address.shown().to_owned(), address.hint(options));
-        let connection = Self { client, context, status, clock, limit: options.limit, shown, hint };
+        let connection = Self { client, context, status, clock, limit: options.limit, silences: AtomicU64::new(0), shown, hint };
         connection.first_news().await;
         let status = connection.status.borrow().clone();
         if matches!(status.trouble, Some(Trouble::Refused)) { Err(connection.away(&status)) } else { Ok(connection) }
@@ -127,6 +130,12 @@ impl Connection {
         Connectivity { connected: known.connected && self.client.connection_state() == State::Connected, ..known }
     }
 
+    /// Another one whenever what is known of the server's streams may be so no more: after a reconnection, and after a call that was not answered, since
+    /// a server says nothing to questions about a stream that was removed.
+    pub(super) fn era(&self) -> u64 {
+        self.connectivity().connections + self.silences.load(Ordering::Relaxed)
+    }
+
     /// How long a call may take that moves so many bytes.
     pub(super) fn limit(&self, bytes: usize) -> Duration {
         let more = u32::try_from(bytes / BYTES_PER_LIMIT).unwrap_or(u32::MAX);
@@ -159,6 +168,7 @@ impl Connection {
     }
 
     fn silent(&self, limit: Duration) -> StoreError {
+        self.silences.fetch_add(1, Ordering::Relaxed);
         let said = match &self.status.borrow().trouble {
             Some(Trouble::Said(text)) => format!("; it had said: {text}"),
             _ => String::new(),
