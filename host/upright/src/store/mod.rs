@@ -15,9 +15,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 pub use memory::MemoryStore;
 #[cfg(feature = "nats")]
-pub use nats::{
-    Connectivities, Connectivity, NatsCleaned, NatsObject, NatsObjectChange, NatsObjectChanges, NatsOptions, NatsStore,
-};
+pub use nats::{Connectivities, Connectivity, NatsCleaned, NatsObject, NatsObjectChange, NatsObjectChanges, NatsOptions, NatsStore};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::SystemTime;

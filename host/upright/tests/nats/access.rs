@@ -13,11 +13,17 @@ async fn attempt(url: &str) -> Result<NatsStore, StoreError> {
 
 #[tokio::test]
 async fn who_is_refused_hears_what_would_be_right_and_no_password_is_repeated() {
-    let Some(server) = NatsServer::start_with("who_is_refused_hears_what_would_be_right", &["-js", "--user", "me", "--pass", "p@ss"]) else { return };
+    let Some(server) = NatsServer::start_with("who_is_refused_hears_what_would_be_right", &["-js", "--user", "me", "--pass", "p@ss"])
+    else {
+        return;
+    };
     let place = server.place();
     for (access, told) in [("", "user:password@ or token@"), ("me:wr0ng@", "the user \"me\""), ("wr0ng@", "the token")] {
         let error = attempt(&format!("nats://{access}{place}")).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Refused { store: "NATS server", address, .. } if *address == format!("nats://{place}")), "{error}");
+        assert!(
+            matches!(&error, StoreError::Refused { store: "NATS server", address, .. } if *address == format!("nats://{place}")),
+            "{error}"
+        );
         let said = format!("{error} {error:?}");
         assert!(said.contains(told) && !said.contains("wr0ng"), "{said}");
         assert_eq!(fault_of(&error).kind, FaultKind::PermissionDenied);
@@ -80,7 +86,8 @@ async fn a_server_without_jetstream_is_told_as_such() {
 #[tokio::test]
 async fn programs_with_buckets_of_their_own_do_not_see_each_other() {
     let Some(server) = shared("programs_with_buckets_of_their_own_do_not_see_each_other") else { return };
-    let (one, other) = (connect(&server.url("one"), SystemClock::shared()).await, connect(&server.url("one-2"), SystemClock::shared()).await);
+    let (one, other) =
+        (connect(&server.url("one"), SystemClock::shared()).await, connect(&server.url("one-2"), SystemClock::shared()).await);
     put(&one, "a", "1").await;
     assert_eq!(value(&other, "a").await, None);
 }

@@ -50,12 +50,16 @@ async fn an_object_whose_bytes_are_others_than_were_put_there_is_corrupt() {
 #[tokio::test]
 async fn a_watcher_of_objects_sees_what_is_published_and_deleted_on_another_host() {
     let Some(server) = shared("a_watcher_of_objects_sees_what_is_published") else { return };
-    let (publisher, host) = (connect(&server.url("published"), SystemClock::shared()).await, connect(&server.url("published"), SystemClock::shared()).await);
+    let (publisher, host) =
+        (connect(&server.url("published"), SystemClock::shared()).await, connect(&server.url("published"), SystemClock::shared()).await);
     publisher.put_object("before", "0".into(), BTreeMap::new()).await.unwrap();
     let mut changes = host.watch_objects().await.unwrap();
     let put = publisher.put_object("a", "1".into(), facts(&[("version", "2")])).await.unwrap();
     let seen = changes.next().await.unwrap().unwrap();
-    assert_eq!((seen.kind, &seen.object.facts, seen.object.version, &seen.object.sha256), (ChangeKind::Put, &put.facts, put.version, &put.sha256));
+    assert_eq!(
+        (seen.kind, &seen.object.facts, seen.object.version, &seen.object.sha256),
+        (ChangeKind::Put, &put.facts, put.version, &put.sha256)
+    );
     assert_eq!(host.get_object("a").await.unwrap().unwrap().1, "1");
     publisher.delete_object("a").await.unwrap();
     let seen = changes.next().await.unwrap().unwrap();

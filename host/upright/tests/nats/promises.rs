@@ -79,7 +79,28 @@ async fn keys_are_listed_by_prefix_in_order() {
 async fn keys_of_odd_characters_are_kept_and_listed_in_the_order_of_their_bytes() {
     let Some(store) = bucket("keys_of_odd_characters").await else { return };
     let longest = ["ü".repeat(KEY_LIMIT / 2), "/".repeat(KEY_LIMIT), "*".repeat(KEY_LIMIT)];
-    let mut odd = vec![".", "..", ".a.", "/", "//", "/a", "a/", "a//b", "=", "=2E", "a=b", "*", "a/*", "a/>", ">", " ", "\u{0}", "\r\n", "日本/🦀", "$KV.x"];
+    let mut odd = vec![
+        ".",
+        "..",
+        ".a.",
+        "/",
+        "//",
+        "/a",
+        "a/",
+        "a//b",
+        "=",
+        "=2E",
+        "a=b",
+        "*",
+        "a/*",
+        "a/>",
+        ">",
+        " ",
+        "\u{0}",
+        "\r\n",
+        "日本/🦀",
+        "$KV.x",
+    ];
     odd.extend(longest.iter().map(String::as_str));
     for key in &odd {
         put(&store, key, key).await;

@@ -52,7 +52,8 @@ async fn a_large_value_is_removed_when_it_is_replaced_or_deleted_or_was_not_to_b
 #[tokio::test]
 async fn of_two_large_values_that_replace_the_same_version_one_stays_and_none_is_left_behind() {
     let Some(server) = shared("of_two_large_values_that_replace_the_same_version") else { return };
-    let (one, other) = (connect(&server.url("race"), SystemClock::shared()).await, connect(&server.url("race"), SystemClock::shared()).await);
+    let (one, other) =
+        (connect(&server.url("race"), SystemClock::shared()).await, connect(&server.url("race"), SystemClock::shared()).await);
     let values = [bytes(2 * MEBIBYTE, 1), bytes(2 * MEBIBYTE, 2)];
     for round in 0..10 {
         let version = put(&one, "a", &round.to_string()).await;
@@ -71,7 +72,8 @@ async fn of_two_large_values_that_replace_the_same_version_one_stays_and_none_is
 #[tokio::test]
 async fn readers_of_a_large_value_that_is_replaced_all_the_time_get_whole_ones() {
     let Some(server) = shared("readers_of_a_large_value_that_is_replaced") else { return };
-    let (writer, reader) = (connect(&server.url("torn"), SystemClock::shared()).await, connect(&server.url("torn"), SystemClock::shared()).await);
+    let (writer, reader) =
+        (connect(&server.url("torn"), SystemClock::shared()).await, connect(&server.url("torn"), SystemClock::shared()).await);
     let values = [bytes(MEBIBYTE + 1, 1), bytes(2 * MEBIBYTE, 2)];
     writer.put("a", values[0].clone(), TEXT).await.unwrap();
     let write = async {

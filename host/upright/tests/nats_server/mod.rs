@@ -110,7 +110,8 @@ impl NatsServer {
             }
             let _ = ready.send(Err(said));
         });
-        self.port = answer.recv_timeout(START_LIMIT).expect("nats-server says nothing").unwrap_or_else(|said| panic!("nats-server ended: {said}"));
+        self.port =
+            answer.recv_timeout(START_LIMIT).expect("nats-server says nothing").unwrap_or_else(|said| panic!("nats-server ended: {said}"));
     }
 
     /// Kills it (SIGKILL) and waits for its end.

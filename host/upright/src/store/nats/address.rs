@@ -41,7 +41,9 @@ impl Address {
         Ok(Self {
             servers: servers.ok_or_else(|| invalid("a host or a port in it cannot be one"))?,
             bucket: bucket.to_owned(),
-            access: access.map_or(Some(Access::Open), Access::parse).ok_or_else(|| invalid("its user, password or token cannot be read: what is not plain in them is written %XX"))?,
+            access: access
+                .map_or(Some(Access::Open), Access::parse)
+                .ok_or_else(|| invalid("its user, password or token cannot be read: what is not plain in them is written %XX"))?,
             shown: format!("{scheme}://{hosts}"),
         })
     }
@@ -63,7 +65,9 @@ impl Address {
     pub(super) fn hint(&self, options: &NatsOptions) -> String {
         match (&self.access, &options.credentials) {
             (_, Some(file)) => format!("it does not accept the credentials in {}", file.display()),
-            (Access::Open, None) => "it wants to know who asks: put user:password@ or token@ before the host, or name a file of credentials".to_owned(),
+            (Access::Open, None) => {
+                "it wants to know who asks: put user:password@ or token@ before the host, or name a file of credentials".to_owned()
+            }
             (Access::Password { user, .. }, None) => format!("it does not accept the user {user:?} with the password in the address"),
             (Access::Token(_), None) => "it does not accept the token in the address".to_owned(),
         }

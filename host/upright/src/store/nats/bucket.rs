@@ -1,7 +1,7 @@
 //! A bucket: one stream of the server, made where it is missing.
 
 use super::connection::{Connection, unavailable};
-use super::deliveries::{Deliveries, Delivered, Wanted};
+use super::deliveries::{Delivered, Deliveries, Wanted};
 use crate::store::StoreError;
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
@@ -76,7 +76,10 @@ impl Bucket {
             return unavailable(error);
         }
         let shown = self.connection.shown();
-        unavailable(io::Error::new(io::ErrorKind::Unsupported, format!("{shown} runs without JetStream: it is to be started with -js ({error})")))
+        unavailable(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("{shown} runs without JetStream: it is to be started with -js ({error})"),
+        ))
     }
 
     /// The last message of a subject.
@@ -124,7 +127,13 @@ impl Bucket {
     }
 
     /// Hands on the messages under a subject with wildcards.
-    pub(super) async fn gather(&self, subject: String, from: DeliverPolicy, headers_only: bool, each: impl FnMut(Delivered)) -> Result<(), StoreError> {
+    pub(super) async fn gather(
+        &self,
+        subject: String,
+        from: DeliverPolicy,
+        headers_only: bool,
+        each: impl FnMut(Delivered),
+    ) -> Result<(), StoreError> {
         let wanted = Wanted { subject, from, headers_only, heartbeat: LIST_HEARTBEAT };
         Deliveries::open(&self.stream().await?, self.connection.context(), &wanted).await?.drain(each).await
     }

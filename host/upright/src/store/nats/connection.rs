@@ -77,7 +77,9 @@ impl Connection {
             });
         if let Some(file) = &options.credentials {
             let with = connect.credentials_file(file).await;
-            connect = with.map_err(|error| unavailable(io::Error::new(error.kind(), format!("the file of credentials {} cannot be read: {error}", file.display()))))?;
+            connect = with.map_err(|error| {
+                unavailable(io::Error::new(error.kind(), format!("the file of credentials {} cannot be read: {error}", file.display())))
+            })?;
         }
         let (servers, acknowledged) = (address.servers.clone(), options.limit);
         // The caller's runtime may end before the store does.
@@ -143,7 +145,11 @@ impl Connection {
     }
 
     /// Does something within a span of time, while the connection lasts.
-    pub(super) async fn bounded<T>(&self, limit: Duration, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    pub(super) async fn bounded<T>(
+        &self,
+        limit: Duration,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let mut status = self.status.clone();
         let before = status.borrow().clone();
         if !self.connectivity().connected {

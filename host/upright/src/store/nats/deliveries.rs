@@ -81,7 +81,14 @@ impl Deliveries {
         });
         let consumer = consumer.await.map_err(unavailable)?;
         let info = consumer.cached_info();
-        Ok(Self { messages, context: context.clone(), stream: stream.clone(), name: info.name.clone(), received: 0, pending: info.num_pending })
+        Ok(Self {
+            messages,
+            context: context.clone(),
+            stream: stream.clone(),
+            name: info.name.clone(),
+            received: 0,
+            pending: info.num_pending,
+        })
     }
 
     /// The next thing that happens. Dropping the future loses nothing.
@@ -94,7 +101,8 @@ impl Deliveries {
             if message.status != Some(StatusCode::IDLE_HEARTBEAT) {
                 continue;
             }
-            let header = |name: &str| message.headers.as_ref().and_then(|headers| headers.get_last(name)).map(|value| value.as_str().to_owned());
+            let header =
+                |name: &str| message.headers.as_ref().and_then(|headers| headers.get_last(name)).map(|value| value.as_str().to_owned());
             if let Some(asked) = message.reply.as_deref().map(str::to_owned).or_else(|| header(STALLED)) {
                 // The server goes on once it is answered; if this gets lost, it asks again with the next heartbeat.
                 let _ = self.context.client().publish(asked, Bytes::new()).await;
@@ -114,7 +122,14 @@ impl Deliveries {
         }
         self.received += 1;
         let headers = message.message.headers.take().unwrap_or_default();
-        Delivery::Message(Delivered { subject: message.subject.to_string(), sequence, headers, payload: message.message.payload, stored, pending })
+        Delivery::Message(Delivered {
+            subject: message.subject.to_string(),
+            sequence,
+            headers,
+            payload: message.message.payload,
+            stored,
+            pending,
+        })
     }
 
     /// Hands on all that there is, and ends the consumer.

@@ -5,7 +5,7 @@
 
 use super::bucket::Bucket;
 use super::connection::unavailable;
-use super::deliveries::{Deliveries, Delivered, Delivery, Wanted};
+use super::deliveries::{Delivered, Deliveries, Delivery, Wanted};
 use crate::store::StoreError;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::stream::Info;
@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
-/// The server says so often that it is there. One that does not three times over is asked anew.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The server says so often that it is there. One that does not three times over is asked anew: in a cluster the messages may come from another server
+/// than the one that is connected, and end with that one.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Between two attempts where the server is there and refuses.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -41,7 +42,12 @@ pub(super) enum News {
 
 impl Feed {
     /// The messages under this subject, from now on.
-    pub(super) async fn open(bucket: &Arc<Bucket>, store: watch::Receiver<()>, subject: String, headers_only: bool) -> Result<Self, StoreError> {
+    pub(super) async fn open(
+        bucket: &Arc<Bucket>,
+        store: watch::Receiver<()>,
+        subject: String,
+        headers_only: bool,
+    ) -> Result<Self, StoreError> {
         let on = bucket.connection().connectivity().connections;
         let info = info(bucket).await?;
         let (seen, created) = (info.state.last_sequence, SystemTime::from(info.created));

@@ -74,7 +74,13 @@ impl Objects {
     }
 
     /// Keeps an object in place of the one of this name. Returns the sequence at which it is told.
-    pub(super) async fn put(&self, name: &str, value: &Bytes, facts: HashMap<String, String>, modified: SystemTime) -> Result<Listed, StoreError> {
+    pub(super) async fn put(
+        &self,
+        name: &str,
+        value: &Bytes,
+        facts: HashMap<String, String>,
+        modified: SystemTime,
+    ) -> Result<Listed, StoreError> {
         let before = self.told_now(name).await?;
         let id = unique(self.bucket.connection().client());
         let chunks = self.send(&id, value).await?;
@@ -282,8 +288,15 @@ mod tests {
 
     #[test]
     fn base_64_is_that_of_the_standard() {
-        let known: [(&[u8], &str); 7] =
-            [(b"", ""), (b"f", "Zg=="), (b"fo", "Zm8="), (b"foo", "Zm9v"), (b"foob", "Zm9vYg=="), (b"foobar", "Zm9vYmFy"), (&[0xef, 0xbf, 0xbf], "77-_")];
+        let known: [(&[u8], &str); 7] = [
+            (b"", ""),
+            (b"f", "Zg=="),
+            (b"fo", "Zm8="),
+            (b"foo", "Zm9v"),
+            (b"foob", "Zm9vYg=="),
+            (b"foobar", "Zm9vYmFy"),
+            (&[0xef, 0xbf, 0xbf], "77-_"),
+        ];
         for (bytes, text) in known {
             assert_eq!(base64(bytes), text);
             assert_eq!(base64_read(text).as_deref(), Some(bytes));

@@ -63,12 +63,16 @@ fn expected(replaces: u64) -> HeaderMap {
 
 /// So many bytes they take in a message.
 pub(super) fn length(headers: &HeaderMap) -> usize {
-    let lines: usize = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| AsRef::<str>::as_ref(name).len() + value.as_str().len() + 4)).sum();
+    let lines: usize = headers
+        .iter()
+        .flat_map(|(name, values)| values.iter().map(move |value| AsRef::<str>::as_ref(name).len() + value.as_str().len() + 4))
+        .sum();
     "NATS/1.0\r\n\r\n".len() + lines
 }
 
 pub(super) fn kind(headers: &HeaderMap) -> ChangeKind {
-    let deleted = text(headers, OPERATION).is_some_and(|operation| [DELETED, PURGED].contains(&operation)) || text(headers, MARKER).is_some();
+    let deleted =
+        text(headers, OPERATION).is_some_and(|operation| [DELETED, PURGED].contains(&operation)) || text(headers, MARKER).is_some();
     if deleted { ChangeKind::Deleted } else { ChangeKind::Put }
 }
 
