@@ -140,8 +140,8 @@ async fn a_cluster_that_loses_any_one_of_its_servers_loses_no_value_and_goes_on(
     in_time(async || store.put("large", large.clone().into(), TEXT).await).await;
     let mut changes = in_time(async || store.watch("n").await).await;
     let mut before = 0;
-    for lost in 0..3 {
-        servers[lost].kill();
+    for (lost, server) in servers.iter_mut().enumerate() {
+        server.kill();
         let version = in_time(async || store.put("n", lost.to_string().into(), TEXT).await).await;
         assert!(version > before);
         before = version;
@@ -150,9 +150,9 @@ async fn a_cluster_that_loses_any_one_of_its_servers_loses_no_value_and_goes_on(
         assert!(in_time(async || store.get("large").await).await.unwrap().value == large);
         // A write whose answer was lost is one as well.
         while !matches!(changes.next().await.unwrap(), Ok(change) if change.version == version) {}
-        servers[lost].start();
+        server.start();
         // It has caught up when another one can be missed.
-        servers[lost].caught_up().await;
+        server.caught_up().await;
     }
 }
 

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
-/// The server says so often that it is there. One that does not three times over is asked anew.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// The server says so often that it is there. One that does not three times over is asked anew: in a cluster the messages may come from another server
+/// than the one that is connected, and end with that one.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Between two attempts where the server is there and refuses.
 const PAUSE: Duration = Duration::from_millis(250);
 

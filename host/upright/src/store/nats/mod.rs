@@ -108,7 +108,7 @@ impl NatsStore {
         let address = Address::parse(url)?;
         let connection = Arc::new(Connection::open(&address, options, clock).await?);
         let bucket = address.bucket;
-        let objects = |name: String| Objects::new(Bucket::new(Arc::clone(&connection), objects::config(&name, options.replicas)), name);
+        let objects = |name: String| Objects::new(Bucket::new(Arc::clone(&connection), objects::config(&name, replicas(options))), name);
         let inner = Inner {
             keys: Arc::new(Bucket::new(Arc::clone(&connection), config(&bucket, options))),
             prefix: format!("$KV.{bucket}."),
@@ -146,6 +146,10 @@ impl NatsStore {
     }
 }
 
+fn replicas(options: &NatsOptions) -> usize {
+    options.replicas.clamp(1, 5)
+}
+
 fn config(bucket: &str, options: &NatsOptions) -> Config {
     Config {
         name: format!("KV_{bucket}"),
@@ -153,7 +157,7 @@ fn config(bucket: &str, options: &NatsOptions) -> Config {
         max_messages_per_subject: i64::from(options.history.clamp(1, 64)),
         max_bytes: -1,
         storage: StorageType::File,
-        num_replicas: options.replicas,
+        num_replicas: replicas(options),
         discard: DiscardPolicy::New,
         allow_rollup: true,
         deny_delete: true,
