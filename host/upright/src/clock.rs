@@ -98,6 +98,16 @@ pub(crate) fn nanoseconds(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// The time since 1970; zero before it.
+pub(crate) fn since_1970(wall: SystemTime) -> Duration {
+    wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The same in milliseconds.
+pub(crate) fn unix_milliseconds(wall: SystemTime) -> u64 {
+    u64::try_from(since_1970(wall).as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The span from `earlier` to `later`; zero if they are the other way round.
 pub(crate) fn between(earlier: Instant, later: Instant) -> Duration {
     Duration::from_nanos(later.saturating_sub(earlier))

@@ -292,7 +292,7 @@ impl RecoveryManagerBuilder {
     }
 }
 
-/// How long a shutdown waits for the last transitions of breakers to be written down.
+/// How long a shutdown waits for what is cached, and for the last transitions of breakers, to be written down.
 const SETTLING: Duration = Duration::from_secs(1);
 
 /// Where state is kept if nothing is said of it.
@@ -522,17 +522,21 @@ impl RecoveryManager {
                 // Listening must begin before looking.
                 ended.as_mut().enable();
                 if shared.running.load(Ordering::SeqCst) == 0 {
-                    return shared.degradation.cache().flush().await;
+                    return;
                 }
                 ended.await;
             }
         };
         let written_down = async {
             drained.await;
-            if let Some(keeping) = &shared.keeping {
-                // One that is away must not hold up the end for longer.
-                futures_util::future::select(std::pin::pin!(keeping.end()), shared.clock.sleep(SETTLING)).await;
-            }
+            let kept = async {
+                if let Some(keeping) = &shared.keeping {
+                    keeping.end().await;
+                }
+            };
+            let written = futures_util::future::join(shared.degradation.cache().flush(), kept);
+            // A store that hangs must not hold up the end for longer.
+            futures_util::future::select(std::pin::pin!(written), shared.clock.sleep(SETTLING)).await;
         };
         futures_util::future::select(std::pin::pin!(written_down), shared.clock.sleep(patience)).await;
         Shutdown { still_running: shared.running.load(Ordering::SeqCst) }

@@ -12,7 +12,7 @@
 
 mod variants;
 
-use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder, Passage};
+use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder};
 use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;
 use crate::classifier::ErrorClassifier;
@@ -35,8 +35,8 @@ use std::time::Duration;
 /// A first attempt that failed before there was a session.
 struct FirstFailure {
     error: BoxError,
-    /// The breaker's, which let the attempt through.
-    passage: Option<Passage>,
+    /// The breaker's, when the attempt began.
+    generation: Option<u64>,
     began: Option<Instant>,
 }
 
@@ -383,18 +383,18 @@ impl RetryStrategy {
                     }
                 })
                 .await;
-                let passage = passes.flatten();
+                let generation = passes.flatten();
                 let error = match outcome {
                     Ok(value) if accept(&value) => {
-                        if let (Some(breaker), Some(passage)) = (breaker, passage) {
-                            breaker.passed(passage);
+                        if let (Some(breaker), Some(generation)) = (breaker, generation) {
+                            breaker.passed(generation);
                         }
                         return Ok(value);
                     }
                     Ok(_) => RejectedResult.into(),
                     Err(error) => outcome_error(error, limit),
                 };
-                first = Some(FirstFailure { error, passage, began });
+                first = Some(FirstFailure { error, generation, began });
             }
         }
         let mut rest = pin!(self.go_on(first, operation, accept));
@@ -416,8 +416,8 @@ impl RetryStrategy {
         let alone = Alone { fallback: false };
         let (mut session, next) = match first {
             None => (Session::begin(guarding, terms, &alone, None), None),
-            Some(FirstFailure { error, passage, began }) => {
-                let permit = breaker.as_ref().zip(passage).map(|(breaker, passage)| breaker.permit(passage));
+            Some(FirstFailure { error, generation, began }) => {
+                let permit = breaker.as_ref().zip(generation).map(|(breaker, generation)| breaker.permit(generation));
                 let (session, next) = Session::after_failure(guarding, terms, &alone, began, error, permit);
                 (session, Some(next))
             }

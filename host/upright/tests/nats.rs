@@ -8,17 +8,14 @@ mod access;
 mod failures;
 #[path = "nats/fleet.rs"]
 mod fleet;
+#[path = "nats/keys.rs"]
+mod keys_of_all_kinds;
 mod nats_server;
-#[path = "nats/objects.rs"]
-mod objects;
-#[path = "nats/promises.rs"]
-mod promises;
 #[path = "nats/values.rs"]
 mod values;
 
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::StreamExt;
 use nats_server::NatsServer;
-use std::sync::OnceLock;
 use upright::clock::{SharedClock, SystemClock};
 use upright::store::{NatsOptions, NatsStore, Store, StoreError};
 
@@ -29,15 +26,8 @@ async fn bucket(test: &str) -> Option<NatsStore> {
     Some(connect(&shared(test)?.url(test), SystemClock::shared()).await)
 }
 
-/// That server, for tests that neither kill it nor need it for themselves.
 fn shared(test: &str) -> Option<&'static NatsServer> {
-    static SERVER: OnceLock<Option<NatsServer>> = OnceLock::new();
-    let server = SERVER.get_or_init(|| NatsServer::start_or_skip(test)).as_ref();
-    if server.is_none() {
-        // Also each test that is not the first says so.
-        drop(NatsServer::start_or_skip(test));
-    }
-    server
+    NatsServer::shared(test)
 }
 
 async fn connect(url: &str, clock: SharedClock) -> NatsStore {
@@ -66,11 +56,6 @@ async fn value(store: &dyn Store, key: &str) -> Option<String> {
 
 async fn keys(store: &dyn Store, prefix: &str) -> Vec<String> {
     store.list(prefix).await.unwrap().into_iter().map(|listed| listed.key).collect()
-}
-
-/// Whether a stream has nothing to say now.
-fn nothing<T>(stream: &mut (impl Stream<Item = T> + Unpin)) -> bool {
-    stream.next().now_or_never().is_none()
 }
 
 fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {

@@ -93,3 +93,16 @@ async fn a_store_that_is_away_is_waited_for_and_the_operation_does_not_begin_wit
     let resumed = resumed.await.unwrap();
     assert_eq!((resumed.value, resumed.attempts), (Some(5), 3));
 }
+
+#[tokio::test]
+async fn results_that_are_not_accepted_are_tried_again_from_what_was_saved() {
+    let manager = manager();
+    let operation = manager.operation("import").attempts(5).checkpoint("job");
+    let count = |attempt: upright::Attempt, resume: Option<u32>| async move {
+        let count = resume.unwrap_or(0) + 1;
+        attempt.checkpoint.unwrap().save(&count).await?;
+        Ok::<_, StoreError>(count)
+    };
+    let counted = operation.run_accepting(count, |count| *count >= 3).await.unwrap();
+    assert_eq!((counted.value, counted.attempts), (3, 3));
+}

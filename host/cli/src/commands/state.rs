@@ -36,7 +36,7 @@ impl StateArgument {
 
     fn address(&self) -> Result<StateAddress, Failure> {
         let address = match &self.state {
-            Some(text) => text.parse().unwrap_or(StateAddress::Memory),
+            Some(text) => text.parse().map_err(Failure::bad_input)?,
             None => StateAddress::of_this_program().ok_or_else(|| {
                 Failure::bad_input("there is no folder for state: neither XDG_STATE_HOME nor HOME is set; expected --state")
             })?,

@@ -77,7 +77,7 @@ impl Stage {
             Trouble::Replayed(_) => MODELS.map(str::to_owned).into(),
             Trouble::Injected(_) => installed(&client).await?,
         };
-        let Ok(state) = arguments.state.as_deref().unwrap_or(":memory:").parse::<StateAddress>();
+        let state: StateAddress = arguments.state.as_deref().unwrap_or(":memory:").parse().map_err(Failure::bad_input)?;
         let retry = RetryConfig { base_delay: 0.25, max_delay: 2.0, ..RetryConfig::default() };
         let breaker = BreakerConfig { failure_threshold: 3, recovery_timeout: 1.5, ..BreakerConfig::default() };
         let manager = RecoveryManager::builder()

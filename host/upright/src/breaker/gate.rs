@@ -66,12 +66,6 @@ impl Gate {
         (word & (MODE | TIMED) == ALL).then_some(word >> GENERATION)
     }
 
-    /// The generation, if everything passes, measured or not.
-    pub(super) fn passes_all(&self) -> Option<u64> {
-        let word = self.word.load(Ordering::Acquire);
-        (word & MODE == ALL).then_some(word >> GENERATION)
-    }
-
     /// From now on a call that takes so many nanoseconds is slow; none where no call is. Callers hold the breaker's lock.
     pub(super) fn measure(&self, slow: Option<u64>) {
         let word = self.word.load(Ordering::Acquire) & !TIMED;

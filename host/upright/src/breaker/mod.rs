@@ -14,22 +14,26 @@
 //! # Ok(()) }
 //! ```
 
+mod builder;
 mod gate;
 #[cfg(feature = "tower")]
 mod owned;
+mod permit;
 mod registry;
 mod restore;
 mod sharing;
 
+pub use builder::CircuitBreakerBuilder;
 #[cfg(feature = "tower")]
 pub(crate) use owned::OwnedPermit;
+pub use permit::Permit;
 pub use registry::CircuitBreakers;
 pub use restore::SavedState;
 pub use sharing::SharingCounts;
 pub(crate) use sharing::{BreakerSharing, Keeping};
 
 use crate::classifier::ErrorClassifier;
-use crate::clock::{Instant, SharedClock, SystemClock, between, nanoseconds, seconds};
+use crate::clock::{SharedClock, nanoseconds, seconds};
 use crate::configuration;
 use crate::error::{BoxError, CircuitOpen, ConfigurationError, Error, Failure, Rejection};
 use crate::events::{Event, Events};
@@ -37,6 +41,7 @@ use crate::fault::{OperationError, fault_of};
 use crate::policy::PolicySlot;
 use crate::types::*;
 use gate::{Answer, Gate};
+use permit::{Passage, single_attempt};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -66,260 +71,7 @@ struct Kept {
     isolated: bool,
 }
 
-/// Builds a [`CircuitBreaker`]. What is not set is as the specification has it: 5 failures, 60 s, 2 successes.
-#[derive(Clone)]
-#[must_use]
-pub struct CircuitBreakerBuilder {
-    name: Arc<str>,
-    config: BreakerConfig,
-    policy: Option<PolicySlot>,
-    clock: SharedClock,
-    events: Events,
-    classifier: Option<Arc<ErrorClassifier>>,
-    restored: Option<SavedState>,
-    sharing: Option<BreakerSharing>,
-}
-
-impl CircuitBreakerBuilder {
-    /// All settings at once.
-    pub fn config(mut self, config: BreakerConfig) -> Self {
-        self.config = config;
-        self
-    }
-
-    /// This many failures in a row open it; at least 1.
-    pub fn failure_threshold(mut self, failures: u32) -> Self {
-        self.config.failure_threshold = failures;
-        self
-    }
-
-    /// How long it stays open before it lets probes through; more than 0.
-    pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
-        self.config.recovery_timeout = timeout.as_secs_f64();
-        self
-    }
-
-    /// This many successful probes close it; at least 1.
-    pub fn success_threshold(mut self, successes: u32) -> Self {
-        self.config.success_threshold = successes;
-        self
-    }
-
-    /// This many probes may be in flight at once; at least 1.
-    pub fn half_open_permits(mut self, permits: u32) -> Self {
-        self.config.half_open_permits = permits;
-        self
-    }
-
-    /// A call that takes at least this long is slow, also if it succeeds; more than 0. No call is, unless this is set. It opens the breaker
-    /// when [enough](Self::slow_call_rate_threshold) are.
-    ///
-    /// A call's time is the breaker's clock's from when it was let through to when its end is told, in which it waits for no place in a
-    /// [`Bulkhead`](crate::Bulkhead) of the strategy. A slow success asks the policy, as a failure does.
-    pub fn slow_call_duration(mut self, duration: Duration) -> Self {
-        self.config.slow_call_duration = Some(duration.as_secs_f64());
-        self
-    }
-
-    /// This share of slow calls among those of a window opens it, from [`BreakerConfig::minimum_calls`] calls on; above 0, above 1 never.
-    /// All of them, if this is not set.
-    pub fn slow_call_rate_threshold(mut self, share: f64) -> Self {
-        self.config.slow_call_rate_threshold = share;
-        self
-    }
-
-    /// Who decides; the built-in policy if this is not set.
-    pub fn policy(mut self, policy: PolicySlot) -> Self {
-        self.policy = Some(policy);
-        self
-    }
-
-    /// Where time comes from; the system's clock if this is not set.
-    pub fn clock(mut self, clock: SharedClock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Where events are sent to.
-    pub fn events(mut self, events: Events) -> Self {
-        self.events = events;
-        self
-    }
-
-    /// Whose history the failures of [`CircuitBreaker::call`] go to.
-    pub fn classifier(mut self, classifier: Arc<ErrorClassifier>) -> Self {
-        self.classifier = Some(classifier);
-        self
-    }
-
-    /// The breaker: closed, unless another state was [restored](Self::restored).
-    ///
-    /// # Errors
-    /// Names the first setting that cannot be used.
-    pub fn build(self) -> Result<CircuitBreaker, ConfigurationError> {
-        configuration::breaker(&self.config)?;
-        Ok(self.build_checked())
-    }
-
-    /// It is kept in a store.
-    pub(crate) fn shared_by(mut self, sharing: BreakerSharing) -> Self {
-        self.sharing = Some(sharing);
-        self
-    }
-
-    /// The breaker, of settings that were found usable.
-    pub(crate) fn build_checked(self) -> CircuitBreaker {
-        match self.sharing.clone() {
-            Some(sharing) => {
-                sharing.join(&Arc::clone(&self.name), |saved| Self { restored: saved.or(self.restored.clone()), ..self }.build_alone())
-            }
-            None => self.build_alone(),
-        }
-    }
-
-    fn build_alone(self) -> CircuitBreaker {
-        let own = || PolicySlot::built_in().connected(Arc::clone(&self.clock), self.events.clone());
-        let policy = self.policy.unwrap_or_else(own);
-        let now = self.clock.now();
-        let (kept, admission) = match self.restored {
-            Some(saved) => restore::resume(&policy, self.config, saved, now),
-            None => {
-                let (Transition { state, admission }, layout) = policy.initial(now);
-                (Kept { config: self.config, state, layout, isolated: false }, admission)
-            }
-        };
-        let gate = Gate::new(kept.state.generation, admission);
-        if kept.isolated {
-            gate.isolate(kept.state.generation);
-        }
-        gate.measure(slow_from(&self.config));
-        let kept = Mutex::new(kept);
-        let Self { name, clock, events, classifier, sharing, .. } = self;
-        CircuitBreaker { shared: Arc::new(Shared { name, gate, kept, policy, clock, events, classifier, sharing }) }
-    }
-}
-
-/// From how many nanoseconds on a call is slow.
-fn slow_from(config: &BreakerConfig) -> Option<u64> {
-    config.slow_call_duration.map(|duration| nanoseconds(seconds(duration)))
-}
-
-/// A call that was let through: what is to be known of it when it ends.
-#[derive(Clone, Copy)]
-pub(crate) struct Passage {
-    generation: u64,
-    /// When it began, on the breaker's clock; none where nobody wants to know how long it takes.
-    began: Option<Instant>,
-}
-
-impl Passage {
-    /// How long the call took that ends now; seconds, 0 where it was not measured.
-    fn took(self, now: Instant) -> Seconds {
-        self.began.map_or(0.0, |began| between(began, now).as_secs_f64())
-    }
-}
-
-/// Leave to make one call. Say how it ended; dropping it says nothing and gives a probe's permit back.
-///
-/// Where [slow calls](CircuitBreakerBuilder::slow_call_duration) count, the call's time runs from when the permit was had.
-#[must_use = "dropping a permit says nothing about the call"]
-pub struct Permit<'a> {
-    breaker: &'a CircuitBreaker,
-    passage: Passage,
-    probe: bool,
-}
-
-impl Drop for Permit<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.probe {
-            self.breaker.shared.gate.give_back(self.passage.generation);
-        }
-    }
-}
-
-impl Permit<'_> {
-    /// The call succeeded.
-    #[inline]
-    pub fn success(self) {
-        if self.probe {
-            self.breaker.told_of_success(self.passage);
-        } else {
-            self.breaker.passed(self.passage);
-        }
-    }
-
-    /// The call failed. Whether that speaks against the service is the policy's decision.
-    pub fn failure(self, error: &(dyn std::error::Error + 'static)) -> Classification {
-        self.fault(fault_of(error))
-    }
-
-    /// [`Permit::failure`] for a caller who knows the facts and has no error to read them from.
-    pub fn fault(self, fault: Fault) -> Classification {
-        let shared = &*self.breaker.shared;
-        let mut incident = single_attempt(fault, shared.clock.now());
-        self.decide(&shared.policy, &mut incident).classification
-    }
-
-    /// The call ended so. What a failure means is told.
-    pub fn record<T, E: std::error::Error + 'static>(self, outcome: &Result<T, E>) -> Option<Classification> {
-        match outcome {
-            Ok(_) => {
-                self.success();
-                None
-            }
-            Err(error) => Some(self.failure(error)),
-        }
-    }
-
-    /// Asks `policy` what the failure means for the breaker and for the caller, together.
-    pub(crate) fn decide(self, policy: &PolicySlot, incident: &mut Incident) -> Verdict {
-        self.breaker.decide(policy, incident, self.passage)
-        // Dropping the permit gives a probe's place back, after the state has moved.
-    }
-
-    /// The call begins only now: what passed since the permit was had is not its time.
-    pub(crate) fn begins(&mut self) {
-        if let Some(began) = &mut self.passage.began {
-            *began = self.breaker.shared.clock.now();
-        }
-    }
-}
-
-/// An incident of a call that is not repeated.
-fn single_attempt(failure: Fault, now: Instant) -> Incident {
-    Incident {
-        failure,
-        attempt: 0,
-        elapsed: 0.0,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
-        retry: RetryConfig { max_retries: 0, ..RetryConfig::default() },
-        random: 0.0,
-        now,
-        guard: None,
-        models: None,
-        at_hand: AtHand::default(),
-        resources: None,
-    }
-}
-
 impl CircuitBreaker {
-    /// Builds a breaker. The name stands in errors, events and the registry.
-    pub fn builder(name: impl Into<Arc<str>>) -> CircuitBreakerBuilder {
-        CircuitBreakerBuilder {
-            name: name.into(),
-            config: BreakerConfig::default(),
-            policy: None,
-            clock: SystemClock::shared(),
-            events: Events::default(),
-            classifier: None,
-            restored: None,
-            sharing: None,
-        }
-    }
-
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.shared.name
@@ -393,50 +145,27 @@ impl CircuitBreaker {
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, CircuitOpen> {
         match self.shared.gate.passes() {
-            Some(generation) => Ok(self.permit(Passage { generation, began: None })),
+            Some(generation) => Ok(self.permit(generation)),
             None => self.try_acquire_unless_closed(),
         }
     }
 
-    /// A call's passage, if everything passes.
+    /// The generation in which everything passes and no call is measured, if that is so.
     #[inline]
-    pub(crate) fn passes(&self) -> Option<Passage> {
-        match self.shared.gate.passes() {
-            Some(generation) => Some(Passage { generation, began: None }),
-            None => self.passes_measured(),
-        }
+    pub(crate) fn passes(&self) -> Option<u64> {
+        self.shared.gate.passes()
     }
 
-    /// [`CircuitBreaker::passes`] where calls are measured.
-    #[cold]
-    fn passes_measured(&self) -> Option<Passage> {
-        self.shared.gate.passes_all().map(|generation| self.passage(generation))
-    }
-
-    /// A call that had this passage, and was no probe, has succeeded.
+    /// A call that [passed](CircuitBreaker::passes) in this generation has succeeded.
     #[inline]
-    pub(crate) fn passed(&self, passage: Passage) {
-        match passage.began {
-            None => self.shared.gate.succeeded(passage.generation),
-            Some(began) => self.passed_measured(passage, began),
-        }
+    pub(crate) fn passed(&self, generation: u64) {
+        self.shared.gate.succeeded(generation);
     }
 
-    /// [`CircuitBreaker::passed`] of a call that was measured: the policy hears of a slow one at once.
-    #[cold]
-    fn passed_measured(&self, passage: Passage, began: Instant) {
-        let Shared { gate, clock, .. } = &*self.shared;
-        if gate.is_slow(clock.now().saturating_sub(began)) {
-            self.told_of_success(passage);
-        } else {
-            gate.succeeded(passage.generation);
-        }
-    }
-
-    /// The permit of a call that has this passage and is no probe.
+    /// The permit of a call that [passed](CircuitBreaker::passes) in this generation.
     #[inline]
-    pub(crate) fn permit(&self, passage: Passage) -> Permit<'_> {
-        Permit { breaker: self, passage, probe: false }
+    pub(crate) fn permit(&self, generation: u64) -> Permit<'_> {
+        Permit { breaker: self, passage: Passage { generation, began: None }, probe: false }
     }
 
     /// The passage of a call that begins now in this generation.
@@ -449,7 +178,7 @@ impl CircuitBreaker {
         let mut asked = false;
         loop {
             let rejection = match shared.gate.ask(&*shared.clock) {
-                Answer::Pass { generation } => return Ok(self.permit(self.passage(generation))),
+                Answer::Pass { generation } => return Ok(Permit { breaker: self, passage: self.passage(generation), probe: false }),
                 Answer::Probe { generation } => {
                     return Ok(Permit { breaker: self, passage: self.passage(generation), probe: true });
                 }
@@ -617,6 +346,11 @@ impl CircuitBreaker {
             self.shared.events.emit(|| Event::BreakerMoved { breaker: Arc::clone(&self.shared.name), from, to });
         }
     }
+}
+
+/// From how many nanoseconds on a call is slow.
+fn slow_from(config: &BreakerConfig) -> Option<u64> {
+    config.slow_call_duration.map(|duration| nanoseconds(seconds(duration)))
 }
 
 impl std::fmt::Debug for CircuitBreaker {

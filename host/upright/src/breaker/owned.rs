@@ -1,6 +1,7 @@
 //! A permit that keeps its breaker alive, for futures that borrow nothing.
 
-use super::{CircuitBreaker, Passage, Permit};
+use super::permit::Passage;
+use super::{CircuitBreaker, Permit};
 use crate::error::{BoxError, CircuitOpen, Error};
 use std::mem::take;
 

@@ -10,7 +10,9 @@
 
 use super::restore::{SavedState, resume};
 use super::{CircuitBreaker, Shared};
-use crate::clock::{Clock, Instant, SharedClock, nanoseconds};
+use crate::clock::{self, Clock, Instant, SharedClock, nanoseconds};
+use crate::store::following::{Calls, Follow, keep_up};
+use crate::store::seal::JSON;
 use crate::store::{ChangeKind, Store, StoreError, background};
 use futures_util::future::{Either, select};
 use futures_util::{FutureExt, StreamExt};
@@ -19,16 +21,15 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use tokio::sync::Notify;
 
 /// Before the name of each breaker in the store.
 const PREFIX: &str = "breaker/";
-const JSON: &str = "application/json";
 /// The layout of a [`Record`].
 const FORMAT: u32 = 1;
-/// How long a store that cannot be reached is left alone: the first time, and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// So many names are remembered before those are forgotten whose breakers are gone.
+const MOST_KNOWN: usize = 4096;
 /// Two clocks whose readings differ by less have the same origin.
 const SAME_ORIGIN: u64 = 1_000_000_000;
 
@@ -86,11 +87,10 @@ struct Known {
 struct Inner {
     clock: SharedClock,
     known: Mutex<HashMap<Arc<str>, Known>>,
-    wake: Notify,
+    calls: Calls,
     /// All that waited has been written, or the first look into the store is done.
     settled: Notify,
     loaded: AtomicBool,
-    closed: AtomicBool,
     /// The task has come to its end, and has let go of the store.
     ended: AtomicBool,
     counters: Counters,
@@ -113,19 +113,14 @@ pub(crate) struct Keeping(BreakerSharing);
 
 impl Drop for Keeping {
     fn drop(&mut self) {
-        self.close();
+        self.0.inner.calls.end();
     }
 }
 
 impl Keeping {
-    fn close(&self) {
-        self.0.inner.closed.store(true, Ordering::Release);
-        self.0.inner.wake.notify_one();
-    }
-
     /// Writes what waits, and ends; from then on each breaker is alone.
     pub(crate) async fn end(&self) {
-        self.close();
+        self.0.inner.calls.end();
         self.until(|inner| inner.ended.load(Ordering::Acquire)).await;
     }
 
@@ -161,10 +156,9 @@ impl BreakerSharing {
         let inner = Inner {
             clock,
             known: Mutex::default(),
-            wake: Notify::new(),
+            calls: Calls::default(),
             settled: Notify::new(),
             loaded: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             counters: Counters::default(),
         };
@@ -173,30 +167,41 @@ impl BreakerSharing {
 
     /// Looks into a store that answers at once, and begins to keep what happens from now on.
     pub(crate) fn keep(&self, store: Arc<dyn Store>) -> Keeping {
-        let keeper = Keeper { inner: Arc::clone(&self.inner), store };
-        // A store on the network is looked into when it answers.
-        if let Some(Err(error)) = keeper.load().now_or_never() {
-            tracing::warn!(target: "upright", %error, "breakers begin without what was kept of them");
-        }
-        match background::runtime() {
-            Ok(runtime) => drop(runtime.spawn(async move {
-                keeper.keep().await;
-                let Keeper { inner, store } = keeper;
-                drop(store);
-                inner.ended.store(true, Ordering::Release);
-                inner.settled.notify_waiters();
-            })),
+        let keeping = Keeping(self.clone());
+        let mut keeper = Keeper { inner: Arc::clone(&self.inner), store };
+        let runtime = match background::runtime() {
+            Ok(runtime) => runtime,
             Err(error) => {
                 tracing::error!(target: "upright", %error, "the system gives no thread: breakers are not kept");
                 self.inner.ended.store(true, Ordering::Release);
+                return keeping;
+            }
+        };
+        {
+            // The store's timers and connections belong to the runtime on which it is looked into again.
+            let _on_it = runtime.enter();
+            // One on the network is looked into when it answers.
+            if let Some(Err(error)) = keeper.load().now_or_never() {
+                tracing::warn!(target: "upright", %error, "breakers begin without what was kept of them");
             }
         }
-        Keeping(self.clone())
+        runtime.spawn(async move {
+            let inner = Arc::clone(&keeper.inner);
+            keep_up(&mut keeper, &inner.calls, &inner.clock).await;
+            // The store is free once it has ended.
+            drop(keeper);
+            inner.ended.store(true, Ordering::Release);
+            inner.settled.notify_waiters();
+        });
+        keeping
     }
 
     /// A breaker of this name comes to be, in the state that the store has for it.
     pub(super) fn join(&self, name: &Arc<str>, make: impl FnOnce(Option<SavedState>) -> CircuitBreaker) -> CircuitBreaker {
         let mut all = self.inner.known();
+        if all.len() >= MOST_KNOWN {
+            all.retain(|_, known| known.waits || known.breaker.strong_count() > 0);
+        }
         let known = all.entry(Arc::clone(name)).or_default();
         let saved = known.record.take().map(|record| record.seen_by(&*self.inner.clock));
         let breaker = make(saved);
@@ -214,7 +219,7 @@ impl BreakerSharing {
             self.inner.counters.coalesced.fetch_add(1, Ordering::Relaxed);
         }
         drop(all);
-        self.inner.wake.notify_one();
+        self.inner.calls.wake();
     }
 }
 
@@ -224,45 +229,19 @@ impl Inner {
     }
 }
 
-impl Keeper {
-    async fn keep(&self) {
-        let mut pause = PAUSES.0;
-        let mut is_told = false;
-        loop {
-            let before = self.inner.counters.published.load(Ordering::Relaxed);
-            let Err(error) = self.follow().await else { return };
-            self.inner.counters.failed.fetch_add(1, Ordering::Relaxed);
-            if self.inner.loaded.load(Ordering::Acquire) && self.inner.counters.published.load(Ordering::Relaxed) > before {
-                (pause, is_told) = (PAUSES.0, false);
-            }
-            if !std::mem::replace(&mut is_told, true) {
-                tracing::warn!(target: "upright", %error, "breakers are not kept for now; each decides by itself");
-            }
-            // What wakes it meanwhile is written later.
-            let closing = pin!(async {
-                while !self.inner.closed.load(Ordering::Acquire) {
-                    self.inner.wake.notified().await;
-                }
-            });
-            if let Either::Left(_) = select(closing, self.inner.clock.sleep(pause)).await {
-                return;
-            }
-            pause = (pause * 2).min(PAUSES.1);
-        }
-    }
-
-    /// Writes and reads until nobody is left for whom to, or until the store fails.
-    async fn follow(&self) -> Result<(), StoreError> {
+impl Follow for Keeper {
+    async fn follow(&mut self, works: &AtomicBool) -> Result<(), StoreError> {
         // Before looking, so that nothing in between is overlooked.
         let mut changes = self.store.watch(PREFIX).await?;
         self.load().await?;
         loop {
             self.publish().await?;
+            works.store(true, Ordering::Relaxed);
             self.inner.settled.notify_waiters();
-            if self.inner.closed.load(Ordering::Acquire) {
+            if self.inner.calls.is_ended() {
                 return Ok(());
             }
-            let Either::Left((change, _)) = select(changes.next(), pin!(self.inner.wake.notified())).await else { continue };
+            let Either::Left((change, _)) = select(changes.next(), pin!(self.inner.calls.woken())).await else { continue };
             let change = change.ok_or(StoreError::Closed)??;
             if change.kind == ChangeKind::Put {
                 self.look_at(&change.key, change.version).await?;
@@ -270,6 +249,15 @@ impl Keeper {
         }
     }
 
+    fn failed(&self, error: &StoreError, again: bool) {
+        self.inner.counters.failed.fetch_add(1, Ordering::Relaxed);
+        if !again {
+            tracing::warn!(target: "upright", %error, "breakers are not kept for now; each decides by itself");
+        }
+    }
+}
+
+impl Keeper {
     async fn load(&self) -> Result<(), StoreError> {
         for listed in self.store.list(PREFIX).await? {
             self.look_at(&listed.key, listed.version).await?;
@@ -400,9 +388,10 @@ impl CircuitBreaker {
         let from = kept.state.phase;
         saved.state.generation = saved.state.generation.max(kept.state.generation).wrapping_add(1);
         let (new, admission) = resume(&shared.policy, kept.config, saved, shared.clock.now());
-        shared.gate.set(new.state.generation, admission);
         if new.isolated {
             shared.gate.isolate(new.state.generation);
+        } else {
+            shared.gate.set(new.state.generation, admission);
         }
         let to = new.state.phase;
         *kept = new;
@@ -413,7 +402,7 @@ impl CircuitBreaker {
 
 /// Nanoseconds since 1970.
 fn since_1970(wall: SystemTime) -> u64 {
-    nanoseconds(wall.duration_since(UNIX_EPOCH).unwrap_or_default())
+    nanoseconds(clock::since_1970(wall))
 }
 
 #[cfg(test)]
@@ -422,6 +411,7 @@ mod tests {
     use crate::PolicySlot;
     use crate::testing::DrivenClock;
     use crate::types::Phase;
+    use std::time::Duration;
 
     fn breaker(clock: &DrivenClock) -> CircuitBreaker {
         let breaker = CircuitBreaker::builder("service").failure_threshold(1).policy(PolicySlot::native()).clock(clock.shared());

@@ -5,16 +5,15 @@
 //! [limits](CheckpointLimits) that were set. What is restored is what was saved: it carries a checksum, and the schema of the program that wrote it.
 
 mod limits;
-mod seal;
 mod transfer;
 
 pub use limits::CheckpointLimits;
 pub use transfer::{Exported, Imported};
 
 use crate::clock::SharedClock;
-use crate::store::{Listed, Store, StoreError, check_key};
+use crate::store::seal::{JSON, Seal};
+use crate::store::{Entry, Listed, Store, StoreError, check_key};
 use limits::Cleaning;
-use seal::Seal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -22,6 +21,8 @@ use std::time::Duration;
 
 /// Before the key of each checkpoint in the store.
 const PREFIX: &str = "checkpoint/";
+/// What the number beside a state is called.
+const SCHEMA: &str = "schema";
 
 /// Checkpoints by key. Cloning shares them.
 #[derive(Clone)]
@@ -59,7 +60,7 @@ impl Checkpoint {
     pub async fn save<T: Serialize + ?Sized>(&self, state: &T) -> Result<u64, StoreError> {
         let Self { checkpoints, key, schema } = self;
         let (stored, json) = (stored(key)?, json(key, state)?);
-        let version = checkpoints.store.put(&stored, json.clone(), &Seal::of(*schema, &json).content_type()).await?;
+        let version = checkpoints.store.put(&stored, json.clone(), &sealed(*schema, &json)).await?;
         checkpoints.saved().await;
         Ok(version)
     }
@@ -84,7 +85,7 @@ impl Checkpoint {
             let (state, version) = self.versioned().await?.unzip();
             let state = change(state);
             let json = json(key, &state)?;
-            let content_type = Seal::of(*schema, &json).content_type();
+            let content_type = sealed(*schema, &json);
             match checkpoints.store.compare_and_set(&stored, version, json, &content_type).await {
                 Ok(_) => {
                     checkpoints.saved().await;
@@ -115,7 +116,7 @@ impl Checkpoint {
 
     async fn versioned<T: DeserializeOwned>(&self) -> Result<Option<(T, u64)>, StoreError> {
         let Some(entry) = self.checkpoints.store.get(&stored(&self.key)?).await? else { return Ok(None) };
-        let schema = Seal::check(&self.key, &entry)?;
+        let schema = schema_of(&self.key, &entry)?;
         if schema != self.schema {
             return Err(StoreError::SchemaMismatch { key: self.key.to_string(), expected: self.schema, found: schema });
         }
@@ -234,6 +235,27 @@ impl Checkpoints {
 
 fn json<T: Serialize + ?Sized>(key: &str, state: &T) -> Result<bytes::Bytes, StoreError> {
     serde_json::to_vec(state).map(Into::into).map_err(|source| StoreError::NotSerializable { key: key.to_owned(), source })
+}
+
+/// The content type of a state's JSON.
+fn sealed(schema: u32, json: &[u8]) -> String {
+    Seal::of(schema.into(), json).content_type(SCHEMA)
+}
+
+/// The schema of what is stored, if it is what was saved. JSON that others have put there has schema 0.
+fn schema_of(key: &str, entry: &Entry) -> Result<u32, StoreError> {
+    let corrupt = |detail: String| StoreError::Corrupt { key: key.to_owned(), source: detail.into() };
+    if entry.content_type == JSON {
+        return Ok(0);
+    }
+    let seal = Seal::read(&entry.content_type, SCHEMA);
+    let Some((seal, schema)) = seal.and_then(|seal| Some((seal, u32::try_from(seal.number).ok()?))) else {
+        return Err(corrupt(format!("its type is {:?}; expected a checkpoint's", entry.content_type)));
+    };
+    match seal.broken_by(&entry.value) {
+        Some(found) => Err(corrupt(format!("its checksum is {found:08x}; expected {:08x}", seal.crc32))),
+        None => Ok(schema),
+    }
 }
 
 fn stored(key: &str) -> Result<String, StoreError> {

@@ -1,7 +1,6 @@
 //! Checkpoints that are taken out of a store and put into another.
 
-use super::seal::Seal;
-use super::{Checkpoints, stored};
+use super::{Checkpoints, schema_of, sealed, stored};
 use crate::store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -40,7 +39,7 @@ impl Checkpoints {
     /// [`StoreError::Corrupt`] where what is stored is not what was saved, and those of the store.
     pub async fn export(&self, key: &str) -> Result<Option<Exported>, StoreError> {
         let Some(entry) = self.store.get(&stored(key)?).await? else { return Ok(None) };
-        let schema = Seal::check(key, &entry)?;
+        let schema = schema_of(key, &entry)?;
         let state =
             serde_json::from_slice(&entry.value).map_err(|error| StoreError::Corrupt { key: key.to_owned(), source: error.into() })?;
         let saved_at = entry.modified.duration_since(UNIX_EPOCH).as_ref().map(Duration::as_secs_f64).ok();
@@ -54,7 +53,7 @@ impl Checkpoints {
     pub async fn import(&self, exported: &Exported, replace: bool) -> Result<Imported, StoreError> {
         let key = stored(&exported.key)?;
         let json = bytes::Bytes::copy_from_slice(exported.state.get().as_bytes());
-        let content_type = Seal::of(exported.schema, &json).content_type();
+        let content_type = sealed(exported.schema, &json);
         match self.store.compare_and_set(&key, None, json.clone(), &content_type).await {
             Ok(_) => Ok(Imported::New),
             Err(StoreError::Conflict { .. }) if replace => self.store.put(&key, json, &content_type).await.map(|_| Imported::Replaced),

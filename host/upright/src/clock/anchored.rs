@@ -1,6 +1,6 @@
 //! A clock whose instants mean the same in every process.
 
-use super::{Clock, Instant, SharedClock, Sleep, SystemClock, nanoseconds};
+use super::{Clock, Instant, SharedClock, Sleep, SystemClock, nanoseconds, since_1970};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,8 +19,7 @@ pub struct AnchoredClock {
 
 impl Default for AnchoredClock {
     fn default() -> Self {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self { anchor: nanoseconds(since_1970), origin: SystemClock.now() }
+        Self { anchor: nanoseconds(since_1970(SystemTime::now())), origin: SystemClock.now() }
     }
 }
 

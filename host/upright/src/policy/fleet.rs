@@ -19,7 +19,9 @@ use super::loader::PolicyLoader;
 use super::signature::Signature;
 use super::slot::{PolicySlot, Shared};
 use super::stage::Stage;
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, unix_milliseconds};
+use crate::store::following::{Calls, Follow, keep_up};
+use crate::store::seal::JSON;
 use crate::store::{Entry, Store, StoreError, background};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
@@ -27,13 +29,11 @@ use serde::{Deserialize, Serialize};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::Notify;
+use std::time::Duration;
 
 const ORDER: &str = "policy/order";
 const COMPONENTS: &str = "policy/component/";
 const HOSTS: &str = "policy/host/";
-const JSON: &str = "application/json";
 const WASM: &str = "application/wasm";
 /// The layout of an [`Order`].
 const FORMAT: u32 = 1;
@@ -41,8 +41,6 @@ const FORMAT: u32 = 1;
 const WAY_BACK: usize = 10;
 /// How often a host says how it stands, where nothing happens.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a store that cannot be reached is left alone: the first time, and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Why nothing could be published.
 #[derive(Debug, thiserror::Error)]
@@ -230,7 +228,7 @@ impl PolicyFleet {
                 (entry.as_ref().map(|entry| entry.version), entry.map(|entry| read::<Order>(ORDER, &entry)).transpose()?);
             let number = order.as_ref().map_or(0, |order| order.number) + 1;
             let (published, options, before, rolls_back) = next(order)?;
-            let unix_milliseconds = milliseconds(self.clock.wall());
+            let unix_milliseconds = unix_milliseconds(self.clock.wall());
             let order = Order { format: FORMAT, number, published, options, rolls_back, unix_milliseconds, before };
             match self.store.compare_and_set(ORDER, version, json(ORDER, &order)?, JSON).await {
                 Ok(_) => return Ok(order),
@@ -251,19 +249,12 @@ impl std::fmt::Debug for PolicyFleet {
 /// A host follows its fleet until this is dropped.
 #[must_use = "the host stops following when this is dropped"]
 pub struct Following {
-    stop: Arc<Stop>,
-}
-
-#[derive(Default)]
-struct Stop {
-    is_asked: AtomicBool,
-    wake: Notify,
+    calls: Arc<Calls>,
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
-        self.stop.is_asked.store(true, Ordering::Release);
-        self.stop.wake.notify_one();
+        self.calls.end();
     }
 }
 
@@ -284,19 +275,23 @@ impl PolicySlot {
     pub fn follow(&self, fleet: &PolicyFleet, loader: &PolicyLoader, host: &str) -> Result<Following, FleetError> {
         let key = format!("{HOSTS}{host}");
         crate::store::check_key(&key)?;
-        let stop = Arc::new(Stop::default());
-        let follower = Follower {
+        let calls = Arc::new(Calls::default());
+        let mut follower = Follower {
             slot: Arc::downgrade(&self.shared),
             fleet: fleet.clone(),
             loader: loader.clone(),
             host: host.to_owned(),
             key,
-            stop: Arc::clone(&stop),
+            calls: Arc::clone(&calls),
             done: None,
         };
         let runtime = background::runtime().map_err(|error| FleetError::NoThread { detail: error.to_string() })?;
-        runtime.spawn(follower.run());
-        Ok(Following { stop })
+        let of_task = Arc::clone(&calls);
+        runtime.spawn(async move {
+            let clock = Arc::clone(&follower.fleet.clock);
+            keep_up(&mut follower, &of_task, &clock).await;
+        });
+        Ok(Following { calls })
     }
 }
 
@@ -314,28 +309,12 @@ struct Follower {
     loader: PolicyLoader,
     host: String,
     key: String,
-    stop: Arc<Stop>,
+    calls: Arc<Calls>,
     done: Option<Done>,
 }
 
-impl Follower {
-    async fn run(mut self) {
-        let (mut pause, mut is_told) = (PAUSES.0, false);
-        while let Err(error) = self.follow(&mut is_told).await {
-            if !std::mem::replace(&mut is_told, true) {
-                pause = PAUSES.0;
-                tracing::warn!(target: "upright", %error, "the fleet cannot be followed for now; the active policy stays");
-            }
-            let stopped = pin!(self.stop.asked());
-            if let Either::Left(_) = select(stopped, self.fleet.clock.sleep(pause)).await {
-                return;
-            }
-            pause = (pause * 2).min(PAUSES.1);
-        }
-    }
-
-    /// Until nobody wants it any more, or until the store fails.
-    async fn follow(&mut self, is_told: &mut bool) -> Result<(), StoreError> {
+impl Follow for Follower {
+    async fn follow(&mut self, works: &AtomicBool) -> Result<(), StoreError> {
         let store = Arc::clone(&self.fleet.store);
         // Before looking, so that nothing in between is overlooked.
         let mut changes = store.watch(ORDER).await?;
@@ -345,21 +324,28 @@ impl Follower {
             {
                 self.obey(order).await?;
             }
-            if self.slot.strong_count() == 0 || self.stop.is_asked.load(Ordering::Acquire) {
+            if self.slot.strong_count() == 0 || self.calls.is_ended() {
                 store.delete(&self.key).await?;
                 return Ok(());
             }
             self.report().await?;
-            *is_told = false;
-            let stop = Arc::clone(&self.stop);
-            let stopped = pin!(stop.asked());
-            let otherwise = select(self.fleet.clock.sleep(REPORT_INTERVAL), stopped);
+            works.store(true, Ordering::Relaxed);
+            let woken = pin!(self.calls.woken());
+            let otherwise = select(self.fleet.clock.sleep(REPORT_INTERVAL), woken);
             if let Either::Left((change, _)) = select(changes.next(), otherwise).await {
                 change.ok_or(StoreError::Closed)??;
             }
         }
     }
 
+    fn failed(&self, error: &StoreError, again: bool) {
+        if !again {
+            tracing::warn!(target: "upright", %error, "the fleet cannot be followed for now; the active policy stays");
+        }
+    }
+}
+
+impl Follower {
     async fn obey(&mut self, order: Order) -> Result<(), StoreError> {
         let component = match &order.published.digest {
             Some(digest) => match self.fleet.store.get(&format!("{COMPONENTS}{digest}")).await? {
@@ -395,17 +381,9 @@ impl Follower {
             order: self.done.as_ref().map(|done| done.order),
             stage: self.done.as_ref().and_then(|done| done.stage),
             refused: self.done.as_ref().and_then(|done| done.refused.clone()),
-            unix_milliseconds: milliseconds(self.fleet.clock.wall()),
+            unix_milliseconds: unix_milliseconds(self.fleet.clock.wall()),
         };
         self.fleet.store.put(&self.key, json(&self.key, &status)?, JSON).await.map(drop)
-    }
-}
-
-impl Stop {
-    async fn asked(&self) {
-        while !self.is_asked.load(Ordering::Acquire) {
-            self.wake.notified().await;
-        }
     }
 }
 
@@ -443,174 +421,5 @@ fn read<T: for<'de> Deserialize<'de>>(key: &str, entry: &Entry) -> Result<T, Sto
     serde_json::from_slice(&entry.value).map_err(|error| StoreError::Corrupt { key: key.to_owned(), source: error.into() })
 }
 
-fn milliseconds(wall: SystemTime) -> u64 {
-    u64::try_from(wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::signature::{SecretKey, Trust};
-    use crate::store::MemoryStore;
-    use crate::testing::{AwayStore, DrivenClock};
-
-    const STEADY: &[u8] = include_bytes!("../../../../guest/examples/steady/steady.wasm");
-    const CAUTIOUS: &[u8] = include_bytes!("../../../../guest/examples/cautious/cautious.wasm");
-
-    struct Scene {
-        clock: DrivenClock,
-        fleet: PolicyFleet,
-        store: AwayStore,
-    }
-
-    impl Scene {
-        fn new() -> Self {
-            let clock = DrivenClock::new();
-            let store = AwayStore::new(MemoryStore::new(clock.shared()));
-            Self { fleet: PolicyFleet::new(Arc::new(store.clone()), clock.shared()), clock, store }
-        }
-
-        fn host(&self, name: &str, loader: &PolicyLoader) -> (PolicySlot, Following) {
-            let slot = PolicySlot::built_in().connected(self.clock.shared(), crate::events::Events::default());
-            let following = slot.follow(&self.fleet, loader, name).unwrap();
-            (slot, following)
-        }
-
-        /// Waits until all of these hosts have dealt with an order.
-        async fn dealt_with(&self, order: u64, hosts: usize) -> Vec<HostStatus> {
-            let began = std::time::Instant::now();
-            loop {
-                let statuses = self.fleet.hosts().await.unwrap_or_default();
-                if statuses.len() == hosts && statuses.iter().all(|status| status.order == Some(order)) {
-                    return statuses;
-                }
-                assert!(began.elapsed() < Duration::from_secs(60), "{statuses:?}");
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    fn policy(bytes: &[u8]) -> Policy {
-        Policy::from_bytes(bytes).unwrap()
-    }
-
-    #[tokio::test]
-    async fn what_is_published_once_is_active_everywhere_and_a_way_back_is_one_order() {
-        let scene = Scene::new();
-        let loader = PolicyLoader::default();
-        let hosts: Vec<_> = ["a", "b", "c"].map(|name| scene.host(name, &loader)).into();
-        assert_eq!(scene.fleet.publish(&policy(STEADY), PublishOptions::default()).await.unwrap(), 1);
-        let statuses = scene.dealt_with(1, 3).await;
-        assert!(
-            statuses.iter().all(|status| status.stage == Some(Stage::Active) && status.active.starts_with("upright-steady")),
-            "{statuses:?}"
-        );
-        assert!(hosts.iter().all(|(slot, _)| slot.description().name == "upright-steady"));
-        assert_eq!(scene.fleet.publish(&policy(CAUTIOUS), PublishOptions::default()).await.unwrap(), 2);
-        scene.dealt_with(2, 3).await;
-        // One that comes later.
-        let (late, _following) = scene.host("d", &loader);
-        scene.dealt_with(2, 4).await;
-        assert_eq!(late.description().name, "upright-cautious");
-        for (number, name) in [(3, "upright-steady"), (4, "upright-default"), (5, "upright-default")] {
-            assert_eq!(scene.fleet.roll_back().await.unwrap(), number);
-            scene.dealt_with(number, 4).await;
-            assert_eq!(late.description().name, name);
-            assert!(hosts.iter().all(|(slot, _)| slot.description().name == name));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_bad_policy_is_active_nowhere_and_each_host_says_why() {
-        let scene = Scene::new();
-        let (slot, _following) = scene.host("a", &PolicyLoader::default());
-        let bad = [
-            (&b"no component"[..], None, "not a"),
-            (&STEADY[..STEADY.len() / 2], None, "cannot be compiled"),
-            // Somebody has put another component there.
-            (CAUTIOUS, Some(policy(STEADY).digest().to_owned()), "is sha256:"),
-        ];
-        for (number, (bytes, digest, why)) in (1..).zip(bad) {
-            let digest = digest.unwrap_or_else(|| "0".repeat(64));
-            let published = Published { policy: Some("bad 1.0.0".into()), digest: Some(digest), signature: None };
-            scene.fleet.publish_bytes(bytes.to_vec().into(), published, PublishOptions::default()).await.unwrap();
-            let statuses = scene.dealt_with(number, 1).await;
-            let refused = statuses[0].refused.as_deref().unwrap_or_default();
-            assert!(refused.contains(why) && statuses[0].active.starts_with("upright-default"), "{statuses:?}");
-            assert_eq!(slot.description().name, "upright-default");
-        }
-        // One that is missing, and one that cannot be read.
-        let published = Published { policy: None, digest: Some("1".repeat(64)), signature: None };
-        scene.fleet.publish_bytes(bytes::Bytes::new(), published, PublishOptions::default()).await.unwrap();
-        scene.dealt_with(4, 1).await;
-        scene.fleet.publish(&policy(STEADY), PublishOptions::default()).await.unwrap();
-        assert_eq!(scene.dealt_with(5, 1).await[0].stage, Some(Stage::Active));
-    }
-
-    #[tokio::test]
-    async fn each_host_lets_in_only_what_its_own_keys_have_signed_and_no_old_policy_that_it_has_not_run() {
-        let scene = Scene::new();
-        let key = SecretKey::generate().unwrap();
-        let loader = PolicyLoader::default().trust(Trust::keys([key.public()]));
-        let (slot, _following) = scene.host("a", &loader);
-        scene.fleet.publish(&policy(STEADY), PublishOptions::default()).await.unwrap();
-        assert!(scene.dealt_with(1, 1).await[0].refused.as_deref().unwrap_or_default().contains("not signed"));
-        let signed = |bytes: &[u8], revision| {
-            let signature = Signature::sign(&policy(bytes), revision, &key);
-            PolicyLoader::default().from_signed_bytes(bytes, Some(&signature)).unwrap()
-        };
-        scene.fleet.publish(&signed(CAUTIOUS, 7), PublishOptions::default()).await.unwrap();
-        assert_eq!(scene.dealt_with(2, 1).await[0].stage, Some(Stage::Active));
-        scene.fleet.publish(&signed(STEADY, 6), PublishOptions::default()).await.unwrap();
-        assert!(scene.dealt_with(3, 1).await[0].refused.as_deref().unwrap_or_default().contains("revision is 6"));
-        scene.fleet.publish(&signed(STEADY, 8), PublishOptions::default()).await.unwrap();
-        scene.dealt_with(4, 1).await;
-        // To what it refused it does not go back either; to what it has run it does.
-        scene.fleet.roll_back().await.unwrap();
-        scene.dealt_with(5, 1).await;
-        assert_eq!(slot.description().name, "upright-steady");
-        scene.fleet.roll_back().await.unwrap();
-        assert_eq!(scene.dealt_with(6, 1).await[0].stage, Some(Stage::Active));
-        assert_eq!(slot.description().name, "upright-cautious");
-    }
-
-    #[tokio::test]
-    async fn while_the_store_is_away_the_active_policy_stays_and_what_was_missed_is_made_good() {
-        let scene = Scene::new();
-        let (slot, following) = scene.host("a", &PolicyLoader::default());
-        scene.fleet.publish(&policy(STEADY), PublishOptions::default()).await.unwrap();
-        scene.dealt_with(1, 1).await;
-        scene.store.go_away();
-        scene.clock.advance(REPORT_INTERVAL);
-        assert_eq!(slot.description().name, "upright-steady");
-        scene.store.come_back();
-        scene.fleet.publish(&policy(CAUTIOUS), PublishOptions::default()).await.unwrap();
-        let began = std::time::Instant::now();
-        while slot.description().name != "upright-cautious" {
-            assert!(began.elapsed() < Duration::from_secs(60));
-            scene.clock.advance(REPORT_INTERVAL);
-            tokio::task::yield_now().await;
-        }
-        // One that ends is not among the hosts any more.
-        drop(following);
-        scene.dealt_with(0, 0).await;
-    }
-
-    #[tokio::test]
-    async fn a_policy_can_be_published_to_the_shadow_and_components_that_nobody_goes_back_to_are_removed() {
-        let scene = Scene::new();
-        let (slot, _following) = scene.host("a", &PolicyLoader::default());
-        let shadow = PublishOptions { shadow: Some(ShadowRequest { sample: 1.0, decisions: None, disagreements: 0 }), probation: None };
-        scene.fleet.publish(&policy(STEADY), shadow).await.unwrap();
-        assert_eq!(scene.dealt_with(1, 1).await[0].stage, Some(Stage::Shadow));
-        assert_eq!(slot.description().name, "upright-default");
-        for _ in 0..=WAY_BACK {
-            scene.fleet.publish(&policy(CAUTIOUS), PublishOptions::default()).await.unwrap();
-        }
-        let components = scene.store.list(COMPONENTS).await.unwrap();
-        assert_eq!(
-            components.iter().map(|listed| listed.key.strip_prefix(COMPONENTS).unwrap()).collect::<Vec<_>>(),
-            [policy(CAUTIOUS).digest()]
-        );
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use super::shadow::ShadowOptions;
 use super::signature::SignatureError;
 use super::slot::{Active, PolicySlot, label};
 use super::stage::Stage;
-use crate::clock::{Instant, nanoseconds};
+use crate::clock::{Instant, nanoseconds, unix_milliseconds};
 use crate::events::Event;
 use crate::policy::Policy;
 use crate::policy::home::Keeper;
@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 /// A policy that fails so often within [`STRIKE_WINDOW`] is replaced.
 pub const STRIKES: usize = 3;
@@ -275,8 +275,7 @@ impl PolicySlot {
     }
 
     fn wall(&self) -> u64 {
-        let since = self.shared.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        unix_milliseconds(self.shared.clock.wall())
     }
 }
 

@@ -3,7 +3,6 @@
 use super::{Changes, Entry, Listed, MemoryStore, Store, StoreError, StoreFuture};
 use crate::clock::SharedClock;
 use bytes::Bytes;
-use std::convert::Infallible;
 use std::env;
 use std::fmt;
 use std::path::PathBuf;
@@ -16,9 +15,11 @@ use tokio::sync::OnceCell;
 /// ```
 /// use upright::store::StateAddress;
 ///
-/// assert_eq!(":memory:".parse(), Ok(StateAddress::Memory));
-/// assert_eq!("state.redb".parse(), Ok(StateAddress::File("state.redb".into())));
-/// assert_eq!("nats://10.0.0.1:4222".parse(), Ok(StateAddress::Nats("nats://10.0.0.1:4222".into())));
+/// assert_eq!(":memory:".parse::<StateAddress>()?, StateAddress::Memory);
+/// assert_eq!("state.redb".parse::<StateAddress>()?, StateAddress::File("state.redb".into()));
+/// assert_eq!("nats://10.0.0.1:4222".parse::<StateAddress>()?, StateAddress::Nats("nats://10.0.0.1:4222".into()));
+/// assert!("redis://10.0.0.1:6379".parse::<StateAddress>().is_err());
+/// # Ok::<(), upright::store::StoreError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,15 +32,27 @@ pub enum StateAddress {
     Nats(String),
 }
 
-impl FromStr for StateAddress {
-    type Err = Infallible;
+/// What stands before a server of NATS.
+const NATS: [&str; 2] = ["nats", "tls"];
 
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(match text {
-            ":memory:" => Self::Memory,
-            _ if ["nats://", "tls://"].iter().any(|scheme| text.starts_with(scheme)) => Self::Nats(text.to_owned()),
-            _ => Self::File(text.into()),
-        })
+/// A path is whatever names no scheme.
+///
+/// # Errors
+/// [`StoreError::AddressInvalid`] for other schemes, and for no text at all.
+impl FromStr for StateAddress {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        // What it says after its scheme may be secret.
+        let invalid =
+            |what: &str| StoreError::AddressInvalid { detail: format!("{what:?}; expected a file, nats://HOST:PORT or :memory:") };
+        match text.split_once("://") {
+            _ if text == ":memory:" => Ok(Self::Memory),
+            Some((scheme, _)) if NATS.contains(&scheme) => Ok(Self::Nats(text.to_owned())),
+            Some((scheme, _)) => Err(invalid(&format!("{scheme}://…"))),
+            None if text.is_empty() => Err(invalid(text)),
+            None => Ok(Self::File(text.into())),
+        }
     }
 }
 
@@ -106,7 +119,9 @@ async fn connect(address: String, clock: SharedClock) -> Result<Arc<dyn Store>, 
     let unavailable = |source| StoreError::Unavailable { store: "NATS server", source };
     let runtime = super::background::runtime().map_err(|error| unavailable(error.into()))?;
     let connecting = runtime.spawn(async move { super::NatsStore::connect(&address, &super::NatsOptions::default(), clock).await });
-    Ok(Arc::new(connecting.await.map_err(|error| unavailable(error.into()))??))
+    let store = connecting.await.map_err(|error| unavailable(error.into()))??;
+    runtime.spawn(store.clean_now_and_then());
+    Ok(Arc::new(store))
 }
 
 fn state_folder() -> Option<PathBuf> {
@@ -175,16 +190,19 @@ mod tests {
     #[test]
     fn an_address_is_read_as_it_is_written() {
         for text in [":memory:", "nats://127.0.0.1:4222/jobs", "tls://host", "/var/lib/x.redb", "memory", "nats.redb"] {
-            let Ok(address) = text.parse::<StateAddress>();
-            assert_eq!(address.to_string(), text);
+            assert_eq!(text.parse::<StateAddress>().unwrap().to_string(), text);
         }
         assert!(matches!("nats.redb".parse(), Ok(StateAddress::File(_))));
+        for text in ["", "http://me:secret@host", "nats ://host", "file:///tmp/x"] {
+            let error = text.parse::<StateAddress>().unwrap_err().to_string();
+            assert!(error.contains("expected a file, nats://") && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]
     fn a_password_is_not_shown() {
         for text in ["nats://me:secret@host:4222", "nats://secret@host:4222"] {
-            let Ok(address) = text.parse::<StateAddress>();
+            let address: StateAddress = text.parse().unwrap();
             assert_eq!((address.to_string(), format!("{address:?}")), ("nats://…@host:4222".to_owned(), "nats://…@host:4222".to_owned()));
         }
     }

@@ -7,9 +7,11 @@ mod address;
 pub(crate) mod background;
 #[cfg(feature = "redb")]
 mod file;
+pub(crate) mod following;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
+pub(crate) mod seal;
 #[cfg(test)]
 mod suite;
 mod watch;
@@ -22,7 +24,7 @@ pub use file::FileStore;
 use futures_util::Stream;
 pub use memory::MemoryStore;
 #[cfg(feature = "nats")]
-pub use nats::{Connectivities, Connectivity, NatsCleaned, NatsObject, NatsObjectChange, NatsObjectChanges, NatsOptions, NatsStore};
+pub use nats::{Connectivities, Connectivity, NatsCleaned, NatsOptions, NatsStore};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;

@@ -19,7 +19,6 @@ async fn all_fail(store: &NatsStore) {
     assert!(is_unavailable(&store.compare_and_delete("a", 1).await));
     assert!(is_unavailable(&store.list("").await));
     assert!(is_unavailable(&store.watch("").await.map(|_| ())));
-    assert!(is_unavailable(&store.get_object("a").await));
     assert!(is_unavailable(&store.clean(Duration::ZERO).await));
 }
 

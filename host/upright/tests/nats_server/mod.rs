@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,7 +19,8 @@ const REQUIRE_VARIABLE: &str = "UPRIGHT_REQUIRE_NATS";
 /// A server that is not ready by then is broken: it takes a tenth of a second.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Its standard error is closed in the shell, so that it ends with the server.
-const SCRIPT: &str = r#"nats-server "$@" < /dev/null & echo $!; exec 2>&-; read -r _; kill -9 $!; wait $! 2> /dev/null"#;
+const SCRIPT: &str =
+    r#"nats-server "$@" < /dev/null & echo $!; exec 2>&-; read -r _; kill -9 $!; wait $! 2> /dev/null; [ -z "$FORGET" ] || rm -rf "$6""#;
 
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
@@ -28,6 +29,8 @@ pub(crate) struct NatsServer {
     arguments: Vec<String>,
     port: u16,
     folder: PathBuf,
+    /// Nobody drops it, so the shell removes the folder.
+    is_shared: bool,
     running: Option<Running>,
 }
 
@@ -57,8 +60,23 @@ impl NatsServer {
         servers.try_into().ok()
     }
 
+    /// One for all tests of this program that neither kill it nor need it for themselves; it ends with the program.
+    pub(crate) fn shared(test: &str) -> Option<&'static Self> {
+        static SERVER: OnceLock<Option<NatsServer>> = OnceLock::new();
+        let server = SERVER.get_or_init(|| Self::start_as(test, &["-js"], true)).as_ref();
+        if server.is_none() {
+            // Also each test that is not the first says so.
+            drop(Self::start_or_skip(test));
+        }
+        server
+    }
+
     /// The same with these arguments.
     pub(crate) fn start_with(test: &str, arguments: &[&str]) -> Option<Self> {
+        Self::start_as(test, arguments, false)
+    }
+
+    fn start_as(test: &str, arguments: &[&str], is_shared: bool) -> Option<Self> {
         if Command::new("nats-server").arg("--version").output().is_err() {
             let required = std::env::var_os(REQUIRE_VARIABLE).is_some_and(|value| value == "1");
             assert!(!required, "{test}: nats-server is not installed, and {REQUIRE_VARIABLE} is set");
@@ -69,7 +87,7 @@ impl NatsServer {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("upright-nats-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let mut server = Self { arguments: arguments.iter().map(ToString::to_string).collect(), port: 0, folder, running: None };
+        let mut server = Self { arguments: arguments.iter().map(ToString::to_string).collect(), port: 0, folder, is_shared, running: None };
         server.start();
         Some(server)
     }
@@ -83,6 +101,7 @@ impl NatsServer {
             .args(["-c", SCRIPT, "sh", "-a", "127.0.0.1", "-p", &port, "-sd"])
             .arg(&self.folder)
             .args(&self.arguments)
+            .env("FORGET", if self.is_shared { "1" } else { "" })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

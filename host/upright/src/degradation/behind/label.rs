@@ -4,8 +4,9 @@
 //! differ from host to host. Each doubt is decided for the greater age: a response that is called again for nothing costs a call, one that is taken for
 //! younger than it is may be wrong.
 
-use crate::clock::{Instant, SharedClock, between};
+use crate::clock::{Instant, SharedClock, between, unix_milliseconds};
 use crate::store::Entry;
+use crate::store::seal::Seal;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,7 +20,8 @@ const DIGEST: &str = "sha256:";
 /// The clocks of hosts that share a store may differ by so much.
 const SKEW: Duration = Duration::from_secs(10);
 
-const JSON: &str = "application/json";
+/// What the number beside a response is called.
+const CACHED: &str = "cached";
 
 /// The key in the store: the text itself where it is short.
 pub(super) fn stored_key(key: &str) -> String {
@@ -33,35 +35,32 @@ pub(super) fn stored_key(key: &str) -> String {
     })
 }
 
-/// What stands beside a response, in the content type: `application/json;cached=1732550000000;crc32=1c291ca3`. The value is the response's JSON and nothing else.
+/// What stands beside a response: `application/json;cached=1732550000000;crc32=1c291ca3`, see [`Seal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Label {
-    /// When it was cached by the wall clock of who did, in milliseconds since 1970.
-    cached: u64,
-    crc32: u32,
+    /// With when it was cached by the wall clock of who did, in milliseconds since 1970.
+    seal: Seal,
 }
 
 impl Label {
     pub(super) fn of(cached: SystemTime, json: &[u8]) -> Self {
-        let since_1970 = cached.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { cached: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX), crc32: crc32fast::hash(json) }
+        Self { seal: Seal::of(unix_milliseconds(cached), json) }
     }
 
     pub(super) fn content_type(self) -> String {
-        format!("{JSON};cached={};crc32={:08x}", self.cached, self.crc32)
+        self.seal.content_type(CACHED)
     }
 
     /// The label of what is stored, if it is what was written.
     pub(super) fn read(entry: &Entry) -> Option<Self> {
-        let (cached, crc32) = entry.content_type.strip_prefix(JSON)?.strip_prefix(";cached=")?.split_once(";crc32=")?;
-        let label = Self { cached: cached.parse().ok()?, crc32: u32::from_str_radix(crc32, 16).ok()? };
-        (label.crc32 == crc32fast::hash(&entry.value)).then_some(label)
+        let seal = Seal::read(&entry.content_type, CACHED)?;
+        seal.broken_by(&entry.value).is_none().then_some(Self { seal })
     }
 
     /// The age of what the store has written at `modified`: the greater of what the writer's date and the store's own give. None where both are ahead of
     /// `now` by more than clocks may differ: then nobody knows.
     pub(super) fn age(self, modified: SystemTime, now: SystemTime) -> Option<Duration> {
-        let cached = UNIX_EPOCH.checked_add(Duration::from_millis(self.cached));
+        let cached = UNIX_EPOCH.checked_add(Duration::from_millis(self.seal.number));
         [cached, Some(modified)].into_iter().flatten().filter_map(|date| age(date, now)).max()
     }
 }
@@ -124,7 +123,7 @@ mod tests {
         let label = Label::of(UNIX_EPOCH + HOUR, b"[1]");
         assert_eq!(Label::read(&entry(label, "[1]")), Some(label));
         assert_eq!(Label::read(&entry(label, "[2]")), None);
-        let unlabelled = Entry { content_type: JSON.to_owned(), ..entry(label, "[1]") };
+        let unlabelled = Entry { content_type: crate::store::seal::JSON.to_owned(), ..entry(label, "[1]") };
         assert_eq!(Label::read(&unlabelled), None);
     }
 
@@ -144,7 +143,7 @@ mod tests {
         let at = |ahead: Duration| Label::of(now + ahead, b"").age(now + ahead, now);
         assert_eq!(at(SKEW), Some(Duration::ZERO));
         assert_eq!(at(SKEW + Duration::from_millis(1)), None);
-        assert_eq!(Label { cached: u64::MAX, crc32: 0 }.age(now + HOUR, now), None);
+        assert_eq!(Label { seal: Seal { number: u64::MAX, crc32: 0 } }.age(now + HOUR, now), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{NatsStore, record};
 use crate::store::{ChangeKind, StoreError};
 use async_nats::jetstream::consumer::DeliverPolicy;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// What [`NatsStore::clean`] removed.
@@ -14,13 +15,34 @@ use std::time::{Duration, SystemTime};
 pub struct NatsCleaned {
     /// Large values that no key referred to.
     pub values: usize,
-    /// Large values, and objects, of which only pieces were there.
+    /// Large values of which only pieces were there.
     pub pieces: usize,
     /// Markers of deletions.
     pub markers: usize,
 }
 
+/// When a store first cleans by itself: programs that live for a moment leave it to others.
+const FIRST: Duration = Duration::from_secs(60);
+/// How often it does then, and what is so old that it may go.
+const NOW_AND_THEN: Duration = Duration::from_secs(6 * 3600);
+const OLD: Duration = Duration::from_secs(24 * 3600);
+
 impl NatsStore {
+    /// Cleans a minute from now and then every six hours, of what is older than a day, for as long as there is a store.
+    pub(crate) fn clean_now_and_then(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (inner, clock) = (Arc::downgrade(&self.inner), Arc::clone(self.inner.connection.clock()));
+        async move {
+            clock.sleep(FIRST).await;
+            while let Some(inner) = inner.upgrade() {
+                // A server that is away is cleaned another time, and by other hosts.
+                if let Err(error) = (Self { inner }).clean(OLD).await {
+                    tracing::debug!(target: "upright", %error, "the state is not cleaned now");
+                }
+                clock.sleep(NOW_AND_THEN).await;
+            }
+        }
+    }
+
     /// Removes what is older than this and needed no more: markers of deletions, and what writers that were killed left behind. It can be called at
     /// any time, by several at once, and again after it failed.
     ///
@@ -36,7 +58,7 @@ impl NatsStore {
     }
 
     async fn clean_before(&self, before: SystemTime) -> Result<NatsCleaned, StoreError> {
-        let (connection, values, policies) = (&self.inner.connection, &self.inner.values, &self.inner.policies);
+        let (connection, values) = (&self.inner.connection, &self.inner.values);
         let limit = connection.limit(0);
         // Before the keys: what a key begins to refer to meanwhile was not old.
         let kept = connection.bounded(limit, values.list()).await?;
@@ -54,9 +76,7 @@ impl NatsStore {
         for object in kept.iter().filter(|object| object.stored <= before && !referred.contains(&object.info.name)) {
             cleaned.values += usize::from(connection.bounded(limit, values.remove(&object.info.name)).await?);
         }
-        for objects in [values, policies] {
-            cleaned.pieces += connection.bounded(limit, objects.remove_loose_pieces(before)).await?;
-        }
+        cleaned.pieces += connection.bounded(limit, values.remove_loose_pieces(before)).await?;
         for (subject, sequence) in markers {
             // What was written to the key since stays.
             connection.bounded(limit, self.inner.keys.purge(subject, Some(sequence + 1))).await?;

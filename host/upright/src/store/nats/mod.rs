@@ -14,7 +14,6 @@ mod deliveries;
 mod feed;
 mod keys;
 mod objects;
-mod policies;
 mod record;
 mod watch;
 
@@ -30,9 +29,8 @@ use connection::Connection;
 pub use connection::Connectivity;
 use futures_util::Stream;
 use objects::Objects;
-pub use policies::{NatsObject, NatsObjectChange, NatsObjectChanges};
 use record::Reference;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -81,7 +79,6 @@ struct Inner {
     /// Before the subject of each key.
     prefix: String,
     values: Objects,
-    policies: Objects,
     /// Tells watchers when the store is gone.
     alive: latest::Sender<()>,
 }
@@ -99,7 +96,7 @@ impl NatsStore {
     ///
     /// Returns once the server is reached, or after its first attempt has failed, within the limit of time: a server that is away is no error, and
     /// is connected when it comes. The bucket is made where it is missing: of the kind that NATS calls a key-value store, in files, without a limit
-    /// of its size; for large values and for policies there are object stores, `<bucket>-values` and `<bucket>-policies`.
+    /// of its size; for large values there is an object store, `<bucket>-values`.
     ///
     /// # Errors
     /// [`StoreError::AddressInvalid`]; [`StoreError::Refused`] where the server does not accept who asks; [`StoreError::Unavailable`] where
@@ -113,7 +110,6 @@ impl NatsStore {
             keys: Arc::new(Bucket::new(Arc::clone(&connection), config(&bucket, options))),
             prefix: format!("$KV.{bucket}."),
             values: objects(format!("{bucket}-values")),
-            policies: objects(format!("{bucket}-policies")),
             connection: Arc::clone(&connection),
             alive: latest::Sender::new(()),
         };
@@ -276,7 +272,7 @@ impl Inner {
         if kept.is_none() {
             let reference =
                 Reference { object: format!("{}.{}", objects::digest(&new.value), objects::unique(client)), size: new.value.len() };
-            self.values.put(&reference.object, &new.value, HashMap::new(), modified).await?;
+            self.values.put(&reference.object, &new.value, modified).await?;
             *kept = Some(reference);
         }
         Ok((record::value(new.content_type, modified, kept.as_ref(), replaces), Bytes::new()))
@@ -337,3 +333,6 @@ impl Store for NatsStore {
         Box::pin(watch::changes(&self.inner, prefix))
     }
 }
+
+#[cfg(test)]
+mod tests;

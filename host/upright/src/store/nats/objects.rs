@@ -56,12 +56,8 @@ impl Objects {
         Self { bucket: Arc::new(bucket), name }
     }
 
-    pub(super) fn bucket(&self) -> &Arc<Bucket> {
-        &self.bucket
-    }
-
     /// The subject under which all names are told.
-    pub(super) fn names(&self) -> String {
+    fn names(&self) -> String {
         format!("$O.{}.M.>", self.name)
     }
 
@@ -74,20 +70,14 @@ impl Objects {
     }
 
     /// Keeps an object in place of the one of this name. Returns the sequence at which it is told.
-    pub(super) async fn put(
-        &self,
-        name: &str,
-        value: &Bytes,
-        facts: HashMap<String, String>,
-        modified: SystemTime,
-    ) -> Result<Listed, StoreError> {
+    pub(super) async fn put(&self, name: &str, value: &Bytes, modified: SystemTime) -> Result<Listed, StoreError> {
         let before = self.told_now(name).await?;
         let id = unique(self.bucket.connection().client());
         let chunks = self.send(&id, value).await?;
         let info = ObjectInfo {
             name: name.to_owned(),
             description: None,
-            metadata: facts,
+            metadata: HashMap::new(),
             headers: None,
             options: Some(ObjectOptions { link: None, max_chunk_size: Some(PIECE) }),
             bucket: self.name.clone(),
@@ -186,15 +176,6 @@ impl Objects {
         Ok(true)
     }
 
-    /// Tells that an object is gone, and removes its bytes. Whether it was there.
-    pub(super) async fn delete(&self, name: &str) -> Result<bool, StoreError> {
-        let Some(Listed { info, .. }) = self.told_now(name).await? else { return Ok(false) };
-        let pieces = self.pieces(&info.nuid);
-        self.tell(&ObjectInfo { deleted: true, chunks: 0, size: 0, ..info }).await?;
-        self.bucket.purge(pieces, None).await?;
-        Ok(true)
-    }
-
     /// All objects, by name.
     pub(super) async fn list(&self) -> Result<Vec<Listed>, StoreError> {
         let mut found = Vec::new();
@@ -231,14 +212,8 @@ impl Objects {
     }
 }
 
-/// The SHA-256 of an object in hexadecimal, if what is told of it has one.
-pub(super) fn sha256(info: &ObjectInfo) -> Option<String> {
-    let digest = base64_read(info.digest.as_deref()?.strip_prefix("SHA-256=")?)?;
-    Some(digest.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 /// What a message tells of an object, if it does.
-pub(super) fn parse(message: &[u8]) -> Option<ObjectInfo> {
+fn parse(message: &[u8]) -> Option<ObjectInfo> {
     serde_json::from_slice(message).ok()
 }
 
@@ -268,20 +243,6 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-fn base64_read(text: &str) -> Option<Vec<u8>> {
-    let (mut bytes, mut group, mut bits) = (Vec::new(), 0_u32, 0);
-    for character in text.trim_end_matches('=').bytes() {
-        let digit = DIGITS.iter().position(|digit| *digit == character).and_then(|digit| u32::try_from(digit).ok())?;
-        group = (group << 6 | digit) & 0xffff;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((group >> bits & 0xff) as u8);
-        }
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,8 +260,6 @@ mod tests {
         ];
         for (bytes, text) in known {
             assert_eq!(base64(bytes), text);
-            assert_eq!(base64_read(text).as_deref(), Some(bytes));
         }
-        assert_eq!(base64_read("a+b"), None);
     }
 }

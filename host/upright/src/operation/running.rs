@@ -1,0 +1,279 @@
+//! An operation as it runs: what is looked for before it is called, the call, and what serves in its place.
+
+use crate::breaker::CircuitBreaker;
+use crate::checkpoints::Checkpoint;
+use crate::clock::{Instant, between};
+use crate::degradation::{CachedResponse, Landed, Lead, Turn};
+use crate::error::{BoxError, ConfigurationError, Error};
+use crate::fault::OperationError;
+use crate::session::{Attempt, Ending, Session, Surroundings, within};
+use crate::store::StoreError;
+use crate::types::{CachedAnswer, ResourceSnapshot};
+use futures_util::FutureExt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{Alternative, Caching, Described, Recovered, Served};
+
+impl<'m> Described<'m> {
+    /// Whether what was said can be used; settles how often it is tried.
+    fn settle(&mut self) -> Result<(), ConfigurationError> {
+        if let Some(attempts) = self.attempts {
+            ConfigurationError::unless(attempts >= 1, "attempts", attempts, "expected at least 1")?;
+            self.terms.retry.max_retries = attempts - 1;
+        }
+        self.terms.check()
+    }
+
+    /// Runs attempts that are handed what was saved last.
+    pub(super) async fn resume<T, S, E, F>(
+        self,
+        operation: impl FnMut(Attempt, Option<S>) -> F,
+        accept: impl Fn(&T) -> bool,
+        fallback: impl Alternative<T>,
+    ) -> Result<Recovered<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        S: DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        let start_over = self.checkpoint.as_ref().is_some_and(|resumption| resumption.start_over);
+        let done = self.checkpoint.as_ref().filter(|resumption| resumption.remove_when_done).map(|resumption| Arc::clone(&resumption.key));
+        let checkpoints = self.manager.checkpoints();
+        // The attempts of a hedged operation overlap, and each begins by waiting for the store.
+        let operation = Mutex::new(operation);
+        let attempt = |attempt: Attempt| {
+            let operation = &operation;
+            async move {
+                let resume = match &attempt.checkpoint {
+                    Some(checkpoint) => restored(checkpoint, start_over).await?,
+                    None => None,
+                };
+                let running = (*operation.lock().unwrap_or_else(PoisonError::into_inner))(attempt, resume);
+                running.await.map_err(OperationError::into_boxed)
+            }
+        };
+        let recovered: Recovered<T> = self.drive(attempt, accept, fallback).await?;
+        if let Some(key) = done.filter(|_| recovered.served == Served::Live)
+            && let Err(error) = checkpoints.remove(&key).await
+        {
+            // The answer is there all the same; the next run begins where this one ended.
+            tracing::warn!(target: "upright", key = &*key, %error, "the checkpoint of an operation that is done cannot be removed");
+        }
+        Ok(recovered)
+    }
+
+    pub(super) async fn drive<T, E, F, B>(
+        mut self,
+        operation: impl FnMut(Attempt) -> F,
+        accept: impl Fn(&T) -> bool,
+        fallback: B,
+    ) -> Result<Recovered<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+        B: Alternative<T>,
+    {
+        let manager = self.manager;
+        self.settle()?;
+        let _running = manager.enter()?;
+        let mut before = Before::default();
+        if let Some(caching) = &self.caching {
+            let found = match self.cached_value(caching.fresh) {
+                Some(found) => Some(found),
+                // In a box, as most operations have no use for it.
+                None => Box::pin(self.before_calling(caching, &mut before)).await,
+            };
+            if let Some((value, age)) = found {
+                #[cfg(feature = "metrics")]
+                crate::metrics::answered_without_a_call(&self.terms.name);
+                return Ok(Recovered { value, served: Served::Cached { age }, model: None, attempts: 0 });
+            }
+        }
+        self.extend_models();
+        let first = self.models.first().map(|model| Arc::from(model.as_str()));
+        let at_hand = AtHandHere { operation: &self, fallback: B::IS_THERE };
+        let strategy = manager.strategy().shared();
+        let breaker = match (&first, &self.breaker) {
+            (Some(model), _) => Some(Cow::Owned(self.model_breaker(model))),
+            (None, Some(name)) => Some(Cow::Owned(manager.breakers().get(name))),
+            (None, None) => strategy.breaker.as_ref().map(Cow::Borrowed),
+        };
+        let mut session = Session::begin(&strategy.guarding, &self.terms, &at_hand, first);
+        if let Some(began) = before.began {
+            session.count_from(began);
+        }
+        let next = before.out_of_time.then(|| session.out_of_time());
+        let ending = session.run(breaker, operation, accept, next).await;
+        let as_asked = session.is_as_asked();
+        let (model, attempts) = session.summary();
+        if !matches!(ending, Ending::Live(_)) {
+            // Those who wait for the same do not wait for what takes its place.
+            before.lead = None;
+        }
+        match ending {
+            Ending::Live(value) => {
+                // Another model's answer, or a lighter workflow's, must not pass for this one's later.
+                if as_asked {
+                    self.remember(&value, before.lead.take());
+                }
+                Ok(Recovered { value, served: Served::Live, model, attempts })
+            }
+            Ending::Cached(error) => {
+                let stale = self.caching.as_ref().map_or(Duration::ZERO, |caching| caching.stale);
+                match self.cached_value(stale) {
+                    Some((value, age)) => Ok(Recovered { value, served: Served::Cached { age }, model: None, attempts }),
+                    // It may have been evicted since it was found, or be of another type.
+                    None => fall_back(fallback, error, attempts).await,
+                }
+            }
+            Ending::Fallback(error) => fall_back(fallback, error, attempts).await,
+            Ending::Failed(error) => Err(error),
+        }
+    }
+
+    /// A single model is followed by the manager's chain; a list of models is the chain.
+    fn extend_models(&mut self) {
+        if self.models.len() == 1 {
+            self.models.extend(self.manager.degradation().fallback_models().iter().cloned());
+        }
+    }
+
+    fn model_breaker(&self, model: &str) -> CircuitBreaker {
+        match &self.breaker {
+            None => self.manager.model_breaker(model),
+            Some(name) => self.manager.breakers().get(&format!("{name}/{}", upright_logic::degradation::canonical_model(model))),
+        }
+    }
+
+    fn cached_value<T: DeserializeOwned>(&self, max_age: Duration) -> Option<(T, Duration)> {
+        let caching = self.caching.as_ref()?;
+        read(&self.manager.degradation().get_cached_response(&caching.key, max_age)?)
+    }
+
+    /// What is to be found without calling: what others who ask the same have got, or what the store has. Where that takes time it counts.
+    async fn before_calling<T: DeserializeOwned>(&self, caching: &Caching, before: &mut Before<'m>) -> Option<(T, Duration)> {
+        let manager = self.manager;
+        let clock = manager.clock();
+        let began = *before.began.insert(clock.now());
+        let left = || self.terms.deadline.map(|deadline| deadline.saturating_sub(between(began, clock.now())));
+        let Caching { key, fresh, stale } = caching;
+        let cache = manager.degradation().cache();
+        if !fresh.is_zero() {
+            let turn = manager.flights().join(key).turn().map(Ok::<_, Infallible>);
+            match within(left(), clock, turn).await {
+                Ok(Turn::Lead(lead)) => before.lead = Some(lead),
+                Ok(Turn::Landed(landed)) => {
+                    // One that does not suit is none: it calls by itself.
+                    return landed.younger(*fresh, clock.now()).and_then(|cached| read(&cached));
+                }
+                Ok(Turn::Alone) => {}
+                Err(_) => before.out_of_time = true,
+            }
+        }
+        // One that may only be served after a failure is not asked for twice.
+        let wanted = if fresh.is_zero() { *stale } else { *fresh };
+        let cached = cache.load_within(key, wanted, left().unwrap_or(Duration::MAX)).await?;
+        let found = if cached.age <= *fresh { read(&cached) } else { None };
+        if found.is_some()
+            && let Some(lead) = before.lead.take()
+        {
+            lead.land(Landed::new(cached, clock.now()));
+        }
+        found
+    }
+
+    /// Caches a live answer, and gives it to those who wait for the same.
+    fn remember<T: Serialize>(&self, value: &T, lead: Option<Lead<'_>>) {
+        let Some(caching) = &self.caching else { return };
+        match serde_json::to_value(value) {
+            Ok(value) => {
+                let value = Arc::new(value);
+                self.manager.degradation().cache().cache_shared(caching.key.clone(), Arc::clone(&value));
+                if let Some(lead) = lead {
+                    lead.land(Landed::new(CachedResponse { value, age: Duration::ZERO }, self.manager.clock().now()));
+                }
+            }
+            Err(error) => tracing::warn!(key = caching.key, %error, "the answer cannot be cached"),
+        }
+    }
+}
+
+/// What came before the call.
+#[derive(Default)]
+struct Before<'a> {
+    /// When it began, if it may have taken time.
+    began: Option<Instant>,
+    /// Others wait for what this operation gets.
+    lead: Option<Lead<'a>>,
+    /// The deadline passed.
+    out_of_time: bool,
+}
+
+fn read<T: DeserializeOwned>(cached: &CachedResponse) -> Option<(T, Duration)> {
+    Some((T::deserialize(&*cached.value).ok()?, cached.age))
+}
+
+async fn restored<S: DeserializeOwned>(checkpoint: &Checkpoint, start_over: bool) -> Result<Option<S>, BoxError> {
+    match checkpoint.restore().await {
+        Err(error @ (StoreError::Corrupt { .. } | StoreError::SchemaMismatch { .. })) if start_over => {
+            tracing::warn!(target: "upright", %error, "beginning with nothing");
+            Ok(None)
+        }
+        restored => Ok(restored?),
+    }
+}
+
+/// Runs the caller's fallback in place of what failed, if there is one.
+async fn fall_back<T>(fallback: impl Alternative<T>, error: Error, attempts: u32) -> Result<Recovered<T>, Error> {
+    let Some(fallback) = fallback.begin() else { return Err(error) };
+    match fallback.await {
+        Ok(value) => Ok(Recovered { value, served: Served::Fallback, model: None, attempts }),
+        Err(failed) => Err(Error::FallbackFailed { fallback: failed.into_boxed(), first: Box::new(error) }),
+    }
+}
+
+/// What an operation has at hand.
+struct AtHandHere<'o, 'm> {
+    operation: &'o Described<'m>,
+    fallback: bool,
+}
+
+impl Surroundings for AtHandHere<'_, '_> {
+    fn models(&self) -> &[String] {
+        &self.operation.models
+    }
+
+    fn breaker(&self, model: &str) -> Option<CircuitBreaker> {
+        Some(self.operation.model_breaker(model))
+    }
+
+    fn cached(&self) -> Option<CachedAnswer> {
+        let caching = self.operation.caching.as_ref()?;
+        let cached = self.operation.manager.degradation().get_cached_response(&caching.key, caching.stale)?;
+        Some(CachedAnswer { age: cached.age.as_secs_f64(), max_age: caching.stale.as_secs_f64() })
+    }
+
+    fn fallback(&self) -> bool {
+        self.fallback
+    }
+
+    fn can_simplify(&self) -> bool {
+        self.operation.can_simplify
+    }
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        let resumption = self.operation.checkpoint.as_ref()?;
+        Some(self.operation.manager.checkpoints().at(Arc::clone(&resumption.key)).schema(resumption.schema))
+    }
+
+    fn resources(&self) -> Option<ResourceSnapshot> {
+        self.operation.manager.resources()
+    }
+}
