@@ -48,6 +48,9 @@ async fn what_is_saved_is_listed_shown_and_removed() {
     assert_eq!(serde_json::from_str::<Value>(&shown.out).unwrap(), json!({ "row": 1000, "errors": ["ü"] }));
     let shown = checkpoint(&["show", "jobs/import", "--state", &state, "--json"], "").await.ends_with(0);
     assert_eq!(shown.json()[0]["schema"], 3);
+    let import = format!("{{\"key\":\"long\",\"state\":[{}]}}", u128::MAX);
+    checkpoint(&["import", "-", "--state", &state], &import).await.ends_with(0);
+    assert_eq!(checkpoint(&["show", "long", "--state", &state], "").await.ends_with(0).out, format!("[{}]\n", u128::MAX));
     checkpoint(&["remove", "other", "--state", &state], "").await.ends_with(0);
     let gone = checkpoint(&["remove", "other", "--state", &state], "").await.ends_with(1);
     assert!(gone.err.contains("no checkpoint \"other\""), "{gone:?}");

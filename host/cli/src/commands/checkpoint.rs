@@ -118,8 +118,11 @@ async fn show(checkpoints: &Checkpoints, key: &str, output: &Output) -> anyhow::
     if output.json {
         output.json_line(&exported)?;
     } else {
-        let state: serde_json::Value = serde_json::from_str(exported.state.get())?;
-        output.line(serde_json::to_string_pretty(&state)?)?;
+        let state = exported.state.get();
+        let value: serde_json::Value = serde_json::from_str(state)?;
+        // A number that has more digits than a double is shown as it was saved.
+        let is_all = serde_json::to_string(&value)? == state;
+        output.line(if is_all { serde_json::to_string_pretty(&value)? } else { state.to_owned() })?;
     }
     Ok(Exit::Success.into())
 }

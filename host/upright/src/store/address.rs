@@ -98,7 +98,7 @@ impl StateAddress {
             #[cfg(not(feature = "redb"))]
             Self::File(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "redb" }),
             #[cfg(feature = "nats")]
-            Self::Nats(address) => connect(address.clone(), clock).await,
+            Self::Nats(address) => connect(address, clock).await,
             #[cfg(not(feature = "nats"))]
             Self::Nats(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "nats" }),
         }
@@ -113,14 +113,13 @@ impl StateAddress {
     }
 }
 
-/// The connection's tasks live on the store's own thread: a caller's runtime may end before the store.
 #[cfg(feature = "nats")]
-async fn connect(address: String, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
-    let unavailable = |source| StoreError::Unavailable { store: "NATS server", source };
-    let runtime = super::background::runtime().map_err(|error| unavailable(error.into()))?;
-    let connecting = runtime.spawn(async move { super::NatsStore::connect(&address, &super::NatsOptions::default(), clock).await });
-    let store = connecting.await.map_err(|error| unavailable(error.into()))??;
-    runtime.spawn(store.clean_now_and_then());
+async fn connect(address: &str, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
+    let store = super::NatsStore::connect(address, &super::NatsOptions::default(), clock).await?;
+    // Where there is no thread for it, there is no store either.
+    if let Ok(runtime) = super::background::runtime() {
+        runtime.spawn(store.clean_now_and_then());
+    }
     Ok(Arc::new(store))
 }
 

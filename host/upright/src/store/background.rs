@@ -4,6 +4,8 @@
 
 use std::io;
 use std::sync::OnceLock;
+#[cfg(feature = "nats")]
+use std::{future::poll_fn, pin::pin};
 use tokio::runtime::{Builder, Handle};
 
 /// Where the store's tasks are spawned.
@@ -30,6 +32,17 @@ pub(crate) fn runtime() -> io::Result<&'static Handle> {
     RUNTIME.get().ok_or_else(|| io::Error::other("the state's runtime is gone"))
 }
 
+/// Drives something whose timers and tasks belong to that runtime, whichever runtime its caller has, or none.
+#[cfg(feature = "nats")]
+pub(crate) async fn with_it<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let _on_it = runtime().ok().map(Handle::enter);
+        future.as_mut().poll(context)
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +61,16 @@ mod tests {
         ran.sort_unstable_by_key(|(number, _)| *number);
         assert!(ran.iter().map(|(number, _)| *number).eq(0..8), "{ran:?}");
         assert!(ran.iter().all(|(_, thread)| *thread == ran[0].1), "{ran:?}");
+    }
+
+    #[cfg(feature = "nats")]
+    #[test]
+    fn what_is_driven_with_it_has_timers_on_a_runtime_that_has_none_and_on_none() {
+        use futures_util::FutureExt;
+        // A timer that is made where there are none panics.
+        let timed = || with_it(async { tokio::time::timeout(std::time::Duration::from_secs(60), async {}).await });
+        let other = Builder::new_current_thread().build().unwrap();
+        other.block_on(timed()).unwrap();
+        timed().now_or_never().unwrap().unwrap();
     }
 }

@@ -267,8 +267,10 @@ impl Behind {
         if queue.clears != clears {
             return None;
         }
+        let kept = memory.keep_loaded(key, kept);
+        // Who sees the count finds it in memory.
         self.counts.loaded();
-        Some(memory.keep_loaded(key, kept))
+        Some(kept)
     }
 
     async fn limited<T>(&self, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {

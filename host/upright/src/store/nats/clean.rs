@@ -4,6 +4,7 @@
 //! harms nobody, and nobody will ever ask for it. A marker of a deletion stays so that watchers that were away hear of it.
 
 use super::{NatsStore, record};
+use crate::store::background::with_it;
 use crate::store::{ChangeKind, StoreError};
 use async_nats::jetstream::consumer::DeliverPolicy;
 use std::collections::HashSet;
@@ -54,7 +55,7 @@ impl NatsStore {
     /// Those of a store that is away; what was removed by then stays removed.
     pub async fn clean(&self, older: Duration) -> Result<NatsCleaned, StoreError> {
         let before = self.inner.connection.clock().wall().checked_sub(older).unwrap_or(SystemTime::UNIX_EPOCH);
-        self.clean_before(before).await
+        with_it(self.clean_before(before)).await
     }
 
     async fn clean_before(&self, before: SystemTime) -> Result<NatsCleaned, StoreError> {

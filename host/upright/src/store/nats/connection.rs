@@ -9,7 +9,7 @@ use crate::clock::SharedClock;
 use crate::store::{StoreError, background};
 use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ClientError, ConnectError, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event};
 use std::future::{Future, ready};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,14 +81,10 @@ impl Connection {
                 unavailable(io::Error::new(error.kind(), format!("the file of credentials {} cannot be read: {error}", file.display())))
             })?;
         }
-        let (servers, acknowledged) = (address.servers.clone(), options.limit);
-        // The caller's runtime may end before the store does.
-        let begun = background::runtime().map_err(unavailable)?.spawn(async move {
-            let client = connect.connect(servers.as_slice()).await?;
-            let context = ContextBuilder::new().timeout(inner_limit).ack_timeout(acknowledged).build(client.clone());
-            Ok::<_, ConnectError>((client, context))
-        });
-        let (client, context) = begun.await.map_err(unavailable)?.map_err(unavailable)?;
+        // Its tasks are spawned where this is polled.
+        background::runtime().map_err(unavailable)?;
+        let client = connect.connect(address.servers.as_slice()).await.map_err(unavailable)?;
+        let context = ContextBuilder::new().timeout(inner_limit).ack_timeout(options.limit).build(client.clone());
         let (shown, hint) = (address.shown().to_owned(), address.hint(options));
         let connection = Self { client, context, status, clock, limit: options.limit, silences: AtomicU64::new(0), shown, hint };
         connection.first_news().await;

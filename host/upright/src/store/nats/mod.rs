@@ -17,6 +17,7 @@ mod objects;
 mod record;
 mod watch;
 
+use super::background::with_it;
 use super::{ChangeKind, Changes, Entry, Listed, Store, StoreError, StoreFuture, check_key, check_value};
 use crate::clock::SharedClock;
 use address::Address;
@@ -67,7 +68,8 @@ pub type Connectivities = Pin<Box<dyn Stream<Item = Connectivity> + Send>>;
 /// Keeps values in a bucket of a NATS server. Cloning shares the connection.
 ///
 /// While the server is away each call fails at once with [`StoreError::Unavailable`], and one that is under way fails as soon as the connection is
-/// lost or its time is over; whether such a write was done is not known. The connection comes back by itself. Needs a tokio runtime.
+/// lost or its time is over; whether such a write was done is not known. The connection comes back by itself. Its tasks and
+/// timers are on a thread of its own: it may be called on any runtime.
 #[derive(Clone)]
 pub struct NatsStore {
     inner: Arc<Inner>,
@@ -102,6 +104,10 @@ impl NatsStore {
     /// [`StoreError::AddressInvalid`]; [`StoreError::Refused`] where the server does not accept who asks; [`StoreError::Unavailable`] where
     /// the file of credentials cannot be read.
     pub async fn connect(url: &str, options: &NatsOptions, clock: SharedClock) -> Result<Self, StoreError> {
+        with_it(Self::open(url, options, clock)).await
+    }
+
+    async fn open(url: &str, options: &NatsOptions, clock: SharedClock) -> Result<Self, StoreError> {
         let address = Address::parse(url)?;
         let connection = Arc::new(Connection::open(&address, options, clock).await?);
         let bucket = address.bucket;
@@ -303,34 +309,34 @@ fn written(version: Option<u64>) -> u64 {
 
 impl Store for NatsStore {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
-        Box::pin(self.inner.read(key))
+        Box::pin(with_it(self.inner.read(key)))
     }
 
     fn put<'a>(&'a self, key: &'a str, value: Bytes, content_type: &'a str) -> StoreFuture<'a, u64> {
-        Box::pin(async move { self.inner.write(key, Some(New { value, content_type }), |_| Ok(true)).await.map(written) })
+        Box::pin(with_it(async move { self.inner.write(key, Some(New { value, content_type }), |_| Ok(true)).await.map(written) }))
     }
 
     fn compare_and_set<'a>(&'a self, key: &'a str, expected: Option<u64>, value: Bytes, content_type: &'a str) -> StoreFuture<'a, u64> {
-        Box::pin(async move {
+        Box::pin(with_it(async move {
             let may = |found| if found == expected { Ok(true) } else { Err(StoreError::Conflict { key: key.to_owned(), expected, found }) };
             self.inner.write(key, Some(New { value, content_type }), may).await.map(written)
-        })
+        }))
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> StoreFuture<'a, bool> {
-        Box::pin(async move { Ok(self.inner.write(key, None, |found| Ok(found.is_some())).await?.is_some()) })
+        Box::pin(with_it(async move { Ok(self.inner.write(key, None, |found| Ok(found.is_some())).await?.is_some()) }))
     }
 
     fn compare_and_delete<'a>(&'a self, key: &'a str, expected: u64) -> StoreFuture<'a, bool> {
-        Box::pin(async move { Ok(self.inner.write(key, None, |found| Ok(found == Some(expected))).await?.is_some()) })
+        Box::pin(with_it(async move { Ok(self.inner.write(key, None, |found| Ok(found == Some(expected))).await?.is_some()) }))
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<Listed>> {
-        Box::pin(self.inner.keys_under(prefix))
+        Box::pin(with_it(self.inner.keys_under(prefix)))
     }
 
     fn watch<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Changes> {
-        Box::pin(watch::changes(&self.inner, prefix))
+        Box::pin(with_it(watch::changes(&self.inner, prefix)))
     }
 }
 

@@ -4,6 +4,7 @@ use super::connection::{Connectivity, Status};
 use super::deliveries::Delivered;
 use super::feed::{Feed, News};
 use super::{Connectivities, Inner, keys, record};
+use crate::store::background::with_it;
 use crate::store::{Change, Changes, StoreError};
 use futures_util::stream;
 use std::collections::HashMap;
@@ -36,7 +37,7 @@ async fn next_change(mut watcher: Watcher) -> Option<(Result<Change, StoreError>
         return Some((Ok(change), watcher));
     }
     loop {
-        let change = match watcher.feed.next().await? {
+        let change = match with_it(watcher.feed.next()).await? {
             News::Missed(count) => {
                 watcher.since = watcher.feed.seen();
                 watcher.latest.clear();
