@@ -6,6 +6,7 @@ use crate::group::{Case, Group, Target, ready, succeeded};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
+use redb::{Database, TableDefinition};
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -27,6 +28,7 @@ pub const IDS: [&str; 4] = ["store", "store-contended", "store-read", "store-ope
 const SAVE: &str = "`FileStore::put`";
 const CHECKPOINT: &str = "`Checkpoints::save`";
 const INSERT: &str = "SQLite, insert or replace";
+const REDB: &str = "redb alone, insert";
 
 const GET: &str = "`FileStore::get`";
 const ABSENT: &str = "`FileStore::get` of a key that is not there";
@@ -46,6 +48,7 @@ const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS entries(key TEXT PRIMARY KEY, value BLOB, type TEXT, version INTEGER, modified REAL) WITHOUT ROWID";
 const PUT: &str = "INSERT INTO entries VALUES(?1, ?2, ?3, 1, unixepoch('subsec'))
     ON CONFLICT DO UPDATE SET value = excluded.value, type = excluded.type, version = version + 1, modified = excluded.modified";
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
 const LOOK: &str = "SELECT value, type, version, modified FROM entries WHERE key = ?1";
 
 /// A folder for the files of a run, on the disk of the target folder; it goes with this.
@@ -124,6 +127,14 @@ fn save(folder: &Folder, threads: usize) -> Result<Group> {
             connection.as_ref().is_ok_and(|connection| insert(connection, &key, row).is_ok())
         }
     };
+    let redb = Arc::new(Database::create(folder.file(&format!("redb-{threads}.redb")))?);
+    let commit = move || {
+        let (redb, mut turn) = (Arc::clone(&redb), Turns::new());
+        move || {
+            let (key, row) = turn.next();
+            commit(&redb, &key, row).is_ok()
+        }
+    };
     let right = |right: &bool| *right;
     let times_of_sqlite = |at_most| Target::TimesOf { case: SAVE, peer: INSERT, at_most };
     Ok(Group {
@@ -133,11 +144,16 @@ fn save(folder: &Folder, threads: usize) -> Result<Group> {
             "The same by sixteen threads; each has its own connection to SQLite, which waits for the others. What a thread waits for one save."
         } else {
             "150 bytes of JSON, over a hundred keys in turn, on the disk when it is answered. SQLite with a write-ahead log and `synchronous = FULL`, statements \
-             prepared."
+             prepared. redb alone is what `FileStore` has its tables in: on the calling thread, without a log, and without versions and checksums."
         },
         threads,
         reference: INSERT,
-        cases: vec![Case::new(SAVE, put, right), Case::new(CHECKPOINT, save, right), Case::new(INSERT, insert, right)],
+        cases: vec![
+            Case::new(SAVE, put, right),
+            Case::new(CHECKPOINT, save, right),
+            Case::new(INSERT, insert, right),
+            Case::new(REDB, commit, right),
+        ],
         targets: vec![times_of_sqlite(if contended { 1.0 / 3.0 } else { 1.0 })],
     })
 }
@@ -285,6 +301,12 @@ fn insert(connection: &Connection, key: &str, row: u64) -> Result<()> {
     let changed = connection.prepare_cached(PUT)?.execute((key, &json(row)?[..], JSON))?;
     ensure!(changed == 1, "{changed} rows were changed");
     Ok(())
+}
+
+fn commit(redb: &Database, key: &str, row: u64) -> Result<()> {
+    let writing = redb.begin_write()?;
+    writing.open_table(RECORDS)?.insert(key, &json(row)?[..])?;
+    Ok(writing.commit()?)
 }
 
 fn select(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>> {

@@ -16,15 +16,22 @@ pub(super) struct Engine {
 
 struct State {
     /// None where it could not be opened anew.
-    database: Option<Database>,
-    /// How often it was opened.
-    opened: u64,
+    opened: Option<Opened>,
+    /// How often it was opened anew.
+    times: u64,
+}
+
+/// The database as it is open.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    /// How often it had been opened anew by then.
+    pub(super) times: u64,
 }
 
 impl Engine {
     pub(super) fn open(place: Place) -> Result<Self, Failure> {
         let database = guarded(|| place.open())?;
-        Ok(Self { place, state: RwLock::new(State { database: Some(database), opened: 0 }) })
+        Ok(Self { place, state: RwLock::new(State { opened: Some(Opened { database, times: 0 }), times: 0 }) })
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -32,36 +39,37 @@ impl Engine {
     }
 
     /// Does something with the database, again if it had to be opened anew for that: so nothing may have been done where the failure is [`Case::Stale`].
-    pub(super) fn with<T>(&self, mut work: impl FnMut(&Database) -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(super) fn with<T>(&self, mut work: impl FnMut(&Opened) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.once(&mut work) {
-            (Err(Failure { case: Case::Stale, .. }), opened) => {
-                self.reopen(opened)?;
+            (Err(Failure { case: Case::Stale, .. }), times) => {
+                self.reopen(times)?;
                 self.once(&mut work).0
             }
             (answer, _) => answer,
         }
     }
 
-    fn once<T>(&self, work: &mut impl FnMut(&Database) -> Result<T, Failure>) -> (Result<T, Failure>, u64) {
+    fn once<T>(&self, work: &mut impl FnMut(&Opened) -> Result<T, Failure>) -> (Result<T, Failure>, u64) {
         // The lock protects no state that a panic could leave half changed.
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let answer = match &state.database {
-            Some(database) => guarded(|| work(database)),
+        let answer = match &state.opened {
+            Some(opened) => guarded(|| work(opened)),
             None => Err(Failure::new(Case::Stale, "it could not be opened anew")),
         };
-        (answer, state.opened)
+        (answer, state.times)
     }
 
     /// Opens the database anew, unless somebody else has done so since.
-    fn reopen(&self, opened: u64) -> Result<(), Failure> {
+    pub(super) fn reopen(&self, times: u64) -> Result<(), Failure> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.opened != opened {
+        if state.times != times {
             return Ok(());
         }
         // The lock on the file goes with it.
-        close(state.database.take());
-        state.database = Some(guarded(|| self.place.reopen())?);
-        state.opened += 1;
+        close(state.opened.take());
+        let database = guarded(|| self.place.reopen())?;
+        state.times += 1;
+        state.opened = Some(Opened { database, times: state.times });
         Ok(())
     }
 }
@@ -72,10 +80,10 @@ impl Drop for Engine {
     }
 }
 
-fn close(database: Option<Database>) {
+fn close(opened: Option<Opened>) {
     // What was answered is on the disk already, so a failure here costs no more than a repair at the next opening.
     let _ = guarded(|| {
-        drop(database);
+        drop(opened);
         Ok(())
     });
 }

@@ -15,9 +15,9 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) case: Case,
-    cause: Cause,
+    pub(super) cause: Cause,
     /// The key that is damaged, where it is one alone.
-    key: Option<Arc<str>>,
+    pub(super) key: Option<Arc<str>>,
 }
 
 /// Which failure it is.
@@ -40,7 +40,7 @@ pub(super) enum Case {
 }
 
 #[derive(Clone, Debug)]
-enum Cause {
+pub(super) enum Cause {
     System(i32),
     Kind(ErrorKind, Arc<str>),
     Damage(Damage),

@@ -28,11 +28,11 @@ pub(super) const PART: usize = (64 << 10) - 64;
 
 /// Makes the tables of a new store.
 pub(super) fn make(database: &Database) -> Result<(), Failure> {
-    let writing = database.begin_write()?;
+    let writing = begin(database)?;
     writing.open_table(RECORDS)?;
     writing.open_table(PARTS)?;
     set_version(&writing, 0)?;
-    Ok(writing.commit()?)
+    commit(writing)
 }
 
 /// A version beyond which none was given, of a store whose format is known.
@@ -48,6 +48,24 @@ pub(super) fn last_version(database: &Database) -> Result<u64, Failure> {
         (found, _) if found > FORMAT => Err(Failure::new(Case::Newer { found, known: FORMAT }, "")),
         (_, version) => Ok(version),
     }
+}
+
+/// Begins to change the tables.
+///
+/// After a commit that failed redb does not know any more what is free in the file, and calls that corruption here, where it reads nothing: it must be opened anew.
+pub(super) fn begin(database: &Database) -> Result<WriteTransaction, Failure> {
+    database.begin_write().map_err(|error| {
+        let failure = Failure::from(error);
+        if failure.case == Case::Damaged { Failure { case: Case::Stale, ..failure } } else { failure }
+    })
+}
+
+/// Waits for the disk. Whether it was done is not known where this fails, so it is not done again by whoever opens the file anew.
+pub(super) fn commit(writing: WriteTransaction) -> Result<(), Failure> {
+    writing.commit().map_err(|error| {
+        let failure = Failure::from(error);
+        if failure.case == Case::Stale { Failure { case: Case::Unavailable, ..failure } } else { failure }
+    })
 }
 
 pub(super) fn set_version(writing: &WriteTransaction, version: u64) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 //! What costs time in saving is waiting for the disk, not writing. So one thread takes all that waits into one transaction, waits for the disk once, and
 //! answers each. Whoever comes alone is not kept waiting for company: while the disk is busy, the company gathers by itself.
 
-use super::engine::Engine;
+use super::engine::{Engine, Opened};
 use super::failure::{Case, Failure};
 use super::record;
 use super::tables::{self, PART, PARTS, RECORDS};
@@ -60,6 +60,8 @@ pub(super) struct Writer {
     engine: Arc<Engine>,
     watchers: Watchers,
     versions: Versions,
+    /// How often the file had been opened anew when it was last written.
+    opened: u64,
     /// The disk was full when it was last written to.
     full: Option<Failure>,
 }
@@ -77,7 +79,7 @@ type Outcomes = Vec<Result<u64, StoreError>>;
 
 impl Writer {
     pub(super) fn new(engine: Arc<Engine>, watchers: Watchers, version: u64) -> Self {
-        Self { engine, watchers, versions: Versions { version, reserved: version }, full: None }
+        Self { engine, watchers, versions: Versions { version, reserved: version }, opened: 0, full: None }
     }
 
     /// Writes until nobody can ask any more.
@@ -101,10 +103,10 @@ impl Writer {
     fn tidy(&self) {
         let Versions { version, reserved } = self.versions;
         if reserved > version {
-            let _ = self.engine.with(|database| {
-                let writing = database.begin_write()?;
+            let _ = self.engine.with(|Opened { database, .. }| {
+                let writing = tables::begin(database)?;
                 tables::set_version(&writing, version)?;
-                Ok(writing.commit()?)
+                tables::commit(writing)
             });
         }
     }
@@ -144,7 +146,14 @@ impl Writer {
     fn attempt(&mut self, group: &[Request]) -> Result<Outcomes, Failure> {
         self.expect_room(group)?;
         let mut versions = self.versions;
-        let written = self.engine.with(|database| write(database, group, &mut versions));
+        let written = self.engine.with(|Opened { database, times }| {
+            if *times != self.opened {
+                // While it was closed another process may have had it.
+                let version = tables::last_version(database)?.max(versions.version);
+                (versions, self.opened) = (Versions { version, reserved: version }, *times);
+            }
+            write(database, group, &mut versions)
+        });
         // Also where it failed: a version is never given twice.
         self.versions.version = versions.version;
         if written.is_ok() {
@@ -186,8 +195,13 @@ impl Writer {
 /// end the file is opened in a millisecond either way.
 ///
 /// Also tried: writing the last version down with each group made a save 3 % slower; looking out for company for a moment before waiting for it gained nothing.
+///
+/// A log beside the file, to which each group is appended in one piece before the database has it in memory, makes the wait for the disk a third as long (one page
+/// 0.06 ms, five that lie apart 0.18 ms), and one writer was still 1.3 to 1.5 times as slow as SQLite: handing over to this thread and back takes 0.015 ms and redb's
+/// work 0.028 ms, where SQLite does its work in 0.004 ms on the thread that asks. For that there were two files, of which one alone may be copied, moved or
+/// removed, and a second recovery to be trusted. So it was left out.
 fn write(database: &Database, group: &[Request], Versions { version, reserved }: &mut Versions) -> Result<Outcomes, Failure> {
-    let writing = database.begin_write()?;
+    let writing = tables::begin(database)?;
     let before = *version;
     let outcomes = {
         let mut tables = Tables { records: writing.open_table(RECORDS)?, parts: None, writing: &writing, version };
@@ -205,7 +219,7 @@ fn write(database: &Database, group: &[Request], Versions { version, reserved }:
         *reserved = *version + VERSIONS;
         tables::set_version(&writing, *reserved)?;
     }
-    writing.commit()?;
+    tables::commit(writing)?;
     Ok(outcomes)
 }
 
@@ -287,4 +301,39 @@ impl<'t> Tables<'t> {
 fn parts_of(key: &str, record: &[u8]) -> Option<(u64, u32)> {
     let record = record::read(key.as_bytes(), record).ok()?;
     record.value.is_none().then(|| (record.version, record.value_length.div_ceil(PART) as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::place::Place;
+    use super::*;
+
+    #[test]
+    fn a_file_that_another_process_had_meanwhile_is_given_no_version_twice() {
+        let folder = std::env::temp_dir().join(format!("upright-writer-{}", std::process::id()));
+        let engine = Arc::new(Engine::open(Place::File(folder.join("store.redb"))).unwrap());
+        let mut writer = Writer::new(Arc::clone(&engine), Watchers::default(), 0);
+        let mut put = |key: &str| {
+            let wish = Wish::Put {
+                value: Bytes::new(),
+                checksum: record::checksum(&[]),
+                content_type: String::new(),
+                modified: SystemTime::UNIX_EPOCH,
+                expected: Expected::Anything,
+            };
+            let (answer, mut answered) = oneshot::channel();
+            writer.write(vec![Request { key: key.into(), wish, answer }]);
+            answered.try_recv().unwrap().unwrap()
+        };
+        assert_eq!([put("a"), put("b")], [1, 2]);
+        let by_another = |Opened { database, .. }: &Opened| {
+            let writing = tables::begin(database)?;
+            tables::set_version(&writing, 5000)?;
+            tables::commit(writing)
+        };
+        engine.with(by_another).unwrap();
+        engine.reopen(0).unwrap();
+        assert_eq!([put("a"), put("b")], [5001, 5002]);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
