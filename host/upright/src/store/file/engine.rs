@@ -76,7 +76,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        close(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).database.take());
+        close(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).opened.take());
     }
 }
 
