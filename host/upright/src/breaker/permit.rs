@@ -23,7 +23,7 @@ impl Passage {
 
 /// Leave to make one call. Say how it ended; dropping it says nothing and gives a probe's permit back.
 ///
-/// Where [slow calls](CircuitBreakerBuilder::slow_call_duration) count, the call's time runs from when the permit was had.
+/// Where [slow calls](crate::breaker::CircuitBreakerBuilder::slow_call_duration) count, the call's time runs from when the permit was had.
 #[must_use = "dropping a permit says nothing about the call"]
 pub struct Permit<'a> {
     pub(super) breaker: &'a CircuitBreaker,

@@ -282,7 +282,7 @@ impl<B> Operation<'_, B, Resuming> {
 }
 
 impl<B> Operation<'_, B, Resuming> {
-    /// The version of the state's type; see [`Checkpoint::schema`].
+    /// The version of the state's type; see [`Checkpoint::schema`](crate::checkpoints::Checkpoint::schema).
     pub fn schema(self, schema: u32) -> Self {
         self.resumption(|resumption| resumption.schema = schema)
     }
