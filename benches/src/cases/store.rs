@@ -144,7 +144,7 @@ fn save(folder: &Folder, threads: usize) -> Result<Group> {
             "The same by sixteen threads; each has its own connection to SQLite, which waits for the others. What a thread waits for one save."
         } else {
             "150 bytes of JSON, over a hundred keys in turn, on the disk when it is answered. SQLite with a write-ahead log and `synchronous = FULL`, statements \
-             prepared. redb alone is what `FileStore` has its tables in: on the calling thread, without a log, and without versions and checksums."
+             prepared. redb alone is what `FileStore` has its tables in: on the calling thread, and without versions and checksums."
         },
         threads,
         reference: INSERT,

@@ -16,30 +16,23 @@ pub(super) struct Engine {
 
 struct State {
     /// None where it could not be opened anew.
-    opened: Option<Opened>,
+    database: Option<Database>,
     /// How often it was opened anew.
     times: u64,
-}
-
-/// The database as it is open.
-pub(super) struct Opened {
-    pub(super) database: Database,
-    /// How often it had been opened anew by then.
-    pub(super) times: u64,
 }
 
 impl Engine {
     pub(super) fn open(place: Place) -> Result<Self, Failure> {
         let database = guarded(|| place.open())?;
-        Ok(Self { place, state: RwLock::new(State { opened: Some(Opened { database, times: 0 }), times: 0 }) })
+        Ok(Self { place, state: RwLock::new(State { database: Some(database), times: 0 }) })
     }
 
     pub(super) fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Does something with the database, again if it had to be opened anew for that: so nothing may have been done where the failure is [`Case::Stale`].
-    pub(super) fn with<T>(&self, mut work: impl FnMut(&Opened) -> Result<T, Failure>) -> Result<T, Failure> {
+    /// Does something with the database, told how often it was opened anew, and again if it had to be opened anew for that: so nothing may have been done where the failure is [`Case::Stale`].
+    pub(super) fn with<T>(&self, mut work: impl FnMut(&Database, u64) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.once(&mut work) {
             (Err(Failure { case: Case::Stale, .. }), times) => {
                 self.reopen(times)?;
@@ -49,11 +42,11 @@ impl Engine {
         }
     }
 
-    fn once<T>(&self, work: &mut impl FnMut(&Opened) -> Result<T, Failure>) -> (Result<T, Failure>, u64) {
+    fn once<T>(&self, work: &mut impl FnMut(&Database, u64) -> Result<T, Failure>) -> (Result<T, Failure>, u64) {
         // The lock protects no state that a panic could leave half changed.
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let answer = match &state.opened {
-            Some(opened) => guarded(|| work(opened)),
+        let answer = match &state.database {
+            Some(database) => guarded(|| work(database, state.times)),
             None => Err(Failure::new(Case::Stale, "it could not be opened anew")),
         };
         (answer, state.times)
@@ -66,24 +59,23 @@ impl Engine {
             return Ok(());
         }
         // The lock on the file goes with it.
-        close(state.opened.take());
-        let database = guarded(|| self.place.reopen())?;
+        close(state.database.take());
+        state.database = Some(guarded(|| self.place.reopen())?);
         state.times += 1;
-        state.opened = Some(Opened { database, times: state.times });
         Ok(())
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        close(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).opened.take());
+        close(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).database.take());
     }
 }
 
-fn close(opened: Option<Opened>) {
+fn close(database: Option<Database>) {
     // What was answered is on the disk already, so a failure here costs no more than a repair at the next opening.
     let _ = guarded(|| {
-        drop(opened);
+        drop(database);
         Ok(())
     });
 }

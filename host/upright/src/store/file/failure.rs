@@ -15,9 +15,9 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) case: Case,
-    pub(super) cause: Cause,
+    cause: Cause,
     /// The key that is damaged, where it is one alone.
-    pub(super) key: Option<Arc<str>>,
+    key: Option<Arc<str>>,
 }
 
 /// Which failure it is.
@@ -40,7 +40,7 @@ pub(super) enum Case {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Cause {
+enum Cause {
     System(i32),
     Kind(ErrorKind, Arc<str>),
     Damage(Damage),
@@ -56,6 +56,14 @@ impl Failure {
     pub(super) fn panicked(payload: &(dyn Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         Self::new(Case::Damaged, format!("the database stopped at it: {}", text.unwrap_or("without a word")))
+    }
+
+    /// One of the first case, where it means the second.
+    pub(super) fn meaning(mut self, case: Case, meant: Case) -> Self {
+        if self.case == case {
+            self.case = meant;
+        }
+        self
     }
 
     /// Damage found at this key.

@@ -97,7 +97,7 @@ impl FileStore {
     fn at(place: Place, clock: SharedClock) -> Result<Self, StoreError> {
         let told = |failure: Failure| failure.told(place.path());
         let engine = Arc::new(Engine::open(place.clone()).map_err(told)?);
-        let version = engine.with(|opened| tables::last_version(&opened.database)).map_err(told)?;
+        let version = engine.with(|database, _| tables::last_version(database)).map_err(told)?;
         let watchers = Watchers::default();
         let (queue, requests) = mpsc::channel(writer::QUEUE);
         let writer = Writer::new(Arc::clone(&engine), watchers.clone(), version);
@@ -152,7 +152,7 @@ impl Store for FileStore {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
         Box::pin(async move {
             check_key(key)?;
-            self.shared.engine.with(|opened| tables::get(&opened.database, key)).map_err(|failure| self.told(&failure.at(key)))
+            self.shared.engine.with(|database, _| tables::get(database, key)).map_err(|failure| self.told(&failure.at(key)))
         })
     }
 
@@ -174,7 +174,7 @@ impl Store for FileStore {
 
     fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<Listed>> {
         Box::pin(
-            async move { self.shared.engine.with(|opened| tables::list(&opened.database, prefix)).map_err(|failure| self.told(&failure)) },
+            async move { self.shared.engine.with(|database, _| tables::list(database, prefix)).map_err(|failure| self.told(&failure)) },
         )
     }
 

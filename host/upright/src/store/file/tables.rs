@@ -54,18 +54,12 @@ pub(super) fn last_version(database: &Database) -> Result<u64, Failure> {
 ///
 /// After a commit that failed redb does not know any more what is free in the file, and calls that corruption here, where it reads nothing: it must be opened anew.
 pub(super) fn begin(database: &Database) -> Result<WriteTransaction, Failure> {
-    database.begin_write().map_err(|error| {
-        let failure = Failure::from(error);
-        if failure.case == Case::Damaged { Failure { case: Case::Stale, ..failure } } else { failure }
-    })
+    database.begin_write().map_err(|error| Failure::from(error).meaning(Case::Damaged, Case::Stale))
 }
 
 /// Waits for the disk. Whether it was done is not known where this fails, so it is not done again by whoever opens the file anew.
 pub(super) fn commit(writing: WriteTransaction) -> Result<(), Failure> {
-    writing.commit().map_err(|error| {
-        let failure = Failure::from(error);
-        if failure.case == Case::Stale { Failure { case: Case::Unavailable, ..failure } } else { failure }
-    })
+    writing.commit().map_err(|error| Failure::from(error).meaning(Case::Stale, Case::Unavailable))
 }
 
 pub(super) fn set_version(writing: &WriteTransaction, version: u64) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 //! What costs time in saving is waiting for the disk, not writing. So one thread takes all that waits into one transaction, waits for the disk once, and
 //! answers each. Whoever comes alone is not kept waiting for company: while the disk is busy, the company gathers by itself.
 
-use super::engine::{Engine, Opened};
+use super::engine::Engine;
 use super::failure::{Case, Failure};
 use super::record;
 use super::tables::{self, PART, PARTS, RECORDS};
@@ -103,7 +103,7 @@ impl Writer {
     fn tidy(&self) {
         let Versions { version, reserved } = self.versions;
         if reserved > version {
-            let _ = self.engine.with(|Opened { database, .. }| {
+            let _ = self.engine.with(|database, _| {
                 let writing = tables::begin(database)?;
                 tables::set_version(&writing, version)?;
                 tables::commit(writing)
@@ -146,11 +146,11 @@ impl Writer {
     fn attempt(&mut self, group: &[Request]) -> Result<Outcomes, Failure> {
         self.expect_room(group)?;
         let mut versions = self.versions;
-        let written = self.engine.with(|Opened { database, times }| {
-            if *times != self.opened {
+        let written = self.engine.with(|database, times| {
+            if times != self.opened {
                 // While it was closed another process may have had it.
                 let version = tables::last_version(database)?.max(versions.version);
-                (versions, self.opened) = (Versions { version, reserved: version }, *times);
+                (versions, self.opened) = (Versions { version, reserved: version }, times);
             }
             write(database, group, &mut versions)
         });
@@ -325,12 +325,12 @@ mod tests {
             answered.try_recv().unwrap().unwrap()
         };
         assert_eq!([put("a"), put("b")], [1, 2]);
-        let by_another = |Opened { database, .. }: &Opened| {
+        let by_another = engine.with(|database, _| {
             let writing = tables::begin(database)?;
             tables::set_version(&writing, 5000)?;
             tables::commit(writing)
-        };
-        engine.with(by_another).unwrap();
+        });
+        by_another.unwrap();
         engine.reopen(0).unwrap();
         assert_eq!([put("a"), put("b")], [5001, 5002]);
         std::fs::remove_dir_all(folder).unwrap();
