@@ -150,3 +150,57 @@ pub(super) fn list(database: &Database, prefix: &str) -> Result<Vec<Listed>, Fai
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+    use std::io;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A stand-in for a disk in which redb stops, as it does at a damaged page.
+    #[derive(Debug)]
+    struct Stopping(InMemoryBackend, Arc<AtomicBool>);
+
+    impl StorageBackend for Stopping {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.read(offset, out)
+        }
+
+        fn set_len(&self, length: u64) -> io::Result<()> {
+            self.0.set_len(length)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.0.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            assert!(!self.1.load(Ordering::Relaxed), "stopped");
+            self.0.write(offset, data)
+        }
+    }
+
+    #[test]
+    fn after_a_commit_that_stopped_the_file_is_to_be_opened_anew_and_not_called_damaged() {
+        let stops = Arc::new(AtomicBool::new(false));
+        let database = redb::Builder::new().create_with_backend(Stopping(InMemoryBackend::new(), Arc::clone(&stops))).unwrap();
+        make(&database).unwrap();
+        let writing = begin(&database).unwrap();
+        set_version(&writing, 7).unwrap();
+        stops.store(true, Ordering::Relaxed);
+        assert!(catch_unwind(AssertUnwindSafe(|| commit(writing))).is_err());
+        stops.store(false, Ordering::Relaxed);
+        let failure = begin(&database).map(drop).unwrap_err();
+        assert_eq!(failure.case, Case::Stale, "{failure:?}");
+        // redb stops there as well, which the engine catches.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+    }
+}
