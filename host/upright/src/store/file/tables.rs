@@ -199,8 +199,8 @@ mod tests {
         assert!(catch_unwind(AssertUnwindSafe(|| commit(writing))).is_err());
         stops.store(false, Ordering::Relaxed);
         let failure = begin(&database).map(drop).unwrap_err();
-        assert_eq!(failure.case, Case::Stale, "{failure:?}");
-        // redb stops there as well, which the engine catches.
+        // redb stops here as well, which the engine catches.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+        assert_eq!(failure.case, Case::Stale, "{failure:?}");
     }
 }
