@@ -172,7 +172,9 @@ const MESSAGE_LIMIT = 8192;
 const TOKEN_LIMIT = 256;
 const SPACE = new Set(' \t\n\f\r');
 const WORD = new Set('abcdefghijklmnopqrstuvwxyz0123456789_');
+const WORDS = /[a-z0-9_]+/g;
 const DIGITS = new Set('0123456789');
+const NONE = [];
 const SPEAKING = new Set(['other', 'http-status', 'stream-error', 'invalid-answer']);
 // What Rust takes for white space; JavaScript's own has one more and one fewer.
 const BLANK = /^[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$/;
@@ -215,11 +217,15 @@ RULES.forEach(({ phrases }, index) => {
   }
 });
 
-/** The text's bytes in UTF-8, a character each, ASCII letters in lower case. */
-function lowered(message) {
-  let text = '';
-  for (const byte of new TextEncoder().encode(message)) text += String.fromCharCode(byte >= 65 && byte <= 90 ? byte + 32 : byte);
-  return text;
+/** The text's bytes in UTF-8 that are looked at, a character each, ASCII letters in lower case: of a long text the start and the end. */
+function lookedAt(message) {
+  const bytes = new TextEncoder().encode(message);
+  if (bytes.length <= MESSAGE_LIMIT) return [lowered(bytes)];
+  return [lowered(bytes.subarray(0, (MESSAGE_LIMIT / 4) * 3)), lowered(bytes.subarray(bytes.length - MESSAGE_LIMIT / 4))];
+}
+
+function lowered(bytes) {
+  return lowerAscii(String.fromCharCode.apply(null, bytes));
 }
 
 function skip(text, at, those) {
@@ -288,45 +294,34 @@ function saidAfter(number, after) {
   return skipped > 0 && TABLE.status_reasons.some(([status, reason]) => status === number && rest.startsWith(reason));
 }
 
-function scan(text, said) {
-  let at = 0;
-  while (at < text.length) {
-    if (!WORD.has(text[at])) {
-      at += 1;
-      continue;
-    }
-    const end = skip(text, at, WORD);
-    const word = text.slice(at, end);
-    if (DIGITS.has(word[0])) {
-      said.status ??= standsAsStatus(text, at);
-    } else if (word[0] !== '_') {
-      for (const [index, rest] of BY_WORD.get(word) ?? []) if (matches(rest, text, end)) said.rules.add(index);
-      for (const [index, start] of BY_LETTER.get(word[0]) ?? []) if (word.startsWith(start)) said.rules.add(index);
-    }
-    at = end;
-  }
+/** The rules of which a phrase stands in one of the texts, and a status that does. */
+function readMessage(texts) {
+  const said = { rules: new Set(), status: undefined };
+  for (const text of texts) scan(text, said);
+  return said;
 }
 
-/** The rules of which a phrase stands in a text, and a status that does. */
-function readMessage(text) {
-  const said = { rules: new Set(), status: undefined };
-  if (text.length <= MESSAGE_LIMIT) {
-    scan(text, said);
-  } else {
-    scan(text.slice(0, (MESSAGE_LIMIT / 4) * 3), said);
-    scan(text.slice(text.length - MESSAGE_LIMIT / 4), said);
+function scan(text, said) {
+  // What is no word is skipped, and words are cut, by the engine's own code: most of them begin no phrase.
+  for (let found; (found = WORDS.exec(text)) !== null; ) {
+    const [word] = found;
+    if (word[0] <= '9') {
+      said.status ??= standsAsStatus(text, found.index);
+    } else {
+      for (const [index, rest] of BY_WORD.get(word) ?? NONE) if (matches(rest, text, WORDS.lastIndex)) said.rules.add(index);
+      for (const [index, start] of BY_LETTER.get(word[0]) ?? NONE) if (word.startsWith(start)) said.rules.add(index);
+    }
   }
-  return said;
 }
 
 export function classify(fault) {
   let { kind } = fault;
   if (kind === 'other' && fault.errno !== undefined) kind = kebab(TABLE.errno_kinds[fault.errno] ?? kind);
-  const text = lowered(fault.message);
+  const texts = lookedAt(fault.message);
   // Where the kind is a fact by itself, what the text mentions is beside the point.
-  const said = SPEAKING.has(kind) ? readMessage(text) : { rules: new Set(), status: undefined };
+  const said = SPEAKING.has(kind) ? readMessage(texts) : { rules: new Set(), status: undefined };
   const status = fault.status ?? (kind === 'other' ? said.status : undefined);
-  const isBlank = text.length <= MESSAGE_LIMIT && BLANK.test(fault.message);
+  const isBlank = texts.length === 1 && BLANK.test(fault.message);
   const fits = (rule, index) =>
     (!rule.kinds || rule.kinds.has(kind)) &&
     (!rule.phrases || said.rules.has(index)) &&

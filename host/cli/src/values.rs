@@ -48,6 +48,20 @@ fn whole<T: FromStr + PartialOrd + Display>(given: &str, low: T, high: T) -> Rea
     }
 }
 
+/// How long a decision may take.
+pub(crate) fn decision_limit(given: &str) -> Read<Duration> {
+    match given.parse::<f64>() {
+        Ok(number) if (0.001..=10.0).contains(&number) => Ok(Duration::from_secs_f64(number)),
+        _ => expected(given, "a number of seconds from 0.001 to 10, such as 0.2"),
+    }
+}
+
+/// How much memory a policy's instance may have, given in MiB: in bytes.
+pub(crate) fn memory_limit(given: &str) -> Read<usize> {
+    // Where addresses have 32 bits, all of them is a byte less.
+    whole::<u64>(given, 1, 4096).map(|mebibytes| usize::try_from(mebibytes << 20).unwrap_or(usize::MAX))
+}
+
 /// How often to try again.
 pub(crate) fn retries(given: &str) -> Read<u32> {
     whole(given, 0, 1000)

@@ -7,6 +7,7 @@ pub(crate) mod completions;
 #[cfg(unix)]
 pub(crate) mod exec;
 pub(crate) mod health;
+pub(crate) mod loading;
 pub(crate) mod policy;
 pub(crate) mod replay;
 pub(crate) mod run;
@@ -14,9 +15,7 @@ pub(crate) mod state;
 
 use crate::exit::Failure;
 use std::process::ExitCode;
-use upright::Policy;
 use upright::ollama::{BaseUrl, ENVIRONMENT_VARIABLE};
-use upright::policy::PolicyLoader;
 
 /// Runs an asynchronous command on this thread.
 pub(crate) fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
@@ -30,21 +29,4 @@ pub(crate) fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) 
 /// The server's address: the flag's, else the environment's, else Ollama's default.
 pub(crate) fn address(flag: Option<BaseUrl>) -> Result<BaseUrl, Failure> {
     flag.map_or_else(|| BaseUrl::from_environment().map_err(|error| Failure::bad_input(format!("{ENVIRONMENT_VARIABLE}: {error}"))), Ok)
-}
-
-/// The policy in this file, else the built-in one.
-pub(crate) fn policy(file: Option<&std::path::Path>) -> Result<Policy, Failure> {
-    policy_by(&PolicyLoader::default(), file)
-}
-
-/// The policy in this file, loaded so; else the built-in one.
-pub(crate) fn policy_by(loader: &PolicyLoader, file: Option<&std::path::Path>) -> Result<Policy, Failure> {
-    match file {
-        Some(path) => loader.from_file(path).map_err(|error| {
-            let (text, path) = (error.to_string(), path.display().to_string());
-            // One that could not be read names its file already.
-            Failure::bad_input(if text.contains(&path) { text } else { format!("{path}: {text}") })
-        }),
-        None => Policy::built_in().map_err(|error| Failure::new(crate::exit::Exit::Failed, error.to_string())),
-    }
 }

@@ -3,7 +3,7 @@
 use super::DemoArguments;
 use super::screen::Screen;
 use super::trouble::Trouble;
-use crate::commands;
+use crate::commands::loading::Loading;
 use crate::exit::{Exit, Failure};
 use anyhow::Context;
 use futures_util::StreamExt;
@@ -59,7 +59,7 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) async fn set(arguments: DemoArguments) -> anyhow::Result<Self> {
         let candidate = match &arguments.policy {
-            Some(path) => commands::policy(Some(path))?,
+            Some(path) => Loading::default().load(Some(path))?,
             None => Policy::from_bytes(STEADY).context("the demo's second policy cannot be used")?,
         };
         let (trouble, address) = match arguments.ollama {

@@ -1,6 +1,7 @@
 //! `upright policy bench`: what asking a policy costs, beside a component that does nothing.
 
-use super::{Chosen, cases};
+use super::cases;
+use crate::commands::loading::Loading;
 use crate::exit::Exit;
 use crate::output::Output;
 use serde::Serialize;
@@ -27,7 +28,7 @@ pub(crate) struct BenchArguments {
     file: Option<PathBuf>,
 
     #[command(flatten)]
-    chosen: Chosen,
+    loading: Loading,
 }
 
 /// What one call costs.
@@ -40,7 +41,7 @@ struct Cost {
 }
 
 pub(super) fn run(arguments: &BenchArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let policy = arguments.chosen.load(arguments.file.as_deref())?;
+    let policy = arguments.loading.load(arguments.file.as_deref())?;
     for cost in measure(&policy)? {
         if output.json {
             output.json_line(&cost)?;

@@ -1,8 +1,9 @@
 //! `upright policy diff`: which questions two policies answer differently.
 
+use super::cases;
 use super::compared::{Extent, differences};
 use super::test::value;
-use super::{Chosen, cases};
+use crate::commands::loading::Loading;
 use crate::exit::Exit;
 use crate::output::{Output, one_line};
 use serde::Serialize;
@@ -22,7 +23,7 @@ pub(crate) struct DiffArguments {
     other: PathBuf,
 
     #[command(flatten)]
-    chosen: Chosen,
+    loading: Loading,
 }
 
 /// What differs in one function.
@@ -36,8 +37,8 @@ struct Differing {
 }
 
 pub(super) fn run(arguments: &DiffArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let one = arguments.chosen.load(Some(&arguments.one))?;
-    let other = arguments.chosen.load(Some(&arguments.other))?;
+    let one = arguments.loading.load(Some(&arguments.one))?;
+    let other = arguments.loading.load(Some(&arguments.other))?;
     for function in by_function(&one, &other)? {
         if output.json {
             output.json_line(&function)?;

@@ -1,6 +1,7 @@
 //! `upright policy eval`: any function of a policy, asked in JSON.
 
-use super::{Chosen, row};
+use super::row;
+use crate::commands::loading::Loading;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, complain};
 use serde_json::{Value, json};
@@ -32,11 +33,11 @@ pub(crate) struct EvalArguments {
     list: bool,
 
     #[command(flatten)]
-    chosen: Chosen,
+    loading: Loading,
 }
 
 pub(super) fn run(arguments: &EvalArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let mut evaluator = Evaluator::new(arguments.chosen.load(arguments.policy.as_deref())?);
+    let mut evaluator = Evaluator::new(arguments.loading.load(arguments.policy.as_deref())?);
     let Some(function) = arguments.function.as_deref().filter(|_| !arguments.list) else {
         return list(&evaluator, output);
     };

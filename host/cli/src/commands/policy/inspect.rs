@@ -1,6 +1,7 @@
 //! `upright policy inspect`: who a policy is, and what it imports and exports.
 
-use super::{Chosen, row};
+use super::row;
+use crate::commands::loading::Loading;
 use crate::exit::Exit;
 use crate::output::Output;
 use serde_json::json;
@@ -16,11 +17,11 @@ pub(crate) struct InspectArguments {
     file: Option<PathBuf>,
 
     #[command(flatten)]
-    chosen: Chosen,
+    loading: Loading,
 }
 
 pub(super) fn run(arguments: &InspectArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let policy = arguments.chosen.load(arguments.file.as_deref())?;
+    let policy = arguments.loading.load(arguments.file.as_deref())?;
     let (description, surface) = (policy.description(), policy.surface());
     if output.json {
         output.json_line(&json!({

@@ -13,12 +13,8 @@ mod new;
 mod running;
 mod test;
 
-use crate::exit::Failure;
 use crate::output::{FAINT, Output};
-use std::path::Path;
 use std::process::ExitCode;
-use upright::Policy;
-use upright::policy::PolicyLoader;
 
 /// Look at a policy, ask it anything, write one, sign it, swap it into a running program
 #[derive(Debug, clap::Args)]
@@ -45,21 +41,6 @@ enum PolicyCommand {
     History(running::HistoryArguments),
     Publish(fleet::PublishArguments),
     Fleet(fleet::FleetArguments),
-}
-
-/// How a policy is loaded.
-#[derive(Clone, Copy, Debug, clap::Args)]
-struct Chosen {
-    /// Let it import WASI, of which it finds nothing there: no files, network or environment, a clock that stands still
-    #[arg(long)]
-    allow_wasi: bool,
-}
-
-impl Chosen {
-    /// The policy in this file, else the built-in one.
-    fn load(self, file: Option<&Path>) -> Result<Policy, Failure> {
-        super::policy_by(&PolicyLoader::default().allow_wasi(self.allow_wasi), file)
-    }
 }
 
 pub(crate) fn run(arguments: &PolicyArguments, output: &Output) -> anyhow::Result<ExitCode> {

@@ -2,7 +2,8 @@
 
 use super::cases::{self, Case, Expected};
 use super::compared::{Difference, Extent, differences};
-use super::{Chosen, row};
+use super::row;
+use crate::commands::loading::Loading;
 use crate::exit::Exit;
 use crate::output::{FAINT, Output, one_line};
 use serde::Serialize;
@@ -43,7 +44,7 @@ pub(crate) struct TestArguments {
     strict: bool,
 
     #[command(flatten)]
-    chosen: Chosen,
+    loading: Loading,
 }
 
 /// What is wrong with one answer.
@@ -77,7 +78,7 @@ struct Count {
 
 pub(crate) fn run(arguments: &TestArguments, output: &Output) -> anyhow::Result<ExitCode> {
     let cases = arguments.cases.as_deref().map(cases::read).transpose()?.unwrap_or_default();
-    let policy = arguments.chosen.load(Some(&arguments.file))?;
+    let policy = arguments.loading.load(Some(&arguments.file))?;
     let vectors = cases::vectors()?;
     let mut failures = Vec::new();
     let mut counts: BTreeMap<&str, Count> = BTreeMap::new();

@@ -9,6 +9,7 @@ mod prompts;
 mod reporter;
 mod screen;
 
+use crate::commands::loading::Loading;
 use crate::exit::{Exit, Failure};
 use crate::output::{Output, complain};
 use crate::values;
@@ -24,7 +25,6 @@ use std::time::Duration;
 use upright::clock::SystemClock;
 use upright::degradation::cache_key;
 use upright::ollama::{BaseUrl, Budgets, ChatRequest, Message, OllamaClient};
-use upright::policy::PolicyLoader;
 use upright::types::RetryConfig;
 use upright::{Error, HealthCheck, PolicySlot, Recovered, RecoveryManager};
 
@@ -34,6 +34,7 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Ask a model, with retries, other models and a circuit breaker
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_group("loading", |group| group.requires("policy")),
     allow_negative_numbers = true,
     after_help = "\
 On a terminal the answer appears as it comes. Elsewhere nothing is written before it is whole, unless --stream is given.
@@ -105,9 +106,8 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// Let that policy import WASI, of which it finds nothing there
-    #[arg(long, requires = "policy")]
-    allow_wasi: bool,
+    #[command(flatten)]
+    loading: Loading,
 
     /// The server's address [default: OLLAMA_HOST, else http://127.0.0.1:11434]
     #[arg(long, value_name = "URL", value_parser = values::host)]
@@ -145,10 +145,7 @@ impl<'a> Asking<'a> {
         let address = super::address(arguments.host.clone())?;
         // Where the built-in policy cannot run as a component, its logic decides natively.
         let policy = match &arguments.policy {
-            Some(file) => {
-                let loader = PolicyLoader::default().allow_wasi(arguments.allow_wasi);
-                PolicySlot::new(super::policy_by(&loader, Some(file))?)
-            }
+            Some(file) => PolicySlot::new(arguments.loading.load(Some(file))?),
             None => PolicySlot::built_in(),
         };
         let retry = RetryConfig {
