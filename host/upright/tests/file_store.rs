@@ -238,14 +238,14 @@ async fn a_store_of_a_newer_format_is_refused_with_both_numbers() {
     let database = redb::Database::open(folder.file()).unwrap();
     let writing = database.begin_write().unwrap();
     {
-        let mut newer = [2_u32.to_le_bytes().as_slice(), &9_u64.to_le_bytes(), b"and more"].concat();
+        let mut newer = [3_u32.to_le_bytes().as_slice(), &9_u64.to_le_bytes(), b"and more"].concat();
         newer.extend(crc32fast::hash(&newer).to_le_bytes());
         writing.open_table(ABOUT).unwrap().insert(0, &newer[..]).unwrap();
     }
     writing.commit().unwrap();
     drop(database);
     let error = refused(folder.file());
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error:?}");
 }
 
 #[cfg(unix)]

@@ -176,7 +176,9 @@ fn store(error: &Link) -> Option<Reading> {
         | StoreError::NotSerializable { .. }
         | StoreError::SchemaMismatch { .. }
         | StoreError::NotBuiltIn { .. } => (InvalidInput, Specific),
-        StoreError::Corrupt { .. } | StoreError::Damaged { .. } | StoreError::Newer { .. } => (InvalidAnswer, Specific),
+        StoreError::Corrupt { .. } | StoreError::Damaged { .. } | StoreError::LogLost { .. } | StoreError::Newer { .. } => {
+            (InvalidAnswer, Specific)
+        }
         StoreError::Full { .. } => (DiskFull, Specific),
         StoreError::NotWritable { .. } => (PermissionDenied, Specific),
         StoreError::Closed => (Cancelled, Specific),

@@ -222,6 +222,21 @@ pub enum StoreError {
         source: BoxError,
     },
 
+    /// The log beside the store's file is missing, damaged or another store's. What was saved last is in it and not yet in the file.
+    #[error(
+        "what was saved last in {} is in the log {}, and that cannot be used: {source}; put the right one there, or an empty file to go on without it",
+        path.display(),
+        log.display()
+    )]
+    LogLost {
+        /// The store's file.
+        path: PathBuf,
+        /// The log's.
+        log: PathBuf,
+        /// What is wrong with it.
+        source: BoxError,
+    },
+
     /// A newer version of this crate wrote the store's file.
     #[error("the store {} has format {found}, and this version knows no later one than {known}: open it with the version that wrote it", path.display())]
     Newer {

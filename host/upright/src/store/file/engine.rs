@@ -4,8 +4,7 @@
 //! And after an error of the disk redb refuses everything until it is opened anew: that is done here, by whoever comes next.
 
 use super::failure::{Case, Failure};
-use super::place::Place;
-use redb::Database;
+use super::place::{Opened, Place};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, RwLock};
 
@@ -16,15 +15,15 @@ pub(super) struct Engine {
 
 struct State {
     /// None where it could not be opened anew.
-    database: Option<Database>,
+    opened: Option<Opened>,
     /// How often it was opened anew.
     times: u64,
 }
 
 impl Engine {
     pub(super) fn open(place: Place) -> Result<Self, Failure> {
-        let database = guarded(|| place.open())?;
-        Ok(Self { place, state: RwLock::new(State { database: Some(database), times: 0 }) })
+        let opened = guarded(|| place.open())?;
+        Ok(Self { place, state: RwLock::new(State { opened: Some(opened), times: 0 }) })
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -32,7 +31,7 @@ impl Engine {
     }
 
     /// Does something with the database, told how often it was opened anew, and again if it had to be opened anew for that: so nothing may have been done where the failure is [`Case::Stale`].
-    pub(super) fn with<T>(&self, mut work: impl FnMut(&Database, u64) -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(super) fn with<T>(&self, mut work: impl FnMut(&Opened, u64) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.once(&mut work) {
             (Err(Failure { case: Case::Stale, .. }), times) => {
                 self.reopen(times)?;
@@ -42,11 +41,11 @@ impl Engine {
         }
     }
 
-    fn once<T>(&self, work: &mut impl FnMut(&Database, u64) -> Result<T, Failure>) -> (Result<T, Failure>, u64) {
+    fn once<T>(&self, work: &mut impl FnMut(&Opened, u64) -> Result<T, Failure>) -> (Result<T, Failure>, u64) {
         // The lock protects no state that a panic could leave half changed.
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let answer = match &state.database {
-            Some(database) => guarded(|| work(database, state.times)),
+        let answer = match &state.opened {
+            Some(opened) => guarded(|| work(opened, state.times)),
             None => Err(Failure::new(Case::Stale, "it could not be opened anew")),
         };
         (answer, state.times)
@@ -59,8 +58,8 @@ impl Engine {
             return Ok(());
         }
         // The lock on the file goes with it.
-        close(state.database.take());
-        state.database = Some(guarded(|| self.place.reopen())?);
+        close(state.opened.take());
+        state.opened = Some(guarded(|| self.place.reopen())?);
         state.times += 1;
         Ok(())
     }
@@ -68,14 +67,14 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        close(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).database.take());
+        close(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).opened.take());
     }
 }
 
-fn close(database: Option<Database>) {
+fn close(opened: Option<Opened>) {
     // What was answered is on the disk already, so a failure here costs no more than a repair at the next opening.
     let _ = guarded(|| {
-        drop(database);
+        drop(opened);
         Ok(())
     });
 }
@@ -83,6 +82,6 @@ fn close(database: Option<Database>) {
 /// Does it, and makes a panic a failure like others.
 ///
 /// redb keeps what it has begun in a transaction, which ends with the call, and forgives a lock that was held ([`Case::Stale`]).
-fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(Failure::panicked(&*payload)))
 }

@@ -18,6 +18,8 @@ pub(super) struct Failure {
     cause: Cause,
     /// The key that is damaged, where it is one alone.
     key: Option<Arc<str>>,
+    /// The file, where it is not the store's own.
+    file: Option<Arc<Path>>,
 }
 
 /// Which failure it is.
@@ -33,10 +35,25 @@ pub(super) enum Case {
     NotWritable,
     /// A newer version of Upright wrote the file.
     Newer { found: u32, known: u32 },
+    /// The log is not the one that belongs to the file, or not whole.
+    LogLost,
     /// An earlier failure has closed the database: it must be opened anew.
     Stale,
     /// Anything else.
     Unavailable,
+}
+
+/// What is wrong with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum LogFault {
+    #[error("it is missing")]
+    Missing,
+    #[error("it belongs to another store, or is no log at all")]
+    Foreign,
+    #[error("it has {found} of {expected} bytes")]
+    Short { found: u64, expected: u64 },
+    #[error("what is in it at byte {offset} is damaged")]
+    Block { offset: u64 },
 }
 
 #[derive(Clone, Debug)]
@@ -44,18 +61,30 @@ enum Cause {
     System(i32),
     Kind(ErrorKind, Arc<str>),
     Damage(Damage),
+    Log(LogFault),
     Said(Arc<str>),
 }
 
 impl Failure {
     pub(super) fn new(case: Case, said: impl Into<Arc<str>>) -> Self {
-        Self { case, cause: Cause::Said(said.into()), key: None }
+        Self { case, cause: Cause::Said(said.into()), key: None, file: None }
     }
 
     /// What a panic within redb said.
     pub(super) fn panicked(payload: &(dyn Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         Self::new(Case::Damaged, format!("the database stopped at it: {}", text.unwrap_or("without a word")))
+    }
+
+    /// The log in this file cannot be used.
+    pub(super) fn log(path: &Path, fault: LogFault) -> Self {
+        Self { case: Case::LogLost, cause: Cause::Log(fault), key: None, file: None }.of(path)
+    }
+
+    /// It is this file's, and not the store's own.
+    pub(super) fn of(mut self, path: &Path) -> Self {
+        self.file = Some(path.into());
+        self
     }
 
     /// One of the first case, where it means the second.
@@ -73,8 +102,10 @@ impl Failure {
     }
 
     pub(super) fn told(&self, path: &Path) -> StoreError {
-        let (path, source) = (path.to_owned(), self.source());
+        let (store, source) = (path, self.source());
+        let path = self.file.as_deref().unwrap_or(store).to_owned();
         match (self.case, &self.key) {
+            (Case::LogLost, _) => StoreError::LogLost { path: store.to_owned(), log: path, source },
             (Case::InUse, _) => StoreError::InUse { path },
             (Case::Damaged, Some(key)) => StoreError::Corrupt { key: key.to_string(), source },
             (Case::Damaged, None) => StoreError::Damaged { path, source },
@@ -90,6 +121,7 @@ impl Failure {
             Cause::System(number) => io::Error::from_raw_os_error(*number).into(),
             Cause::Kind(kind, said) => io::Error::new(*kind, &**said).into(),
             Cause::Damage(damage) => (*damage).into(),
+            Cause::Log(fault) => (*fault).into(),
             Cause::Said(said) => (&**said).into(),
         }
     }
@@ -106,13 +138,13 @@ impl From<io::Error> for Failure {
             _ => Case::Unavailable,
         };
         let cause = error.raw_os_error().map_or_else(|| Cause::Kind(error.kind(), error.to_string().into()), Cause::System);
-        Self { case, cause, key: None }
+        Self { case, cause, key: None, file: None }
     }
 }
 
 impl From<Damage> for Failure {
     fn from(damage: Damage) -> Self {
-        Self { case: Case::Damaged, cause: Cause::Damage(damage), key: None }
+        Self { case: Case::Damaged, cause: Cause::Damage(damage), key: None, file: None }
     }
 }
 

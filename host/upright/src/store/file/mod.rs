@@ -3,8 +3,11 @@
 //! A process that dies between two writes must leave neither half a value nor an older one than it was told was saved. So each write is answered when it is
 //! on the disk, and not before. That takes as long as the disk does; many who write at once share one wait.
 
+mod commit;
 mod engine;
 mod failure;
+mod group;
+mod log;
 mod place;
 mod record;
 mod tables;
@@ -97,7 +100,7 @@ impl FileStore {
     fn at(place: Place, clock: SharedClock) -> Result<Self, StoreError> {
         let told = |failure: Failure| failure.told(place.path());
         let engine = Arc::new(Engine::open(place.clone()).map_err(told)?);
-        let version = engine.with(|database, _| tables::last_version(database)).map_err(told)?;
+        let version = engine.with(|opened, _| Ok(opened.version)).map_err(told)?;
         let watchers = Watchers::default();
         let (queue, requests) = mpsc::channel(writer::QUEUE);
         let writer = Writer::new(Arc::clone(&engine), watchers.clone(), version);
@@ -152,7 +155,7 @@ impl Store for FileStore {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
         Box::pin(async move {
             check_key(key)?;
-            self.shared.engine.with(|database, _| tables::get(database, key)).map_err(|failure| self.told(&failure.at(key)))
+            self.shared.engine.with(|opened, _| tables::get(&opened.database, key)).map_err(|failure| self.told(&failure.at(key)))
         })
     }
 
@@ -173,9 +176,9 @@ impl Store for FileStore {
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<Listed>> {
-        Box::pin(
-            async move { self.shared.engine.with(|database, _| tables::list(database, prefix)).map_err(|failure| self.told(&failure)) },
-        )
+        Box::pin(async move {
+            self.shared.engine.with(|opened, _| tables::list(&opened.database, prefix)).map_err(|failure| self.told(&failure))
+        })
     }
 
     fn watch<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Changes> {

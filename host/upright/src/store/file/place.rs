@@ -3,14 +3,18 @@
 //! State may be private, so the file and the folders above it that are not there yet are made for their owner alone. A process can be killed while it
 //! makes a store, and half a store looks like a damaged one. So a new store is made beside its place and put there when it is whole.
 
+use super::commit::Committing;
 use super::failure::{Case, Failure};
-use super::tables;
+use super::log::Log;
+use super::record::About;
+use super::{group, tables};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, StorageBackend};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Memory for pages of the file: redb's own default is 1 GiB, and a model beside it needs that more.
 const CACHE: usize = 64 << 20;
@@ -35,20 +39,20 @@ impl Place {
     }
 
     /// Opens the store, or makes it.
-    pub(super) fn open(&self) -> Result<Database, Failure> {
+    pub(super) fn open(&self) -> Result<Opened, Failure> {
         match self {
             Self::File(path) => match existing(path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => create(path),
-                file => opened(file?),
+                file => opened(path, file?),
             },
-            Self::Memory => made(InMemoryBackend::new()),
+            Self::Memory => Ok(Opened::made(made(InMemoryBackend::new())?, None)),
         }
     }
 
     /// Opens the store anew; one that is gone is not made again.
-    pub(super) fn reopen(&self) -> Result<Database, Failure> {
+    pub(super) fn reopen(&self) -> Result<Opened, Failure> {
         match self {
-            Self::File(path) => opened(existing(path)?),
+            Self::File(path) => opened(path, existing(path)?),
             Self::Memory => Err(Failure::new(Case::Unavailable, "a store in memory that failed is lost")),
         }
     }
@@ -58,15 +62,47 @@ fn existing(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
-/// The database in this file, which has the tables of a store.
-fn opened(file: File) -> Result<Database, Failure> {
+/// A store that is open.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    /// A version beyond which none had been given when it was opened.
+    pub(super) version: u64,
+    committing: Mutex<Committing>,
+}
+
+impl Opened {
+    /// One that was made just now, in this file or in memory.
+    fn made(database: Database, path: Option<&Path>) -> Self {
+        Self { database, version: 0, committing: Mutex::new(Committing::new(path.map(Log::path_for), None, About::default())) }
+    }
+
+    /// One that was there, with what its log has to be done again.
+    fn found(database: Database, path: &Path) -> Result<Self, Failure> {
+        let about = tables::about(&database)?;
+        let (mut version, mut log, path) = (about.version, None, Log::path_for(path));
+        if about.epochs.now != 0
+            && let Some((open, found)) = Log::open(path.clone(), about.epochs)?
+        {
+            let changes = found.changes().map_err(|fault| Failure::log(&path, fault))?;
+            version = version.max(group::again(&database, &changes)?.unwrap_or_default());
+            log = Some(open);
+        }
+        Ok(Self { database, version, committing: Mutex::new(Committing::new(Some(path), log, about)) })
+    }
+
+    /// For whoever writes.
+    pub(super) fn committing(&self) -> MutexGuard<'_, Committing> {
+        // One that a panic left says so itself.
+        self.committing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn opened(path: &Path, file: File) -> Result<Opened, Failure> {
     // redb makes a database of an empty file, as it does of one that is not there.
     if file.metadata()?.len() == 0 {
-        return made(FileBackend::new(file)?);
+        return Ok(Opened::made(made(FileBackend::new(file)?)?, Some(path)));
     }
-    let database = database(FileBackend::new(file)?)?;
-    tables::last_version(&database)?;
-    Ok(database)
+    Opened::found(database(FileBackend::new(file)?)?, path)
 }
 
 fn database(backend: impl StorageBackend) -> Result<Database, Failure> {
@@ -80,11 +116,8 @@ fn made(backend: impl StorageBackend) -> Result<Database, Failure> {
 }
 
 /// Makes a store where none was. Of two processes that do so at once both end up with the same one, or one of them is told that it is in use.
-fn create(path: &Path) -> Result<Database, Failure> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+fn create(path: &Path) -> Result<Opened, Failure> {
+    let folder = folder(path);
     private_folder(folder)?;
     let mut name = path.file_name().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?.to_owned();
     name.push(format!(".new-{}-{}", std::process::id(), DRAFTS.fetch_add(1, Ordering::Relaxed)));
@@ -99,10 +132,10 @@ fn create(path: &Path) -> Result<Database, Failure> {
     let _ = fs::remove_file(&draft);
     match placed? {
         Some(database) => {
-            keep_name(folder)?;
-            Ok(database)
+            keep_name(path)?;
+            Ok(Opened::made(database, Some(path)))
         }
-        None => opened(existing(path)?),
+        None => opened(path, existing(path)?),
     }
 }
 
@@ -132,7 +165,14 @@ fn private_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Sees to it that the file's name, too, outlives a loss of power.
-fn keep_name(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Sees to it that a file's name, too, outlives a loss of power.
+pub(super) fn keep_name(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder(path))?.sync_all() } else { Ok(()) }
 }

@@ -9,6 +9,7 @@
 //!       │ of these │         │ of 1970 │         │ checksum │ length   │ type's… │ type  │ if it lies here
 //! ```
 
+use super::log::Epochs;
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -134,31 +135,52 @@ fn head_checksum(key: &[u8], head: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// What the store says of itself: its format, and a version beyond which it gave none.
-pub(super) fn write_about(format: u32, version: u64) -> [u8; 16] {
-    let mut about = [0; 16];
-    about[..4].copy_from_slice(&format.to_le_bytes());
-    about[4..12].copy_from_slice(&version.to_le_bytes());
-    let checksum = checksum(&about[..12]);
-    about[12..].copy_from_slice(&checksum.to_le_bytes());
+/// What the store says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct About {
+    /// A version beyond which it gave none.
+    pub(super) version: u64,
+    pub(super) epochs: Epochs,
+}
+
+/// The format of a store that has a log beside it: who does not know of logs must not open it. Without one, it is as it always was.
+pub(super) const WITH_A_LOG: u32 = 2;
+
+const WITHOUT_A_LOG: u32 = 1;
+
+/// What the store says of itself, and its format before that.
+pub(super) fn write_about(About { version, epochs }: &About) -> Vec<u8> {
+    let format = if epochs.now == 0 { WITHOUT_A_LOG } else { WITH_A_LOG };
+    let mut about = [&format.to_le_bytes()[..], &version.to_le_bytes()].concat();
+    if format == WITH_A_LOG {
+        about.extend(epochs.now.to_le_bytes());
+        about.extend(epochs.before.to_le_bytes());
+    }
+    about.extend(checksum(&about).to_le_bytes());
     about
 }
 
-/// The format and the version. A newer format may have more to say after them.
-pub(super) fn read_about(about: &[u8]) -> Result<(u32, u64), Damage> {
+/// The format, and what the store says if that is known. A newer format may have anything else to say.
+pub(super) fn read_about(about: &[u8]) -> Result<(u32, About), Damage> {
     let checked = about.len().checked_sub(4).filter(|checked| *checked >= 12).ok_or(Damage::About)?;
     if checksum(&about[..checked]) != u32_at(about, checked..about.len()) {
         return Err(Damage::About);
     }
-    Ok((u32_at(about, 0..4), u64_at(about, 4..12)))
+    let format = u32_at(about, 0..4);
+    let epochs = match format {
+        WITH_A_LOG if checked < 28 => return Err(Damage::About),
+        WITH_A_LOG => Epochs { now: u64_at(about, 12..20), before: u64_at(about, 20..28) },
+        _ => Epochs::default(),
+    };
+    Ok((format, About { version: u64_at(about, 4..12), epochs }))
 }
 
-/// Four bytes that were looked for before.
-fn u32_at(bytes: &[u8], at: Range<usize>) -> u32 {
+/// Four bytes, which the caller knows to be there.
+pub(super) fn u32_at(bytes: &[u8], at: Range<usize>) -> u32 {
     bytes[at].iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-fn u64_at(bytes: &[u8], at: Range<usize>) -> u64 {
+pub(super) fn u64_at(bytes: &[u8], at: Range<usize>) -> u64 {
     bytes[at].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
@@ -235,16 +257,20 @@ mod tests {
 
     #[test]
     fn what_the_store_says_of_itself_is_checked_and_may_grow() {
-        let about = write_about(1, u64::MAX);
-        assert_eq!(read_about(&about), Ok((1, u64::MAX)));
-        for position in 0..about.len() {
-            let mut flipped = about;
-            flipped[position] ^= 0x10;
-            assert_eq!(read_about(&flipped), Err(Damage::About));
-            assert_eq!(read_about(&about[..position]), Err(Damage::About));
+        let epochs = Epochs { now: 7, before: 8 };
+        for (format, epochs) in [(1, Epochs::default()), (2, epochs)] {
+            let said = About { version: u64::MAX, epochs };
+            let about = write_about(&said);
+            assert_eq!(read_about(&about), Ok((format, said)));
+            for position in 0..about.len() {
+                let mut flipped = about.clone();
+                flipped[position] ^= 0x10;
+                assert_eq!(read_about(&flipped), Err(Damage::About));
+                assert_eq!(read_about(&about[..position]), Err(Damage::About));
+            }
         }
-        let mut newer = [&write_about(2, 3)[..12], b"more"].concat();
+        let mut newer = [&3_u32.to_le_bytes()[..], &3_u64.to_le_bytes(), b"more"].concat();
         newer.extend(checksum(&newer).to_le_bytes());
-        assert_eq!(read_about(&newer), Ok((2, 3)));
+        assert_eq!(read_about(&newer).unwrap().0, 3);
     }
 }

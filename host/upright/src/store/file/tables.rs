@@ -4,24 +4,24 @@
 //! |---|---|---|
 //! | `records` | the key | its [record](super::record), with the value if that is small |
 //! | `parts` | version, number of the part | a part of a large value |
-//! | `about` | 0 | the format, and a version beyond which none was given |
+//! | `about` | 0 | [what the store says of itself](About): the format, a version beyond which none was given, whether there is a log |
 //!
 //! redb finds a key by its way through the file's pages, and does not look at their checksums on the way. A flipped byte can lead it astray, to where
 //! the key is not. So a key that is not found is believed to be absent only if the keys on both sides of the gap are whole and in order.
 
 use super::failure::{Case, Failure};
-use super::record::{self, Damage, Record};
+use super::record::{self, About, Damage, Record};
 use crate::store::{Entry, Listed};
 use bytes::Bytes;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::ops::Bound;
 
 pub(super) const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 pub(super) const PARTS: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("parts");
 const ABOUT: TableDefinition<'_, u8, &[u8]> = TableDefinition::new("about");
 
-/// The format that is written, and the newest that is read.
-pub(super) const FORMAT: u32 = 1;
+/// The newest format that is read.
+const FORMAT: u32 = record::WITH_A_LOG;
 
 /// Bytes of a part: with what redb puts beside it, it fills a page of 64 KiB. A value in one piece would get a page of up to twice its size.
 pub(super) const PART: usize = (64 << 10) - 64;
@@ -31,12 +31,12 @@ pub(super) fn make(database: &Database) -> Result<(), Failure> {
     let writing = begin(database)?;
     writing.open_table(RECORDS)?;
     writing.open_table(PARTS)?;
-    set_version(&writing, 0)?;
-    commit(writing)
+    set_about(&writing, &About::default())?;
+    commit(writing, Durability::Immediate)
 }
 
-/// A version beyond which none was given, of a store whose format is known.
-pub(super) fn last_version(database: &Database) -> Result<u64, Failure> {
+/// What a store says of itself, if its format is known.
+pub(super) fn about(database: &Database) -> Result<About, Failure> {
     let reading = database.begin_read()?;
     let about = match reading.open_table(ABOUT) {
         Ok(about) => about,
@@ -46,7 +46,7 @@ pub(super) fn last_version(database: &Database) -> Result<u64, Failure> {
     let Some(about) = about.get(0)? else { return Err(Damage::About.into()) };
     match record::read_about(about.value())? {
         (found, _) if found > FORMAT => Err(Failure::new(Case::Newer { found, known: FORMAT }, "")),
-        (_, version) => Ok(version),
+        (_, about) => Ok(about),
     }
 }
 
@@ -57,14 +57,14 @@ pub(super) fn begin(database: &Database) -> Result<WriteTransaction, Failure> {
     database.begin_write().map_err(|error| Failure::from(error).meaning(Case::Damaged, Case::Stale))
 }
 
-/// Waits for the disk. Whether it was done is not known where this fails, so it is not done again by whoever opens the file anew.
-pub(super) fn commit(writing: WriteTransaction) -> Result<(), Failure> {
+/// Commits, and waits for the disk if that is asked. Whether it was done is not known where this fails, so it is not done again by whoever opens the file anew.
+pub(super) fn commit(mut writing: WriteTransaction, durability: Durability) -> Result<(), Failure> {
+    writing.set_durability(durability).map_err(|error| Failure::new(Case::Unavailable, error.to_string()))?;
     writing.commit().map_err(|error| Failure::from(error).meaning(Case::Stale, Case::Unavailable))
 }
 
-pub(super) fn set_version(writing: &WriteTransaction, version: u64) -> Result<(), Failure> {
-    let mut about = writing.open_table(ABOUT)?;
-    about.insert(0, &record::write_about(FORMAT, version)[..])?;
+pub(super) fn set_about(writing: &WriteTransaction, about: &About) -> Result<(), Failure> {
+    writing.open_table(ABOUT)?.insert(0, &record::write_about(about)[..])?;
     Ok(())
 }
 
@@ -194,9 +194,9 @@ mod tests {
         let database = redb::Builder::new().create_with_backend(Stopping(InMemoryBackend::new(), Arc::clone(&stops))).unwrap();
         make(&database).unwrap();
         let writing = begin(&database).unwrap();
-        set_version(&writing, 7).unwrap();
+        set_about(&writing, &About { version: 7, ..About::default() }).unwrap();
         stops.store(true, Ordering::Relaxed);
-        assert!(catch_unwind(AssertUnwindSafe(|| commit(writing))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| commit(writing, Durability::Immediate))).is_err());
         stops.store(false, Ordering::Relaxed);
         let failure = begin(&database).map(drop).unwrap_err();
         // redb stops here as well, which the engine catches.

@@ -5,12 +5,13 @@
 
 use super::engine::Engine;
 use super::failure::{Case, Failure};
-use super::record;
-use super::tables::{self, PART, PARTS, RECORDS};
+use super::group::Tables;
+use super::log::{Block, Change};
+use super::place::Opened;
+use super::{record, tables};
 use crate::store::watch::Watchers;
-use crate::store::{Change, ChangeKind, StoreError};
+use crate::store::{ChangeKind, StoreError};
 use bytes::Bytes;
-use redb::{Database, Table, WriteTransaction};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::{mpsc, oneshot};
@@ -23,9 +24,6 @@ const GROUP_BYTES: usize = 32 << 20;
 
 /// Room that a group may need on the disk beyond its values: pages on the way to the records, and those that readers still hold.
 const ROOM_BESIDE: u64 = 1 << 20;
-
-/// So many versions are reserved at once, so that not each group need write the last one down: that would be another page. After a kill they are left out.
-const VERSIONS: u64 = 1024;
 
 /// A change that somebody waits for.
 pub(super) struct Request {
@@ -59,19 +57,12 @@ impl Request {
 pub(super) struct Writer {
     engine: Arc<Engine>,
     watchers: Watchers,
-    versions: Versions,
+    /// The last version that was given, or may have been.
+    version: u64,
     /// How often the file had been opened anew when it was last written.
     opened: u64,
     /// The disk was full when it was last written to.
     full: Option<Failure>,
-}
-
-#[derive(Clone, Copy)]
-struct Versions {
-    /// The last that was given, or may have been.
-    version: u64,
-    /// The last that may be given before the file says so.
-    reserved: u64,
 }
 
 /// How each request of a group ended: the version that it made, or why it made none.
@@ -79,7 +70,7 @@ type Outcomes = Vec<Result<u64, StoreError>>;
 
 impl Writer {
     pub(super) fn new(engine: Arc<Engine>, watchers: Watchers, version: u64) -> Self {
-        Self { engine, watchers, versions: Versions { version, reserved: version }, opened: 0, full: None }
+        Self { engine, watchers, version, opened: 0, full: None }
     }
 
     /// Writes until nobody can ask any more.
@@ -99,16 +90,13 @@ impl Writer {
         }
     }
 
-    /// Gives back the versions that were reserved and not given. Where that fails they are left out, which does no harm.
+    /// Leaves one file that has everything. Where that fails, the next opening does it.
     fn tidy(&self) {
-        let Versions { version, reserved } = self.versions;
-        if reserved > version {
-            let _ = self.engine.with(|database, _| {
-                let writing = tables::begin(database)?;
-                tables::set_version(&writing, version)?;
-                tables::commit(writing)
-            });
-        }
+        let _ = self.engine.with(|opened, _| {
+            let mut committing = opened.committing();
+            committing.ready()?;
+            committing.end(&opened.database, self.version.max(opened.version))
+        });
     }
 
     /// Writes a group, and answers it.
@@ -135,7 +123,7 @@ impl Writer {
                 && version > 0
             {
                 let kind = if matches!(request.wish, Wish::Put { .. }) { ChangeKind::Put } else { ChangeKind::Deleted };
-                self.watchers.tell(Change { key: request.key.clone(), version, kind });
+                self.watchers.tell(crate::store::Change { key: request.key.clone(), version, kind });
             }
         }
         for (request, outcome) in group.into_iter().zip(outcomes) {
@@ -145,20 +133,16 @@ impl Writer {
 
     fn attempt(&mut self, group: &[Request]) -> Result<Outcomes, Failure> {
         self.expect_room(group)?;
-        let mut versions = self.versions;
-        let written = self.engine.with(|database, times| {
+        let mut version = self.version;
+        let written = self.engine.with(|opened, times| {
             if times != self.opened {
                 // While it was closed another process may have had it.
-                let version = tables::last_version(database)?.max(versions.version);
-                (versions, self.opened) = (Versions { version, reserved: version }, times);
+                (version, self.opened) = (opened.version.max(version), times);
             }
-            write(database, group, &mut versions)
+            write(opened, group, &mut version)
         });
         // Also where it failed: a version is never given twice.
-        self.versions.version = versions.version;
-        if written.is_ok() {
-            self.versions.reserved = versions.reserved;
-        }
+        self.version = version;
         match &written {
             Ok(_) => self.full = None,
             Err(failure) if failure.case == Case::Full => self.full = Some(failure.clone()),
@@ -180,159 +164,135 @@ impl Writer {
     }
 }
 
-/// Writes a group in one transaction, and waits for the disk: once, as redb does by itself (one `fsync`, checksums over what it covers).
+/// Writes a group in one transaction, and waits for the disk: once.
 ///
-/// `set_quick_repair` would keep beside each commit what redb needs to open the file after a kill without reading it. Measured with a million entries of
-/// 150 bytes (544 MB), on a disk that takes 0.15 ms for an `fsync`:
-///
-/// | | one save | opening after a kill |
-/// |---|--:|--:|
-/// | as it is here | 0.22 ms | 480 ms; of 100,000 entries 37 ms, of 10,000 4 ms |
-/// | `set_two_phase_commit` | 0.35 ms | as long |
-/// | `set_quick_repair`, which needs two phases | 0.44 ms | 0.7 ms |
-///
-/// Each save would take twice as long, to save some milliseconds of a rare opening; a store of a million entries is not what this is made for. After a clean
-/// end the file is opened in a millisecond either way.
-///
-/// Also tried: writing the last version down with each group made a save 3 % slower; looking out for company for a moment before waiting for it gained nothing.
-///
-/// A log beside the file, to which each group is appended in one piece before the database has it in memory, makes the wait for the disk a third as long (one page
-/// 0.06 ms, five that lie apart 0.18 ms): one writer was then 1.3 to 1.5 times as slow as SQLite rather than 2.6 times, and sixteen 4.7 times as fast rather than
-/// twice. It is not there: of two files one alone may be copied, moved or removed, and a second recovery must be trusted as much as the first.
-fn write(database: &Database, group: &[Request], Versions { version, reserved }: &mut Versions) -> Result<Outcomes, Failure> {
-    let writing = tables::begin(database)?;
+/// Measured, one writer, values of 200 bytes, beside SQLite in WAL mode with `synchronous=FULL`, on a disk that takes 0.06 ms for one page and 0.18 ms for five that lie apart:
+/// TODO
+fn write(opened: &Opened, group: &[Request], version: &mut u64) -> Result<Outcomes, Failure> {
+    let mut committing = opened.committing();
+    committing.ready()?;
+    let writing = tables::begin(&opened.database)?;
+    let mut block = Block::new();
     let before = *version;
     let outcomes = {
-        let mut tables = Tables { records: writing.open_table(RECORDS)?, parts: None, writing: &writing, version };
-        group
-            .iter()
-            .map(|request| tables.apply(request).map_err(|failure| failure.at(&request.key)))
-            .collect::<Result<Outcomes, Failure>>()?
+        let mut tables = Tables::open(&writing)?;
+        let mut outcome = |request: &Request| apply(request, &mut tables, &mut block, version).map_err(|failure| failure.at(&request.key));
+        group.iter().map(&mut outcome).collect::<Result<Outcomes, Failure>>()?
     };
     if *version == before {
         // Nothing was changed, so there is nothing to wait for.
         writing.abort()?;
-        return Ok(outcomes);
+    } else {
+        committing.commit(writing, block, *version)?;
     }
-    if *version > *reserved {
-        *reserved = *version + VERSIONS;
-        tables::set_version(&writing, *reserved)?;
-    }
-    tables::commit(writing)?;
     Ok(outcomes)
 }
 
-/// The tables while a group is written.
-struct Tables<'t> {
-    records: Table<'t, &'static [u8], &'static [u8]>,
-    /// Only opened where there are large values.
-    parts: Option<Table<'t, (u64, u32), &'static [u8]>>,
-    writing: &'t WriteTransaction,
-    version: &'t mut u64,
-}
-
-impl<'t> Tables<'t> {
-    fn apply(&mut self, request: &Request) -> Result<Result<u64, StoreError>, Failure> {
-        let key = &request.key;
-        match &request.wish {
-            Wish::Put { value, checksum, content_type, modified, expected } => {
-                if let Expected::Version(expected) = *expected {
-                    let found = tables::version_of(&self.records, key.as_bytes())?;
-                    if found != expected {
-                        return Ok(Err(StoreError::Conflict { key: key.clone(), expected, found }));
-                    }
+fn apply(request: &Request, tables: &mut Tables<'_>, block: &mut Block, version: &mut u64) -> Result<Result<u64, StoreError>, Failure> {
+    let key = request.key.as_bytes();
+    match &request.wish {
+        Wish::Put { value, checksum, content_type, modified, expected } => {
+            if let Expected::Version(expected) = *expected {
+                let found = tables.version_of(key)?;
+                if found != expected {
+                    return Ok(Err(StoreError::Conflict { key: request.key.clone(), expected, found }));
                 }
-                *self.version += 1;
-                let record = record::write(key.as_bytes(), *self.version, *modified, content_type, value, *checksum);
-                let old = self.records.insert(key.as_bytes(), &record[..])?.and_then(|old| parts_of(key, old.value()));
-                self.remove_parts(old)?;
-                if value.len() > record::INLINE {
-                    self.write_parts(value)?;
-                }
-                Ok(Ok(*self.version))
             }
-            Wish::Delete { expected } => {
-                if let Some(expected) = *expected
-                    && tables::version_of(&self.records, key.as_bytes())? != Some(expected)
-                {
-                    return Ok(Ok(0));
-                }
-                let removed = self.records.remove(key.as_bytes())?.map(|old| parts_of(key, old.value()));
-                let Some(old) = removed else {
-                    // Surely not there, or else a failure.
-                    return tables::version_of(&self.records, key.as_bytes()).map(|_| Ok(0));
-                };
-                *self.version += 1;
-                self.remove_parts(old)?;
-                Ok(Ok(*self.version))
+            *version += 1;
+            let record = record::write(key, *version, *modified, content_type, value, *checksum);
+            let apart: &[u8] = if value.len() > record::INLINE { value } else { &[] };
+            let change = Change::Put { key, record: &record, apart };
+            block.push(change);
+            tables.make(change)?;
+        }
+        Wish::Delete { expected } => {
+            if let Some(expected) = *expected
+                && tables.version_of(key)? != Some(expected)
+            {
+                return Ok(Ok(0));
             }
+            let change = Change::Delete { key, version: *version + 1 };
+            if !tables.make(change)? {
+                return Ok(Ok(0));
+            }
+            block.push(change);
+            *version += 1;
         }
     }
-
-    fn write_parts(&mut self, value: &[u8]) -> Result<(), Failure> {
-        let version = *self.version;
-        let parts = self.parts()?;
-        for (number, part) in (0..).zip(value.chunks(PART)) {
-            parts.insert((version, number), part)?;
-        }
-        Ok(())
-    }
-
-    fn remove_parts(&mut self, old: Option<(u64, u32)>) -> Result<(), Failure> {
-        let Some((version, count)) = old else { return Ok(()) };
-        let parts = self.parts()?;
-        for number in 0..count {
-            parts.remove((version, number))?;
-        }
-        Ok(())
-    }
-
-    fn parts(&mut self) -> Result<&mut Table<'t, (u64, u32), &'static [u8]>, Failure> {
-        let parts = match self.parts.take() {
-            Some(parts) => parts,
-            None => self.writing.open_table(PARTS)?,
-        };
-        Ok(self.parts.insert(parts))
-    }
-}
-
-/// The version and the number of the parts of a record's value. A record that is damaged does not tell; they stay, and nobody sees them.
-fn parts_of(key: &str, record: &[u8]) -> Option<(u64, u32)> {
-    let record = record::read(key.as_bytes(), record).ok()?;
-    record.value.is_none().then(|| (record.version, record.value_length.div_ceil(PART) as u32))
+    Ok(Ok(*version))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::place::Place;
+    use super::super::record::About;
     use super::*;
+    use redb::Durability;
+    use std::path::PathBuf;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("upright-writer-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&path);
+            Self(path)
+        }
+
+        fn engine(&self) -> Arc<Engine> {
+            Arc::new(Engine::open(Place::File(self.0.join("store.redb"))).unwrap())
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn put(writer: &mut Writer, key: &str) -> u64 {
+        let wish = Wish::Put {
+            value: Bytes::new(),
+            checksum: record::checksum(&[]),
+            content_type: String::new(),
+            modified: SystemTime::UNIX_EPOCH,
+            expected: Expected::Anything,
+        };
+        let (answer, mut answered) = oneshot::channel();
+        writer.write(vec![Request { key: key.into(), wish, answer }]);
+        answered.try_recv().unwrap().unwrap()
+    }
 
     #[test]
     fn a_file_that_another_process_had_meanwhile_is_given_no_version_twice() {
-        let folder = std::env::temp_dir().join(format!("upright-writer-{}", std::process::id()));
-        let engine = Arc::new(Engine::open(Place::File(folder.join("store.redb"))).unwrap());
+        let folder = Folder::new("another");
+        let engine = folder.engine();
         let mut writer = Writer::new(Arc::clone(&engine), Watchers::default(), 0);
-        let mut put = |key: &str| {
-            let wish = Wish::Put {
-                value: Bytes::new(),
-                checksum: record::checksum(&[]),
-                content_type: String::new(),
-                modified: SystemTime::UNIX_EPOCH,
-                expected: Expected::Anything,
-            };
-            let (answer, mut answered) = oneshot::channel();
-            writer.write(vec![Request { key: key.into(), wish, answer }]);
-            answered.try_recv().unwrap().unwrap()
-        };
-        assert_eq!([put("a"), put("b")], [1, 2]);
-        let by_another = engine.with(|database, _| {
-            let writing = tables::begin(database)?;
-            tables::set_version(&writing, 5000)?;
-            tables::commit(writing)
+        assert_eq!([put(&mut writer, "a"), put(&mut writer, "b")], [1, 2]);
+        let by_another = engine.with(|opened, _| {
+            let writing = tables::begin(&opened.database)?;
+            tables::set_about(&writing, &About { version: 5000, ..About::default() })?;
+            tables::commit(writing, Durability::Immediate)
         });
         by_another.unwrap();
         engine.reopen(0).unwrap();
-        assert_eq!([put("a"), put("b")], [5001, 5002]);
-        std::fs::remove_dir_all(folder).unwrap();
+        assert_eq!([put(&mut writer, "a"), put(&mut writer, "b")], [5001, 5002]);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_is_given_up_and_what_it_had_is_kept() {
+        let folder = Folder::new("given-up");
+        let engine = folder.engine();
+        let mut writer = Writer::new(Arc::clone(&engine), Watchers::default(), 0);
+        (0..30).for_each(|number| drop(put(&mut writer, &number.to_string())));
+        let log = folder.0.join("store.redb-wal");
+        assert!(log.exists());
+        engine.with(|opened, _| Ok(opened.committing().break_the_log())).unwrap();
+        assert_eq!([put(&mut writer, "after"), put(&mut writer, "that")], [31, 32]);
+        assert!(!log.exists(), "nobody reads it any more");
+        // As after a kill: the database alone has everything, on the disk.
+        std::fs::copy(folder.0.join("store.redb"), folder.0.join("copy.redb")).unwrap();
+        let copy = Engine::open(Place::File(folder.0.join("copy.redb"))).unwrap();
+        assert_eq!(copy.with(|opened, _| tables::list(&opened.database, "")).unwrap().len(), 32);
     }
 }

@@ -1,0 +1,581 @@
+//! The log beside the file: the changes since the database was last written to the disk.
+//!
+//! A commit of redb writes pages that lie apart, and a disk takes about three times as long for five of them as for one. So a small group of changes is
+//! written here in one piece, and the database has it in memory alone, until the log is full and the database is written to the disk as well. After a kill
+//! what is in the log is done again.
+//!
+//! ```text
+//! page 0   magic, length of the file, checksum
+//! page 1…  blocks, each from the beginning of a page on:
+//!
+//! 0      8          12       16      24         32
+//! magic │ checksum │ length │ epoch │ sequence │ changes…
+//! ```
+//!
+//! An epoch is what lies between two writings of the database to the disk, named by a random number that the database has too. A block is done again only on
+//! the database that it was written for, and only if all blocks of its epoch before it are there. The file has its length from the beginning on, so that
+//! writing a block changes nothing that the file system must remember.
+
+use super::failure::{Case, Failure, LogFault};
+use super::record::{u32_at, u64_at};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The length of a log, bytes: some 250 small groups. Longer would make reading it after a kill, and the wait of the group that finds it full, longer.
+const LENGTH: u64 = 1 << 20;
+
+/// What is longer goes to the database at once, bytes: it takes the disk as long, and need not be written twice.
+const LONGEST: usize = 128 << 10;
+
+/// A disk writes whole pages: no block may share one with a block that was answered.
+const PAGE: u64 = 4096;
+
+const FILE_MAGIC: &[u8; 16] = b"upright log 1\r\n\0";
+const FILE_LENGTH: Range<usize> = 16..24;
+const FILE_CHECKSUM: Range<usize> = 24..28;
+const FILE_HEAD: usize = 28;
+
+const MAGIC: &[u8; 8] = b"uplogblk";
+const CHECKSUM: Range<usize> = 8..12;
+const BYTES: Range<usize> = 12..16;
+const EPOCH: Range<usize> = 16..24;
+const SEQUENCE: Range<usize> = 24..32;
+const HEAD: usize = 32;
+
+const PUT: u8 = 1;
+const DELETE: u8 = 2;
+
+/// The epochs that the database knows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Epochs {
+    /// Of which blocks may be in the log; zero where there is no log.
+    pub(super) now: u64,
+    /// The one before, of which blocks may be there still, and are in the database.
+    pub(super) before: u64,
+}
+
+impl Epochs {
+    /// The next one.
+    pub(super) fn next(self) -> Self {
+        Self { now: fastrand::u64(1..), before: self.now }
+    }
+}
+
+/// A change of one key, as the database makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change<'a> {
+    /// The record, and the value if that lies apart.
+    Put {
+        key: &'a [u8],
+        record: &'a [u8],
+        apart: &'a [u8],
+    },
+    Delete {
+        key: &'a [u8],
+        version: u64,
+    },
+}
+
+/// The changes of a group, as they are written.
+pub(super) struct Block {
+    bytes: Vec<u8>,
+    too_long: bool,
+}
+
+impl Block {
+    pub(super) fn new() -> Self {
+        Self { bytes: vec![0; HEAD], too_long: false }
+    }
+
+    /// Adds a change; to one that has become too long, no more.
+    pub(super) fn push(&mut self, change: Change<'_>) {
+        let parts = match change {
+            Change::Put { key, record, apart } => [key, record, apart],
+            Change::Delete { key, .. } => [key, &[], &[]],
+        };
+        self.too_long |= self.bytes.len() + parts.iter().map(|part| part.len()).sum::<usize>() > LONGEST;
+        if self.too_long {
+            return;
+        }
+        match change {
+            Change::Put { .. } => {
+                self.bytes.push(PUT);
+                parts.into_iter().for_each(|part| self.part(part));
+            }
+            Change::Delete { key, version } => {
+                self.bytes.push(DELETE);
+                self.part(key);
+                self.bytes.extend(version.to_le_bytes());
+            }
+        }
+    }
+
+    /// With its length before it, which fits 32 bits.
+    fn part(&mut self, part: &[u8]) {
+        self.bytes.extend((part.len() as u32).to_le_bytes());
+        self.bytes.extend(part);
+    }
+
+    /// So much of a file it takes, bytes.
+    fn room(&self) -> u64 {
+        (self.bytes.len() as u64).next_multiple_of(PAGE)
+    }
+
+    /// Whole pages, ready to be written.
+    fn sealed(self, epoch: u64, sequence: u64) -> Vec<u8> {
+        let (room, mut bytes) = (self.room(), self.bytes);
+        let length = bytes.len() as u32;
+        bytes[..MAGIC.len()].copy_from_slice(MAGIC);
+        bytes[BYTES].copy_from_slice(&length.to_le_bytes());
+        bytes[EPOCH].copy_from_slice(&epoch.to_le_bytes());
+        bytes[SEQUENCE].copy_from_slice(&sequence.to_le_bytes());
+        let checksum = crc32fast::hash(&bytes[CHECKSUM.end..]);
+        bytes[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+        bytes.resize(room as usize, 0);
+        bytes
+    }
+}
+
+/// A log that is open. Whoever has it has the database beside it to himself.
+pub(super) struct Log {
+    file: File,
+    path: PathBuf,
+    epoch: u64,
+    sequence: u64,
+    /// Where the next block begins.
+    end: u64,
+}
+
+impl Log {
+    /// The log of the store at this path.
+    pub(super) fn path_for(store: &Path) -> PathBuf {
+        let mut path = store.as_os_str().to_owned();
+        path.push("-wal");
+        path.into()
+    }
+
+    /// Makes a log, or takes over the one that an earlier process left and that belongs to no database any more. Of no epoch yet.
+    ///
+    /// # Errors
+    /// What the system says, [`LogFault::Foreign`] for a file that is no log, and [`Case::InUse`] for another store's.
+    pub(super) fn create(path: PathBuf) -> Result<Self, Failure> {
+        let mut options = options();
+        options.create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&path)?;
+        lock(&file, &path)?;
+        let mut head = Vec::new();
+        (&file).take(FILE_HEAD as u64).read_to_end(&mut head)?;
+        if !head.is_empty() && read_head(&head).is_none() {
+            return Err(Failure::log(&path, LogFault::Foreign));
+        }
+        let mut pages = vec![0; LENGTH as usize];
+        pages[..FILE_MAGIC.len()].copy_from_slice(FILE_MAGIC);
+        pages[FILE_LENGTH].copy_from_slice(&LENGTH.to_le_bytes());
+        let checksum = crc32fast::hash(&pages[..FILE_CHECKSUM.start]);
+        pages[FILE_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+        file.set_len(LENGTH)?;
+        write(&mut file, &pages, 0)?;
+        file.sync_all()?;
+        Ok(Self { file, path, epoch: 0, sequence: 0, end: PAGE })
+    }
+
+    /// Opens the log of a database that knows these epochs, with what it has to be done again; none where it was emptied, which is how somebody says that
+    /// what was in it is lost for good.
+    ///
+    /// # Errors
+    /// [`LogFault`], if this is not the whole log of that database.
+    pub(super) fn open(path: PathBuf, epochs: Epochs) -> Result<Option<(Self, Found)>, Failure> {
+        let mut file = options().open(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Failure::log(&path, LogFault::Missing),
+            _ => Failure::from(error).of(&path),
+        })?;
+        lock(&file, &path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|error| Failure::from(error).of(&path))?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let found = Found::read(bytes, epochs).map_err(|fault| Failure::log(&path, fault))?;
+        // Perhaps its writer died before the disk had it; from now on it is answered with.
+        file.sync_data().map_err(|error| Failure::from(error).of(&path))?;
+        let log = Self { file, path, epoch: epochs.now, sequence: found.blocks.len() as u64, end: found.end };
+        Ok(Some((log, found)))
+    }
+
+    /// Begins anew, for a database that is on the disk as it is in memory, and knows this epoch.
+    pub(super) fn begin(&mut self, epoch: u64) {
+        (self.epoch, self.sequence, self.end) = (epoch, 0, PAGE);
+    }
+
+    /// Whether nothing was appended in this epoch.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sequence == 0
+    }
+
+    /// Whether this can be appended.
+    pub(super) fn takes(&self, block: &Block) -> bool {
+        !block.too_long && self.end + block.room() <= LENGTH
+    }
+
+    /// Appends a block that it takes; it is on the disk afterwards.
+    pub(super) fn append(&mut self, block: Block) -> io::Result<()> {
+        let pages = block.sealed(self.epoch, self.sequence);
+        write(&mut self.file, &pages, self.end)?;
+        self.sequence += 1;
+        self.end += pages.len() as u64;
+        Ok(())
+    }
+
+    /// Where the next block will begin.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Makes the block that begins here one that was never written. The log takes no further one afterwards.
+    pub(super) fn take_back(&mut self, begin: u64) -> io::Result<()> {
+        self.end = LENGTH;
+        write(&mut self.file, &[0; PAGE as usize], begin)
+    }
+
+    /// Removes it, of a database that is on the disk and knows no epoch.
+    pub(super) fn remove(self) -> io::Result<()> {
+        // Under that name another file may lie by now, which is none of ours.
+        if is_at(&self.file, &self.path)? { std::fs::remove_file(&self.path) } else { Ok(()) }
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (ours, there) = (file.metadata()?, std::fs::symlink_metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(FILE_HEAD as u64).read_to_end(&mut head)?;
+    Ok(read_head(&head).is_some())
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    // Writing and waiting for the disk in one call takes a sixth less than in two.
+    #[cfg(target_os = "linux")]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::DSYNC.bits() as i32);
+    options
+}
+
+/// A store that was renamed while it is open has its log under the old name still, where another may look for its own.
+fn lock(file: &File, path: &Path) -> Result<(), Failure> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Failure::new(Case::InUse, "another store has this log").of(path)),
+        // A file system without locks.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
+    }
+}
+
+/// Writes, and waits for the disk.
+fn write(file: &mut File, pages: &[u8], at: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(pages)?;
+    if cfg!(target_os = "linux") { Ok(()) } else { file.sync_data() }
+}
+
+/// The length that a log says it has.
+fn read_head(head: &[u8]) -> Option<u64> {
+    let whole = head.len() >= FILE_HEAD && head.starts_with(FILE_MAGIC);
+    let right = whole && crc32fast::hash(&head[..FILE_CHECKSUM.start]) == u32_at(head, FILE_CHECKSUM);
+    right.then(|| u64_at(head, FILE_LENGTH))
+}
+
+/// What is in a log.
+#[derive(Debug)]
+pub(super) struct Found {
+    bytes: Vec<u8>,
+    /// Where each block has its changes, in order.
+    blocks: Vec<Range<usize>>,
+    end: u64,
+}
+
+impl Found {
+    fn read(bytes: Vec<u8>, epochs: Epochs) -> Result<Self, LogFault> {
+        let Some(length) = read_head(&bytes) else { return Err(LogFault::Foreign) };
+        if (bytes.len() as u64) < length {
+            return Err(LogFault::Short { found: bytes.len() as u64, expected: length });
+        }
+        let page = PAGE as usize;
+        let (mut blocks, mut at) = (Vec::new(), page);
+        while let Some(block) = read_block(&bytes, at) {
+            if block.epoch != epochs.now || block.sequence != blocks.len() as u64 {
+                // The first one tells whose log it is; others may have been left by the epoch before.
+                if blocks.is_empty() && block.epoch != epochs.before && block.epoch != epochs.now {
+                    return Err(LogFault::Foreign);
+                }
+                break;
+            }
+            blocks.push(at + HEAD..block.end);
+            at = block.end.next_multiple_of(page);
+        }
+        // Each was on the disk before the next was begun. So what cannot be read was not finished, or it is the last, or somebody has damaged it.
+        let later = (at..bytes.len()).step_by(page).filter_map(|at| read_block(&bytes, at));
+        if later.into_iter().any(|block| block.epoch == epochs.now && block.sequence >= blocks.len() as u64) {
+            return Err(LogFault::Block { offset: at as u64 });
+        }
+        Ok(Self { bytes, blocks, end: at as u64 })
+    }
+
+    /// What is to be done again, in order.
+    pub(super) fn changes(&self) -> Result<Vec<Change<'_>>, LogFault> {
+        let mut changes = Vec::new();
+        for block in &self.blocks {
+            let mut rest = &self.bytes[block.clone()];
+            while !rest.is_empty() {
+                // The checksum was right, so this only fails on what this module never wrote.
+                changes.push(read_change(&mut rest).ok_or(LogFault::Block { offset: block.start as u64 })?);
+            }
+        }
+        Ok(changes)
+    }
+}
+
+struct BlockRead {
+    epoch: u64,
+    sequence: u64,
+    end: usize,
+}
+
+/// The block that begins here, if it is whole.
+fn read_block(bytes: &[u8], at: usize) -> Option<BlockRead> {
+    let rest = bytes.get(at..)?;
+    if rest.len() < HEAD || !rest.starts_with(MAGIC) {
+        return None;
+    }
+    let length = u32_at(rest, BYTES) as usize;
+    let block = rest.get(..length).filter(|_| length >= HEAD)?;
+    let right = crc32fast::hash(&block[CHECKSUM.end..]) == u32_at(block, CHECKSUM);
+    right.then(|| BlockRead { epoch: u64_at(block, EPOCH), sequence: u64_at(block, SEQUENCE), end: at + length })
+}
+
+fn read_change<'a>(rest: &mut &'a [u8]) -> Option<Change<'a>> {
+    let (kind, after) = rest.split_first()?;
+    *rest = after;
+    match *kind {
+        PUT => Some(Change::Put { key: read_bytes(rest)?, record: read_bytes(rest)?, apart: read_bytes(rest)? }),
+        DELETE => {
+            let key = read_bytes(rest)?;
+            let (version, after) = rest.split_at_checked(8)?;
+            *rest = after;
+            Some(Change::Delete { key, version: u64_at(version, 0..8) })
+        }
+        _ => None,
+    }
+}
+
+fn read_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_at_checked(4)?;
+    let (bytes, after) = after.split_at_checked(u32_at(length, 0..4) as usize)?;
+    *rest = after;
+    Some(bytes)
+}
+
+#[cfg(test)]
+impl Log {
+    /// From now on it cannot be written.
+    pub(super) fn break_it(&mut self) {
+        if let Ok(readable) = File::open(&self.path) {
+            self.file = readable;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EPOCHS: Epochs = Epochs { now: 71, before: 70 };
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("upright-log-{}-{name}", std::process::id()));
+            let _ = std::fs::remove_dir_all(&path);
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn log(&self) -> PathBuf {
+            Log::path_for(&self.0.join("store.redb"))
+        }
+
+        /// A log of this epoch with so many blocks; the second is longer than a page.
+        fn with(&self, epoch: u64, blocks: u64) -> Log {
+            let mut log = Log::create(self.log()).unwrap();
+            log.begin(epoch);
+            (0..blocks).for_each(|number| log.append(block(number)).unwrap());
+            log
+        }
+
+        fn read(&self) -> Result<Vec<u64>, LogFault> {
+            versions(&std::fs::read(self.log()).unwrap())
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn block(number: u64) -> Block {
+        let mut block = Block::new();
+        let apart = vec![9; if number == 1 { 9000 } else { 0 }];
+        block.push(Change::Put { key: b"a", record: &number.to_le_bytes(), apart: &apart });
+        block.push(Change::Delete { key: b"b", version: number });
+        block
+    }
+
+    /// The deletions of each block, in which its number stands.
+    fn versions(bytes: &[u8]) -> Result<Vec<u64>, LogFault> {
+        let found = Found::read(bytes.to_vec(), EPOCHS)?;
+        let deleted = found.changes()?.into_iter().filter_map(|change| match change {
+            Change::Delete { version, .. } => Some(version),
+            Change::Put { key, record, apart } => {
+                assert_eq!((key, record.len(), apart.len() % 9000), (&b"a"[..], 8, 0));
+                None
+            }
+        });
+        Ok(deleted.collect())
+    }
+
+    #[test]
+    fn what_was_appended_is_found_in_order_and_goes_on_from_there() {
+        let folder = Folder::new("order");
+        drop(folder.with(71, 3));
+        let (mut log, found) = Log::open(folder.log(), EPOCHS).unwrap().unwrap();
+        assert_eq!(found.blocks.len(), 3);
+        log.append(block(3)).unwrap();
+        assert_eq!(folder.read().unwrap(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_was_written_before_the_database_was_is_not_found() {
+        let folder = Folder::new("epochs");
+        let mut log = folder.with(70, 5);
+        assert_eq!(folder.read().unwrap(), [0; 0]);
+        log.begin(71);
+        log.append(block(0)).unwrap();
+        assert_eq!(folder.read().unwrap(), [0]);
+        log.append(block(1)).unwrap();
+        assert_eq!(folder.read().unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn a_log_of_another_store_and_a_file_that_is_none_are_refused_and_left_as_they_are() {
+        let folder = Folder::new("foreign");
+        drop(folder.with(72, 1));
+        assert_eq!(folder.read(), Err(LogFault::Foreign));
+        std::fs::write(folder.log(), "my notes").unwrap();
+        assert_eq!(folder.read(), Err(LogFault::Foreign));
+        assert!(Log::create(folder.log()).is_err());
+        assert_eq!(std::fs::read(folder.log()).unwrap(), b"my notes");
+    }
+
+    #[test]
+    fn a_block_that_was_taken_back_is_not_found() {
+        let folder = Folder::new("back");
+        let mut log = folder.with(71, 2);
+        let begin = log.end();
+        log.append(block(2)).unwrap();
+        log.take_back(begin).unwrap();
+        assert!(!log.takes(&block(3)));
+        assert_eq!(folder.read().unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn a_block_that_was_not_finished_is_left_out_however_much_of_it_is_there() {
+        let folder = Folder::new("torn");
+        let mut log = folder.with(71, 1);
+        let before = std::fs::read(folder.log()).unwrap();
+        let begin = log.end() as usize;
+        log.append(block(1)).unwrap();
+        let after = std::fs::read(folder.log()).unwrap();
+        // What is zero is as it should be whether it was written or not.
+        let last = after[begin..].iter().rposition(|byte| *byte != 0).unwrap();
+        for written in (0..=last).step_by(7) {
+            let mut torn = before.clone();
+            torn[begin..begin + written].copy_from_slice(&after[begin..begin + written]);
+            assert_eq!(versions(&torn).unwrap(), [0], "{written} bytes");
+        }
+        assert_eq!(versions(&after).unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn damage_before_the_last_block_is_told_with_its_place() {
+        let folder = Folder::new("damage");
+        drop(folder.with(71, 3));
+        let whole = std::fs::read(folder.log()).unwrap();
+        let last = {
+            let found = Found::read(whole.clone(), EPOCHS).unwrap();
+            found.blocks[2].start - HEAD
+        };
+        for position in 0..last {
+            let mut flipped = whole.clone();
+            flipped[position] ^= 0x20;
+            match versions(&flipped) {
+                Err(LogFault::Foreign) => assert!(position < FILE_HEAD, "{position}"),
+                Err(LogFault::Block { offset }) => {
+                    assert!(offset <= position as u64 && position as u64 - offset < 12_288, "{position}: {offset}")
+                }
+                // Behind the head of the file and behind a block there is nothing.
+                Ok(found) => assert_eq!((whole[position], found.len()), (0, 3), "{position}"),
+                Err(fault) => panic!("{position}: {fault}"),
+            }
+        }
+        assert_eq!(versions(&whole[..whole.len() - 1]), Err(LogFault::Short { found: LENGTH - 1, expected: LENGTH }));
+        assert_eq!(versions(&whole[..20]), Err(LogFault::Foreign));
+    }
+
+    #[test]
+    fn a_log_that_is_missing_is_told_and_one_that_was_emptied_is_gone_without() {
+        let folder = Folder::new("missing");
+        assert!(Log::open(folder.log(), EPOCHS).is_err());
+        std::fs::write(folder.log(), "").unwrap();
+        assert!(Log::open(folder.log(), EPOCHS).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_taken_and_what_is_full_takes_nothing() {
+        let folder = Folder::new("full");
+        let mut log = folder.with(71, 0);
+        let mut long = block(0);
+        long.push(Change::Put { key: b"c", record: &[], apart: &vec![1; LONGEST] });
+        long.push(Change::Delete { key: b"d", version: 2 });
+        assert!(!log.takes(&long));
+        let mut count = 0;
+        while log.takes(&block(0)) {
+            log.append(block(0)).unwrap();
+            count += 1;
+        }
+        assert_eq!(count, LENGTH / PAGE - 1);
+        assert_eq!(std::fs::metadata(folder.log()).unwrap().len(), LENGTH);
+    }
+
+    #[test]
+    fn a_log_is_removed_and_another_file_in_its_place_is_not() {
+        let folder = Folder::new("removed");
+        folder.with(71, 1).remove().unwrap();
+        assert!(!folder.log().exists());
+        let log = folder.with(71, 1);
+        std::fs::rename(folder.log(), folder.0.join("elsewhere")).unwrap();
+        std::fs::write(folder.log(), "my notes").unwrap();
+        log.remove().unwrap();
+        assert!(folder.log().exists());
+    }
+}
