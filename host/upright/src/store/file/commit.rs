@@ -86,8 +86,8 @@ impl Committing {
             about.version = version + VERSIONS;
             tables::set_about(&writing, &about)?;
         }
-        // What redb needs to open the file after a kill without reading all of it; it doubles the wait, which is rare with a log and would not be without.
-        writing.set_quick_repair(new_epoch && self.log.is_some());
+        // What redb needs to open the file after a kill without reading all of it. It doubles the wait: with a log that is rare, or the group is large anyway.
+        writing.set_quick_repair(self.log.is_some());
         tables::commit(writing, Durability::Immediate)?;
         self.unknown = false;
         self.about = about;

@@ -17,20 +17,18 @@
 //! writing a block changes nothing that the file system must remember.
 
 use super::failure::{Case, Failure, LogFault};
+use super::pages::{PAGE, PageWriter};
 use super::record::{u32_at, u64_at};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// The length of a log, bytes: some 250 small groups. Longer would make reading it after a kill, and the wait of the group that finds it full, longer.
-const LENGTH: u64 = 1 << 20;
+/// The length of a log, bytes: some thousand small groups. Longer would make reading it after a kill, and the wait of the group that finds it full, longer.
+const LENGTH: u64 = 4 << 20;
 
 /// What is longer goes to the database at once, bytes: it takes the disk as long, and need not be written twice.
 const LONGEST: usize = 128 << 10;
-
-/// A disk writes whole pages: no block may share one with a block that was answered.
-const PAGE: u64 = 4096;
 
 const FILE_MAGIC: &[u8; 16] = b"upright log 1\r\n\0";
 const FILE_LENGTH: Range<usize> = 16..24;
@@ -140,8 +138,10 @@ impl Block {
 
 /// A log that is open. Whoever has it has the database beside it to himself.
 pub(super) struct Log {
-    file: File,
     path: PathBuf,
+    /// With the lock.
+    file: File,
+    writer: PageWriter,
     epoch: u64,
     sequence: u64,
     /// Where the next block begins.
@@ -161,8 +161,8 @@ impl Log {
     /// # Errors
     /// What the system says, [`LogFault::Foreign`] for a file that is no log, and [`Case::InUse`] for another store's.
     pub(super) fn create(path: PathBuf) -> Result<Self, Failure> {
-        let mut options = options();
-        options.create(true);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path)?;
@@ -172,15 +172,14 @@ impl Log {
         if !head.is_empty() && read_head(&head).is_none() {
             return Err(Failure::log(&path, LogFault::Foreign));
         }
-        let mut pages = vec![0; LENGTH as usize];
-        pages[..FILE_MAGIC.len()].copy_from_slice(FILE_MAGIC);
-        pages[FILE_LENGTH].copy_from_slice(&LENGTH.to_le_bytes());
-        let checksum = crc32fast::hash(&pages[..FILE_CHECKSUM.start]);
-        pages[FILE_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+        let mut pages = first_page();
+        pages.resize(LENGTH as usize, 0);
         file.set_len(LENGTH)?;
-        write(&mut file, &pages, 0)?;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&pages)?;
         file.sync_all()?;
-        Ok(Self { file, path, epoch: 0, sequence: 0, end: PAGE })
+        let writer = PageWriter::open(&path)?;
+        Ok(Self { path, file, writer, epoch: 0, sequence: 0, end: PAGE })
     }
 
     /// Opens the log of a database that knows these epochs, with what it has to be done again; none where it was emptied, which is how somebody says that
@@ -189,21 +188,26 @@ impl Log {
     /// # Errors
     /// [`LogFault`], if this is not the whole log of that database.
     pub(super) fn open(path: PathBuf, epochs: Epochs) -> Result<Option<(Self, Found)>, Failure> {
-        let mut file = options().open(&path).map_err(|error| match error.kind() {
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => Failure::log(&path, LogFault::Missing),
             _ => Failure::from(error).of(&path),
         })?;
         lock(&file, &path)?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(|error| Failure::from(error).of(&path))?;
+        (&file).read_to_end(&mut bytes).map_err(|error| Failure::from(error).of(&path))?;
         if bytes.is_empty() {
             return Ok(None);
         }
         let found = Found::read(bytes, epochs).map_err(|fault| Failure::log(&path, fault))?;
         // Perhaps its writer died before the disk had it; from now on it is answered with.
-        file.sync_data().map_err(|error| Failure::from(error).of(&path))?;
-        let log = Self { file, path, epoch: epochs.now, sequence: found.blocks.len() as u64, end: found.end };
+        let writer = file.sync_data().and_then(|()| PageWriter::open(&path)).map_err(|error| Failure::from(error).of(&path))?;
+        let log = Self { path, file, writer, epoch: epochs.now, sequence: found.blocks.len() as u64, end: found.end };
         Ok(Some((log, found)))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Begins anew, for a database that is on the disk as it is in memory, and knows this epoch.
@@ -224,7 +228,7 @@ impl Log {
     /// Appends a block that it takes; it is on the disk afterwards.
     pub(super) fn append(&mut self, block: Block) -> io::Result<()> {
         let pages = block.sealed(self.epoch, self.sequence);
-        write(&mut self.file, &pages, self.end)?;
+        self.writer.write(&pages, self.end)?;
         self.sequence += 1;
         self.end += pages.len() as u64;
         Ok(())
@@ -238,7 +242,7 @@ impl Log {
     /// Makes the block that begins here one that was never written. The log takes no further one afterwards.
     pub(super) fn take_back(&mut self, begin: u64) -> io::Result<()> {
         self.end = LENGTH;
-        write(&mut self.file, &[0; PAGE as usize], begin)
+        self.writer.write(&[0; PAGE as usize], begin)
     }
 
     /// Removes it, of a database that is on the disk and knows no epoch.
@@ -262,15 +266,6 @@ fn is_at(_: &File, path: &Path) -> io::Result<bool> {
     Ok(read_head(&head).is_some())
 }
 
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    // Writing and waiting for the disk in one call takes a sixth less than in two.
-    #[cfg(target_os = "linux")]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::DSYNC.bits() as i32);
-    options
-}
-
 /// A store that was renamed while it is open has its log under the old name still, where another may look for its own.
 fn lock(file: &File, path: &Path) -> Result<(), Failure> {
     match file.try_lock() {
@@ -280,11 +275,14 @@ fn lock(file: &File, path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Writes, and waits for the disk.
-fn write(file: &mut File, pages: &[u8], at: u64) -> io::Result<()> {
-    file.seek(SeekFrom::Start(at))?;
-    file.write_all(pages)?;
-    if cfg!(target_os = "linux") { Ok(()) } else { file.sync_data() }
+/// The first page of a log.
+fn first_page() -> Vec<u8> {
+    let mut page = vec![0; PAGE as usize];
+    page[..FILE_MAGIC.len()].copy_from_slice(FILE_MAGIC);
+    page[FILE_LENGTH].copy_from_slice(&LENGTH.to_le_bytes());
+    let checksum = crc32fast::hash(&page[..FILE_CHECKSUM.start]);
+    page[FILE_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+    page
 }
 
 /// The length that a log says it has.
@@ -388,9 +386,7 @@ fn read_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 impl Log {
     /// From now on it cannot be written.
     pub(super) fn break_it(&mut self) {
-        if let Ok(readable) = File::open(&self.path) {
-            self.file = readable;
-        }
+        self.writer.break_it(&self.path);
     }
 }
 
@@ -503,7 +499,7 @@ mod tests {
         let folder = Folder::new("torn");
         let mut log = folder.with(71, 1);
         let before = std::fs::read(folder.log()).unwrap();
-        let begin = log.end() as usize;
+        let begin = log.end as usize;
         log.append(block(1)).unwrap();
         let after = std::fs::read(folder.log()).unwrap();
         // What is zero is as it should be whether it was written or not.
@@ -525,7 +521,7 @@ mod tests {
             let found = Found::read(whole.clone(), EPOCHS).unwrap();
             found.blocks[2].start - HEAD
         };
-        for position in 0..last {
+        for position in (0..last).step_by(3) {
             let mut flipped = whole.clone();
             flipped[position] ^= 0x20;
             match versions(&flipped) {

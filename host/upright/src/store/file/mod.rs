@@ -3,11 +3,13 @@
 //! A process that dies between two writes must leave neither half a value nor an older one than it was told was saved. So each write is answered when it is
 //! on the disk, and not before. That takes as long as the disk does; many who write at once share one wait.
 
+mod backend;
 mod commit;
 mod engine;
 mod failure;
 mod group;
 mod log;
+mod pages;
 mod place;
 mod record;
 mod tables;
@@ -27,17 +29,17 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
 use writer::{Expected, Request, Wish, Writer};
 
-/// Keeps values in one file, by the embedded database redb. Cloning shares it.
+/// Keeps values in one file, by the embedded database redb, and while it is open in a log beside it, the file's name with `-wal`. Cloning shares it.
 ///
-/// - A write that was answered is on the disk. Of writes that wait at the same time many share one `fsync`.
+/// - A write that was answered is on the disk. Writes that wait at the same time share one wait for it.
 /// - Reads run on the calling thread and wait for no writer.
 /// - Each value is checked when it is read. A damaged one is a [`StoreError::Corrupt`], and the others stay readable.
 /// - A full disk is a [`StoreError::Full`]: what was saved before stays readable, and writing works again when there is room.
 /// - One process has the file at a time; a second one gets a [`StoreError::InUse`].
 /// - No damaged file is ever changed, deleted or replaced.
 ///
-/// Dropping the last clone waits for the writes that are queued, and closes the file, which blocks for some milliseconds. A process that is killed instead
-/// loses nothing that was answered.
+/// Dropping the last clone waits for the writes that are queued, closes the file and removes the log, which blocks for some milliseconds. A process that is
+/// killed instead loses nothing that was answered: the next opening takes in what the log has, so the two must stay together.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), upright::store::StoreError> {
@@ -80,10 +82,10 @@ impl std::fmt::Debug for FileStore {
 impl FileStore {
     /// Opens the store at this path, or makes it, with the folders above it: for their owner alone (0700, the file 0600). Entries are dated by this clock.
     ///
-    /// Blocks, for some milliseconds after a clean end. After a kill or a crash redb reads the whole file once.
+    /// Blocks, for less than a millisecond after a clean end, and for some after a kill or a crash. After one before the ninth save redb reads the whole file once.
     ///
     /// # Errors
-    /// [`StoreError::InUse`], [`StoreError::Damaged`], [`StoreError::Newer`], [`StoreError::Full`], [`StoreError::NotWritable`], and
+    /// [`StoreError::InUse`], [`StoreError::Damaged`], [`StoreError::LogLost`], [`StoreError::Newer`], [`StoreError::Full`], [`StoreError::NotWritable`], and
     /// [`StoreError::Unavailable`] for anything else that the system refuses.
     pub fn open(path: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
         Self::at(Place::File(path.as_ref().to_owned()), clock)

@@ -3,6 +3,7 @@
 //! State may be private, so the file and the folders above it that are not there yet are made for their owner alone. A process can be killed while it
 //! makes a store, and half a store looks like a damaged one. So a new store is made beside its place and put there when it is whole.
 
+use super::backend::Backend;
 use super::commit::Committing;
 use super::failure::{Case, Failure};
 use super::log::Log;
@@ -71,23 +72,13 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// One that was made just now, in this file or in memory.
-    fn made(database: Database, path: Option<&Path>) -> Self {
-        Self { database, version: 0, committing: Mutex::new(Committing::new(path.map(Log::path_for), None, About::default())) }
+    fn new(database: Database, version: u64, committing: Committing) -> Self {
+        Self { database, version, committing: Mutex::new(committing) }
     }
 
-    /// One that was there, with what its log has to be done again.
-    fn found(database: Database, path: &Path) -> Result<Self, Failure> {
-        let about = tables::about(&database)?;
-        let (mut version, mut log, path) = (about.version, None, Log::path_for(path));
-        if about.epochs.now != 0
-            && let Some((open, found)) = Log::open(path.clone(), about.epochs)?
-        {
-            let changes = found.changes().map_err(|fault| Failure::log(&path, fault))?;
-            version = version.max(group::again(&database, &changes)?.unwrap_or_default());
-            log = Some(open);
-        }
-        Ok(Self { database, version, committing: Mutex::new(Committing::new(Some(path), log, about)) })
+    /// One that was made just now, in this file or in memory.
+    fn made(database: Database, path: Option<&Path>) -> Self {
+        Self::new(database, 0, Committing::new(path.map(Log::path_for), None, About::default()))
     }
 
     /// For whoever writes.
@@ -102,7 +93,28 @@ fn opened(path: &Path, file: File) -> Result<Opened, Failure> {
     if file.metadata()?.len() == 0 {
         return Ok(Opened::made(made(FileBackend::new(file)?)?, Some(path)));
     }
-    Opened::found(database(FileBackend::new(file)?)?, path)
+    let (backend, refusal) = Backend::new(file)?;
+    let database = database(backend)?;
+    // Before it is closed.
+    let refused = |failure| {
+        refusal.refuse();
+        Err(failure)
+    };
+    taken_in(&database, &Log::path_for(path)).map_or_else(refused, |(version, committing)| Ok(Opened::new(database, version, committing)))
+}
+
+/// Has the database do again what its log has. The last version that was given, and what is to be known for writing.
+fn taken_in(database: &Database, log: &Path) -> Result<(u64, Committing), Failure> {
+    let about = tables::about(database)?;
+    let (mut version, mut open) = (about.version, None);
+    if about.epochs.now != 0
+        && let Some((log, found)) = Log::open(log.to_owned(), about.epochs)?
+    {
+        let changes = found.changes().map_err(|fault| Failure::log(log.path(), fault))?;
+        version = version.max(group::again(database, &changes)?.unwrap_or_default());
+        open = Some(log);
+    }
+    Ok((version, Committing::new(Some(log.to_owned()), open, about)))
 }
 
 fn database(backend: impl StorageBackend) -> Result<Database, Failure> {

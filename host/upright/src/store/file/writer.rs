@@ -166,8 +166,12 @@ impl Writer {
 
 /// Writes a group in one transaction, and waits for the disk: once.
 ///
-/// Measured, one writer, values of 200 bytes, beside SQLite in WAL mode with `synchronous=FULL`, on a disk that takes 0.06 ms for one page and 0.18 ms for five that lie apart:
-/// TODO
+/// One save by one writer, on a disk that takes 0.1 ms for a page, beside SQLite's 0.145 ms (a log of its own, `synchronous=FULL`, no other thread): in the
+/// transaction 0.006 ms, the log 0.1, the commit in memory 0.008, and what is left of 0.16 for waking two threads. Without the log it is 0.24.
+///
+/// Also tried, each with the others in turn in one run: answering when it is in the log, before the commit in memory (0.166 ms instead of 0.159: the thread that is woken
+/// finds the processor taken); looking for the next request for 30 µs before sleeping (0.166); writing on the thread of whoever asks would save the waking, and block
+/// whatever else that thread has to do for as long as the disk takes.
 fn write(opened: &Opened, group: &[Request], version: &mut u64) -> Result<Outcomes, Failure> {
     let mut committing = opened.committing();
     committing.ready()?;
@@ -284,7 +288,7 @@ mod tests {
         let folder = Folder::new("given-up");
         let engine = folder.engine();
         let mut writer = Writer::new(Arc::clone(&engine), Watchers::default(), 0);
-        (0..30).for_each(|number| drop(put(&mut writer, &number.to_string())));
+        (0..30).for_each(|number| assert_eq!(put(&mut writer, &number.to_string()), number + 1));
         let log = folder.0.join("store.redb-wal");
         assert!(log.exists());
         engine.with(|opened, _| Ok(opened.committing().break_the_log())).unwrap();
