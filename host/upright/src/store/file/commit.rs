@@ -53,7 +53,7 @@ impl Committing {
     /// Commits a group, of which this is the last version. It is on the disk afterwards.
     pub(super) fn commit(&mut self, writing: WriteTransaction, block: Block, version: u64) -> Result<(), Failure> {
         let Some(log) = self.log.as_mut().filter(|log| log.takes(&block)) else {
-            return self.to_the_disk(writing, version);
+            return self.sync(writing, version);
         };
         let begin = log.end();
         if log.append(block).is_err() {
@@ -69,7 +69,8 @@ impl Committing {
         committed
     }
 
-    fn to_the_disk(&mut self, mut writing: WriteTransaction, version: u64) -> Result<(), Failure> {
+    /// Commits to the disk, and begins a log or begins it anew.
+    fn sync(&mut self, mut writing: WriteTransaction, version: u64) -> Result<(), Failure> {
         self.unknown = true;
         if self.log.is_none() {
             self.log = self.new_log();
@@ -101,7 +102,7 @@ impl Committing {
     fn without_the_log(&mut self, writing: WriteTransaction, version: u64) -> Result<(), Failure> {
         let log = self.log.take();
         self.before_a_log = AFTER_A_FAILURE;
-        self.to_the_disk(writing, version)?;
+        self.sync(writing, version)?;
         // One that stays is taken over some time.
         let _ = log.map(Log::remove);
         Ok(())
