@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(all(unix, feature = "redb"))]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -79,6 +79,8 @@ impl Drop for Folder {
 struct Known {
     done: HashMap<String, u64>,
     next: [u64; WRITERS],
+    /// All that were told.
+    versions: HashSet<u64>,
     last_version: u64,
 }
 
@@ -114,7 +116,7 @@ fn kill_once(path: &Path, known: &mut Known, answers: usize, moment: u32, counts
         known.done.insert(key(writer, number), number);
         known.next[writer] = number + 1;
         if number % 17 != 0 {
-            assert!(version > first_version, "version {version} was given again, after {first_version}");
+            assert!(version > first_version && known.versions.insert(version), "version {version} was given again, after {first_version}");
             known.last_version = known.last_version.max(version);
         }
         1

@@ -152,7 +152,7 @@ async fn a_log_that_is_missing_cut_short_or_of_another_store_is_told_and_nothing
     let (store, values) = with_a_log(&folder.0.join("store.redb")).await;
     let (other, _) = with_a_log(&folder.0.join("other.redb")).await;
     let copy = folder.copy(&store, "killed");
-    let right = fs::read(log(&copy)).unwrap();
+    let (file, right) = (fs::read(&copy).unwrap(), fs::read(log(&copy)).unwrap());
     let wrong = [None, Some(right[..right.len() / 2].to_vec()), Some(fs::read(log(other.path())).unwrap()), Some(b"notes".to_vec())];
     for wrong in wrong {
         fs::remove_file(log(&copy)).unwrap();
@@ -165,7 +165,7 @@ async fn a_log_that_is_missing_cut_short_or_of_another_store_is_told_and_nothing
         assert!(text.contains("store.redb-wal") && text.contains("or an empty file to go on without it"), "{text}");
         let fault = fault_of(&error);
         assert_eq!((fault.kind, fault.endpoint), (FaultKind::InvalidAnswer, Endpoint::Store));
-        assert_eq!(fs::read(log(&copy)).ok(), wrong, "it is left as it is");
+        assert!(fs::read(log(&copy)).ok() == wrong && fs::read(&copy).unwrap() == file, "both are left as they are");
         fs::write(log(&copy), &right).unwrap();
     }
     assert!(read(&open(&copy)).await == values, "with the right one everything is there");
@@ -197,6 +197,91 @@ async fn a_file_that_was_put_back_does_not_take_the_log_of_a_later_one() {
     let copy = folder.copy(&store, "killed");
     fs::write(&copy, old).unwrap();
     assert!(matches!(refused(&copy), StoreError::LogLost { .. }));
+}
+
+#[tokio::test]
+async fn a_log_that_an_end_did_not_come_to_remove_harms_nothing() {
+    let folder = Folder::new("not-removed");
+    let path = folder.0.join("store.redb");
+    let (store, mut values) = with_a_log(&path).await;
+    let left = fs::read(log(&path)).unwrap();
+    drop(store);
+    fs::write(log(&path), left).unwrap();
+    let store = open(&path);
+    assert!(read(&store).await == values);
+    change(&store, &mut values, 35..70).await;
+    assert!(read(&open(&folder.copy(&store, "killed"))).await == values);
+    drop(store);
+    assert!(!log(&path).exists());
+    assert!(read(&open(&path)).await == values);
+}
+
+#[tokio::test]
+async fn a_log_that_a_new_store_finds_in_its_place_is_left_to_whom_it_belongs() {
+    let folder = Folder::new("moved-away");
+    let path = folder.0.join("store.redb");
+    let (store, values) = with_a_log(&path).await;
+    let copy = folder.copy(&store, "killed");
+    let moved = folder.0.join("killed/moved.redb");
+    fs::rename(&copy, &moved).unwrap();
+    // Somebody begins anew, and saves more often than it takes for a log.
+    let (new, mut of_new) = (open(&copy), Values::new());
+    change(&new, &mut of_new, 0..40).await;
+    fs::rename(log(&copy), log(&moved)).unwrap();
+    assert!(read(&open(&moved)).await == values);
+    drop(new);
+    assert!(read(&open(&copy)).await == of_new);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_log_that_somebody_removed_is_made_anew_when_the_database_goes_to_the_disk() {
+    let folder = Folder::new("cleaned");
+    let (store, mut values) = with_a_log(&folder.0.join("store.redb")).await;
+    fs::remove_file(log(store.path())).unwrap();
+    // One of these is large.
+    change(&store, &mut values, 35..60).await;
+    assert!(log(store.path()).exists());
+    assert!(read(&open(&folder.copy(&store, "killed"))).await == values);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn by_way_of_a_link_the_log_lies_beside_the_file_itself() {
+    let folder = Folder::new("link");
+    let (path, link) = (folder.0.join("store.redb"), folder.0.join("link.redb"));
+    drop(open(&path));
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let (store, mut values) = (open(&link), Values::new());
+    change(&store, &mut values, 0..35).await;
+    assert!(log(&path).exists() && !log(&link).exists());
+}
+
+const ELSEWHERE: &str = "UPRIGHT_TEST_GOES_ELSEWHERE";
+
+/// The process that goes to another folder; as a test of its own it does nothing.
+#[tokio::test]
+async fn the_process_that_goes_elsewhere() {
+    let Some(folder) = std::env::var_os(ELSEWHERE).map(PathBuf::from) else { return };
+    std::env::set_current_dir(folder.join("here")).unwrap();
+    let store = open(Path::new("store.redb"));
+    std::env::set_current_dir(folder.join("elsewhere")).unwrap();
+    for number in 0..20 {
+        store.put(&number.to_string(), "1".into(), TEXT).await.unwrap();
+    }
+    // Nothing is closed.
+    std::process::exit(42);
+}
+
+#[tokio::test]
+async fn a_program_that_goes_to_another_folder_keeps_its_log_beside_the_file() {
+    let folder = Folder::new("elsewhere");
+    ["here", "elsewhere"].iter().for_each(|name| fs::create_dir(folder.0.join(name)).unwrap());
+    let mut process = std::process::Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", "the_process_that_goes_elsewhere"]).env(ELSEWHERE, &folder.0).stdout(std::process::Stdio::null());
+    assert_eq!(process.status().unwrap().code(), Some(42));
+    assert_eq!(fs::read_dir(folder.0.join("elsewhere")).unwrap().count(), 0);
+    assert_eq!(open(&folder.0.join("here/store.redb")).list("").await.unwrap().len(), 20);
 }
 
 #[tokio::test]

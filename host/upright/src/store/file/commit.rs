@@ -10,11 +10,12 @@
 
 use super::engine::guarded;
 use super::failure::{Case, Failure};
-use super::log::{Block, Epochs, Log};
+use super::log::{Block, Log};
 use super::place::keep_name;
 use super::record::About;
 use super::tables;
 use redb::{Database, Durability, WriteTransaction};
+use std::fs;
 use std::path::PathBuf;
 
 /// So many groups are written to the disk before a log is begun.
@@ -22,6 +23,9 @@ const WITHOUT: u32 = 8;
 
 /// So many are where a log cannot be had.
 const AFTER_A_FAILURE: u32 = 1000;
+
+/// Of a disk with less room than this a log takes nothing, bytes.
+const ROOM: u64 = 16 << 20;
 
 /// So many versions are reserved at once, so that not each group that goes to the disk need write the last one down: that would be another page. After a
 /// kill they are left out.
@@ -57,7 +61,7 @@ impl Committing {
         };
         let begin = log.end();
         if log.append(block).is_err() {
-            return self.without_the_log(writing, version);
+            return self.without_the_log(writing, version, begin);
         }
         self.unknown = true;
         let committed = guarded(|| tables::commit(writing, Durability::None));
@@ -69,21 +73,18 @@ impl Committing {
         committed
     }
 
-    /// Commits to the disk, and begins a log or begins it anew.
+    /// Commits to the disk, and begins a log or begins it anew: what is in it stands on another state from then on.
     fn sync(&mut self, mut writing: WriteTransaction, version: u64) -> Result<(), Failure> {
         self.unknown = true;
+        if self.log.as_ref().is_some_and(|log| !log.is_there()) {
+            (self.log, self.before_a_log) = (None, 0);
+        }
         if self.log.is_none() {
             self.log = self.new_log();
         }
         let mut about = self.about;
-        about.epochs = match &self.log {
-            None => Epochs::default(),
-            // Nothing in it stands on what was on the disk before.
-            Some(log) if log.is_empty() && about.epochs.now != 0 => about.epochs,
-            Some(_) => about.epochs.next(),
-        };
-        let new_epoch = about.epochs != self.about.epochs;
-        if new_epoch || version > about.version {
+        about.epochs = self.log.as_ref().map_or(about.epochs.ended(), |log| log.next(about.epochs));
+        if about.epochs != self.about.epochs || version > about.version {
             about.version = version + VERSIONS;
             tables::set_about(&writing, &about)?;
         }
@@ -92,19 +93,23 @@ impl Committing {
         tables::commit(writing, Durability::Immediate)?;
         self.unknown = false;
         self.about = about;
-        if let Some(log) = self.log.as_mut().filter(|_| new_epoch) {
+        if let Some(log) = &mut self.log {
             log.begin(about.epochs.now);
         }
         Ok(())
     }
 
-    /// A log that cannot be written is given up. What is in it stands on what is on the disk until this is.
-    fn without_the_log(&mut self, writing: WriteTransaction, version: u64) -> Result<(), Failure> {
-        let log = self.log.take();
+    /// A log that could not be written from here on is given up. What is in it stands on what is on the disk until this is.
+    fn without_the_log(&mut self, writing: WriteTransaction, version: u64, begin: u64) -> Result<(), Failure> {
+        let Some(mut log) = self.log.take() else { return self.sync(writing, version) };
         self.before_a_log = AFTER_A_FAILURE;
-        self.sync(writing, version)?;
+        if let Err(failure) = self.sync(writing, version) {
+            // Perhaps it was written all the same, and whoever waits for it is told that it failed: so it should not come back, nor be tried again.
+            let _ = log.take_back(begin);
+            return Err(failure.meaning(Case::Stale, Case::Unavailable));
+        }
         // One that stays is taken over some time.
-        let _ = log.map(Log::remove);
+        let _ = log.remove();
         Ok(())
     }
 
@@ -116,7 +121,12 @@ impl Committing {
             return None;
         }
         self.before_a_log = AFTER_A_FAILURE;
-        let log = Log::create(path.clone()).ok()?;
+        // The last room is for values.
+        let (size, free) = crate::health::disk::room(path);
+        if size > 0 && free < ROOM {
+            return None;
+        }
+        let log = Log::create(path.clone(), self.about.epochs).ok()?;
         // A log whose name is lost with the power would be missed.
         keep_name(path).ok()?;
         Some(log)
@@ -124,7 +134,7 @@ impl Committing {
 
     /// Brings the database to the disk and removes the log; versions that were reserved are given back. Where that fails, the next opening does it.
     pub(super) fn end(&mut self, database: &Database, version: u64) -> Result<(), Failure> {
-        let about = About { version, epochs: Epochs::default() };
+        let about = About { version, epochs: self.about.epochs.ended() };
         if about == self.about {
             return Ok(());
         }
@@ -133,7 +143,13 @@ impl Committing {
         self.unknown = true;
         tables::commit(writing, Durability::Immediate)?;
         (self.unknown, self.about) = (false, about);
-        self.log.take().map_or(Ok(()), Log::remove).map_err(Failure::from)
+        match (self.log.take(), &self.path) {
+            (Some(log), _) => log.remove()?,
+            // The empty one by which it was given up.
+            (None, Some(path)) if fs::metadata(path).is_ok_and(|there| there.len() == 0) => fs::remove_file(path)?,
+            _ => {}
+        }
+        Ok(())
     }
 }
 

@@ -4,12 +4,13 @@
 //! And after an error of the disk redb refuses everything until it is opened anew: that is done here, by whoever comes next.
 
 use super::failure::{Case, Failure};
-use super::place::{Opened, Place};
+use super::place::{Identity, Opened, Place};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{PoisonError, RwLock};
 
 pub(super) struct Engine {
     place: Place,
+    identity: Identity,
     state: RwLock<State>,
 }
 
@@ -23,7 +24,7 @@ struct State {
 impl Engine {
     pub(super) fn open(place: Place) -> Result<Self, Failure> {
         let opened = guarded(|| place.open())?;
-        Ok(Self { place, state: RwLock::new(State { opened: Some(opened), times: 0 }) })
+        Ok(Self { identity: place.identity(), place, state: RwLock::new(State { opened: Some(opened), times: 0 }) })
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -59,7 +60,7 @@ impl Engine {
         }
         // The lock on the file goes with it.
         close(state.opened.take());
-        state.opened = Some(guarded(|| self.place.reopen())?);
+        state.opened = Some(guarded(|| self.place.reopen(self.identity))?);
         state.times += 1;
         Ok(())
     }

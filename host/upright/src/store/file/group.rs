@@ -24,7 +24,7 @@ impl<'t> Tables<'t> {
         tables::version_of(&self.records, key)
     }
 
-    /// Makes a change; false where there was nothing to delete.
+    /// Makes a change; false where nothing was found to delete.
     pub(super) fn make(&mut self, change: Change<'_>) -> Result<bool, Failure> {
         match change {
             Change::Put { key, record, apart } => {
@@ -37,10 +37,7 @@ impl<'t> Tables<'t> {
             }
             Change::Delete { key, .. } => {
                 let removed = self.records.remove(key)?.map(|old| parts_of(key, old.value()));
-                let Some(old) = removed else {
-                    // Surely not there, or else a failure.
-                    return self.version_of(key).map(|_| false);
-                };
+                let Some(old) = removed else { return Ok(false) };
                 self.remove_parts(old)?;
                 Ok(true)
             }

@@ -5,7 +5,7 @@
 //! what is in the log is done again.
 //!
 //! ```text
-//! page 0   magic, length of the file, checksum
+//! page 0   magic, length of the file, which log it is, checksum
 //! page 1…  blocks, each from the beginning of a page on:
 //!
 //! 0      8          12       16      24         32
@@ -25,15 +25,19 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The length of a log, bytes: some thousand small groups. Longer would make reading it after a kill, and the wait of the group that finds it full, longer.
-const LENGTH: u64 = 4 << 20;
+pub(super) const LENGTH: u64 = 4 << 20;
 
 /// What is longer goes to the database at once, bytes: it takes the disk as long, and need not be written twice.
 const LONGEST: usize = 128 << 10;
 
 const FILE_MAGIC: &[u8; 16] = b"upright log 1\r\n\0";
 const FILE_LENGTH: Range<usize> = 16..24;
-const FILE_CHECKSUM: Range<usize> = 24..28;
-const FILE_HEAD: usize = 28;
+const FILE_ID: Range<usize> = 24..32;
+const FILE_CHECKSUM: Range<usize> = 32..36;
+const FILE_HEAD: usize = 36;
+
+/// No log of whatever version is longer, bytes.
+const LONGEST_FILE: u64 = 64 << 20;
 
 const MAGIC: &[u8; 8] = b"uplogblk";
 const CHECKSUM: Range<usize> = 8..12;
@@ -45,20 +49,26 @@ const HEAD: usize = 32;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 
-/// The epochs that the database knows of.
+/// What the database knows of its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Epochs {
-    /// Of which blocks may be in the log; zero where there is no log.
+    /// Which log is its own, or was; zero before the first one.
+    pub(super) log: u64,
+    /// The epoch of which blocks may be there; zero where there is no log.
     pub(super) now: u64,
-    /// The one before, of which blocks may be there still, and are in the database.
+    /// An earlier one, of which blocks may be there still, and are in the database.
     pub(super) before: u64,
 }
 
 impl Epochs {
-    /// The next one.
-    pub(super) fn next(self) -> Self {
-        Self { now: fastrand::u64(1..), before: self.now }
+    /// There is no log any more.
+    pub(super) fn ended(self) -> Self {
+        Self { now: 0, before: 0, ..self }
     }
+}
+
+fn random() -> u64 {
+    fastrand::u64(1..)
 }
 
 /// A change of one key, as the database makes it.
@@ -142,6 +152,7 @@ pub(super) struct Log {
     /// With the lock.
     file: File,
     writer: PageWriter,
+    id: u64,
     epoch: u64,
     sequence: u64,
     /// Where the next block begins.
@@ -156,53 +167,69 @@ impl Log {
         path.into()
     }
 
-    /// Makes a log, or takes over the one that an earlier process left and that belongs to no database any more. Of no epoch yet.
+    /// Makes a log for a database that knows these, or takes over the one that an earlier process left. Of no epoch yet.
     ///
     /// # Errors
-    /// What the system says, [`LogFault::Foreign`] for a file that is no log, and [`Case::InUse`] for another store's.
-    pub(super) fn create(path: PathBuf) -> Result<Self, Failure> {
+    /// What the system says, [`LogFault::Foreign`] for a file that is no log or one that another database may need, and [`Case::InUse`] for another store's.
+    pub(super) fn create(path: PathBuf, epochs: Epochs) -> Result<Self, Failure> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path)?;
         lock(&file, &path)?;
-        let mut head = Vec::new();
-        (&file).take(FILE_HEAD as u64).read_to_end(&mut head)?;
-        if !head.is_empty() && read_head(&head).is_none() {
+        if !is_free(&file, epochs)? {
             return Err(Failure::log(&path, LogFault::Foreign));
         }
-        let mut pages = first_page();
-        pages.resize(LENGTH as usize, 0);
-        file.set_len(LENGTH)?;
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(&pages)?;
-        file.sync_all()?;
-        let writer = PageWriter::open(&file, &path)?;
-        Ok(Self { path, file, writer, epoch: 0, sequence: 0, end: PAGE })
+        let id = random();
+        let made = fill(&mut file, id).and_then(|()| PageWriter::open(&file, &path));
+        match made {
+            Ok(writer) => Ok(Self { path, file, writer, id, epoch: 0, sequence: 0, end: LENGTH }),
+            Err(error) => {
+                // The room that it took is needed otherwise.
+                let _ = std::fs::remove_file(&path);
+                Err(error.into())
+            }
+        }
     }
 
-    /// Opens the log of a database that knows these epochs, with what it has to be done again; none where it was emptied, which is how somebody says that
-    /// what was in it is lost for good.
+    /// Opens the log of a database that knows these, with what it has to be done again; none where it was emptied, which is how somebody says that what was
+    /// in it is lost for good. It takes nothing more in this epoch.
     ///
     /// # Errors
     /// [`LogFault`], if this is not the whole log of that database.
     pub(super) fn open(path: PathBuf, epochs: Epochs) -> Result<Option<(Self, Found)>, Failure> {
+        let of_log = |error: io::Error| Failure::from(error).of(&path);
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => Failure::log(&path, LogFault::Missing),
-            _ => Failure::from(error).of(&path),
+            _ => of_log(error),
         })?;
         lock(&file, &path)?;
         let mut bytes = Vec::new();
-        (&file).read_to_end(&mut bytes).map_err(|error| Failure::from(error).of(&path))?;
+        (&file).take(LONGEST_FILE).read_to_end(&mut bytes).map_err(of_log)?;
         if bytes.is_empty() {
             return Ok(None);
         }
         let found = Found::read(bytes, epochs).map_err(|fault| Failure::log(&path, fault))?;
         // Perhaps its writer died before the disk had it; from now on it is answered with.
-        let writer = file.sync_data().and_then(|()| PageWriter::open(&file, &path)).map_err(|error| Failure::from(error).of(&path))?;
-        let log = Self { path, file, writer, epoch: epochs.now, sequence: found.blocks.len() as u64, end: found.end };
+        let writer = file.sync_data().and_then(|()| PageWriter::open(&file, &path)).map_err(of_log)?;
+        let log = Self { file, writer, id: epochs.log, epoch: epochs.now, sequence: found.blocks.len() as u64, end: LENGTH, path };
         Ok(Some((log, found)))
+    }
+
+    /// What a database is to know that goes to the disk now, and knows this so far.
+    pub(super) fn next(&self, epochs: Epochs) -> Epochs {
+        let before = match (self.id == epochs.log, self.sequence) {
+            (false, _) => 0,
+            (true, 0) => epochs.before,
+            (true, _) => epochs.now,
+        };
+        Epochs { log: self.id, now: random(), before }
+    }
+
+    /// Whether it lies where it belongs still.
+    pub(super) fn is_there(&self) -> bool {
+        is_at(&self.file, &self.path).unwrap_or(false)
     }
 
     /// Where it is.
@@ -213,11 +240,6 @@ impl Log {
     /// Begins anew, for a database that is on the disk as it is in memory, and knows this epoch.
     pub(super) fn begin(&mut self, epoch: u64) {
         (self.epoch, self.sequence, self.end) = (epoch, 0, PAGE);
-    }
-
-    /// Whether nothing was appended in this epoch.
-    pub(super) fn is_empty(&self) -> bool {
-        self.sequence == 0
     }
 
     /// Whether this can be appended.
@@ -248,7 +270,7 @@ impl Log {
     /// Removes it, of a database that is on the disk and knows no epoch.
     pub(super) fn remove(self) -> io::Result<()> {
         // Under that name another file may lie by now, which is none of ours.
-        if is_at(&self.file, &self.path)? { std::fs::remove_file(&self.path) } else { Ok(()) }
+        if self.is_there() { std::fs::remove_file(&self.path) } else { Ok(()) }
     }
 }
 
@@ -259,7 +281,7 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
 }
 
-/// Elsewhere a file that is open is not replaced.
+/// Elsewhere nothing stable tells.
 #[cfg(not(unix))]
 fn is_at(_: &File, _: &Path) -> io::Result<bool> {
     Ok(true)
@@ -268,27 +290,50 @@ fn is_at(_: &File, _: &Path) -> io::Result<bool> {
 /// A store that was renamed while it is open has its log under the old name still, where another may look for its own.
 fn lock(file: &File, path: &Path) -> Result<(), Failure> {
     match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Failure::new(Case::InUse, "another store has this log").of(path)),
+        Err(TryLockError::WouldBlock) => return Err(Failure::new(Case::InUse, "another store has this log").of(path)),
         // A file system without locks.
-        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
+        Err(TryLockError::Error(_)) | Ok(()) => {}
     }
+    // Who had it may have removed it meanwhile.
+    if is_at(file, path)? { Ok(()) } else { Err(Failure::new(Case::Unavailable, "it was replaced just now").of(path)) }
 }
 
-/// The first page of a log.
-fn first_page() -> Vec<u8> {
-    let mut page = vec![0; PAGE as usize];
-    page[..FILE_MAGIC.len()].copy_from_slice(FILE_MAGIC);
-    page[FILE_LENGTH].copy_from_slice(&LENGTH.to_le_bytes());
-    let checksum = crc32fast::hash(&page[..FILE_CHECKSUM.start]);
-    page[FILE_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
-    page
+/// Whether nobody needs what is in this file: it is empty, or a log without blocks, or the one that this database had.
+fn is_free(file: &File, epochs: Epochs) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    file.take(2 * PAGE).read_to_end(&mut bytes)?;
+    Ok(match read_head(&bytes) {
+        Some(head) => head.id == epochs.log || !bytes[PAGE as usize..].starts_with(MAGIC),
+        // One that was begun and not finished.
+        None => bytes.iter().all(|byte| *byte == 0) && [0, LENGTH].contains(&file.metadata()?.len()),
+    })
 }
 
-/// The length that a log says it has.
-fn read_head(head: &[u8]) -> Option<u64> {
+/// Makes a log of this file, without blocks.
+fn fill(file: &mut File, id: u64) -> io::Result<()> {
+    let mut pages = vec![0; LENGTH as usize];
+    pages[..FILE_MAGIC.len()].copy_from_slice(FILE_MAGIC);
+    pages[FILE_LENGTH].copy_from_slice(&LENGTH.to_le_bytes());
+    pages[FILE_ID].copy_from_slice(&id.to_le_bytes());
+    let checksum = crc32fast::hash(&pages[..FILE_CHECKSUM.start]);
+    pages[FILE_CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
+    file.set_len(LENGTH)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(&pages)?;
+    file.sync_all()
+}
+
+struct FileHead {
+    length: u64,
+    id: u64,
+}
+
+/// What a log says of itself.
+fn read_head(head: &[u8]) -> Option<FileHead> {
     let whole = head.len() >= FILE_HEAD && head.starts_with(FILE_MAGIC);
     let right = whole && crc32fast::hash(&head[..FILE_CHECKSUM.start]) == u32_at(head, FILE_CHECKSUM);
-    right.then(|| u64_at(head, FILE_LENGTH))
+    let head = right.then(|| FileHead { length: u64_at(head, FILE_LENGTH), id: u64_at(head, FILE_ID) })?;
+    (head.length <= LONGEST_FILE).then_some(head)
 }
 
 /// What is in a log.
@@ -297,14 +342,13 @@ pub(super) struct Found {
     bytes: Vec<u8>,
     /// Where each block has its changes, in order.
     blocks: Vec<Range<usize>>,
-    end: u64,
 }
 
 impl Found {
     fn read(bytes: Vec<u8>, epochs: Epochs) -> Result<Self, LogFault> {
-        let Some(length) = read_head(&bytes) else { return Err(LogFault::Foreign) };
-        if (bytes.len() as u64) < length {
-            return Err(LogFault::Short { found: bytes.len() as u64, expected: length });
+        let Some(head) = read_head(&bytes).filter(|head| head.id == epochs.log) else { return Err(LogFault::Foreign) };
+        if (bytes.len() as u64) < head.length {
+            return Err(LogFault::Short { found: bytes.len() as u64, expected: head.length });
         }
         let page = PAGE as usize;
         let (mut blocks, mut at) = (Vec::new(), page);
@@ -324,7 +368,7 @@ impl Found {
         if later.into_iter().any(|block| block.epoch == epochs.now && block.sequence >= blocks.len() as u64) {
             return Err(LogFault::Block { offset: at as u64 });
         }
-        Ok(Self { bytes, blocks, end: at as u64 })
+        Ok(Self { bytes, blocks })
     }
 
     /// What is to be done again, in order.
@@ -354,7 +398,8 @@ fn read_block(bytes: &[u8], at: usize) -> Option<BlockRead> {
         return None;
     }
     let length = u32_at(rest, BYTES) as usize;
-    let block = rest.get(..length).filter(|_| length >= HEAD)?;
+    // Each change has a few bytes beyond those that are counted.
+    let block = rest.get(..length).filter(|_| (HEAD..=LONGEST + PAGE as usize).contains(&length))?;
     let right = crc32fast::hash(&block[CHECKSUM.end..]) == u32_at(block, CHECKSUM);
     right.then(|| BlockRead { epoch: u64_at(block, EPOCH), sequence: u64_at(block, SEQUENCE), end: at + length })
 }
@@ -393,7 +438,7 @@ impl Log {
 mod tests {
     use super::*;
 
-    const EPOCHS: Epochs = Epochs { now: 71, before: 70 };
+    const EPOCHS: Epochs = Epochs { log: 7, now: 71, before: 70 };
 
     struct Folder(PathBuf);
 
@@ -411,7 +456,10 @@ mod tests {
 
         /// A log of this epoch with so many blocks; the second is longer than a page.
         fn with(&self, epoch: u64, blocks: u64) -> Log {
-            let mut log = Log::create(self.log()).unwrap();
+            let mut log = Log::create(self.log(), EPOCHS).unwrap();
+            // The one that the database knows.
+            fill(&mut log.file, EPOCHS.log).unwrap();
+            log.id = EPOCHS.log;
             log.begin(epoch);
             (0..blocks).for_each(|number| log.append(block(number)).unwrap());
             log
@@ -450,13 +498,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_appended_is_found_in_order_and_goes_on_from_there() {
+    fn what_was_appended_is_found_in_order_and_the_log_goes_on_in_the_next_epoch() {
         let folder = Folder::new("order");
         drop(folder.with(71, 3));
         let (mut log, found) = Log::open(folder.log(), EPOCHS).unwrap().unwrap();
-        assert_eq!(found.blocks.len(), 3);
-        log.append(block(3)).unwrap();
-        assert_eq!(folder.read().unwrap(), [0, 1, 2, 3]);
+        assert_eq!((found.blocks.len(), folder.read().unwrap()), (3, vec![0, 1, 2]));
+        assert!(!log.takes(&block(3)), "the tail of what was left is not known to be on the disk");
+        let next = log.next(EPOCHS);
+        assert_eq!((next.log, next.before), (7, 71));
+        log.begin(next.now);
+        assert_eq!(log.next(next).before, 71, "nothing of the epoch in between is there");
+        log.append(block(0)).unwrap();
+        assert_eq!(log.next(next).before, next.now);
+        let bytes = std::fs::read(folder.log()).unwrap();
+        assert_eq!(Found::read(bytes, next).unwrap().blocks.len(), 1);
     }
 
     #[test]
@@ -478,8 +533,33 @@ mod tests {
         assert_eq!(folder.read(), Err(LogFault::Foreign));
         std::fs::write(folder.log(), "my notes").unwrap();
         assert_eq!(folder.read(), Err(LogFault::Foreign));
-        assert!(Log::create(folder.log()).is_err());
+        assert!(Log::create(folder.log(), EPOCHS).is_err());
         assert_eq!(std::fs::read(folder.log()).unwrap(), b"my notes");
+    }
+
+    #[test]
+    fn a_log_that_another_database_may_need_is_not_taken_over_and_a_void_one_is() {
+        let folder = Folder::new("needed");
+        drop(folder.with(71, 1));
+        let before = std::fs::read(folder.log()).unwrap();
+        assert!(Log::create(folder.log(), Epochs { log: 8, ..EPOCHS }).is_err());
+        assert!(std::fs::read(folder.log()).unwrap() == before);
+        drop(Log::create(folder.log(), EPOCHS.ended()).unwrap());
+        // Without blocks, or begun and not finished.
+        drop(Log::create(folder.log(), Epochs { log: 8, ..EPOCHS }).unwrap());
+        std::fs::write(folder.log(), vec![0; LENGTH as usize]).unwrap();
+        drop(Log::create(folder.log(), EPOCHS).unwrap());
+        std::fs::write(folder.log(), [0; 100]).unwrap();
+        assert!(Log::create(folder.log(), EPOCHS).is_err());
+    }
+
+    #[test]
+    fn a_log_that_is_far_too_long_is_not_read_to_its_end() {
+        let folder = Folder::new("long");
+        drop(folder.with(71, 1));
+        OpenOptions::new().write(true).open(folder.log()).unwrap().set_len(1 << 40).unwrap();
+        let (_, found) = Log::open(folder.log(), EPOCHS).unwrap().unwrap();
+        assert_eq!((found.blocks.len(), found.bytes.len() as u64), (1, LONGEST_FILE));
     }
 
     #[test]

@@ -82,13 +82,16 @@ impl std::fmt::Debug for FileStore {
 impl FileStore {
     /// Opens the store at this path, or makes it, with the folders above it: for their owner alone (0700, the file 0600). Entries are dated by this clock.
     ///
-    /// Blocks, for less than a millisecond after a clean end, and for some after a kill or a crash. After one before the ninth save redb reads the whole file once.
+    /// Blocks, for less than a millisecond after a clean end, and for some after a kill or a crash. After a kill while there is no log, as before the ninth save, redb reads the whole file once.
     ///
     /// # Errors
     /// [`StoreError::InUse`], [`StoreError::Damaged`], [`StoreError::LogLost`], [`StoreError::Newer`], [`StoreError::Full`], [`StoreError::NotWritable`], and
     /// [`StoreError::Unavailable`] for anything else that the system refuses.
     pub fn open(path: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
-        Self::at(Place::File(path.as_ref().to_owned()), clock)
+        let path = path.as_ref();
+        // A program may go to another folder later, and what comes beside the file must not.
+        let absolute = std::path::absolute(path).map_err(|error| Failure::from(error).told(path))?;
+        Self::at(Place::File(absolute), clock)
     }
 
     /// The same engine over memory, for tests: as fast as one, and gone with its last clone.

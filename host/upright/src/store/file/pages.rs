@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// A disk writes whole pages, bytes: nothing may share one with what was answered before.
+/// A disk writes whole pages, bytes: what is written shares none with what was answered before.
 pub(super) const PAGE: u64 = 4096;
 
 pub(super) struct PageWriter {
@@ -32,6 +32,7 @@ impl PageWriter {
                 let opened = std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags.bits() as i32).open(path);
                 let writer = opened.map(|file| Self { file, waits: true, buffer: Vec::new() });
                 if let Ok(mut writer) = writer
+                    && is_same(&writer.file, file)?
                     && writer.write(&first, 0).is_ok()
                 {
                     return Ok(writer);
@@ -56,6 +57,14 @@ impl PageWriter {
     }
 }
 
+/// Whether both are one file: a name can be given to another one at any time.
+#[cfg(target_os = "linux")]
+fn is_same(one: &File, other: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (one, other) = (one.metadata()?, other.metadata()?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+}
+
 #[cfg(test)]
 impl PageWriter {
     /// From now on it cannot write.
@@ -63,5 +72,28 @@ impl PageWriter {
         if let Ok(readable) = File::open(path) {
             self.file = readable;
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_page_is_on_the_disk_when_it_was_written_or_is_waited_for() {
+        let path = std::env::temp_dir().join(format!("upright-pages-{}", std::process::id()));
+        std::fs::write(&path, vec![0; 3 * PAGE as usize]).unwrap();
+        let file = File::options().read(true).write(true).open(&path).unwrap();
+        let mut writer = PageWriter::open(&file, &path).unwrap();
+        writer.write(&vec![7; 2 * PAGE as usize], PAGE).unwrap();
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", writer.file.as_raw_fd())).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        let flags = u32::from_str_radix(flags.trim(), 8).unwrap();
+        let waits = flags & rustix::fs::OFlags::DSYNC.bits() != 0;
+        assert!(waits && writer.waits, "{flags:o}");
+        let expected: Vec<u8> = [0, 7, 7].iter().flat_map(|byte| vec![*byte; PAGE as usize]).collect();
+        assert!(std::fs::read(&path).unwrap() == expected);
+        std::fs::remove_file(path).unwrap();
     }
 }

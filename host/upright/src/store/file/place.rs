@@ -8,7 +8,7 @@ use super::commit::Committing;
 use super::failure::{Case, Failure};
 use super::log::Log;
 use super::record::About;
-use super::{group, tables};
+use super::{group, log, tables, writer};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, StorageBackend};
 use std::fs::{self, File, OpenOptions};
@@ -22,6 +22,20 @@ const CACHE: usize = 64 << 20;
 
 /// Drafts that this process has made: two threads must not share one.
 static DRAFTS: AtomicU64 = AtomicU64::new(0);
+
+/// What a file is known by, whatever its name.
+pub(super) type Identity = Option<(u64, u64)>;
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Path) -> Identity {
+    None
+}
 
 /// Where a store is.
 #[derive(Clone, Debug)]
@@ -39,6 +53,14 @@ impl Place {
         }
     }
 
+    /// Which file is there now; none where the system does not tell.
+    pub(super) fn identity(&self) -> Identity {
+        match self {
+            Self::File(path) => identity(path),
+            Self::Memory => None,
+        }
+    }
+
     /// Opens the store, or makes it.
     pub(super) fn open(&self) -> Result<Opened, Failure> {
         match self {
@@ -50,9 +72,12 @@ impl Place {
         }
     }
 
-    /// Opens the store anew; one that is gone is not made again.
-    pub(super) fn reopen(&self) -> Result<Opened, Failure> {
+    /// Opens the store anew, which was in this file; one that is gone is not made again, and no other is taken for it.
+    pub(super) fn reopen(&self, identity: Identity) -> Result<Opened, Failure> {
         match self {
+            Self::File(path) if self.identity() != identity => {
+                Err(Failure::new(Case::Unavailable, format!("{} is another file by now", path.display())))
+            }
             Self::File(path) => opened(path, existing(path)?),
             Self::Memory => Err(Failure::new(Case::Unavailable, "a store in memory that failed is lost")),
         }
@@ -78,7 +103,7 @@ impl Opened {
 
     /// One that was made just now, in this file or in memory.
     fn made(database: Database, path: Option<&Path>) -> Self {
-        Self::new(database, 0, Committing::new(path.map(Log::path_for), None, About::default()))
+        Self::new(database, 0, Committing::new(path.map(log_of), None, About::default()))
     }
 
     /// For whoever writes.
@@ -100,19 +125,23 @@ fn opened(path: &Path, file: File) -> Result<Opened, Failure> {
         refusal.refuse();
         Err(failure)
     };
-    taken_in(&database, &Log::path_for(path)).map_or_else(refused, |(version, committing)| Ok(Opened::new(database, version, committing)))
+    taken_in(&database, &log_of(path)).map_or_else(refused, |(version, committing)| Ok(Opened::new(database, version, committing)))
 }
 
-/// Has the database do again what its log has. The last version that was given, and what is to be known for writing.
+/// Has the database do again what its log has. A version beyond which none was given, and what is to be known for writing.
 fn taken_in(database: &Database, log: &Path) -> Result<(u64, Committing), Failure> {
     let about = tables::about(database)?;
     let (mut version, mut open) = (about.version, None);
-    if about.epochs.now != 0
-        && let Some((log, found)) = Log::open(log.to_owned(), about.epochs)?
-    {
-        let changes = found.changes().map_err(|fault| Failure::log(log.path(), fault))?;
-        version = version.max(group::again(database, &changes)?.unwrap_or_default());
-        open = Some(log);
+    if about.epochs.now != 0 {
+        if let Some((log, found)) = Log::open(log.to_owned(), about.epochs)? {
+            let changes = found.changes().map_err(|fault| Failure::log(log.path(), fault))?;
+            let last = group::again(database, &changes)?.unwrap_or_default();
+            // A last block that was damaged looks as if it were not there.
+            version = version.max(last) + writer::QUEUE as u64;
+            open = Some(log);
+        } else {
+            version += log::LENGTH;
+        }
     }
     Ok((version, Committing::new(Some(log.to_owned()), open, about)))
 }
@@ -175,6 +204,11 @@ fn private_file(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// The log of this file, beside the file itself where that was asked for by way of a link.
+fn log_of(path: &Path) -> PathBuf {
+    Log::path_for(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
 }
 
 fn folder(path: &Path) -> &Path {

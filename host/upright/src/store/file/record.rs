@@ -152,9 +152,9 @@ const WITHOUT_A_LOG: u32 = 1;
 pub(super) fn write_about(About { version, epochs }: &About) -> Vec<u8> {
     let format = if epochs.now == 0 { WITHOUT_A_LOG } else { WITH_A_LOG };
     let mut about = [&format.to_le_bytes()[..], &version.to_le_bytes()].concat();
-    if format == WITH_A_LOG {
-        about.extend(epochs.now.to_le_bytes());
-        about.extend(epochs.before.to_le_bytes());
+    // After the version, older readers pass over everything.
+    if epochs.log != 0 {
+        [epochs.log, epochs.now, epochs.before].iter().for_each(|number| about.extend(number.to_le_bytes()));
     }
     about.extend(checksum(&about).to_le_bytes());
     about
@@ -168,8 +168,10 @@ pub(super) fn read_about(about: &[u8]) -> Result<(u32, About), Damage> {
     }
     let format = u32_at(about, 0..4);
     let epochs = match format {
-        WITH_A_LOG if checked < 28 => return Err(Damage::About),
-        WITH_A_LOG => Epochs { now: u64_at(about, 12..20), before: u64_at(about, 20..28) },
+        WITHOUT_A_LOG | WITH_A_LOG if checked >= 36 => {
+            Epochs { log: u64_at(about, 12..20), now: u64_at(about, 20..28), before: u64_at(about, 28..36) }
+        }
+        WITH_A_LOG => return Err(Damage::About),
         _ => Epochs::default(),
     };
     Ok((format, About { version: u64_at(about, 4..12), epochs }))
@@ -257,8 +259,8 @@ mod tests {
 
     #[test]
     fn what_the_store_says_of_itself_is_checked_and_may_grow() {
-        let epochs = Epochs { now: 7, before: 8 };
-        for (format, epochs) in [(1, Epochs::default()), (2, epochs)] {
+        let epochs = Epochs { log: 6, now: 7, before: 8 };
+        for (format, epochs) in [(1, Epochs::default()), (2, epochs), (1, epochs.ended())] {
             let said = About { version: u64::MAX, epochs };
             let about = write_about(&said);
             assert_eq!(read_about(&about), Ok((format, said)));

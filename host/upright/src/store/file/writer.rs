@@ -217,6 +217,8 @@ fn apply(request: &Request, tables: &mut Tables<'_>, block: &mut Block, version:
             }
             let change = Change::Delete { key, version: *version + 1 };
             if !tables.make(change)? {
+                // Surely not there, or else a failure.
+                tables.version_of(key)?;
                 return Ok(Ok(0));
             }
             block.push(change);
