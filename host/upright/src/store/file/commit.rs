@@ -126,10 +126,12 @@ impl Committing {
         if size > 0 && free < ROOM {
             return None;
         }
-        let log = Log::create(path.clone(), self.about.epochs).ok()?;
         // A log whose name is lost with the power would be missed.
-        keep_name(path).ok()?;
-        Some(log)
+        let log = Log::create(path.clone(), self.about.epochs).and_then(|log| Ok(keep_name(path).map(|()| log)?));
+        log.inspect_err(
+            |failure| tracing::warn!(log = %path.display(), error = %failure.source(), "each save waits longer: there can be no log"),
+        )
+        .ok()
     }
 
     /// Brings the database to the disk and removes the log; versions that were reserved are given back. Where that fails, the next opening does it.

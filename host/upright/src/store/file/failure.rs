@@ -116,7 +116,8 @@ impl Failure {
         }
     }
 
-    fn source(&self) -> BoxError {
+    /// What is wrong, by itself.
+    pub(super) fn source(&self) -> BoxError {
         match &self.cause {
             Cause::System(number) => io::Error::from_raw_os_error(*number).into(),
             Cause::Kind(kind, said) => io::Error::new(*kind, &**said).into(),
