@@ -59,9 +59,17 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_broken_pipe) {
         return Exit::BrokenPipe.into();
     }
-    // The whole chain of causes, on one line; a backtrace would only be in the debug form.
-    output::complain(format_args!("{error:#}"));
+    output::complain(causes(error));
     error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit).into()
+}
+
+/// The whole chain of causes, on one line; a backtrace would only be in the debug form. Some errors name their cause themselves, and it is not said again.
+fn causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match &*text {
+        "" => cause,
+        said if said.contains(&cause) => text,
+        said => format!("{said}: {cause}"),
+    })
 }
 
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -80,6 +88,17 @@ mod tests {
             let line = format!("{:>5}  ", exit as u8);
             assert!(EXIT_CODES.lines().any(|explained| explained.starts_with(&line)), "{exit:?}");
         }
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let damaged = || io::Error::other("a wrong magic number");
+        let told = |error: anyhow::Error| causes(&error);
+        assert_eq!(told(anyhow::Error::new(damaged()).context("the store")), "the store: a wrong magic number");
+        assert_eq!(
+            told(anyhow::Error::new(damaged()).context("no store: a wrong magic number; move it")),
+            "no store: a wrong magic number; move it"
+        );
     }
 
     #[test]
