@@ -156,6 +156,18 @@ impl NatsServer {
     /// Stops its process where it is: it keeps its connections, and answers nobody.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
+        // The signal has only been sent: a thread of its may still be answering.
+        while !self.is_stopped() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether all its threads stand still; where the system does not tell, it is believed.
+    fn is_stopped(&self) -> bool {
+        let process = &self.running.as_ref().expect("it runs").process;
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return true };
+        let stands = |status: String| status.lines().any(|line| line.starts_with("State:\tT"));
+        threads.flatten().all(|thread| std::fs::read_to_string(thread.path().join("status")).map_or(true, stands))
     }
 
     /// Has it go on.
