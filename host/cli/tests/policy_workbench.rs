@@ -224,6 +224,12 @@ async fn a_policy_that_imports_wasi_is_tested_only_where_that_is_allowed() {
     assert!(!failures.iter().any(|failure| failure["error"].as_str().unwrap().contains("answers otherwise")), "{answer}");
 }
 
+/// Arguments of `backoff.delay`.
+async fn question_of_a_delay() -> String {
+    let recommended = alone(&["policy", "eval", "settings.recommend"], "{\"profile\":\"standard\"}").await.ends_with(0).json();
+    json!({ "config": recommended[0]["ok"]["retry"], "attempt": 0, "random": 0.5 }).to_string()
+}
+
 #[tokio::test]
 async fn a_policy_has_the_memory_that_it_is_given() {
     let scratch = Scratch::new();
@@ -231,14 +237,26 @@ async fn a_policy_has_the_memory_that_it_is_given() {
     let greedy = "(if (result f64) (i32.eq (memory.grow (i32.const 300)) (i32.const -1)) (then (unreachable)) (else (f64.const 1)))";
     scratch.write("greedy.wasm", support::policy_importing("", &[], "", &[("backoff#delay", greedy)]));
     let path = scratch.path("greedy.wasm");
-    let config =
-        alone(&["policy", "eval", "settings.recommend"], "{\"profile\":\"standard\"}").await.ends_with(0).json()[0]["ok"]["retry"].clone();
-    let question = json!({ "config": config, "attempt": 0, "random": 0.5 }).to_string();
+    let question = question_of_a_delay().await;
     let eval = ["policy", "eval", "backoff.delay", "--policy", text(&path)];
     let answer = alone(&eval, &question).await.ends_with(1).json();
     assert!(answer[0]["error"].is_string(), "{answer:?}");
     let answer = alone(&[&eval[..], &["--memory-limit", "64"]].concat(), &question).await.ends_with(0).json();
     assert_eq!(answer[0], json!({ "ok": 1.0 }));
+}
+
+#[tokio::test]
+async fn a_policy_has_the_time_that_it_is_given() {
+    let scratch = Scratch::new();
+    let endless = "(loop $again (br $again)) (f64.const 1)";
+    scratch.write("endless.wasm", support::policy_importing("", &[], "", &[("backoff#delay", endless)]));
+    let path = scratch.path("endless.wasm");
+    let question = question_of_a_delay().await;
+    for (limit, told) in [(&[][..], "longer than 5 ms"), (&["--decision-limit", "0.02"], "longer than 20 ms")] {
+        let eval = [&["policy", "eval", "backoff.delay", "--policy", text(&path)], limit].concat();
+        let answer = alone(&eval, &question).await.ends_with(1).json();
+        assert!(answer[0]["error"].as_str().unwrap().contains(told), "{answer:?}");
+    }
 }
 
 #[tokio::test]

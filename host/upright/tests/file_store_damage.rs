@@ -5,30 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(feature = "redb")]
 
+mod scratch;
+
+use scratch::Folder;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use upright::clock::SystemClock;
 use upright::store::{FileStore, Store, StoreError};
 
 const TEXT: &str = "text/plain";
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("upright-damage-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// What redb panics about on a damaged page is caught, and need not be printed each time.
 fn quiet() {

@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(all(unix, feature = "redb"))]
 
+mod scratch;
+
+use scratch::Folder;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -64,14 +67,6 @@ fn the_process_that_is_killed() {
             });
         }
     });
-}
-
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// What is known of one file: what each writer did last with each key, and its next number.
@@ -171,8 +166,7 @@ async fn compare(path: &Path, known: &mut Known, counts: &mut Counts) {
 
 #[test]
 fn of_a_process_that_is_killed_everything_that_was_answered_is_there_and_whole() {
-    let folder = Folder(std::env::temp_dir().join(format!("upright-killed-{}", std::process::id())));
-    std::fs::create_dir_all(&folder.0).unwrap();
+    let folder = Folder::new("killed");
     let seed = std::env::var("UPRIGHT_TEST_SEED").map_or(4711, |seed| seed.parse().unwrap());
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut counts, mut known) = (Counts::default(), Known::default());

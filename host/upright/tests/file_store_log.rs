@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(feature = "redb")]
 
+mod scratch;
+
+use scratch::Folder;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,35 +17,17 @@ use upright::types::{Endpoint, FaultKind};
 
 const TEXT: &str = "text/plain";
 
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("upright-store-log-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+/// A folder inside with the files of that store as they are now.
+fn kill_image(inside: &Folder, store: &FileStore, name: &str) -> PathBuf {
+    let folder = inside.0.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    let copy = folder.join("store.redb");
+    fs::copy(store.path(), &copy).unwrap();
+    if log(store.path()).exists() {
+        fs::copy(log(store.path()), log(&copy)).unwrap();
     }
-
-    /// A folder in it with the files of that store as they are now.
-    fn copy(&self, store: &FileStore, name: &str) -> PathBuf {
-        let folder = self.0.join(name);
-        fs::create_dir_all(&folder).unwrap();
-        let copy = folder.join("store.redb");
-        fs::copy(store.path(), &copy).unwrap();
-        if log(store.path()).exists() {
-            fs::copy(log(store.path()), log(&copy)).unwrap();
-        }
-        copy
-    }
+    copy
 }
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 fn log(store: &Path) -> PathBuf {
     PathBuf::from(format!("{}-wal", store.display()))
 }
@@ -108,13 +93,13 @@ async fn what_a_kill_leaves_has_everything_at_any_moment_and_its_versions_go_on(
         if index % 3 > 0 {
             continue;
         }
-        let copy = folder.copy(&store, "killed");
+        let copy = kill_image(&folder, &store, "killed");
         let killed = open(&copy);
         assert!(read(&killed).await == values, "at {moment:?}");
         last = values.values().map(|(version, _)| *version).max().unwrap_or_default();
         assert!(killed.put("new", "1".into(), TEXT).await.unwrap() > last);
         // Killed again before it came to an end.
-        let again = open(&folder.copy(&killed, "again"));
+        let again = open(&kill_image(&folder, &killed, "again"));
         let mut found = read(&again).await;
         assert!(found.remove("new").is_some() && found == values, "at {moment:?}, killed twice");
     }
@@ -140,7 +125,7 @@ async fn an_orderly_end_leaves_one_file_with_everything() {
 async fn what_was_killed_is_put_in_order_by_the_next_end() {
     let folder = Folder::new("next-end");
     let (store, values) = with_a_log(&folder.0.join("store.redb")).await;
-    let copy = folder.copy(&store, "killed");
+    let copy = kill_image(&folder, &store, "killed");
     drop(open(&copy));
     assert!(!log(&copy).exists());
     assert!(read(&open(&copy)).await == values);
@@ -151,7 +136,7 @@ async fn a_log_that_is_missing_cut_short_or_of_another_store_is_told_and_nothing
     let folder = Folder::new("lost");
     let (store, values) = with_a_log(&folder.0.join("store.redb")).await;
     let (other, _) = with_a_log(&folder.0.join("other.redb")).await;
-    let copy = folder.copy(&store, "killed");
+    let copy = kill_image(&folder, &store, "killed");
     let (file, right) = (fs::read(&copy).unwrap(), fs::read(log(&copy)).unwrap());
     let wrong = [None, Some(right[..right.len() / 2].to_vec()), Some(fs::read(log(other.path())).unwrap()), Some(b"notes".to_vec())];
     for wrong in wrong {
@@ -175,14 +160,14 @@ async fn a_log_that_is_missing_cut_short_or_of_another_store_is_told_and_nothing
 async fn who_empties_the_log_goes_on_with_what_was_in_the_file() {
     let folder = Folder::new("emptied");
     let (store, mut values) = with_a_log(&folder.0.join("store.redb")).await;
-    let copy = folder.copy(&store, "killed");
+    let copy = kill_image(&folder, &store, "killed");
     fs::write(log(&copy), "").unwrap();
     let store = open(&copy);
     let found = read(&store).await;
     assert!(!found.is_empty() && found.iter().all(|(key, value)| values.get(key).is_none_or(|new| new.0 >= value.0)));
     values = found;
     change(&store, &mut values, 100..130).await;
-    assert!(read(&open(&folder.copy(&store, "again"))).await == values);
+    assert!(read(&open(&kill_image(&folder, &store, "again"))).await == values);
     drop(store);
     assert!(read(&open(&copy)).await == values && !log(&copy).exists());
 }
@@ -194,7 +179,7 @@ async fn a_file_that_was_put_back_does_not_take_the_log_of_a_later_one() {
     let old = fs::read(store.path()).unwrap();
     // The database goes to the disk several times.
     change(&store, &mut values, 35..200).await;
-    let copy = folder.copy(&store, "killed");
+    let copy = kill_image(&folder, &store, "killed");
     fs::write(&copy, old).unwrap();
     assert!(matches!(refused(&copy), StoreError::LogLost { .. }));
 }
@@ -210,7 +195,7 @@ async fn a_log_that_an_end_did_not_come_to_remove_harms_nothing() {
     let store = open(&path);
     assert!(read(&store).await == values);
     change(&store, &mut values, 35..70).await;
-    assert!(read(&open(&folder.copy(&store, "killed"))).await == values);
+    assert!(read(&open(&kill_image(&folder, &store, "killed"))).await == values);
     drop(store);
     assert!(!log(&path).exists());
     assert!(read(&open(&path)).await == values);
@@ -221,7 +206,7 @@ async fn a_log_that_a_new_store_finds_in_its_place_is_left_to_whom_it_belongs() 
     let folder = Folder::new("moved-away");
     let path = folder.0.join("store.redb");
     let (store, values) = with_a_log(&path).await;
-    let copy = folder.copy(&store, "killed");
+    let copy = kill_image(&folder, &store, "killed");
     let moved = folder.0.join("killed/moved.redb");
     fs::rename(&copy, &moved).unwrap();
     // Somebody begins anew, and saves more often than it takes for a log.
@@ -242,7 +227,7 @@ async fn a_log_that_somebody_removed_is_made_anew_when_the_database_goes_to_the_
     // One of these is large.
     change(&store, &mut values, 35..60).await;
     assert!(log(store.path()).exists());
-    assert!(read(&open(&folder.copy(&store, "killed"))).await == values);
+    assert!(read(&open(&kill_image(&folder, &store, "killed"))).await == values);
 }
 
 #[cfg(unix)]
@@ -292,7 +277,7 @@ async fn a_flipped_byte_in_the_log_is_told_or_leaves_out_the_last_save_alone() {
     let before = values.clone();
     // Not one of the large ones.
     change(&store, &mut values, 71..72).await;
-    let copy = folder.copy(&store, "killed");
+    let copy = kill_image(&folder, &store, "killed");
     let (file, whole) = (fs::read(&copy).unwrap(), fs::read(log(&copy)).unwrap());
     let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
     let (mut told, mut left_out, mut without_effect) = (0, 0, 0);
@@ -326,7 +311,7 @@ async fn where_no_log_can_be_had_everything_is_saved_all_the_same() {
     fs::write(log(&path), "my notes").unwrap();
     let (store, mut values) = (open(&path), Values::new());
     change(&store, &mut values, 0..60).await;
-    let copy = folder.copy(&store, "killed");
+    let copy = kill_image(&folder, &store, "killed");
     fs::remove_file(log(&copy)).unwrap();
     assert!(read(&open(&copy)).await == values);
     drop(store);
@@ -370,5 +355,5 @@ async fn a_program_that_saves_a_few_times_makes_no_log() {
     let (store, mut values) = (open(&path), Values::new());
     change(&store, &mut values, 0..5).await;
     assert!(!log(&path).exists());
-    assert!(read(&open(&folder.copy(&store, "killed"))).await == values);
+    assert!(read(&open(&kill_image(&folder, &store, "killed"))).await == values);
 }

@@ -9,10 +9,11 @@ use super::error::PolicyError;
 use super::inspect::{INTERFACES, interface_name};
 use super::limits::{self, Limits};
 use super::loaded::{Policy, one_line};
+use super::question::Function;
 use serde_json::{Map, Number, Value};
+use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Instance, Type, Val};
-use wasmtime::{Store, Trap};
 
 /// Why a question could not be answered.
 #[derive(Debug, thiserror::Error)]
@@ -112,8 +113,9 @@ impl Evaluator {
         let _running = runtime.running();
         limits::begin(store);
         if let Err(error) = function_handle.call(&mut *store, &parameters, &mut results) {
+            let failure = limits::failure(asked(&name_of(interface, name)), store, &error);
             self.live = None;
-            return Err(failed(name_of(interface, name), &error).into());
+            return Err(failure.into());
         }
         Ok(results.first().map_or(Value::Null, write))
     }
@@ -147,10 +149,9 @@ fn missing(function: &str) -> PolicyError {
     PolicyError::MissingExport { missing: function.to_owned() }
 }
 
-fn failed(function: String, error: &wasmtime::Error) -> PolicyError {
-    let trap = error.downcast_ref::<Trap>().map_or_else(|| one_line(error), ToString::to_string);
-    // The names are the contract's own, so they are few.
-    PolicyError::Trapped { function: "eval", trap: format!("{function}: {trap}") }
+/// The name again, as errors have it.
+fn asked(name: &str) -> &'static str {
+    Function::ALL.iter().map(|function| function.name()).find(|known| *known == name).unwrap_or("a function of the contract")
 }
 
 fn snake(name: &str) -> String {

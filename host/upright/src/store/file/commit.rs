@@ -8,9 +8,10 @@
 //! | a large one | the same |
 //! | one that cannot be logged | the same, and for the next thousand there is no log |
 
+use super::block::Block;
 use super::engine::guarded;
 use super::failure::{Case, Failure};
-use super::log::{Block, Log};
+use super::log::Log;
 use super::place::keep_name;
 use super::record::About;
 use super::tables;

@@ -1,7 +1,7 @@
 //! The changes of a group, made in the tables: for who asks for them, and again from the log.
 
+use super::block::Change;
 use super::failure::Failure;
-use super::log::Change;
 use super::record;
 use super::tables::{self, PART, PARTS, RECORDS};
 use redb::{Database, Durability, Table, WriteTransaction};

@@ -6,18 +6,17 @@
 //!
 //! ```text
 //! page 0   magic, length of the file, which log it is, checksum
-//! page 1…  blocks, each from the beginning of a page on:
-//!
-//! 0      8          12       16      24         32
-//! magic │ checksum │ length │ epoch │ sequence │ changes…
+//! page 1…  [blocks](super::block), each from the beginning of a page on
 //! ```
 //!
 //! An epoch is what lies between two writings of the database to the disk, named by a random number that the database has too. A block is done again only on
 //! the database that it was written for, and only if all blocks of its epoch before it are there. The file has its length from the beginning on, so that
 //! writing a block changes nothing that the file system must remember.
 
+use super::block::{Block, Change, HEAD, MAGIC, read_block, read_change};
 use super::failure::{Case, Failure, LogFault};
 use super::pages::{PAGE, PageWriter};
+use super::place::identity;
 use super::record::{u32_at, u64_at};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -27,9 +26,6 @@ use std::path::{Path, PathBuf};
 /// The length of a log, bytes: some thousand small groups. Longer would make reading it after a kill, and the wait of the group that finds it full, longer.
 pub(super) const LENGTH: u64 = 4 << 20;
 
-/// What is longer goes to the database at once, bytes: it takes the disk as long, and need not be written twice.
-const LONGEST: usize = 128 << 10;
-
 const FILE_MAGIC: &[u8; 16] = b"upright log 1\r\n\0";
 const FILE_LENGTH: Range<usize> = 16..24;
 const FILE_ID: Range<usize> = 24..32;
@@ -38,16 +34,6 @@ const FILE_HEAD: usize = 36;
 
 /// No log of whatever version is longer, bytes.
 const LONGEST_FILE: u64 = 64 << 20;
-
-const MAGIC: &[u8; 8] = b"uplogblk";
-const CHECKSUM: Range<usize> = 8..12;
-const BYTES: Range<usize> = 12..16;
-const EPOCH: Range<usize> = 16..24;
-const SEQUENCE: Range<usize> = 24..32;
-const HEAD: usize = 32;
-
-const PUT: u8 = 1;
-const DELETE: u8 = 2;
 
 /// What the database knows of its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,81 +55,6 @@ impl Epochs {
 
 fn random() -> u64 {
     fastrand::u64(1..)
-}
-
-/// A change of one key, as the database makes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change<'a> {
-    /// The record, and the value if that lies apart.
-    Put {
-        key: &'a [u8],
-        record: &'a [u8],
-        apart: &'a [u8],
-    },
-    Delete {
-        key: &'a [u8],
-        version: u64,
-    },
-}
-
-/// The changes of a group, as they are written.
-pub(super) struct Block {
-    bytes: Vec<u8>,
-    too_long: bool,
-}
-
-impl Block {
-    pub(super) fn new() -> Self {
-        Self { bytes: vec![0; HEAD], too_long: false }
-    }
-
-    /// Adds a change; to one that has become too long, no more.
-    pub(super) fn push(&mut self, change: Change<'_>) {
-        let parts = match change {
-            Change::Put { key, record, apart } => [key, record, apart],
-            Change::Delete { key, .. } => [key, &[], &[]],
-        };
-        self.too_long |= self.bytes.len() + parts.iter().map(|part| part.len()).sum::<usize>() > LONGEST;
-        if self.too_long {
-            return;
-        }
-        match change {
-            Change::Put { .. } => {
-                self.bytes.push(PUT);
-                parts.into_iter().for_each(|part| self.part(part));
-            }
-            Change::Delete { key, version } => {
-                self.bytes.push(DELETE);
-                self.part(key);
-                self.bytes.extend(version.to_le_bytes());
-            }
-        }
-    }
-
-    /// With its length before it, which fits 32 bits.
-    fn part(&mut self, part: &[u8]) {
-        self.bytes.extend((part.len() as u32).to_le_bytes());
-        self.bytes.extend(part);
-    }
-
-    /// So much of a file it takes, bytes.
-    fn room(&self) -> u64 {
-        (self.bytes.len() as u64).next_multiple_of(PAGE)
-    }
-
-    /// Whole pages, ready to be written.
-    fn sealed(self, epoch: u64, sequence: u64) -> Vec<u8> {
-        let (room, mut bytes) = (self.room(), self.bytes);
-        let length = bytes.len() as u32;
-        bytes[..MAGIC.len()].copy_from_slice(MAGIC);
-        bytes[BYTES].copy_from_slice(&length.to_le_bytes());
-        bytes[EPOCH].copy_from_slice(&epoch.to_le_bytes());
-        bytes[SEQUENCE].copy_from_slice(&sequence.to_le_bytes());
-        let checksum = crc32fast::hash(&bytes[CHECKSUM.end..]);
-        bytes[CHECKSUM].copy_from_slice(&checksum.to_le_bytes());
-        bytes.resize(room as usize, 0);
-        bytes
-    }
 }
 
 /// A log that is open. Whoever has it has the database beside it to himself.
@@ -187,7 +98,9 @@ impl Log {
             Ok(writer) => Ok(Self { path, file, writer, id, epoch: 0, sequence: 0, end: LENGTH }),
             Err(error) => {
                 // The room that it took is needed otherwise.
-                let _ = std::fs::remove_file(&path);
+                if is_at(&file, &path).unwrap_or(false) {
+                    let _ = std::fs::remove_file(&path);
+                }
                 Err(error.into())
             }
         }
@@ -274,17 +187,8 @@ impl Log {
     }
 }
 
-#[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let (ours, there) = (file.metadata()?, std::fs::symlink_metadata(path)?);
-    Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
-}
-
-/// Elsewhere nothing stable tells.
-#[cfg(not(unix))]
-fn is_at(_: &File, _: &Path) -> io::Result<bool> {
-    Ok(true)
+    Ok(identity(&file.metadata()?) == identity(&std::fs::symlink_metadata(path)?))
 }
 
 /// A store that was renamed while it is open has its log under the old name still, where another may look for its own.
@@ -385,47 +289,6 @@ impl Found {
     }
 }
 
-struct BlockRead {
-    epoch: u64,
-    sequence: u64,
-    end: usize,
-}
-
-/// The block that begins here, if it is whole.
-fn read_block(bytes: &[u8], at: usize) -> Option<BlockRead> {
-    let rest = bytes.get(at..)?;
-    if rest.len() < HEAD || !rest.starts_with(MAGIC) {
-        return None;
-    }
-    let length = u32_at(rest, BYTES) as usize;
-    // Each change has a few bytes beyond those that are counted.
-    let block = rest.get(..length).filter(|_| (HEAD..=LONGEST + PAGE as usize).contains(&length))?;
-    let right = crc32fast::hash(&block[CHECKSUM.end..]) == u32_at(block, CHECKSUM);
-    right.then(|| BlockRead { epoch: u64_at(block, EPOCH), sequence: u64_at(block, SEQUENCE), end: at + length })
-}
-
-fn read_change<'a>(rest: &mut &'a [u8]) -> Option<Change<'a>> {
-    let (kind, after) = rest.split_first()?;
-    *rest = after;
-    match *kind {
-        PUT => Some(Change::Put { key: read_bytes(rest)?, record: read_bytes(rest)?, apart: read_bytes(rest)? }),
-        DELETE => {
-            let key = read_bytes(rest)?;
-            let (version, after) = rest.split_at_checked(8)?;
-            *rest = after;
-            Some(Change::Delete { key, version: u64_at(version, 0..8) })
-        }
-        _ => None,
-    }
-}
-
-fn read_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let (length, after) = rest.split_at_checked(4)?;
-    let (bytes, after) = after.split_at_checked(u32_at(length, 0..4) as usize)?;
-    *rest = after;
-    Some(bytes)
-}
-
 #[cfg(test)]
 impl Log {
     /// From now on it cannot be written.
@@ -436,6 +299,7 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use super::super::block::LONGEST;
     use super::*;
 
     const EPOCHS: Epochs = Epochs { log: 7, now: 71, before: 70 };

@@ -4,6 +4,7 @@
 //! on the disk, and not before. That takes as long as the disk does; many who write at once share one wait.
 
 mod backend;
+mod block;
 mod commit;
 mod engine;
 mod failure;

@@ -23,6 +23,7 @@ impl PageWriter {
     pub(super) fn open(file: &File, path: &Path) -> io::Result<Self> {
         #[cfg(target_os = "linux")]
         {
+            use super::place::identity;
             use rustix::fs::OFlags;
             use std::os::unix::fs::OpenOptionsExt;
             // Some file systems say only at the first write that they cannot.
@@ -31,8 +32,9 @@ impl PageWriter {
             for flags in [OFlags::DSYNC | OFlags::DIRECT, OFlags::DSYNC] {
                 let opened = std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags.bits() as i32).open(path);
                 let writer = opened.map(|file| Self { file, waits: true, buffer: Vec::new() });
+                // A name can be given to another file at any time.
                 if let Ok(mut writer) = writer
-                    && is_same(&writer.file, file)?
+                    && identity(&writer.file.metadata()?) == identity(&file.metadata()?)
                     && writer.write(&first, 0).is_ok()
                 {
                     return Ok(writer);
@@ -55,14 +57,6 @@ impl PageWriter {
         self.file.write_all(aligned)?;
         if self.waits { Ok(()) } else { self.file.sync_data() }
     }
-}
-
-/// Whether both are one file: a name can be given to another one at any time.
-#[cfg(target_os = "linux")]
-fn is_same(one: &File, other: &File) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let (one, other) = (one.metadata()?, other.metadata()?);
-    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::record::About;
 use super::{group, log, tables, writer};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, StorageBackend};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,13 +27,14 @@ static DRAFTS: AtomicU64 = AtomicU64::new(0);
 pub(super) type Identity = Option<(u64, u64)>;
 
 #[cfg(unix)]
-fn identity(path: &Path) -> Identity {
+pub(super) fn identity(file: &Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
-    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+    Some((file.dev(), file.ino()))
 }
 
+/// Nothing stable tells: all are taken for the same.
 #[cfg(not(unix))]
-fn identity(_: &Path) -> Identity {
+pub(super) fn identity(_: &Metadata) -> Identity {
     None
 }
 
@@ -56,7 +57,7 @@ impl Place {
     /// Which file is there now; none where the system does not tell.
     pub(super) fn identity(&self) -> Identity {
         match self {
-            Self::File(path) => identity(path),
+            Self::File(path) => fs::metadata(path).ok().as_ref().and_then(identity),
             Self::Memory => None,
         }
     }
@@ -76,7 +77,7 @@ impl Place {
     pub(super) fn reopen(&self, identity: Identity) -> Result<Opened, Failure> {
         match self {
             Self::File(path) if self.identity() != identity => {
-                Err(Failure::new(Case::Unavailable, format!("{} is another file by now", path.display())))
+                Err(Failure::new(Case::Unavailable, format!("{} is gone, or another file by now", path.display())))
             }
             Self::File(path) => opened(path, existing(path)?),
             Self::Memory => Err(Failure::new(Case::Unavailable, "a store in memory that failed is lost")),

@@ -3,10 +3,10 @@
 //! What costs time in saving is waiting for the disk, not writing. So one thread takes all that waits into one transaction, waits for the disk once, and
 //! answers each. Whoever comes alone is not kept waiting for company: while the disk is busy, the company gathers by itself.
 
+use super::block::{Block, Change};
 use super::engine::Engine;
 use super::failure::{Case, Failure};
 use super::group::Tables;
-use super::log::{Block, Change};
 use super::place::Opened;
 use super::{record, tables};
 use crate::store::watch::Watchers;
@@ -283,6 +283,19 @@ mod tests {
         by_another.unwrap();
         engine.reopen(0).unwrap();
         assert_eq!([put(&mut writer, "a"), put(&mut writer, "b")], [5001, 5002]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_was_put_in_its_place_meanwhile_is_not_taken_for_it() {
+        let folder = Folder::new("replaced");
+        let engine = folder.engine();
+        std::fs::rename(folder.0.join("store.redb"), folder.0.join("renamed.redb")).unwrap();
+        let other = folder.engine();
+        put(&mut Writer::new(Arc::clone(&other), Watchers::default(), 0), "theirs");
+        drop(other);
+        let failure = engine.reopen(0).unwrap_err();
+        assert_eq!(failure.case, Case::Unavailable, "{failure:?}");
     }
 
     #[test]
