@@ -13,7 +13,7 @@ use wasmparser::{Encoding, Parser, Payload, Validator};
 use crate::sources;
 
 /// The package whose interfaces a policy exports, and its version.
-const CONTRACT: (&str, &str) = ("upright:policy", "0.1.0");
+const CONTRACT: (&str, &str) = ("upright:policy", "0.2.0");
 
 /// The interfaces of the contract: a policy exports each of them.
 const INTERFACES: [&str; 9] = ["types", "metadata", "settings", "backoff", "breaker", "classifier", "degradation", "health", "recovery"];

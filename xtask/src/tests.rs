@@ -130,7 +130,7 @@ const CONTRACT: [&str; 9] = ["types", "metadata", "settings", "backoff", "breake
 /// A component that exports these interfaces, all of them empty, beside whatever `more` says.
 fn component(interfaces: &[&str], more: &str) -> Vec<u8> {
     let exports: String =
-        interfaces.iter().map(|interface| format!("(export \"upright:policy/{interface}@0.1.0\" (instance $empty))\n")).collect();
+        interfaces.iter().map(|interface| format!("(export \"upright:policy/{interface}@0.2.0\" (instance $empty))\n")).collect();
     wat::parse_str(format!("(component {more} (instance $empty) {exports})")).unwrap()
 }
 
@@ -161,14 +161,14 @@ fn imports_and_exports_of_nested_components_are_not_the_components_own() {
 #[test]
 fn a_component_that_lacks_an_interface_is_refused_by_its_name() {
     let refusal = Surface::of(&component(&CONTRACT[1..], "")).unwrap().must_export_the_contract().unwrap_err();
-    assert!(matches!(&refusal, Refusal::Missing(names) if *names == ["upright:policy/types@0.1.0"]));
+    assert!(matches!(&refusal, Refusal::Missing(names) if *names == ["upright:policy/types@0.2.0"]));
 }
 
 #[test]
 fn a_component_that_exports_more_than_the_contract_is_refused() {
     let more = [&CONTRACT[..], &["surprise"]].concat();
     let refusal = Surface::of(&component(&more, "")).unwrap().must_export_the_contract().unwrap_err();
-    assert!(matches!(&refusal, Refusal::Unknown(names) if *names == ["upright:policy/surprise@0.1.0"]));
+    assert!(matches!(&refusal, Refusal::Unknown(names) if *names == ["upright:policy/surprise@0.2.0"]));
 }
 
 #[test]

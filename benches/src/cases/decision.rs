@@ -48,19 +48,10 @@ pub(super) fn incident(policy: &PolicySlot) -> Incident {
         memory: Vec::new(),
     };
     let first = Incident {
-        failure: fault(),
-        attempt: 0,
-        elapsed: 0.0,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
-        retry: RetryConfig::default(),
         random: 0.5,
         now: 200 * SECOND,
         guard: Some(guard(state)),
-        models: None,
-        at_hand: AtHand::default(),
-        resources: None,
+        ..Incident::of(fault())
     };
     let state = policy.decide(&first).breaker.map(|transition| transition.state);
     Incident { attempt: 1, now: 201 * SECOND, guard: state.map(guard), ..first }

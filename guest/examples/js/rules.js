@@ -9,7 +9,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -17,6 +20,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "nothing"
       }
     },
@@ -31,7 +35,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -39,6 +46,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "nothing"
       }
     },
@@ -50,7 +58,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -58,6 +69,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": true,
+        "host_specific": true,
         "action": "wait"
       }
     },
@@ -69,11 +81,14 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "circuit breaker open",
         "circuit breaker is open",
         "circuit open"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -81,6 +96,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": true,
+        "host_specific": true,
         "action": "wait"
       }
     },
@@ -92,7 +108,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -100,6 +119,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": true,
         "action": "wait"
       }
     },
@@ -111,7 +131,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -119,6 +142,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "log_and_continue"
       }
     },
@@ -128,6 +152,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "no space left on device",
         "disk full",
@@ -136,6 +161,8 @@ export default {
         "enospc",
         "not enough space on the disk"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "resource",
         "severity": "high",
@@ -143,6 +170,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "free_disk"
       }
     },
@@ -152,12 +180,15 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "usage limit",
         "insufficient_quota",
         "exceeded your current quota",
         "quota exceeded"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -165,6 +196,7 @@ export default {
         "retry_limit": 0,
         "counted": true,
         "model_specific": true,
+        "host_specific": false,
         "action": "use_fallback"
       }
     },
@@ -174,9 +206,12 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "ollama cloud is disabled"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -184,6 +219,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": true,
+        "host_specific": true,
         "action": "use_fallback"
       }
     },
@@ -193,12 +229,15 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "server overloaded",
         "concurrent request slot",
         "overloaded_error",
         "currently overloaded"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -206,6 +245,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "wait"
       }
     },
@@ -215,6 +255,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "model {} not found",
         "model {} does not exist",
@@ -223,6 +264,8 @@ export default {
         "no such model",
         "pull model manifest"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -230,6 +273,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": true,
+        "host_specific": true,
         "action": "pull_model"
       }
     },
@@ -239,12 +283,15 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "no longer compatible",
         "may be incompatible with your version",
         "unknown model architecture",
         "unsupported model architecture"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -252,6 +299,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": true,
+        "host_specific": true,
         "action": "repull_model"
       }
     },
@@ -261,6 +309,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "does not support tools",
         "does not support vision",
@@ -272,6 +321,8 @@ export default {
         "does not support chat",
         "does not support generate"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -279,6 +330,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": true,
+        "host_specific": false,
         "action": "use_capable_model"
       }
     },
@@ -288,6 +340,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "longer than the context length",
         "exceeds the available context size",
@@ -298,6 +351,8 @@ export default {
         "context_length_exceeded",
         "exceeds the context window"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -305,6 +360,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": true,
+        "host_specific": false,
         "action": "shorten_prompt"
       }
     },
@@ -314,9 +370,12 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "option {} must be of type"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -324,6 +383,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_input"
       }
     },
@@ -337,10 +397,13 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "valid json schema object",
         "invalid format:"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -348,6 +411,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_input"
       }
     },
@@ -357,12 +421,15 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "model is required",
         "invalid model name",
         "missing request body",
         "invalid character {} looking for beginning of"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -370,6 +437,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_input"
       }
     },
@@ -379,16 +447,20 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "invalid tool call arguments"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "low",
         "retryable": true,
-        "retry_limit": null,
+        "retry_limit": 2,
         "counted": false,
-        "model_specific": false,
+        "model_specific": true,
+        "host_specific": false,
         "action": "resample"
       }
     },
@@ -398,11 +470,14 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "requires more system memory",
         "requires more gpu memory",
         "unable to load full model on gpu"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "resource",
         "severity": "critical",
@@ -410,6 +485,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": true,
+        "host_specific": true,
         "action": "use_smaller_model"
       }
     },
@@ -422,6 +498,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "out of memory",
         "out-of-memory",
@@ -445,6 +522,8 @@ export default {
         "bad_alloc",
         "oom"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "resource",
         "severity": "critical",
@@ -452,6 +531,7 @@ export default {
         "retry_limit": 1,
         "counted": true,
         "model_specific": true,
+        "host_specific": true,
         "action": "use_smaller_model"
       }
     },
@@ -468,6 +548,7 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "out of memory",
         "out-of-memory",
@@ -491,6 +572,8 @@ export default {
         "bad_alloc",
         "oom"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "resource",
         "severity": "critical",
@@ -498,6 +581,7 @@ export default {
         "retry_limit": 1,
         "counted": true,
         "model_specific": true,
+        "host_specific": true,
         "action": "use_smaller_model"
       }
     },
@@ -509,7 +593,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "resource",
         "severity": "critical",
@@ -517,6 +604,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": true,
+        "host_specific": false,
         "action": "use_smaller_model"
       }
     },
@@ -528,7 +616,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "resource",
         "severity": "high",
@@ -536,6 +627,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "free_disk"
       }
     },
@@ -547,7 +639,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "resource",
         "severity": "high",
@@ -555,6 +650,7 @@ export default {
         "retry_limit": 1,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "raise_open_files_limit"
       }
     },
@@ -564,11 +660,14 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "too many open files",
         "emfile",
         "enfile"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "resource",
         "severity": "high",
@@ -576,6 +675,7 @@ export default {
         "retry_limit": 1,
         "counted": false,
         "model_specific": false,
+        "host_specific": true,
         "action": "raise_open_files_limit"
       }
     },
@@ -585,9 +685,12 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "timed out waiting for llama*"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -595,6 +698,7 @@ export default {
         "retry_limit": 1,
         "counted": true,
         "model_specific": true,
+        "host_specific": true,
         "action": "increase_timeout"
       }
     },
@@ -608,6 +712,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "llama-server process has terminated",
         "llama runner process has terminated",
@@ -615,6 +720,8 @@ export default {
         "model runner has unexpectedly stopped",
         "post predict"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -622,6 +729,7 @@ export default {
         "retry_limit": 1,
         "counted": true,
         "model_specific": true,
+        "host_specific": true,
         "action": "retry"
       }
     },
@@ -634,12 +742,15 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "llm server loading model",
         "llm server not responding",
         "no slots available",
         "loading model"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -647,6 +758,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "retry"
       }
     },
@@ -659,10 +771,13 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "error was encountered while running the model",
         "unexpected eof"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -670,6 +785,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "retry"
       }
     },
@@ -679,9 +795,12 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "do embedding request"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -689,6 +808,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "retry"
       }
     },
@@ -698,10 +818,13 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "server busy",
         "maximum pending requests exceeded"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -709,6 +832,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "wait"
       }
     },
@@ -720,7 +844,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "connection",
         "severity": "high",
@@ -728,6 +855,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "check_service"
       }
     },
@@ -739,7 +867,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "connection",
         "severity": "high",
@@ -747,6 +878,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "check_service"
       }
     },
@@ -758,7 +890,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "connection",
         "severity": "high",
@@ -766,6 +901,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "check_service"
       }
     },
@@ -777,7 +913,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "connection",
         "severity": "high",
@@ -785,6 +924,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "check_service"
       }
     },
@@ -796,7 +936,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "connection",
         "severity": "high",
@@ -804,6 +947,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "check_service"
       }
     },
@@ -815,7 +959,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "timeout",
         "severity": "medium",
@@ -823,6 +970,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "increase_timeout"
       }
     },
@@ -834,7 +982,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -842,6 +993,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_permissions"
       }
     },
@@ -853,7 +1005,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "medium",
@@ -861,6 +1016,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_input"
       }
     },
@@ -872,7 +1028,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -880,6 +1039,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_input"
       }
     },
@@ -891,7 +1051,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -899,7 +1062,54 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "resample"
+      }
+    },
+    {
+      "name": "empty-answer",
+      "kinds": [
+        "empty_answer"
+      ],
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": null,
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "transient",
+        "severity": "low",
+        "retryable": true,
+        "retry_limit": 2,
+        "counted": false,
+        "model_specific": true,
+        "host_specific": false,
+        "action": "resample"
+      }
+    },
+    {
+      "name": "cut-question",
+      "kinds": [
+        "cut_question"
+      ],
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": null,
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "low",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": true,
+        "host_specific": false,
+        "action": "raise_window"
       }
     },
     {
@@ -910,10 +1120,13 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "doctype html",
         "html"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -921,6 +1134,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "check_service"
       }
     },
@@ -932,7 +1146,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -940,7 +1157,31 @@ export default {
         "retry_limit": 1,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "check_service"
+      }
+    },
+    {
+      "name": "in-use",
+      "kinds": [
+        "in_use"
+      ],
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": null,
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "transient",
+        "severity": "low",
+        "retryable": true,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": false,
+        "host_specific": false,
+        "action": "wait"
       }
     },
     {
@@ -951,7 +1192,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "low",
@@ -959,6 +1203,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "resample"
       }
     },
@@ -983,7 +1228,10 @@ export default {
         "openai"
       ],
       "blank": true,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -991,6 +1239,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": true,
         "action": "fix_host_header"
       }
     },
@@ -1013,7 +1262,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -1021,6 +1273,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "sign_in"
       }
     },
@@ -1035,7 +1288,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -1043,6 +1299,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_permissions"
       }
     },
@@ -1057,7 +1314,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "timeout",
         "severity": "medium",
@@ -1065,6 +1325,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "increase_timeout"
       }
     },
@@ -1079,7 +1340,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -1087,6 +1351,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "wait"
       }
     },
@@ -1105,7 +1370,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -1113,6 +1381,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "wait"
       }
     },
@@ -1131,7 +1400,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -1139,6 +1411,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "retry"
       }
     },
@@ -1167,7 +1440,10 @@ export default {
         "openai"
       ],
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "medium",
@@ -1175,6 +1451,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": true,
         "action": "upgrade_server"
       }
     },
@@ -1193,7 +1470,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "medium",
@@ -1201,6 +1481,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_input"
       }
     },
@@ -1219,7 +1500,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "medium",
@@ -1227,6 +1511,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": true,
         "action": "upgrade_server"
       }
     },
@@ -1241,7 +1526,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -1249,6 +1537,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "retry"
       }
     },
@@ -1263,7 +1552,10 @@ export default {
       ],
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -1271,6 +1563,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_input"
       }
     },
@@ -1283,7 +1576,10 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": null,
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -1291,6 +1587,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "retry"
       }
     },
@@ -1300,6 +1597,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "out of memory",
         "out-of-memory",
@@ -1323,6 +1621,8 @@ export default {
         "bad_alloc",
         "oom"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "resource",
         "severity": "critical",
@@ -1330,6 +1630,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": true,
+        "host_specific": true,
         "action": "use_smaller_model"
       }
     },
@@ -1339,6 +1640,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "rate limit*",
         "rate-limit*",
@@ -1347,6 +1649,8 @@ export default {
         "too many requests",
         "throttl*"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -1354,6 +1658,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "wait"
       }
     },
@@ -1363,6 +1668,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "permission denied",
         "access denied",
@@ -1373,6 +1679,8 @@ export default {
         "eacces",
         "unauthorized"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -1380,6 +1688,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_permissions"
       }
     },
@@ -1389,6 +1698,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "name or service not known",
         "temporary failure in name resolution",
@@ -1401,6 +1711,8 @@ export default {
         "nodename nor servname",
         "enotfound"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "connection",
         "severity": "high",
@@ -1408,6 +1720,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "check_service"
       }
     },
@@ -1417,6 +1730,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "connection refused",
         "connection reset*",
@@ -1449,6 +1763,8 @@ export default {
         "error trying to connect",
         "error sending request"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "connection",
         "severity": "high",
@@ -1456,6 +1772,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "check_service"
       }
     },
@@ -1465,6 +1782,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "internal server error",
         "bad gateway",
@@ -1472,6 +1790,8 @@ export default {
         "gateway timeout",
         "service temporarily unavailable"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "transient",
         "severity": "medium",
@@ -1479,6 +1799,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "retry"
       }
     },
@@ -1488,6 +1809,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "timed out",
         "timeout*",
@@ -1500,6 +1822,8 @@ export default {
         "readtimeout",
         "connecttimeout"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "timeout",
         "severity": "medium",
@@ -1507,6 +1831,7 @@ export default {
         "retry_limit": null,
         "counted": true,
         "model_specific": false,
+        "host_specific": true,
         "action": "increase_timeout"
       }
     },
@@ -1516,6 +1841,7 @@ export default {
       "statuses": null,
       "endpoints": null,
       "blank": false,
+      "points": false,
       "phrases": [
         "valueerror",
         "typeerror",
@@ -1530,6 +1856,8 @@ export default {
         "jsondecodeerror",
         "bad request"
       ],
+      "also": [],
+      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -1537,6 +1865,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": false,
+        "host_specific": false,
         "action": "fix_input"
       }
     }
@@ -1547,7 +1876,10 @@ export default {
     "statuses": null,
     "endpoints": null,
     "blank": false,
+    "points": false,
     "phrases": null,
+    "also": [],
+    "unless": [],
     "meaning": {
       "category": "unknown",
       "severity": "medium",
@@ -1555,6 +1887,7 @@ export default {
       "retry_limit": null,
       "counted": true,
       "model_specific": false,
+      "host_specific": false,
       "action": "log_and_continue"
     }
   },
@@ -1564,9 +1897,11 @@ export default {
     "11": "timeout",
     "12": "out_of_memory",
     "13": "permission_denied",
+    "16": "in_use",
     "22": "invalid_input",
     "23": "too_many_open_files",
     "24": "too_many_open_files",
+    "26": "in_use",
     "28": "disk_full",
     "30": "permission_denied",
     "32": "connection_reset",

@@ -71,6 +71,19 @@ pub fn delay(config: &RetryConfig, attempt: u32, random: f64) -> Seconds {
     if config.jitter_may_exceed_max { jittered } else { jittered.min(max) }
 }
 
+/// The wait for a server that asked to be left alone for `asked` seconds: as long, and up to a quarter longer, 50 ms at least.
+///
+/// All that were refused together hear the same `Retry-After`; without the extra they would come back together and be refused together.
+pub fn as_asked(asked: Seconds, random: f64) -> Seconds {
+    let asked = sane(asked);
+    sane(asked + longest_extra(asked) * sane(random).min(1.0))
+}
+
+/// The longest extra that is added to a wait of `asked` seconds: a quarter of it, at least 50 ms.
+pub fn longest_extra(asked: Seconds) -> Seconds {
+    (sane(asked) / 4.0).max(0.05)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +126,16 @@ mod tests {
     fn a_factor_to_the_power_of_attempt_1024_and_beyond_stays_at_the_cap() {
         for attempt in [1023, 1024, 1_000_000, u32::MAX] {
             assert_eq!(delay(&plain(), attempt, 0.0), 60.0);
+        }
+    }
+
+    #[test]
+    fn a_wait_that_a_server_asks_for_gets_longer_by_up_to_a_quarter_and_never_shorter() {
+        assert_eq!([0.0, 0.5, 1.0].map(|random| as_asked(8.0, random)), [8.0, 9.0, 10.0]);
+        assert_eq!([0.0, 0.5, 1.0].map(|random| as_asked(0.1, random)), [0.1, 0.125, 0.15000000000000002]);
+        for odd in [f64::NAN, -1.0, f64::INFINITY, f64::MAX] {
+            let wait = as_asked(odd, odd);
+            assert!(wait.is_finite() && wait >= 0.0, "{odd} gave {wait}");
         }
     }
 

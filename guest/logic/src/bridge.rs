@@ -17,7 +17,7 @@ macro_rules! bridge {
                 fn cross(self) -> T;
             }
 
-            $crate::bridge_same!(bool u8 u16 u32 u64 i32 f64 $crate::bridge::Text);
+            $crate::bridge_same!(bool u8 u16 u32 u64 i32 i64 f64 $crate::bridge::Text);
 
             impl<A, B> Cross<Option<B>> for Option<A> where A: Cross<B> {
                 fn cross(self) -> Option<B> { self.map(Cross::cross) }
@@ -28,16 +28,20 @@ macro_rules! bridge {
             }
 
             $crate::bridge_enum!(types FaultKind: ConnectionRefused ConnectionReset Dns Unreachable Tls Timeout OutOfMemory DiskFull
-                TooManyOpenFiles PermissionDenied NotFound InvalidInput HttpStatus StreamError IncompleteAnswer InvalidAnswer RejectedResult
-                Cancelled CircuitOpen BulkheadFull Panicked Other);
-            $crate::bridge_enum!(types Endpoint: Chat Generate Embed Show Tags Ps Pull Version Openai Tool Store Other);
+                TooManyOpenFiles PermissionDenied NotFound InUse InvalidInput HttpStatus StreamError IncompleteAnswer EmptyAnswer CutQuestion
+                InvalidAnswer RejectedResult Cancelled CircuitOpen BulkheadFull Panicked Other);
+            $crate::bridge_enum!(types Endpoint: Chat Generate Embed Show Tags Ps Pull Version Manage Openai Tool Store Other);
             $crate::bridge_enum!(types ErrorCategory: Transient Permanent Resource Connection Timeout Unknown);
             $crate::bridge_enum!(types ErrorSeverity: Low Medium High Critical);
             $crate::bridge_enum!(types SuggestedAction: CheckService IncreaseTimeout UseSmallerModel FreeDisk RaiseOpenFilesLimit PullModel
-                RepullModel Wait UseFallback Retry Resample FixInput ShortenPrompt UseCapableModel SignIn FixPermissions FixHostHeader
+                RepullModel Wait UseFallback Retry Resample FixInput ShortenPrompt UseCapableModel SignIn UseAnotherModel RaiseWindow
+                RaiseAnswerLength RepairServer FixAddress FixPermissions FixHostHeader
                 UpgradeServer Nothing LogAndContinue);
-            $crate::bridge_record!(types Fault: kind status errno endpoint message retry_after);
-            $crate::bridge_record!(types Classification: category severity retryable retry_limit counted model_specific action rule);
+            $crate::bridge_record!(types ErrorLabels: error_type error_code);
+            $crate::bridge_record!(types Fact: name value);
+            $crate::bridge_variant!(types FactValue: Flag(truth), Whole(number), Number(number), Text(text));
+            $crate::bridge_record!(types Fault: kind status errno endpoint message labels retry_after should_retry points_to);
+            $crate::bridge_record!(types Classification: category severity retryable retry_limit counted model_specific host_specific action rule);
 
             $crate::bridge_record!(metadata Description: name version state_layout);
 
@@ -71,15 +75,31 @@ macro_rules! bridge {
             $crate::bridge_record!(settings Recommendation: retry breaker attempt_timeout total_deadline);
 
             $crate::bridge_record!(recovery Guard: config state generation successes took);
-            $crate::bridge_record!(recovery ModelChoice: current chain);
+            $crate::bridge_record!(recovery ModelFacts: window loaded_window size_bytes tools images thinking);
+            $crate::bridge_record!(recovery ModelChoice: current chain known);
+            $crate::bridge_record!(recovery HostFacts: has_model same_digest loaded_window breaker outstanding failed);
+            $crate::bridge_record!(recovery HostChoice: current hosts);
+            $crate::bridge_enum!(recovery ClientProtocol: Direct OllamaChat OllamaGenerate OllamaEmbed OpenaiChat OpenaiCompletions
+                OpenaiResponses OpenaiEmbeddings AnthropicMessages Other);
+            $crate::bridge_record!(recovery RequestFacts: protocol streamed tools format thinking images seed_fixed temperature allows_empty);
+            $crate::bridge_enum!(recovery MemoryOwner: ThisMachine OtherMachine Unknown);
+            $crate::bridge_record!(recovery WindowFacts: needed estimated answer_length asked fixed loaded model_limit caller_limit memory
+                memory_available bytes_per_token reading_speed load_time);
+            $crate::bridge_enum!(recovery ExchangeVerdict: Failed Cut Empty UsedUpLength Repetition QuestionCut Whole);
+            $crate::bridge_record!(recovery ExchangeFacts: verdict delivered_text delivered_thinking delivered_tool_calls thinking
+                prompt_tokens answer_tokens);
+            $crate::bridge_record!(recovery Rescue: replay prefill restart);
+            $crate::bridge_record!(recovery PastAttempt: model host category rule took);
             $crate::bridge_record!(recovery CachedAnswer: age max_age);
             $crate::bridge_record!(recovery AtHand: fallback cached checkpoint can_simplify);
-            $crate::bridge_record!(recovery Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models at_hand
-                resources);
-            $crate::bridge_variant!(recovery Directive: RetryAfter(delay), SwitchModel(index), Simplify, ServeCached, UseFallback, GiveUp);
-            $crate::bridge_enum!(recovery Reason: Retryable NotRetryable ModelUnsuitable AttemptsExhausted BudgetExhausted DeadlineExceeded
+            $crate::bridge_record!(recovery Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models hosts
+                at_hand resources request window exchange rescue history more);
+            $crate::bridge_variant!(recovery Directive: RetryAfter(delay), AskAgain, SwitchModel(index), SwitchHost(index),
+                EnlargeWindow(tokens), Replay(index), ContinueAnswer(index), RestartAnswer(index), Accept, Simplify, ServeCached, UseFallback, GiveUp);
+            $crate::bridge_enum!(recovery Reason: Retryable NotRetryable ModelUnsuitable HostUnsuitable WindowTooSmall AnswerUnusable AnswerCut
+                AttemptsExhausted BudgetExhausted DeadlineExceeded
                 RetryAfterTooLong CircuitOpen NotIdempotent Cancelled);
-            $crate::bridge_record!(recovery Verdict: classification breaker directive reason);
+            $crate::bridge_record!(recovery Verdict: classification breaker directive reason more);
         }
         pub(crate) use bridged::Cross;
     };

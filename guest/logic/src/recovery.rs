@@ -5,7 +5,7 @@ use crate::breaker::{self, BreakerConfig, BreakerState, Event, Observation, Phas
 use crate::classifier::classify;
 use crate::degradation::{may_serve_cached, next_model};
 use crate::health::{ResourceSnapshot, ResourceThresholds};
-use crate::types::{Classification, ErrorCategory, Fault, FaultKind, Instant, Seconds, SuggestedAction};
+use crate::types::{Classification, ErrorCategory, Fact, Fault, FaultKind, Instant, Seconds, SuggestedAction};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -26,6 +26,30 @@ pub struct Guard {
     pub took: Seconds,
 }
 
+/// What is known of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ModelFacts {
+    /// Its own window; tokens.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub window: Option<u32>,
+    /// The window that it is loaded with; tokens, none where it is not loaded or that is not known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub loaded_window: Option<u32>,
+    /// What it takes in memory; bytes.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub size_bytes: Option<u64>,
+    /// Whether it takes tools, where that is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub tools: Option<bool>,
+    /// Whether it takes images, where that is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub images: Option<bool>,
+    /// Whether it thinks, where that is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub thinking: Option<bool>,
+}
+
 /// The model in use and those that may take its place, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -34,6 +58,218 @@ pub struct ModelChoice {
     pub current: String,
     /// Those that may be used, best first.
     pub chain: Vec<String>,
+    /// What is known of the models of the chain, in its order; empty where nothing is.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub known: Vec<ModelFacts>,
+}
+
+/// A host that could be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct HostFacts {
+    /// Whether it has the model in use, where that is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub has_model: Option<bool>,
+    /// Whether its model is the same to the byte as that of the host in use, where that is known.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub same_digest: Option<bool>,
+    /// The window that it has the model loaded with; tokens, none where it is not loaded.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub loaded_window: Option<u32>,
+    /// Whether its breaker lets a request through.
+    pub breaker: Phase,
+    /// Requests of ours that it is busy with.
+    pub outstanding: u32,
+    /// Attempts of this operation that failed there.
+    pub failed: u32,
+}
+
+/// The hosts that could be asked, best first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct HostChoice {
+    /// The index of the host in use.
+    pub current: u32,
+    /// All of them.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub hosts: Vec<HostFacts>,
+}
+
+named_enum! {
+    /// How a client speaks.
+    pub enum ClientProtocol {
+        /// Not through a gateway: the library's own call.
+        Direct = "direct",
+        /// `/api/chat`.
+        OllamaChat = "ollama_chat",
+        /// `/api/generate`.
+        OllamaGenerate = "ollama_generate",
+        /// `/api/embed`.
+        OllamaEmbed = "ollama_embed",
+        /// `/v1/chat/completions`.
+        OpenaiChat = "openai_chat",
+        /// `/v1/completions`.
+        OpenaiCompletions = "openai_completions",
+        /// `/v1/responses`.
+        OpenaiResponses = "openai_responses",
+        /// `/v1/embeddings`.
+        OpenaiEmbeddings = "openai_embeddings",
+        /// `/v1/messages`.
+        AnthropicMessages = "anthropic_messages",
+        /// Another route.
+        Other = "other",
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct RequestFacts {
+    /// How the client speaks.
+    pub protocol: ClientProtocol,
+    /// The answer comes piece by piece.
+    pub streamed: bool,
+    /// It offers tools.
+    pub tools: bool,
+    /// It asks for JSON, or for JSON of a schema.
+    pub format: bool,
+    /// It asks the model to think.
+    pub thinking: bool,
+    /// It holds images.
+    pub images: bool,
+    /// The caller chose the seed: asking again gives the same answer.
+    pub seed_fixed: bool,
+    /// The temperature that the caller chose; at 0 asking again gives the same answer.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub temperature: Option<f64>,
+    /// The caller takes an empty answer for an answer.
+    pub allows_empty: bool,
+}
+
+named_enum! {
+    /// Whose memory a model is loaded into.
+    pub enum MemoryOwner {
+        /// This machine's.
+        ThisMachine = "this_machine",
+        /// Another machine's, of which nothing is known.
+        OtherMachine = "other_machine",
+        /// That is not known.
+        Unknown = "unknown",
+    }
+}
+
+/// What is known of the window, and of what a larger one costs. Windows are in tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct WindowFacts {
+    /// Tokens that the question has.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub needed: Option<u32>,
+    /// Whether `needed` is an estimate and not the server's count.
+    pub estimated: bool,
+    /// Tokens of an answer that the caller asked for.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub answer_length: Option<u32>,
+    /// The window that the request asked for.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub asked: Option<u32>,
+    /// Whether the caller chose `asked`: then it is not to be changed.
+    pub fixed: bool,
+    /// The window that the model is loaded with.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub loaded: Option<u32>,
+    /// The model's own: it cannot have a larger one.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub model_limit: Option<u32>,
+    /// The largest that the caller allows.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub caller_limit: Option<u32>,
+    /// Whose memory it takes.
+    pub memory: MemoryOwner,
+    /// What is left of that memory; bytes.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub memory_available: Option<u64>,
+    /// What one more token of window takes; bytes.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub bytes_per_token: Option<f64>,
+    /// How fast the model reads a question; tokens a second.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub reading_speed: Option<f64>,
+    /// How long it takes to load; seconds.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub load_time: Option<Seconds>,
+}
+
+named_enum! {
+    /// What the judge of an exchange says of it.
+    pub enum ExchangeVerdict {
+        /// Nothing came, or an error did.
+        Failed = "failed",
+        /// Its end is missing.
+        Cut = "cut",
+        /// It came whole and says nothing.
+        Empty = "empty",
+        /// It ends because its length was used up.
+        UsedUpLength = "used_up_length",
+        /// The server stopped a model that repeated itself.
+        Repetition = "repetition",
+        /// The server had dropped a part of the question.
+        QuestionCut = "question_cut",
+        /// A whole answer.
+        Whole = "whole",
+    }
+}
+
+/// What came of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ExchangeFacts {
+    /// What the judge says.
+    pub verdict: ExchangeVerdict,
+    /// Characters of the answer's text that the caller has already.
+    pub delivered_text: u64,
+    /// Characters of thinking that the caller has already.
+    pub delivered_thinking: u64,
+    /// Tool calls that the caller has already.
+    pub delivered_tool_calls: u32,
+    /// Characters of thinking that came, delivered or not.
+    pub thinking: u64,
+    /// Tokens of the question that the server read.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub prompt_tokens: Option<u32>,
+    /// Tokens that the model wrote.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub answer_tokens: Option<u32>,
+}
+
+/// How an answer that was cut may be finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Rescue {
+    /// Asking again gives the same text: what the caller has already can be left out of it.
+    pub replay: bool,
+    /// The model goes on from a text that it is handed.
+    pub prefill: bool,
+    /// The caller lets itself be told to begin again.
+    pub restart: bool,
+}
+
+/// An attempt of this operation that failed before.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct PastAttempt {
+    /// The index of its model in the chain.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub model: Option<u32>,
+    /// The index of its host.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub host: Option<u32>,
+    /// What its failure meant.
+    pub category: ErrorCategory,
+    /// The rule that matched.
+    pub rule: String,
+    /// How long it took; seconds.
+    pub took: Seconds,
 }
 
 /// A cached answer to the same request.
@@ -91,11 +327,60 @@ pub struct Incident {
     /// The models, where there is a choice.
     #[cfg_attr(feature = "serde", serde(default))]
     pub models: Option<ModelChoice>,
+    /// The hosts, where there is a choice.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub hosts: Option<HostChoice>,
     /// What else could serve.
     pub at_hand: AtHand,
     /// What the machine has left, where it is known.
     #[cfg_attr(feature = "serde", serde(default))]
     pub resources: Option<ResourceSnapshot>,
+    /// What was asked for, where it was a question to a model.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub request: Option<RequestFacts>,
+    /// The window, where it has to do with the failure.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub window: Option<WindowFacts>,
+    /// What came of the answer, where anything was judged.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub exchange: Option<ExchangeFacts>,
+    /// How the answer may be finished, where a part of it was delivered.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub rescue: Option<Rescue>,
+    /// The attempts before, oldest first; empty where nobody keeps them.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub history: Vec<PastAttempt>,
+    /// Facts without a field of their own.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub more: Vec<Fact>,
+}
+
+impl Incident {
+    /// A first attempt that failed like this, with nothing else at hand and the specification's settings for retries.
+    pub fn of(failure: Fault) -> Self {
+        Self {
+            failure,
+            attempt: 0,
+            elapsed: 0.0,
+            deadline: None,
+            idempotent: true,
+            retry_budget: None,
+            retry: RetryConfig::default(),
+            random: 0.0,
+            now: 0,
+            guard: None,
+            models: None,
+            hosts: None,
+            at_hand: AtHand::default(),
+            resources: None,
+            request: None,
+            window: None,
+            exchange: None,
+            rescue: None,
+            history: Vec::new(),
+            more: Vec::new(),
+        }
+    }
 }
 
 /// What the host shall do.
@@ -104,8 +389,22 @@ pub struct Incident {
 pub enum Directive {
     /// Wait so many seconds, then try the same call again.
     RetryAfter(Seconds),
+    /// Ask the same model at the same host once more, at once: what it wrote was of no use. Counts as a retry.
+    AskAgain,
     /// Try the model at this index of the chain.
     SwitchModel(u32),
+    /// Try the same call on the host at this index, at once.
+    SwitchHost(u32),
+    /// Ask the same model for a window of this many tokens, at once.
+    EnlargeWindow(u32),
+    /// Ask the host at this index the same again, and leave out what the caller has already.
+    Replay(u32),
+    /// Let the model at this host go on from what the caller has.
+    ContinueAnswer(u32),
+    /// Let the caller begin again, with an answer of this host.
+    RestartAnswer(u32),
+    /// Give the caller what came, and say what is missing.
+    Accept,
     /// Try again with a simplified workflow.
     Simplify,
     /// Serve the cached answer.
@@ -125,6 +424,14 @@ named_enum! {
         NotRetryable = "not_retryable",
         /// Another model can do what this one cannot.
         ModelUnsuitable = "model_unsuitable",
+        /// Another host can do what this one cannot.
+        HostUnsuitable = "host_unsuitable",
+        /// The question does not fit the window.
+        WindowTooSmall = "window_too_small",
+        /// What the model wrote is of no use, or nothing.
+        AnswerUnusable = "answer_unusable",
+        /// The answer was cut.
+        AnswerCut = "answer_cut",
         /// All attempts are used.
         AttemptsExhausted = "attempts_exhausted",
         /// The budget of retries that callers share is used up.
@@ -154,6 +461,9 @@ pub struct Verdict {
     pub directive: Directive,
     /// Why.
     pub reason: Reason,
+    /// Advice without a field of its own; a host may leave alone what it does not know.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub more: Vec<Fact>,
 }
 
 /// Failures before which nothing was done: the call did not reach the service, or was refused. Repeating it repeats nothing.
@@ -178,10 +488,17 @@ pub fn decide(incident: Incident) -> Verdict {
     let open = breaker.as_ref().is_some_and(|transition| transition.state.phase == Phase::Open);
     let again = same_call_again(&incident, &classification, open);
     let (directive, reason) = match again {
+        // Nothing has to recover from a model's own words: there is nothing to wait for.
+        Ok(_) if is_output(&classification) => (Directive::AskAgain, Reason::Retryable),
         Ok(delay) => (Directive::RetryAfter(delay), Reason::Retryable),
         Err(reason) => (instead(&incident, &classification, reason), reason),
     };
-    Verdict { classification, breaker, directive, reason }
+    Verdict { classification, breaker, directive, reason, more: Vec::new() }
+}
+
+/// Whether it is the model's own words that are of no use, and nothing else has failed.
+fn is_output(classification: &Classification) -> bool {
+    classification.action == SuggestedAction::Resample && !classification.counted
 }
 
 /// The delay after which to try the same call again, or why not.
@@ -220,7 +537,13 @@ fn same_call_again(incident: &Incident, classification: &Classification, open: b
     if asked > incident.retry.max_delay {
         return Err(Reason::RetryAfterTooLong);
     }
-    let delay = backoff.max(asked);
+    let delay = if is_output(classification) {
+        0.0
+    } else if asked > 0.0 {
+        backoff::as_asked(asked, incident.random)
+    } else {
+        backoff
+    };
     match incident.deadline {
         Some(deadline) if incident.elapsed + delay >= deadline => Err(Reason::DeadlineExceeded),
         _ => Ok(delay),
@@ -259,21 +582,7 @@ mod tests {
     use super::*;
 
     fn incident(failure: Fault) -> Incident {
-        Incident {
-            failure,
-            attempt: 0,
-            elapsed: 0.0,
-            deadline: None,
-            idempotent: true,
-            retry_budget: None,
-            retry: RetryConfig { jitter: false, ..RetryConfig::default() },
-            random: 0.5,
-            now: 0,
-            guard: None,
-            models: None,
-            at_hand: AtHand::default(),
-            resources: None,
-        }
+        Incident { retry: RetryConfig { jitter: false, ..RetryConfig::default() }, random: 0.5, ..Incident::of(failure) }
     }
 
     fn busy() -> Incident {
@@ -288,7 +597,7 @@ mod tests {
     }
 
     fn models(current: &str) -> Option<ModelChoice> {
-        Some(ModelChoice { current: current.into(), chain: crate::degradation::SPEED_CHAIN.map(String::from).into() })
+        Some(ModelChoice { current: current.into(), chain: crate::degradation::SPEED_CHAIN.map(String::from).into(), known: Vec::new() })
     }
 
     fn decided(incident: Incident) -> (Directive, Reason) {
@@ -311,8 +620,11 @@ mod tests {
             incident.failure.retry_after = Some(seconds);
             decided(incident)
         };
-        assert_eq!(asked(7.0), (Directive::RetryAfter(7.0), Reason::Retryable));
-        assert_eq!(asked(0.1), (Directive::RetryAfter(1.0), Reason::Retryable));
+        // The random number is 0.5: half of the extra.
+        assert_eq!(asked(8.0), (Directive::RetryAfter(9.0), Reason::Retryable));
+        assert_eq!(asked(0.1), (Directive::RetryAfter(0.125), Reason::Retryable));
+        assert_eq!(asked(0.0), (Directive::RetryAfter(1.0), Reason::Retryable));
+        assert_eq!(asked(60.0), (Directive::RetryAfter(67.5), Reason::Retryable));
         assert_eq!(asked(86_400.0), (Directive::GiveUp, Reason::RetryAfterTooLong));
         assert_eq!(asked(f64::NAN), (Directive::RetryAfter(1.0), Reason::Retryable));
     }

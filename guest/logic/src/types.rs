@@ -59,6 +59,8 @@ named_enum! {
         PermissionDenied = "permission_denied",
         /// A file, a command or a key that is not there.
         NotFound = "not_found",
+        /// Somebody else holds it right now: a lock, a program that is being written, no room for a process.
+        InUse = "in_use",
         /// The caller's input is wrong.
         InvalidInput = "invalid_input",
         /// The server answered with an error status.
@@ -67,6 +69,10 @@ named_enum! {
         StreamError = "stream_error",
         /// An answer that ended before it was whole.
         IncompleteAnswer = "incomplete_answer",
+        /// An answer that came whole and says nothing.
+        EmptyAnswer = "empty_answer",
+        /// An answer to a question of which the server had dropped a part.
+        CutQuestion = "cut_question",
         /// An answer that does not parse as the protocol that was agreed.
         InvalidAnswer = "invalid_answer",
         /// An `Ok` result that the caller's predicate would not have.
@@ -103,6 +109,8 @@ named_enum! {
         Pull = "pull",
         /// Ollama `/api/version` or `/`.
         Version = "version",
+        /// Ollama's routes that change its models: create, copy, delete, push, blobs.
+        Manage = "manage",
         /// Any `/v1/…` path of an OpenAI-compatible server.
         Openai = "openai",
         /// A tool call.
@@ -112,6 +120,42 @@ named_enum! {
         /// Something else, or not known.
         Other = "other",
     }
+}
+
+/// How a server labels an error, beside its message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ErrorLabels {
+    /// Its `type`.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub error_type: Option<String>,
+    /// Its `code`; a number as its digits.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub error_code: Option<String>,
+}
+
+/// A fact that has no field of its own. Whoever does not know its name leaves it alone.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Fact {
+    /// Its name, kebab-case.
+    pub name: String,
+    /// What it says.
+    pub value: FactValue,
+}
+
+/// What a fact says.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+pub enum FactValue {
+    /// Yes or no.
+    Flag(bool),
+    /// A whole number.
+    Whole(i64),
+    /// A number.
+    Number(f64),
+    /// A text.
+    Text(String),
 }
 
 /// One failure, reduced to facts.
@@ -128,17 +172,36 @@ pub struct Fault {
     pub errno: Option<i32>,
     /// What was being called.
     pub endpoint: Endpoint,
-    /// The error's text, outermost first, with its causes; [`MESSAGE_LIMIT`] bytes of it are looked at.
+    /// The error's text: a server's innermost message, or the texts of a chain of causes; [`MESSAGE_LIMIT`] bytes of it are looked at.
     pub message: String,
-    /// How long the server asked to be left alone.
+    /// How the server labels it.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub labels: Option<ErrorLabels>,
+    /// How long the server asked to be left alone; seconds.
     #[cfg_attr(feature = "serde", serde(default))]
     pub retry_after: Option<Seconds>,
+    /// Whether the server says that trying again can help.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub should_retry: Option<bool>,
+    /// Where the server sends its user: the address to sign in at, or that of a redirect.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub points_to: Option<String>,
 }
 
 impl Fault {
     /// A fault of this kind with this text, and nothing else known.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self { kind, status: None, errno: None, endpoint: Endpoint::Other, message: message.into(), retry_after: None }
+        Self {
+            kind,
+            status: None,
+            errno: None,
+            endpoint: Endpoint::Other,
+            message: message.into(),
+            labels: None,
+            retry_after: None,
+            should_retry: None,
+            points_to: None,
+        }
     }
 }
 
@@ -207,6 +270,16 @@ named_enum! {
         UseCapableModel = "use_capable_model",
         /// The server wants to know who calls.
         SignIn = "sign_in",
+        /// This account may not use the model, or it was retired.
+        UseAnotherModel = "use_another_model",
+        /// The question does not fit the window.
+        RaiseWindow = "raise_window",
+        /// The answer's length was used up.
+        RaiseAnswerLength = "raise_answer_length",
+        /// The server cannot start its models.
+        RepairServer = "repair_server",
+        /// The server redirects to another address.
+        FixAddress = "fix_address",
         /// Access was refused.
         FixPermissions = "fix_permissions",
         /// The server guards its `Host` header.
@@ -239,6 +312,11 @@ impl SuggestedAction {
             Self::ShortenPrompt => "Shorten the prompt, raise num_ctx, or use a model with a longer context",
             Self::UseCapableModel => "Drop the feature or use a model that has it",
             Self::SignIn => "Sign in",
+            Self::UseAnotherModel => "Use a model that this account may use",
+            Self::RaiseWindow => "Raise num_ctx, or OLLAMA_CONTEXT_LENGTH on the server",
+            Self::RaiseAnswerLength => "Allow a longer answer (num_predict), or less thinking",
+            Self::RepairServer => "Repair the server's installation, it cannot start its models",
+            Self::FixAddress => "Use the address that the server redirects to",
             Self::FixPermissions => "Fix permissions",
             Self::FixHostHeader => "Rewrite the Host header, or bind the server to the address that is used",
             Self::UpgradeServer => "Upgrade the server, it does not know this route",
@@ -262,8 +340,10 @@ pub struct Classification {
     pub retry_limit: Option<u32>,
     /// Whether a circuit breaker counts it.
     pub counted: bool,
-    /// Whether another model could do better with the same request.
+    /// Whether another model on the same host could do better with the same request.
     pub model_specific: bool,
+    /// Whether another host could do better with the same request and the same model.
+    pub host_specific: bool,
     /// What to do about it.
     pub action: SuggestedAction,
     /// The rule that matched, kebab-case.

@@ -17,6 +17,18 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
+/// The wait that the headers of an answer ask for. `header` gives a header by its lower-case name; `now` is the wall clock's time.
+///
+/// `retry-after-ms`, as some clouds send it, is more exact than `Retry-After`. A date is read against the answer's own `Date`: the two clocks may differ.
+pub(crate) fn of_headers<'a>(header: impl Fn(&str) -> Option<&'a str>, now: SystemTime) -> Option<Duration> {
+    let milliseconds = header("retry-after-ms").and_then(|value| value.trim().parse::<f64>().ok()).filter(|span| span.is_finite());
+    if let Some(milliseconds) = milliseconds {
+        return Some(crate::clock::seconds(milliseconds / 1000.0));
+    }
+    let sent = header("date").and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+    parse_retry_after(header("retry-after")?, sent.unwrap_or(now))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +63,22 @@ mod tests {
             assert_eq!(parse_retry_after(nonsense, now()), None, "{nonsense}");
         }
         assert_eq!(parse_retry_after("99999999999999999999999", now()), Some(Duration::MAX));
+    }
+
+    #[test]
+    fn a_date_is_read_against_the_answers_own_clock() {
+        // An hour behind this machine's.
+        let headers = [("date", "Sun, 06 Nov 1994 07:49:37 GMT"), ("retry-after", "Sun, 06 Nov 1994 07:49:47 GMT")];
+        let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        assert_eq!(of_headers(header, now()), Some(Duration::from_secs(10)));
+        assert_eq!(of_headers(|name| header(name).filter(|_| name != "date"), now()), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn milliseconds_are_more_exact_than_seconds() {
+        let headers = [("retry-after-ms", "2500"), ("retry-after", "3")];
+        let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        assert_eq!(of_headers(header, now()), Some(Duration::from_millis(2500)));
+        assert_eq!(of_headers(|name| if name == "retry-after-ms" { Some("soon") } else { header(name) }, now()), Some(Duration::from_secs(3)));
     }
 }

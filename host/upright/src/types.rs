@@ -5,8 +5,12 @@ pub use upright_logic::breaker::{Admission, BreakerConfig, BreakerState, Event a
 pub use upright_logic::degradation::{WorkflowChange, WorkflowEdit, WorkflowEntry, WorkflowValue};
 pub use upright_logic::health::{Finding, FindingLevel, Judgement, ResourceName, ResourceSnapshot, ResourceThresholds};
 pub use upright_logic::metadata::Description;
-pub use upright_logic::recovery::{AtHand, CachedAnswer, Directive, Guard, Incident, ModelChoice, Reason, Verdict};
+pub use upright_logic::recovery::{
+    AtHand, CachedAnswer, ClientProtocol, Directive, ExchangeFacts, ExchangeVerdict, Guard, HostChoice, HostFacts, Incident, MemoryOwner,
+    ModelChoice, ModelFacts, PastAttempt, Reason, RequestFacts, Rescue, Verdict, WindowFacts,
+};
 pub use upright_logic::settings::{Profile, Recommendation};
 pub use upright_logic::types::{
-    Classification, Endpoint, ErrorCategory, ErrorSeverity, Fault, FaultKind, MESSAGE_LIMIT, Seconds, SuggestedAction, UnknownName,
+    Classification, Endpoint, ErrorCategory, ErrorLabels, ErrorSeverity, Fact, FactValue, Fault, FaultKind, MESSAGE_LIMIT, Seconds,
+    SuggestedAction, UnknownName,
 };

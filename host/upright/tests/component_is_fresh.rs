@@ -39,19 +39,10 @@ fn the_steady_component_waits_equally_long_where_the_built_in_one_waits_longer_e
     let waits = |slot: &PolicySlot| {
         [0, 1, 2].map(|attempt| {
             let verdict = slot.decide(&Incident {
-                failure: Fault::new(FaultKind::ConnectionRefused, "connection refused"),
                 attempt,
-                elapsed: 0.0,
-                deadline: None,
-                idempotent: true,
-                retry_budget: None,
                 retry,
                 random: 0.5,
-                now: 0,
-                guard: None,
-                models: None,
-                at_hand: AtHand::default(),
-                resources: None,
+                ..Incident::of(Fault::new(FaultKind::ConnectionRefused, "connection refused"))
             });
             let Directive::RetryAfter(seconds) = verdict.directive else { panic!("{verdict:?}") };
             assert_eq!(slot.delay(&retry, attempt, 0.5).as_secs_f64(), seconds);

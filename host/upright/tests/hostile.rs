@@ -19,19 +19,11 @@ fn incident() -> Incident {
     let state =
         BreakerState { phase: Phase::Closed, consecutive_failures: 0, half_open_successes: 0, since: 0, generation: 0, memory: Vec::new() };
     Incident {
-        failure: Fault::new(FaultKind::ConnectionRefused, "connection refused"),
-        attempt: 0,
-        elapsed: 0.0,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
         retry: RetryConfig { jitter: false, ..RetryConfig::default() },
         random: 0.5,
-        now: 0,
         guard: Some(Guard { config: BreakerConfig::default(), state, generation: 0, successes: 0, took: 0.0 }),
-        models: Some(ModelChoice { current: "a".into(), chain: vec!["a".into(), "b".into()] }),
-        at_hand: AtHand::default(),
-        resources: None,
+        models: Some(ModelChoice { current: "a".into(), chain: vec!["a".into(), "b".into()], known: Vec::new() }),
+        ..Incident::of(Fault::new(FaultKind::ConnectionRefused, "connection refused"))
     }
 }
 

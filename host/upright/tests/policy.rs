@@ -33,19 +33,9 @@ fn refused_connection() -> Fault {
 
 fn incident() -> Incident {
     Incident {
-        failure: refused_connection(),
-        attempt: 0,
-        elapsed: 0.0,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
         retry: RetryConfig { jitter: false, ..RetryConfig::default() },
         random: 0.5,
-        now: 0,
-        guard: None,
-        models: None,
-        at_hand: AtHand::default(),
-        resources: None,
+        ..Incident::of(refused_connection())
     }
 }
 
@@ -105,7 +95,7 @@ fn a_policy_that_imports_anything_is_refused_by_the_imports_name() {
 #[test]
 fn a_policy_that_exports_too_little_or_another_version_is_refused_by_the_exports_name() {
     let error = refusal(&component("(component)"));
-    assert!(matches!(&error, PolicyError::MissingExport { missing } if missing.contains("upright:policy/types@0.1.0")), "{error}");
+    assert!(matches!(&error, PolicyError::MissingExport { missing } if missing.contains("upright:policy/types@0.2.0")), "{error}");
     let error = refusal(&component("(component (instance $i) (export \"upright:policy/types@9.0.0\" (instance $i)))"));
     assert!(matches!(&error, PolicyError::WrongVersion { found } if found.contains("9.0.0")), "{error}");
 }

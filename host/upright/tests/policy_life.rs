@@ -63,19 +63,10 @@ fn stages(slot: &PolicySlot) -> Vec<(String, Stage)> {
 
 fn failure(attempt: u32) -> Incident {
     Incident {
-        failure: Fault::new(FaultKind::ConnectionRefused, "connection refused"),
         attempt,
-        elapsed: 0.0,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
         retry: RetryConfig { jitter: false, ..RetryConfig::default() },
         random: 0.5,
-        now: 0,
-        guard: None,
-        models: None,
-        at_hand: AtHand::default(),
-        resources: None,
+        ..Incident::of(Fault::new(FaultKind::ConnectionRefused, "connection refused"))
     }
 }
 

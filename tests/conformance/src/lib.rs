@@ -14,6 +14,7 @@
 //! [`generate`] makes them, hand-written edge cases first, with answers from [`native`]. `cargo xtask vectors` writes them.
 
 pub mod compare;
+pub mod field;
 pub mod generate;
 pub mod native;
 pub mod rows;

@@ -39,7 +39,10 @@ fn rule(rule: &Rule) -> Value {
         "statuses": rule.statuses.map(ranges),
         "endpoints": rule.endpoints,
         "blank": matches!(rule.said, Said::Nothing),
+        "points": rule.points,
         "phrases": match rule.said { Said::Any(phrases) => Some(phrases), _ => None },
+        "also": rule.also,
+        "unless": rule.unless,
         "meaning": {
             "category": meaning.category,
             "severity": meaning.severity,
@@ -47,6 +50,7 @@ fn rule(rule: &Rule) -> Value {
             "retry_limit": match meaning.retries { Retries::AtMost(limit) => Some(limit), _ => None },
             "counted": meaning.counted,
             "model_specific": meaning.model_specific,
+            "host_specific": meaning.host_specific,
             "action": meaning.action,
         },
     })

@@ -104,19 +104,9 @@ fn fault(retry_after: Option<f64>) -> Fault {
 
 fn incident(retry_after: Option<f64>, elapsed: f64) -> Incident {
     Incident {
-        failure: fault(retry_after),
-        attempt: 0,
         elapsed,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
-        retry: RetryConfig::default(),
         random: 0.5,
-        now: 0,
-        guard: None,
-        models: None,
-        at_hand: AtHand::default(),
-        resources: None,
+        ..Incident::of(fault(retry_after))
     }
 }
 

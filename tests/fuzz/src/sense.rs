@@ -95,16 +95,43 @@ fn decision(answer: &Verdict, incident: &Incident) -> Sense {
     let at_hand = &incident.at_hand;
     match answer.directive {
         Directive::RetryAfter(wait) => {
-            expect(wait >= 0.0 && wait.is_finite() && wait <= longest(&incident.retry), "a delay within the cap")?;
-            expect(incident.attempt < incident.retry.max_retries && incident.retry_budget != Some(0), "no retry where none is left")?;
+            let asked = incident.failure.retry_after.filter(|asked| *asked <= incident.retry.max_delay);
+            let asked = asked.map_or(0.0, |asked| asked + (asked / 4.0).max(0.05));
+            expect(wait >= 0.0 && wait.is_finite() && wait <= longest(&incident.retry).max(asked), "a delay within the cap")?;
+            retry_left(incident)?;
             expect(incident.deadline.is_none_or(|deadline| incident.elapsed + wait < deadline), "a retry before the deadline")
         }
+        Directive::AskAgain => retry_left(incident),
+        Directive::SwitchHost(index) => host(index, incident),
+        Directive::EnlargeWindow(tokens) => {
+            let larger = |window: &WindowFacts| {
+                let limits = [window.model_limit, window.caller_limit];
+                let before = [window.asked, window.loaded];
+                !window.fixed
+                    && before.into_iter().flatten().all(|before| tokens > before)
+                    && limits.into_iter().flatten().all(|limit| tokens <= limit)
+            };
+            expect(incident.window.as_ref().is_some_and(larger), "a larger window within its limits")
+        }
+        Directive::Replay(index) | Directive::ContinueAnswer(index) | Directive::RestartAnswer(index) => {
+            expect(incident.rescue.is_some(), "a rescue where one is possible")?;
+            if incident.hosts.is_none() { expect(index == 0, "the only host") } else { host(index, incident) }
+        }
+        Directive::Accept => expect(incident.exchange.is_some(), "an answer that can be accepted"),
         Directive::SwitchModel(index) => model(Some(index as usize), incident.models.as_ref().map_or(&[][..], |models| &models.chain)),
         Directive::Simplify => expect(at_hand.can_simplify, "what is at hand"),
         Directive::ServeCached => expect(at_hand.cached.is_some(), "what is at hand"),
         Directive::UseFallback => expect(at_hand.fallback, "what is at hand"),
         Directive::GiveUp => Ok(()),
     }
+}
+
+fn retry_left(incident: &Incident) -> Sense {
+    expect(incident.attempt < incident.retry.max_retries && incident.retry_budget != Some(0), "no retry where none is left")
+}
+
+fn host(index: u32, incident: &Incident) -> Sense {
+    expect(incident.hosts.as_ref().is_some_and(|choice| (index as usize) < choice.hosts.len()), "an index into the hosts")
 }
 
 fn transition(after: &Transition, guard: &Guard, now: u64) -> Sense {

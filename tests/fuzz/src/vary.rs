@@ -63,7 +63,7 @@ macro_rules! integers {
         }
     )* };
 }
-integers!(u8 u16 i32 u32 u64);
+integers!(u8 u16 i32 i64 u32 u64);
 
 impl Vary for bool {
     fn vary(&mut self, _: &mut Dice) {
@@ -192,11 +192,62 @@ samples! {
     u16: 500;
     i32: 5;
     u32: 1;
+    u64: 1;
+    bool: true;
     f64: 1.0;
+    ErrorLabels: ErrorLabels { error_type: Some("server_error".to_owned()), error_code: None };
+    Fact: Fact { name: "attempts-elsewhere".to_owned(), value: FactValue::Whole(2) };
+    ModelFacts: ModelFacts { window: Some(8192), ..ModelFacts::default() };
+    HostFacts: HostFacts {
+        has_model: Some(true),
+        same_digest: None,
+        loaded_window: Some(4096),
+        breaker: Phase::Closed,
+        outstanding: 0,
+        failed: 0,
+    };
+    HostChoice: HostChoice { current: 0, hosts: vec![HostFacts::sample(), HostFacts::sample()] };
+    RequestFacts: RequestFacts {
+        protocol: ClientProtocol::Direct,
+        streamed: true,
+        tools: false,
+        format: false,
+        thinking: false,
+        images: false,
+        seed_fixed: false,
+        temperature: Some(0.0),
+        allows_empty: false,
+    };
+    WindowFacts: WindowFacts {
+        needed: Some(6010),
+        estimated: false,
+        answer_length: None,
+        asked: None,
+        fixed: false,
+        loaded: Some(4096),
+        model_limit: Some(8192),
+        caller_limit: None,
+        memory: MemoryOwner::ThisMachine,
+        memory_available: Some(8 << 30),
+        bytes_per_token: Some(29_571.0),
+        reading_speed: Some(95.0),
+        load_time: Some(0.5),
+    };
+    ExchangeFacts: ExchangeFacts {
+        verdict: ExchangeVerdict::Cut,
+        delivered_text: 120,
+        delivered_thinking: 0,
+        delivered_tool_calls: 0,
+        thinking: 0,
+        prompt_tokens: Some(31),
+        answer_tokens: None,
+    };
+    Rescue: Rescue { replay: true, prefill: true, restart: false };
+    PastAttempt: PastAttempt { model: None, host: Some(0), category: ErrorCategory::Transient, rule: "queue-full".to_owned(), took: 0.5 };
     String: "qwen3:8b".to_owned();
     WorkflowEntry: WorkflowEntry { key: "temperature".to_owned(), value: WorkflowValue::Number(0.9) };
     CachedAnswer: CachedAnswer { age: 5.0, max_age: 60.0 };
-    ModelChoice: ModelChoice { current: "qwen3".to_owned(), chain: vec!["qwen3".to_owned(), "gemma3".to_owned()] };
+    ModelChoice: ModelChoice { current: "qwen3".to_owned(), chain: vec!["qwen3".to_owned(), "gemma3".to_owned()], known: Vec::new() };
     ResourceSnapshot: ResourceSnapshot {
         memory_total_bytes: 16 << 30,
         memory_available_bytes: 8 << 30,
@@ -226,7 +277,7 @@ macro_rules! names {
         }
     )* };
 }
-names!(FaultKind Endpoint ErrorCategory ErrorSeverity SuggestedAction Phase Profile);
+names!(FaultKind Endpoint ErrorCategory ErrorSeverity SuggestedAction Phase Profile ClientProtocol MemoryOwner ExchangeVerdict);
 
 /// Varies one of the places, which are named in turn.
 #[macro_export]
@@ -257,8 +308,10 @@ macro_rules! records {
     )* };
 }
 records! {
-    Fault: kind status errno endpoint message retry_after;
-    Classification: category severity retryable retry_limit counted model_specific action rule;
+    ErrorLabels: error_type error_code;
+    Fact: name value;
+    Fault: kind status errno endpoint message labels retry_after should_retry points_to;
+    Classification: category severity retryable retry_limit counted model_specific host_specific action rule;
     JitterRange: low high;
     RetryConfig: max_retries base_delay max_delay backoff_factor jitter jitter_range jitter_may_exceed_max;
     BreakerConfig: failure_threshold recovery_timeout success_threshold half_open_permits failure_window failure_rate_threshold minimum_calls
@@ -269,10 +322,20 @@ records! {
     ResourceSnapshot: memory_total_bytes memory_available_bytes disk_total_bytes disk_available_bytes cpu_percent;
     ResourceThresholds: memory_percent disk_percent disk_free_bytes cpu_percent;
     Guard: config state generation successes took;
-    ModelChoice: current chain;
+    ModelFacts: window loaded_window size_bytes tools images thinking;
+    ModelChoice: current chain known;
+    HostFacts: has_model same_digest loaded_window breaker outstanding failed;
+    HostChoice: current hosts;
+    RequestFacts: protocol streamed tools format thinking images seed_fixed temperature allows_empty;
+    WindowFacts: needed estimated answer_length asked fixed loaded model_limit caller_limit memory memory_available bytes_per_token
+        reading_speed load_time;
+    ExchangeFacts: verdict delivered_text delivered_thinking delivered_tool_calls thinking prompt_tokens answer_tokens;
+    Rescue: replay prefill restart;
+    PastAttempt: model host category rule took;
     CachedAnswer: age max_age;
     AtHand: fallback cached checkpoint can_simplify;
-    Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models at_hand resources;
+    Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models hosts at_hand resources request window exchange
+        rescue history more;
 }
 
 impl Vary for BreakerEvent {
@@ -288,6 +351,21 @@ impl Vary for BreakerEvent {
             Self::Failure(generation) => generation.simpler().into_iter().map(Self::Failure).collect(),
             Self::Ignored(generation) => generation.simpler().into_iter().map(Self::Ignored).collect(),
         }
+    }
+}
+
+impl Vary for FactValue {
+    fn vary(&mut self, dice: &mut Dice) {
+        *self = match dice.below(4) {
+            0 => Self::Flag(dice.chance(50)),
+            1 => Self::Whole(*dice.pick(INTEGERS) as i64),
+            2 => Self::Number(*dice.pick(TAME)),
+            _ => Self::Text((*dice.pick(TEXTS)).to_owned()),
+        };
+    }
+
+    fn simpler(&self) -> Vec<Self> {
+        if *self == Self::Flag(false) { Vec::new() } else { vec![Self::Flag(false)] }
     }
 }
 

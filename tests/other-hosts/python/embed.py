@@ -22,7 +22,7 @@ class Policy:
 
     def function(self, function):
         interface, name = function.split(".")
-        exports = self._instance.get_export_index(self._store, f"upright:policy/{interface}@0.1.0")
+        exports = self._instance.get_export_index(self._store, f"upright:policy/{interface}@0.2.0")
         return self._instance.get_func(self._store, self._instance.get_export_index(self._store, name, exports))
 
     def signature(self, function):

@@ -13,19 +13,9 @@ const GIB: u64 = 1 << 30;
 
 fn incident(failure: Fault) -> Incident {
     Incident {
-        failure,
-        attempt: 0,
-        elapsed: 0.0,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
         retry: RetryConfig { jitter: false, ..RetryConfig::default() },
         random: 0.5,
-        now: 0,
-        guard: None,
-        models: None,
-        at_hand: AtHand::default(),
-        resources: None,
+        ..Incident::of(failure)
     }
 }
 
@@ -42,7 +32,7 @@ fn out_of_memory() -> Incident {
 }
 
 fn models(chain: &[&str]) -> Option<ModelChoice> {
-    Some(ModelChoice { current: "big".into(), chain: chain.iter().map(|name| (*name).into()).collect() })
+    Some(ModelChoice { current: "big".into(), chain: chain.iter().map(|name| (*name).into()).collect(), known: Vec::new() })
 }
 
 fn left(memory: u64, disk: u64) -> Option<ResourceSnapshot> {

@@ -5,9 +5,8 @@ use crate::ring::CALLS;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use upright_policy_parts::window::Window as _;
-use upright_shim::logic::backoff::RetryConfig;
 use upright_shim::logic::breaker::{self, Admission, Event, Phase};
-use upright_shim::logic::recovery::{AtHand, Directive, Guard, Reason};
+use upright_shim::logic::recovery::{Directive, Guard, Reason};
 use upright_shim::logic::types::{Fault, FaultKind, Seconds};
 
 const SECOND: u64 = 1_000_000_000;
@@ -59,19 +58,10 @@ impl Told {
         let state = self.at.state.clone();
         let generation = state.generation;
         Incident {
-            failure: Fault::new(kind, ""),
-            attempt: 0,
-            elapsed: 0.0,
-            deadline: None,
-            idempotent: true,
-            retry_budget: None,
-            retry: RetryConfig::default(),
             random: 0.5,
             now: self.now,
             guard: Some(Guard { config: self.config, state, generation, successes, took: 0.0 }),
-            models: None,
-            at_hand: AtHand::default(),
-            resources: None,
+            ..Incident::of(Fault::new(kind, ""))
         }
     }
 

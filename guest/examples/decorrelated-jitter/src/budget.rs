@@ -21,24 +21,13 @@ mod tests {
     use upright_shim::Policy as _;
     use upright_shim::logic::backoff::RetryConfig;
     use upright_shim::logic::metadata;
-    use upright_shim::logic::recovery::{AtHand, Directive, Incident, ModelChoice, Reason};
+    use upright_shim::logic::recovery::{Directive, Incident, ModelChoice, Reason};
     use upright_shim::logic::types::{Fault, FaultKind};
 
     fn incident(failure: Fault) -> Incident {
         Incident {
-            failure,
-            attempt: 0,
-            elapsed: 0.0,
-            deadline: None,
-            idempotent: true,
-            retry_budget: None,
-            retry: RetryConfig::default(),
             random: 0.5,
-            now: 0,
-            guard: None,
-            models: None,
-            at_hand: AtHand::default(),
-            resources: None,
+            ..Incident::of(failure)
         }
     }
 
@@ -92,7 +81,7 @@ mod tests {
     #[test]
     fn what_a_low_budget_does_not_retry_is_served_otherwise_and_an_empty_chain_serves_nothing() {
         let slow = Incident { retry_budget: Some(1), ..incident(Fault::new(FaultKind::Timeout, "")) };
-        let chain = |names: &[&str]| Some(ModelChoice { current: "a".into(), chain: names.iter().map(|name| (*name).into()).collect() });
+        let chain = |names: &[&str]| Some(ModelChoice { current: "a".into(), chain: names.iter().map(|name| (*name).into()).collect(), known: [].into() });
         assert_eq!(decided(Incident { models: chain(&["a", "b"]), ..slow.clone() }).0, Directive::SwitchModel(1));
         assert_eq!(decided(Incident { models: chain(&[]), ..slow }).0, Directive::GiveUp);
     }

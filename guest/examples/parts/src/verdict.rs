@@ -32,27 +32,17 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use upright_logic::backoff::RetryConfig;
     use upright_logic::breaker::{Admission, Phase};
-    use upright_logic::recovery::{AtHand, Directive, Reason};
+    use upright_logic::recovery::{Directive, Reason};
     use upright_logic::types::{Fault, FaultKind};
 
     fn incident(kind: FaultKind, state: BreakerState) -> Incident {
         let generation = state.generation;
         Incident {
-            failure: Fault::new(kind, ""),
-            attempt: 0,
-            elapsed: 0.0,
-            deadline: None,
-            idempotent: true,
-            retry_budget: None,
-            retry: RetryConfig::default(),
             random: 0.5,
             now: 7,
             guard: Some(Guard { config: BreakerConfig::default(), state, generation, successes: 3, took: 0.0 }),
-            models: None,
-            at_hand: AtHand::default(),
-            resources: None,
+            ..Incident::of(Fault::new(kind, ""))
         }
     }
 

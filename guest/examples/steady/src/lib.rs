@@ -35,7 +35,7 @@ fn without_growth(config: &RetryConfig) -> RetryConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use upright_shim::logic::recovery::{AtHand, Directive};
+    use upright_shim::logic::recovery::Directive;
     use upright_shim::logic::types::{Fault, FaultKind};
 
     const RANDOM: f64 = 0.5;
@@ -46,19 +46,10 @@ mod tests {
 
     fn unreachable_service(attempt: u32) -> Incident {
         Incident {
-            failure: Fault::new(FaultKind::ConnectionRefused, "connection refused"),
             attempt,
-            elapsed: 0.0,
-            deadline: None,
-            idempotent: true,
-            retry_budget: None,
             retry: growing(),
             random: RANDOM,
-            now: 0,
-            guard: None,
-            models: None,
-            at_hand: AtHand::default(),
-            resources: None,
+            ..Incident::of(Fault::new(FaultKind::ConnectionRefused, "connection refused"))
         }
     }
 

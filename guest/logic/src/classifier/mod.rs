@@ -8,20 +8,23 @@ pub mod rules;
 pub mod text;
 mod vocabulary;
 
-use crate::types::{Classification, Fault, FaultKind};
+use crate::types::{Classification, ErrorCategory, Fault, FaultKind, SuggestedAction};
 use alloc::string::String;
-use rules::{RULES, Rule, RuleSet, Said};
+use rules::{RULES, Rule, Said};
+use text::Found;
 
 /// The kinds that error numbers stand for (Linux numbering), so that a host that could tell no more than the number is understood.
-const ERRNO_KINDS: [(i32, FaultKind); 24] = [
+const ERRNO_KINDS: [(i32, FaultKind); 26] = [
     (1, FaultKind::PermissionDenied),    // EPERM
     (2, FaultKind::NotFound),            // ENOENT
     (11, FaultKind::Timeout),            // EAGAIN: what a socket says when its read timed out
     (12, FaultKind::OutOfMemory),        // ENOMEM
     (13, FaultKind::PermissionDenied),   // EACCES
+    (16, FaultKind::InUse),              // EBUSY
     (22, FaultKind::InvalidInput),       // EINVAL
     (23, FaultKind::TooManyOpenFiles),   // ENFILE
     (24, FaultKind::TooManyOpenFiles),   // EMFILE
+    (26, FaultKind::InUse),              // ETXTBSY
     (28, FaultKind::DiskFull),           // ENOSPC
     (30, FaultKind::PermissionDenied),   // EROFS
     (32, FaultKind::ConnectionReset),    // EPIPE
@@ -50,7 +53,7 @@ struct Facts<'a> {
     kind: FaultKind,
     status: Option<u16>,
     fault: &'a Fault,
-    said: RuleSet,
+    found: Found,
 }
 
 /// Whether the text may decide: where the kind is a fact by itself, what the text mentions is beside the point.
@@ -64,21 +67,32 @@ impl<'a> Facts<'a> {
             FaultKind::Other => fault.errno.and_then(kind_of_errno).unwrap_or(FaultKind::Other),
             kind => kind,
         };
-        let found = if words_count(kind) { text::find(&fault.message) } else { text::Found::default() };
+        let mut found = Found::default();
+        if words_count(kind) {
+            text::find(&fault.message, &mut found);
+        }
         // A status in the text counts only where nothing structured contradicts it.
-        let status = fault.status.or(if kind == FaultKind::Other { found.status } else { None });
-        Self { kind, status, fault, said: found.rules }
+        let mut status = fault.status.or(if kind == FaultKind::Other { found.status } else { None });
+        if let Some(labels) = &fault.labels {
+            for label in [&labels.error_type, &labels.error_code].into_iter().flatten() {
+                text::find(label, &mut found);
+            }
+            // Under 200, in a stream, the code is all there is of a status.
+            status = status.filter(|status| *status >= 300).or(labels.error_code.as_deref().and_then(text::error_status)).or(status);
+        }
+        Self { kind, status, fault, found }
     }
 
     /// Whether a rule fits of which kind and phrases do.
     fn fits(&self, rule: &Rule) -> bool {
         rule.statuses.is_none_or(|ranges| self.status.is_some_and(|status| ranges.iter().any(|range| range.contains(&status))))
             && rule.endpoints.is_none_or(|endpoints| endpoints.contains(&self.fault.endpoint))
+            && (!rule.points || self.fault.points_to.is_some())
             && (!matches!(rule.said, Said::Nothing) || text::is_blank(&self.fault.message))
     }
 
     fn rule(&self) -> &'static Rule {
-        let fitting = rules::candidates(self.kind, self.said).indexes().find(|index| self.fits(&RULES[*index]));
+        let fitting = rules::candidates(self.kind, &self.found).indexes().find(|index| self.fits(&RULES[*index]));
         fitting.map_or(&rules::UNKNOWN, |index| &RULES[index])
     }
 }
@@ -87,7 +101,7 @@ impl<'a> Facts<'a> {
 pub fn classify(fault: &Fault) -> Classification {
     let rule = Facts::gather(fault).rule();
     let meaning = &rule.meaning;
-    Classification {
+    let mut classification = Classification {
         category: meaning.category,
         severity: meaning.severity,
         retryable: meaning.retries != rules::Retries::Never,
@@ -97,8 +111,26 @@ pub fn classify(fault: &Fault) -> Classification {
         },
         counted: meaning.counted,
         model_specific: meaning.model_specific,
+        host_specific: meaning.host_specific,
         action: meaning.action,
         rule: String::from(rule.name),
+    };
+    if let Some(should_retry) = fault.should_retry {
+        obey(&mut classification, should_retry);
+    }
+    classification
+}
+
+/// What the server says of trying again holds, as it does for the clients that its maker writes.
+fn obey(classification: &mut Classification, should_retry: bool) {
+    if !should_retry {
+        (classification.retryable, classification.retry_limit) = (false, None);
+    } else if classification.action != SuggestedAction::Nothing {
+        classification.retryable = true;
+        classification.retry_limit = classification.retry_limit.filter(|limit| *limit > 0);
+        if classification.category == ErrorCategory::Permanent {
+            classification.category = ErrorCategory::Transient;
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::types::{
     FaultKind,
     SuggestedAction::{self, *},
 };
+use super::text::Found;
 use core::ops::RangeInclusive;
 
 /// How often the same call may be tried again.
@@ -45,8 +46,10 @@ pub struct Meaning {
     pub retries: Retries,
     /// Whether a breaker counts it.
     pub counted: bool,
-    /// Whether another model could do better.
+    /// Whether another model on the same host could do better.
     pub model_specific: bool,
+    /// Whether another host could do better.
+    pub host_specific: bool,
     /// What to do about it.
     pub action: SuggestedAction,
 }
@@ -62,23 +65,59 @@ pub struct Rule {
     pub statuses: Option<&'static [RangeInclusive<u16>]>,
     /// The endpoint is one of these.
     pub endpoints: Option<&'static [Endpoint]>,
-    /// What the message says.
+    /// Whether the server points its user somewhere: an address to sign in at, a redirect.
+    pub points: bool,
+    /// What the message, or a label of the error, says.
     pub said: Said,
+    /// One of these phrases is said as well; empty asks nothing.
+    pub also: &'static [&'static str],
+    /// None of these phrases is said.
+    pub unless: &'static [&'static str],
     /// What it means.
     pub meaning: Meaning,
 }
 
-/// So many rules fit into a [`RuleSet`].
-const MOST_RULES: usize = 128;
+impl Rule {
+    /// Its phrases, and what each is to it.
+    pub const fn phrases(&self, role: Role) -> &'static [&'static str] {
+        match (role, self.said) {
+            (Role::Said, Said::Any(phrases)) => phrases,
+            (Role::Said, _) => &[],
+            (Role::Also, _) => self.also,
+            (Role::Unless, _) => self.unless,
+        }
+    }
+}
+
+/// What a phrase is to its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// One of [`Rule::said`].
+    Said,
+    /// One of [`Rule::also`].
+    Also,
+    /// One of [`Rule::unless`].
+    Unless,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Said, Self::Also, Self::Unless];
+}
+
+/// A [`RuleSet`] is this many words of 64 rules.
+const WORDS: usize = 3;
+/// How many rules fit into a [`RuleSet`].
+const MOST_RULES: usize = 64 * WORDS;
 
 /// Some of the rules, by their indexes in [`RULES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RuleSet([u64; 2]);
+pub struct RuleSet([u64; WORDS]);
 
 impl RuleSet {
     /// Adds a rule.
     pub const fn insert(&mut self, rule: usize) {
-        self.0[rule / 64 % 2] |= 1 << (rule % 64);
+        self.0[rule / 64 % WORDS] |= 1 << (rule % 64);
     }
 
     /// Whether a rule is among them.
@@ -88,45 +127,48 @@ impl RuleSet {
 
     /// Those of both.
     pub const fn with(self, other: Self) -> Self {
-        Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
+        Self([self.0[0] | other.0[0], self.0[1] | other.0[1], self.0[2] | other.0[2]])
     }
 
     /// Those that are in the other as well.
     pub const fn and(self, other: Self) -> Self {
-        Self([self.0[0] & other.0[0], self.0[1] & other.0[1]])
+        Self([self.0[0] & other.0[0], self.0[1] & other.0[1], self.0[2] & other.0[2]])
+    }
+
+    /// All rules that are not in this one.
+    pub const fn others(self) -> Self {
+        Self([!self.0[0], !self.0[1], !self.0[2]])
     }
 
     /// The indexes, most specific rule first.
     pub fn indexes(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;
         core::iter::from_fn(move || {
-            let word = usize::from(left[0] == 0);
+            let word = left.iter().position(|word| *word != 0)?;
             let bit = left[word].trailing_zeros() as usize;
-            (bit < 64).then(|| {
-                left[word] &= left[word] - 1;
-                word * 64 + bit
-            })
+            left[word] &= left[word] - 1;
+            Some(word * 64 + bit)
         })
     }
 }
 
-/// The rules that match only texts in which one of their phrases stands.
-pub const WITH_PHRASES: RuleSet = {
-    let mut set = RuleSet([0; 2]);
+/// The rules that have phrases of this role.
+const fn with_phrases(role: Role) -> RuleSet {
+    let mut set = RuleSet([0; WORDS]);
     let mut rule = 0;
     while rule < RULES.len() {
-        if matches!(RULES[rule].said, Said::Any(_)) {
+        if !RULES[rule].phrases(role).is_empty() {
             set.insert(rule);
         }
         rule += 1;
     }
     set
-};
+}
 
 /// For each kind of failure, the rules that ask for it, or for no kind.
 static FOR_KIND: [RuleSet; FaultKind::ALL.len()] = {
     assert!(RULES.len() <= MOST_RULES, "one bit a rule");
-    let mut sets = [RuleSet([0; 2]); FaultKind::ALL.len()];
+    let mut sets = [RuleSet([0; WORDS]); FaultKind::ALL.len()];
     let mut kind = 0;
     while kind < sets.len() {
         assert!(FaultKind::ALL[kind] as usize == kind, "kinds are numbered from 0");
@@ -153,16 +195,31 @@ static FOR_KIND: [RuleSet; FaultKind::ALL.len()] = {
     sets
 };
 
-/// The rules that a failure of this kind can match, where these are the rules whose phrases its text has.
-pub fn candidates(kind: FaultKind, found: RuleSet) -> RuleSet {
-    FOR_KIND[kind as usize].and(WITHOUT_PHRASES.with(found))
+/// The rules that a failure of this kind can match in whose text that was found.
+pub fn candidates(kind: FaultKind, found: &Found) -> RuleSet {
+    FOR_KIND[kind as usize]
+        .and(WITHOUT_SAID.with(found.said))
+        .and(WITHOUT_ALSO.with(found.also))
+        .and(found.unless.others())
 }
 
-/// The other rules.
-const WITHOUT_PHRASES: RuleSet = RuleSet([!WITH_PHRASES.0[0], !WITH_PHRASES.0[1]]);
+/// The rules that match without a phrase.
+const WITHOUT_SAID: RuleSet = with_phrases(Role::Said).others();
+/// The rules that ask for no second phrase.
+const WITHOUT_ALSO: RuleSet = with_phrases(Role::Also).others();
 
 const fn rule(name: &'static str, meaning: Meaning) -> Rule {
-    Rule { name, kinds: None, statuses: None, endpoints: None, said: Said::Anything, meaning }
+    Rule {
+        name,
+        kinds: None,
+        statuses: None,
+        endpoints: None,
+        points: false,
+        said: Said::Anything,
+        also: &[],
+        unless: &[],
+        meaning,
+    }
 }
 
 impl Rule {
@@ -182,6 +239,18 @@ impl Rule {
         self.said = Said::Any(phrases);
         self
     }
+    const fn also(mut self, phrases: &'static [&'static str]) -> Self {
+        self.also = phrases;
+        self
+    }
+    const fn unless(mut self, phrases: &'static [&'static str]) -> Self {
+        self.unless = phrases;
+        self
+    }
+    const fn points(mut self) -> Self {
+        self.points = true;
+        self
+    }
     const fn blank(mut self) -> Self {
         self.said = Said::Nothing;
         self
@@ -190,12 +259,20 @@ impl Rule {
 
 /// A fault that speaks against the service and not against the caller or the model.
 const fn service(category: ErrorCategory, severity: ErrorSeverity, retries: Retries, action: SuggestedAction) -> Meaning {
-    Meaning { category, severity, retries, counted: true, model_specific: false, action }
+    Meaning { category, severity, retries, counted: true, model_specific: false, host_specific: true, action }
 }
 
 /// A fault of the caller's: repeating it cannot help and the service is not to blame.
 const fn caller(severity: ErrorSeverity, action: SuggestedAction) -> Meaning {
-    Meaning { category: Permanent, severity, retries: Retries::Never, counted: false, model_specific: false, action }
+    Meaning {
+        category: Permanent,
+        severity,
+        retries: Retries::Never,
+        counted: false,
+        model_specific: false,
+        host_specific: false,
+        action,
+    }
 }
 
 /// A fault of this model with this request: another model may do.
@@ -206,6 +283,28 @@ const fn model(severity: ErrorSeverity, action: SuggestedAction) -> Meaning {
 /// The same, where the service is to blame as well.
 const fn service_model(category: ErrorCategory, severity: ErrorSeverity, retries: Retries, action: SuggestedAction) -> Meaning {
     Meaning { model_specific: true, ..service(category, severity, retries, action) }
+}
+
+impl Meaning {
+    /// The same, where no breaker counts it.
+    const fn uncounted(self) -> Self {
+        Self { counted: false, ..self }
+    }
+
+    /// The same, where it passes by itself.
+    const fn passing(self) -> Self {
+        Self { category: Transient, retries: Retries::Allowed, ..self }
+    }
+
+    /// The same, where another host could do better.
+    const fn here(self) -> Self {
+        Self { host_specific: true, ..self }
+    }
+
+    /// The same, where no other host could do better.
+    const fn anywhere(self) -> Self {
+        Self { host_specific: false, ..self }
+    }
 }
 
 /// The kinds under which a server speaks in its own words.
@@ -255,12 +354,12 @@ pub const RULES: &[Rule] = &[
     // Not failures of the service at all.
     rule("cancelled", caller(Low, Nothing)).kinds(&[FaultKind::Cancelled]),
     rule("request-cancelled", caller(Low, Nothing)).statuses(&[499..=499]),
-    rule("circuit-open", Meaning { counted: false, model_specific: true, ..service(Transient, Medium, Retries::Allowed, Wait) })
+    rule("circuit-open", service_model(Transient, Medium, Retries::Allowed, Wait).uncounted())
         .kinds(&[FaultKind::CircuitOpen]),
-    rule("circuit-open-text", Meaning { counted: false, model_specific: true, ..service(Transient, Medium, Retries::Allowed, Wait) })
+    rule("circuit-open-text", service_model(Transient, Medium, Retries::Allowed, Wait).uncounted())
         .kinds(ONLY_TEXT)
         .said(&["circuit breaker open", "circuit breaker is open", "circuit open"]),
-    rule("bulkhead-full", Meaning { counted: false, ..service(Transient, Medium, Retries::Allowed, Wait) })
+    rule("bulkhead-full", service(Transient, Medium, Retries::Allowed, Wait).uncounted())
         .kinds(&[FaultKind::BulkheadFull]),
     rule("panicked", caller(High, LogAndContinue)).kinds(&[FaultKind::Panicked]),
     // A disk's quota, before the cloud's.
@@ -273,13 +372,13 @@ pub const RULES: &[Rule] = &[
         "not enough space on the disk",
     ]),
     // The cloud behind Ollama. Its quota comes back after hours or days.
-    rule("quota-exhausted", service_model(Transient, Medium, Retries::AtMost(0), UseFallback)).said(&[
+    rule("quota-exhausted", service_model(Transient, Medium, Retries::AtMost(0), UseFallback).anywhere()).said(&[
         "usage limit",
         "insufficient_quota",
         "exceeded your current quota",
         "quota exceeded",
     ]),
-    rule("cloud-disabled", model(High, UseFallback)).said(&["ollama cloud is disabled"]),
+    rule("cloud-disabled", model(High, UseFallback).here()).said(&["ollama cloud is disabled"]),
     rule("overloaded", service(Transient, Medium, Retries::Allowed, Wait)).said(&[
         "server overloaded",
         "concurrent request slot",
@@ -287,7 +386,7 @@ pub const RULES: &[Rule] = &[
         "currently overloaded",
     ]),
     // The model and the request do not suit each other. Several of these come as 500.
-    rule("model-not-found", model(High, PullModel)).said(&[
+    rule("model-not-found", model(High, PullModel).here()).said(&[
         "model {} not found",
         "model {} does not exist",
         "model_not_found",
@@ -295,7 +394,7 @@ pub const RULES: &[Rule] = &[
         "no such model",
         "pull model manifest",
     ]),
-    rule("model-incompatible", model(High, RepullModel)).said(&[
+    rule("model-incompatible", model(High, RepullModel).here()).said(&[
         "no longer compatible",
         "may be incompatible with your version",
         "unknown model architecture",
@@ -330,10 +429,10 @@ pub const RULES: &[Rule] = &[
         "missing request body",
         "invalid character {} looking for beginning of",
     ]),
-    rule("invalid-tool-call", Meaning { counted: false, ..service(Transient, Low, Retries::Allowed, Resample) })
+    rule("invalid-tool-call", service_model(Transient, Low, Retries::AtMost(2), Resample).uncounted().anywhere())
         .said(&["invalid tool call arguments"]),
     // Memory. What a server's runner could not allocate, it may after evicting another model; what this program could not, it cannot.
-    rule("model-too-large", Meaning { category: Resource, ..model(Critical, UseSmallerModel) }).said(&[
+    rule("model-too-large", Meaning { category: Resource, ..model(Critical, UseSmallerModel).here() }).said(&[
         "requires more system memory",
         "requires more gpu memory",
         "unable to load full model on gpu",
@@ -345,12 +444,12 @@ pub const RULES: &[Rule] = &[
         .kinds(ONLY_TEXT)
         .statuses(&[400..=599])
         .said(MEMORY_TEXTS),
-    rule("out-of-memory", Meaning { counted: false, ..service_model(Resource, Critical, Retries::Never, UseSmallerModel) })
+    rule("out-of-memory", service_model(Resource, Critical, Retries::Never, UseSmallerModel).uncounted().anywhere())
         .kinds(&[FaultKind::OutOfMemory]),
-    rule("disk-full", Meaning { counted: false, ..service(Resource, High, Retries::Never, FreeDisk) }).kinds(&[FaultKind::DiskFull]),
-    rule("too-many-open-files", Meaning { counted: false, ..service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit) })
+    rule("disk-full", service(Resource, High, Retries::Never, FreeDisk).uncounted().anywhere()).kinds(&[FaultKind::DiskFull]),
+    rule("too-many-open-files", service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit).uncounted().anywhere())
         .kinds(&[FaultKind::TooManyOpenFiles]),
-    rule("too-many-open-files-text", Meaning { counted: false, ..service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit) })
+    rule("too-many-open-files-text", service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit).uncounted())
         .said(&["too many open files", "emfile", "enfile"]),
     // The runner behind the server.
     rule("load-timed-out", service_model(Transient, Medium, Retries::AtMost(1), IncreaseTimeout)).said(&["timed out waiting for llama*"]),
@@ -381,23 +480,26 @@ pub const RULES: &[Rule] = &[
     rule("not-found", caller(Medium, FixInput)).kinds(&[FaultKind::NotFound]),
     rule("invalid-input", caller(Low, FixInput)).kinds(&[FaultKind::InvalidInput]),
     rule("incomplete-answer", service(Transient, Medium, Retries::Allowed, Resample)).kinds(&[FaultKind::IncompleteAnswer]),
+    rule("empty-answer", service_model(Transient, Low, Retries::AtMost(2), Resample).uncounted().anywhere()).kinds(&[FaultKind::EmptyAnswer]),
+    rule("cut-question", model(Low, RaiseWindow)).kinds(&[FaultKind::CutQuestion]),
     // A web page: something else answers at the address, and will again.
     rule("other-service", service(Permanent, High, Retries::Never, CheckService))
         .kinds(&[FaultKind::InvalidAnswer])
         .said(&["doctype html", "html"]),
     rule("invalid-answer", service(Transient, Medium, Retries::AtMost(1), CheckService)).kinds(&[FaultKind::InvalidAnswer]),
+    rule("in-use", caller(Low, Wait).passing()).kinds(&[FaultKind::InUse]),
     rule("rejected-result", service(Transient, Low, Retries::Allowed, Resample)).kinds(&[FaultKind::RejectedResult]),
     // Statuses.
-    rule("host-header-refused", caller(High, FixHostHeader)).statuses(&[403..=403]).endpoints(OLLAMA).blank(),
+    rule("host-header-refused", caller(High, FixHostHeader).here()).statuses(&[403..=403]).endpoints(OLLAMA).blank(),
     rule("unauthorized", caller(High, SignIn)).statuses(&[401..=401, 407..=407, 511..=511]),
     rule("forbidden", caller(High, FixPermissions)).statuses(&[403..=403]),
     rule("request-timeout", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).statuses(&[408..=408]),
     rule("rate-limited", service(Transient, Medium, Retries::Allowed, Wait)).statuses(&[429..=429]),
     rule("overloaded-status", service(Transient, Medium, Retries::Allowed, Wait)).statuses(&[503..=503, 529..=529]),
     rule("too-early", service(Transient, Medium, Retries::Allowed, Retry)).statuses(&[421..=421, 425..=425]),
-    rule("unknown-route", caller(Medium, UpgradeServer)).statuses(&[404..=405, 501..=501]).endpoints(OLLAMA),
+    rule("unknown-route", caller(Medium, UpgradeServer).here()).statuses(&[404..=405, 501..=501]).endpoints(OLLAMA),
     rule("http-not-found", caller(Medium, FixInput)).statuses(&[404..=405, 410..=410]),
-    rule("not-implemented", caller(Medium, UpgradeServer)).statuses(&[501..=501, 505..=505]),
+    rule("not-implemented", caller(Medium, UpgradeServer).here()).statuses(&[501..=501, 505..=505]),
     rule("server-error", service(Transient, Medium, Retries::Allowed, Retry)).statuses(&[500..=599]),
     rule("invalid-request-status", caller(Low, FixInput)).statuses(&[400..=499]),
     // Only text is left.
@@ -502,8 +604,4 @@ pub const RULES: &[Rule] = &[
 ];
 
 /// What no rule knows.
-pub const UNKNOWN: Rule = rule("unknown", Meaning { counted: true, ..unknown() });
-
-const fn unknown() -> Meaning {
-    service(Unknown, Medium, Retries::Never, LogAndContinue)
-}
+pub const UNKNOWN: Rule = rule("unknown", service(Unknown, Medium, Retries::Never, LogAndContinue).anywhere());

@@ -1,9 +1,9 @@
 //! The traps of classifying, and the specification's table.
 
 use super::*;
-use crate::types::{Endpoint, ErrorCategory as C, ErrorSeverity as S, SuggestedAction};
+use super::rules::Role;
+use crate::types::{Endpoint, ErrorCategory as C, ErrorSeverity as S};
 use alloc::format;
-use alloc::string::ToString;
 
 fn by_text(message: &str) -> Classification {
     classify(&Fault::new(FaultKind::Other, message))
@@ -261,31 +261,48 @@ fn every_rule_has_its_own_kebab_case_name() {
 #[test]
 fn every_phrase_of_every_rule_is_found_by_itself() {
     for (index, rule) in RULES.iter().enumerate() {
-        if let Said::Any(phrases) = rule.said {
-            for phrase in phrases {
-                let message = phrase.replace("{}", "'some name'").replace('*', "").to_uppercase().to_string();
-                assert!(text::find(&message).has(index), "{} does not find {message}", rule.name);
+        for role in Role::ALL {
+            for phrase in rule.phrases(role) {
+                let message = said(phrase).to_uppercase();
+                assert!(has(&message, role, index), "{} does not find {message}", rule.name);
             }
         }
     }
 }
 
+/// A text that the phrase stands for.
+fn said(phrase: &str) -> String {
+    phrase.replace("{}", "'some name'").replace(" .. ", " 1.5 of \"it\", and ").replace(['*', '^', '$'], "")
+}
+
+fn found(text: &str) -> text::Found {
+    let mut found = text::Found::default();
+    text::find(text, &mut found);
+    found
+}
+
+/// Whether the phrase of that role, of the rule at this index, is found.
+fn has(text: &str, role: Role, index: usize) -> bool {
+    let found = found(text);
+    [found.said, found.also, found.unless][role as usize].has(index)
+}
+
 #[test]
 fn a_phrase_is_found_wherever_it_stands_and_never_within_a_longer_word() {
     for (index, rule) in rules::RULES.iter().enumerate() {
-        let rules::Said::Any(phrases) = rule.said else { continue };
-        for phrase in phrases.iter().filter(|phrase| !phrase.ends_with('*')) {
-            let said = phrase.replace("{}", "'x'").to_uppercase();
-            for before in 0..20 {
-                let text = format!("{} {said}.{}", "é".repeat(before), " ".repeat(before));
-                assert!(text::find(&text).has(index), "{}: {text:?}", rule.name);
+        for role in Role::ALL {
+            for phrase in rule.phrases(role).iter().filter(|phrase| !phrase.ends_with('*')) {
+                for before in 0..20 {
+                    let text = format!("{} {}.{}", "é".repeat(before), said(phrase).to_uppercase(), " ".repeat(before));
+                    assert!(has(&text, role, index), "{}: {text:?}", rule.name);
+                }
             }
         }
     }
     for before in 0..20 {
         for longer in ["xoom", "oomx", "oom_", "9oom"] {
             let text = format!("{}{longer}{}", "-".repeat(before), "-".repeat(20 - before));
-            assert_eq!(text::find(&text), text::Found::default(), "{text:?}");
+            assert_eq!(found(&text), text::Found::default(), "{text:?}");
         }
     }
 }

@@ -3,10 +3,11 @@
 //! Words found as mere substrings mislead: "separate limits" is no rate limit, `10.0.0.7:5000` no status 500. So a phrase matches only from the
 //! start of a word to the end of one, and a number is a status only where something says that it is.
 //!
-//! In a phrase, a space stands for any run of white space, `{}` for at most one token (a word, or whatever stands between quotes), and a `*`
-//! at the end lets the last word go on. Letters match without regard to ASCII case.
+//! In a phrase, a space stands for any run of white space, `{}` for at most one token (a word, or whatever stands between quotes), ` .. ` for the rest of
+//! a line up to its next word, and a `*` at the end lets the last word go on. `^` before a phrase asks that the message begins with it, `$` after it that the
+//! message ends with it. Letters match without regard to ASCII case.
 
-use super::rules::{RULES, RuleSet, Said};
+use super::rules::{RULES, Role, RuleSet};
 use crate::types::MESSAGE_LIMIT;
 
 pub use super::vocabulary::Vocabulary;
@@ -15,24 +16,34 @@ pub use super::vocabulary::Vocabulary;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// The rules of which a phrase was found.
-    pub rules: RuleSet,
+    pub said: RuleSet,
+    /// The rules of which one of the second phrases was found.
+    pub also: RuleSet,
+    /// The rules of which a phrase was found that they may not have.
+    pub unless: RuleSet,
     /// A 4xx or 5xx that stands as a status.
     pub status: Option<u16>,
 }
 
 impl Found {
-    /// Whether a phrase of the rule at this index was found.
-    pub fn has(&self, rule: usize) -> bool {
-        self.rules.has(rule)
+    fn insert(&mut self, role: Role, rule: usize) {
+        match role {
+            Role::Said => self.said.insert(rule),
+            Role::Also => self.also.insert(rule),
+            Role::Unless => self.unless.insert(rule),
+        }
     }
 }
 
+/// How many phrases the rules have, of all roles.
 const PHRASES: usize = {
     let mut count = 0;
     let mut rule = 0;
     while rule < RULES.len() {
-        if let Said::Any(phrases) = RULES[rule].said {
-            count += phrases.len();
+        let mut role = 0;
+        while role < Role::ALL.len() {
+            count += RULES[rule].phrases(Role::ALL[role]).len();
+            role += 1;
         }
         rule += 1;
     }
@@ -46,10 +57,17 @@ struct Entry {
     rest: &'static [u8],
     key: u64,
     rule: u8,
+    role: Role,
+    /// Whether it must begin the message.
+    first: bool,
 }
 
 impl Entry {
-    const fn of(phrase: &'static [u8], rule: usize) -> Self {
+    const NONE: Self = Self { word: b"", rest: b"", key: 0, rule: 0, role: Role::Said, first: false };
+
+    const fn of(phrase: &'static [u8], rule: usize, role: Role) -> Self {
+        let first = phrase[0] == b'^';
+        let (_, phrase) = phrase.split_at(first as usize);
         assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
         let (mut length, mut key) = (0, 0);
         while length < phrase.len() && LOWER[phrase[length] as usize] != 0 {
@@ -59,7 +77,7 @@ impl Entry {
             length += 1;
         }
         let (word, rest) = phrase.split_at(length);
-        Self { word, rest, key, rule: rule as u8 }
+        Self { word, rest, key, rule: rule as u8, role, first }
     }
 
     const fn place(&self) -> usize {
@@ -84,7 +102,7 @@ impl Entry {
     /// Whether the rest of the phrase may stand where, after white space, `next` does: spares most calls of [`matches`].
     fn may_go_on(&self, next: u8) -> bool {
         match self.rest {
-            [b' ', b'{', ..] => true,
+            [b' ', b'{' | b'.', ..] => true,
             [b' ', letter, ..] => *letter == next || *letter == lower(next),
             _ => true,
         }
@@ -189,19 +207,34 @@ const fn lettered(letter: u8) -> usize {
     HASHED + (letter - b'a') as usize
 }
 
+/// All phrases, rule by rule.
+const ENTRIES: [Entry; PHRASES] = {
+    let mut entries = [Entry::NONE; PHRASES];
+    let (mut rule, mut next) = (0, 0);
+    while rule < RULES.len() {
+        let mut role = 0;
+        while role < Role::ALL.len() {
+            let phrases = RULES[rule].phrases(Role::ALL[role]);
+            let mut index = 0;
+            while index < phrases.len() {
+                entries[next] = Entry::of(phrases[index].as_bytes(), rule, Role::ALL[role]);
+                next += 1;
+                index += 1;
+            }
+            role += 1;
+        }
+        rule += 1;
+    }
+    entries
+};
+
 /// Where each place begins among the entries.
 const STARTS: [u16; PLACES + 1] = {
     let mut starts = [0; PLACES + 1];
-    let mut rule = 0;
-    while rule < RULES.len() {
-        if let Said::Any(phrases) = RULES[rule].said {
-            let mut index = 0;
-            while index < phrases.len() {
-                starts[Entry::of(phrases[index].as_bytes(), rule).place() + 1] += 1;
-                index += 1;
-            }
-        }
-        rule += 1;
+    let mut index = 0;
+    while index < PHRASES {
+        starts[ENTRIES[index].place() + 1] += 1;
+        index += 1;
     }
     let mut at = 0;
     while at < PLACES {
@@ -213,21 +246,14 @@ const STARTS: [u16; PLACES + 1] = {
 
 /// All phrases by place.
 static TABLE: [Entry; PHRASES] = {
-    let mut entries = [Entry { word: b"", rest: b"", key: 0, rule: 0 }; PHRASES];
+    let mut entries = [Entry::NONE; PHRASES];
     let mut free = STARTS;
-    let mut rule = 0;
-    while rule < RULES.len() {
-        if let Said::Any(phrases) = RULES[rule].said {
-            let mut index = 0;
-            while index < phrases.len() {
-                let entry = Entry::of(phrases[index].as_bytes(), rule);
-                let place = entry.place();
-                entries[free[place] as usize] = entry;
-                free[place] += 1;
-                index += 1;
-            }
-        }
-        rule += 1;
+    let mut index = 0;
+    while index < PHRASES {
+        let place = ENTRIES[index].place();
+        entries[free[place] as usize] = ENTRIES[index];
+        free[place] += 1;
+        index += 1;
     }
     entries
 };
@@ -240,18 +266,23 @@ fn entries(place: usize) -> &'static [Entry] {
 
 /// The longest token that `{}` stands for, in bytes.
 const TOKEN_LIMIT: usize = 256;
+/// The longest text that ` .. ` stands for, in bytes.
+const GAP_LIMIT: usize = 256;
 
 /// Reads a message. Of one longer than [`MESSAGE_LIMIT`] the first three quarters of the limit and the last quarter are read.
-pub fn find(message: &str) -> Found {
+pub fn find(message: &str, found: &mut Found) {
     let bytes = message.as_bytes();
-    let mut found = Found::default();
     if bytes.len() <= MESSAGE_LIMIT {
-        scan(bytes, &mut found);
+        scan(bytes, found);
     } else {
-        scan(&bytes[..MESSAGE_LIMIT / 4 * 3], &mut found);
-        scan(&bytes[bytes.len() - MESSAGE_LIMIT / 4..], &mut found);
+        scan(&bytes[..MESSAGE_LIMIT / 4 * 3], found);
+        scan(&bytes[bytes.len() - MESSAGE_LIMIT / 4..], found);
     }
-    found
+}
+
+/// The status that a label names, if it is one and nothing else.
+pub fn error_status(label: &str) -> Option<u16> {
+    label.parse().ok().filter(|status| (300..=599).contains(status))
 }
 
 /// Whether there is nothing in a message but white space.
@@ -276,7 +307,7 @@ fn scan(bytes: &[u8], found: &mut Found) {
         match word.letters[0] {
             b'0'..=b'9' if found.status.is_none() => found.status = status(bytes, at),
             b'0'..=b'9' | b'_' => {}
-            _ => phrases_at(bytes, &word, end, found),
+            _ => phrases_at(bytes, &word, at, found),
         }
         at = end + 1;
     }
@@ -294,21 +325,23 @@ const BEGINNINGS: u32 = {
     letters
 };
 
-/// Finds the phrases that begin with this word, which ends at `end`, or with its beginning.
-fn phrases_at(bytes: &[u8], word: &Word<'_>, end: usize, found: &mut Found) {
+/// Finds the phrases that begin with this word, which stands at `start`, or with its beginning.
+fn phrases_at(bytes: &[u8], word: &Word<'_>, start: usize, found: &mut Found) {
+    let end = start + word.letters.len();
     let mut next = None;
+    let stands = |entry: &Entry| !entry.first || !bytes[..start].iter().any(|byte| is_word(*byte));
     for entry in entries(hashed(word.key)).iter().filter(|entry| entry.begins_with(word)) {
         let next = *next.get_or_insert_with(|| bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default());
-        if entry.may_go_on(next) && matches(entry.rest, bytes, end) {
-            found.rules.insert(entry.rule.into());
+        if entry.may_go_on(next) && stands(entry) && matches(entry.rest, bytes, end) {
+            found.insert(entry.role, entry.rule.into());
         }
     }
     let first = lower(word.letters[0]);
     if BEGINNINGS >> (first - b'a') & 1 == 0 {
         return;
     }
-    for entry in entries(lettered(first)).iter().filter(|entry| entry.begins(word)) {
-        found.rules.insert(entry.rule.into());
+    for entry in entries(lettered(first)).iter().filter(|entry| entry.begins(word) && stands(entry)) {
+        found.insert(entry.role, entry.rule.into());
     }
 }
 
@@ -318,6 +351,8 @@ fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
     while index < phrase.len() {
         match phrase[index] {
             b'*' => return true,
+            b'$' => return !bytes[at.min(bytes.len())..].iter().any(|byte| is_word(*byte)),
+            b' ' if phrase[index..].starts_with(b" .. ") => return matches_further(&phrase[index + 4..], bytes, at),
             b' ' => {
                 let from = at;
                 at = skip_space(bytes, at);
@@ -339,6 +374,13 @@ fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
         index += 1;
     }
     bytes.get(at).is_none_or(|byte| !is_word(*byte))
+}
+
+/// Whether what is left of a phrase stands at the beginning of one of the next words of the line.
+fn matches_further(phrase: &[u8], bytes: &[u8], from: usize) -> bool {
+    let line = bytes[from..bytes.len().min(from + GAP_LIMIT)].iter().position(|byte| *byte == b'\n');
+    let until = line.map_or(bytes.len().min(from + GAP_LIMIT), |length| from + length);
+    (from.max(1)..until).any(|at| !is_word(bytes[at - 1]) && is_word(bytes[at]) && matches(phrase, bytes, at))
 }
 
 fn skip_space(bytes: &[u8], at: usize) -> usize {

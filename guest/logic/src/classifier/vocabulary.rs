@@ -3,7 +3,7 @@
 //! A message may hold a prompt, a path, a key. What it means hangs on a few words only, so it can be written down without the others
 //! and still mean the same.
 
-use super::rules::{RULES, Said};
+use super::rules::{RULES, Role};
 use super::text::{STATUS_REASONS, STATUS_WORDS, is_word};
 use alloc::vec::Vec;
 
@@ -24,11 +24,8 @@ impl Vocabulary {
     /// Gathers the words; to be done once.
     pub fn new() -> Self {
         let (mut words, mut beginnings) = (Vec::new(), Vec::new());
-        let phrases = RULES.iter().filter_map(|rule| match rule.said {
-            Said::Any(phrases) => Some(phrases),
-            Said::Anything | Said::Nothing => None,
-        });
-        for phrase in phrases.flatten() {
+        let phrases = RULES.iter().flat_map(|rule| Role::ALL.iter().flat_map(|role| rule.phrases(*role)));
+        for phrase in phrases {
             match phrase.strip_suffix('*') {
                 Some(phrase) => {
                     let (whole, last) = phrase.split_at(phrase.rfind(|letter: char| !is_word_letter(letter)).map_or(0, |at| at + 1));

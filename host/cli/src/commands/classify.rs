@@ -5,7 +5,9 @@ use crate::output::{BAD, FAINT, GOOD, Output};
 use crate::values;
 use serde::Serialize;
 use std::process::ExitCode;
+use std::time::SystemTime;
 use upright::PolicySlot;
+use upright::fault::fault_of_answer;
 use upright::types::{Classification, Endpoint, Fault, FaultKind};
 
 /// Tell what a failure means for recovery
@@ -15,11 +17,15 @@ use upright::types::{Classification, Endpoint, Fault, FaultKind};
     after_help = "Example: upright classify --status 503 --endpoint chat \"server busy, please try again\""
 )]
 pub(crate) struct ClassifyArguments {
-    /// The HTTP status that the server answered with, 100 to 599
+    /// The HTTP status that the server answered with, 100 to 599; under 200 to 299 the message is an error within the answer
     #[arg(long, value_name = "N", value_parser = values::status)]
     status: Option<u16>,
 
-    /// What is known of the failure's kind [default: http_status with --status, else other]
+    /// A header of the answer, such as `retry-after: 2`; can be given several times
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header, requires = "status")]
+    header: Vec<(String, String)>,
+
+    /// What is known of the failure's kind [default: http_status or stream_error with --status, else other]
     #[arg(long, value_parser = values::name::<FaultKind>(), hide_possible_values = true)]
     kind: Option<FaultKind>,
 
@@ -35,7 +41,7 @@ pub(crate) struct ClassifyArguments {
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
     retry_after: Option<f64>,
 
-    /// The failure's text
+    /// The failure's text; with --status, the answer's body
     #[arg(required = true)]
     message: Vec<String>,
 }
@@ -49,16 +55,7 @@ struct Told {
 }
 
 pub(crate) fn run(arguments: &ClassifyArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let by_status = if arguments.status.is_some() { FaultKind::HttpStatus } else { FaultKind::Other };
-    let fault = Fault {
-        kind: arguments.kind.unwrap_or(by_status),
-        status: arguments.status,
-        errno: arguments.errno,
-        endpoint: arguments.endpoint,
-        message: arguments.message.join(" "),
-        retry_after: arguments.retry_after,
-    };
-    let classification = PolicySlot::native().classify(&fault);
+    let classification = PolicySlot::native().classify(&fault(arguments));
     let action_text = classification.action.text();
     if output.json {
         output.json_line(&Told { classification, action_text })?;
@@ -66,6 +63,29 @@ pub(crate) fn run(arguments: &ClassifyArguments, output: &Output) -> anyhow::Res
         output.print(&table(&classification, output))?;
     }
     Ok(Exit::Success.into())
+}
+
+/// A header's name, in lower case, and its value.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("expected a name, a colon and a value, such as `retry-after: 2`")?;
+    Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+}
+
+fn fault(arguments: &ClassifyArguments) -> Fault {
+    let message = arguments.message.join(" ");
+    let mut fault = match arguments.status {
+        None => Fault::new(FaultKind::Other, message),
+        Some(status) => {
+            let find = |name: &str| arguments.header.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+            let kind = if status < 300 { FaultKind::StreamError } else { FaultKind::HttpStatus };
+            Fault { kind, ..fault_of_answer(arguments.endpoint, status, find, message.as_bytes(), SystemTime::now()) }
+        }
+    };
+    fault.kind = arguments.kind.unwrap_or(fault.kind);
+    fault.endpoint = arguments.endpoint;
+    fault.errno = arguments.errno;
+    fault.retry_after = arguments.retry_after.or(fault.retry_after);
+    fault
 }
 
 fn table(classification: &Classification, output: &Output) -> String {
@@ -77,6 +97,8 @@ fn table(classification: &Classification, output: &Output) -> String {
         ("retryable", yes(classification.retryable)),
         ("retry limit", limit),
         ("counted", yes(classification.counted)),
+        ("other model", yes(classification.model_specific)),
+        ("other host", yes(classification.host_specific)),
         ("action", classification.action.text().to_owned()),
         ("rule", classification.rule.clone()),
     ];

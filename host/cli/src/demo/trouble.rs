@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use upright::ollama::OllamaError;
-use upright::types::Endpoint;
+use upright::fault::ErrorBody;
+use upright::types::{Endpoint, Fault, FaultKind};
 use upright_fault_server::{FaultServer, HEALTHY_STEP, Match, Row, UnknownRow};
 
 /// What makes trouble.
@@ -61,14 +62,23 @@ impl Trouble {
         let step = plan.steps.pop_front().or_else(|| plan.always.clone())?;
         let row = Row::find(&step).filter(|_| step != HEALTHY_STEP)?;
         Some(match row.status {
-            200 => OllamaError::InStream { endpoint: Endpoint::Chat, message: "unexpected EOF (injected by the demo)".into() },
-            status => OllamaError::Status {
+            200 => OllamaError::InStream {
                 endpoint: Endpoint::Chat,
-                status,
-                message: format!("{} (injected by the demo)", row.body.text()),
-                retry_after: None,
-                signin_url: None,
+                message: "an error was encountered while running the model: unexpected EOF (injected by the demo)".into(),
+                labels: None,
             },
+            status => {
+                let said = ErrorBody::read(row.body.text().as_bytes());
+                let message = format!("{} (injected by the demo)", said.message);
+                OllamaError::Status {
+                    fault: Box::new(Fault {
+                        status: Some(status),
+                        endpoint: Endpoint::Chat,
+                        labels: said.labels,
+                        ..Fault::new(FaultKind::HttpStatus, message)
+                    }),
+                }
+            }
         })
     }
 }

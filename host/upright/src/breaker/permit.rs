@@ -4,7 +4,7 @@ use super::{CircuitBreaker, Shared};
 use crate::clock::{Instant, between};
 use crate::fault::fault_of;
 use crate::policy::PolicySlot;
-use crate::types::{AtHand, Classification, Fault, Incident, RetryConfig, Seconds, Verdict};
+use crate::types::{Classification, Fault, Incident, RetryConfig, Seconds, Verdict};
 
 /// A call that was let through: what is to be known of it when it ends.
 #[derive(Clone, Copy)]
@@ -105,18 +105,8 @@ impl Permit<'_> {
 /// An incident of a call that is not repeated.
 pub(super) fn single_attempt(failure: Fault, now: Instant) -> Incident {
     Incident {
-        failure,
-        attempt: 0,
-        elapsed: 0.0,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
         retry: RetryConfig { max_retries: 0, ..RetryConfig::default() },
-        random: 0.0,
         now,
-        guard: None,
-        models: None,
-        at_hand: AtHand::default(),
-        resources: None,
+        ..Incident::of(failure)
     }
 }

@@ -4,6 +4,7 @@
 //! whole chain is walked, a table of small readers (`readers`) looks at each error in it, and what is specific (an errno, a
 //! status) beats what is general ("could not connect"). The text is collected as well, bounded, for what only text can tell.
 
+mod answer;
 mod message;
 mod operation;
 mod readers;
@@ -13,6 +14,7 @@ mod tests;
 use crate::error::BoxError;
 use crate::types::{Fault, FaultKind};
 use message::Bounded;
+pub use answer::{ErrorBody, fault_of_answer};
 pub use operation::OperationError;
 use readers::{Reading, Strength};
 use std::error::Error;

@@ -194,10 +194,7 @@ fn store(error: &Link) -> Option<Reading> {
 #[cfg(feature = "reqwest-middleware")]
 fn failed_response(error: &Link) -> Option<Reading> {
     let error = find::<crate::reqwest_middleware::FailedResponse>(error)?;
-    let mut fault = Fault::new(HttpStatus, error.message());
-    fault.status = Some(error.status());
-    fault.retry_after = error.retry_after().map(|span| span.as_secs_f64());
-    fault.endpoint = endpoint(error.path());
+    let fault = Fault { endpoint: endpoint(error.path()), ..error.fault().clone() };
     Some(Reading { fault, strength: Whole })
 }
 

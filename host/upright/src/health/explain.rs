@@ -31,10 +31,10 @@ fn sentence(error: &OllamaError, fault: &Fault, address: &BaseUrl) -> String {
             format!("something else answers at {address}, not Ollama: {found:?}")
         }
         (FaultKind::InvalidAnswer, _) => format!("something else answers at {address}, not Ollama: {}", fault.message),
-        (FaultKind::HttpStatus, OllamaError::Status { status, message, .. }) => match (status, message.as_str()) {
+        (FaultKind::HttpStatus, _) => match (fault.status.unwrap_or_default(), fault.message.as_str()) {
             (403, "") => format!("{address} answered with status 403: it does not accept the host name {host}"),
-            (_, "") => format!("{address} answered with status {status}"),
-            (_, message) => format!("{address} answered with status {status}: {}", first_line(message)),
+            (status, "") => format!("{address} answered with status {status}"),
+            (status, message) => format!("{address} answered with status {status}: {}", first_line(message)),
         },
         _ => format!("{address} cannot be asked: {}", fault.message),
     }

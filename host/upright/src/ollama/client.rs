@@ -3,14 +3,13 @@
 use super::address::BaseUrl;
 use super::error::{Budget, Cut, OllamaError, SetupError};
 use super::messages::{ChatAnswer, ChatChunk, ChatRequest, Embeddings, LoadedModel, ModelInfo, Models, Version, Written};
-use super::{error_body, stream};
+use super::stream;
 use crate::clock::SharedClock;
-use crate::retry_after::parse_retry_after;
+use crate::fault::fault_of_answer;
 use crate::types::Endpoint;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::{Either, select};
-use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -128,8 +127,8 @@ impl OllamaClient {
         let endpoint = Endpoint::Chat;
         let body = self.long("/api/chat", endpoint, &with_stream(&request, false)).await?;
         let written: Written = parse(&body, endpoint, "a chat's answer")?;
-        if let Some(message) = written.failure() {
-            return Err(OllamaError::InStream { endpoint, message });
+        if let Some(said) = written.failure() {
+            return Err(OllamaError::in_stream(endpoint, said));
         }
         let (Some(message), Some(done)) = (written.message, written.done) else {
             return Err(OllamaError::invalid(endpoint, "a chat's answer", &body));
@@ -206,9 +205,7 @@ impl OllamaClient {
     /// What an answer with another status says. Its body may break off, stall or never end: what came of it in time counts.
     async fn failure(&self, mut response: Response, endpoint: Endpoint) -> OllamaError {
         let status = response.status();
-        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let retry_after = header(RETRY_AFTER).and_then(|value| parse_retry_after(value, self.clock.wall()));
-        let location = header(LOCATION).filter(|_| status.is_redirection()).map(|target| format!("it redirects to {target}"));
+        let headers = response.headers().clone();
         let mut body = Vec::new();
         let reading = async {
             while let Ok(Some(piece)) = response.chunk().await {
@@ -219,9 +216,9 @@ impl OllamaClient {
             }
         };
         select(pin!(reading), self.clock.sleep(self.budgets.total_for_short_requests)).await;
-        let said = error_body::read(&body);
-        let message = location.unwrap_or(said.message);
-        OllamaError::Status { endpoint, status: status.as_u16(), message, retry_after, signin_url: said.signin_url }
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let fault = fault_of_answer(endpoint, status.as_u16(), header, &body, self.clock.wall());
+        OllamaError::Status { fault: Box::new(fault) }
     }
 
     /// Runs `work` against the clock.

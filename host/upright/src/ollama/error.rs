@@ -1,8 +1,8 @@
 //! How a call to Ollama fails.
 
 use crate::error::ConfigurationError;
-use crate::fault::fault_of;
-use crate::types::{Endpoint, Fault, FaultKind};
+use crate::fault::{ErrorBody, fault_of};
+use crate::types::{Endpoint, ErrorLabels, Fault, FaultKind};
 use std::fmt;
 use std::time::Duration;
 
@@ -38,18 +38,11 @@ pub enum OllamaError {
     },
 
     /// The server answered with a status that is not 2xx.
-    #[error("Ollama ({endpoint}) answered with status {status}{}{message}", if message.is_empty() { "" } else { ": " })]
+    #[error("{}", answered(fault))]
     Status {
-        /// What was called.
-        endpoint: Endpoint,
-        /// The status.
-        status: u16,
-        /// The server's own words, without the JSON around them; empty where it said nothing.
-        message: String,
-        /// How long it asked to be left alone.
-        retry_after: Option<Duration>,
-        /// Where it wants its user to sign in.
-        signin_url: Option<String>,
+        /// What the answer says: its status, the server's own words without the JSON around them, how long it asked to be left alone, and
+        /// where it sends its user.
+        fault: Box<Fault>,
     },
 
     /// An error under status 200, mostly in the middle of a stream.
@@ -59,6 +52,8 @@ pub enum OllamaError {
         endpoint: Endpoint,
         /// The server's own words.
         message: String,
+        /// How it labels them.
+        labels: Option<ErrorLabels>,
     },
 
     /// The answer ended before it was whole.
@@ -154,8 +149,8 @@ impl OllamaError {
     /// What was called.
     pub fn endpoint(&self) -> Endpoint {
         match self {
+            Self::Status { fault } => fault.endpoint,
             Self::Transport { endpoint, .. }
-            | Self::Status { endpoint, .. }
             | Self::InStream { endpoint, .. }
             | Self::Incomplete { endpoint, .. }
             | Self::InvalidAnswer { endpoint, .. }
@@ -173,17 +168,19 @@ impl OllamaError {
                 let kind = if is_tls(source) { FaultKind::Tls } else { fault.kind };
                 Fault { kind, endpoint, ..fault }
             }
-            Self::Status { status, message, retry_after, .. } => Fault {
-                status: Some(*status),
-                retry_after: retry_after.map(|span| span.as_secs_f64()),
-                endpoint,
-                ..Fault::new(FaultKind::HttpStatus, message)
-            },
-            Self::InStream { message, .. } => Fault { endpoint, ..Fault::new(FaultKind::StreamError, message) },
+            Self::Status { fault } => (**fault).clone(),
+            Self::InStream { message, labels, .. } => {
+                Fault { endpoint, labels: labels.clone(), ..Fault::new(FaultKind::StreamError, message) }
+            }
             Self::Incomplete { .. } => told(FaultKind::IncompleteAnswer),
             Self::InvalidAnswer { .. } => told(FaultKind::InvalidAnswer),
             Self::Timeout { .. } => told(FaultKind::Timeout),
         }
+    }
+
+    /// An error under status 200.
+    pub(super) fn in_stream(endpoint: Endpoint, said: ErrorBody) -> Self {
+        Self::InStream { endpoint, message: said.message, labels: said.labels }
     }
 
     /// What does not parse, with its beginning.
@@ -192,6 +189,19 @@ impl OllamaError {
         let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
         let found = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
         Self::InvalidAnswer { endpoint, expected, found }
+    }
+}
+
+/// What an answer with an error status says, in a sentence.
+fn answered(fault: &Fault) -> String {
+    let mut sentence = format!("Ollama ({}) answered with status {}", fault.endpoint, fault.status.unwrap_or_default());
+    if !fault.message.is_empty() {
+        sentence = format!("{sentence}: {}", fault.message);
+    }
+    match &fault.points_to {
+        // Of a redirect the message names it.
+        Some(address) if !fault.message.contains(address.as_str()) => format!("{sentence}; sign in at {address}"),
+        _ => sentence,
     }
 }
 

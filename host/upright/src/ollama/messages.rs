@@ -1,6 +1,6 @@
 //! What goes to Ollama and what comes back.
 
-use super::error_body;
+use crate::fault::ErrorBody;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -146,10 +146,11 @@ pub(super) struct Written {
 impl Written {
     /// What went wrong, if this tells of a failure. To be judged before `done`: a proxy whose model server died sends `done: true` and
     /// `error` together.
-    pub(super) fn failure(&self) -> Option<String> {
-        let said = self.error.as_ref().map(error_body::words).filter(|words| !words.is_empty());
+    pub(super) fn failure(&self) -> Option<ErrorBody> {
+        let said = self.error.as_ref().map(ErrorBody::of).filter(|said| !said.message.is_empty());
         let ended_badly = self.done_reason.as_deref() == Some("error");
-        said.or_else(|| ended_badly.then(|| "the answer ended with the reason \"error\"".to_owned()))
+        let unsaid = || ErrorBody { message: "the answer ended with the reason \"error\"".to_owned(), ..ErrorBody::default() };
+        said.or_else(|| ended_badly.then(unsaid))
     }
 }
 

@@ -18,7 +18,6 @@
 mod address;
 mod client;
 mod error;
-pub(crate) mod error_body;
 mod messages;
 mod ndjson;
 mod stream;

@@ -75,8 +75,8 @@ impl Reading {
             Err(_) if line.ended => return Err(invalid()),
             Err(_) => return Err(self.incomplete(Cut::WithinLine)),
         };
-        if let Some(message) = written.failure() {
-            return Err(OllamaError::InStream { endpoint: ENDPOINT, message });
+        if let Some(said) = written.failure() {
+            return Err(OllamaError::in_stream(ENDPOINT, said));
         }
         if written.message.is_none() && written.done.is_none() {
             return Err(invalid());

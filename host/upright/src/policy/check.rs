@@ -148,6 +148,49 @@ pub(crate) fn judgement(answer: &Judgement) -> Checked {
     unless(fits, "health.judge", || format!("{:?}", answer.findings.len()), "at most one finding for each resource, with finite numbers")
 }
 
+/// The longest wait that a `Retry-After` allows: the server's own wait is within `max_delay`, the random extra may exceed it.
+fn as_asked(incident: &Incident) -> Seconds {
+    let asked = incident.failure.retry_after.filter(|asked| *asked <= incident.retry.max_delay);
+    asked.map_or(0.0, |asked| asked + upright_logic::backoff::longest_extra(asked))
+}
+
+fn retry_left(incident: &Incident, function: &'static str) -> Checked {
+    unless(
+        incident.attempt < incident.retry.max_retries && incident.retry_budget != Some(0),
+        function,
+        || format!("a retry after attempt {}", incident.attempt),
+        "at most max_retries retries, within the budget",
+    )
+}
+
+fn host(incident: &Incident, index: u32, function: &'static str) -> Checked {
+    let hosts = incident.hosts.as_ref().map_or(0, |choice| choice.hosts.len());
+    unless((index as usize) < hosts, function, || format!("host {index} of {hosts}"), "an index into the hosts")
+}
+
+/// A window larger than what there was, and no larger than the model and the caller allow.
+fn window(incident: &Incident, tokens: u32, function: &'static str) -> Checked {
+    let fits = incident.window.is_some_and(|window| {
+        let before = window.asked.into_iter().chain(window.loaded).max().unwrap_or(0);
+        let limits = [window.model_limit, window.caller_limit];
+        !window.fixed && tokens > before && limits.into_iter().flatten().all(|limit| tokens <= limit)
+    });
+    unless(fits, function, || format!("a window of {tokens} tokens"), "one that is larger, within the model's and the caller's limits")
+}
+
+/// Only what the incident says is possible, on a host that is there; without a choice of hosts that is host 0.
+fn rescue(incident: &Incident, index: u32, possible: impl Fn(&Rescue) -> bool, function: &'static str) -> Checked {
+    if incident.hosts.is_some() || index > 0 {
+        host(incident, index, function)?;
+    }
+    unless(
+        incident.rescue.as_ref().is_some_and(possible),
+        function,
+        || "to finish an answer".into(),
+        "a way that the incident says is possible",
+    )
+}
+
 pub(crate) fn verdict(answer: &Verdict, incident: &Incident) -> Checked {
     let function = "recovery.decide";
     classification(&answer.classification, function)?;
@@ -161,17 +204,20 @@ pub(crate) fn verdict(answer: &Verdict, incident: &Incident) -> Checked {
     }
     match answer.directive {
         Directive::RetryAfter(wait) => {
-            delay(wait, &incident.retry, function)?;
-            let allowed = incident.attempt < incident.retry.max_retries && incident.retry_budget != Some(0);
-            unless(
-                allowed,
-                function,
-                || format!("a retry after attempt {}", incident.attempt),
-                "at most max_retries retries, within the budget",
-            )?;
+            let longest = longest_delay(&incident.retry).max(as_asked(incident));
+            let fits = wait.is_finite() && wait >= 0.0 && wait <= longest;
+            unless(fits, function, || format!("a delay of {wait} s"), "a delay from 0 to max_delay, or what Retry-After asks for")?;
+            retry_left(incident, function)?;
             let late = incident.deadline.is_some_and(|deadline| incident.elapsed + wait >= deadline);
             unless(!late, function, || format!("a retry {wait} s after {} s", incident.elapsed), "retries before the deadline")
         }
+        Directive::AskAgain => retry_left(incident, function),
+        Directive::SwitchHost(index) => host(incident, index, function),
+        Directive::EnlargeWindow(tokens) => window(incident, tokens, function),
+        Directive::Replay(index) => rescue(incident, index, |rescue| rescue.replay, function),
+        Directive::ContinueAnswer(index) => rescue(incident, index, |rescue| rescue.prefill, function),
+        Directive::RestartAnswer(index) => rescue(incident, index, |rescue| rescue.restart, function),
+        Directive::Accept => unless(incident.exchange.is_some(), function, || "to accept".into(), "an answer that can be accepted"),
         Directive::SwitchModel(index) => {
             let chain = incident.models.as_ref().map_or(0, |models| models.chain.len());
             next_model(Some(index), chain, function)

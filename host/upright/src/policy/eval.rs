@@ -188,7 +188,7 @@ fn read_arguments(signature: &ComponentFunc, arguments: &Value) -> Result<Vec<Va
     Ok(read_fields(&fields, arguments, "arguments")?.into_iter().map(|(_, value)| value).collect())
 }
 
-/// Reads an object whose keys are known: each that is not optional must be there, and no other may be.
+/// Reads an object whose keys are known: each must be there that is neither optional nor a list, and no other may be.
 fn read_fields(fields: &[(&str, Type)], value: &Value, at: &str) -> Result<Vec<(String, Val)>, EvalError> {
     let expected = || format!("an object with {}", fields.iter().map(|(name, _)| snake(name)).collect::<Vec<_>>().join(", "));
     let object = value.as_object().ok_or_else(|| wrong(at, value, &expected()))?;
@@ -200,6 +200,7 @@ fn read_fields(fields: &[(&str, Type)], value: &Value, at: &str) -> Result<Vec<(
         let value = match object.get(&snake(name)) {
             Some(value) => read(ty, value, &at)?,
             None if matches!(ty, Type::Option(_)) => Val::Option(None),
+            None if matches!(ty, Type::List(_)) => Val::List(Vec::new()),
             None => return Err(EvalError::Argument { at, found: "missing".into(), expected: in_words(ty) }),
         };
         Ok(((*name).to_owned(), value))

@@ -10,7 +10,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 /// The version of `upright:policy` that this host speaks.
-pub const CONTRACT_VERSION: &str = "0.1.0";
+pub const CONTRACT_VERSION: &str = "0.2.0";
 
 /// The contract's interfaces and their functions.
 pub(crate) const INTERFACES: [(&str, &[&str]); 9] = [

@@ -121,19 +121,10 @@ fn snapshots() -> [ResourceSnapshot; 3] {
 /// Failures of all kinds as they come, and one with everything at hand, in each phase of a breaker.
 fn incidents() -> Vec<Incident> {
     let plain = |failure| Incident {
-        failure,
-        attempt: 0,
         elapsed: 0.5,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
-        retry: RetryConfig::default(),
         random: 0.5,
         now: 100 * SECOND,
-        guard: None,
-        models: None,
-        at_hand: AtHand::default(),
-        resources: None,
+        ..Incident::of(failure)
     };
     let mut incidents: Vec<_> = faults().into_iter().map(plain).collect();
     for state in states() {
@@ -144,7 +135,7 @@ fn incidents() -> Vec<Incident> {
             idempotent: false,
             retry_budget: Some(1),
             guard: Some(Guard { config: impatient(), state, generation, successes: 7, took: 5.0 }),
-            models: Some(ModelChoice { current: "a".into(), chain: ["a", "b"].map(str::to_owned).into() }),
+            models: Some(ModelChoice { current: "a".into(), chain: ["a", "b"].map(str::to_owned).into(), known: Vec::new() }),
             at_hand: AtHand {
                 fallback: true,
                 cached: Some(CachedAnswer { age: 5.0, max_age: 60.0 }),

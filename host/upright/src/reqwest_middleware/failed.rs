@@ -2,51 +2,40 @@
 
 use super::Time;
 use super::body::Replayed;
-use crate::ollama::error_body;
-use crate::retry_after::parse_retry_after;
+use crate::fault::fault_of_answer;
+use crate::types::{Endpoint, Fault};
 use futures_util::future::select;
-use reqwest::header::RETRY_AFTER;
 use reqwest::{Body, Response, ResponseBuilderExt, Url};
 use std::pin::pin;
-use std::time::Duration;
 
 /// So much of a body is looked at, bytes.
 const LIMIT: usize = 4 << 10;
 
 /// What the strategy sees as the error. The caller gets the response in it, whole.
 #[derive(Debug, thiserror::Error)]
-#[error("the server answered with status {}{}{message}", response.status(), if message.is_empty() { "" } else { ": " })]
+#[error("the server answered with status {}{}{}", response.status(), if fault.message.is_empty() { "" } else { ": " }, fault.message)]
 pub(crate) struct FailedResponse {
     response: Response,
-    message: String,
-    retry_after: Option<Duration>,
+    /// What it says; its endpoint is not known here.
+    fault: Fault,
 }
 
 impl FailedResponse {
     /// Reads what the server says in the answer's headers and at the beginning of its body. That may break off, stall or never end: what came
     /// of it in time counts.
     pub(super) async fn read(response: Response, time: Time<'_>) -> Self {
-        let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = asked.and_then(|value| parse_retry_after(value, time.clock.wall()));
         let url = response.url().clone();
         let (parts, body) = http::Response::<Body>::from(response).into_parts();
         let mut body = Replayed::new(body);
         select(pin!(body.look_ahead(LIMIT)), time.clock.sleep(time.for_words())).await;
-        let message = error_body::read(&body.beginning(LIMIT)).message;
-        Self { response: rebuilt(parts, url, Body::wrap(body)), message, retry_after }
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let fault = fault_of_answer(Endpoint::Other, parts.status.as_u16(), header, &body.beginning(LIMIT), time.clock.wall());
+        Self { response: rebuilt(parts, url, Body::wrap(body)), fault }
     }
 
-    pub(crate) fn status(&self) -> u16 {
-        self.response.status().as_u16()
-    }
-
-    /// The server's own words; empty where it said nothing.
-    pub(crate) fn message(&self) -> &str {
-        &self.message
-    }
-
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+    /// What it says, but for its endpoint.
+    pub(crate) fn fault(&self) -> &Fault {
+        &self.fault
     }
 
     /// The path of the URL that answered.
@@ -77,7 +66,7 @@ mod tests {
     use http::Version;
 
     fn response(status: u16, body: impl Into<Body>) -> Response {
-        let builder = http::Response::builder().status(status).version(Version::HTTP_2).header("x-kept", "yes").header(RETRY_AFTER, "7");
+        let builder = http::Response::builder().status(status).version(Version::HTTP_2).header("x-kept", "yes").header("retry-after", "7");
         builder.url("http://host/v1/chat/completions".parse().unwrap()).body(body).unwrap().into()
     }
 
@@ -92,7 +81,7 @@ mod tests {
         let failed = read(response(429, body)).await;
         let fault = fault_of(&failed);
         assert_eq!((fault.kind, fault.status, fault.endpoint), (FaultKind::HttpStatus, Some(429), Endpoint::Openai));
-        assert_eq!((fault.message.as_str(), fault.retry_after), ("too many (rate_limit)", Some(7.0)));
+        assert_eq!((fault.message.as_str(), fault.retry_after), ("too many", Some(7.0)));
         let response = failed.into_response();
         assert_eq!((response.status().as_u16(), response.version()), (429, Version::HTTP_2));
         assert_eq!((response.headers()["x-kept"].as_bytes(), response.url().as_str()), (&b"yes"[..], "http://host/v1/chat/completions"));
@@ -105,14 +94,14 @@ mod tests {
         let pieces: Vec<String> = (0..100).map(|piece| format!("{piece:0>1000}")).collect();
         let stream = stream::iter(pieces.clone().into_iter().map(Ok::<_, std::io::Error>));
         let failed = read(response(500, Body::wrap_stream(stream))).await;
-        assert_eq!(failed.message().len(), LIMIT);
+        assert_eq!(failed.fault().message.len(), LIMIT);
         assert_eq!(failed.into_response().text().await.unwrap(), pieces.concat());
     }
 
     #[tokio::test]
     async fn a_body_that_stalls_is_not_waited_for() {
         let stream = stream::iter([Ok::<_, std::io::Error>("some")]).chain(stream::pending());
-        assert_eq!(read(response(503, Body::wrap_stream(stream))).await.message(), "some");
+        assert_eq!(read(response(503, Body::wrap_stream(stream))).await.fault().message, "some");
     }
 
     #[tokio::test]

@@ -273,7 +273,7 @@ impl<'a> Session<'a> {
             message: cut(&incident.failure.message, 200),
         });
         let verdict = self.without_repeating_models(verdict, &mut incident);
-        if matches!(verdict.directive, Directive::RetryAfter(_))
+        if matches!(verdict.directive, Directive::RetryAfter(_) | Directive::AskAgain)
             && let Some(token) = token.flatten()
         {
             token.spend();
@@ -333,18 +333,15 @@ impl<'a> Session<'a> {
         let Terms { retry, deadline, idempotent, .. } = self.terms;
         let now = clock.now();
         let models =
-            self.model.as_ref().map(|model| ModelChoice { current: model.to_string(), chain: self.surroundings.models().to_vec() });
+            self.model.as_ref().map(|model| ModelChoice { current: model.to_string(), chain: self.surroundings.models().to_vec(), known: Vec::new() });
         Incident {
-            failure,
             attempt: self.failed_with_model,
             elapsed: self.began.map_or(0.0, |began| between(began, now).as_secs_f64()),
             deadline: deadline.map(|deadline| deadline.as_secs_f64()),
             idempotent: *idempotent,
-            retry_budget: None,
             retry: *retry,
             random: random.draw(),
             now,
-            guard: None,
             models,
             at_hand: AtHand {
                 fallback: self.surroundings.fallback(),
@@ -353,6 +350,7 @@ impl<'a> Session<'a> {
                 can_simplify: !self.simplified && self.surroundings.can_simplify(),
             },
             resources: self.surroundings.resources(),
+            ..Incident::of(failure)
         }
     }
 
@@ -374,9 +372,9 @@ impl<'a> Session<'a> {
         let (name, attempt) = (&self.terms.name, self.attempts);
         let operation = || Arc::clone(name);
         let next = match directive {
-            Directive::RetryAfter(delay) => {
+            Directive::RetryAfter(_) | Directive::AskAgain => {
                 self.failed_with_model = self.failed_with_model.saturating_add(1);
-                let delay = seconds(delay);
+                let delay = if let Directive::RetryAfter(delay) = directive { seconds(delay) } else { Duration::ZERO };
                 events.emit(|| Event::RetryScheduled { operation: operation(), attempt: attempt.saturating_add(1), delay });
                 Next::Wait(delay)
             }
@@ -409,7 +407,8 @@ impl<'a> Session<'a> {
                 events.emit(|| Event::FallbackUsed { operation: operation(), attempt, reason });
                 return Next::Fallback(self.ending(cause, reason));
             }
-            Directive::GiveUp | Directive::SwitchModel(_) => {
+            // The rest is checked against the incident, which offers neither hosts nor a window nor a rescue here.
+            _ => {
                 events.emit(|| Event::GaveUp { operation: operation(), attempt, reason });
                 return Next::Failed(self.ending(cause, reason));
             }

@@ -253,7 +253,7 @@ impl Questions for TestPolicy {
 /// The verdict with another directive, and a reason that does not contradict it.
 fn directed(directive: Directive, usual: Verdict) -> Verdict {
     let reason = match (directive, usual.reason) {
-        (Directive::RetryAfter(_), _) => Reason::Retryable,
+        (Directive::RetryAfter(_) | Directive::AskAgain, _) => Reason::Retryable,
         (_, Reason::Retryable) => Reason::NotRetryable,
         (_, reason) => reason,
     };

@@ -34,7 +34,7 @@ pub(crate) fn policy_importing(imports: &str, packages: &[&str], world: &str, bo
         let body = given.unwrap_or(if name == "metadata#describe" { "(i32.const 16)" } else { "unreachable" });
         let (interface, function) = name.split_once('#').unwrap();
         let parameters = if parameters.is_empty() { String::new() } else { format!("(param {parameters})") };
-        format!("(func ${function} (export \"upright:policy/{interface}@0.1.0#{function}\") {parameters} (result {result}) {body})\n")
+        format!("(func ${function} (export \"upright:policy/{interface}@0.2.0#{function}\") {parameters} (result {result}) {body})\n")
     });
     let start = bodies.iter().find(|(function, _)| *function == "start").map(|(_, body)| format!("(func $start {body}) (start $start)"));
     // At 16 the answer of `describe`: name at 64, 7 bytes; version at 80, 5 bytes; layout 7.
@@ -73,7 +73,7 @@ fn component(module: &str, packages: &[&str], world: &str) -> Vec<u8> {
     for package in packages {
         resolve.push_str("test.wit", package).unwrap();
     }
-    let world = format!("package test:policy; world policy {{ {world} include upright:policy/policy@0.1.0; }}");
+    let world = format!("package test:policy; world policy {{ {world} include upright:policy/policy@0.2.0; }}");
     let package = resolve.push_str("test.wit", &world).unwrap();
     let world = resolve.select_world(&[package], Some("policy")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();

@@ -85,11 +85,19 @@ pub(super) fn make(collected: &mut Collected, random: &mut Random) {
 
 /// A fault that meets a rule's other conditions and says this phrase. An earlier rule may still have the better claim.
 fn fitting(rule: &Rule, phrase: &str) -> Fault {
+    let also = rule.also.first().map(|phrase| values::said(phrase)).unwrap_or_default();
+    let points_to = rule.points.then(|| "https://ollama.com/connect".to_owned());
     let kind = rule.kinds.and_then(<[_]>::first).copied().unwrap_or(FaultKind::Other);
     let status = rule.statuses.and_then(<[_]>::first).map(|range| *range.start());
     let endpoint = rule.endpoints.and_then(<[_]>::first).copied().unwrap_or(Endpoint::Other);
     let status = if kind == FaultKind::HttpStatus { status.or(Some(500)) } else { status };
-    Fault { status, endpoint, ..Fault::new(kind, format!("Error: {}.", values::said(phrase))) }
+    // A phrase that must begin or end the message stands there.
+    let said = match (phrase.starts_with('^'), phrase.ends_with('$')) {
+        (true, _) => format!("{} {also}", values::said(phrase)),
+        (_, true) => format!("Error: {also} {}", values::said(phrase)),
+        _ => format!("Error: {} {also}.", values::said(phrase)),
+    };
+    Fault { status, endpoint, points_to, ..Fault::new(kind, said) }
 }
 
 /// Texts about as long as is looked at: the phrase stands within what is read, or just does not.

@@ -46,19 +46,10 @@ pub(super) fn make(collected: &mut Collected, random: &mut Random) {
 
 fn plain(failure: Fault) -> Incident {
     Incident {
-        failure,
-        attempt: 0,
-        elapsed: 0.0,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
         retry: RetryConfig { jitter: false, ..RetryConfig::default() },
         random: 0.5,
         now: 200 * SECOND,
-        guard: None,
-        models: None,
-        at_hand: AtHand::default(),
-        resources: None,
+        ..Incident::of(failure)
     }
 }
 
@@ -67,7 +58,7 @@ fn busy() -> Fault {
 }
 
 fn models(current: &str) -> Option<ModelChoice> {
-    Some(ModelChoice { current: current.into(), chain: ["qwen3:30b-a3b", "qwen3:8b", "gemma3:4b"].map(String::from).into() })
+    Some(ModelChoice { current: current.into(), chain: ["qwen3:30b-a3b", "qwen3:8b", "gemma3:4b"].map(String::from).into(), known: Vec::new() })
 }
 
 fn closed(consecutive_failures: u32) -> BreakerState {
@@ -135,7 +126,7 @@ fn edges() -> Vec<(String, Incident)> {
         edge(format!("the model {current:?} is missing"), Incident { models: models(current), ..plain(missing.clone()) });
     }
     let chain =
-        |chain: &[&str]| Some(ModelChoice { current: "qwen3:8b".into(), chain: chain.iter().map(|name| (*name).to_owned()).collect() });
+        |chain: &[&str]| Some(ModelChoice { current: "qwen3:8b".into(), chain: chain.iter().map(|name| (*name).to_owned()).collect(), known: Vec::new() });
     edge("a missing model and an empty chain".into(), Incident { models: chain(&[]), ..plain(missing.clone()) });
     let repeats = chain(&["qwen3:8b", "Qwen3:8B", "library/qwen3:8b", "gemma3:4b", "qwen3:8b"]);
     edge("a missing model and a chain with repeats".into(), Incident { models: repeats, ..plain(missing.clone()) });
@@ -216,8 +207,8 @@ fn edges() -> Vec<(String, Incident)> {
 fn any(random: &mut Random) -> Incident {
     let elapsed = random.span(60.0);
     let now = 100 * SECOND + random.below(100 * SECOND);
+    let failure = values::fault(random);
     Incident {
-        failure: values::fault(random),
         attempt: random.below_u32(5),
         elapsed,
         deadline: random.sometimes(30, |random| elapsed + random.span(30.0) - 5.0),
@@ -234,6 +225,7 @@ fn any(random: &mut Random) -> Incident {
         models: random.sometimes(40, |random| ModelChoice {
             current: random.pick(&MODELS).into(),
             chain: (0..random.below(4)).map(|_| random.pick(&MODELS).to_owned()).collect(),
+            known: Vec::new(),
         }),
         at_hand: AtHand {
             fallback: random.chance(30),
@@ -242,5 +234,6 @@ fn any(random: &mut Random) -> Incident {
             can_simplify: random.chance(30),
         },
         resources: random.sometimes(15, values::snapshot),
+        ..Incident::of(failure)
     }
 }

@@ -5,7 +5,7 @@ use upright_logic::backoff::{JitterRange, RetryConfig};
 use upright_logic::breaker::{BreakerConfig, BreakerState, Phase};
 use upright_logic::classifier::rules::{RULES, Said};
 use upright_logic::health::{ResourceSnapshot, ResourceThresholds};
-use upright_logic::types::{Endpoint, Fault, FaultKind};
+use upright_logic::types::{Endpoint, ErrorLabels, Fault, FaultKind};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const GIB: u64 = 1 << 30;
@@ -26,6 +26,20 @@ pub(super) const MODELS: [&str; 14] = [
     "me/qwen3:8b",
     "localhost:5000/library/qwen3",
     "local/smollm2",
+];
+
+/// Types and codes of errors.
+const LABELS: [&str; 10] = [
+    "exceed_context_size_error",
+    "context_length_exceeded",
+    "insufficient_quota",
+    "model_not_found",
+    "overloaded_error",
+    "invalid_request_error",
+    "server_error",
+    "404",
+    "500",
+    "",
 ];
 
 /// Words that stand around a phrase, or alone.
@@ -124,9 +138,17 @@ pub(super) fn message(random: &mut Random) -> String {
     parts.join(" ")
 }
 
-/// A text that a phrase stands for: something in place of `{}`, and the last word going on where it may.
+/// A text that a phrase stands for: something in place of `{}` and ` .. `, and the last word going on where it may.
 pub(super) fn said(phrase: &str) -> String {
-    phrase.replace("{}", "'some name'").replace('*', "s")
+    phrase.replace("{}", "'some name'").replace(" .. ", " 1.5 of \"it\", and ").replace('*', "s").replace(['^', '$'], "")
+}
+
+/// What a server adds to an error beside its message, and sometimes nothing.
+fn labels(random: &mut Random) -> Option<ErrorLabels> {
+    random.sometimes(25, |random| ErrorLabels {
+        error_type: random.sometimes(60, |random| random.pick(&LABELS).to_owned()),
+        error_code: random.sometimes(60, |random| random.pick(&LABELS).to_owned()),
+    })
 }
 
 pub(super) fn fault(random: &mut Random) -> Fault {
@@ -146,7 +168,10 @@ pub(super) fn fault(random: &mut Random) -> Fault {
         errno: random.sometimes(15, |random| random.pick(&[2, 5, 12, 13, 24, 28, 104, 110, 111, 113])),
         endpoint: random.pick(Endpoint::ALL),
         message: message(random),
+        labels: labels(random),
         retry_after: random.sometimes(20, |random| random.span(90.0)),
+        should_retry: random.sometimes(8, |random| random.chance(50)),
+        points_to: random.sometimes(8, |_| "https://ollama.com/connect".to_owned()),
     }
 }
 

@@ -72,7 +72,14 @@ fn of_numbers(what: &'static str, of: &'static str, before: f64, after: f64) -> 
 fn directive(directive: Directive) -> &'static str {
     match directive {
         Directive::RetryAfter(_) => "retry_after",
+        Directive::AskAgain => "ask_again",
         Directive::SwitchModel(_) => "switch_model",
+        Directive::SwitchHost(_) => "switch_host",
+        Directive::EnlargeWindow(_) => "enlarge_window",
+        Directive::Replay(_) => "replay",
+        Directive::ContinueAnswer(_) => "continue_answer",
+        Directive::RestartAnswer(_) => "restart_answer",
+        Directive::Accept => "accept",
         Directive::Simplify => "simplify",
         Directive::ServeCached => "serve_cached",
         Directive::UseFallback => "use_fallback",
@@ -92,6 +99,10 @@ fn of_verdicts(before: &Verdict, after: &Verdict) -> Difference {
         (Directive::SwitchModel(before), Directive::SwitchModel(after)) if before != after => {
             return difference("model", "switch_model", "switch_model, another");
         }
+        (Directive::EnlargeWindow(before), Directive::EnlargeWindow(after)) if before != after => {
+            return of_numbers("window", "enlarge_window", before.into(), after.into());
+        }
+        (before, after) if before != after => return difference("host", from, format!("{to}, another")),
         _ => {}
     }
     if before.classification != after.classification {

@@ -81,30 +81,45 @@ impl Lanes {
 
 /// Writes an incident over an older one, in the memory that the older one has.
 fn copy(from: &Incident, to: &mut Incident) {
-    let Incident { failure, attempt, elapsed, deadline, idempotent, retry_budget, retry, random, now, guard, models, at_hand, resources } =
-        to;
+    let Incident { failure, attempt, elapsed, deadline, idempotent, retry_budget, retry, random, now, guard, models, hosts, .. } = &mut *to;
     let mut message = std::mem::take(&mut failure.message);
     message.clone_from(&from.failure.message);
     *failure = crate::types::Fault { message, ..without_message(&from.failure) };
+    hosts.clone_from(&from.hosts);
     (*attempt, *elapsed, *deadline, *idempotent) = (from.attempt, from.elapsed, from.deadline, from.idempotent);
     (*retry_budget, *retry, *random, *now) = (from.retry_budget, from.retry, from.random, from.now);
-    (*at_hand, *resources) = (from.at_hand, from.resources);
     match (guard, &from.guard) {
         (Some(to), Some(from)) => copy_guard(from, to),
         (to, from) => to.clone_from(from),
     }
     match (models, &from.models) {
-        (Some(ModelChoice { current, chain }), Some(from)) => {
+        (Some(ModelChoice { current, chain, known }), Some(from)) => {
             current.clone_from(&from.current);
             chain.clone_from(&from.chain);
+            known.clone_from(&from.known);
         }
         (to, from) => to.clone_from(from),
     }
+    let Incident { at_hand, resources, request, window, exchange, rescue, history, more, .. } = to;
+    (*at_hand, *resources, *request, *window) = (from.at_hand, from.resources, from.request, from.window);
+    (*exchange, *rescue) = (from.exchange, from.rescue);
+    history.clone_from(&from.history);
+    more.clone_from(&from.more);
 }
 
 fn without_message(fault: &crate::types::Fault) -> crate::types::Fault {
-    let crate::types::Fault { kind, status, errno, endpoint, message: _, retry_after } = *fault;
-    crate::types::Fault { kind, status, errno, endpoint, message: String::new(), retry_after }
+    let crate::types::Fault { kind, status, errno, endpoint, message: _, labels, retry_after, should_retry, points_to } = fault;
+    crate::types::Fault {
+        kind: *kind,
+        status: *status,
+        errno: *errno,
+        endpoint: *endpoint,
+        message: String::new(),
+        labels: labels.clone(),
+        retry_after: *retry_after,
+        should_retry: *should_retry,
+        points_to: points_to.clone(),
+    }
 }
 
 fn copy_guard(from: &Guard, to: &mut Guard) {
@@ -130,7 +145,6 @@ mod tests {
             memory: text.as_bytes().to_vec(),
         };
         Incident {
-            failure: Fault { status: Some(500), ..Fault::new(FaultKind::HttpStatus, text) },
             attempt: text.len() as u32,
             elapsed: 0.5,
             deadline: with_more.then_some(3.0),
@@ -140,9 +154,9 @@ mod tests {
             random: 0.25,
             now: 77,
             guard: with_more.then(|| Guard { config: BreakerConfig::default(), state, generation: 2, successes: 5, took: 1.5 }),
-            models: with_more.then(|| ModelChoice { current: text.into(), chain: vec![text.into(); 3] }),
+            models: with_more.then(|| ModelChoice { current: text.into(), chain: vec![text.into(); 3], known: Vec::new() }),
             at_hand: AtHand { fallback: with_more, ..AtHand::default() },
-            resources: None,
+            ..Incident::of(Fault { status: Some(500), ..Fault::new(FaultKind::HttpStatus, text) })
         }
     }
 

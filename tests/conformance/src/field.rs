@@ -1,0 +1,251 @@
+//! Failures that real programs produce, with the right answers: `field/*.jsonl` (its README says what the keys mean).
+//!
+//! Rules are written from one half of the rows. The other half shows how they fare on texts that nobody looked at. Which half a row belongs to
+//! hangs on its text without numbers, names, paths and addresses, so that two of the same text are in the same half.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::path::Path;
+use upright_logic::types::{Classification, Endpoint, ErrorCategory, SuggestedAction};
+
+/// One failure and its right answer.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Row {
+    /// Unique.
+    pub id: String,
+    /// Who says it.
+    pub program: String,
+    /// How it is met.
+    pub form: Form,
+    /// What was called.
+    pub endpoint: Option<Endpoint>,
+    /// The status of an answer.
+    pub status: Option<u16>,
+    /// The headers of an answer that bear on it, by their lower-case names.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The body of an answer, or a client's text.
+    pub body: Option<String>,
+    /// A command's words.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// A command's exit code.
+    pub code: Option<u8>,
+    /// A command's standard error.
+    pub stderr: Option<String>,
+    /// The kind of failure.
+    pub means: String,
+    /// The right answer.
+    #[serde(flatten)]
+    pub right: Answer,
+    /// Why the right answer is not its kind's.
+    pub why: Option<String>,
+    /// Where the text comes from.
+    pub source: String,
+}
+
+/// How a failure is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// An answer with an error status.
+    Http,
+    /// An error in an answer with a good status.
+    Stream,
+    /// What a client library calls it.
+    Text,
+    /// A command that failed.
+    Exit,
+}
+
+/// What a classification must say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// See [`Classification`], as for the others.
+    pub category: ErrorCategory,
+    /// Whether trying again can help.
+    pub retryable: bool,
+    /// How often at most.
+    pub retry_limit: Option<u32>,
+    /// Whether a breaker counts it.
+    pub counted: bool,
+    /// Whether another model could do better.
+    pub model_specific: bool,
+    /// Whether another host could do better.
+    pub host_specific: bool,
+    /// What to do about it.
+    pub action: SuggestedAction,
+}
+
+impl From<&Classification> for Answer {
+    fn from(classification: &Classification) -> Self {
+        let Classification { category, retryable, retry_limit, counted, model_specific, host_specific, action, .. } = *classification;
+        Self { category, retryable, retry_limit, counted, model_specific, host_specific, action }
+    }
+}
+
+/// The half that a row belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// Rules are written from it.
+    First,
+    /// Rules are tried on it.
+    Second,
+}
+
+impl Row {
+    /// The text that tells what happened.
+    pub fn text(&self) -> &str {
+        self.body.as_deref().or(self.stderr.as_deref()).unwrap_or_default()
+    }
+
+    /// The half that it belongs to.
+    pub fn half(&self) -> Half {
+        // FNV-1a, whose upper bits depend on all bytes.
+        let hash = normal(self.text()).bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        if hash >> 40 & 1 == 0 { Half::First } else { Half::Second }
+    }
+
+    /// The same row with other numbers, addresses and paths where they carry no meaning.
+    pub fn varied(&self, variant: u32) -> Self {
+        let vary = |text: &String| varied(text, variant);
+        Self { body: self.body.as_ref().map(vary), stderr: self.stderr.as_ref().map(vary), ..self.clone() }
+    }
+}
+
+/// All rows, in the order of the files and of their lines.
+///
+/// # Panics
+/// Where a file cannot be read, a line is no row, or two rows have the same name: nothing can be scored then.
+pub fn rows() -> Vec<Row> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/field"));
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .collect();
+    files.sort();
+    let mut rows = Vec::new();
+    for path in files {
+        for (index, line) in read(&path).lines().enumerate() {
+            let row: Row = serde_json::from_str(line).unwrap_or_else(|error| panic!("{}, line {}: {error}", path.display(), index + 1));
+            rows.push(row);
+        }
+    }
+    let distinct: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(distinct.len(), rows.len(), "two rows have the same name");
+    rows
+}
+
+/// A text without numbers, names, paths and addresses: lower-case words, and `#` for each that has a digit or a sign of a path or an address in it.
+pub fn normal(text: &str) -> String {
+    let is_edge = |letter: char| letter.is_whitespace() || "\"'`,;()[]{}<>=!?\\".contains(letter);
+    let mut normal = String::new();
+    for word in text.split(is_edge).map(|word| word.trim_matches(|letter: char| ":.-".contains(letter))).filter(|word| !word.is_empty()) {
+        let names = word.contains(|letter: char| letter.is_ascii_digit() || "/:@%&".contains(letter) || !letter.is_ascii());
+        if !normal.is_empty() {
+            normal.push(' ');
+        }
+        if names { normal.push('#') } else { normal.push_str(&word.to_ascii_lowercase()) }
+    }
+    normal
+}
+
+/// Other numbers of five digits and more, other addresses, digests and homes. A shorter number may be a status, an error number or a code.
+fn varied(text: &str, variant: u32) -> String {
+    let mut varied = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|letter: char| letter.is_ascii_hexdigit()) {
+        let (before, from) = rest.split_at(start);
+        let length = from.find(|letter: char| !letter.is_ascii_hexdigit()).unwrap_or(from.len());
+        let (run, after) = from.split_at(length);
+        varied.push_str(before);
+        let alone = !before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_') && !after.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+        let digits = run.bytes().all(|byte| byte.is_ascii_digit());
+        let names_an_error = varied.to_ascii_lowercase().ends_with("error ") || varied.ends_with("rrno ") || varied.ends_with("0x");
+        let decimal = digits && run.len() >= 5 && !names_an_error;
+        let digest = run.len() >= 12 && run.bytes().any(|byte| byte.is_ascii_digit());
+        if alone && (decimal || digest) {
+            varied.extend(run.chars().enumerate().map(|(place, letter)| other(letter, place, variant)));
+        } else {
+            varied.push_str(run);
+        }
+        rest = after;
+    }
+    varied.push_str(rest);
+    let homes = ["/srv/models", "/data/ollama", "/home/user/.ollama/models"];
+    let home = homes[variant as usize % homes.len()];
+    ["/usr/share/ollama/.ollama/models", "/root/.ollama/models", "/var/lib/ollama/models"].iter().fold(varied, |text, known| text.replace(known, home))
+}
+
+/// Another digit in place of a digit, never a zero in the first place.
+fn other(letter: char, place: usize, variant: u32) -> char {
+    let Some(digit) = letter.to_digit(10) else { return letter };
+    let moved = (digit + variant + place as u32) % 10;
+    let moved = if place == 0 && moved == 0 { 1 } else { moved };
+    char::from_digit(moved, 10).unwrap_or(letter)
+}
+
+/// How many rows of a half were right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Score {
+    /// Right ones.
+    pub right: usize,
+    /// All.
+    pub all: usize,
+}
+
+impl Score {
+    /// Adds a row.
+    pub fn add(&mut self, right: bool) {
+        self.right += usize::from(right);
+        self.all += 1;
+    }
+
+    /// The share of right ones, 0 to 1; 1 where there are none.
+    pub fn share(self) -> f64 {
+        if self.all == 0 { 1.0 } else { self.right as f64 / self.all as f64 }
+    }
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} of {} right ({:.1} %)", self.right, self.all, 100.0 * self.share())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_differ_in_numbers_names_and_paths_are_the_same() {
+        let texts = [
+            "model 'qwen3:8b' not found, 5 of /usr/share/a at 10.0.0.7:5000",
+            "model 'llama3.2' not found, 17 of /srv/b at http://x:1",
+        ];
+        assert_eq!(normal(texts[0]), normal(texts[1]));
+        assert_ne!(normal("connection refused"), normal("connection reset"));
+    }
+
+    #[test]
+    fn statuses_and_error_numbers_stay_as_they_are_and_long_numbers_do_not() {
+        let text = "HTTP 503 (os error 10061) at 127.0.0.1:61992, sha256-9811e90b0eecf200, 96576768 bytes";
+        let varied = varied(text, 3);
+        assert!(varied.contains("HTTP 503 (os error 10061) at 127.0.0.1:") && !varied.contains("61992"), "{varied}");
+        assert!(!varied.contains("96576768") && !varied.contains("9811e90b0eecf200"), "{varied}");
+    }
+
+    #[test]
+    fn there_are_rows_enough_of_programs_enough_in_both_halves() {
+        let rows = rows();
+        let distinct: HashSet<String> = rows.iter().map(|row| normal(row.text())).collect();
+        let programs: HashSet<&str> = rows.iter().map(|row| row.program.as_str()).collect();
+        let first = rows.iter().filter(|row| row.half() == Half::First).count();
+        println!("{} rows, {} distinct texts of {} programs; {first} in the first half", rows.len(), distinct.len(), programs.len());
+        assert!(rows.len() >= 400 && distinct.len() >= 300 && programs.len() >= 20);
+        assert!(first * 10 > rows.len() * 4 && first * 10 < rows.len() * 6, "{first} of {}", rows.len());
+    }
+}
