@@ -69,6 +69,7 @@ impl Entry {
         let first = phrase[0] == b'^';
         let (_, phrase) = phrase.split_at(first as usize);
         assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
+        assert!(phrase[phrase.len() - 1] != b'}', "something follows a token that may be anything");
         let (mut length, mut key) = (0, 0);
         while length < phrase.len() && LOWER[phrase[length] as usize] != 0 {
             if length < 8 {
@@ -403,7 +404,7 @@ fn skip_token(bytes: &[u8], at: usize) -> usize {
 pub const STATUS_WORDS: [&str; 9] = ["http", "status", "code", "error", "returned", "response", "got", "http_status", "status_code"];
 
 /// What stands after a number that is a status.
-pub const STATUS_REASONS: [(u16, &str); 14] = [
+pub const STATUS_REASONS: [(u16, &str); 25] = [
     (400, "bad request"),
     (401, "unauthorized"),
     (403, "forbidden"),
@@ -418,6 +419,17 @@ pub const STATUS_REASONS: [(u16, &str); 14] = [
     (502, "bad gateway"),
     (503, "service unavailable"),
     (504, "gateway time"),
+    (400, "client error"),
+    (401, "client error"),
+    (403, "client error"),
+    (404, "client error"),
+    (405, "client error"),
+    (408, "client error"),
+    (429, "client error"),
+    (500, "server error"),
+    (502, "server error"),
+    (503, "server error"),
+    (504, "server error"),
 ];
 
 /// The number at `at`, if it stands as an error status: three digits by themselves, after a word that says so or before its reason.

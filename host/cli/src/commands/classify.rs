@@ -41,6 +41,16 @@ pub(crate) struct ClassifyArguments {
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
     retry_after: Option<f64>,
 
+    /// The exit code of a command that failed, 1 to 255; the message is what it said on standard error
+    #[cfg(unix)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), conflicts_with = "status")]
+    exit_code: Option<u8>,
+
+    /// The command with that exit code, such as curl, whose codes may mean something of their own
+    #[cfg(unix)]
+    #[arg(long, value_name = "NAME", requires = "exit_code", default_value = "")]
+    program: std::ffi::OsString,
+
     /// The failure's text; with --status, the answer's body
     #[arg(required = true)]
     message: Vec<String>,
@@ -74,7 +84,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 fn fault(arguments: &ClassifyArguments) -> Fault {
     let message = arguments.message.join(" ");
     let mut fault = match arguments.status {
-        None => Fault::new(FaultKind::Other, message),
+        None => without_status(arguments, message),
         Some(status) => {
             let find = |name: &str| arguments.header.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
             let kind = if status < 300 { FaultKind::StreamError } else { FaultKind::HttpStatus };
@@ -86,6 +96,19 @@ fn fault(arguments: &ClassifyArguments) -> Fault {
     fault.errno = arguments.errno;
     fault.retry_after = arguments.retry_after.or(fault.retry_after);
     fault
+}
+
+#[cfg(unix)]
+fn without_status(arguments: &ClassifyArguments, message: String) -> Fault {
+    match arguments.exit_code {
+        Some(code) => super::exec::fault_of_exit(&arguments.program, code, &message),
+        None => Fault::new(FaultKind::Other, message),
+    }
+}
+
+#[cfg(not(unix))]
+fn without_status(_: &ClassifyArguments, message: String) -> Fault {
+    Fault::new(FaultKind::Other, message)
 }
 
 fn table(classification: &Classification, output: &Output) -> String {
