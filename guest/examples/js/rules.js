@@ -1031,6 +1031,76 @@ export default {
       }
     },
     {
+      "name": "manifest-damaged",
+      "kinds": null,
+      "statuses": [
+        [
+          500,
+          500
+        ]
+      ],
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "^unexpected eof$",
+        "^eof$",
+        "invalid character .. x00"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "high",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": true,
+        "host_specific": true,
+        "action": "repull_model"
+      }
+    },
+    {
+      "name": "unusable-output-in-stream",
+      "kinds": [
+        "stream_error"
+      ],
+      "statuses": null,
+      "endpoints": [
+        "chat",
+        "generate",
+        "openai"
+      ],
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "invalid character {} looking for beginning of",
+        "invalid character {} after",
+        "invalid character {} in",
+        "unexpected end of json input",
+        "unterminated string",
+        "unexpected eof$"
+      ],
+      "also": [],
+      "unless": [
+        "error was encountered while running the model",
+        "llama-server",
+        "llama runner",
+        "dial tcp",
+        "read tcp"
+      ],
+      "meaning": {
+        "category": "transient",
+        "severity": "low",
+        "retryable": true,
+        "retry_limit": 2,
+        "counted": false,
+        "model_specific": true,
+        "host_specific": false,
+        "action": "resample"
+      }
+    },
+    {
       "name": "inner-call-failed",
       "kinds": [
         "http_status",
@@ -1161,46 +1231,6 @@ export default {
       }
     },
     {
-      "name": "unusable-output-in-stream",
-      "kinds": [
-        "stream_error"
-      ],
-      "statuses": null,
-      "endpoints": [
-        "chat",
-        "generate",
-        "openai"
-      ],
-      "blank": false,
-      "points": false,
-      "phrases": [
-        "invalid character {} looking for beginning of",
-        "invalid character {} after",
-        "invalid character {} in",
-        "unexpected end of json input",
-        "unterminated string",
-        "unexpected eof$"
-      ],
-      "also": [],
-      "unless": [
-        "error was encountered while running the model",
-        "llama-server",
-        "llama runner",
-        "dial tcp",
-        "read tcp"
-      ],
-      "meaning": {
-        "category": "transient",
-        "severity": "low",
-        "retryable": true,
-        "retry_limit": 2,
-        "counted": false,
-        "model_specific": true,
-        "host_specific": false,
-        "action": "resample"
-      }
-    },
-    {
       "name": "unusable-output-as-error",
       "kinds": null,
       "statuses": [
@@ -1221,7 +1251,8 @@ export default {
         "invalid character {} after",
         "invalid character {} in",
         "unexpected end of json input",
-        "unterminated string"
+        "unterminated string",
+        "unexpected eof$"
       ],
       "also": [],
       "unless": [
@@ -1230,7 +1261,8 @@ export default {
         "manifest",
         "x00",
         "option",
-        "invalid format"
+        "invalid format",
+        "^unexpected eof$"
       ],
       "meaning": {
         "category": "transient",
@@ -1449,36 +1481,6 @@ export default {
         "rpc error",
         "failed to start"
       ],
-      "meaning": {
-        "category": "permanent",
-        "severity": "high",
-        "retryable": false,
-        "retry_limit": null,
-        "counted": false,
-        "model_specific": true,
-        "host_specific": true,
-        "action": "repull_model"
-      }
-    },
-    {
-      "name": "manifest-damaged",
-      "kinds": null,
-      "statuses": [
-        [
-          500,
-          500
-        ]
-      ],
-      "endpoints": null,
-      "blank": false,
-      "points": false,
-      "phrases": [
-        "^unexpected eof$",
-        "^eof$",
-        "invalid character .. x00"
-      ],
-      "also": [],
-      "unless": [],
       "meaning": {
         "category": "permanent",
         "severity": "high",
@@ -2260,46 +2262,6 @@ export default {
       }
     },
     {
-      "name": "runner-failed",
-      "kinds": [
-        "http_status",
-        "stream_error",
-        "other"
-      ],
-      "statuses": null,
-      "endpoints": null,
-      "blank": false,
-      "points": false,
-      "phrases": [
-        "error was encountered while running the model",
-        "post predict",
-        "compute error",
-        "illegal memory access",
-        "failed to sample token",
-        "failed to decode",
-        "llama_decode",
-        "do embedding request",
-        "llama-server error",
-        "llama-server chat error",
-        "tokenize error",
-        "health resp",
-        "unspecified launch failure",
-        "rpc error: code = unavailable"
-      ],
-      "also": [],
-      "unless": [],
-      "meaning": {
-        "category": "transient",
-        "severity": "medium",
-        "retryable": true,
-        "retry_limit": null,
-        "counted": true,
-        "model_specific": false,
-        "host_specific": true,
-        "action": "retry"
-      }
-    },
-    {
       "name": "runner-died",
       "kinds": [
         "http_status",
@@ -2350,6 +2312,46 @@ export default {
         "retry_limit": 1,
         "counted": true,
         "model_specific": true,
+        "host_specific": true,
+        "action": "retry"
+      }
+    },
+    {
+      "name": "runner-failed",
+      "kinds": [
+        "http_status",
+        "stream_error",
+        "other"
+      ],
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "error was encountered while running the model",
+        "post predict",
+        "compute error",
+        "illegal memory access",
+        "failed to sample token",
+        "failed to decode",
+        "llama_decode",
+        "do embedding request",
+        "llama-server error",
+        "llama-server chat error",
+        "tokenize error",
+        "health resp",
+        "unspecified launch failure",
+        "rpc error: code = unavailable"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "transient",
+        "severity": "medium",
+        "retryable": true,
+        "retry_limit": null,
+        "counted": true,
+        "model_specific": false,
         "host_specific": true,
         "action": "retry"
       }
@@ -3957,6 +3959,45 @@ export default {
       }
     },
     {
+      "name": "wrong-service-text",
+      "kinds": null,
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "unexpected mimetype: text/html",
+        "unexpected token {} doctype",
+        "invalid character '<' looking for beginning of",
+        "unexpected token '<'",
+        "unexpected token < in json",
+        "does not match the http/1.1 protocol",
+        "malformed http response",
+        "malformed http status code",
+        "badstatusline",
+        "bad status line",
+        "invalid http version",
+        "invalid http response",
+        "parse error: expected http",
+        "invalid response to ssl negotiation",
+        "received http/0.9",
+        "ssh protocol banner",
+        "hpe_invalid*"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "high",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": true,
+        "model_specific": false,
+        "host_specific": true,
+        "action": "check_service"
+      }
+    },
+    {
       "name": "connection-text",
       "kinds": null,
       "statuses": null,
@@ -4127,45 +4168,6 @@ export default {
         "category": "connection",
         "severity": "high",
         "retryable": true,
-        "retry_limit": null,
-        "counted": true,
-        "model_specific": false,
-        "host_specific": true,
-        "action": "check_service"
-      }
-    },
-    {
-      "name": "wrong-service-text",
-      "kinds": null,
-      "statuses": null,
-      "endpoints": null,
-      "blank": false,
-      "points": false,
-      "phrases": [
-        "unexpected mimetype: text/html",
-        "unexpected token {} doctype",
-        "invalid character '<' looking for beginning of",
-        "unexpected token '<'",
-        "unexpected token < in json",
-        "does not match the http/1.1 protocol",
-        "malformed http response",
-        "malformed http status code",
-        "badstatusline",
-        "bad status line",
-        "invalid http version",
-        "invalid http response",
-        "parse error: expected http",
-        "invalid response to ssl negotiation",
-        "received http/0.9",
-        "ssh protocol banner",
-        "hpe_invalid*"
-      ],
-      "also": [],
-      "unless": [],
-      "meaning": {
-        "category": "permanent",
-        "severity": "high",
-        "retryable": false,
         "retry_limit": null,
         "counted": true,
         "model_specific": false,

@@ -10,7 +10,7 @@ mod vocabulary;
 
 use crate::types::{Classification, ErrorCategory, Fault, FaultKind, SuggestedAction};
 use alloc::string::String;
-use rules::{RULES, Rule, Said};
+use rules::{CONDITIONS, Conditions, NOTHING_KNOWN};
 use text::Found;
 
 /// The kinds that error numbers stand for (Linux numbering), so that a host that could tell no more than the number is understood.
@@ -84,16 +84,16 @@ impl<'a> Facts<'a> {
     }
 
     /// Whether a rule fits of which kind and phrases do.
-    fn fits(&self, rule: &Rule) -> bool {
+    fn fits(&self, rule: &Conditions) -> bool {
         rule.statuses.is_none_or(|ranges| self.status.is_some_and(|status| ranges.iter().any(|range| range.contains(&status))))
             && rule.endpoints.is_none_or(|endpoints| endpoints.contains(&self.fault.endpoint))
             && (!rule.points || self.fault.points_to.is_some())
-            && (!matches!(rule.said, Said::Nothing) || text::is_blank(&self.fault.message))
+            && (!rule.blank || text::is_blank(&self.fault.message))
     }
 
-    fn rule(&self) -> &'static Rule {
-        let fitting = rules::candidates(self.kind, &self.found).indexes().find(|index| self.fits(&RULES[*index]));
-        fitting.map_or(&rules::UNKNOWN, |index| &RULES[index])
+    fn rule(&self) -> &'static Conditions {
+        let candidates = rules::candidates(self.kind, &self.found);
+        candidates.indexes().map(|index| &CONDITIONS[index]).find(|rule| self.fits(rule)).unwrap_or(&NOTHING_KNOWN)
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Rule {
     pub points: bool,
     /// What the message, or a label of the error, says.
     pub said: Said,
+    /// The rule of this name, which asks for the same phrases: they are kept once.
+    pub same_words_as: Option<&'static str>,
     /// One of these phrases is said as well; empty asks nothing.
     pub also: &'static [&'static str],
     /// None of these phrases is said.
@@ -81,7 +83,7 @@ impl Rule {
     /// Its phrases, and what each is to it.
     pub const fn phrases(&self, role: Role) -> &'static [&'static str] {
         match (role, self.said) {
-            (Role::Said, Said::Any(phrases)) => phrases,
+            (Role::Said, Said::Any(phrases)) if self.same_words_as.is_none() => phrases,
             (Role::Said, _) => &[],
             (Role::Also, _) => self.also,
             (Role::Unless, _) => self.unless,
@@ -152,17 +154,97 @@ impl RuleSet {
     }
 }
 
+/// What a rule asks beside its phrases, and what it means: all of a rule that is looked at when it may match. The phrases are elsewhere, in a table that is
+/// searched once for all rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions {
+    /// See [`Rule::name`], as for the others.
+    pub name: &'static str,
+    /// In one of these ranges.
+    pub statuses: Option<&'static [RangeInclusive<u16>]>,
+    /// One of these.
+    pub endpoints: Option<&'static [Endpoint]>,
+    /// Whether the server points its user somewhere.
+    pub points: bool,
+    /// Whether the message is empty.
+    pub blank: bool,
+    /// What it means.
+    pub meaning: Meaning,
+}
+
+impl Conditions {
+    const fn of(rule: &Rule) -> Self {
+        let Rule { name, statuses, endpoints, points, said, meaning, .. } = *rule;
+        Self { name, statuses, endpoints, points, blank: matches!(said, Said::Nothing), meaning }
+    }
+}
+
+/// The conditions of all rules, in their order.
+pub static CONDITIONS: [Conditions; RULES.len()] = {
+    let mut conditions = [Conditions::of(&UNKNOWN); RULES.len()];
+    let mut rule = 0;
+    while rule < RULES.len() {
+        conditions[rule] = Conditions::of(&RULES[rule]);
+        rule += 1;
+    }
+    conditions
+};
+
+/// What no rule knows.
+pub static NOTHING_KNOWN: Conditions = Conditions::of(&UNKNOWN);
+
 /// The rules that have phrases of this role.
 const fn with_phrases(role: Role) -> RuleSet {
     let mut set = RuleSet([0; WORDS]);
     let mut rule = 0;
     while rule < RULES.len() {
-        if !RULES[rule].phrases(role).is_empty() {
+        if !RULES[rule].phrases(role).is_empty() || matches!(role, Role::Said) && RULES[rule].same_words_as.is_some() {
             set.insert(rule);
         }
         rule += 1;
     }
     set
+}
+
+/// How many rules have the phrases of another.
+const SHARING: usize = {
+    let (mut count, mut rule) = (0, 0);
+    while rule < RULES.len() {
+        count += RULES[rule].same_words_as.is_some() as usize;
+        rule += 1;
+    }
+    count
+};
+
+/// The rules that have the phrases of another, and that other.
+static SHARED: [(u8, u8); SHARING] = {
+    let mut shared = [(0, 0); SHARING];
+    let (mut next, mut rule) = (0, 0);
+    while rule < RULES.len() {
+        if let Some(name) = RULES[rule].same_words_as {
+            shared[next] = (rule as u8, named(name) as u8);
+            next += 1;
+        }
+        rule += 1;
+    }
+    shared
+};
+
+/// The index of the rule of this name.
+const fn named(name: &str) -> usize {
+    let mut rule = 0;
+    while rule < RULES.len() {
+        let (known, wanted) = (RULES[rule].name.as_bytes(), name.as_bytes());
+        let mut letter = 0;
+        while letter < known.len() && letter < wanted.len() && known[letter] == wanted[letter] {
+            letter += 1;
+        }
+        if letter == known.len() && letter == wanted.len() {
+            return rule;
+        }
+        rule += 1;
+    }
+    panic!("no rule of this name")
 }
 
 /// For each kind of failure, the rules that ask for it, or for no kind.
@@ -197,8 +279,14 @@ static FOR_KIND: [RuleSet; FaultKind::ALL.len()] = {
 
 /// The rules that a failure of this kind can match in whose text that was found.
 pub fn candidates(kind: FaultKind, found: &Found) -> RuleSet {
+    let mut said = found.said;
+    for (rule, other) in SHARED {
+        if said.has(other.into()) {
+            said.insert(rule.into());
+        }
+    }
     FOR_KIND[kind as usize]
-        .and(WITHOUT_SAID.with(found.said))
+        .and(WITHOUT_SAID.with(said))
         .and(WITHOUT_ALSO.with(found.also))
         .and(found.unless.others())
 }
@@ -216,6 +304,7 @@ const fn rule(name: &'static str, meaning: Meaning) -> Rule {
         endpoints: None,
         points: false,
         said: Said::Anything,
+        same_words_as: None,
         also: &[],
         unless: &[],
         meaning,
@@ -238,6 +327,10 @@ impl Rule {
     const fn said(mut self, phrases: &'static [&'static str]) -> Self {
         self.said = Said::Any(phrases);
         self
+    }
+    const fn same_words_as(mut self, rule: &'static str, phrases: &'static [&'static str]) -> Self {
+        self.same_words_as = Some(rule);
+        self.said(phrases)
     }
     const fn also(mut self, phrases: &'static [&'static str]) -> Self {
         self.also = phrases;
@@ -369,10 +462,20 @@ const MEMORY_TEXTS: &[&str] = &[
     "oom",
     "oomkilled",
 ];
+/// What Go's readers of JSON and XML say of a text that is none.
+const UNPARSED: &[&str] = &[
+    "invalid character {} looking for beginning of",
+    "invalid character {} after",
+    "invalid character {} in",
+    "unexpected end of json input",
+    "unterminated string",
+    "unexpected eof$",
+    "^eof$",
+];
 /// Where a local server asks for its cloud models.
 const CLOUD: &[&str] = &["https://ollama.com", "lookup ollama.com"];
 /// What the command and the client say of a registry that they pull from.
-const REGISTRY: &[&str] = &["pull model manifest", "max retries exceeded: get", "registry-1.docker.io", "registry.ollama.ai/v2"];
+const REGISTRY: &[&str] = &["pull model manifest", "max retries exceeded:", "registry-1.docker.io", "registry.ollama.ai/v2"];
 /// What tells that a model's file is not what is wrong, though the text speaks of loading one.
 const MEMORY_AND_ENGINE: &[&str] = &[
     "out of memory",
@@ -386,6 +489,10 @@ const MEMORY_AND_ENGINE: &[&str] = &[
     "too large for",
     "rpc error",
     "failed to start",
+    "exit code",
+    "outofmemory*",
+    "out of device memory",
+    "erroroutof*",
 ];
 const QUOTA_TEXTS: &[&str] = &[
     "usage limit",
@@ -395,6 +502,7 @@ const QUOTA_TEXTS: &[&str] = &[
     "exceeded .. quota",
     "quota exceeded",
     "quota has been exceeded",
+    "^limit exceeded$",
     "over its data quota",
     "insufficient balance",
     "insufficient credits",
@@ -433,14 +541,10 @@ const QUOTA_TEXTS: &[&str] = &[
 const UNREADABLE_TEXTS: &[&str] = &[
     "no longer compatible",
     "may be incompatible with your version",
-    "unknown model architecture",
-    "unsupported .. architecture*",
-    "unknown .. architecture*",
     "architecture {} not supported",
     "architecture .. not supported",
     "model type {} not supported",
     "model type .. not supported",
-    "does not recognize this architecture",
     "unable to load model",
     "error loading model",
     "error loading llama model",
@@ -474,7 +578,12 @@ const UNREADABLE_TEXTS: &[&str] = &[
     "error loading model vocabulary",
     "unknown pre-tokenizer",
     "unable to open file .. blobs",
-    "digest mismatch .. file",
+    "failed to read tensor*",
+    "failed to read metadata*",
+    "unknown renderer",
+    "unknown parser",
+    "validate gguf",
+    "llama-quantize failed",
 ];
 const CAPABILITY_TEXTS: &[&str] = &[
     "does not support tools",
@@ -493,6 +602,17 @@ const CAPABILITY_TEXTS: &[&str] = &[
     "not an embedding model",
     "not a generative model",
     "image input is not supported",
+    "not a chat model",
+    "not a completion model",
+    "no endpoints found that support",
+    "missing data required for image*",
+    "^not supported$",
+    "pooling type",
+    "not appear to be an embedding model",
+    "model is not embedding",
+    "must be created with embedding*",
+    "no llava model loaded",
+    "think value",
     "only supports one image",
     "at most {} image*",
     "does not have a chat template",
@@ -549,6 +669,8 @@ const CONNECTION_TEXTS: &[&str] = &[
     "no route to host",
     "network is unreachable",
     "network unreachable",
+    "unreachable host",
+    "unreachable network",
     "network error",
     "networkerror",
     "network connection",
@@ -594,6 +716,13 @@ const CONNECTION_TEXTS: &[&str] = &[
 const CUT_TEXTS: &[&str] = &[
     "response ended prematurely",
     "incompleteread",
+    "connection broken",
+    "invalidchunklength",
+    "httpx.readerror",
+    "remoteprotocolerror",
+    "no close frame",
+    "socket disconnected",
+    "read .. unexpected eof$",
     "incomplete chunked read",
     "incomplete chunked encoding",
     "err_incomplete_chunked_encoding",
@@ -735,9 +864,10 @@ pub const RULES: &[Rule] = &[
     rule("bulkhead-full", service(Transient, Medium, Retries::Allowed, Wait).uncounted()).kinds(&[FaultKind::BulkheadFull]),
     rule("panicked", caller(High, LogAndContinue)).kinds(&[FaultKind::Panicked]),
     rule("redirected", caller(High, FixAddress).here()).statuses(&[300..=399]),
+    rule("caller-gone-behind-proxy", caller(Low, Nothing)).kinds(SERVER_SPEAKS).said(&["^context canceled$"]),
     rule("redirected-text", caller(High, FixAddress).here())
         .kinds(ONLY_TEXT)
-        .said(&["exceeded .. redirects", "too many redirects", "redirect count exceeded", "maximum .. redirects followed", "unexpected redirect*"]),
+        .said(&["exceeded .. redirects", "too many redirects", "redirect count exceeded", "maximum .. redirects followed", "unexpected redirect*", "redirections exceeded"]),
     // A disk's quota, before the cloud's.
     rule("disk-full-text", service(Resource, High, Retries::Never, FreeDisk)).said(&[
         "no space left on device",
@@ -756,21 +886,23 @@ pub const RULES: &[Rule] = &[
     rule("pulled-model-missing", model(High, PullModel).here()).said(&["pull model manifest .. file does not exist"]),
     rule("server-too-old", model(High, UpgradeServer).here())
         .said(&["requires a newer version of ollama", "pull model manifest: 412", "may need to upgrade", "upgrade to the latest version"]),
+    rule("registry-refuses-tag", caller(Low, FixInput)).said(&["pull model manifest: 400"]).unless(&["sharded"]),
+    rule("model-sharded", model(High, RepullModel).here()).said(&["contains sharded gguf", "sharded gguf"]),
+    rule("registry-key-damaged", service(Permanent, Critical, Retries::Never, RepairServer)).said(&["ssh: no key found"]),
     rule("registry-refuses", caller(High, SignIn))
         .said(&["pull model manifest: 401", "pull model manifest: 403", "pull model manifest: unauthorized", "unauthorized: access denied"]),
     rule("registry-rate-limited", service(Transient, Medium, Retries::Allowed, Wait)).said(&["pull model manifest: 429"]),
     rule("registry-key-unreadable", caller(High, FixPermissions)).said(&["pull model manifest: open"]).also(&["permission denied"]),
     rule("registry-insecure", caller(Low, FixInput)).said(&["insecure protocol http", "pull model manifest: invalid model name"]),
     rule("registry-tls", service(Connection, High, Retries::Never, CheckService).uncounted())
-        .said(REGISTRY)
+        .same_words_as("registry-away", REGISTRY)
         .also(&["x509", "certificate*", "tls handshake failure"]),
     rule("registry-slow", service(Timeout, Medium, Retries::Allowed, CheckService).uncounted())
-        .said(REGISTRY)
+        .same_words_as("registry-away", REGISTRY)
         .also(&["i/o timeout", "timeout*", "timed out", "deadline exceeded"]),
     rule("registry-away", service(Connection, High, Retries::Allowed, CheckService).uncounted()).said(REGISTRY),
     rule("download-damaged", service(Connection, High, Retries::Allowed, CheckService).uncounted()).said(&[
         "must be downloaded again",
-        "max retries exceeded: unexpected eof",
         "hash sum mismatch",
         "eintegrity",
         "registry.ollama.ai .. no such host",
@@ -824,6 +956,7 @@ pub const RULES: &[Rule] = &[
         "engine_overloaded*",
     ]),
     // What stands in front of the server.
+    rule("proxy-overflow", service(Transient, Medium, Retries::Allowed, Wait)).said(&["reset reason: overflow"]),
     rule("host-header-named", caller(High, FixHostHeader).here()).said(&["invalid host header", "host not allowed"]),
     rule("plain-http-to-tls", service(Connection, High, Retries::Never, CheckService)).said(&[
         "plain http request was sent to https port",
@@ -852,6 +985,10 @@ pub const RULES: &[Rule] = &[
         "err_ngrok_3200",
         "err_ngrok_8012",
         "endpoint .. is offline",
+        "zero sized reply",
+        "zero size reply",
+        "closed connection before returning",
+        "error 1033",
         "tunnel .. not found",
         "cannot connect to host",
         "connection error*",
@@ -867,10 +1004,18 @@ pub const RULES: &[Rule] = &[
         "unmarshalling llama-server",
         "unmarshal llm prediction response",
     ]),
+    rule("manifest-damaged", model(High, RepullModel).here())
+        .statuses(&[500..=500])
+        .said(&["^unexpected eof$", "^eof$", "invalid character .. x00"]),
+    rule("unusable-output-in-stream", output())
+        .kinds(&[FaultKind::StreamError])
+        .endpoints(GENERATION)
+        .said(UNPARSED)
+        .unless(&["error was encountered while running the model", "llama-server", "llama runner", "dial tcp", "read tcp"]),
     rule("inner-call-failed", service(Transient, Medium, Retries::Allowed, Retry))
         .kinds(SERVER_SPEAKS)
         .said(&["http://127.0.0.1", "http://localhost", "dial tcp 127.0.0.1", "dial tcp [::1]", "^connection refused$", "^eof$", "read tcp 127.0.0.1"])
-        .unless(&["timeout*"]),
+        .unless(&["timeout*", "html", "http://127.0.0.1:11434", "http://localhost:11434"]),
     rule("invalid-tool-call", output()).kinds(SERVER_OR_TEXT).said(&[
         "invalid tool call arguments",
         "error parsing tool call",
@@ -896,7 +1041,7 @@ pub const RULES: &[Rule] = &[
         "model tried to call unavailable tool",
         "malformed_function_call",
     ])
-    .unless(&["tool_choice*", "tool parser*"]),
+    .unless(&["tool_choice*", "tool parser*", "tool call arguments as json"]),
     rule("unusable-output", output()).kinds(SERVER_OR_TEXT).said(&[
         "xml syntax error",
         "expected element type",
@@ -917,29 +1062,11 @@ pub const RULES: &[Rule] = &[
         "model generated invalid*",
         "model did not output .. valid",
     ]),
-    rule("unusable-output-in-stream", output())
-        .kinds(&[FaultKind::StreamError])
-        .endpoints(GENERATION)
-        .said(&[
-            "invalid character {} looking for beginning of",
-            "invalid character {} after",
-            "invalid character {} in",
-            "unexpected end of json input",
-            "unterminated string",
-            "unexpected eof$",
-        ])
-        .unless(&["error was encountered while running the model", "llama-server", "llama runner", "dial tcp", "read tcp"]),
     rule("unusable-output-as-error", output())
         .statuses(&[500..=500])
         .endpoints(GENERATION)
-        .said(&[
-            "invalid character {} looking for beginning of",
-            "invalid character {} after",
-            "invalid character {} in",
-            "unexpected end of json input",
-            "unterminated string",
-        ])
-        .unless(&["llama-server", "llama runner", "manifest", "x00", "option", "invalid format"]),
+        .same_words_as("unusable-output-in-stream", UNPARSED)
+        .unless(&["llama-server", "llama runner", "manifest", "x00", "option", "invalid format", "^unexpected eof$"]),
     // Too long a question, in everybody's words.
     rule("context-overflow", model(Low, ShortenPrompt))
         .kinds(SERVER_OR_TEXT)
@@ -1017,12 +1144,15 @@ pub const RULES: &[Rule] = &[
             "shorten the prompt",
             "max_prompt_tokens_exceeded",
             "string_above_max_length",
-            "must be at least 1, got -",
+            "must be at least 1, got -*",
+            "longer than the .. context length",
+            "pre-allocated encoder cache",
+            "inputs` tokens + `max_new_tokens` must be",
         ])
         .unless(&[
             "max_tokens .. is too large",
             "max_completion_tokens .. is too large",
-            "max_new_tokens .. must be",
+            "^max_new_tokens .. must be",
             "truncate_prompt_tokens",
             "per minute",
             "per second",
@@ -1032,11 +1162,16 @@ pub const RULES: &[Rule] = &[
     rule("max-tokens-too-large", caller(Low, FixInput))
         .said(&["max_tokens .. is too large", "max_completion_tokens .. is too large", "max_new_tokens .. must be", "max_tokens .. must be"]),
     // A model that is there and cannot be read, before one that is not there.
+    rule("blob-missing", caller(Medium, FixInput))
+        .endpoints(&[Endpoint::Manage, Endpoint::Other])
+        .kinds(SERVER_SPEAKS)
+        .said(&["blobs .. no such file or directory"]),
+    rule("architecture-unknown", model(High, RepullModel).here())
+        .kinds(SERVER_OR_TEXT)
+        .said(&["unknown model architecture", "unsupported .. architecture*", "unknown .. architecture*", "does not recognize this architecture"]),
     rule("model-unreadable-inner", model(High, RepullModel).here()).kinds(SERVER_OR_TEXT).said(UNREADABLE_TEXTS).unless(MEMORY_AND_ENGINE),
-    rule("manifest-damaged", model(High, RepullModel).here())
-        .statuses(&[500..=500])
-        .said(&["^unexpected eof$", "^eof$", "invalid character .. x00"]),
     // The model and the request do not suit each other. Several of these come as 500.
+    rule("model-unavailable-here", model(High, UseAnotherModel)).statuses(&[403..=403]).said(&["model not found", "model {} not found"]),
     rule("model-not-found", model(High, PullModel).here())
         .said(&[
             "model {} not found",
@@ -1069,8 +1204,13 @@ pub const RULES: &[Rule] = &[
             "no available channel for model",
             "model .. is not served",
             "could not find .. model",
+            "couldn't find model",
+            "for requested model",
+            "^model:",
+            "repository not found for url",
+            "model specified in your request is not configured",
         ])
-        .unless(&["architecture*", "system resources", "blobs"]),
+        .unless(&["architecture*", "blobs", "failed to load model", "requires approximately"]),
     rule("capability-outdated", model(Low, RepullModel).here()).said(&["pull the model again to get"]),
     rule("capability-missing", model(Low, UseCapableModel))
         .said(CAPABILITY_TEXTS)
@@ -1114,7 +1254,12 @@ pub const RULES: &[Rule] = &[
         "invalid image",
         "failed to decode image",
         "invalid duration",
+        "tool call arguments as json",
+        "error processing image",
+        "no model id could be identified",
+        "neither .. was specified",
     ]),
+    rule("payload-too-large", caller(Low, ShortenPrompt)).statuses(&[413..=413]),
     rule("unsent-request", caller(Low, FixInput))
         .statuses(&[400..=400])
         .said(&["^unexpected eof$", "invalid character {} looking for beginning of", "unexpected end of json input"]),
@@ -1126,6 +1271,7 @@ pub const RULES: &[Rule] = &[
         "unable to load full model on gpu",
         "requires .. but only .. available",
         "requires .. but only .. free",
+        "requires approximately",
         "insufficient system resources",
         "too large for ram",
         "too large for available memory",
@@ -1140,10 +1286,10 @@ pub const RULES: &[Rule] = &[
     rule("server-out-of-memory-text", service_model(Resource, Critical, Retries::AtMost(1), UseSmallerModel))
         .kinds(ONLY_TEXT)
         .statuses(&[400..=599])
-        .said(MEMORY_TEXTS),
+        .same_words_as("server-out-of-memory", MEMORY_TEXTS),
     rule("runner-out-of-memory-text", service_model(Resource, Critical, Retries::AtMost(1), UseSmallerModel))
         .kinds(ONLY_TEXT)
-        .said(MEMORY_TEXTS)
+        .same_words_as("server-out-of-memory", MEMORY_TEXTS)
         .also(&["llama runner", "llama-server", "runner process", "enginecore"]),
     rule("out-of-memory", service_model(Resource, Critical, Retries::Never, UseSmallerModel).uncounted().anywhere())
         .kinds(&[FaultKind::OutOfMemory]),
@@ -1177,7 +1323,9 @@ pub const RULES: &[Rule] = &[
         "could not find .. backend",
         "could not load .. backend",
         "no such file or directory: .. llama-server",
-        "ssh: no key found",
+        "could not select device driver",
+        "could not initialize tensile",
+        "permission denied .. libggml*",
         "couldn't find ollama",
     ]),
     // The runner behind the server.
@@ -1189,25 +1337,9 @@ pub const RULES: &[Rule] = &[
         "load timed out",
         "model load timeout",
         "timed out loading",
+        "health check failed after",
     ]),
     rule("runner-died-loading", service_model(Transient, Medium, Retries::AtMost(1), Retry)).kinds(SERVER_OR_TEXT).said(&["could not load model", "do load request"]),
-    rule("runner-failed", service(Transient, Medium, Retries::Allowed, Retry)).kinds(SERVER_OR_TEXT).said(&[
-        "error was encountered while running the model",
-        "post predict",
-        "compute error",
-        "illegal memory access",
-        "failed to sample token",
-        "failed to decode",
-        "llama_decode",
-        "do embedding request",
-        "llama-server error",
-        "llama-server chat error",
-        "tokenize error",
-        "health resp",
-        "unspecified launch failure",
-        "rpc error: code = unavailable",
-    ]),
-    // It may say that it died of an "error loading model", so it comes before one that is loading.
     rule("runner-died", service_model(Transient, Medium, Retries::AtMost(1), Retry)).kinds(SERVER_OR_TEXT).said(&[
         "llama-server process has terminated",
         "llama runner process has terminated",
@@ -1237,8 +1369,27 @@ pub const RULES: &[Rule] = &[
         "failed to load model",
         "model_load_error",
         "failed to load the model",
+        "failed to load$",
+        "model failed to load",
         "upstream command exited",
     ]),
+    rule("runner-failed", service(Transient, Medium, Retries::Allowed, Retry)).kinds(SERVER_OR_TEXT).said(&[
+        "error was encountered while running the model",
+        "post predict",
+        "compute error",
+        "illegal memory access",
+        "failed to sample token",
+        "failed to decode",
+        "llama_decode",
+        "do embedding request",
+        "llama-server error",
+        "llama-server chat error",
+        "tokenize error",
+        "health resp",
+        "unspecified launch failure",
+        "rpc error: code = unavailable",
+    ]),
+    // It may say that it died of an "error loading model", so it comes before one that is loading.
     rule("runner-loading", service(Transient, Medium, Retries::Allowed, Retry))
         .said(&[
             "llm server loading model",
@@ -1288,6 +1439,7 @@ pub const RULES: &[Rule] = &[
         "no required ssl certificate",
         "invalid username or password",
     ]),
+    rule("refused-by-owner", caller(High, FixPermissions)).kinds(SERVER_SPEAKS).said(&["api is disabled", "user location is not supported", "unsupported_country*"]),
     rule("unauthorized", caller(High, SignIn)).statuses(&[401..=401, 407..=407, 511..=511]),
     rule("forbidden", caller(High, FixPermissions)).statuses(&[403..=403]),
     rule("request-timeout", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).statuses(&[408..=408]),
@@ -1317,7 +1469,7 @@ pub const RULES: &[Rule] = &[
     rule("slow-upstream", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout))
         .kinds(SERVER_SPEAKS)
         .statuses(&[500..=503])
-        .said(&["i/o timeout", "request timed out", "timed out", "timeouterror", "read timeout", "upstream request timeout", "deadline exceeded"])
+        .said(&["i/o timeout", "request timed out", "timed out", "timeouterror", "read timeout", "request timeout", "waiting timeout*", "server timeout of", "upstream request timeout", "deadline exceeded"])
         .unless(&["server error"]),
     rule("cloud-unreachable", service(Connection, High, Retries::Allowed, CheckService)).kinds(SERVER_SPEAKS).statuses(&[500..=599]).said(&[
         "connection refused",
@@ -1342,15 +1494,23 @@ pub const RULES: &[Rule] = &[
     rule("wrong-service", service(Permanent, High, Retries::Never, CheckService)).statuses(&[405..=405]).said(&["html"]),
     rule("unknown-route", caller(Medium, UpgradeServer).here()).statuses(&[404..=405, 501..=501]).endpoints(SERVED),
     rule("unknown-route-words", caller(Medium, UpgradeServer).here())
-        .said(&["page not found", "method not allowed", "not supported in multi-instance proxy"]),
+        .said(&["page not found", "method not allowed", "unexpected endpoint or method", "^file not found$", "not supported in multi-instance proxy"]),
     rule("http-not-found", caller(Medium, FixInput)).statuses(&[404..=405, 410..=410]),
     rule("not-implemented", caller(Medium, UpgradeServer).here()).statuses(&[501..=501, 505..=505]),
     rule("server-error", service(Transient, Medium, Retries::Allowed, Retry)).statuses(&[500..=599]),
     rule("invalid-request-status", caller(Low, FixInput)).statuses(&[400..=499]),
     // Only text is left.
     rule("server-error-in-stream", service(Transient, Medium, Retries::Allowed, Retry)).kinds(SERVER_SPEAKS),
-    rule("out-of-memory-text", service_model(Resource, Critical, Retries::Never, UseSmallerModel).uncounted().anywhere()).said(MEMORY_TEXTS),
-    rule("not-there-named", caller(Medium, FixInput)).said(&["errno 2] no such file or directory"]),
+    rule("out-of-memory-text", service_model(Resource, Critical, Retries::Never, UseSmallerModel).uncounted().anywhere())
+        .same_words_as("server-out-of-memory", MEMORY_TEXTS),
+    rule("not-there-named", caller(Medium, FixInput)).said(&[
+        "errno 2] no such file or directory",
+        "change_dir .. no such file or directory",
+        "link_stat .. no such file or directory",
+        "modulenotfounderror",
+        "no module named",
+    ]),
+    rule("version-not-there", caller(Medium, FixInput)).said(&["no matching distribution found"]).unless(&["from versions: none"]),
     rule("rate-limited-text", service(Transient, Medium, Retries::Allowed, Wait)).said(&[
         "rate limit*",
         "rate-limit*",
@@ -1379,6 +1539,7 @@ pub const RULES: &[Rule] = &[
         "is held by process",
         "blocking waiting for file lock",
         "sharing violation",
+        "address already in use",
         "used by another process",
         "eagain",
         "etxtbsy",
@@ -1425,6 +1586,7 @@ pub const RULES: &[Rule] = &[
         "not authorized",
         "denied: requested access",
         "access forbidden",
+        "module is read only",
         "must be owner of",
     ]),
     rule("starting-up-text", service(Transient, Medium, Retries::Allowed, Wait)).said(&[
@@ -1439,6 +1601,7 @@ pub const RULES: &[Rule] = &[
         "remaining connection slots",
         "loading the dataset",
         "too many 503 error responses",
+        "max number of clients reached",
         "try again later",
         "is starting up",
         "server is busy",
@@ -1504,6 +1667,14 @@ pub const RULES: &[Rule] = &[
         "reset link",
         "unsupported protocol scheme",
         "unsupported url scheme",
+        "timeout option*",
+        "eresolve",
+        "dependency tree",
+        "resolutionimpossible",
+        "exec format error",
+        "cannot execute binary file",
+        "eof inside string",
+        "template .. unexpected eof$",
     ]),
     rule("dns-text", service(Connection, High, Retries::Allowed, CheckService)).said(&[
         "name or service not known",
@@ -1538,6 +1709,7 @@ pub const RULES: &[Rule] = &[
         "connect timeout",
         "connection timed out",
         "connection timeout",
+        "lost connection .. timed out",
         "i/o timeout",
         "read timed out",
         "readtimeout",
@@ -1545,8 +1717,6 @@ pub const RULES: &[Rule] = &[
         "request timed out",
         "operation timed out",
     ]),
-    rule("connection-text", service(Connection, High, Retries::Allowed, CheckService)).said(CONNECTION_TEXTS),
-    rule("cut-text", service(Connection, High, Retries::Allowed, CheckService)).said(CUT_TEXTS),
     rule("wrong-service-text", service(Permanent, High, Retries::Never, CheckService)).said(&[
         "unexpected mimetype: text/html",
         "unexpected token {} doctype",
@@ -1556,8 +1726,7 @@ pub const RULES: &[Rule] = &[
         "does not match the http/1.1 protocol",
         "malformed http response",
         "malformed http status code",
-        "badstatusline",
-        "bad status line",
+        "ssh-2.0",
         "invalid http version",
         "invalid http response",
         "parse error: expected http",
@@ -1566,6 +1735,8 @@ pub const RULES: &[Rule] = &[
         "ssh protocol banner",
         "hpe_invalid*",
     ]),
+    rule("connection-text", service(Connection, High, Retries::Allowed, CheckService)).said(CONNECTION_TEXTS),
+    rule("cut-text", service(Connection, High, Retries::Allowed, CheckService)).said(CUT_TEXTS),
     // A "gateway timeout" is what a 504 is, so it comes before timeouts.
     rule("server-error-text", service(Transient, Medium, Retries::Allowed, Retry)).said(&[
         "internal server error",
@@ -1609,6 +1780,8 @@ pub const RULES: &[Rule] = &[
         "etarget",
         "cannot find*",
         "could not find*",
+        "wasn't found",
+        "no .. files found",
         "did not match any*",
         "no module named",
         "modulenotfounderror",

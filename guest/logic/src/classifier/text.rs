@@ -50,59 +50,110 @@ const PHRASES: usize = {
     count
 };
 
-/// A phrase, divided after its first word, and the rule that it belongs to.
+/// How many bytes all phrases have.
+const BYTES: usize = {
+    let (mut bytes, mut index) = (0, 0);
+    while index < PHRASES {
+        bytes += LISTED[index].text.len();
+        index += 1;
+    }
+    bytes
+};
+
+/// A phrase as the rules list it.
 #[derive(Clone, Copy)]
-struct Entry {
-    word: &'static [u8],
-    rest: &'static [u8],
-    key: u64,
+struct Listed {
+    text: &'static [u8],
     rule: u8,
     role: Role,
     /// Whether it must begin the message.
     first: bool,
 }
 
-impl Entry {
-    const NONE: Self = Self { word: b"", rest: b"", key: 0, rule: 0, role: Role::Said, first: false };
+impl Listed {
+    const NONE: Self = Self { text: b"", rule: 0, role: Role::Said, first: false };
 
     const fn of(phrase: &'static [u8], rule: usize, role: Role) -> Self {
         let first = phrase[0] == b'^';
-        let (_, phrase) = phrase.split_at(first as usize);
-        assert!(phrase[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
-        assert!(phrase[phrase.len() - 1] != b'}', "something follows a token that may be anything");
-        let (mut length, mut key) = (0, 0);
-        while length < phrase.len() && LOWER[phrase[length] as usize] != 0 {
-            if length < 8 {
-                key |= (phrase[length] as u64 | 0x20) << (8 * length);
-            }
+        let (_, text) = phrase.split_at(first as usize);
+        assert!(text[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
+        assert!(text[text.len() - 1] != b'}', "something follows a token that may be anything");
+        assert!(text.len() < 256, "a phrase is short");
+        Self { text, rule: rule as u8, role, first }
+    }
+
+    /// How long its first word is.
+    const fn word(&self) -> usize {
+        let mut length = 0;
+        while length < self.text.len() && LOWER[self.text[length] as usize] != 0 {
             length += 1;
         }
-        let (word, rest) = phrase.split_at(length);
-        Self { word, rest, key, rule: rule as u8, role, first }
+        length
     }
 
     const fn place(&self) -> usize {
-        if !self.rest.is_empty() && self.rest[0] == b'*' { lettered(self.word[0]) } else { hashed(self.key) }
+        let length = self.word();
+        if length < self.text.len() && self.text[length] == b'*' {
+            return lettered(self.text[0]);
+        }
+        let (mut key, mut letter) = (0, 0);
+        while letter < length && letter < 8 {
+            key |= (self.text[letter] as u64 | 0x20) << (8 * letter);
+            letter += 1;
+        }
+        hashed(key)
+    }
+}
+
+/// A phrase in [`TABLE`]. Small, since a component carries all of them: its bytes stand in [`TEXT`].
+#[derive(Clone, Copy)]
+struct Entry {
+    start: u16,
+    length: u8,
+    /// How long its first word is.
+    word: u8,
+    rule: u8,
+    role: Role,
+    first: bool,
+}
+
+impl Entry {
+    const NONE: Self = Self { start: 0, length: 0, word: 0, rule: 0, role: Role::Said, first: false };
+
+    fn text(&self) -> &'static [u8] {
+        &TEXT[usize::from(self.start)..][..usize::from(self.length)]
+    }
+
+    /// What comes after its first word.
+    fn rest(&self) -> &'static [u8] {
+        &self.text()[usize::from(self.word)..]
+    }
+
+    /// The first eight letters of its first word, as [`Word::key`] has them.
+    fn key(&self) -> u64 {
+        (eight(&TEXT, self.start.into()) | KEY_CASE) & first_bytes(self.word.into())
     }
 
     /// Whether this is its first word.
     fn begins_with(&self, word: &Word<'_>) -> bool {
-        self.key == word.key && self.word.len() == word.letters.len() && self.goes_on_as(word)
+        usize::from(self.word) == word.letters.len() && self.key() == word.key && self.goes_on_as(word)
     }
 
     /// Whether its first word is how this one begins.
     fn begins(&self, word: &Word<'_>) -> bool {
-        self.key == word.key & first_bytes(self.word.len()) && self.word.len() <= word.letters.len() && self.goes_on_as(word)
+        let length = usize::from(self.word);
+        length <= word.letters.len() && self.key() == word.key & first_bytes(length) && self.goes_on_as(word)
     }
 
     /// Whether the two are equal after the letters of the key.
     fn goes_on_as(&self, word: &Word<'_>) -> bool {
-        self.word.len() <= 8 || self.word[8..].eq_ignore_ascii_case(&word.letters[8..self.word.len()])
+        let length = usize::from(self.word);
+        length <= 8 || self.text()[8..length].eq_ignore_ascii_case(&word.letters[8..length])
     }
 
     /// Whether the rest of the phrase may stand where, after white space, `next` does: spares most calls of [`matches`].
     fn may_go_on(&self, next: u8) -> bool {
-        match self.rest {
+        match self.rest() {
             [b' ', b'{' | b'.', ..] => true,
             [b' ', letter, ..] => *letter == next || *letter == lower(next),
             _ => true,
@@ -209,8 +260,8 @@ const fn lettered(letter: u8) -> usize {
 }
 
 /// All phrases, rule by rule.
-const ENTRIES: [Entry; PHRASES] = {
-    let mut entries = [Entry::NONE; PHRASES];
+const LISTED: [Listed; PHRASES] = {
+    let mut listed = [Listed::NONE; PHRASES];
     let (mut rule, mut next) = (0, 0);
     while rule < RULES.len() {
         let mut role = 0;
@@ -218,7 +269,7 @@ const ENTRIES: [Entry; PHRASES] = {
             let phrases = RULES[rule].phrases(Role::ALL[role]);
             let mut index = 0;
             while index < phrases.len() {
-                entries[next] = Entry::of(phrases[index].as_bytes(), rule, Role::ALL[role]);
+                listed[next] = Listed::of(phrases[index].as_bytes(), rule, Role::ALL[role]);
                 next += 1;
                 index += 1;
             }
@@ -226,7 +277,23 @@ const ENTRIES: [Entry; PHRASES] = {
         }
         rule += 1;
     }
-    entries
+    listed
+};
+
+/// The bytes of all phrases, one after the other.
+static TEXT: [u8; BYTES] = {
+    let mut text = [0; BYTES];
+    let (mut at, mut index) = (0, 0);
+    while index < PHRASES {
+        let mut letter = 0;
+        while letter < LISTED[index].text.len() {
+            text[at] = LISTED[index].text[letter];
+            at += 1;
+            letter += 1;
+        }
+        index += 1;
+    }
+    text
 };
 
 /// Where each place begins among the entries.
@@ -234,7 +301,7 @@ const STARTS: [u16; PLACES + 1] = {
     let mut starts = [0; PLACES + 1];
     let mut index = 0;
     while index < PHRASES {
-        starts[ENTRIES[index].place() + 1] += 1;
+        starts[LISTED[index].place() + 1] += 1;
         index += 1;
     }
     let mut at = 0;
@@ -247,13 +314,17 @@ const STARTS: [u16; PLACES + 1] = {
 
 /// All phrases by place.
 static TABLE: [Entry; PHRASES] = {
+    assert!(BYTES <= u16::MAX as usize, "two bytes say where a phrase begins");
     let mut entries = [Entry::NONE; PHRASES];
     let mut free = STARTS;
-    let mut index = 0;
+    let (mut index, mut start) = (0, 0);
     while index < PHRASES {
-        let place = ENTRIES[index].place();
-        entries[free[place] as usize] = ENTRIES[index];
+        let Listed { text, rule, role, first } = LISTED[index];
+        let place = LISTED[index].place();
+        entries[free[place] as usize] =
+            Entry { start: start as u16, length: text.len() as u8, word: LISTED[index].word() as u8, rule, role, first };
         free[place] += 1;
+        start += text.len();
         index += 1;
     }
     entries
@@ -333,7 +404,7 @@ fn phrases_at(bytes: &[u8], word: &Word<'_>, start: usize, found: &mut Found) {
     let stands = |entry: &Entry| !entry.first || !bytes[..start].iter().any(|byte| is_word(*byte));
     for entry in entries(hashed(word.key)).iter().filter(|entry| entry.begins_with(word)) {
         let next = *next.get_or_insert_with(|| bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default());
-        if entry.may_go_on(next) && stands(entry) && matches(entry.rest, bytes, end) {
+        if entry.may_go_on(next) && stands(entry) && matches(entry.rest(), bytes, end) {
             found.insert(entry.role, entry.rule.into());
         }
     }

@@ -176,7 +176,9 @@ impl Reading {
         if let Some(error_type) = text("type").filter(|label| label != "error").or_else(|| text("status").filter(|_| fields.contains_key("code"))) {
             self.error_type = Some(error_type);
         }
-        if let Some(error_code) = text("code") {
+        // A number under `status` is the status that it has, or would have outside of a stream.
+        let status = || fields.get("status").filter(|status| status.as_u64().is_some_and(|status| status >= 300)).map(Value::to_string);
+        if let Some(error_code) = text("code").or_else(status) {
             self.error_code = Some(error_code);
         }
     }
@@ -327,7 +329,7 @@ mod tests {
             ),
             (r#"[{"error":{"code":429,"message":"out","status":"RESOURCE_EXHAUSTED"}}]"#, "out", "RESOURCE_EXHAUSTED", "429"),
             (r#"{"error":true,"message":"no such thing"}"#, "no such thing", "", ""),
-            (r#"{"title":"Bad","status":400,"detail":"the field x"}"#, "the field x", "", ""),
+            (r#"{"title":"Bad","status":400,"detail":"the field x"}"#, "the field x", "", "400"),
             (
                 r#"{"error":{"message":"Provider returned error","code":429,"metadata":{"raw":"{\"error\":{\"message\":\"slow down\"}}"}}}"#,
                 "Provider returned error: slow down",
