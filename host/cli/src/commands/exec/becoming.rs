@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, getpid, getppid};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 /// The first argument of a process that is to become a command; nobody types it.
 const BECOME: &str = "__become";
@@ -19,15 +19,15 @@ const BECOME: &str = "__become";
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// The command, ready to be started; on Linux it ends when this process does.
-pub(super) fn command(words: &[OsString]) -> tokio::process::Command {
+pub(super) fn command(words: &[OsString]) -> Command {
     let itself = cfg!(target_os = "linux") && Path::new(THIS_PROGRAM).exists();
     if itself {
-        let mut command = tokio::process::Command::new(THIS_PROGRAM);
+        let mut command = Command::new(THIS_PROGRAM);
         command.arg(BECOME).arg(getpid().as_raw_pid().to_string()).args(words);
         return command;
     }
     let (program, arguments) = words.split_first().map_or((OsStr::new(""), words), |(program, rest)| (program.as_os_str(), rest));
-    let mut command = tokio::process::Command::new(program);
+    let mut command = Command::new(program);
     command.args(arguments);
     command
 }
@@ -41,7 +41,7 @@ pub(crate) fn become_a_command() -> Option<ExitCode> {
     let parent = words.next()?.to_str()?.parse().ok().and_then(Pid::from_raw)?;
     let program = words.next()?;
     end_with(parent);
-    let error = std::process::Command::new(&program).args(words).exec();
+    let error = Command::new(&program).args(words).exec();
     complain(format_args!("{} cannot be started: {error}", program.display()));
     Some(ExitCode::from(of_start(&error)))
 }

@@ -10,7 +10,9 @@ mod breaker;
 mod codes;
 mod ending;
 mod failure;
+mod household;
 mod input;
+mod processes;
 mod reach;
 mod running;
 mod signals;
@@ -66,7 +68,7 @@ pub(crate) struct ExecArguments {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::span)]
     max_delay: Duration,
 
-    /// How long one attempt may take, seconds; it then gets SIGTERM, and SIGKILL two seconds later
+    /// How long one attempt may take, seconds; it and all that it has started then get SIGTERM, and SIGKILL two seconds later
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     attempt_timeout: Option<Duration>,
 
@@ -127,9 +129,7 @@ pub(crate) async fn run(arguments: ExecArguments, output: &Output) -> anyhow::Re
     let attempts = Attempts::new(terms, input);
     let mut signals = Signals::listen()?;
     let outcome = outcome(&strategy, &attempts, &events, &mut signals, arguments.quiet).await;
-    if let Some(deadline) = arguments.deadline {
-        attempts.finish(deadline).await;
-    }
+    attempts.finish(arguments.deadline).await;
     let mut ending = Ending::of(&outcome, &attempts, arguments.deadline);
     if attempts.is_interrupted() {
         ending.replaceable = false;
