@@ -140,16 +140,34 @@ while time.monotonic() < end:
 }
 
 #[tokio::test]
-async fn what_a_successful_attempt_leaves_running_lives_on() {
+async fn what_a_successful_attempt_leaves_running_lives_on_and_may_go_on_speaking() {
     for place in BOTH {
         for flags in [&[][..], &["--attempt-timeout", "500", "--deadline", "500"]] {
             let (scratch, length) = (Scratch::new(), Length::new());
-            let script = format!("[ $UPRIGHT_ATTEMPT = 2 ] || exit 75\n{}", scatter(&scratch, &length));
+            // Its standard error is the attempt's.
+            let speaker = "trap '' HUP; echo > speaks; while [ ! -e go ]; do sleep 0.01; done; echo late >&2; echo > spoke; exec sleep $0";
+            scratch.write("speaker", speaker);
+            let script = format!(
+                "[ $UPRIGHT_ATTEMPT = 2 ] || exit 75
+                {} sh -c \"$(cat speaker)\" {} & while [ ! -e speaks ]; do sleep 0.01; done",
+                scatter(&scratch, &length),
+                length.0
+            );
             ends(exec(&scratch, place, "", flags, &script).spawn().unwrap(), 0).await;
+            scratch.write("go", "");
+            scratch.wait_for_lines("spoke", 1).await;
             // `timeout` and the one that stands still have the length among their arguments as well.
-            until("all are there", async || length.sleepers().len() == 8 + 2).await;
+            until("all are there", async || length.sleepers().len() == 8 + 2 + 1).await;
         }
     }
+}
+
+#[tokio::test]
+async fn who_listens_in_this_programs_stead_ends_with_the_last_who_speaks() {
+    let scratch = Scratch::new();
+    let mut child = scratch.place(common::command(None, &["__listen"])).spawn().unwrap();
+    common::give(&mut child, "words").await;
+    assert_eq!(end(child).await.ends_with(0).out, "");
 }
 
 #[tokio::test]

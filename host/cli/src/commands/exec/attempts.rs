@@ -207,6 +207,13 @@ impl<'a> Attempts<'a> {
         self.last.replace(Some(failure));
     }
 
+    /// Lets what the last attempt has left go on when this program has ended.
+    pub(super) async fn let_live(&self) {
+        if let Some(left) = self.process.lock().await.running.take() {
+            left.let_live();
+        }
+    }
+
     /// A signal came for this program. Hands it on; if nothing runs that could have it, the exit code to end with.
     pub(super) fn receive(&self, received: Received) -> Option<u8> {
         let Received { signal, from_terminal } = received;

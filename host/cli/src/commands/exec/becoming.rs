@@ -5,24 +5,34 @@
 //! and then becomes the command: same process, same standard streams.
 
 use super::failure::of_start;
+use super::listening::{LISTEN, listen};
 use crate::output::complain;
 use rustix::process::{Pid, Signal, getpid, getppid};
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// The first argument of a process that is to become a command; nobody types it.
 const BECOME: &str = "__become";
 
-/// This program's own file, whatever has become of its name. On Linux alone, for what it is used for.
-const THIS_PROGRAM: &str = "/proc/self/exe";
+/// This program's own file on Linux, whatever has become of its name.
+const ITSELF: &str = "/proc/self/exe";
+
+/// This program's own file.
+pub(super) fn this_program() -> io::Result<PathBuf> {
+    if has_own_file() { Ok(ITSELF.into()) } else { std::env::current_exe() }
+}
+
+fn has_own_file() -> bool {
+    cfg!(target_os = "linux") && Path::new(ITSELF).exists()
+}
 
 /// The command, ready to be started; on Linux it ends when this process does.
 pub(super) fn command(words: &[OsString]) -> Command {
-    let itself = cfg!(target_os = "linux") && Path::new(THIS_PROGRAM).exists();
-    if itself {
-        let mut command = Command::new(THIS_PROGRAM);
+    if has_own_file() {
+        let mut command = Command::new(ITSELF);
         command.arg(BECOME).arg(getpid().as_raw_pid().to_string()).args(words);
         return command;
     }
@@ -32,10 +42,15 @@ pub(super) fn command(words: &[OsString]) -> Command {
     command
 }
 
-/// Becomes a command if this process was started for that. Comes back with an exit code if it cannot, and with none if it is not to.
-pub(crate) fn become_a_command() -> Option<ExitCode> {
+/// Does what this process was started for by another one of this program, which nobody else asks for: becomes a command, or listens. Comes back with an
+/// exit code, and with none if it was started for neither.
+pub(crate) fn serve_another() -> Option<ExitCode> {
     let mut words = std::env::args_os().skip(1);
-    if words.next()? != BECOME {
+    let purpose = words.next()?;
+    if purpose == LISTEN {
+        return Some(listen());
+    }
+    if purpose != BECOME {
         return None;
     }
     let parent = words.next()?.to_str()?.parse().ok().and_then(Pid::from_raw)?;

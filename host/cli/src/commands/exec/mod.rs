@@ -12,6 +12,7 @@ mod ending;
 mod failure;
 mod household;
 mod input;
+mod listening;
 mod processes;
 mod reach;
 mod running;
@@ -19,7 +20,7 @@ mod signals;
 mod state;
 mod stderr;
 
-pub(crate) use becoming::become_a_command;
+pub(crate) use becoming::serve_another;
 
 use crate::exit::Failure;
 use crate::output::{Output, complain, span};
@@ -137,6 +138,7 @@ pub(crate) async fn run(arguments: ExecArguments, output: &Output) -> anyhow::Re
     match &arguments.fallback {
         Some(command) if ending.replaceable => fall_back(command, &ending, &attempts, &mut signals, arguments.quiet).await,
         _ => {
+            attempts.let_live().await;
             ending.sentence.iter().for_each(complain);
             Ok(ending.code.into())
         }

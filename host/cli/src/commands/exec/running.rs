@@ -3,6 +3,7 @@
 use super::becoming;
 use super::household::{Household, bury};
 use super::input::Input;
+use super::listening::leave_a_listener;
 use super::reach::{Reach, has_terminal};
 use super::stderr::StandardError;
 use rustix::process::{Pid, Signal, kill_process};
@@ -173,6 +174,14 @@ impl Running {
             }
         };
         let _: Result<Infallible, _> = timeout(span, attending).await;
+    }
+
+    /// Lets those go on who are still there, also when this program has ended.
+    pub(super) fn let_live(mut self) {
+        if let Some(pipe) = self.stderr.take().and_then(StandardError::into_pipe) {
+            // Where that cannot be, there is nobody who could do anything about it.
+            let _ = leave_a_listener(pipe);
+        }
     }
 }
 
