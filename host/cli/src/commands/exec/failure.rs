@@ -1,6 +1,7 @@
 //! How an attempt failed.
 
 use super::codes::{self, Says};
+use super::meaning::meaning;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -48,7 +49,7 @@ impl CommandFailure {
     /// It ended by itself, or by somebody's signal, with these words on standard error.
     pub(super) fn of(program: &OsStr, status: ExitStatus, words: &str, retry_on: &[u8], policy: &PolicySlot) -> Self {
         let code = exit_code(status);
-        let (mut says, meaning) = match status.signal() {
+        let (mut says, usual) = match status.signal() {
             Some(signal) => codes::of_signal(signal),
             None => codes::of_code(program, code),
         };
@@ -63,8 +64,9 @@ impl CommandFailure {
             },
             None => format!("exit code {code}"),
         };
-        let what = if meaning.is_empty() { how } else { format!("{how}, {meaning}") };
-        Self { code, fault: codes::fault(program, says, words, policy), what }
+        let heard = meaning(program, says, words, policy);
+        let what = if usual.is_empty() || heard.contradicted { how } else { format!("{how}, {usual}") };
+        Self { code, fault: heard.fault, what }
     }
 
     /// It was ended because its time was over.

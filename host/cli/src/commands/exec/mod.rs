@@ -13,12 +13,14 @@ mod failure;
 mod household;
 mod input;
 mod listening;
+mod meaning;
 mod processes;
 mod reach;
 mod running;
 mod signals;
 mod state;
 mod stderr;
+mod words;
 
 pub(crate) use becoming::serve_another;
 
