@@ -232,3 +232,33 @@ async fn may_change_users() -> bool {
     command.args(["--bounding-set", "-kill", "setpriv", "--reuid", "65534", "--clear-groups", "true"]).stderr(Stdio::null());
     command.status().await.is_ok_and(|status| status.success())
 }
+
+#[tokio::test]
+async fn a_program_that_is_still_being_written_is_tried_again() {
+    for words in [&["./busy"][..], &["sh", "-c", "./busy"]] {
+        let scratch = Scratch::new();
+        fs::copy("/bin/true", scratch.path("busy")).unwrap();
+        let writer = fs::File::options().append(true).open(scratch.path("busy")).unwrap();
+        let refused = std::process::Command::new(scratch.path("busy")).status();
+        if refused.is_ok() {
+            eprintln!("skipped: this system starts what is being written");
+            return;
+        }
+        let flags = ["--retries", "1000", "--base-delay", "0.1", "--max-delay", "0.1", "--"];
+        let mut child = scratch.command(&flags, words).stdin(Stdio::null()).spawn().unwrap();
+        let mut told = String::new();
+        let mut stderr = child.stderr.take().unwrap();
+        while !told.contains("trying again") {
+            let mut some = [0; 100];
+            let count = tokio::io::AsyncReadExt::read(&mut stderr, &mut some).await.unwrap();
+            assert!(count > 0, "{told}");
+            told.push_str(&String::from_utf8_lossy(&some[..count]));
+        }
+        drop(writer);
+        // Reads on, so that it is not kept waiting.
+        let mut rest = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut stderr, &mut rest).await.unwrap();
+        end(child).await.ends_with(0);
+        assert!(told.contains("Text file busy") && told.contains("failed (exit code 126; transient)"), "{told}");
+    }
+}

@@ -20,6 +20,9 @@ const BECOME: &str = "__become";
 /// This program's own file on Linux, whatever has become of its name.
 const ITSELF: &str = "/proc/self/exe";
 
+/// What stands between a command's name and why it cannot be started.
+const NOT_STARTED: &str = " cannot be started: ";
+
 /// This program's own file.
 pub(super) fn this_program() -> io::Result<PathBuf> {
     if has_own_file() { Ok(ITSELF.into()) } else { std::env::current_exe() }
@@ -57,8 +60,15 @@ pub(crate) fn serve_another() -> Option<ExitCode> {
     let program = words.next()?;
     end_with(parent);
     let error = Command::new(&program).args(words).exec();
-    complain(format_args!("{} cannot be started: {error}", program.display()));
+    complain(format_args!("{}{NOT_STARTED}{error}", program.display()));
     Some(ExitCode::from(of_start(&error)))
+}
+
+/// Why a process could not become the command, by the last words on its standard error: the error's number stands in them, since there is no other way to tell it.
+pub(super) fn why_not_started(words: &str) -> Option<io::Error> {
+    let (_, why) = words.trim_end().lines().last()?.strip_prefix("upright: ")?.rsplit_once(NOT_STARTED)?;
+    let (_, number) = why.strip_suffix(')')?.rsplit_once("(os error ")?;
+    number.parse().ok().map(io::Error::from_raw_os_error)
 }
 
 /// Lets this process, and what it becomes, end with that one.
@@ -71,5 +81,25 @@ fn end_with(parent: Pid) {
     if getppid() != Some(parent) {
         // It has ended before that could be asked for.
         let _ = rustix::process::kill_process(getpid(), Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_an_error_is_read_from_the_last_words() {
+        let number = |words| why_not_started(words).and_then(|error| error.raw_os_error());
+        assert_eq!(number("said before\nupright: ./a b cannot be started: Text file busy (os error 26)\n"), Some(26));
+        for other in [
+            "upright: x cannot be started: Text file busy (os error 26)\nsaid after",
+            "x cannot be started: Text file busy (os error 26)",
+            "upright: x cannot be started: Text file busy",
+            "upright: x failed (os error 26)",
+            "",
+        ] {
+            assert_eq!(number(other), None, "{other}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Sources: `sysexits.h` (64 to 78); POSIX for shells (126, 127, 128 and a signal's number); GNU `timeout`'s manual (124, 125); the sections
 //! on exit codes of curl's, wget's and rsync's manual pages, and ssh's for 255. Most programs say 1 for everything and the rest in words: where a code says
-//! nothing by itself, standard error decides. It also does over a code that is anybody's: psql ends with 2 when the server is not there, and says so. What a program's own manual says exactly of its code is not asked twice.
+//! nothing by itself, standard error decides. It also does over a code that is anybody's: psql ends with 2 when the server is not there, and says so, and
+//! a shell with 126 when the file is being written. What a program's own manual says exactly of its code is not asked twice.
 
 use std::ffi::OsStr;
 use std::path::Path;

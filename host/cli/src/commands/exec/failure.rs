@@ -1,7 +1,8 @@
 //! How an attempt failed.
 
+use super::becoming;
 use super::codes::{self, Says};
-use super::meaning::meaning;
+use super::meaning::{Meaning, meaning, start_failed};
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -64,7 +65,15 @@ impl CommandFailure {
             },
             None => format!("exit code {code}"),
         };
-        let heard = meaning(program, says, words, policy);
+        let mut heard = meaning(program, says, words, policy);
+        if matches!(code, NOT_EXECUTABLE | NOT_FOUND)
+            && !matches!(says, Says::Plainly(_))
+            && let Some(error) = becoming::why_not_started(words)
+        {
+            // The number is known, and beats all words.
+            let fault = Fault { message: words.to_owned(), ..start_failed(&error) };
+            heard = Meaning { contradicted: policy.classify(&fault).retryable, fault };
+        }
         let what = if usual.is_empty() || heard.contradicted { how } else { format!("{how}, {usual}") };
         Self { code, fault: heard.fault, what }
     }
@@ -78,7 +87,7 @@ impl CommandFailure {
     /// It could not be started, or not be watched.
     pub(super) fn not_started(error: &io::Error) -> Self {
         let what = format!("it could not be started: {error}");
-        Self { code: of_start(error), fault: Fault { message: what.clone(), ..upright::fault::fault_of(error) }, what }
+        Self { code: of_start(error), fault: Fault { message: what.clone(), ..start_failed(error) }, what }
     }
 }
 

@@ -1,8 +1,10 @@
-//! What a failure means: its exit code together with what stood on standard error.
+//! What a failure means: its exit code, or the error of its start, together with what stood on standard error.
 
 use super::codes::{self, Says};
 use super::words;
+use rustix::io::Errno;
 use std::ffi::OsStr;
+use std::io;
 use upright::PolicySlot;
 use upright::types::FaultKind::{InvalidInput, Other};
 use upright::types::{ErrorCategory, Fault};
@@ -36,6 +38,17 @@ pub(super) fn meaning(program: &OsStr, says: Says, text: &str, policy: &PolicySl
     }
 }
 
+/// The facts about a process that could not be started.
+pub(super) fn start_failed(error: &io::Error) -> Fault {
+    let message = error.to_string();
+    let is = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    if is(Errno::TXTBSY) {
+        return Fault { errno: error.raw_os_error().filter(|_| cfg!(target_os = "linux")), ..unavailable(&message) };
+    }
+    // Its number would be a socket's whose time was over.
+    if is(Errno::AGAIN) { unavailable(&message) } else { Fault { message, ..upright::fault::fault_of(error) } }
+}
+
 fn unavailable(text: &str) -> Fault {
     Fault { status: Some(UNAVAILABLE), ..Fault::new(Other, text) }
 }
@@ -51,7 +64,8 @@ fn by_text(program: &OsStr, text: &str, policy: &PolicySlot) -> Option<Fault> {
     }
     let phrases = codes::phrases_of(program);
     let lower = text.to_ascii_lowercase();
-    phrases.iter().find(|(phrase, _)| lower.contains(phrase)).map(|(_, kind)| Fault { kind: *kind, ..fault })
+    let own = phrases.iter().find(|(phrase, _)| lower.contains(phrase)).map(|(_, kind)| Fault { kind: *kind, ..fault });
+    own.or_else(|| words::tell_of_a_start_too_early(text).then(|| unavailable(text)))
 }
 
 #[cfg(test)]
@@ -125,6 +139,10 @@ mod tests {
             ("x", 65, "x: Connection reset by peer", (Connection, true)),
             ("x", 78, "x: No space left on device", (Resource, false)),
             ("timeout", 124, "x: No space left on device", (Resource, false)),
+            ("sh", 126, "sh: 1: ./busy: Text file busy", (Transient, true)),
+            ("bash", 126, "bash: line 1: ./busy: Text file busy", (Transient, true)),
+            ("sh", 2, "sh: 1: Cannot fork", (Transient, true)),
+            ("bash", 254, "bash: fork: retry: Resource temporarily unavailable", (Transient, true)),
         ] {
             assert_eq!(heard(program, code, text), expected, "{program} {code} {text}");
         }
@@ -155,6 +173,7 @@ mod tests {
         };
         for (code, text, expected) in [
             (2, "Connection refused", true),
+            (126, "Text file busy", true),
             (2, "usage: x", false),
             (2, "no words that anybody knows", false),
             (77, "Permission denied", false),
@@ -162,6 +181,22 @@ mod tests {
             (1, "Connection refused", false),
         ] {
             assert_eq!(contradicted(code, text), expected, "{code} {text}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_could_not_be_started_yet_soon_may_be() {
+        let policy = PolicySlot::native();
+        for (errno, expected) in [
+            (Errno::TXTBSY, (Transient, true)),
+            (Errno::AGAIN, (Transient, true)),
+            (Errno::ACCESS, (Permanent, false)),
+            (Errno::NOENT, (Permanent, false)),
+            (Errno::NOMEM, (Resource, false)),
+        ] {
+            let fault = start_failed(&errno.into());
+            let classification = policy.classify(&fault);
+            assert_eq!((classification.category, classification.retryable), expected, "{fault:?}");
         }
     }
 

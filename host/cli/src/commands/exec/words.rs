@@ -45,6 +45,9 @@ const WRONG_USAGE: &[&str] = &[
     "unrecognized command",
 ];
 
+/// Words of a shell, or of a system, that could not start a process and soon may; in lower case.
+const NOT_YET_STARTED: &[&str] = &["text file busy", "resource temporarily unavailable", "cannot fork"];
+
 /// So many lines that describe an option are a text on usage, of which the beginning may be cut off.
 const DESCRIPTIONS: usize = 3;
 
@@ -52,6 +55,12 @@ const DESCRIPTIONS: usize = 3;
 pub(super) fn tell_of(kind: FaultKind, text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     TOLD.iter().filter(|(known, _)| *known == kind).any(|(_, phrases)| phrases.iter().any(|phrase| text.contains(phrase)))
+}
+
+/// Whether a process could not be started, but soon may be.
+pub(super) fn tell_of_a_start_too_early(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    NOT_YET_STARTED.iter().any(|phrase| text.contains(phrase))
 }
 
 /// Whether this explains how the program is to be used.
