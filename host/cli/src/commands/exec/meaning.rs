@@ -22,6 +22,7 @@ pub(super) struct Meaning {
 
 /// The facts about a failure: what its code says, together with what stood on standard error.
 pub(super) fn meaning(program: &OsStr, says: Says, text: &str, policy: &PolicySlot) -> Meaning {
+    let text = &words::without_names(text);
     let by_code = match says {
         Says::Plainly(kind) | Says::Perhaps(kind) => Fault::new(kind, text),
         Says::Busy => unavailable(text),
@@ -155,6 +156,8 @@ mod tests {
             ("x", 64, "x: unrecognized option '--timeout'"),
             ("x", 1, "Error: unknown flag: --timeout"),
             ("ssh", 255, "unknown option -- z\nusage: ssh [-46AaCf]"),
+            ("ls", 2, "ls: cannot access 'timeout.log': No such file or directory"),
+            ("grep", 2, "grep: connection-refused.log: No such file or directory"),
             ("sh", 127, "sh: 1: timeout: not found"),
             ("bash", 127, "bash: line 1: timeout: command not found"),
             ("sh", 126, "sh: 1: ./timeout: Exec format error"),

@@ -45,6 +45,9 @@ const WRONG_USAGE: &[&str] = &[
     "unrecognized command",
 ];
 
+/// How a line ends that is about a file of some name; in lower case.
+const ABOUT_A_FILE: &[&str] = &["no such file or directory", "no such file", "is a directory", "not a directory", "file exists"];
+
 /// Words of a shell, or of a system, that could not start a process and soon may; in lower case.
 const NOT_YET_STARTED: &[&str] = &["text file busy", "resource temporarily unavailable", "cannot fork"];
 
@@ -74,6 +77,38 @@ pub(super) fn tell_of_wrong_usage(text: &str) -> bool {
             let is_usage = line.trim_start().starts_with("usage:") || line.contains(": usage:");
             is_usage || WRONG_USAGE.iter().any(|phrase| line.contains(phrase))
         })
+}
+
+/// The text without the names of files that are missing or of the wrong kind: what `timeout.log` is called says nothing of the failure.
+pub(super) fn without_names(text: &str) -> String {
+    let is_about_a_file = |line: &str| {
+        let line = line.trim_end().to_ascii_lowercase();
+        ABOUT_A_FILE.iter().any(|end| line.ends_with(end))
+    };
+    let lines = text.split_inclusive('\n');
+    lines.map(|line| if is_about_a_file(line) { without_names_in(line) } else { line.to_owned() }).collect()
+}
+
+fn without_names_in(line: &str) -> String {
+    const QUOTES: &[char] = &['\'', '"', '`', '‘', '’', '“', '”'];
+    let tokens: Vec<&str> = line.split_whitespace().collect();
+    let mut quoted = false;
+    let mut kept = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let bare = token.trim_end_matches([':', ',', '.', ')']);
+        let opens = bare.starts_with(QUOTES);
+        let is_quoted = quoted || opens;
+        // A quote that stands alone opens and does not close.
+        let closes = bare.ends_with(QUOTES) && (quoted || bare.chars().nth(1).is_some());
+        quoted = is_quoted && !closes;
+        let is_path = bare.contains(['/', '.']);
+        // `grep: timeout: No such file or directory`
+        let is_alone = token.ends_with(':') && at > 0 && tokens[at - 1].ends_with(':');
+        if !is_quoted && !is_path && !is_alone {
+            kept.push(*token);
+        }
+    }
+    kept.join(" ") + "\n"
 }
 
 /// A line such as `  -t, --timeout SECONDS  give up then`.
@@ -122,6 +157,27 @@ mod tests {
             "-a  b\n-c  d\n-e  f",
         ] {
             assert!(!tell_of_wrong_usage(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_missing_files_are_left_out_and_nothing_else() {
+        for (text, left) in [
+            ("ls: cannot access 'timeout.log': No such file or directory\n", "ls: cannot access No such file or directory\n"),
+            ("ls: cannot access 'a timeout b': No such file or directory", "ls: cannot access No such file or directory\n"),
+            ("grep: timeout: No such file or directory", "grep: No such file or directory\n"),
+            ("sh: 1: cannot open timeout.log: No such file", "sh: cannot open No such file\n"),
+            ("cp: ./timeout/: Is a directory", "cp: Is a directory\n"),
+            // What is about something else, and what cannot be told apart, stays.
+            (
+                "Could not connect to Redis at /tmp/x: No such file or directory",
+                "Could not connect to Redis at No such file or directory\n",
+            ),
+            ("x: timeout.log\nConnection refused", "x: timeout.log\nConnection refused"),
+            ("can't say ' and no more: File exists", "can't say\n"),
+            ("", ""),
+        ] {
+            assert_eq!(without_names(text), left);
         }
     }
 
