@@ -19,8 +19,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     panics::report_in_one_line();
     #[cfg(unix)]
-    if let Some(failed) = commands::exec::become_a_command() {
-        return failed;
+    if let Some(served) = commands::exec::serve_another() {
+        return served;
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

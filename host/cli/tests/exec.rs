@@ -77,12 +77,33 @@ async fn standard_error_decides_where_the_code_says_nothing_even_after_much_of_i
 }
 
 #[tokio::test]
+async fn standard_error_is_believed_over_an_exit_code_that_is_anybodys() {
+    for code in [2, 64, 78, 126, 127] {
+        let scratch = Scratch::new();
+        let script =
+            format!("[ $UPRIGHT_ATTEMPT = 2 ] || {{ echo 'psql: error: connection failed: Connection refused' >&2; exit {code}; }}");
+        let ran = scratch.exec(&[], &script).await.ends_with(0);
+        assert_eq!(ran.err.lines().last().unwrap(), format!("upright: sh failed (exit code {code}; connection); trying again"));
+    }
+}
+
+#[tokio::test]
+async fn a_text_on_usage_is_about_usage_whatever_it_mentions() {
+    for code in [1, 2, 64] {
+        let scratch = Scratch::new();
+        let text = "Usage: x [OPTIONS]\n\n  --timeout SECONDS  how long until connection timeout\n";
+        let ran = scratch.exec(&[], &format!("echo x >> runs; printf '{text}' >&2; exit {code}")).await.ends_with(code);
+        assert_eq!(scratch.runs(), 1, "{ran:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_command_that_cannot_be_started_ends_as_a_shell_tells_it() {
     let scratch = Scratch::new();
     scratch.write("plain", "no program");
     for (program, code) in [("./missing", 127), ("./plain", 126), ("no-such-command-anywhere", 127), (".", 126)] {
         let ran = finish(scratch.command(&[], &[program]), "").await.ends_with(code);
-        assert!(ran.err.contains("cannot be started") && ran.err.lines().all(|line| line.starts_with("upright: ")), "{ran:?}");
+        assert!(ran.err.contains("be started") && ran.err.lines().all(|line| line.starts_with("upright: ")), "{ran:?}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! Runs the real program, and keeps what it wrote and how it ended.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(target_os = "linux")]
+pub mod places;
 #[cfg(unix)]
 pub mod scratch;
 

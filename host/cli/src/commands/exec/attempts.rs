@@ -2,6 +2,7 @@
 
 use super::breaker::{Admitted, Breaker};
 use super::failure::{CommandFailure, exit_code, of_signal};
+use super::household::{ATTEMPT, Household};
 use super::input::Input;
 use super::reach::Reach;
 use super::running::Running;
@@ -16,9 +17,6 @@ use tokio::sync::Mutex;
 use upright::PolicySlot;
 use upright::error::CircuitOpen;
 use upright::types::Fault;
-
-/// The number of an attempt, in the command's environment.
-const ATTEMPT: &str = "UPRIGHT_ATTEMPT";
 
 /// An attempt after which there is nothing for the policy to decide.
 #[derive(Debug)]
@@ -49,7 +47,9 @@ pub(super) struct Terms<'a> {
 
 pub(super) struct Attempts<'a> {
     terms: Terms<'a>,
+    household: Household,
     process: Mutex<Process>,
+    /// Whom a signal for this program is for.
     reach: Cell<Option<Reach>>,
     /// The signal that came last for this program.
     received: Cell<Option<Signal>>,
@@ -58,9 +58,10 @@ pub(super) struct Attempts<'a> {
     last: RefCell<Option<CommandFailure>>,
 }
 
-/// The process in progress, and what it reads.
+/// The process in progress or the last one, and what it reads.
 struct Process {
     input: Input,
+    /// None before the first, and where nothing of the last one is left.
     running: Option<Running>,
 }
 
@@ -68,6 +69,7 @@ impl<'a> Attempts<'a> {
     pub(super) fn new(terms: Terms<'a>, input: Input) -> Self {
         Self {
             terms,
+            household: Household::new(),
             process: Mutex::new(Process { input, running: None }),
             reach: Cell::default(),
             received: Cell::default(),
@@ -101,13 +103,17 @@ impl<'a> Attempts<'a> {
                 Err(open) => return Ok(Done::Rejected(open)),
             }
         }
-        self.made.set(number);
         let mut process = self.process.lock().await;
+        self.clear(&mut process).await;
+        self.made.set(number);
         let ended = match self.run(&mut process, command, &[(ATTEMPT, number.to_string())]).await {
             Some(ended) => ended.map_err(|error| CommandFailure::not_started(&error)),
             None => Err(CommandFailure::timed_out(limit.unwrap_or_default())),
         };
-        let words = process.running.take().map(|running| running.said()).unwrap_or_default();
+        let words = process.running.as_mut().map(|running| {
+            running.leave(&self.household);
+            running.said()
+        });
         let repeatable = process.input.is_repeatable();
         drop(process);
         if self.is_interrupted() {
@@ -118,7 +124,7 @@ impl<'a> Attempts<'a> {
                 self.settle(Ok(())).await;
                 return Ok(Done::Succeeded);
             }
-            Ok(status) => CommandFailure::of(self.program(), status, &words, retry_on, policy),
+            Ok(status) => CommandFailure::of(self.program(), status, &words.unwrap_or_default(), retry_on, policy),
             Err(failure) => failure,
         };
         self.last.replace(Some(failure.clone()));
@@ -134,19 +140,31 @@ impl<'a> Attempts<'a> {
     /// Runs what stands in for the command, and gives its exit code.
     pub(super) async fn fallback(&self, words: &[OsString], environment: &[(&str, String)]) -> io::Result<u8> {
         let mut process = self.process.lock().await;
+        self.clear(&mut process).await;
+        if let Some(signal) = self.received.get() {
+            return Ok(of_signal(signal.as_raw()));
+        }
         let Process { input, running } = &mut *process;
-        let running = running.insert(Running::start(words, input, false, environment)?);
+        let running = running.insert(Running::start(words, input, &self.household, false, environment)?);
         self.reach.set(Some(running.reach()));
         let ended = running.ended(input).await;
         self.reach.set(None);
-        process.running = None;
         ended.map(exit_code)
+    }
+
+    /// Ends what the attempt before has left, so that nothing of it is beside the next one.
+    async fn clear(&self, process: &mut Process) {
+        let Process { input, running } = process;
+        if let Some(left) = running {
+            left.stop(&self.household, input).await;
+            *running = None;
+        }
     }
 
     /// Runs a command to its end; none if its time was over before.
     async fn run(&self, process: &mut Process, words: &[OsString], environment: &[(&str, String)]) -> Option<io::Result<ExitStatus>> {
         let Process { input, running } = process;
-        let running = match Running::start(words, input, true, environment) {
+        let running = match Running::start(words, input, &self.household, true, environment) {
             Ok(started) => running.insert(started),
             Err(error) => return Some(Err(error)),
         };
@@ -156,7 +174,8 @@ impl<'a> Attempts<'a> {
             Some(limit) => tokio::time::timeout(limit, running.ended(input)).await.ok(),
         };
         if ended.is_none() {
-            running.stop(input).await;
+            running.stop(&self.household, input).await;
+            process.running = None;
         }
         self.reach.set(None);
         ended
@@ -170,14 +189,16 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Ends the process that the deadline has left behind, if there is one.
-    pub(super) async fn finish(&self, deadline: Duration) {
+    /// Ends what the deadline, or a signal while it was being ended, has left behind: an attempt, or what is left of the one before.
+    pub(super) async fn finish(&self, deadline: Option<Duration>) {
         let mut process = self.process.lock().await;
         let Process { input, running } = &mut *process;
-        let Some(left) = running else { return };
-        left.stop(input).await;
+        let Some(left) = running.as_mut().filter(|running| !running.is_left() || running.is_being_stopped()) else { return };
+        left.stop(&self.household, input).await;
+        let was_left = left.is_left();
         *running = None;
         self.reach.set(None);
+        let Some(deadline) = deadline.filter(|_| !was_left) else { return };
         let failure = CommandFailure::timed_out(deadline);
         // An attempt that got less time than it should have had says nothing of the service; the first one had it all.
         if self.made() == 1 && self.received.get().is_none() {
@@ -186,17 +207,24 @@ impl<'a> Attempts<'a> {
         self.last.replace(Some(failure));
     }
 
+    /// Lets what the last attempt has left go on when this program has ended.
+    pub(super) async fn let_live(&self) {
+        if let Some(left) = self.process.lock().await.running.take() {
+            left.let_live();
+        }
+    }
+
     /// A signal came for this program. Hands it on; if nothing runs that could have it, the exit code to end with.
     pub(super) fn receive(&self, received: Received) -> Option<u8> {
         let Received { signal, from_terminal } = received;
         let impatient = self.received.replace(Some(signal)).is_some() && signal == Signal::INT;
         let Some(reach) = self.reach.get() else { return Some(of_signal(signal.as_raw())) };
         if impatient {
-            reach.company().signal(Signal::KILL);
+            self.household.kill(reach);
         } else if !(from_terminal && matches!(reach, Reach::Tree(_))) {
-            reach.company().signal(signal);
+            reach.signal(signal);
             // One that is stopped would not hear it.
-            reach.company().signal(Signal::CONT);
+            reach.signal(Signal::CONT);
         }
         None
     }

@@ -2,13 +2,12 @@
 //!
 //! Sources: `sysexits.h` (64 to 78); POSIX for shells (126, 127, 128 and a signal's number); GNU `timeout`'s manual (124, 125); the sections
 //! on exit codes of curl's, wget's and rsync's manual pages, and ssh's for 255. Most programs say 1 for everything and the rest in words: where a code says
-//! nothing by itself, standard error decides.
+//! nothing by itself, standard error decides. It also does over a code that is anybody's: psql ends with 2 when the server is not there, and says so, and
+//! a shell with 126 when the file is being written. What a program's own manual says exactly of its code is not asked twice.
 
 use std::ffi::OsStr;
 use std::path::Path;
-use upright::PolicySlot;
 use upright::types::FaultKind::{self, *};
-use upright::types::{ErrorCategory, Fault};
 
 /// What an exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,33 +36,31 @@ struct Program {
     codes: &'static [Row],
 }
 
-/// The status that stands for a service which is busy.
-const UNAVAILABLE: u16 = 503;
-
+/// Whoever gives them may mean something of their own: none speaks plainly.
 const GENERAL: &[Row] = &[
-    (2, Plainly(InvalidInput), "wrong usage"),
+    (2, Perhaps(InvalidInput), "wrong usage"),
     // sysexits.h
-    (64, Plainly(InvalidInput), "wrong usage"),
-    (65, Plainly(InvalidInput), "wrong input"),
-    (66, Plainly(NotFound), "no such input"),
-    (67, Plainly(InvalidInput), "no such user"),
-    (68, Plainly(Dns), "no such host"),
+    (64, Perhaps(InvalidInput), "wrong usage"),
+    (65, Perhaps(InvalidInput), "wrong input"),
+    (66, Perhaps(NotFound), "no such input"),
+    (67, Perhaps(InvalidInput), "no such user"),
+    (68, Perhaps(Dns), "no such host"),
     (69, Busy, "service unavailable"),
     (70, Perhaps(Panicked), "internal error"),
     (71, Busy, "the system could not"),
-    (72, Plainly(NotFound), "a system file is missing"),
+    (72, Perhaps(NotFound), "a system file is missing"),
     (73, Perhaps(PermissionDenied), "cannot create its output"),
     (74, Nothing, "input or output error"),
     (75, Busy, "temporary failure"),
     (76, Perhaps(InvalidAnswer), "protocol error"),
-    (77, Plainly(PermissionDenied), "permission denied"),
-    (78, Plainly(InvalidInput), "wrong configuration"),
+    (77, Perhaps(PermissionDenied), "permission denied"),
+    (78, Perhaps(InvalidInput), "wrong configuration"),
     // timeout(1)
-    (124, Plainly(Timeout), "timed out"),
+    (124, Perhaps(Timeout), "timed out"),
     (125, Nothing, "could not be run"),
     // Shells
-    (126, Plainly(PermissionDenied), "cannot be executed"),
-    (127, Plainly(NotFound), "not found"),
+    (126, Perhaps(PermissionDenied), "cannot be executed"),
+    (127, Perhaps(NotFound), "not found"),
 ];
 
 const PROGRAMS: &[Program] = &[
@@ -224,106 +221,20 @@ pub(super) fn of_code(program: &OsStr, code: u8) -> (Says, &'static str) {
     }
 }
 
+/// What a program's words say beyond what the classifier knows, in lower case.
+pub(super) fn phrases_of(program: &OsStr) -> &'static [(&'static str, FaultKind)] {
+    of_program(program).map_or(&[], |program| program.phrases)
+}
+
 fn of_program(program: &OsStr) -> Option<&'static Program> {
     let name = Path::new(program).file_name()?;
     PROGRAMS.iter().find(|program| program.names.iter().any(|known| *known == name))
-}
-
-/// The facts about a failure: what its code says, together with what stood on standard error.
-pub(super) fn fault(program: &OsStr, says: Says, text: &str, policy: &PolicySlot) -> Fault {
-    let by_text = || by_text(program, text, policy);
-    match says {
-        Plainly(kind) => Fault::new(kind, text),
-        Perhaps(kind) => by_text().unwrap_or_else(|| Fault::new(kind, text)),
-        Busy => by_text().unwrap_or_else(|| Fault { status: Some(UNAVAILABLE), ..Fault::new(Other, text) }),
-        Nothing => by_text().unwrap_or_else(|| Fault::new(Other, text)),
-    }
-}
-
-/// The facts if standard error tells them.
-fn by_text(program: &OsStr, text: &str, policy: &PolicySlot) -> Option<Fault> {
-    let fault = Fault::new(Other, text);
-    if policy.classify(&fault).category != ErrorCategory::Unknown {
-        return Some(fault);
-    }
-    let phrases = of_program(program).map_or(&[][..], |program| program.phrases);
-    let text = text.to_ascii_lowercase();
-    phrases.iter().find(|(phrase, _)| text.contains(phrase)).map(|(_, kind)| Fault { kind: *kind, ..fault })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::HashSet;
-    use upright::types::ErrorCategory::*;
-
-    /// What the policy makes of it: the category, and whether it is worth another attempt.
-    fn meaning(program: &str, code: u8, text: &str) -> (ErrorCategory, bool) {
-        let policy = PolicySlot::native();
-        let (program, (says, _)) = (OsStr::new(program), of_code(OsStr::new(program), code));
-        let classification = policy.classify(&fault(program, says, text, &policy));
-        (classification.category, classification.retryable)
-    }
-
-    #[test]
-    fn exit_codes_mean_what_their_sources_say() {
-        for (program, codes, expected) in [
-            ("x", &[2, 64, 65, 66, 77, 78, 126, 127, 139, 134][..], (Permanent, false)),
-            ("x", &[69, 71, 75], (Transient, true)),
-            ("x", &[124, 142], (ErrorCategory::Timeout, true)),
-            ("x", &[129, 130, 131, 141, 143], (Permanent, false)),
-            ("x", &[137], (Resource, false)),
-            ("x", &[1, 3, 74, 125, 128, 200, 255], (Unknown, false)),
-            ("curl", &[5, 6, 7, 52, 55, 56], (Connection, true)),
-            ("/usr/bin/curl", &[28], (ErrorCategory::Timeout, true)),
-            ("curl", &[18], (Transient, true)),
-            ("curl", &[1, 2, 3, 9, 47, 67, 78], (Permanent, false)),
-            ("curl", &[35, 60], (Connection, false)),
-            // sysexits' numbers are something else to curl.
-            ("curl", &[22, 64, 65, 69, 71, 75], (Unknown, false)),
-            ("curl", &[127], (Permanent, false)),
-            ("curl", &[137], (Resource, false)),
-            ("wget", &[4], (Connection, true)),
-            ("rsync", &[10, 12, 255], (Connection, true)),
-            ("rsync", &[30, 35], (ErrorCategory::Timeout, true)),
-            ("rsync", &[1, 25], (Permanent, false)),
-            ("ssh", &[255], (Connection, true)),
-            ("ssh", &[75], (Transient, true)),
-        ] {
-            for code in codes {
-                assert_eq!(meaning(program, *code, ""), expected, "{program} {code}");
-            }
-        }
-    }
-
-    #[test]
-    fn standard_error_decides_where_the_code_says_nothing() {
-        for (program, code, text, expected) in [
-            ("x", 1, "dial tcp 127.0.0.1:1: Connection refused", (Connection, true)),
-            ("x", 1, "HTTP 503 Service Unavailable", (Transient, true)),
-            ("x", 1, "Could not resolve host: x", (Connection, true)),
-            ("x", 1, "cp: error writing 'x': No space left on device", (Resource, false)),
-            ("x", 1, "open: Permission denied", (Permanent, false)),
-            ("x", 75, "mail: No space left on device", (Resource, false)),
-            ("x", 134, "std::bad_alloc", (Resource, false)),
-            ("curl", 22, "curl: (22) The requested URL returned error: 503", (Transient, true)),
-            ("curl", 22, "curl: (22) The requested URL returned error: 404", (Permanent, false)),
-            ("curl", 35, "curl: (35) Recv failure: Connection reset by peer", (Connection, true)),
-            ("wget", 8, "2030-01-01 00:00:00 ERROR 503: Service Unavailable.", (Transient, true)),
-            ("wget", 4, "wget: unable to resolve host address 'x'", (Connection, true)),
-            ("ssh", 255, "x@y: Permission denied (publickey).", (Permanent, false)),
-            ("ssh", 255, "Host key verification failed.", (Permanent, false)),
-            ("ssh", 255, "kex_exchange_identification: Connection closed by remote host", (Connection, true)),
-        ] {
-            assert_eq!(meaning(program, code, text), expected, "{program} {code} {text}");
-        }
-    }
-
-    #[test]
-    fn words_do_not_overrule_a_code_that_speaks_plainly() {
-        assert_eq!(meaning("x", 2, "usage: x [--timeout SECONDS] [--retry-on 'connection refused']"), (Permanent, false));
-        assert_eq!(meaning("curl", 28, "Permission denied"), (ErrorCategory::Timeout, true));
-    }
 
     #[test]
     fn no_code_stands_twice_in_a_table() {

@@ -1,6 +1,8 @@
 //! How an attempt failed.
 
+use super::becoming;
 use super::codes::{self, Says};
+use super::meaning::{Meaning, meaning, start_failed};
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
@@ -48,7 +50,7 @@ impl CommandFailure {
     /// It ended by itself, or by somebody's signal, with these words on standard error.
     pub(super) fn of(program: &OsStr, status: ExitStatus, words: &str, retry_on: &[u8], policy: &PolicySlot) -> Self {
         let code = exit_code(status);
-        let (mut says, meaning) = match status.signal() {
+        let (mut says, usual) = match status.signal() {
             Some(signal) => codes::of_signal(signal),
             None => codes::of_code(program, code),
         };
@@ -63,8 +65,17 @@ impl CommandFailure {
             },
             None => format!("exit code {code}"),
         };
-        let what = if meaning.is_empty() { how } else { format!("{how}, {meaning}") };
-        Self { code, fault: codes::fault(program, says, words, policy), what }
+        let mut heard = meaning(program, says, words, policy);
+        if matches!(code, NOT_EXECUTABLE | NOT_FOUND)
+            && !matches!(says, Says::Plainly(_))
+            && let Some(error) = becoming::why_not_started(words)
+        {
+            // The number is known, and beats all words.
+            let fault = Fault { message: words.to_owned(), ..start_failed(&error) };
+            heard = Meaning { contradicted: policy.classify(&fault).retryable, fault };
+        }
+        let what = if usual.is_empty() || heard.contradicted { how } else { format!("{how}, {usual}") };
+        Self { code, fault: heard.fault, what }
     }
 
     /// It was ended because its time was over.
@@ -76,7 +87,7 @@ impl CommandFailure {
     /// It could not be started, or not be watched.
     pub(super) fn not_started(error: &io::Error) -> Self {
         let what = format!("it could not be started: {error}");
-        Self { code: of_start(error), fault: Fault { message: what.clone(), ..upright::fault::fault_of(error) }, what }
+        Self { code: of_start(error), fault: Fault { message: what.clone(), ..start_failed(error) }, what }
     }
 }
 

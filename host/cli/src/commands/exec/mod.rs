@@ -10,14 +10,19 @@ mod breaker;
 mod codes;
 mod ending;
 mod failure;
+mod household;
 mod input;
+mod listening;
+mod meaning;
+mod processes;
 mod reach;
 mod running;
 mod signals;
 mod state;
 mod stderr;
+mod words;
 
-pub(crate) use becoming::become_a_command;
+pub(crate) use becoming::serve_another;
 
 use crate::exit::Failure;
 use crate::output::{Output, complain, span};
@@ -72,7 +77,7 @@ pub(crate) struct ExecArguments {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::span)]
     max_delay: Duration,
 
-    /// How long one attempt may take, seconds; it then gets SIGTERM, and SIGKILL two seconds later
+    /// How long one attempt may take, seconds; it and all that it has started then get SIGTERM, and SIGKILL two seconds later
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     attempt_timeout: Option<Duration>,
 
@@ -133,9 +138,7 @@ pub(crate) async fn run(arguments: ExecArguments, output: &Output) -> anyhow::Re
     let attempts = Attempts::new(terms, input);
     let mut signals = Signals::listen()?;
     let outcome = outcome(&strategy, &attempts, &events, &mut signals, arguments.quiet).await;
-    if let Some(deadline) = arguments.deadline {
-        attempts.finish(deadline).await;
-    }
+    attempts.finish(arguments.deadline).await;
     let mut ending = Ending::of(&outcome, &attempts, arguments.deadline);
     if attempts.is_interrupted() {
         ending.replaceable = false;
@@ -143,6 +146,7 @@ pub(crate) async fn run(arguments: ExecArguments, output: &Output) -> anyhow::Re
     match &arguments.fallback {
         Some(command) if ending.replaceable => fall_back(command, &ending, &attempts, &mut signals, arguments.quiet).await,
         _ => {
+            attempts.let_live().await;
             ending.sentence.iter().for_each(complain);
             Ok(ending.code.into())
         }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::future::pending;
 use std::io::{self, PipeReader};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Receiver;
 
@@ -79,6 +79,11 @@ impl StandardError {
         String::from_utf8_lossy(&self.kept[from..]).into_owned()
     }
 
+    /// Where it is read from, if somebody can still write to it.
+    pub(super) fn into_pipe(self) -> Option<OwnedFd> {
+        self.pipe?.into_blocking_fd().ok()
+    }
+
     /// Reads what is there into the chunk, which has been written. How much it was.
     fn read(&mut self, way: Way) -> usize {
         let Some(pipe) = &self.pipe else { return 0 };
@@ -136,7 +141,7 @@ mod tests {
     fn pair() -> (StandardError, io::PipeWriter, PipeReader) {
         let (its, writer) = io::pipe().unwrap();
         let (reader, ours) = io::pipe().unwrap();
-        (StandardError::to(File::from(std::os::fd::OwnedFd::from(ours)), its).unwrap(), writer, reader)
+        (StandardError::to(File::from(OwnedFd::from(ours)), its).unwrap(), writer, reader)
     }
 
     #[tokio::test]
