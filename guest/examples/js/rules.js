@@ -209,6 +209,32 @@ export default {
       }
     },
     {
+      "name": "caller-gone-behind-proxy",
+      "kinds": [
+        "http_status",
+        "stream_error"
+      ],
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "^context canceled$"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "low",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": false,
+        "host_specific": false,
+        "action": "nothing"
+      }
+    },
+    {
       "name": "redirected-text",
       "kinds": [
         "other"
@@ -222,7 +248,8 @@ export default {
         "too many redirects",
         "redirect count exceeded",
         "maximum .. redirects followed",
-        "unexpected redirect*"
+        "unexpected redirect*",
+        "redirections exceeded"
       ],
       "also": [],
       "unless": [],
@@ -317,6 +344,78 @@ export default {
         "model_specific": true,
         "host_specific": true,
         "action": "upgrade_server"
+      }
+    },
+    {
+      "name": "registry-refuses-tag",
+      "kinds": null,
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "pull model manifest: 400"
+      ],
+      "also": [],
+      "unless": [
+        "sharded"
+      ],
+      "meaning": {
+        "category": "permanent",
+        "severity": "low",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": false,
+        "host_specific": false,
+        "action": "fix_input"
+      }
+    },
+    {
+      "name": "model-sharded",
+      "kinds": null,
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "contains sharded gguf",
+        "sharded gguf"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "high",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": true,
+        "host_specific": true,
+        "action": "use_another_model"
+      }
+    },
+    {
+      "name": "registry-key-damaged",
+      "kinds": null,
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "ssh: no key found"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "critical",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": true,
+        "model_specific": false,
+        "host_specific": true,
+        "action": "repair_server"
       }
     },
     {
@@ -426,7 +525,7 @@ export default {
       "points": false,
       "phrases": [
         "pull model manifest",
-        "max retries exceeded: get",
+        "max retries exceeded:",
         "registry-1.docker.io",
         "registry.ollama.ai/v2"
       ],
@@ -456,7 +555,7 @@ export default {
       "points": false,
       "phrases": [
         "pull model manifest",
-        "max retries exceeded: get",
+        "max retries exceeded:",
         "registry-1.docker.io",
         "registry.ollama.ai/v2"
       ],
@@ -487,7 +586,7 @@ export default {
       "points": false,
       "phrases": [
         "pull model manifest",
-        "max retries exceeded: get",
+        "max retries exceeded:",
         "registry-1.docker.io",
         "registry.ollama.ai/v2"
       ],
@@ -513,7 +612,6 @@ export default {
       "points": false,
       "phrases": [
         "must be downloaded again",
-        "max retries exceeded: unexpected eof",
         "hash sum mismatch",
         "eintegrity",
         "registry.ollama.ai .. no such host",
@@ -642,6 +740,7 @@ export default {
         "exceeded .. quota",
         "quota exceeded",
         "quota has been exceeded",
+        "^limit exceeded$",
         "over its data quota",
         "insufficient balance",
         "insufficient credits",
@@ -848,6 +947,29 @@ export default {
       }
     },
     {
+      "name": "proxy-overflow",
+      "kinds": null,
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "reset reason: overflow"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "transient",
+        "severity": "medium",
+        "retryable": true,
+        "retry_limit": null,
+        "counted": true,
+        "model_specific": false,
+        "host_specific": true,
+        "action": "wait"
+      }
+    },
+    {
       "name": "host-header-named",
       "kinds": null,
       "statuses": null,
@@ -953,6 +1075,11 @@ export default {
         "err_ngrok_3200",
         "err_ngrok_8012",
         "endpoint .. is offline",
+        "zero sized reply",
+        "zero size reply",
+        "closed connection before returning",
+        "error 1033",
+        "cloudflare tunnel*",
         "tunnel .. not found",
         "cannot connect to host",
         "connection error*"
@@ -1079,7 +1206,8 @@ export default {
         "invalid character {} in",
         "unexpected end of json input",
         "unterminated string",
-        "unexpected eof$"
+        "unexpected eof$",
+        "^eof$"
       ],
       "also": [],
       "unless": [
@@ -1121,7 +1249,12 @@ export default {
       ],
       "also": [],
       "unless": [
-        "timeout*"
+        "timeout*",
+        "html",
+        "api/chat",
+        "api/generate",
+        "api/embed",
+        "v1/chat"
       ],
       "meaning": {
         "category": "transient",
@@ -1173,7 +1306,8 @@ export default {
       "also": [],
       "unless": [
         "tool_choice*",
-        "tool parser*"
+        "tool parser*",
+        "tool call arguments as json"
       ],
       "meaning": {
         "category": "transient",
@@ -1252,7 +1386,8 @@ export default {
         "invalid character {} in",
         "unexpected end of json input",
         "unterminated string",
-        "unexpected eof$"
+        "unexpected eof$",
+        "^eof$"
       ],
       "also": [],
       "unless": [
@@ -1262,7 +1397,8 @@ export default {
         "x00",
         "option",
         "invalid format",
-        "^unexpected eof$"
+        "unexpected eof",
+        "^eof$"
       ],
       "meaning": {
         "category": "transient",
@@ -1360,18 +1496,20 @@ export default {
         "shorten the prompt",
         "max_prompt_tokens_exceeded",
         "string_above_max_length",
-        "must be at least 1, got -"
+        "must be at least 1, got -*",
+        "longer than the .. context length",
+        "pre-allocated encoder cache",
+        "inputs` tokens + `max_new_tokens` must be"
       ],
       "also": [],
       "unless": [
         "max_tokens .. is too large",
         "max_completion_tokens .. is too large",
-        "max_new_tokens .. must be",
+        "^max_new_tokens .. must be",
         "truncate_prompt_tokens",
         "per minute",
         "per second",
-        "rate limit*",
-        "image*"
+        "rate limit*"
       ],
       "meaning": {
         "category": "permanent",
@@ -1411,6 +1549,65 @@ export default {
       }
     },
     {
+      "name": "blob-missing",
+      "kinds": [
+        "http_status",
+        "stream_error"
+      ],
+      "statuses": null,
+      "endpoints": [
+        "manage",
+        "other"
+      ],
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "blobs .. no such file or directory"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "medium",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": false,
+        "host_specific": false,
+        "action": "fix_input"
+      }
+    },
+    {
+      "name": "architecture-unknown",
+      "kinds": [
+        "http_status",
+        "stream_error",
+        "other"
+      ],
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "unknown model architecture",
+        "unsupported .. architecture*",
+        "unknown .. architecture*",
+        "does not recognize this architecture"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "high",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": true,
+        "host_specific": true,
+        "action": "repull_model"
+      }
+    },
+    {
       "name": "model-unreadable-inner",
       "kinds": [
         "http_status",
@@ -1424,14 +1621,10 @@ export default {
       "phrases": [
         "no longer compatible",
         "may be incompatible with your version",
-        "unknown model architecture",
-        "unsupported .. architecture*",
-        "unknown .. architecture*",
         "architecture {} not supported",
         "architecture .. not supported",
         "model type {} not supported",
         "model type .. not supported",
-        "does not recognize this architecture",
         "unable to load model",
         "error loading model",
         "error loading llama model",
@@ -1465,7 +1658,12 @@ export default {
         "error loading model vocabulary",
         "unknown pre-tokenizer",
         "unable to open file .. blobs",
-        "digest mismatch .. file"
+        "failed to read tensor*",
+        "failed to read metadata*",
+        "unknown renderer",
+        "unknown parser",
+        "validate gguf",
+        "llama-quantize failed"
       ],
       "also": [],
       "unless": [
@@ -1479,7 +1677,11 @@ export default {
         "requires more system memory",
         "too large for",
         "rpc error",
-        "failed to start"
+        "failed to start",
+        "exit code",
+        "outofmemory*",
+        "out of device memory",
+        "erroroutof*"
       ],
       "meaning": {
         "category": "permanent",
@@ -1490,6 +1692,35 @@ export default {
         "model_specific": true,
         "host_specific": true,
         "action": "repull_model"
+      }
+    },
+    {
+      "name": "model-unavailable-here",
+      "kinds": null,
+      "statuses": [
+        [
+          403,
+          403
+        ]
+      ],
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "model not found",
+        "model {} not found"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "high",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": true,
+        "host_specific": false,
+        "action": "use_another_model"
       }
     },
     {
@@ -1529,13 +1760,19 @@ export default {
         "no endpoints found for",
         "no available channel for model",
         "model .. is not served",
-        "could not find .. model"
+        "could not find .. model",
+        "couldn't find model",
+        "for requested model",
+        "^model:",
+        "repository not found for url",
+        "model specified in your request is not configured"
       ],
       "also": [],
       "unless": [
         "architecture*",
-        "system resources",
-        "blobs"
+        "blobs",
+        "failed to load model",
+        "requires approximately"
       ],
       "meaning": {
         "category": "permanent",
@@ -1567,7 +1804,7 @@ export default {
         "retry_limit": null,
         "counted": false,
         "model_specific": true,
-        "host_specific": true,
+        "host_specific": false,
         "action": "repull_model"
       }
     },
@@ -1595,6 +1832,17 @@ export default {
         "not an embedding model",
         "not a generative model",
         "image input is not supported",
+        "not a chat model",
+        "not a completion model",
+        "no endpoints found that support",
+        "missing data required for image*",
+        "^not supported$",
+        "pooling type",
+        "not appear to be an embedding model",
+        "model is not embedding",
+        "must be created with embedding*",
+        "no llava model loaded",
+        "think value .. not supported",
         "only supports one image",
         "at most {} image*",
         "does not have a chat template",
@@ -1772,7 +2020,12 @@ export default {
         "illegal base64",
         "invalid image",
         "failed to decode image",
-        "invalid duration"
+        "invalid duration",
+        "invalid think value",
+        "tool call arguments as json",
+        "error processing image",
+        "no model id could be identified",
+        "neither .. was specified"
       ],
       "also": [],
       "unless": [],
@@ -1785,6 +2038,35 @@ export default {
         "model_specific": false,
         "host_specific": false,
         "action": "fix_input"
+      }
+    },
+    {
+      "name": "payload-too-large",
+      "kinds": [
+        "http_status",
+        "stream_error"
+      ],
+      "statuses": [
+        [
+          413,
+          413
+        ]
+      ],
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": null,
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "low",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": false,
+        "host_specific": true,
+        "action": "shorten_prompt"
       }
     },
     {
@@ -1831,6 +2113,7 @@ export default {
         "unable to load full model on gpu",
         "requires .. but only .. available",
         "requires .. but only .. free",
+        "requires approximately",
         "insufficient system resources",
         "too large for ram",
         "too large for available memory",
@@ -2188,7 +2471,9 @@ export default {
         "could not find .. backend",
         "could not load .. backend",
         "no such file or directory: .. llama-server",
-        "ssh: no key found",
+        "could not select device driver",
+        "could not initialize tensile",
+        "permission denied .. libggml*",
         "couldn't find ollama"
       ],
       "also": [],
@@ -2218,7 +2503,8 @@ export default {
         "health check timed out",
         "load timed out",
         "model load timeout",
-        "timed out loading"
+        "timed out loading",
+        "health check failed after"
       ],
       "also": [],
       "unless": [],
@@ -2301,6 +2587,8 @@ export default {
         "failed to load model",
         "model_load_error",
         "failed to load the model",
+        "failed to load$",
+        "model failed to load",
         "upstream command exited"
       ],
       "also": [],
@@ -2864,6 +3152,34 @@ export default {
       }
     },
     {
+      "name": "refused-by-owner",
+      "kinds": [
+        "http_status",
+        "stream_error"
+      ],
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "api is disabled",
+        "user location is not supported",
+        "unsupported_country*"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "high",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": false,
+        "host_specific": false,
+        "action": "fix_permissions"
+      }
+    },
+    {
       "name": "unauthorized",
       "kinds": null,
       "statuses": [
@@ -3095,6 +3411,9 @@ export default {
         "timed out",
         "timeouterror",
         "read timeout",
+        "request timeout",
+        "waiting timeout*",
+        "server timeout of",
         "upstream request timeout",
         "deadline exceeded"
       ],
@@ -3330,6 +3649,8 @@ export default {
       "phrases": [
         "page not found",
         "method not allowed",
+        "unexpected endpoint or method",
+        "^file not found$",
         "not supported in multi-instance proxy"
       ],
       "also": [],
@@ -3544,10 +3865,39 @@ export default {
       "blank": false,
       "points": false,
       "phrases": [
-        "errno 2] no such file or directory"
+        "errno 2] no such file or directory",
+        "change_dir .. no such file or directory",
+        "link_stat .. no such file or directory",
+        "modulenotfounderror",
+        "no module named"
       ],
       "also": [],
       "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "medium",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": false,
+        "host_specific": false,
+        "action": "fix_input"
+      }
+    },
+    {
+      "name": "version-not-there",
+      "kinds": null,
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "no matching distribution found"
+      ],
+      "also": [],
+      "unless": [
+        "from versions: none"
+      ],
       "meaning": {
         "category": "permanent",
         "severity": "medium",
@@ -3614,6 +3964,7 @@ export default {
         "is held by process",
         "blocking waiting for file lock",
         "sharing violation",
+        "address already in use",
         "used by another process",
         "eagain",
         "etxtbsy",
@@ -3700,6 +4051,7 @@ export default {
         "not authorized",
         "denied: requested access",
         "access forbidden",
+        "module is read only",
         "must be owner of"
       ],
       "also": [],
@@ -3734,6 +4086,7 @@ export default {
         "remaining connection slots",
         "loading the dataset",
         "too many 503 error responses",
+        "max number of clients reached",
         "try again later",
         "is starting up",
         "server is busy",
@@ -3863,7 +4216,16 @@ export default {
         "client has been closed",
         "reset link",
         "unsupported protocol scheme",
-        "unsupported url scheme"
+        "unsupported url scheme",
+        "timeout option*",
+        "eresolve",
+        "dependency tree",
+        "resolutionimpossible",
+        "exec format error",
+        "cannot execute binary file",
+        "eof inside string",
+        "unexpected eof in archive",
+        "template .. unexpected eof$"
       ],
       "also": [],
       "unless": [],
@@ -3938,6 +4300,8 @@ export default {
         "connect timeout",
         "connection timed out",
         "connection timeout",
+        "lost connection .. timed out",
+        "keepalive ping timeout",
         "i/o timeout",
         "read timed out",
         "readtimeout",
@@ -3974,8 +4338,7 @@ export default {
         "does not match the http/1.1 protocol",
         "malformed http response",
         "malformed http status code",
-        "badstatusline",
-        "bad status line",
+        "ssh-2.0",
         "invalid http version",
         "invalid http response",
         "parse error: expected http",
@@ -4034,6 +4397,8 @@ export default {
         "no route to host",
         "network is unreachable",
         "network unreachable",
+        "unreachable host",
+        "unreachable network",
         "network error",
         "networkerror",
         "network connection",
@@ -4073,6 +4438,7 @@ export default {
         "winerror 10054",
         "winerror 10053",
         "is the docker daemon running",
+        "is the server running",
         "is ollama running",
         "is it running"
       ],
@@ -4099,6 +4465,13 @@ export default {
       "phrases": [
         "response ended prematurely",
         "incompleteread",
+        "connection broken",
+        "invalidchunklength",
+        "httpx.readerror",
+        "remoteprotocolerror",
+        "no close frame",
+        "socket disconnected",
+        "read .. unexpected eof$",
         "incomplete chunked read",
         "incomplete chunked encoding",
         "err_incomplete_chunked_encoding",
@@ -4344,6 +4717,8 @@ export default {
         "etarget",
         "cannot find*",
         "could not find*",
+        "wasn't found",
+        "no .. files found",
         "did not match any*",
         "no module named",
         "modulenotfounderror",

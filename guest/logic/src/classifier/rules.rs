@@ -612,7 +612,7 @@ const CAPABILITY_TEXTS: &[&str] = &[
     "model is not embedding",
     "must be created with embedding*",
     "no llava model loaded",
-    "think value",
+    "think value .. not supported",
     "only supports one image",
     "at most {} image*",
     "does not have a chat template",
@@ -710,6 +710,7 @@ const CONNECTION_TEXTS: &[&str] = &[
     "winerror 10054",
     "winerror 10053",
     "is the docker daemon running",
+    "is the server running",
     "is ollama running",
     "is it running",
 ];
@@ -887,7 +888,7 @@ pub const RULES: &[Rule] = &[
     rule("server-too-old", model(High, UpgradeServer).here())
         .said(&["requires a newer version of ollama", "pull model manifest: 412", "may need to upgrade", "upgrade to the latest version"]),
     rule("registry-refuses-tag", caller(Low, FixInput)).said(&["pull model manifest: 400"]).unless(&["sharded"]),
-    rule("model-sharded", model(High, RepullModel).here()).said(&["contains sharded gguf", "sharded gguf"]),
+    rule("model-sharded", model(High, UseAnotherModel).here()).said(&["contains sharded gguf", "sharded gguf"]),
     rule("registry-key-damaged", service(Permanent, Critical, Retries::Never, RepairServer)).said(&["ssh: no key found"]),
     rule("registry-refuses", caller(High, SignIn))
         .said(&["pull model manifest: 401", "pull model manifest: 403", "pull model manifest: unauthorized", "unauthorized: access denied"]),
@@ -989,6 +990,7 @@ pub const RULES: &[Rule] = &[
         "zero size reply",
         "closed connection before returning",
         "error 1033",
+        "cloudflare tunnel*",
         "tunnel .. not found",
         "cannot connect to host",
         "connection error*",
@@ -1015,7 +1017,7 @@ pub const RULES: &[Rule] = &[
     rule("inner-call-failed", service(Transient, Medium, Retries::Allowed, Retry))
         .kinds(SERVER_SPEAKS)
         .said(&["http://127.0.0.1", "http://localhost", "dial tcp 127.0.0.1", "dial tcp [::1]", "^connection refused$", "^eof$", "read tcp 127.0.0.1"])
-        .unless(&["timeout*", "html", "http://127.0.0.1:11434", "http://localhost:11434"]),
+        .unless(&["timeout*", "html", "api/chat", "api/generate", "api/embed", "v1/chat"]),
     rule("invalid-tool-call", output()).kinds(SERVER_OR_TEXT).said(&[
         "invalid tool call arguments",
         "error parsing tool call",
@@ -1066,7 +1068,7 @@ pub const RULES: &[Rule] = &[
         .statuses(&[500..=500])
         .endpoints(GENERATION)
         .same_words_as("unusable-output-in-stream", UNPARSED)
-        .unless(&["llama-server", "llama runner", "manifest", "x00", "option", "invalid format", "^unexpected eof$"]),
+        .unless(&["llama-server", "llama runner", "manifest", "x00", "option", "invalid format", "unexpected eof", "^eof$"]),
     // Too long a question, in everybody's words.
     rule("context-overflow", model(Low, ShortenPrompt))
         .kinds(SERVER_OR_TEXT)
@@ -1157,7 +1159,6 @@ pub const RULES: &[Rule] = &[
             "per minute",
             "per second",
             "rate limit*",
-            "image*",
         ]),
     rule("max-tokens-too-large", caller(Low, FixInput))
         .said(&["max_tokens .. is too large", "max_completion_tokens .. is too large", "max_new_tokens .. must be", "max_tokens .. must be"]),
@@ -1211,7 +1212,7 @@ pub const RULES: &[Rule] = &[
             "model specified in your request is not configured",
         ])
         .unless(&["architecture*", "blobs", "failed to load model", "requires approximately"]),
-    rule("capability-outdated", model(Low, RepullModel).here()).said(&["pull the model again to get"]),
+    rule("capability-outdated", model(Low, RepullModel)).said(&["pull the model again to get"]),
     rule("capability-missing", model(Low, UseCapableModel))
         .said(CAPABILITY_TEXTS)
         .unless(&["architecture*", "multi-instance proxy", "model type"]),
@@ -1254,12 +1255,13 @@ pub const RULES: &[Rule] = &[
         "invalid image",
         "failed to decode image",
         "invalid duration",
+        "invalid think value",
         "tool call arguments as json",
         "error processing image",
         "no model id could be identified",
         "neither .. was specified",
     ]),
-    rule("payload-too-large", caller(Low, ShortenPrompt)).statuses(&[413..=413]),
+    rule("payload-too-large", caller(Low, ShortenPrompt).here()).kinds(SERVER_SPEAKS).statuses(&[413..=413]),
     rule("unsent-request", caller(Low, FixInput))
         .statuses(&[400..=400])
         .said(&["^unexpected eof$", "invalid character {} looking for beginning of", "unexpected end of json input"]),
@@ -1674,6 +1676,7 @@ pub const RULES: &[Rule] = &[
         "exec format error",
         "cannot execute binary file",
         "eof inside string",
+        "unexpected eof in archive",
         "template .. unexpected eof$",
     ]),
     rule("dns-text", service(Connection, High, Retries::Allowed, CheckService)).said(&[
@@ -1710,6 +1713,7 @@ pub const RULES: &[Rule] = &[
         "connection timed out",
         "connection timeout",
         "lost connection .. timed out",
+        "keepalive ping timeout",
         "i/o timeout",
         "read timed out",
         "readtimeout",

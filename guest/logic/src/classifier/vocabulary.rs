@@ -30,7 +30,7 @@ impl Vocabulary {
                 Some(phrase) => {
                     let (whole, last) = phrase.split_at(phrase.rfind(|letter: char| !is_word_letter(letter)).map_or(0, |at| at + 1));
                     words.extend(words_of(whole));
-                    beginnings.push(last);
+                    beginnings.extend(Some(last).filter(|last| !last.is_empty()));
                 }
                 None => words.extend(words_of(phrase)),
             }

@@ -69,7 +69,7 @@ const PROGRAMS: &[Program] = &[
         own_codes: true,
         phrases: &[],
         codes: &[
-            (1, Plainly(InvalidInput), "protocol not supported"),
+            (1, Perhaps(InvalidInput), "protocol not supported"),
             (2, Plainly(InvalidInput), "could not begin"),
             (3, Plainly(InvalidInput), "malformed address"),
             (4, Plainly(InvalidInput), "feature not built in"),
@@ -79,7 +79,7 @@ const PROGRAMS: &[Program] = &[
             (8, Plainly(InvalidAnswer), "odd answer"),
             (9, Plainly(PermissionDenied), "access denied"),
             (16, Plainly(ConnectionReset), "HTTP/2 failed"),
-            (18, Plainly(IncompleteAnswer), "only a part came"),
+            (18, Plainly(ConnectionReset), "only a part came"),
             // Its words hold the status.
             (22, Nothing, "HTTP error"),
             (23, Perhaps(PermissionDenied), "could not write"),
@@ -100,7 +100,7 @@ const PROGRAMS: &[Program] = &[
             (53, Plainly(InvalidInput), "crypto engine missing"),
             (54, Plainly(InvalidInput), "crypto engine not usable"),
             (55, Plainly(ConnectionReset), "sending failed"),
-            (56, Plainly(ConnectionReset), "receiving failed"),
+            (56, Perhaps(ConnectionReset), "receiving failed"),
             (58, Plainly(Tls), "own certificate not usable"),
             (59, Plainly(Tls), "cipher not usable"),
             (60, Plainly(Tls), "certificate not accepted"),
@@ -141,7 +141,7 @@ const PROGRAMS: &[Program] = &[
         own_codes: true,
         phrases: SSH_PHRASES,
         codes: &[
-            (1, Plainly(InvalidInput), "wrong usage"),
+            (1, Perhaps(InvalidInput), "wrong usage"),
             (2, Plainly(InvalidInput), "protocols do not match"),
             (3, Plainly(NotFound), "files could not be selected"),
             (4, Plainly(InvalidInput), "not supported"),
@@ -160,6 +160,16 @@ const PROGRAMS: &[Program] = &[
             (30, Plainly(Timeout), "timed out"),
             (35, Plainly(Timeout), "timed out connecting"),
             (255, Perhaps(ConnectionReset), "connection failed"),
+        ],
+    },
+    Program {
+        names: &["pg_isready"],
+        own_codes: true,
+        phrases: &[],
+        codes: &[
+            (1, Busy, "the server rejects connections"),
+            (2, Perhaps(ConnectionRefused), "no answer from the server"),
+            (3, Plainly(InvalidInput), "wrong parameters"),
         ],
     },
     Program {

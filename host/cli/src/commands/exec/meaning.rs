@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 use upright::PolicySlot;
 use upright::types::FaultKind::{InvalidInput, Other};
-use upright::types::{ErrorCategory, Fault};
+use upright::types::{ErrorCategory, Fault, FaultKind};
 
 /// The status that stands for a service which is busy.
 const UNAVAILABLE: u16 = 503;
@@ -41,13 +41,13 @@ pub(super) fn meaning(program: &OsStr, says: Says, text: &str, policy: &PolicySl
 
 /// The facts about a process that could not be started.
 pub(super) fn start_failed(error: &io::Error) -> Fault {
-    let message = error.to_string();
     let is = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
-    if is(Errno::TXTBSY) {
-        return Fault { errno: error.raw_os_error().filter(|_| cfg!(target_os = "linux")), ..unavailable(&message) };
+    let message = error.to_string();
+    // EAGAIN from a socket would be a time limit; here there is no room for another process.
+    if is(Errno::TXTBSY) || is(Errno::AGAIN) {
+        return Fault::new(FaultKind::InUse, message);
     }
-    // Its number would be a socket's whose time was over.
-    if is(Errno::AGAIN) { unavailable(&message) } else { Fault { message, ..upright::fault::fault_of(error) } }
+    Fault { message, ..upright::fault::fault_of(error) }
 }
 
 fn unavailable(text: &str) -> Fault {
@@ -66,7 +66,7 @@ fn by_text(program: &OsStr, text: &str, policy: &PolicySlot) -> Option<Fault> {
     let phrases = codes::phrases_of(program);
     let lower = text.to_ascii_lowercase();
     let own = phrases.iter().find(|(phrase, _)| lower.contains(phrase)).map(|(_, kind)| Fault { kind: *kind, ..fault });
-    own.or_else(|| words::tell_of_a_start_too_early(text).then(|| unavailable(text)))
+    own.or_else(|| words::tell_of_a_start_too_early(text).then(|| Fault::new(FaultKind::InUse, text)))
 }
 
 #[cfg(test)]
@@ -92,9 +92,8 @@ mod tests {
             ("x", &[129, 130, 131, 141, 143], (Permanent, false)),
             ("x", &[137], (Resource, false)),
             ("x", &[1, 3, 74, 125, 128, 200, 255], (Unknown, false)),
-            ("curl", &[5, 6, 7, 52, 55, 56], (Connection, true)),
+            ("curl", &[5, 6, 7, 18, 52, 55, 56], (Connection, true)),
             ("/usr/bin/curl", &[28], (ErrorCategory::Timeout, true)),
-            ("curl", &[18], (Transient, true)),
             ("curl", &[1, 2, 3, 9, 47, 67, 78], (Permanent, false)),
             ("curl", &[35, 60], (Connection, false)),
             // sysexits' numbers are something else to curl.
@@ -130,7 +129,7 @@ mod tests {
             ("wget", 8, "2030-01-01 00:00:00 ERROR 503: Service Unavailable.", (Transient, true)),
             ("wget", 4, "wget: unable to resolve host address 'x'", (Connection, true)),
             ("ssh", 255, "x@y: Permission denied (publickey).", (Permanent, false)),
-            ("ssh", 255, "Host key verification failed.", (Permanent, false)),
+            ("ssh", 255, "Host key verification failed.", (Connection, false)),
             ("ssh", 255, "kex_exchange_identification: Connection closed by remote host", (Connection, true)),
             // Codes that are anybody's.
             ("psql", 2, "psql: error: connection to server at \"127.0.0.1\", port 1 failed: Connection refused", (Connection, true)),

@@ -46,7 +46,7 @@ use upright::{Event, PolicySlot, RetryStrategy};
 /// The facts about a command that ended with this exit code and said this on standard error.
 pub(crate) fn fault_of_exit(program: &std::ffi::OsStr, code: u8, words: &str) -> upright::types::Fault {
     let (says, _) = codes::of_code(program, code);
-    codes::fault(program, says, words, &PolicySlot::native())
+    meaning::meaning(program, says, words, &PolicySlot::native()).fault
 }
 
 /// Run a command, and run it again when that can help
