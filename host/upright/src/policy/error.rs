@@ -68,11 +68,24 @@ pub enum PolicyError {
         missing: String,
     },
 
-    /// It was built against another version of the contract.
-    #[error("the policy exports {found}; this host speaks version {version}", version = super::CONTRACT_VERSION)]
+    /// It was built against a version of the contract that this host does not speak: another minor version, and from 1.0 on another major
+    /// one.
+    #[error(
+        "the policy exports {found}: {why}; this host speaks {version} and its patches: rebuild the policy with the wit/ of this version",
+        why = super::inspect::why_not(found, super::CONTRACT_VERSION), version = super::CONTRACT_VERSION
+    )]
     WrongVersion {
         /// An interface with its version.
         found: String,
+    },
+
+    /// Its interfaces are of several versions of the contract.
+    #[error("the policy exports {one} and {other}; expected all interfaces of one version: rebuild the policy with one wit/")]
+    MixedVersions {
+        /// An interface with its version.
+        one: String,
+        /// One of another version.
+        other: String,
     },
 
     /// An export does not have the type that the contract gives it.
@@ -164,7 +177,8 @@ impl PolicyError {
             | Self::NotAComponent { .. }
             | Self::Imports { .. }
             | Self::MissingExport { .. }
-            | Self::WrongVersion { .. } => Stage::Inspection,
+            | Self::WrongVersion { .. }
+            | Self::MixedVersions { .. } => Stage::Inspection,
             Self::WrongType { .. } | Self::Compile { .. } => Stage::Compilation,
             Self::Sample { .. } | Self::NoThread { .. } => Stage::Shadow,
             Self::Trapped { .. } | Self::TimedOut { .. } | Self::OutOfMemory { .. } | Self::Unequal { .. } | Self::Nonsense { .. } => {

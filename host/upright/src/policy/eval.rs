@@ -72,7 +72,7 @@ impl Evaluator {
         let surface = self.policy.component().component_type();
         let mut shapes = Vec::new();
         for (interface, functions) in INTERFACES {
-            let Some(item) = surface.get_export(&runtime.engine, &interface_name(interface)) else { continue };
+            let Some(item) = surface.get_export(&runtime.engine, &self.interface_name(interface)) else { continue };
             let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
             for function in functions {
                 let Some(item) = instance.get_export(&runtime.engine, function) else { continue };
@@ -87,6 +87,10 @@ impl Evaluator {
         shapes
     }
 
+    fn interface_name(&self, interface: &str) -> String {
+        interface_name(interface, self.policy.contract_version())
+    }
+
     /// Asks `function` (`interface.function`) with an object of arguments by name.
     ///
     /// # Errors
@@ -99,12 +103,13 @@ impl Evaluator {
 
     fn eval_here(&mut self, function: &str, interface: &'static str, name: &'static str, arguments: &Value) -> Result<Value, EvalError> {
         let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
+        let exported = self.interface_name(interface);
         if self.live.is_none() {
             self.live = Some(self.instantiate()?);
         }
         // Just filled.
         let Some((store, instance)) = &mut self.live else { return Err(missing(function).into()) };
-        let interface_index = instance.get_export_index(&mut *store, None, &interface_name(interface));
+        let interface_index = instance.get_export_index(&mut *store, None, &exported);
         let index = interface_index.and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), name));
         let function_handle = index.and_then(|index| instance.get_func(&mut *store, index)).ok_or_else(|| missing(function))?;
         let signature: ComponentFunc = function_handle.ty(&*store);

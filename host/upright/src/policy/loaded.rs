@@ -36,6 +36,7 @@ struct Shared {
     digest: String,
     bytes: Arc<[u8]>,
     surface: Surface,
+    contract: String,
     runtime: &'static Runtime,
     component: Component,
     pre: InstancePre<Limits>,
@@ -90,7 +91,7 @@ impl Policy {
         let component =
             Component::from_binary(&runtime.engine, bytes).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let surface = Surface::of(&component, &runtime.engine);
-        surface.check(given.wasi)?;
+        let contract = surface.check(given.wasi)?;
         passed(Stage::Inspection);
         let linker = super::link::linker(&runtime.engine, given.wasi).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let pre = linker.instantiate_pre(&component).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
@@ -108,7 +109,7 @@ impl Policy {
         let _ = warm.push(first);
         let crossings = AtomicU64::new(0);
         let (bytes, probed) = (bytes.into(), AtomicBool::new(false));
-        let shared = Shared { description, digest, bytes, surface, runtime, component, pre, given, warm, crossings, probed };
+        let shared = Shared { description, digest, bytes, surface, contract, runtime, component, pre, given, warm, crossings, probed };
         Ok(Self { shared: Arc::new(shared), signature: None })
     }
 
@@ -141,12 +142,13 @@ impl Policy {
     /// The same component with instances of its own: what one of the two was asked, the other has not seen.
     #[must_use]
     pub fn twin(&self) -> Self {
-        let Shared { description, digest, bytes, surface, runtime, component, pre, given, .. } = &*self.shared;
+        let Shared { description, digest, bytes, surface, contract, runtime, component, pre, given, .. } = &*self.shared;
         let shared = Shared {
             description: description.clone(),
             digest: digest.clone(),
             bytes: Arc::clone(bytes),
             surface: surface.clone(),
+            contract: contract.clone(),
             runtime,
             component: component.clone(),
             pre: pre.clone(),
@@ -176,6 +178,11 @@ impl Policy {
     /// What it imports (nothing, unless it was allowed WASI) and exports.
     pub fn surface(&self) -> &Surface {
         &self.shared.surface
+    }
+
+    /// The version of the contract that it was built for; it may be another patch of [`CONTRACT_VERSION`](super::CONTRACT_VERSION).
+    pub fn contract_version(&self) -> &str {
+        &self.shared.contract
     }
 
     /// How often it was asked anything: each is one crossing into WebAssembly.

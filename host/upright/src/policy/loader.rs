@@ -146,7 +146,7 @@ impl PolicyLoader {
             }
         };
         if let Some(signature) = signature {
-            signature.names(policy.description())?;
+            signature.names(&policy)?;
         }
         Ok(policy.signed(signature.cloned()))
     }
