@@ -102,6 +102,37 @@ pub enum PolicyError {
         detail: String,
     },
 
+    /// The memory that it begins with is more than an instance may have.
+    #[error("the policy begins with {wanted} bytes of memory, and an instance may have {limit}; {}", more_memory(*wanted))]
+    FirstMemory {
+        /// The bytes of all its memories.
+        wanted: usize,
+        /// What they may have.
+        limit: usize,
+    },
+
+    /// It consists of more parts than an instance may have.
+    #[error(
+        "the policy begins with {wanted} {what} or more, and an instance may have {limit}; no setting gives it more: build it of fewer and smaller parts"
+    )]
+    TooManyParts {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there are at least.
+        wanted: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+
+    /// No instance of it can be set up.
+    #[error(
+        "no instance of the policy can be set up: {detail}; expected one that needs nobody for it, and a system with memory and address space for it"
+    )]
+    NoInstance {
+        /// Why.
+        detail: String,
+    },
+
     /// It trapped while deciding.
     #[error("the policy trapped in {function}: {trap}")]
     Trapped {
@@ -166,6 +197,16 @@ pub enum PolicyError {
     },
 }
 
+/// How a policy is given so much memory.
+fn more_memory(wanted: usize) -> String {
+    const MEBIBYTE: usize = 1 << 20;
+    let limit = wanted.div_ceil(MEBIBYTE);
+    if limit > 4096 {
+        return "no setting gives it more than 4294967296: build it with less".to_owned();
+    }
+    format!("build it with less, or give it more: --memory-limit {limit}, in a program PolicyLoader::memory_limit({limit} << 20)")
+}
+
 impl PolicyError {
     /// The stage of a candidate's life that ends so. An active policy that fails is [`Stage::Active`] and fails as in [`Stage::Probe`].
     pub fn stage(&self) -> Stage {
@@ -179,7 +220,11 @@ impl PolicyError {
             | Self::MissingExport { .. }
             | Self::WrongVersion { .. }
             | Self::MixedVersions { .. } => Stage::Inspection,
-            Self::WrongType { .. } | Self::Compile { .. } => Stage::Compilation,
+            Self::WrongType { .. }
+            | Self::Compile { .. }
+            | Self::FirstMemory { .. }
+            | Self::TooManyParts { .. }
+            | Self::NoInstance { .. } => Stage::Compilation,
             Self::Sample { .. } | Self::NoThread { .. } => Stage::Shadow,
             Self::Trapped { .. } | Self::TimedOut { .. } | Self::OutOfMemory { .. } | Self::Unequal { .. } | Self::Nonsense { .. } => {
                 Stage::Probe

@@ -4,7 +4,7 @@
 //! written in `snake_case` (`breaker_config`, `"half_open"`); records are objects, a case without a payload is a string,
 //! one with a payload is an object of one key, an absent option is `null` or left out.
 
-use super::engine::runtime;
+use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
 use super::inspect::{INTERFACES, interface_name};
 use super::limits::{self, Limits};
@@ -105,7 +105,7 @@ impl Evaluator {
         let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
         let exported = self.interface_name(interface);
         if self.live.is_none() {
-            self.live = Some(self.instantiate()?);
+            self.live = Some(self.instantiate(runtime)?);
         }
         // Just filled.
         let Some((store, instance)) = &mut self.live else { return Err(missing(function).into()) };
@@ -125,14 +125,13 @@ impl Evaluator {
         Ok(results.first().map_or(Value::Null, write))
     }
 
-    fn instantiate(&self) -> Result<(Store<Limits>, Instance), PolicyError> {
-        let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
+    fn instantiate(&self, runtime: &Runtime) -> Result<(Store<Limits>, Instance), PolicyError> {
         let mut store = limits::store(runtime, self.policy.allowance());
         let _running = runtime.running();
         limits::begin_start(&mut store);
-        let instance = super::link::linker(&runtime.engine, self.policy.is_allowed_wasi())
-            .and_then(|linker| linker.instantiate(&mut store, self.policy.component()))
+        let linker = super::link::linker(&runtime.engine, self.policy.is_allowed_wasi())
             .map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
+        let instance = linker.instantiate(&mut store, self.policy.component()).map_err(|error| limits::start_failure(&store, &error))?;
         Ok((store, instance))
     }
 }

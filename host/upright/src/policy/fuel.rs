@@ -6,7 +6,7 @@
 use super::bindings::Policy as Bindings;
 use super::engine::configuration;
 use super::error::PolicyError;
-use super::limits::{Limits, failure};
+use super::limits::{Limits, failure, start_failure};
 use super::loaded::{Asks, Policy, one_line};
 use crate::types::Description;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -93,7 +93,7 @@ impl Counted {
             .and_then(|instance| Bindings::new(&mut store, &instance));
         match set_up {
             Ok(bindings) => Ok(Live { store, bindings, decisions: 0 }),
-            Err(error) => Err(self.failed("the start of the component", &store, &error)),
+            Err(error) => Err(start_failure(&store, &error)),
         }
     }
 }

@@ -24,6 +24,13 @@ pub(crate) struct Allowance {
 /// How many elements a table may have.
 const TABLE_LIMIT: usize = 100_000;
 
+/// How many core instances, tables and memories there may be. A component of one module has a handful of each, with the adapters around it;
+/// one made of shared libraries has a few for each.
+const PARTS: [(&str, usize, &str); 3] = [("instance", 64, "core instances"), ("table", 16, "tables"), ("memory", 4, "memories")];
+
+/// The function in which a policy fails that fails before it is asked anything.
+const START: &str = "the start of the component";
+
 /// So many ticks pass unseen: all decisions of a sound policy end within them, and the processor's time is not asked for.
 const UNSEEN_TICKS: u32 = 2;
 
@@ -34,6 +41,8 @@ pub(crate) struct Limits {
     time: Duration,
     /// What the guest was refused, since it can only show that as `unreachable`.
     refused: Option<usize>,
+    /// How long a table was to be that it was refused.
+    refused_table: Option<usize>,
     /// Bytes of all its memories.
     memory: usize,
     patience: Patience,
@@ -48,6 +57,7 @@ impl Limits {
             allowance,
             time: allowance.decision,
             refused: None,
+            refused_table: None,
             memory: 0,
             patience: Patience::default(),
             #[cfg(feature = "wasi")]
@@ -85,6 +95,7 @@ fn begin_within(store: &mut Store<Limits>, time: Duration) {
     limits.time = time;
     limits.patience = Patience::default();
     limits.refused = None;
+    limits.refused_table = None;
     #[cfg(feature = "wasi")]
     limits.sandbox.begin();
     store.set_epoch_deadline(UNSEEN_TICKS.into());
@@ -102,6 +113,28 @@ pub(crate) fn failure(function: &'static str, store: &Store<Limits>, error: &was
     }
 }
 
+/// Why no instance could be set up.
+pub(crate) fn start_failure(store: &Store<Limits>, error: &wasmtime::Error) -> PolicyError {
+    if error.is::<Trap>() {
+        return failure(START, store, error);
+    }
+    let (limits, text) = (store.data(), super::loaded::one_line(error));
+    // wasmtime counts these by itself, and says so in words alone; a test holds them.
+    let counted = text.split_once("resource limit exceeded: ").and_then(|(_, text)| text.split_once(" count too high at "));
+    if let Some((part, count)) = counted
+        && let Some((_, limit, what)) = PARTS.into_iter().find(|(known, ..)| *known == part)
+        && let Ok(wanted) = count.parse()
+    {
+        return PolicyError::TooManyParts { what, wanted, limit };
+    }
+    // What a start function is refused ends in a trap, if in anything: so this is what it declares.
+    match (limits.refused, limits.refused_table) {
+        (Some(wanted), _) => PolicyError::FirstMemory { wanted, limit: limits.allowance.memory },
+        (None, Some(wanted)) => PolicyError::TooManyParts { what: "elements in a table", wanted, limit: TABLE_LIMIT },
+        (None, None) => PolicyError::NoInstance { detail: text },
+    }
+}
+
 impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let all = self.memory.saturating_sub(current).saturating_add(desired);
@@ -115,20 +148,23 @@ impl ResourceLimiter for Limits {
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_LIMIT)
+        let fits = desired <= TABLE_LIMIT;
+        if !fits {
+            self.refused_table = Some(desired);
+        }
+        Ok(fits)
     }
 
-    // A component of one module has a handful of each, with the adapters around it; one made of shared libraries has a few for each.
     fn instances(&self) -> usize {
-        64
+        PARTS[0].1
     }
 
     fn tables(&self) -> usize {
-        16
+        PARTS[1].1
     }
 
     fn memories(&self) -> usize {
-        4
+        PARTS[2].1
     }
 }
 
