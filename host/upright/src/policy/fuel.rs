@@ -58,11 +58,11 @@ fn engine() -> Result<&'static Engine, PolicyError> {
 }
 
 impl Counted {
-    /// Compiles a policy once more; `policy` was made of the same bytes, so all that is asked of a policy was.
-    pub(super) fn new(policy: Policy, bytes: &[u8]) -> Result<Self, PolicyError> {
+    /// Compiles a policy once more.
+    pub(super) fn new(policy: Policy) -> Result<Self, PolicyError> {
         let compile = |error: wasmtime::Error| PolicyError::Compile { detail: one_line(&error) };
         let engine = engine()?;
-        let component = Component::from_binary(engine, bytes).map_err(compile)?;
+        let component = Component::from_binary(engine, policy.bytes()).map_err(compile)?;
         let pre =
             super::link::linker(engine, policy.is_allowed_wasi()).and_then(|linker| linker.instantiate_pre(&component)).map_err(compile)?;
         Ok(Self { policy, engine, pre, work: Mutex::default() })

@@ -14,7 +14,7 @@ use crate::types::*;
 use crossbeam_queue::ArrayQueue;
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmtime::component::{Component, InstancePre};
 
@@ -44,7 +44,6 @@ struct Shared {
     /// Boxed, since they are large and move in and out all the time.
     warm: ArrayQueue<Box<Instance>>,
     crossings: AtomicU64,
-    probed: AtomicBool,
 }
 
 impl std::fmt::Debug for Policy {
@@ -61,8 +60,9 @@ impl Policy {
         if let Some(policy) = COMPILED.get() {
             return Ok(policy.clone());
         }
-        // Two threads may both compile it; the second is dropped.
-        let policy = Self::from_bytes(BUILT_IN)?;
+        // Two threads may both compile it; the second is dropped. It is not probed: a test does that, and its bytes never change.
+        let policy = PolicyLoader::default().probe(false).from_bytes(BUILT_IN)?;
+        super::probe::remember(&policy);
         Ok(COMPILED.get_or_init(|| policy).clone())
     }
 
@@ -74,10 +74,11 @@ impl Policy {
         PolicyLoader::default().from_file(path)
     }
 
-    /// Inspects and compiles a component, as [`PolicyLoader::default`] does.
+    /// Inspects, compiles and probes a component, as [`PolicyLoader::default`] does.
     ///
     /// # Errors
-    /// What is no component, imports anything, or does not export the contract's world in this version is refused by name.
+    /// What is no component, imports anything, or does not export the contract's world in this version is refused by name, and so is what
+    /// does not pass the probe.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PolicyError> {
         PolicyLoader::default().from_bytes(bytes)
     }
@@ -108,9 +109,18 @@ impl Policy {
         // An empty queue takes it.
         let _ = warm.push(first);
         let crossings = AtomicU64::new(0);
-        let (bytes, probed) = (bytes.into(), AtomicBool::new(false));
-        let shared = Shared { description, digest, bytes, surface, contract, runtime, component, pre, given, warm, crossings, probed };
+        let bytes = bytes.into();
+        let shared = Shared { description, digest, bytes, surface, contract, runtime, component, pre, given, warm, crossings };
         Ok(Self { shared: Arc::new(shared), signature: None })
+    }
+
+    /// Asks it what every policy must get right before it may decide: answers that make sense, and the same to the same question. One that
+    /// has passed once is not asked again by this process: it would pass again, since decisions are pure.
+    ///
+    /// # Errors
+    /// How it failed, by the function that was asked; [`PolicyError::Unequal`] where it keeps something between calls.
+    pub fn probe(&self) -> Result<(), PolicyError> {
+        super::probe::probe(self)
     }
 
     /// The same policy with the signature that it was admitted by.
@@ -134,11 +144,6 @@ impl Policy {
         &self.shared.bytes
     }
 
-    /// Whether it passed the probe once: it would again, since decisions are pure.
-    pub(super) fn was_probed(&self) -> &AtomicBool {
-        &self.shared.probed
-    }
-
     /// The same component with instances of its own: what one of the two was asked, the other has not seen.
     #[must_use]
     pub fn twin(&self) -> Self {
@@ -155,7 +160,6 @@ impl Policy {
             given: *given,
             warm: ArrayQueue::new(WARM_INSTANCES),
             crossings: AtomicU64::new(0),
-            probed: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared), signature: self.signature.clone() }
     }
