@@ -142,7 +142,7 @@ pub enum PolicyError {
         trap: String,
     },
 
-    /// It took too long to decide.
+    /// It took too long to decide, and again when it was asked once more.
     #[error("the policy took longer than {:.0} ms in {function}", limit.as_secs_f64() * 1e3)]
     TimedOut {
         /// The function that was asked.

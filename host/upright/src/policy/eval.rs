@@ -102,6 +102,13 @@ impl Evaluator {
     }
 
     fn eval_here(&mut self, function: &str, interface: &'static str, name: &'static str, arguments: &Value) -> Result<Value, EvalError> {
+        limits::twice(|| match self.attempt(function, interface, name, arguments) {
+            Err(EvalError::Policy(error)) => Err(error),
+            done => Ok(done),
+        })?
+    }
+
+    fn attempt(&mut self, function: &str, interface: &'static str, name: &'static str, arguments: &Value) -> Result<Value, EvalError> {
         let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
         let exported = self.interface_name(interface);
         if self.live.is_none() {

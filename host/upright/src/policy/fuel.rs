@@ -106,7 +106,7 @@ impl Asks for Counted {
     fn ask<R: Send>(
         &self,
         function: &'static str,
-        question: impl FnOnce(&Bindings, &mut Store<Limits>) -> wasmtime::Result<R> + Send,
+        question: impl Fn(&Bindings, &mut Store<Limits>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, PolicyError> {
         super::link::apart(self.policy.is_allowed_wasi(), || self.ask_here(function, question))?
     }

@@ -1,7 +1,9 @@
 //! What one decision may use: time and memory.
 //!
-//! Time means time of its thread on a processor. A machine that runs a model has no idle core: a thread can stand still for many milliseconds
-//! in the middle of a decision, and a policy must not be blamed for that. Where the system cannot tell, time on the clock counts.
+//! Time means time of its thread on a processor. A machine that runs a model has no idle core: a thread can stand still for many
+//! milliseconds in the middle of a decision, and a policy must not be blamed for that. Where the system cannot tell, time on the clock
+//! counts. In a virtual machine a thread's time goes on while the whole machine stands still; so whatever ran out of time has a second try
+//! ([`twice`]).
 //!
 //! How much that is depends on the policy: one that brings a language's runtime along needs more. So each store knows its allowance.
 
@@ -135,6 +137,19 @@ pub(crate) fn start_failure(store: &Store<Limits>, error: &wasmtime::Error) -> P
     }
 }
 
+/// Does what may run out of time, and where it does once more, from the beginning: in a virtual machine one decision of some thousands is
+/// charged with time in which the machine stood still. Two in a row are no accident. All else by which a policy fails is the same every
+/// time.
+pub(crate) fn twice<R>(mut attempt: impl FnMut() -> Result<R, PolicyError>) -> Result<R, PolicyError> {
+    match attempt() {
+        Err(error @ PolicyError::TimedOut { .. }) => {
+            tracing::debug!(target: "upright", %error, "asked once more");
+            attempt()
+        }
+        done => done,
+    }
+}
+
 impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let all = self.memory.saturating_sub(current).saturating_add(desired);
@@ -216,6 +231,25 @@ mod tests {
             let ended = (0..).find(|millisecond| !patience.goes_on(MILLISECOND * *millisecond, limit));
             assert_eq!(ended.map(|millisecond| MILLISECOND * (millisecond + UNSEEN_TICKS)), Some(limit));
         }
+    }
+
+    #[test]
+    fn what_ran_out_of_time_is_done_once_more_and_nothing_else_is() {
+        let late = || PolicyError::TimedOut { function: "recovery.decide", limit: LIMIT };
+        let trapped = || PolicyError::Trapped { function: "recovery.decide", trap: "unreachable".into() };
+        let attempts = |outcomes: Vec<Result<u32, PolicyError>>| {
+            let (mut outcomes, mut made) = (outcomes.into_iter(), 0);
+            let done = twice(|| {
+                made += 1;
+                outcomes.next().unwrap()
+            });
+            (done.map_err(|error| error.to_string()), made)
+        };
+        assert_eq!(attempts(vec![Ok(7)]), (Ok(7), 1));
+        assert_eq!(attempts(vec![Err(late()), Ok(7)]), (Ok(7), 2));
+        assert_eq!(attempts(vec![Err(late()), Err(late())]), (Err(late().to_string()), 2));
+        assert_eq!(attempts(vec![Err(trapped()), Ok(7)]), (Err(trapped().to_string()), 1));
+        assert_eq!(attempts(vec![Err(late()), Err(trapped())]), (Err(trapped().to_string()), 2));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
 use super::inspect::{Surface, describe_bytes};
 use super::instance::Instance;
-use super::limits::{Allowance, Limits};
+use super::limits::{Allowance, Limits, twice};
 use super::loader::{Given, PolicyLoader};
 use super::questions::Questions;
 use super::signature::Signature;
@@ -96,12 +96,13 @@ impl Policy {
         passed(Stage::Inspection);
         let linker = super::link::linker(&runtime.engine, given.wasi).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let pre = linker.instantiate_pre(&component).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
-        let (first, described) = super::link::apart(given.wasi, || {
+        let describe = || {
             let mut first = Box::new(Instance::new(runtime, &pre, given.allowance)?);
             let described =
                 first.ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?;
-            Ok::<_, PolicyError>((first, described))
-        })??;
+            Ok((first, described))
+        };
+        let (first, described) = super::link::apart(given.wasi, || twice(describe))??;
         let description: Description = described.cross();
         super::check::description(&description)?;
         passed(Stage::Compilation);
@@ -189,7 +190,7 @@ impl Policy {
         &self.shared.contract
     }
 
-    /// How often it was asked anything: each is one crossing into WebAssembly.
+    /// How often it was asked anything: each is one crossing into WebAssembly, and a question whose time ran out is two.
     pub fn crossings(&self) -> u64 {
         self.shared.crossings.load(Ordering::Relaxed)
     }
@@ -211,14 +212,21 @@ impl Policy {
     fn ask_here<R>(
         &self,
         function: &'static str,
-        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
+        question: impl Fn(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
     ) -> Result<R, PolicyError> {
-        let Shared { runtime, pre, warm, given, .. } = &*self.shared;
-        let mut instance = match warm.pop() {
-            Some(instance) => instance,
-            None => Box::new(Instance::new(runtime, pre, given.allowance)?),
-        };
-        let answer = instance.ask(runtime, function, question)?;
+        let Shared { runtime, pre, warm, given, crossings, .. } = &*self.shared;
+        let mut waiting = warm.pop();
+        let (instance, answer) = twice(|| {
+            crossings.fetch_add(1, Ordering::Relaxed);
+            // The second time there is none that waits: what ran out of time must not be used again, and what others asked of a third is
+            // nothing to begin with.
+            let mut instance = match waiting.take() {
+                Some(instance) => instance,
+                None => Box::new(Instance::new(runtime, pre, given.allowance)?),
+            };
+            let answer = instance.ask(runtime, function, &question)?;
+            Ok((instance, answer))
+        })?;
         if !instance.is_used_up() {
             // A full pool drops it.
             let _ = warm.push(instance);
@@ -232,11 +240,11 @@ pub(super) trait Asks: std::fmt::Debug + Send + Sync {
     /// What it says of itself.
     fn description(&self) -> &Description;
 
-    /// Asks one question.
+    /// Asks one question, and once more where the time for it ran out.
     fn ask<R: Send>(
         &self,
         function: &'static str,
-        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
+        question: impl Fn(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, PolicyError>;
 }
 
@@ -249,9 +257,8 @@ impl Asks for Policy {
     fn ask<R: Send>(
         &self,
         function: &'static str,
-        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
+        question: impl Fn(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, PolicyError> {
-        self.shared.crossings.fetch_add(1, Ordering::Relaxed);
         super::link::apart(self.is_allowed_wasi(), || self.ask_here(function, question))?
     }
 }
@@ -337,4 +344,28 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use wasmtime::Trap;
+
+    #[test]
+    fn a_second_try_has_an_instance_that_nobody_has_asked_yet() {
+        let policy = crate::patient::built_in().twin();
+        let Shared { runtime, pre, given, warm, .. } = &*policy.shared;
+        for _ in 0..2 {
+            assert!(warm.push(Box::new(Instance::new(runtime, pre, given.allowance).unwrap())).is_ok());
+        }
+        let tries = Cell::new(0);
+        let answered = policy.ask_here("recovery.decide", |_, _| {
+            tries.set(tries.get() + 1);
+            if tries.get() == 1 { Err(Trap::Interrupt.into()) } else { Ok(tries.get()) }
+        });
+        assert_eq!((answered.unwrap(), policy.crossings()), (2, 2));
+        // One of the two is gone with its question, the other still waits, and so does the new one.
+        assert_eq!(warm.len(), 2);
+    }
 }
