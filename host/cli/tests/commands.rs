@@ -4,8 +4,9 @@
 mod common;
 
 use common::{alone, command, end, finish, upright};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use upright::policy::CONTRACT_VERSION;
 use upright_fault_server::FaultServer;
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../upright/policy.wasm");
@@ -109,8 +110,9 @@ async fn a_policy_is_inspected_and_the_file_of_the_built_in_one_is_it() {
     let file = alone(&["policy", "inspect", POLICY, "--json"], "").await.ends_with(0);
     assert_eq!(built_in.out, file.out);
     let [description] = &built_in.json()[..] else { panic!("{built_in:?}") };
-    assert_eq!((&description["imports"], &description["contract_version"]), (&json!([]), &json!("0.2.0")));
-    assert!(description["exports"].as_array().unwrap().contains(&json!("upright:policy/recovery@0.2.0#decide")));
+    assert_eq!((&description["imports"], &description["contract_version"]), (&json!([]), &json!(CONTRACT_VERSION)));
+    assert!(description["exports"].as_array().unwrap().contains(&json!(format!("upright:policy/recovery@{CONTRACT_VERSION}#decide"))));
+    assert_eq!((&description["passes_probe"], &description["refused"]), (&json!(true), &Value::Null));
     assert!(description["digest"].as_str().unwrap().starts_with("sha256:") && description["size_bytes"].as_u64() > Some(1000));
     let table = alone(&["policy", "inspect"], "").await.ends_with(0);
     assert!(table.out.contains("imports   none") && table.out.contains(description["name"].as_str().unwrap()), "{table:?}");

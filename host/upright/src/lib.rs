@@ -150,6 +150,13 @@
 //! - `reqwest-middleware`: the module `reqwest_middleware`, with `RecoveryMiddleware` for clients of the crate of that name. Turns `anyhow` on.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+// What this crate's own tests have in common with those outside it names it so.
+#[cfg(test)]
+extern crate self as upright;
+#[cfg(test)]
+#[path = "../tests/patient/mod.rs"]
+mod patient;
+
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;

@@ -1,6 +1,7 @@
 //! The components under version control are what the sources beside them give, and are what they say.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod patient;
 #[path = "../../../xtask/src/sources.rs"]
 mod sources;
 
@@ -8,8 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use sources::{COMPONENTS, Committed};
+use upright::PolicySlot;
 use upright::types::*;
-use upright::{Policy, PolicySlot};
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
@@ -49,8 +50,8 @@ fn the_steady_component_waits_equally_long_where_the_built_in_one_waits_longer_e
             seconds
         })
     };
-    assert_eq!(waits(&PolicySlot::built_in()), [1.0, 2.0, 4.0]);
-    let steady = PolicySlot::new(Policy::from_file(root().join(COMPONENTS[1].path)).unwrap());
+    assert_eq!(waits(&patient::slot()), [1.0, 2.0, 4.0]);
+    let steady = PolicySlot::new(patient::loader().from_file(root().join(COMPONENTS[1].path)).unwrap());
     assert_eq!(waits(&steady), [1.0, 1.0, 1.0]);
     assert_eq!(steady.description().name, "upright-steady");
 }

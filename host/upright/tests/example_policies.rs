@@ -1,6 +1,8 @@
 //! The example policies in a program that runs: each swapped in from its committed component, and what it then does otherwise.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod patient;
+
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -12,13 +14,13 @@ use upright::{CircuitBreaker, Policy, PolicySlot};
 
 fn example(name: &str) -> Policy {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples")).join(name);
-    Policy::from_file(folder.join(format!("{name}.wasm"))).unwrap()
+    patient::loader().from_file(folder.join(format!("{name}.wasm"))).unwrap()
 }
 
 /// A breaker on the default policy, and the slot to swap another into.
 fn guarded(config: BreakerConfig) -> (DrivenClock, PolicySlot, CircuitBreaker) {
     let clock = DrivenClock::new();
-    let slot = PolicySlot::built_in().connected(clock.shared(), Events::default());
+    let slot = patient::slot().connected(clock.shared(), Events::default());
     let breaker = CircuitBreaker::builder("ollama").config(config).policy(slot.clone()).clock(clock.shared()).build().unwrap();
     (clock, slot, breaker)
 }
@@ -110,7 +112,7 @@ fn the_cautious_policy_opens_at_the_second_failure_for_want_of_memory() {
 
 #[test]
 fn decorrelated_delays_reach_three_times_the_base_at_once_and_keep_the_cap() {
-    let slot = PolicySlot::built_in();
+    let slot = patient::slot();
     slot.swap(example("decorrelated-jitter"), &SwapOptions::default()).unwrap();
     let config = RetryConfig { max_delay: 8.0, ..RetryConfig::default() };
     assert_eq!(slot.delay(&config, 0, 0.0), Duration::from_secs(1));

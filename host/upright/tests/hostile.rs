@@ -6,8 +6,7 @@ mod support;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 use support::hostile::{GIVES_UP, sensible};
-use support::{policy, unprobed};
-use upright::Policy;
+use support::{hurried, policy, unprobed};
 use upright::events::Events;
 use upright::policy::{PolicyLoader, PolicySlot, STRIKES, Stage, SwapOptions};
 use upright::testing::DrivenClock;
@@ -195,13 +194,13 @@ fn every_attack_is_refused_with_a_reason_or_contained() {
         let slot = PolicySlot::built_in().connected(clock.shared(), Events::default());
         let before = slot.description().name;
         // The probe finds it …
-        let refused = slot.swap(Policy::from_bytes(&bytes).unwrap(), &SwapOptions::default()).unwrap_err();
+        let refused = slot.swap(hurried(&bytes), &SwapOptions::default()).unwrap_err();
         assert!(refused.stage() == Stage::Probe && refused.to_string().contains(says), "{name}: {refused}");
         assert_eq!(slot.description().name, before);
         row(&name, "refused: probe", &refused.to_string());
 
         // … and one that the probe did not see is contained: safe mode answers, and after its strikes it is gone.
-        slot.swap(Policy::from_bytes(&bytes).unwrap(), &unprobed()).unwrap();
+        slot.swap(hurried(&bytes), &unprobed()).unwrap();
         let native = ask(&PolicySlot::native(), function);
         let mut longest = Duration::ZERO;
         let mut asked = 0;

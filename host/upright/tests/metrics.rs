@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod driven;
+mod patient;
 mod support;
 
 use driven::{Driven, refused, seconds};
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 use upright::testing::{DrivenClock, Outcome, Script};
-use upright::{Bulkhead, CircuitBreaker, Hedge, Policy, PolicySlot, RecoveryManager, RetryStrategy};
+use upright::{Bulkhead, CircuitBreaker, Hedge, RecoveryManager, RetryStrategy};
 
 /// What was counted: by `name{label=value,…}` each number that was added or recorded, in order.
 #[derive(Clone, Default)]
@@ -208,8 +209,8 @@ fn rejections_and_a_breakers_moves_are_counted() {
 #[test]
 fn a_policys_failures_swaps_and_replacements_are_counted() {
     let scenario = |clock: &DrivenClock| {
-        let slot = PolicySlot::new(Policy::built_in().unwrap()).connected(clock.shared(), upright::events::Events::default());
-        slot.swap(Policy::from_bytes(&support::policy(&[])).unwrap(), &support::unprobed()).unwrap();
+        let slot = patient::slot().connected(clock.shared(), upright::events::Events::default());
+        slot.swap(patient::policy(&support::policy(&[])), &support::unprobed()).unwrap();
         for _ in 0..3 {
             slot.delay(&upright::RetryConfig::default(), 0, 0.5);
         }

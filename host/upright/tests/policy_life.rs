@@ -1,6 +1,7 @@
 //! The life of a candidate: what it must pass, what is kept of it, and how one comes back from it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod patient;
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use upright::events::{Events, Subscription};
 use upright::policy::home::{Request, RequestError, Start};
 use upright::policy::shadow::{Promotion, ShadowOptions};
 use upright::policy::signature::{SecretKey, Signature, SignatureError, Trust};
-use upright::policy::{PROBATION, PolicyError, PolicyHome, PolicyLoader, PolicySlot, STRIKES, Stage, SwapOptions};
+use upright::policy::{PROBATION, PolicyError, PolicyHome, PolicySlot, STRIKES, Stage, SwapOptions};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{CircuitBreaker, Event, Policy};
@@ -47,13 +48,13 @@ fn fastrand_like() -> u64 {
 }
 
 fn steady() -> Policy {
-    Policy::from_file(STEADY).unwrap()
+    patient::loader().from_file(STEADY).unwrap()
 }
 
 fn slot(clock: &DrivenClock) -> (PolicySlot, Subscription) {
     let events = Events::default();
     let seen = events.subscribe();
-    (PolicySlot::built_in().connected(clock.shared(), events), seen)
+    (patient::slot().connected(clock.shared(), events), seen)
 }
 
 fn stages(slot: &PolicySlot) -> Vec<(String, Stage)> {
@@ -74,7 +75,7 @@ fn failure(attempt: u32) -> Incident {
 fn a_candidate_passes_stage_after_stage_and_each_is_an_event() {
     let clock = DrivenClock::new();
     let (slot, mut seen) = slot(&clock);
-    let swapped = slot.swap_file(STEADY, &PolicyLoader::default(), &SwapOptions::default()).unwrap();
+    let swapped = slot.swap_file(STEADY, &patient::loader(), &SwapOptions::default()).unwrap();
     assert_eq!((swapped, slot.description().name.as_str()), (Stage::Active, "upright-steady"));
     clock.advance(PROBATION);
     slot.settle();
@@ -92,8 +93,8 @@ fn a_candidate_passes_stage_after_stage_and_each_is_an_event() {
 #[test]
 fn a_candidate_that_is_refused_says_at_which_stage_and_the_active_policy_stays() {
     let folder = Folder::new("refused");
-    let trusted = PolicyLoader::default().trust(Trust::keys([SecretKey::generate().unwrap().public()]));
-    let anybodys = PolicyLoader::default();
+    let trusted = patient::loader().trust(Trust::keys([SecretKey::generate().unwrap().public()]));
+    let anybodys = patient::loader();
     let bytes = std::fs::read(STEADY).unwrap();
     let cases = [
         (folder.0.join("nowhere.wasm"), &anybodys, Stage::Read),
@@ -116,16 +117,15 @@ fn a_candidate_that_is_refused_says_at_which_stage_and_the_active_policy_stays()
     }
 }
 
+/// Every third delay is another one.
+fn remembering() -> Vec<u8> {
+    policy(&hostile::sensible_but("backoff#delay", hostile::REMEMBERS))
+}
+
 #[test]
 fn a_policy_that_keeps_something_between_calls_is_found_by_the_probe() {
-    // Every third delay is another one.
-    let counting = policy(&hostile::sensible_but(
-        "backoff#delay",
-        "(i32.store (i32.const 100000) (i32.add (i32.load (i32.const 100000)) (i32.const 1)))
-         (f64.convert_i32_u (i32.eq (i32.load (i32.const 100000)) (i32.const 3)))",
-    ));
     let (slot, _) = slot(&DrivenClock::new());
-    let candidate = Policy::from_bytes(&counting).unwrap();
+    let candidate = patient::policy(&remembering());
     let error = slot.swap(candidate, &SwapOptions::default()).unwrap_err();
     assert!(matches!(error, PolicyError::Unequal { function: "backoff.delay" }), "{error}");
 }
@@ -133,7 +133,7 @@ fn a_policy_that_keeps_something_between_calls_is_found_by_the_probe() {
 #[test]
 fn the_built_in_and_the_example_policies_pass_the_probe() {
     let (slot, _) = slot(&DrivenClock::new());
-    for candidate in [steady(), Policy::built_in().unwrap(), Policy::from_bytes(&policy(&hostile::sensible())).unwrap()] {
+    for candidate in [steady(), patient::built_in(), patient::policy(&policy(&hostile::sensible()))] {
         slot.swap(candidate, &SwapOptions::default()).unwrap();
     }
 }
@@ -143,7 +143,7 @@ fn who_is_on_probation_is_nothing_to_roll_back_to() {
     let clock = DrivenClock::new();
     let (slot, _) = slot(&clock);
     slot.swap(steady(), &SwapOptions::default()).unwrap();
-    let traps = || Policy::from_bytes(&policy(&[])).unwrap();
+    let traps = || patient::policy(&policy(&[]));
     slot.swap(traps(), &unprobed()).unwrap();
     for _ in 0..STRIKES {
         slot.decide(&failure(0));
@@ -165,7 +165,7 @@ fn who_is_on_probation_is_nothing_to_roll_back_to() {
 fn the_last_good_policy_is_kept_on_disk_and_used_when_the_configured_one_fails() {
     let folder = Folder::new("last-good");
     let home = PolicyHome::open(folder.0.join("home")).unwrap();
-    let loader = PolicyLoader::default();
+    let loader = patient::loader();
     let clock = DrivenClock::new();
     let (before, _) = slot(&clock);
     let started = before.live_in(&home, None, &loader, &SwapOptions::default()).unwrap();
@@ -198,7 +198,7 @@ fn a_home_that_was_damaged_is_told_of_and_the_program_starts_all_the_same() {
     for (file, bytes) in damages {
         std::fs::write(home.directory().join(file), bytes).unwrap();
         let (slot, _) = slot(&DrivenClock::new());
-        let started = slot.live_in(&home, None, &PolicyLoader::default(), &SwapOptions::default()).unwrap();
+        let started = slot.live_in(&home, None, &patient::loader(), &SwapOptions::default()).unwrap();
         assert!(matches!(started, Start::AsItWas { .. }));
         assert_eq!(slot.description().name, "upright-default");
     }
@@ -209,7 +209,7 @@ fn a_lower_revision_than_was_accepted_is_refused_even_after_a_restart() {
     let folder = Folder::new("revision");
     let home = PolicyHome::open(folder.0.join("home")).unwrap();
     let key = SecretKey::generate().unwrap();
-    let loader = PolicyLoader::default().trust(Trust::keys([key.public()]));
+    let loader = patient::loader().trust(Trust::keys([key.public()]));
     let bytes = std::fs::read(STEADY).unwrap();
     let signed = |revision| {
         let signature = Signature::sign(&steady(), revision, &key);
@@ -235,7 +235,7 @@ fn a_lower_revision_than_was_accepted_is_refused_even_after_a_restart() {
 fn a_file_beside_the_component_is_its_signature() {
     let folder = Folder::new("beside");
     let key = SecretKey::generate().unwrap();
-    let loader = PolicyLoader::default().trust(Trust::keys([key.public()]));
+    let loader = patient::loader().trust(Trust::keys([key.public()]));
     let path = folder.file("policy.wasm", &std::fs::read(STEADY).unwrap());
     let beside = Signature::path_for(&path);
     let refused = || match loader.from_file(&path).map(drop).unwrap_err() {
@@ -316,7 +316,7 @@ fn a_sample_is_the_share_that_was_asked_for() {
 fn a_shadow_that_traps_harms_nobody_and_is_counted() {
     let (slot, _) = slot(&DrivenClock::new());
     let options = SwapOptions { shadow: Some(ShadowOptions::default()), ..unprobed() };
-    slot.swap(Policy::from_bytes(&policy(&[])).unwrap(), &options).unwrap();
+    slot.swap(patient::policy(&policy(&[])), &options).unwrap();
     for _ in 0..5 {
         slot.decide(&failure(0));
     }
@@ -332,7 +332,7 @@ fn a_shadow_sees_what_a_breaker_asks_with_memory_of_its_own_layout_only() {
     let (slot, _) = slot(&clock);
     let breaker = CircuitBreaker::builder("b").policy(slot.clone()).clock(clock.shared()).build().unwrap();
     let options = SwapOptions { shadow: Some(ShadowOptions::default()), ..SwapOptions::default() };
-    slot.swap(Policy::built_in().unwrap(), &options).unwrap();
+    slot.swap(patient::built_in(), &options).unwrap();
     for _ in 0..5 {
         breaker.call_blocking(|| Err::<(), _>(std::io::Error::from_raw_os_error(111))).unwrap_err();
     }
@@ -365,7 +365,7 @@ fn a_reply_that_nobody_waits_for_any_more_is_removed_and_a_new_one_stays() {
         let file = std::fs::File::create(home.directory().join("replies").join(name)).unwrap();
         file.set_modified(now - Duration::from_secs(age)).unwrap();
     }
-    home.answer_all(&PolicySlot::native(), &PolicyLoader::default());
+    home.answer_all(&PolicySlot::native(), &patient::loader());
     let left: Vec<_> = std::fs::read_dir(home.directory().join("replies")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["new.json"]);
 }
@@ -388,7 +388,7 @@ mod watching {
         let folder = Folder::new("watch");
         let path = folder.0.join("policy.wasm");
         let (slot, _) = slot(&DrivenClock::new());
-        let _watch = slot.watch(&path, &PolicyLoader::default(), &SwapOptions::default()).unwrap();
+        let _watch = slot.watch(&path, &patient::loader(), &SwapOptions::default()).unwrap();
         let bytes = std::fs::read(STEADY).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         until("the half is refused", || slot.history().iter().any(|entry| entry.refused.is_some()));
@@ -407,7 +407,7 @@ mod watching {
     fn what_is_asked_in_a_programs_home_is_done_and_answered() {
         let folder = Folder::new("ask");
         let home = PolicyHome::open(folder.0.join("home")).unwrap();
-        let loader = PolicyLoader::default();
+        let loader = patient::loader();
         let (slot, _) = slot(&DrivenClock::new());
         let _watch = slot.answer_requests(&home, &loader).unwrap();
         let ask = |request: &Request, candidate: Option<&Path>| home.ask(request, candidate, Duration::from_secs(60)).unwrap();
@@ -420,6 +420,10 @@ mod watching {
         assert!(reply.active.starts_with("upright-steady"));
         let refused = ask(&swap(None), Some(&folder.file("x.wasm", b"x")));
         assert!(refused.error.unwrap().contains("not a policy") && refused.active.starts_with("upright-steady"));
+        let refused = ask(&swap(None), Some(&folder.file("remembers.wasm", &remembering())));
+        assert!(
+            refused.error.unwrap().contains("the same question in backoff.delay twice") && refused.active.starts_with("upright-steady")
+        );
         let shadow = upright::policy::home::ShadowRequest { sample: 1.0, decisions: None, disagreements: 0 };
         let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/policy.wasm");
         assert_eq!(ask(&swap(Some(shadow)), Some(Path::new(built_in))).stage, Some(Stage::Shadow));

@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::policy;
+use support::{hurried, policy};
 use upright::policy::Function;
 use upright::policy::replay::{Replay, ReplayReport, Replayer};
 
@@ -21,7 +21,7 @@ fn journal() -> Vec<String> {
 }
 
 fn replayed(bodies: &[(&str, &str)]) -> ReplayReport {
-    let mut replay = Replay::new(Replayer::from_bytes(&policy(bodies)).unwrap(), None);
+    let mut replay = Replay::new(Replayer::new(hurried(&policy(bodies))).unwrap(), None);
     journal().iter().for_each(|line| replay.line(line.as_bytes()));
     replay.report()
 }

@@ -1,6 +1,8 @@
 //! Calls that take too long, on every way through a breaker.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod patient;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,7 +38,7 @@ fn succeed_in(span: Duration, breaker: &CircuitBreaker, clock: &DrivenClock) -> 
 
 #[test]
 fn a_service_that_never_fails_but_is_slow_opens_the_breaker_at_once_when_its_share_is_reached() {
-    for policy in [PolicySlot::built_in(), PolicySlot::native()] {
+    for policy in [patient::slot(), PolicySlot::native()] {
         let clock = DrivenClock::new();
         let breaker = impatient(&clock).policy(policy.clone()).build().unwrap();
         for _ in 0..3 {

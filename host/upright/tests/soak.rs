@@ -1,11 +1,13 @@
 //! A thousand swaps under eight threads that decide as fast as they can. `cargo test --test soak -- --nocapture` prints the figures.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod patient;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use upright::policy::{PolicyLoader, SwapOptions};
+use upright::CircuitBreaker;
+use upright::policy::SwapOptions;
 use upright::types::*;
-use upright::{CircuitBreaker, Policy, PolicySlot};
 
 const THREADS: u64 = 8;
 const SWAPS: u64 = 1000;
@@ -22,8 +24,8 @@ fn memory() -> Option<u64> {
 #[test]
 fn a_thousand_swaps_under_eight_threads_fail_no_call_mix_no_answers_lose_no_state_and_leave_memory_flat() {
     let steady = include_bytes!("../../../guest/examples/steady/steady.wasm");
-    let policies = [Policy::from_bytes(steady).unwrap(), Policy::built_in().unwrap()];
-    let slot = PolicySlot::built_in();
+    let policies = [patient::policy(steady), patient::built_in()];
+    let slot = patient::slot();
     let config = RetryConfig { jitter: false, ..RetryConfig::default() };
     let open = CircuitBreaker::builder("open")
         .policy(slot.clone())
@@ -50,7 +52,7 @@ fn a_thousand_swaps_under_eight_threads_fail_no_call_mix_no_answers_lose_no_stat
         for round in 0..SWAPS {
             let policy = &policies[round as usize % 2];
             let began = Instant::now();
-            slot.swap(PolicyLoader::default().from_bytes(policy.bytes()).unwrap(), &SwapOptions::default()).unwrap();
+            slot.swap(patient::loader().from_bytes(policy.bytes()).unwrap(), &SwapOptions::default()).unwrap();
             longest = longest.max(began.elapsed());
             // Each policy decides a little before the next one comes.
             let seen = decisions.load(Ordering::Relaxed);

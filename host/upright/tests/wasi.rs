@@ -1,6 +1,7 @@
 //! Policies that are allowed WASI: what they find there, which is nothing, and what else they may use.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod patient;
 mod support;
 
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ fn bytes(imports: &str, world: &str, body: &str) -> Vec<u8> {
 }
 
 fn allowed(bytes: &[u8]) -> Policy {
-    PolicyLoader::default().allow_wasi(true).from_bytes(bytes).unwrap()
+    patient::loader().allow_wasi(true).probe(false).from_bytes(bytes).unwrap()
 }
 
 fn random() -> Vec<u8> {
@@ -160,11 +161,11 @@ const GROWS: &str = "(f64.convert_i32_s (memory.grow (i32.const 320)))";
 #[test]
 fn memory_is_what_the_loader_gives() {
     let grows = policy(&[("backoff#delay", GROWS)]);
-    let answer = |loader: PolicyLoader| ask(&mut Evaluator::new(loader.from_bytes(&grows).unwrap())).unwrap();
-    assert_eq!(answer(PolicyLoader::default()), json!(-1.0));
-    assert_eq!(answer(PolicyLoader::default().memory_limit(32 << 20)), json!(4.0));
-    assert_eq!(answer(PolicyLoader::default().allow_wasi(true)), json!(4.0));
-    assert_eq!(answer(PolicyLoader::default().allow_wasi(true).memory_limit(16 << 20)), json!(-1.0));
+    let answer = |loader: PolicyLoader| ask(&mut Evaluator::new(loader.probe(false).from_bytes(&grows).unwrap())).unwrap();
+    assert_eq!(answer(patient::loader()), json!(-1.0));
+    assert_eq!(answer(patient::loader().memory_limit(32 << 20)), json!(4.0));
+    assert_eq!(answer(patient::loader().allow_wasi(true)), json!(4.0));
+    assert_eq!(answer(patient::loader().allow_wasi(true).memory_limit(16 << 20)), json!(-1.0));
 }
 
 #[test]
@@ -177,7 +178,8 @@ fn a_decision_is_ended_at_the_limit_that_the_loader_gives() {
     ] {
         let events = upright::events::Events::default();
         let mut seen = events.subscribe();
-        let slot = PolicySlot::new(loader.from_bytes(&endless).unwrap()).connected(upright::clock::SystemClock::shared(), events);
+        let slot =
+            PolicySlot::new(loader.probe(false).from_bytes(&endless).unwrap()).connected(upright::clock::SystemClock::shared(), events);
         slot.classify(&upright::types::Fault::new(upright::types::FaultKind::Other, ""));
         let said = std::iter::from_fn(|| seen.try_recv()).map(|event| format!("{event:?}")).collect::<String>();
         assert!(said.contains(&format!("longer than {milliseconds} ms")), "{said}");

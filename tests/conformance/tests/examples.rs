@@ -3,6 +3,9 @@
 //! The answers in the vectors are the default policy's; here only their questions are asked.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../../../host/upright/tests/patient/mod.rs"]
+mod patient;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -60,7 +63,7 @@ fn ask_natively<P: Policy>(function: &str, arguments: &Value) -> Value {
 
 fn component(name: &str) -> Component {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../guest/examples/{name}/{name}.wasm"));
-    Component::from_file(path).unwrap()
+    patient::loader().from_file(path).unwrap()
 }
 
 #[test]
@@ -141,7 +144,7 @@ fn the_host_finds_every_answer_sensible_where_it_finds_the_default_policys_sensi
             if slot.counts().safe_mode == 0 {
                 continue;
             }
-            let default = PolicySlot::built_in();
+            let default = patient::slot();
             ask(&default, vector);
             assert_ne!(default.counts().safe_mode, 0, "{name}: the host refused the answer to {} {:?}", vector.function, vector.name);
         }

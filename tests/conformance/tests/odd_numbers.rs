@@ -4,6 +4,9 @@
 //! are left out, and each test makes sure that the component gave every answer.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../../../host/upright/tests/patient/mod.rs"]
+mod patient;
+
 use upright::PolicySlot;
 use upright::types::*;
 
@@ -39,7 +42,7 @@ struct Both {
 
 impl Both {
     fn new() -> Self {
-        let both = Self { component: PolicySlot::built_in(), native: PolicySlot::native() };
+        let both = Self { component: patient::slot(), native: PolicySlot::native() };
         assert!(both.component.policy().is_some(), "no component runs here");
         both
     }

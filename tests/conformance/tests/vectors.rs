@@ -1,16 +1,18 @@
 //! The committed vectors against the logic and against the component.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../../../host/upright/tests/patient/mod.rs"]
+mod patient;
+
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use upright::policy::Policy;
 use upright::policy::eval::Evaluator;
 use upright_conformance::compare::difference;
 use upright_conformance::{Vector, all, folder, generate, native};
 
 /// The functions of the world, as the committed component declares them.
 fn world() -> BTreeSet<String> {
-    Evaluator::new(Policy::built_in().unwrap()).functions().into_iter().map(|shape| shape.function).collect()
+    Evaluator::new(patient::built_in()).functions().into_iter().map(|shape| shape.function).collect()
 }
 
 /// The first vectors that `ask` answers in another way, and how many there are in all.
@@ -50,7 +52,7 @@ fn native_answers_equal_the_committed_answers() {
 
 #[test]
 fn the_component_answers_every_vector_as_upright_logic_does_to_the_bit() {
-    let mut component = Evaluator::new(Policy::built_in().unwrap());
+    let mut component = Evaluator::new(patient::built_in());
     let mut vectors = all();
     // Native answers, whatever the files say: this test is about the component alone.
     for vector in &mut vectors {

@@ -82,7 +82,7 @@ fn a_few_thousand_mutated_arguments_are_borne() {
 fn an_endless_decision_is_answered_by_safe_mode() {
     let seed = upright_fuzz::corpus::component(&upright_fuzz::corpus::root().join("policies/endless.txt")).unwrap();
     let slot = PolicySlot::built_in();
-    let policy = PolicyLoader::default().from_bytes(&seed.bytes).unwrap();
+    let policy = PolicyLoader::default().probe(false).from_bytes(&seed.bytes).unwrap();
     slot.swap(policy, &SwapOptions { probe: false, ..SwapOptions::default() }).unwrap();
     let fault = Fault::new(FaultKind::Timeout, "timed out");
     assert_eq!(slot.classify(&fault), PolicySlot::native().classify(&fault));

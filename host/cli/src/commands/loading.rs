@@ -25,12 +25,21 @@ pub(crate) struct Loading {
 }
 
 impl Loading {
-    /// The policy in this file, else the built-in one, to which no limits apply that are not its own.
+    /// The policy in this file, which must pass the probe; else the built-in one, to which no limits apply that are not its own.
     pub(crate) fn load(self, file: Option<&Path>) -> Result<Policy, Failure> {
+        Self::read(&self.loader(), file)
+    }
+
+    /// The same, whether it would pass or not: to look at it.
+    pub(crate) fn look_at(self, file: Option<&Path>) -> Result<Policy, Failure> {
+        Self::read(&self.loader().probe(false), file)
+    }
+
+    fn read(loader: &PolicyLoader, file: Option<&Path>) -> Result<Policy, Failure> {
         let Some(path) = file else {
             return Policy::built_in().map_err(|error| Failure::new(Exit::Failed, error.to_string()));
         };
-        self.loader().from_file(path).map_err(|error| {
+        loader.from_file(path).map_err(|error| {
             let (text, path) = (error.to_string(), path.display().to_string());
             // One that could not be read names its file already.
             Failure::bad_input(if text.contains(&path) { text } else { format!("{path}: {text}") })

@@ -3,6 +3,7 @@
 mod journals;
 mod table;
 
+use crate::commands::loading::Loading;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use journals::Journal;
@@ -10,7 +11,6 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
-use upright::policy::PolicyError;
 use upright::policy::replay::{Replay, ReplayReport, Replayer};
 
 /// Put the decisions of a journal to another policy, and show what would differ
@@ -34,6 +34,9 @@ pub(crate) struct ReplayArguments {
     /// End with exit code 1 when any decision differs
     #[arg(long)]
     fail_on_change: bool,
+
+    #[command(flatten)]
+    loading: Loading,
 }
 
 /// How fast it was; the only part that is not the same every time.
@@ -46,6 +49,7 @@ struct Rate {
 
 pub(crate) fn run(arguments: &ReplayArguments, output: &Output) -> anyhow::Result<ExitCode> {
     let journals = journals::find(&arguments.journals)?;
+    let replayer = |file| replayer(arguments.loading, file);
     let policy = replayer(arguments.policy.as_deref())?;
     let against = arguments.against.as_deref().map(|file| replayer(Some(file))).transpose()?;
     let begun = Instant::now();
@@ -72,13 +76,6 @@ fn replay(journals: &[Journal], mut replay: Replay) -> Result<ReplayReport, Fail
     Ok(replay.report())
 }
 
-fn replayer(file: Option<&Path>) -> Result<Replayer, Failure> {
-    let Some(path) = file else {
-        return Replayer::built_in().map_err(|error| Failure::new(Exit::Failed, error.to_string()));
-    };
-    Replayer::from_file(path).map_err(|error| match error {
-        // It names its file already.
-        PolicyError::Read { .. } => Failure::bad_input(error),
-        error => Failure::bad_input(format_args!("{}: {error}", path.display())),
-    })
+fn replayer(loading: Loading, file: Option<&Path>) -> Result<Replayer, Failure> {
+    Replayer::new(loading.load(file)?).map_err(|error| Failure::new(Exit::Failed, error.to_string()))
 }

@@ -59,7 +59,7 @@ fn asked(journal: &Journal) -> Vec<(String, By, Function)> {
 #[test]
 fn a_decision_is_kept_with_its_question_its_answer_who_gave_it_and_when() {
     let (journal, clock) = (in_memory(), DrivenClock::new());
-    let slot = PolicySlot::built_in().with_journal(journal.clone()).connected(clock.shared(), crate::events::Events::default());
+    let slot = crate::patient::slot().with_journal(journal.clone()).connected(clock.shared(), crate::events::Events::default());
     clock.advance(Duration::from_secs(5));
     let answer = slot.classify(&refused("connection refused"));
     let [entry] = &journal.recent(10)[..] else { panic!("{journal:?}") };
@@ -91,7 +91,7 @@ fn what_safe_mode_native_code_or_a_test_answered_is_told_apart() {
 #[test]
 fn every_question_that_a_slot_asks_is_kept_and_answered_in_the_entry_as_to_the_caller() {
     let journal = in_memory();
-    let slot = PolicySlot::built_in().with_journal(journal.clone());
+    let slot = crate::patient::slot().with_journal(journal.clone());
     let breaker = crate::CircuitBreaker::builder("x").failure_threshold(1).policy(slot.clone()).build().unwrap();
     assert!(breaker.call_blocking(|| Err::<(), _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))).is_err());
     slot.recommend(Profile::Quick);

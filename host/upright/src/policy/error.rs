@@ -68,11 +68,24 @@ pub enum PolicyError {
         missing: String,
     },
 
-    /// It was built against another version of the contract.
-    #[error("the policy exports {found}; this host speaks version {version}", version = super::CONTRACT_VERSION)]
+    /// It was built against a version of the contract that this host does not speak: another minor version, and from 1.0 on another major
+    /// one.
+    #[error(
+        "the policy exports {found}: {why}; this host speaks {version} and its patches: rebuild the policy with the wit/ of this version",
+        why = super::inspect::why_not(found, super::CONTRACT_VERSION), version = super::CONTRACT_VERSION
+    )]
     WrongVersion {
         /// An interface with its version.
         found: String,
+    },
+
+    /// Its interfaces are of several versions of the contract.
+    #[error("the policy exports {one} and {other}; expected all interfaces of one version: rebuild the policy with one wit/")]
+    MixedVersions {
+        /// An interface with its version.
+        one: String,
+        /// One of another version.
+        other: String,
     },
 
     /// An export does not have the type that the contract gives it.
@@ -89,6 +102,37 @@ pub enum PolicyError {
         detail: String,
     },
 
+    /// The memory that it begins with is more than an instance may have.
+    #[error("the policy begins with {wanted} bytes of memory, and an instance may have {limit}; {}", more_memory(*wanted))]
+    FirstMemory {
+        /// The bytes of all its memories.
+        wanted: usize,
+        /// What they may have.
+        limit: usize,
+    },
+
+    /// It consists of more parts than an instance may have.
+    #[error(
+        "the policy begins with {wanted} {what} or more, and an instance may have {limit}; no setting gives it more: build it of fewer and smaller parts"
+    )]
+    TooManyParts {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there are at least.
+        wanted: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+
+    /// No instance of it can be set up.
+    #[error(
+        "no instance of the policy can be set up: {detail}; expected one that needs nobody for it, and a system with memory and address space for it"
+    )]
+    NoInstance {
+        /// Why.
+        detail: String,
+    },
+
     /// It trapped while deciding.
     #[error("the policy trapped in {function}: {trap}")]
     Trapped {
@@ -98,7 +142,7 @@ pub enum PolicyError {
         trap: String,
     },
 
-    /// It took too long to decide.
+    /// It took too long to decide, and again when it was asked once more.
     #[error("the policy took longer than {:.0} ms in {function}", limit.as_secs_f64() * 1e3)]
     TimedOut {
         /// The function that was asked.
@@ -153,6 +197,16 @@ pub enum PolicyError {
     },
 }
 
+/// How a policy is given so much memory.
+fn more_memory(wanted: usize) -> String {
+    const MEBIBYTE: usize = 1 << 20;
+    let limit = wanted.div_ceil(MEBIBYTE);
+    if limit > 4096 {
+        return "no setting gives it more than 4294967296: build it with less".to_owned();
+    }
+    format!("build it with less, or give it more: --memory-limit {limit}, in a program PolicyLoader::memory_limit({limit} << 20)")
+}
+
 impl PolicyError {
     /// The stage of a candidate's life that ends so. An active policy that fails is [`Stage::Active`] and fails as in [`Stage::Probe`].
     pub fn stage(&self) -> Stage {
@@ -164,8 +218,13 @@ impl PolicyError {
             | Self::NotAComponent { .. }
             | Self::Imports { .. }
             | Self::MissingExport { .. }
-            | Self::WrongVersion { .. } => Stage::Inspection,
-            Self::WrongType { .. } | Self::Compile { .. } => Stage::Compilation,
+            | Self::WrongVersion { .. }
+            | Self::MixedVersions { .. } => Stage::Inspection,
+            Self::WrongType { .. }
+            | Self::Compile { .. }
+            | Self::FirstMemory { .. }
+            | Self::TooManyParts { .. }
+            | Self::NoInstance { .. } => Stage::Compilation,
             Self::Sample { .. } | Self::NoThread { .. } => Stage::Shadow,
             Self::Trapped { .. } | Self::TimedOut { .. } | Self::OutOfMemory { .. } | Self::Unequal { .. } | Self::Nonsense { .. } => {
                 Stage::Probe

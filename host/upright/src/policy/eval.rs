@@ -4,7 +4,7 @@
 //! written in `snake_case` (`breaker_config`, `"half_open"`); records are objects, a case without a payload is a string,
 //! one with a payload is an object of one key, an absent option is `null` or left out.
 
-use super::engine::runtime;
+use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
 use super::inspect::{INTERFACES, interface_name};
 use super::limits::{self, Limits};
@@ -72,7 +72,7 @@ impl Evaluator {
         let surface = self.policy.component().component_type();
         let mut shapes = Vec::new();
         for (interface, functions) in INTERFACES {
-            let Some(item) = surface.get_export(&runtime.engine, &interface_name(interface)) else { continue };
+            let Some(item) = surface.get_export(&runtime.engine, &self.interface_name(interface)) else { continue };
             let ComponentItem::ComponentInstance(instance) = item.ty else { continue };
             for function in functions {
                 let Some(item) = instance.get_export(&runtime.engine, function) else { continue };
@@ -87,6 +87,10 @@ impl Evaluator {
         shapes
     }
 
+    fn interface_name(&self, interface: &str) -> String {
+        interface_name(interface, self.policy.contract_version())
+    }
+
     /// Asks `function` (`interface.function`) with an object of arguments by name.
     ///
     /// # Errors
@@ -98,13 +102,21 @@ impl Evaluator {
     }
 
     fn eval_here(&mut self, function: &str, interface: &'static str, name: &'static str, arguments: &Value) -> Result<Value, EvalError> {
+        limits::twice(|| match self.attempt(function, interface, name, arguments) {
+            Err(EvalError::Policy(error)) => Err(error),
+            done => Ok(done),
+        })?
+    }
+
+    fn attempt(&mut self, function: &str, interface: &'static str, name: &'static str, arguments: &Value) -> Result<Value, EvalError> {
         let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
+        let exported = self.interface_name(interface);
         if self.live.is_none() {
-            self.live = Some(self.instantiate()?);
+            self.live = Some(self.instantiate(runtime)?);
         }
         // Just filled.
         let Some((store, instance)) = &mut self.live else { return Err(missing(function).into()) };
-        let interface_index = instance.get_export_index(&mut *store, None, &interface_name(interface));
+        let interface_index = instance.get_export_index(&mut *store, None, &exported);
         let index = interface_index.and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), name));
         let function_handle = index.and_then(|index| instance.get_func(&mut *store, index)).ok_or_else(|| missing(function))?;
         let signature: ComponentFunc = function_handle.ty(&*store);
@@ -120,14 +132,13 @@ impl Evaluator {
         Ok(results.first().map_or(Value::Null, write))
     }
 
-    fn instantiate(&self) -> Result<(Store<Limits>, Instance), PolicyError> {
-        let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
+    fn instantiate(&self, runtime: &Runtime) -> Result<(Store<Limits>, Instance), PolicyError> {
         let mut store = limits::store(runtime, self.policy.allowance());
         let _running = runtime.running();
         limits::begin_start(&mut store);
-        let instance = super::link::linker(&runtime.engine, self.policy.is_allowed_wasi())
-            .and_then(|linker| linker.instantiate(&mut store, self.policy.component()))
+        let linker = super::link::linker(&runtime.engine, self.policy.is_allowed_wasi())
             .map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
+        let instance = linker.instantiate(&mut store, self.policy.component()).map_err(|error| limits::start_failure(&store, &error))?;
         Ok((store, instance))
     }
 }

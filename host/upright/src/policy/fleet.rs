@@ -393,7 +393,7 @@ fn swap(slot: &PolicySlot, order: &Order, component: Option<&[u8]>, loader: &Pol
     let named = policy.as_deref().unwrap_or("the built-in policy");
     let refused = |error: &PolicyError| slot.note_refusal(named, error);
     let candidate = match component {
-        Some(bytes) => loader.from_signed_bytes(bytes, signature.as_ref()).inspect_err(refused),
+        Some(bytes) => loader.candidate(bytes, signature.as_ref()).inspect_err(refused),
         None => Policy::built_in(),
     };
     let candidate = candidate.map_err(|error| error.to_string())?;

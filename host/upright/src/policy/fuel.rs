@@ -6,7 +6,7 @@
 use super::bindings::Policy as Bindings;
 use super::engine::configuration;
 use super::error::PolicyError;
-use super::limits::{Limits, failure};
+use super::limits::{Limits, failure, start_failure};
 use super::loaded::{Asks, Policy, one_line};
 use crate::types::Description;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -58,11 +58,11 @@ fn engine() -> Result<&'static Engine, PolicyError> {
 }
 
 impl Counted {
-    /// Compiles a policy once more; `policy` was made of the same bytes, so all that is asked of a policy was.
-    pub(super) fn new(policy: Policy, bytes: &[u8]) -> Result<Self, PolicyError> {
+    /// Compiles a policy once more.
+    pub(super) fn new(policy: Policy) -> Result<Self, PolicyError> {
         let compile = |error: wasmtime::Error| PolicyError::Compile { detail: one_line(&error) };
         let engine = engine()?;
-        let component = Component::from_binary(engine, bytes).map_err(compile)?;
+        let component = Component::from_binary(engine, policy.bytes()).map_err(compile)?;
         let pre =
             super::link::linker(engine, policy.is_allowed_wasi()).and_then(|linker| linker.instantiate_pre(&component)).map_err(compile)?;
         Ok(Self { policy, engine, pre, work: Mutex::default() })
@@ -93,7 +93,7 @@ impl Counted {
             .and_then(|instance| Bindings::new(&mut store, &instance));
         match set_up {
             Ok(bindings) => Ok(Live { store, bindings, decisions: 0 }),
-            Err(error) => Err(self.failed("the start of the component", &store, &error)),
+            Err(error) => Err(start_failure(&store, &error)),
         }
     }
 }
@@ -106,7 +106,7 @@ impl Asks for Counted {
     fn ask<R: Send>(
         &self,
         function: &'static str,
-        question: impl FnOnce(&Bindings, &mut Store<Limits>) -> wasmtime::Result<R> + Send,
+        question: impl Fn(&Bindings, &mut Store<Limits>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, PolicyError> {
         super::link::apart(self.policy.is_allowed_wasi(), || self.ask_here(function, question))?
     }

@@ -5,6 +5,7 @@
 
 use super::error::PolicyError;
 use serde::Serialize;
+use std::fmt;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
@@ -25,9 +26,67 @@ pub(crate) const INTERFACES: [(&str, &[&str]); 9] = [
     ("recovery", &["decide"]),
 ];
 
-/// The name under which a component exports an interface of the contract.
-pub(crate) fn interface_name(interface: &str) -> String {
-    format!("upright:policy/{interface}@{CONTRACT_VERSION}")
+/// The name under which a component of this version exports an interface of the contract.
+pub(crate) fn interface_name(interface: &str, version: &str) -> String {
+    format!("{PACKAGE}{interface}@{version}")
+}
+
+/// The first series of the contract that is released; who has built against an earlier one has built against a draft.
+const FIRST_RELEASED: Series = Series { major: 0, minor: 2, patch: 0 };
+
+/// What the names of the contract's interfaces begin with.
+const PACKAGE: &str = "upright:policy/";
+
+/// What the versions that fit each other have in common, as the component model has it: the major version, and below 1.0 the minor version
+/// too. wasmtime looks exports up by the same rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Series {
+    major: u64,
+    /// 0 from 1.0 on.
+    minor: u64,
+    /// 0 but for 0.0, of which each version is a series of its own.
+    patch: u64,
+}
+
+impl Series {
+    /// The series of a version; none of a pre-release, which fits nothing but itself.
+    fn of(version: &str) -> Option<Self> {
+        // What a build says of itself changes nothing.
+        let release = version.split('+').next()?;
+        let numbers: Vec<u64> = release.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
+        match numbers[..] {
+            [0, 0, patch] => Some(Self { major: 0, minor: 0, patch }),
+            [0, minor, _] => Some(Self { major: 0, minor, patch: 0 }),
+            [major, ..] if numbers.len() == 3 => Some(Self { major, minor: 0, patch: 0 }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { major: 0, minor: 0, patch } => write!(formatter, "0.0.{patch}"),
+            Self { major: 0, minor, .. } => write!(formatter, "0.{minor}"),
+            Self { major, .. } => write!(formatter, "{major}"),
+        }
+    }
+}
+
+/// Whether what was built for the version `found` can be asked by a host that speaks `spoken`.
+fn fits(found: &str, spoken: &str) -> bool {
+    Series::of(found).is_some_and(|found| Some(found) == Series::of(spoken))
+}
+
+/// Why an interface of this name is of no version that a host can ask which speaks `spoken`.
+pub(super) fn why_not(found: &str, spoken: &str) -> String {
+    let version = found.rsplit('@').next().unwrap_or_default();
+    match (Series::of(version), Series::of(spoken)) {
+        (Some(series), _) if series < FIRST_RELEASED => format!("{series} was never released and is no longer spoken"),
+        (Some(series), Some(host)) if series < host => format!("{series} is no longer spoken"),
+        (Some(series), _) => format!("{series} is newer than this host"),
+        (None, _) => format!("{version} is no release, and only releases are spoken"),
+    }
 }
 
 /// What a component imports and exports.
@@ -55,18 +114,18 @@ impl Surface {
         Self { imports, exports }
     }
 
-    /// Whether a policy may look like this; where it is allowed WASI, it may import that.
-    pub(crate) fn check(&self, wasi: bool) -> Result<(), PolicyError> {
+    /// Whether a policy may look like this, and the version of the contract that it exports; where it is allowed WASI, it may import that.
+    pub(crate) fn check(&self, wasi: bool) -> Result<String, PolicyError> {
         let refused = self.imports.iter().find(|import| !(wasi && is_wasi(import)));
         if let Some(import) = refused.cloned() {
             return Err(if wasi { PolicyError::ImportsBeyondWasi { import } } else { PolicyError::Imports { import } });
         }
+        let version = self.contract()?;
         for (interface, functions) in INTERFACES {
-            let name = interface_name(interface);
+            let name = interface_name(interface, version);
             if !self.exports.contains(&name) {
-                let other_version = format!("upright:policy/{interface}@");
-                return Err(match self.exports.iter().find(|export| export.starts_with(&other_version)) {
-                    Some(found) => PolicyError::WrongVersion { found: found.clone() },
+                return Err(match self.versions_of(interface).next() {
+                    Some((found, _)) => PolicyError::WrongVersion { found: found.to_owned() },
                     None => PolicyError::MissingExport { missing: name },
                 });
             }
@@ -75,7 +134,31 @@ impl Surface {
                 return Err(PolicyError::MissingExport { missing });
             }
         }
-        Ok(())
+        Ok(version.to_owned())
+    }
+
+    /// The version of the contract by which it can be asked: one for all interfaces, or else it would be chance which of them answers.
+    fn contract(&self) -> Result<&str, PolicyError> {
+        let exported = || INTERFACES.iter().flat_map(|(interface, _)| self.versions_of(interface));
+        let mut fitting = exported().filter(|(_, version)| fits(version, CONTRACT_VERSION));
+        let Some((one, version)) = fitting.next() else {
+            return Err(match exported().next() {
+                Some((found, _)) => PolicyError::WrongVersion { found: found.to_owned() },
+                None => PolicyError::MissingExport { missing: interface_name(INTERFACES[0].0, CONTRACT_VERSION) },
+            });
+        };
+        match fitting.find(|(_, other)| *other != version) {
+            Some((other, _)) => Err(PolicyError::MixedVersions { one: one.to_owned(), other: other.to_owned() }),
+            None => Ok(version),
+        }
+    }
+
+    /// The names under which an interface of the contract is exported, each with its version.
+    fn versions_of(&self, interface: &str) -> impl Iterator<Item = (&str, &str)> {
+        self.exports.iter().filter_map(move |export| {
+            let version = export.strip_prefix(PACKAGE)?.strip_prefix(interface)?.strip_prefix('@')?;
+            (!version.contains('#')).then_some((export.as_str(), version))
+        })
     }
 }
 
@@ -98,5 +181,72 @@ pub(crate) fn describe_bytes(bytes: &[u8]) -> Option<String> {
         },
         [0x7f, b'E', b'L', b'F', ..] => Some("an ELF file (a precompiled policy is machine code and is not loaded)".into()),
         _ => Some(format!("{} bytes that are not WebAssembly", bytes.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that a policy must export, each interface in the version that `version` gives it.
+    fn surface(version: impl Fn(&str) -> &'static str) -> Surface {
+        let mut exports = Vec::new();
+        for (interface, functions) in INTERFACES {
+            let name = interface_name(interface, version(interface));
+            exports.extend(functions.iter().map(|function| format!("{name}#{function}")));
+            exports.push(name);
+        }
+        Surface { imports: Vec::new(), exports }
+    }
+
+    #[test]
+    fn versions_fit_that_differ_in_their_patch_and_from_1_0_on_in_their_minor_version() {
+        for (found, spoken) in [("0.2.0", "0.2.0"), ("0.2.7", "0.2.0"), ("0.2.0", "0.2.7"), ("1.4.0", "1.0.3"), ("0.2.1+mine", "0.2.0")] {
+            assert!(fits(found, spoken), "{found} and {spoken}");
+        }
+        for (found, spoken) in [
+            ("0.1.9", "0.2.0"),
+            ("0.3.0", "0.2.0"),
+            ("1.2.0", "0.2.0"),
+            ("2.0.0", "1.0.0"),
+            ("0.0.1", "0.0.2"),
+            ("0.2.0-rc1", "0.2.0"),
+            ("0.2.0-rc1", "0.2.0-rc1"),
+            ("0.2", "0.2.0"),
+            ("0.2.0.0", "0.2.0"),
+            ("", "0.2.0"),
+        ] {
+            assert!(!fits(found, spoken), "{found} and {spoken}");
+        }
+    }
+
+    #[test]
+    fn why_a_version_does_not_fit_is_told_by_which_of_the_two_is_older() {
+        for (found, says) in [
+            ("upright:policy/types@0.1.9", "0.1 was never released and is no longer spoken"),
+            ("upright:policy/types@0.2.0", "0.2 is no longer spoken"),
+            ("upright:policy/types@0.4.0", "0.4 is newer than this host"),
+            ("upright:policy/types@1.0.0", "1 is newer than this host"),
+            ("upright:policy/types@0.3.0-rc1", "0.3.0-rc1 is no release"),
+        ] {
+            let why = why_not(found, "0.3.0");
+            assert!(why.starts_with(says), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_surface_is_of_the_version_that_all_its_interfaces_have() {
+        assert_eq!(surface(|_| CONTRACT_VERSION).check(false).unwrap(), CONTRACT_VERSION);
+        let [major, minor] = [0, 1].map(|index| CONTRACT_VERSION.split('.').nth(index).unwrap());
+        let later: &'static str = format!("{major}.{minor}.77").leak();
+        assert_eq!(surface(|_| later).check(false).unwrap(), later);
+        let mixed = surface(|interface| if interface == "health" { later } else { CONTRACT_VERSION }).check(false).unwrap_err();
+        assert!(matches!(&mixed, PolicyError::MixedVersions { other, .. } if other.contains("health")), "{mixed}");
+        let foreign = surface(|interface| if interface == "health" { "9.0.0" } else { CONTRACT_VERSION }).check(false).unwrap_err();
+        assert!(matches!(&foreign, PolicyError::WrongVersion { found } if found.contains("health@9.0.0")), "{foreign}");
+        // What it speaks beside this host's version is nobody's business.
+        let mut both = surface(|_| CONTRACT_VERSION);
+        both.exports.extend(surface(|_| "9.0.0").exports);
+        assert_eq!(both.check(false).unwrap(), CONTRACT_VERSION);
     }
 }

@@ -7,8 +7,8 @@ use super::bindings::Policy as Bindings;
 use super::engine::Runtime;
 use super::error::PolicyError;
 use super::limits::{self, Allowance, Limits};
+use wasmtime::Store;
 use wasmtime::component::InstancePre;
-use wasmtime::{Store, Trap};
 
 /// An instance makes so many decisions before it is replaced, so that a policy that leaks does not grow for ever.
 const DECISIONS_PER_INSTANCE: u32 = 100_000;
@@ -26,12 +26,10 @@ impl Instance {
         // A start function may loop for ever too.
         let _running = runtime.running();
         limits::begin_start(&mut store);
-        let set_up = pre.instantiate(&mut store).and_then(|instance| Bindings::new(&mut store, &instance));
-        match set_up {
-            Ok(bindings) => Ok(Self { store, bindings, decisions: 0 }),
-            Err(error) if error.is::<Trap>() => Err(limits::failure("the start of the component", &store, &error)),
-            Err(error) => Err(PolicyError::WrongType { detail: super::loaded::one_line(&error) }),
-        }
+        let instance = pre.instantiate(&mut store).map_err(|error| limits::start_failure(&store, &error))?;
+        let wrong_type = |error| PolicyError::WrongType { detail: super::loaded::one_line(&error) };
+        let bindings = Bindings::new(&mut store, &instance).map_err(wrong_type)?;
+        Ok(Self { store, bindings, decisions: 0 })
     }
 
     /// Whether it has made all the decisions that it may.

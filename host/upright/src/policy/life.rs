@@ -5,7 +5,6 @@
 
 use super::error::PolicyError;
 use super::loader::PolicyLoader;
-use super::probe::probe;
 use super::shadow::ShadowOptions;
 use super::signature::SignatureError;
 use super::slot::{Active, PolicySlot, label};
@@ -120,7 +119,7 @@ impl PolicySlot {
 
     fn try_swap(&self, candidate: Policy, options: &SwapOptions) -> Result<Stage, PolicyError> {
         if options.probe {
-            probe(&candidate)?;
+            candidate.probe()?;
             self.note(&label(candidate.description()), Some(candidate.digest()), Stage::Probe);
         }
         if !options.allow_lower_revision {

@@ -1,7 +1,9 @@
 //! What one decision may use: time and memory.
 //!
-//! Time means time of its thread on a processor. A machine that runs a model has no idle core: a thread can stand still for many milliseconds
-//! in the middle of a decision, and a policy must not be blamed for that. Where the system cannot tell, time on the clock counts.
+//! Time means time of its thread on a processor. A machine that runs a model has no idle core: a thread can stand still for many
+//! milliseconds in the middle of a decision, and a policy must not be blamed for that. Where the system cannot tell, time on the clock
+//! counts. In a virtual machine a thread's time goes on while the whole machine stands still; so whatever ran out of time has a second try
+//! ([`twice`]).
 //!
 //! How much that is depends on the policy: one that brings a language's runtime along needs more. So each store knows its allowance.
 
@@ -24,6 +26,13 @@ pub(crate) struct Allowance {
 /// How many elements a table may have.
 const TABLE_LIMIT: usize = 100_000;
 
+/// How many core instances, tables and memories there may be. A component of one module has a handful of each, with the adapters around it;
+/// one made of shared libraries has a few for each.
+const PARTS: [(&str, usize, &str); 3] = [("instance", 64, "core instances"), ("table", 16, "tables"), ("memory", 4, "memories")];
+
+/// The function in which a policy fails that fails before it is asked anything.
+const START: &str = "the start of the component";
+
 /// So many ticks pass unseen: all decisions of a sound policy end within them, and the processor's time is not asked for.
 const UNSEEN_TICKS: u32 = 2;
 
@@ -34,6 +43,8 @@ pub(crate) struct Limits {
     time: Duration,
     /// What the guest was refused, since it can only show that as `unreachable`.
     refused: Option<usize>,
+    /// How long a table was to be that it was refused.
+    refused_table: Option<usize>,
     /// Bytes of all its memories.
     memory: usize,
     patience: Patience,
@@ -48,6 +59,7 @@ impl Limits {
             allowance,
             time: allowance.decision,
             refused: None,
+            refused_table: None,
             memory: 0,
             patience: Patience::default(),
             #[cfg(feature = "wasi")]
@@ -85,6 +97,7 @@ fn begin_within(store: &mut Store<Limits>, time: Duration) {
     limits.time = time;
     limits.patience = Patience::default();
     limits.refused = None;
+    limits.refused_table = None;
     #[cfg(feature = "wasi")]
     limits.sandbox.begin();
     store.set_epoch_deadline(UNSEEN_TICKS.into());
@@ -102,6 +115,41 @@ pub(crate) fn failure(function: &'static str, store: &Store<Limits>, error: &was
     }
 }
 
+/// Why no instance could be set up.
+pub(crate) fn start_failure(store: &Store<Limits>, error: &wasmtime::Error) -> PolicyError {
+    if error.is::<Trap>() {
+        return failure(START, store, error);
+    }
+    let (limits, text) = (store.data(), super::loaded::one_line(error));
+    // wasmtime counts these by itself, and says so in words alone; a test holds them.
+    let counted = text.split_once("resource limit exceeded: ").and_then(|(_, text)| text.split_once(" count too high at "));
+    if let Some((part, count)) = counted
+        && let Some((_, limit, what)) = PARTS.into_iter().find(|(known, ..)| *known == part)
+        && let Ok(wanted) = count.parse()
+    {
+        return PolicyError::TooManyParts { what, wanted, limit };
+    }
+    // What a start function is refused ends in a trap, if in anything: so this is what it declares.
+    match (limits.refused, limits.refused_table) {
+        (Some(wanted), _) => PolicyError::FirstMemory { wanted, limit: limits.allowance.memory },
+        (None, Some(wanted)) => PolicyError::TooManyParts { what: "elements in a table", wanted, limit: TABLE_LIMIT },
+        (None, None) => PolicyError::NoInstance { detail: text },
+    }
+}
+
+/// Does what may run out of time, and where it does once more, from the beginning: in a virtual machine one decision of some thousands is
+/// charged with time in which the machine stood still. Two in a row are no accident. All else by which a policy fails is the same every
+/// time.
+pub(crate) fn twice<R>(mut attempt: impl FnMut() -> Result<R, PolicyError>) -> Result<R, PolicyError> {
+    match attempt() {
+        Err(error @ PolicyError::TimedOut { .. }) => {
+            tracing::debug!(target: "upright", %error, "asked once more");
+            attempt()
+        }
+        done => done,
+    }
+}
+
 impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let all = self.memory.saturating_sub(current).saturating_add(desired);
@@ -115,20 +163,23 @@ impl ResourceLimiter for Limits {
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_LIMIT)
+        let fits = desired <= TABLE_LIMIT;
+        if !fits {
+            self.refused_table = Some(desired);
+        }
+        Ok(fits)
     }
 
-    // A component of one module has a handful of each, with the adapters around it; one made of shared libraries has a few for each.
     fn instances(&self) -> usize {
-        64
+        PARTS[0].1
     }
 
     fn tables(&self) -> usize {
-        16
+        PARTS[1].1
     }
 
     fn memories(&self) -> usize {
-        4
+        PARTS[2].1
     }
 }
 
@@ -180,6 +231,25 @@ mod tests {
             let ended = (0..).find(|millisecond| !patience.goes_on(MILLISECOND * *millisecond, limit));
             assert_eq!(ended.map(|millisecond| MILLISECOND * (millisecond + UNSEEN_TICKS)), Some(limit));
         }
+    }
+
+    #[test]
+    fn what_ran_out_of_time_is_done_once_more_and_nothing_else_is() {
+        let late = || PolicyError::TimedOut { function: "recovery.decide", limit: LIMIT };
+        let trapped = || PolicyError::Trapped { function: "recovery.decide", trap: "unreachable".into() };
+        let attempts = |outcomes: Vec<Result<u32, PolicyError>>| {
+            let (mut outcomes, mut made) = (outcomes.into_iter(), 0);
+            let done = twice(|| {
+                made += 1;
+                outcomes.next().unwrap()
+            });
+            (done.map_err(|error| error.to_string()), made)
+        };
+        assert_eq!(attempts(vec![Ok(7)]), (Ok(7), 1));
+        assert_eq!(attempts(vec![Err(late()), Ok(7)]), (Ok(7), 2));
+        assert_eq!(attempts(vec![Err(late()), Err(late())]), (Err(late().to_string()), 2));
+        assert_eq!(attempts(vec![Err(trapped()), Ok(7)]), (Err(trapped().to_string()), 1));
+        assert_eq!(attempts(vec![Err(late()), Err(trapped())]), (Err(trapped().to_string()), 2));
     }
 
     #[test]

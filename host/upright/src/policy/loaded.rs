@@ -5,7 +5,7 @@ use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
 use super::inspect::{Surface, describe_bytes};
 use super::instance::Instance;
-use super::limits::{Allowance, Limits};
+use super::limits::{Allowance, Limits, twice};
 use super::loader::{Given, PolicyLoader};
 use super::questions::Questions;
 use super::signature::Signature;
@@ -14,7 +14,7 @@ use crate::types::*;
 use crossbeam_queue::ArrayQueue;
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmtime::component::{Component, InstancePre};
 
@@ -36,6 +36,7 @@ struct Shared {
     digest: String,
     bytes: Arc<[u8]>,
     surface: Surface,
+    contract: String,
     runtime: &'static Runtime,
     component: Component,
     pre: InstancePre<Limits>,
@@ -43,7 +44,6 @@ struct Shared {
     /// Boxed, since they are large and move in and out all the time.
     warm: ArrayQueue<Box<Instance>>,
     crossings: AtomicU64,
-    probed: AtomicBool,
 }
 
 impl std::fmt::Debug for Policy {
@@ -60,8 +60,9 @@ impl Policy {
         if let Some(policy) = COMPILED.get() {
             return Ok(policy.clone());
         }
-        // Two threads may both compile it; the second is dropped.
-        let policy = Self::from_bytes(BUILT_IN)?;
+        // Two threads may both compile it; the second is dropped. It is not probed: a test does that, and its bytes never change.
+        let policy = PolicyLoader::default().probe(false).from_bytes(BUILT_IN)?;
+        super::probe::remember(&policy);
         Ok(COMPILED.get_or_init(|| policy).clone())
     }
 
@@ -73,10 +74,11 @@ impl Policy {
         PolicyLoader::default().from_file(path)
     }
 
-    /// Inspects and compiles a component, as [`PolicyLoader::default`] does.
+    /// Inspects, compiles and probes a component, as [`PolicyLoader::default`] does.
     ///
     /// # Errors
-    /// What is no component, imports anything, or does not export the contract's world in this version is refused by name.
+    /// What is no component, imports anything, or does not export the contract's world in this version is refused by name, and so is what
+    /// does not pass the probe.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PolicyError> {
         PolicyLoader::default().from_bytes(bytes)
     }
@@ -90,16 +92,17 @@ impl Policy {
         let component =
             Component::from_binary(&runtime.engine, bytes).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let surface = Surface::of(&component, &runtime.engine);
-        surface.check(given.wasi)?;
+        let contract = surface.check(given.wasi)?;
         passed(Stage::Inspection);
         let linker = super::link::linker(&runtime.engine, given.wasi).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         let pre = linker.instantiate_pre(&component).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
-        let (first, described) = super::link::apart(given.wasi, || {
+        let describe = || {
             let mut first = Box::new(Instance::new(runtime, &pre, given.allowance)?);
             let described =
                 first.ask(runtime, "metadata.describe", |bindings, store| bindings.upright_policy_metadata().call_describe(store))?;
-            Ok::<_, PolicyError>((first, described))
-        })??;
+            Ok((first, described))
+        };
+        let (first, described) = super::link::apart(given.wasi, || twice(describe))??;
         let description: Description = described.cross();
         super::check::description(&description)?;
         passed(Stage::Compilation);
@@ -107,9 +110,18 @@ impl Policy {
         // An empty queue takes it.
         let _ = warm.push(first);
         let crossings = AtomicU64::new(0);
-        let (bytes, probed) = (bytes.into(), AtomicBool::new(false));
-        let shared = Shared { description, digest, bytes, surface, runtime, component, pre, given, warm, crossings, probed };
+        let bytes = bytes.into();
+        let shared = Shared { description, digest, bytes, surface, contract, runtime, component, pre, given, warm, crossings };
         Ok(Self { shared: Arc::new(shared), signature: None })
+    }
+
+    /// Asks it what every policy must get right before it may decide: answers that make sense, and the same to the same question. One that
+    /// has passed once is not asked again by this process: it would pass again, since decisions are pure.
+    ///
+    /// # Errors
+    /// How it failed, by the function that was asked; [`PolicyError::Unequal`] where it keeps something between calls.
+    pub fn probe(&self) -> Result<(), PolicyError> {
+        super::probe::probe(self)
     }
 
     /// The same policy with the signature that it was admitted by.
@@ -133,27 +145,22 @@ impl Policy {
         &self.shared.bytes
     }
 
-    /// Whether it passed the probe once: it would again, since decisions are pure.
-    pub(super) fn was_probed(&self) -> &AtomicBool {
-        &self.shared.probed
-    }
-
     /// The same component with instances of its own: what one of the two was asked, the other has not seen.
     #[must_use]
     pub fn twin(&self) -> Self {
-        let Shared { description, digest, bytes, surface, runtime, component, pre, given, .. } = &*self.shared;
+        let Shared { description, digest, bytes, surface, contract, runtime, component, pre, given, .. } = &*self.shared;
         let shared = Shared {
             description: description.clone(),
             digest: digest.clone(),
             bytes: Arc::clone(bytes),
             surface: surface.clone(),
+            contract: contract.clone(),
             runtime,
             component: component.clone(),
             pre: pre.clone(),
             given: *given,
             warm: ArrayQueue::new(WARM_INSTANCES),
             crossings: AtomicU64::new(0),
-            probed: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared), signature: self.signature.clone() }
     }
@@ -178,7 +185,12 @@ impl Policy {
         &self.shared.surface
     }
 
-    /// How often it was asked anything: each is one crossing into WebAssembly.
+    /// The version of the contract that it was built for; it may be another patch of [`CONTRACT_VERSION`](super::CONTRACT_VERSION).
+    pub fn contract_version(&self) -> &str {
+        &self.shared.contract
+    }
+
+    /// How often it was asked anything: each is one crossing into WebAssembly, and a question whose time ran out is two.
     pub fn crossings(&self) -> u64 {
         self.shared.crossings.load(Ordering::Relaxed)
     }
@@ -200,14 +212,21 @@ impl Policy {
     fn ask_here<R>(
         &self,
         function: &'static str,
-        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
+        question: impl Fn(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
     ) -> Result<R, PolicyError> {
-        let Shared { runtime, pre, warm, given, .. } = &*self.shared;
-        let mut instance = match warm.pop() {
-            Some(instance) => instance,
-            None => Box::new(Instance::new(runtime, pre, given.allowance)?),
-        };
-        let answer = instance.ask(runtime, function, question)?;
+        let Shared { runtime, pre, warm, given, crossings, .. } = &*self.shared;
+        let mut waiting = warm.pop();
+        let (instance, answer) = twice(|| {
+            crossings.fetch_add(1, Ordering::Relaxed);
+            // The second time there is none that waits: what ran out of time must not be used again, and what others asked of a third is
+            // nothing to begin with.
+            let mut instance = match waiting.take() {
+                Some(instance) => instance,
+                None => Box::new(Instance::new(runtime, pre, given.allowance)?),
+            };
+            let answer = instance.ask(runtime, function, &question)?;
+            Ok((instance, answer))
+        })?;
         if !instance.is_used_up() {
             // A full pool drops it.
             let _ = warm.push(instance);
@@ -221,11 +240,11 @@ pub(super) trait Asks: std::fmt::Debug + Send + Sync {
     /// What it says of itself.
     fn description(&self) -> &Description;
 
-    /// Asks one question.
+    /// Asks one question, and once more where the time for it ran out.
     fn ask<R: Send>(
         &self,
         function: &'static str,
-        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
+        question: impl Fn(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, PolicyError>;
 }
 
@@ -238,9 +257,8 @@ impl Asks for Policy {
     fn ask<R: Send>(
         &self,
         function: &'static str,
-        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
+        question: impl Fn(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, PolicyError> {
-        self.shared.crossings.fetch_add(1, Ordering::Relaxed);
         super::link::apart(self.is_allowed_wasi(), || self.ask_here(function, question))?
     }
 }
@@ -326,4 +344,28 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use wasmtime::Trap;
+
+    #[test]
+    fn a_second_try_has_an_instance_that_nobody_has_asked_yet() {
+        let policy = crate::patient::built_in().twin();
+        let Shared { runtime, pre, given, warm, .. } = &*policy.shared;
+        for _ in 0..2 {
+            assert!(warm.push(Box::new(Instance::new(runtime, pre, given.allowance).unwrap())).is_ok());
+        }
+        let tries = Cell::new(0);
+        let answered = policy.ask_here("recovery.decide", |_, _| {
+            tries.set(tries.get() + 1);
+            if tries.get() == 1 { Err(Trap::Interrupt.into()) } else { Ok(tries.get()) }
+        });
+        assert_eq!((answered.unwrap(), policy.crossings()), (2, 2));
+        // One of the two is gone with its question, the other still waits, and so does the new one.
+        assert_eq!(warm.len(), 2);
+    }
 }

@@ -1,7 +1,8 @@
 //! How policies get in: what is asked of a component before it is a [`Policy`], and what it may use afterwards.
 //!
-//! Each step has its own refusal, and the cheap ones come first: read, signature, inspection, compilation. Asking it what it is is the first time that any
-//! of it runs; [`super::PolicySlot::swap`] then probes it.
+//! Each step has its own refusal, and the cheap ones come first: read, signature, inspection, compilation, probe. All that decides comes
+//! through here, so what comes out has passed the probe, unless somebody asks for what has not. A slot that is to swap it in probes it
+//! itself, and tells of it.
 
 use super::error::PolicyError;
 use super::limits::Allowance;
@@ -36,7 +37,7 @@ pub(crate) struct Given {
     pub(crate) wasi: bool,
 }
 
-/// Reads, verifies, inspects and compiles policies.
+/// Reads, verifies, inspects, compiles and probes policies.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -51,6 +52,7 @@ pub struct PolicyLoader {
     wasi: bool,
     memory: Option<usize>,
     decision: Option<Duration>,
+    unprobed: bool,
 }
 
 impl PolicyLoader {
@@ -87,15 +89,23 @@ impl PolicyLoader {
         self
     }
 
+    /// Whether a policy must pass the conformance probe: answers that make sense, and the same to the same question. On by default, and a
+    /// policy that has passed once is not asked again; off to look at one that would not pass, and for tests of what it would do.
+    #[must_use]
+    pub fn probe(mut self, probed: bool) -> Self {
+        self.unprobed = !probed;
+        self
+    }
+
     /// Reads a component from a file, with its signature from the file beside it ([`Signature::path_for`]), if there is one.
     ///
     /// # Errors
     /// [`PolicyError::Read`], and all of [`PolicyLoader::from_signed_bytes`].
     pub fn from_file(&self, path: impl AsRef<Path>) -> Result<Policy, PolicyError> {
-        self.step_by_step(path.as_ref(), &mut |_| {})
+        self.probed(self.step_by_step(path.as_ref(), &mut |_| {})?)
     }
 
-    /// Inspects and compiles a component that has no signature.
+    /// Inspects, compiles and probes a component that has no signature.
     ///
     /// # Errors
     /// As [`PolicyLoader::from_signed_bytes`].
@@ -103,17 +113,30 @@ impl PolicyLoader {
         self.from_signed_bytes(bytes, None)
     }
 
-    /// Verifies, inspects and compiles a component. A policy that was compiled lately is not compiled again.
+    /// Verifies, inspects, compiles and probes a component. A policy that was compiled lately is not compiled again.
     ///
     /// # Errors
     /// [`PolicyError::Signature`] where a key is trusted and the signature is not by it, or where there is one that does not hold.
     /// What is no component, imports what it may not, or does not export the contract's world in this version is refused by name.
+    /// What keeps something between calls, fails or answers nonsense is refused by the function that did it.
     /// [`PolicyError::Limit`] where a limit is out of its range, and [`PolicyError::NoWasi`] where this build has none.
     pub fn from_signed_bytes(&self, bytes: &[u8], signature: Option<&Signature>) -> Result<Policy, PolicyError> {
+        self.probed(self.candidate(bytes, signature)?)
+    }
+
+    fn probed(&self, policy: Policy) -> Result<Policy, PolicyError> {
+        if !self.unprobed {
+            policy.probe()?;
+        }
+        Ok(policy)
+    }
+
+    /// [`PolicyLoader::from_signed_bytes`] for a slot, which probes what is swapped in.
+    pub(super) fn candidate(&self, bytes: &[u8], signature: Option<&Signature>) -> Result<Policy, PolicyError> {
         self.admit(bytes, signature, None, &mut |_| {})
     }
 
-    /// [`PolicyLoader::from_file`] that tells each step once it is passed.
+    /// [`PolicyLoader::from_file`] for a slot, which probes what is swapped in; tells each step once it is passed.
     pub(super) fn step_by_step(&self, path: &Path, passed: &mut dyn FnMut(Stage)) -> Result<Policy, PolicyError> {
         let bytes = read(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
         passed(Stage::Read);
@@ -146,7 +169,7 @@ impl PolicyLoader {
             }
         };
         if let Some(signature) = signature {
-            signature.names(policy.description())?;
+            signature.names(&policy)?;
         }
         Ok(policy.signed(signature.cloned()))
     }

@@ -6,18 +6,48 @@
 
 use super::error::PolicyError;
 use super::loaded::Policy;
+use super::loader::Given;
 use super::question::{Answer, Question};
 use crate::types::*;
-use std::sync::atomic::Ordering;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
 use upright_logic::breaker::Event;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Asks everything. A policy that has passed once is not asked again.
+/// So many policies are remembered as having passed.
+const REMEMBERED: usize = 256;
+
+/// The digests of those that passed, each with what the policy was given, the latest at the end.
+static PASSED: Mutex<VecDeque<(String, Given)>> = Mutex::new(VecDeque::new());
+
+/// Asks everything. Who has passed once is not asked again.
 pub(super) fn probe(policy: &Policy) -> Result<(), PolicyError> {
-    if policy.was_probed().load(Ordering::Acquire) {
+    if has_passed(policy) {
         return Ok(());
     }
+    super::link::apart(policy.is_allowed_wasi(), || ask_everything(policy))??;
+    remember(policy);
+    Ok(())
+}
+
+fn has_passed(policy: &Policy) -> bool {
+    let passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+    passed.iter().any(|(digest, given)| digest == policy.digest() && *given == policy.given())
+}
+
+/// Takes it that this policy passes.
+pub(super) fn remember(policy: &Policy) {
+    let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if passed.len() == REMEMBERED {
+        passed.pop_front();
+    }
+    passed.push_back((policy.digest().to_owned(), policy.given()));
+}
+
+fn ask_everything(policy: &Policy) -> Result<(), PolicyError> {
+    #[cfg(test)]
+    tests::PROBES.set(tests::PROBES.get() + 1);
     let (one, other) = (policy.twin(), policy.twin());
     let answer = |policy: &Policy, question: &Question| {
         let answer = policy.answer(question)?;
@@ -35,7 +65,6 @@ pub(super) fn probe(policy: &Policy) -> Result<(), PolicyError> {
             }
         }
     }
-    policy.was_probed().store(true, Ordering::Release);
     Ok(())
 }
 
@@ -157,4 +186,42 @@ fn incidents() -> Vec<Incident> {
         ..last
     });
     incidents
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    thread_local!(pub(super) static PROBES: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+
+    #[test]
+    fn the_policy_that_comes_with_this_crate_need_not_be_asked_since_it_passes() {
+        let before = PROBES.get();
+        Policy::built_in().unwrap().probe().unwrap();
+        assert_eq!(PROBES.get(), before);
+        ask_everything(&Policy::built_in().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn who_has_passed_is_not_asked_again_however_it_is_loaded() {
+        // A custom section more: the same policy, another file.
+        let bytes = [super::super::loaded::BUILT_IN, &[0, 2, 1, b'p']].concat();
+        let load = || crate::patient::loader().from_bytes(&bytes).unwrap();
+        let before = PROBES.get();
+        load();
+        assert_eq!(PROBES.get(), before + 1);
+        load().twin().probe().unwrap();
+        crate::PolicySlot::native().swap(load(), &crate::policy::SwapOptions::default()).unwrap();
+        assert_eq!(PROBES.get(), before + 1);
+    }
+
+    #[test]
+    fn who_has_passed_with_more_time_has_not_passed_with_less() {
+        let policy = |seconds| {
+            let loader = crate::policy::PolicyLoader::default().decision_limit(std::time::Duration::from_secs(seconds)).probe(false);
+            loader.from_bytes(super::super::loaded::BUILT_IN).unwrap()
+        };
+        policy(9).probe().unwrap();
+        assert!(has_passed(&policy(9)) && has_passed(&policy(9).twin()) && !has_passed(&policy(8)));
+    }
 }

@@ -253,7 +253,6 @@ impl Question {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Policy;
     use serde_json::{Value, json};
 
     fn vectors(interface: &str) -> Vec<Value> {
@@ -279,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_component_is_asked_by_the_question_itself() {
-        let policy = Policy::built_in().unwrap();
+        let policy = crate::patient::built_in();
         for vector in INTERFACES.into_iter().flat_map(|interface| vectors(interface).into_iter().take(20)) {
             let question = Question::deserialize(&vector).unwrap();
             assert_eq!(question.ask(&policy).unwrap(), question.answer_natively(), "{}", vector["name"]);

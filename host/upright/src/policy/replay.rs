@@ -26,7 +26,6 @@ mod tests;
 pub use report::{Change, DifferenceGroup, Place, ReplayReport, Replayed, Unreadable, UnreadableLine};
 
 use super::fuel::Counted;
-use super::loaded::BUILT_IN;
 use super::{Answer, Function, Policy, PolicyError, Question, loader};
 use crate::journal::{Entry, Line, breaker_after};
 use crate::types::Directive;
@@ -44,29 +43,37 @@ pub struct Replayer {
 }
 
 impl Replayer {
+    /// This policy, however it was loaded.
+    ///
+    /// # Errors
+    /// [`PolicyError::Compile`] where it cannot be compiled so that its work is counted.
+    pub fn new(policy: Policy) -> Result<Self, PolicyError> {
+        Ok(Self { counted: Counted::new(policy)?, asked: 0 })
+    }
+
     /// The policy that comes with this crate.
     ///
     /// # Errors
     /// [`PolicyError::Compile`] where no component can run.
     pub fn built_in() -> Result<Self, PolicyError> {
-        Ok(Self { counted: Counted::new(Policy::built_in()?, BUILT_IN)?, asked: 0 })
+        Self::new(Policy::built_in()?)
     }
 
     /// Reads a component from a file.
     ///
     /// # Errors
-    /// All of [`Policy::from_file`].
+    /// All of [`Policy::from_file`], but for those of its signature: it decides nothing here.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
         let path = path.as_ref();
         Self::from_bytes(&loader::read(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?)
     }
 
-    /// Inspects and compiles a component.
+    /// Inspects, compiles and probes a component.
     ///
     /// # Errors
     /// All of [`Policy::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PolicyError> {
-        Ok(Self { counted: Counted::new(Policy::from_bytes(bytes)?, bytes)?, asked: 0 })
+        Self::new(Policy::from_bytes(bytes)?)
     }
 
     /// The policy.

@@ -128,7 +128,7 @@ impl PolicySlot {
         Self::with(active, SystemClock::shared(), Events::default())
     }
 
-    /// A slot with this policy.
+    /// A slot with this policy, as it was loaded: it has passed the probe, unless its loader was told to do without.
     pub fn new(policy: Policy) -> Self {
         Self::with(Active::Component(policy), SystemClock::shared(), Events::default())
     }

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code)]
 
 use std::path::Path;
-use upright::policy::SwapOptions;
+use upright::Policy;
+use upright::policy::{CONTRACT_VERSION, PolicyLoader, SwapOptions};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -22,7 +23,8 @@ const FUNCTIONS: [(&str, &str, &str); 11] = [
 ];
 
 /// A component of the world whose functions have these bodies; those that are not named trap. `describe` answers the name
-/// `hostile`, the version `1.0.0` and the state layout 7.
+/// `hostile`, the version `1.0.0` and the state layout 7. A body named `start` is that of a start function, and one named `memory` the
+/// pages that it begins with.
 pub(crate) fn policy(bodies: &[(&str, &str)]) -> Vec<u8> {
     policy_importing("", &[], "", bodies)
 }
@@ -34,14 +36,15 @@ pub(crate) fn policy_importing(imports: &str, packages: &[&str], world: &str, bo
         let body = given.unwrap_or(if name == "metadata#describe" { "(i32.const 16)" } else { "unreachable" });
         let (interface, function) = name.split_once('#').unwrap();
         let parameters = if parameters.is_empty() { String::new() } else { format!("(param {parameters})") };
-        format!("(func ${function} (export \"upright:policy/{interface}@0.2.0#{function}\") {parameters} (result {result}) {body})\n")
+        format!("(func ${function} (export \"upright:policy/{interface}@{CONTRACT_VERSION}#{function}\") {parameters} (result {result}) {body})\n")
     });
     let start = bodies.iter().find(|(function, _)| *function == "start").map(|(_, body)| format!("(func $start {body}) (start $start)"));
+    let memory = bodies.iter().find(|(function, _)| *function == "memory").map_or("4", |(_, pages)| *pages);
     // At 16 the answer of `describe`: name at 64, 7 bytes; version at 80, 5 bytes; layout 7.
     let module = format!(
         r#"(module
             {imports}
-            (memory (export "memory") 4)
+            (memory (export "memory") {memory})
             (global $free (mut i32) (i32.const 4096))
             (data (i32.const 16) "\40\00\00\00\07\00\00\00\50\00\00\00\05\00\00\00\07\00\00\00")
             (data (i32.const 64) "hostile")
@@ -61,6 +64,11 @@ pub(crate) fn policy_importing(imports: &str, packages: &[&str], world: &str, bo
     component(&module, packages, world)
 }
 
+/// A policy of these bytes with the limits that hosts give, whatever the probe would have against it: for tests of those limits.
+pub(crate) fn hurried(bytes: &[u8]) -> Policy {
+    PolicyLoader::default().probe(false).from_bytes(bytes).unwrap()
+}
+
 /// Swaps in what the probe would refuse.
 pub(crate) fn unprobed() -> SwapOptions {
     SwapOptions { probe: false, ..SwapOptions::default() }
@@ -73,11 +81,25 @@ fn component(module: &str, packages: &[&str], world: &str) -> Vec<u8> {
     for package in packages {
         resolve.push_str("test.wit", package).unwrap();
     }
-    let world = format!("package test:policy; world policy {{ {world} include upright:policy/policy@0.2.0; }}");
+    let world = format!("package test:policy; world policy {{ {world} include upright:policy/policy@{CONTRACT_VERSION}; }}");
     let package = resolve.push_str("test.wit", &world).unwrap();
     let world = resolve.select_world(&[package], Some("policy")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+}
+
+/// That component, and after it a module that is instantiated so often, as WebAssembly text.
+pub(crate) fn with_instances(component: &[u8], module: &str, count: u8) -> Vec<u8> {
+    let module = wat::parse_str(module).unwrap();
+    // The module has the next index; wit-component makes one of a policy that imports nothing.
+    let instances: Vec<u8> = std::iter::once(count).chain((0..count).flat_map(|_| [0, 1, 0])).collect();
+    let section = |id: u8, content: &[u8]| {
+        let size = content.len() as u32;
+        // Two bytes of LEB128 are enough for what is built here.
+        assert!(size < 1 << 14);
+        [&[id, (size as u8 & 0x7f) | 0x80, (size >> 7) as u8], content].concat()
+    };
+    [component, &section(1, &module), &section(2, &instances)].concat()
 }
 
 /// Bodies that answer sensibly, so that a policy with one bad function gets as far as that one.
@@ -88,7 +110,7 @@ pub(crate) mod hostile {
     }
 
     /// The same but for one function.
-    pub(crate) fn sensible_but(function: &'static str, body: &'static str) -> Vec<(&'static str, &'static str)> {
+    pub(crate) fn sensible_but<'a>(function: &'a str, body: &'a str) -> Vec<(&'a str, &'a str)> {
         let others = SENSIBLE.iter().copied().filter(|(name, _)| *name != function);
         others.chain([(function, body)]).collect()
     }
@@ -126,6 +148,10 @@ pub(crate) mod hostile {
         ("health#judge", "(i32.const 214000)"),
         ("recovery#decide", GIVES_UP),
     ];
+
+    /// A delay that is another one every third time that an instance is asked.
+    pub(crate) const REMEMBERS: &str = "(i32.store (i32.const 220000) (i32.add (i32.load (i32.const 220000)) (i32.const 1)))
+         (f64.convert_i32_u (i32.eq (i32.load (i32.const 220000)) (i32.const 3)))";
 
     /// Gives up, and leaves the breaker as it is.
     pub(crate) const GIVES_UP: &str =

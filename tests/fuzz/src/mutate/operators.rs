@@ -111,7 +111,7 @@ fn write_padded(place: &mut [u8], mut number: u64) {
 mod tests {
     use super::*;
     use crate::corpus::Corpus;
-    use upright::Policy;
+    use upright::policy::PolicyLoader;
 
     #[test]
     fn most_policies_with_a_changed_instruction_are_still_components() {
@@ -123,7 +123,7 @@ mod tests {
             let mut bytes = built_in.bytes.clone();
             change(&mut bytes, &sites, &mut Dice::of(0, *iteration));
             assert_ne!(bytes.len(), 0);
-            Policy::from_bytes(&bytes).is_ok()
+            PolicyLoader::default().probe(false).from_bytes(&bytes).is_ok()
         });
         let compiled = compiled.count();
         assert!(compiled >= 10, "only {compiled} of 30 are");

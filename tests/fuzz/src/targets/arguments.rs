@@ -20,6 +20,7 @@ const CHANGES: usize = 6;
 /// The target.
 pub struct Arguments<'a> {
     corpus: &'a Corpus,
+    policy: Policy,
     evaluator: Mutex<Evaluator>,
 }
 
@@ -29,7 +30,8 @@ impl<'a> Arguments<'a> {
     /// # Errors
     /// Where no component can run, there is nothing to compare.
     pub fn new(corpus: &'a Corpus) -> Result<Self, PolicyError> {
-        Ok(Self { corpus, evaluator: Mutex::new(Evaluator::new(Policy::built_in()?)) })
+        let policy = super::built_in()?;
+        Ok(Self { corpus, evaluator: Mutex::new(Evaluator::new(policy.clone())), policy })
     }
 
     /// The component and native code, each as it answers, without the host between.
@@ -71,7 +73,7 @@ impl Target for Arguments<'_> {
     fn examine(&self, question: &Question, tally: &mut Tally) -> Result<(), Broken> {
         let within = reach::can_be_asked(question);
         count(tally, if within { "within a host's reach" } else { "beyond a host's reach" });
-        let (slot, native) = (PolicySlot::built_in(), PolicySlot::native());
+        let (slot, native) = (PolicySlot::new(self.policy.clone()), PolicySlot::native());
         let (answer, natively) = (question.ask(&slot), question.ask(&native));
         // What is asked more than once may be answered by both in turn.
         let (asked, failed) = (slot.counts().decisions, slot.counts().safe_mode);

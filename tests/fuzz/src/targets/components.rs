@@ -61,7 +61,8 @@ impl<'a> Components<'a> {
 fn slot() -> (PolicySlot, EventLog) {
     let events = Events::default();
     let log = EventLog::of(&events);
-    (PolicySlot::built_in().connected(DrivenClock::new().shared(), events), log)
+    let slot = super::built_in().map_or_else(|_| PolicySlot::native(), PolicySlot::new);
+    (slot.connected(DrivenClock::new().shared(), events), log)
 }
 
 fn unprobed() -> SwapOptions {
@@ -168,7 +169,7 @@ impl Target for Components<'_> {
     }
 
     fn examine(&self, case: &Case, tally: &mut Tally) -> Result<(), Broken> {
-        let policy = match PolicyLoader::default().from_bytes(&case.bytes) {
+        let policy = match PolicyLoader::default().probe(false).from_bytes(&case.bytes) {
             Ok(policy) => policy,
             Err(error) => return refused(&error, tally),
         };

@@ -101,8 +101,8 @@ pub(super) fn run(arguments: &BuildArguments, output: &Output) -> anyhow::Result
         Language::Rust => {
             let module = tool::cargo(dir)?;
             let bytes = encode::component(&module)?;
-            // Quick to look at; what it lacks is told now and not when it is used.
-            PolicyLoader::default().from_bytes(&bytes).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+            // Quick to look at; what it lacks is told now and not when it is used. How it answers is for `policy test`.
+            PolicyLoader::default().probe(false).from_bytes(&bytes).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
             std::fs::write(&component, bytes)
                 .map_err(|error| Failure::new(Exit::Failed, format!("{} cannot be written: {error}", component.display())))?;
         }

@@ -11,10 +11,9 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
-use upright::PolicySlot;
 use upright::clock::SystemClock;
+use upright::policy::PolicyFleet;
 use upright::policy::fleet::{HostStatus, Order, PublishOptions, REPORT_INTERVAL};
-use upright::policy::{PolicyFleet, SwapOptions};
 
 /// Publish a policy to all hosts that follow the same state
 #[derive(Debug, clap::Args)]
@@ -53,9 +52,8 @@ pub(super) struct FleetArguments {
 
 pub(super) fn publish(arguments: &PublishArguments, output: &Output) -> anyhow::Result<ExitCode> {
     block_on(async {
+        // What does not pass the probe every host would refuse.
         let policy = keys::loader(&arguments.trust)?.from_file(&arguments.file).map_err(Failure::bad_input)?;
-        // What every host would refuse need not be published.
-        PolicySlot::native().swap(policy.clone(), &SwapOptions::default()).map_err(Failure::bad_input)?;
         let fleet = PolicyFleet::new(arguments.state.open_or_make().await?, SystemClock::shared());
         let options = PublishOptions { shadow: arguments.shadow.request(), probation: arguments.probation };
         let order = fleet.publish(&policy, options).await?;

@@ -1,17 +1,19 @@
-//! `upright policy inspect`: who a policy is, and what it imports and exports.
+//! `upright policy inspect`: who a policy is, what it imports and exports, and whether it would be let in.
 
 use super::row;
 use crate::commands::loading::Loading;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, one_line};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use upright::policy::CONTRACT_VERSION;
 
-/// Show who a policy is, and what it imports (nothing) and exports
+/// Show who a policy is, what it imports (nothing) and exports, and whether it passes the probe
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: upright policy inspect my-policy.wasm")]
+#[command(after_help = "\
+A policy that does not pass the probe may not decide anywhere. It is shown all the same, and the exit code is 1; upright policy test says more.
+
+Example: upright policy inspect my-policy.wasm")]
 pub(crate) struct InspectArguments {
     /// A WebAssembly component [default: the built-in policy]
     file: Option<PathBuf>,
@@ -21,8 +23,10 @@ pub(crate) struct InspectArguments {
 }
 
 pub(super) fn run(arguments: &InspectArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let policy = arguments.loading.load(arguments.file.as_deref())?;
+    let policy = arguments.loading.look_at(arguments.file.as_deref())?;
     let (description, surface) = (policy.description(), policy.surface());
+    let refused = policy.probe().err().map(|error| error.to_string());
+    let exit = if refused.is_none() { Exit::Success } else { Exit::Failed };
     if output.json {
         output.json_line(&json!({
             "name": description.name,
@@ -30,11 +34,13 @@ pub(super) fn run(arguments: &InspectArguments, output: &Output) -> anyhow::Resu
             "state_layout": description.state_layout,
             "digest": format!("sha256:{}", policy.digest()),
             "size_bytes": policy.size(),
-            "contract_version": CONTRACT_VERSION,
+            "contract_version": policy.contract_version(),
+            "passes_probe": refused.is_none(),
+            "refused": refused,
             "imports": surface.imports,
             "exports": surface.exports,
         }))?;
-        return Ok(Exit::Success.into());
+        return Ok(exit.into());
     }
     let imports = if surface.imports.is_empty() { "none".to_owned() } else { surface.imports.join(", ") };
     let rows = [
@@ -42,12 +48,13 @@ pub(super) fn run(arguments: &InspectArguments, output: &Output) -> anyhow::Resu
         ("version", description.version.clone()),
         ("digest", format!("sha256:{}", policy.digest())),
         ("size", format!("{} bytes", policy.size())),
-        ("contract", format!("upright:policy@{CONTRACT_VERSION}")),
+        ("contract", format!("upright:policy@{}", policy.contract_version())),
+        ("probe", refused.map_or_else(|| "passed".to_owned(), |refused| format!("refused: {}", one_line(&refused)))),
         ("imports", imports),
         ("exports", surface.exports.first().cloned().unwrap_or_default()),
     ];
     let mut text: String = rows.iter().map(|(name, value)| row(name, value, output)).collect();
     text.extend(surface.exports.iter().skip(1).map(|export| row("", export, output)));
     output.print(&text)?;
-    Ok(Exit::Success.into())
+    Ok(exit.into())
 }

@@ -8,6 +8,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use upright::policy::signature::{PublicKey, SecretKey, Signature, Trust};
 use upright::policy::{Policy, PolicyLoader};
 
@@ -70,6 +71,12 @@ pub(crate) fn loader(trusted: &[PathBuf]) -> Result<PolicyLoader, Failure> {
     Ok(PolicyLoader::default().trust(Trust::keys(keys)))
 }
 
+/// A loader of what is only looked at: who a policy is from does not hang on how it answers, or on how much it needs for that.
+fn looking(loader: PolicyLoader) -> PolicyLoader {
+    let memory = usize::try_from(4_u64 << 30).unwrap_or(usize::MAX);
+    loader.probe(false).decision_limit(Duration::from_secs(10)).memory_limit(memory)
+}
+
 /// Writes a file that is not there yet; a secret one for its owner alone.
 fn write_new(path: &Path, text: &str, secret: bool) -> Result<(), Failure> {
     let mut options = OpenOptions::new();
@@ -103,7 +110,7 @@ pub(super) fn keygen(arguments: &KeygenArguments, output: &Output) -> anyhow::Re
 fn unsigned(path: &Path) -> Result<Policy, Failure> {
     let bytes = std::fs::read(path)
         .map_err(|error| Failure::bad_input(format!("{}: {error}; expected a WebAssembly component", path.display())))?;
-    PolicyLoader::default().from_bytes(&bytes).map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))
+    looking(PolicyLoader::default()).from_bytes(&bytes).map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))
 }
 
 pub(super) fn sign(arguments: &SignArguments, output: &Output) -> anyhow::Result<ExitCode> {
@@ -119,7 +126,7 @@ pub(super) fn sign(arguments: &SignArguments, output: &Output) -> anyhow::Result
 pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> anyhow::Result<ExitCode> {
     // First, so that a file that is no policy is told as that.
     unsigned(&arguments.file)?;
-    let policy = loader(&arguments.trust)?
+    let policy = looking(loader(&arguments.trust)?)
         .from_file(&arguments.file)
         .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", arguments.file.display())))?;
     match policy.signature() {

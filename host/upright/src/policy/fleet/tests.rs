@@ -20,7 +20,7 @@ impl Scene {
     }
 
     fn host(&self, name: &str, loader: &PolicyLoader) -> (PolicySlot, Following) {
-        let slot = PolicySlot::built_in().connected(self.clock.shared(), crate::events::Events::default());
+        let slot = crate::patient::slot().connected(self.clock.shared(), crate::events::Events::default());
         let following = slot.follow(&self.fleet, loader, name).unwrap();
         (slot, following)
     }
@@ -40,13 +40,13 @@ impl Scene {
 }
 
 fn policy(bytes: &[u8]) -> Policy {
-    Policy::from_bytes(bytes).unwrap()
+    crate::patient::policy(bytes)
 }
 
 #[tokio::test]
 async fn what_is_published_once_is_active_everywhere_and_a_way_back_is_one_order() {
     let scene = Scene::new();
-    let loader = PolicyLoader::default();
+    let loader = crate::patient::loader();
     let hosts: Vec<_> = ["a", "b", "c"].map(|name| scene.host(name, &loader)).into();
     assert_eq!(scene.fleet.publish(&policy(STEADY), PublishOptions::default()).await.unwrap(), 1);
     let statuses = scene.dealt_with(1, 3).await;
@@ -72,7 +72,7 @@ async fn what_is_published_once_is_active_everywhere_and_a_way_back_is_one_order
 #[tokio::test]
 async fn a_bad_policy_is_active_nowhere_and_each_host_says_why() {
     let scene = Scene::new();
-    let (slot, _following) = scene.host("a", &PolicyLoader::default());
+    let (slot, _following) = scene.host("a", &crate::patient::loader());
     let bad = [
         (&b"no component"[..], None, "not a"),
         (&STEADY[..STEADY.len() / 2], None, "cannot be compiled"),
@@ -100,13 +100,13 @@ async fn a_bad_policy_is_active_nowhere_and_each_host_says_why() {
 async fn each_host_lets_in_only_what_its_own_keys_have_signed_and_no_old_policy_that_it_has_not_run() {
     let scene = Scene::new();
     let key = SecretKey::generate().unwrap();
-    let loader = PolicyLoader::default().trust(Trust::keys([key.public()]));
+    let loader = crate::patient::loader().trust(Trust::keys([key.public()]));
     let (slot, _following) = scene.host("a", &loader);
     scene.fleet.publish(&policy(STEADY), PublishOptions::default()).await.unwrap();
     assert!(scene.dealt_with(1, 1).await[0].refused.as_deref().unwrap_or_default().contains("not signed"));
     let signed = |bytes: &[u8], revision| {
         let signature = Signature::sign(&policy(bytes), revision, &key);
-        PolicyLoader::default().from_signed_bytes(bytes, Some(&signature)).unwrap()
+        crate::patient::loader().from_signed_bytes(bytes, Some(&signature)).unwrap()
     };
     scene.fleet.publish(&signed(CAUTIOUS, 7), PublishOptions::default()).await.unwrap();
     assert_eq!(scene.dealt_with(2, 1).await[0].stage, Some(Stage::Active));
@@ -126,7 +126,7 @@ async fn each_host_lets_in_only_what_its_own_keys_have_signed_and_no_old_policy_
 #[tokio::test]
 async fn while_the_store_is_away_the_active_policy_stays_and_what_was_missed_is_made_good() {
     let scene = Scene::new();
-    let (slot, following) = scene.host("a", &PolicyLoader::default());
+    let (slot, following) = scene.host("a", &crate::patient::loader());
     scene.fleet.publish(&policy(STEADY), PublishOptions::default()).await.unwrap();
     scene.dealt_with(1, 1).await;
     scene.store.go_away();
@@ -148,7 +148,7 @@ async fn while_the_store_is_away_the_active_policy_stays_and_what_was_missed_is_
 #[tokio::test]
 async fn a_policy_can_be_published_to_the_shadow_and_components_that_nobody_goes_back_to_are_removed() {
     let scene = Scene::new();
-    let (slot, _following) = scene.host("a", &PolicyLoader::default());
+    let (slot, _following) = scene.host("a", &crate::patient::loader());
     let shadow = PublishOptions { shadow: Some(ShadowRequest { sample: 1.0, decisions: None, disagreements: 0 }), probation: None };
     scene.fleet.publish(&policy(STEADY), shadow).await.unwrap();
     assert_eq!(scene.dealt_with(1, 1).await[0].stage, Some(Stage::Shadow));

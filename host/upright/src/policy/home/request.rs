@@ -247,7 +247,7 @@ fn answer(request: &Request, candidate: &Path, slot: &PolicySlot, loader: &Polic
     match request {
         Request::Swap { shadow, probation, allow_lower_revision } => {
             let swapped = swap_options(*shadow, *probation, *allow_lower_revision).and_then(|options| {
-                let policy = loader.from_file(candidate).inspect_err(|error| slot.note_refusal("a candidate", error));
+                let policy = loader.step_by_step(candidate, &mut |_| {}).inspect_err(|error| slot.note_refusal("a candidate", error));
                 policy.and_then(|policy| slot.swap(policy, &options)).map_err(|error: PolicyError| error.to_string())
             });
             reply(slot, swapped.map(Some), slot.shadow_report())

@@ -9,6 +9,7 @@ mod keys;
 
 pub use keys::{KeyError, PublicKey, SecretKey};
 
+use super::Policy;
 use crate::types::Description;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -38,10 +39,9 @@ pub struct Manifest {
 
 impl Manifest {
     /// The manifest of a component.
-    pub(crate) fn of(description: &Description, digest: &str, revision: u64) -> Self {
-        let Description { name, version, .. } = description;
-        let contract = super::CONTRACT_VERSION.to_owned();
-        Self { name: name.clone(), version: version.clone(), contract, revision, digest: digest.to_owned() }
+    pub(crate) fn of(policy: &Policy, revision: u64) -> Self {
+        let Description { name, version, .. } = policy.description().clone();
+        Self { name, version, contract: policy.contract_version().to_owned(), revision, digest: policy.digest().to_owned() }
     }
 
     /// The bytes that are signed: one field a line, each with its length, so that no two manifests have the same.
@@ -132,8 +132,8 @@ pub enum SignatureError {
 
 impl Signature {
     /// Signs a policy.
-    pub fn sign(policy: &super::Policy, revision: u64, key: &SecretKey) -> Self {
-        let manifest = Manifest::of(policy.description(), policy.digest(), revision);
+    pub fn sign(policy: &Policy, revision: u64, key: &SecretKey) -> Self {
+        let manifest = Manifest::of(policy, revision);
         let signature = key.sign(&manifest.signed_bytes());
         Self { manifest, key: key.public(), signature }
     }
@@ -179,12 +179,13 @@ impl Signature {
     }
 
     /// Whether the component calls itself what the manifest calls it.
-    pub(crate) fn names(&self, description: &Description) -> Result<(), SignatureError> {
+    pub(crate) fn names(&self, policy: &Policy) -> Result<(), SignatureError> {
         let Manifest { name, version, contract, .. } = &self.manifest;
+        let description = policy.description();
         let pairs = [
             ("name", name, description.name.as_str()),
             ("version", version, description.version.as_str()),
-            ("contract", contract, super::CONTRACT_VERSION),
+            ("contract", contract, policy.contract_version()),
         ];
         match pairs.into_iter().find(|(_, signed, found)| signed != found) {
             Some((field, signed, found)) => Err(SignatureError::OtherPolicy { field, signed: signed.clone(), found: found.to_owned() }),

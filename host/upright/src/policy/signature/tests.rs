@@ -76,7 +76,7 @@ fn fields_cannot_be_shifted_into_each_other() {
 fn a_policy_that_calls_itself_otherwise_than_its_manifest_is_refused() {
     let (policy, bytes) = built_in();
     let ours = key(1);
-    let mut manifest = Manifest::of(policy.description(), policy.digest(), 1);
+    let mut manifest = Manifest::of(&policy, 1);
     manifest.name = "somebody-else".into();
     let signature = Signature { signature: ours.sign(&manifest.signed_bytes()), manifest, key: ours.public() };
     let refused = refusal(&trusting(&[&ours]), &bytes, Some(&signature));
