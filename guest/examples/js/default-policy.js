@@ -64,6 +64,12 @@ export function delay(config, attempt, random) {
   return config.jitterMayExceedMax ? jittered : Math.min(jittered, longest);
 }
 
+/** The wait after a `Retry-After`: as long, and up to a quarter longer, 50 ms at least, so that not all come back together. */
+function asAsked(seconds, random) {
+  const asked = sane(seconds);
+  return sane(asked + Math.max(asked / 4, 0.05) * Math.min(sane(random), 1));
+}
+
 // The circuit breaker. Its memory is a window of calls: when it began, the last failure, calls, failures and slow calls.
 
 const WINDOW_BYTES = 28;
@@ -170,6 +176,7 @@ function count(config, state, now, successes, last) {
 
 const MESSAGE_LIMIT = 8192;
 const TOKEN_LIMIT = 256;
+const GAP_LIMIT = 256;
 const SPACE = new Set(' \t\n\f\r');
 const WORD = new Set('abcdefghijklmnopqrstuvwxyz0123456789_');
 const WORDS = /[a-z0-9_]+/g;
@@ -182,13 +189,26 @@ const EDGES = /^[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000
 
 const kebab = (name) => name.replaceAll('_', '-');
 
-function readRule({ name, kinds, statuses, endpoints, blank, phrases, meaning }) {
+/** Phrases, divided after their first words; each knows the list that it is in. */
+function readPhrases(phrases) {
+  const list = [];
+  for (const phrase of phrases ?? NONE) {
+    const [, caret, word, rest] = phrase.match(/^(\^?)([a-z0-9_]+)(.*)$/s);
+    list.push({ list, beginsMessage: caret !== '', word, rest: lowered(new TextEncoder().encode(rest)) });
+  }
+  return list;
+}
+
+function readRule({ name, kinds, statuses, endpoints, blank, points, phrases, also, unless, meaning }) {
   return {
     kinds: kinds && new Set(kinds.map(kebab)),
     endpoints: endpoints && new Set(endpoints.map(kebab)),
     statuses,
     blank,
-    phrases,
+    points,
+    phrases: readPhrases(phrases),
+    also: readPhrases(also),
+    unless: readPhrases(unless),
     meaning: {
       category: kebab(meaning.category),
       severity: kebab(meaning.severity),
@@ -196,6 +216,7 @@ function readRule({ name, kinds, statuses, endpoints, blank, phrases, meaning })
       retryLimit: meaning.retry_limit ?? undefined,
       counted: meaning.counted,
       modelSpecific: meaning.model_specific,
+      hostSpecific: meaning.host_specific,
       action: kebab(meaning.action),
       rule: name,
     },
@@ -205,17 +226,13 @@ function readRule({ name, kinds, statuses, endpoints, blank, phrases, meaning })
 const RULES = TABLE.rules.map(readRule);
 const UNKNOWN = readRule(TABLE.unknown);
 const STATUS_WORDS = new Set(TABLE.status_words);
-// Phrases by their first word; those that may go on (`timeout*`) by their first letter.
+// Phrases by their first word; those that may go on (`timeout*`) by its first letter.
 const BY_WORD = new Map();
 const BY_LETTER = new Map();
-RULES.forEach(({ phrases }, index) => {
-  for (const phrase of phrases ?? []) {
-    const word = phrase.match(/^[a-z0-9_]+/)[0];
-    const rest = phrase.slice(word.length);
-    const [map, key, value] = rest.startsWith('*') ? [BY_LETTER, word[0], word] : [BY_WORD, word, rest];
-    map.set(key, [...(map.get(key) ?? []), [index, value]]);
-  }
-});
+for (const phrase of RULES.flatMap(({ phrases, also, unless }) => [...phrases, ...also, ...unless])) {
+  const [map, key] = phrase.rest.startsWith('*') ? [BY_LETTER, phrase.word[0]] : [BY_WORD, phrase.word];
+  map.set(key, [...(map.get(key) ?? NONE), phrase]);
+}
 
 /** The text's bytes in UTF-8 that are looked at, a character each, ASCII letters in lower case: of a long text the start and the end. */
 function lookedAt(message) {
@@ -226,6 +243,10 @@ function lookedAt(message) {
 
 function lowered(bytes) {
   return lowerAscii(String.fromCharCode.apply(null, bytes));
+}
+
+function lowerAscii(text) {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
 function skip(text, at, those) {
@@ -249,6 +270,8 @@ function matches(phrase, text, at) {
   for (let index = 0; index < phrase.length; index += 1) {
     const letter = phrase[index];
     if (letter === '*') return true;
+    if (letter === '$') return !/[a-z0-9_]/.test(text.slice(at));
+    if (phrase.startsWith(' .. ', index)) return matchesFurther(phrase.slice(index + 4), text, at);
     if (letter === ' ') {
       const start = at;
       at = skip(text, at, SPACE);
@@ -263,6 +286,15 @@ function matches(phrase, text, at) {
     }
   }
   return !WORD.has(text[at]);
+}
+
+/** Whether what is left of a phrase stands at one of the next words of the line. */
+function matchesFurther(phrase, text, start) {
+  const [line] = text.slice(start, start + GAP_LIMIT).split('\n', 1);
+  for (let at = Math.max(start, 1); at < start + line.length; at += 1) {
+    if (WORD.has(text[at]) && !WORD.has(text[at - 1]) && matches(phrase, text, at)) return true;
+  }
+  return false;
 }
 
 /** The number at `at`, if it stands as an error status: after a word that says so or before its reason. */
@@ -294,41 +326,63 @@ function saidAfter(number, after) {
   return skipped > 0 && TABLE.status_reasons.some(([status, reason]) => status === number && rest.startsWith(reason));
 }
 
-/** The rules of which a phrase stands in one of the texts, and a status that does. */
-function readMessage(texts) {
-  const said = { rules: new Set(), status: undefined };
-  for (const text of texts) scan(text, said);
-  return said;
-}
-
 function scan(text, said) {
+  let first;
   // What is no word is skipped, and words are cut, by the engine's own code: most of them begin no phrase.
   for (let found; (found = WORDS.exec(text)) !== null; ) {
     const [word] = found;
-    if (word[0] <= '9') {
-      said.status ??= standsAsStatus(text, found.index);
-    } else {
-      for (const [index, rest] of BY_WORD.get(word) ?? NONE) if (matches(rest, text, WORDS.lastIndex)) said.rules.add(index);
-      for (const [index, start] of BY_LETTER.get(word[0]) ?? NONE) if (word.startsWith(start)) said.rules.add(index);
+    const end = WORDS.lastIndex;
+    first ??= found.index;
+    if (word[0] <= '9') said.status ??= standsAsStatus(text, found.index);
+    for (const phrases of [BY_WORD.get(word), BY_LETTER.get(word[0])]) {
+      for (const phrase of phrases ?? NONE) {
+        const stands = found.index === first || !phrase.beginsMessage;
+        if (stands && word.startsWith(phrase.word) && matches(phrase.rest, text, end)) said.lists.add(phrase.list);
+      }
     }
   }
 }
 
+/** The status that a label names, if it is one and nothing else. */
+function errorStatus(label) {
+  const [, digits] = label?.match(/^[+]?0*([345][0-9][0-9])$/) ?? NONE;
+  return digits && Number(digits);
+}
+
 export function classify(fault) {
-  let { kind } = fault;
+  let { kind, status } = fault;
   if (kind === 'other' && fault.errno !== undefined) kind = kebab(TABLE.errno_kinds[fault.errno] ?? kind);
   const texts = lookedAt(fault.message);
+  /** The lists of which texts were found to say a phrase, and a number in them that stands as a status. */
+  const said = { lists: new Set(), status: undefined };
   // Where the kind is a fact by itself, what the text mentions is beside the point.
-  const said = SPEAKING.has(kind) ? readMessage(texts) : { rules: new Set(), status: undefined };
-  const status = fault.status ?? (kind === 'other' ? said.status : undefined);
+  if (SPEAKING.has(kind)) for (const text of texts) scan(text, said);
+  if (kind === 'other') status ??= said.status;
+  for (const label of [fault.labels?.errorType, fault.labels?.errorCode]) {
+    if (label !== undefined) for (const text of lookedAt(label)) scan(text, said);
+  }
+  // Under 200, in a stream, the code is all there is of a status.
+  if (!(status >= 300)) status = errorStatus(fault.labels?.errorCode) ?? status;
   const isBlank = texts.length === 1 && BLANK.test(fault.message);
-  const fits = (rule, index) =>
+  const isMet = (phrases) => phrases.length === 0 || said.lists.has(phrases);
+  const fits = (rule) =>
     (!rule.kinds || rule.kinds.has(kind)) &&
-    (!rule.phrases || said.rules.has(index)) &&
+    isMet(rule.phrases) &&
+    isMet(rule.also) &&
+    !said.lists.has(rule.unless) &&
     (!rule.statuses || (status !== undefined && rule.statuses.some(([low, high]) => low <= status && status <= high))) &&
     (!rule.endpoints || rule.endpoints.has(fault.endpoint)) &&
+    (!rule.points || fault.pointsTo !== undefined) &&
     (!rule.blank || isBlank);
-  return { ...(RULES.find(fits) ?? UNKNOWN).meaning };
+  return obey((RULES.find(fits) ?? UNKNOWN).meaning, fault.shouldRetry);
+}
+
+/** What the server says of trying again holds, as it does for the clients that its maker writes. */
+function obey(meaning, shouldRetry) {
+  if (shouldRetry === false) return { ...meaning, retryable: false, retryLimit: undefined };
+  if (shouldRetry === undefined || meaning.action === 'nothing') return { ...meaning };
+  const category = meaning.category === 'permanent' ? 'transient' : meaning.category;
+  return { ...meaning, category, retryable: true, retryLimit: meaning.retryLimit || undefined };
 }
 
 // Degradation.
@@ -339,8 +393,6 @@ const LIGHTER = {
   temperature: ['number', 0.3],
 };
 const DROPPED = new Set(['top_k', 'top_p', 'min_p', 'typical_p', 'tfs_z', 'mirostat', 'mirostat_eta', 'mirostat_tau']);
-
-const lowerAscii = (text) => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 
 /** What follows the last `mark`, and what comes before it. */
 function lastPart(text, mark) {
@@ -430,8 +482,15 @@ export function decide(incident) {
     breaker = step(guard.config, guard.state, { event, now: incident.now, successes: guard.successes, took: guard.took });
   }
   const [wait, reason] = sameCallAgain(incident, classification, breaker?.state.phase === 'open');
-  const directive = reason === 'retryable' ? { tag: 'retry-after', val: wait } : instead(incident, classification, reason);
-  return { classification, breaker, directive, reason };
+  // Nothing has to recover from a model's own words: there is nothing to wait for.
+  const again = isOutput(classification) ? { tag: 'ask-again' } : { tag: 'retry-after', val: wait };
+  const directive = reason === 'retryable' ? again : instead(incident, classification, reason);
+  return { classification, breaker, directive, reason, more: [] };
+}
+
+/** Whether it is the model's own words that are of no use, and nothing else has failed. */
+function isOutput({ action, counted }) {
+  return action === 'resample' && !counted;
 }
 
 /** The delay after which to try the same call again, or why not. */
@@ -452,7 +511,8 @@ function sameCallAgain(incident, classification, isOpen) {
   if (classification.category === 'resource' && inUse > 90) return [0, 'model-unsuitable'];
   const asked = sane(failure.retryAfter ?? 0);
   if (asked > retry.maxDelay) return [0, 'retry-after-too-long'];
-  const wait = Math.max(delay(retry, incident.attempt, incident.random), asked);
+  const afterFailure = asked > 0 ? asAsked(asked, incident.random) : delay(retry, incident.attempt, incident.random);
+  const wait = isOutput(classification) ? 0 : afterFailure;
   if (incident.deadline !== undefined && incident.elapsed + wait >= incident.deadline) return [0, 'deadline-exceeded'];
   return [wait, 'retryable'];
 }

@@ -5,6 +5,7 @@ are arguments. The classifier's rules are data (`rules.json`), written from the 
 """
 
 import json
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,8 @@ from wit_world.exports.degradation import (
     WorkflowChange_Drop, WorkflowChange_Set, WorkflowChange_Truncate, WorkflowEdit, WorkflowValue_Items, WorkflowValue_Number,
 )
 from wit_world.exports.recovery import (
-    Directive_GiveUp, Directive_RetryAfter, Directive_ServeCached, Directive_Simplify, Directive_SwitchModel, Directive_UseFallback,
-    Reason, Verdict,
+    Directive_AskAgain, Directive_GiveUp, Directive_RetryAfter, Directive_ServeCached, Directive_Simplify, Directive_SwitchModel,
+    Directive_UseFallback, Reason, Verdict,
 )
 from wit_world.exports.types import Classification, ErrorCategory, ErrorSeverity, FaultKind, SuggestedAction
 
@@ -72,6 +73,12 @@ def delay(config: backoff.RetryConfig, attempt: int, random: float) -> float:
     low, high = sane(config.jitter_range.low), sane(config.jitter_range.high)
     jittered = sane(plain * (low + (high - low) * min(sane(random), 1.0)))
     return jittered if config.jitter_may_exceed_max else min(jittered, longest)
+
+
+def as_asked(asked: float, random: float) -> float:
+    """The wait after a `Retry-After`: as long, and up to a quarter longer, 50 ms at least, so that not all come back together."""
+    asked = sane(asked)
+    return sane(asked + max(asked / 4.0, 0.05) * min(sane(random), 1.0))
 
 
 # The circuit breaker. Its memory is a window of calls: when it began, the last failure, calls, failures and slow calls.
@@ -168,23 +175,46 @@ def count(config: BreakerConfig, state: BreakerState, now: int, successes: int, 
 
 MESSAGE_LIMIT = 8192
 TOKEN_LIMIT = 256
+GAP_LIMIT = 256
 SPACE = frozenset(b" \t\n\x0c\r")
 WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
+NO_WORD = frozenset(range(256)) - WORD
 DIGITS = frozenset(b"0123456789")
+ERROR_STATUS = re.compile("[+]?0*([0-9]{3})")
 SPEAKING = (FaultKind.OTHER, FaultKind.HTTP_STATUS, FaultKind.STREAM_ERROR, FaultKind.INVALID_ANSWER)
 
 
+def skip(text: bytes, at: int, those: frozenset) -> int:
+    while at < len(text) and text[at] in those:
+        at += 1
+    return at
+
+
+class Phrase:
+    """A phrase, divided after its first word."""
+
+    def __init__(self, text: bytes) -> None:
+        self.begins_message = text.startswith(b"^")
+        text = text.removeprefix(b"^")
+        length = skip(text, 0, WORD)
+        self.word, self.rest = text[:length], text[length:]
+
+
 class Rule:
-    """One rule: all its conditions hold, or it does not match. None asks nothing."""
+    """One rule: all its conditions hold, or it does not match. None asks nothing, and nor does a set without phrases."""
 
     def __init__(self, data: dict) -> None:
         meaning = data["meaning"]
         self.kinds = {FaultKind[kind.upper()] for kind in data["kinds"]} if data["kinds"] is not None else None
         self.endpoints = {types.Endpoint[endpoint.upper()] for endpoint in data["endpoints"]} if data["endpoints"] is not None else None
-        self.statuses, self.blank, self.phrases = data["statuses"], data["blank"], data["phrases"]
+        self.statuses, self.blank, self.points = data["statuses"], data["blank"], data["points"]
+        self.phrases, self.also, self.unless = (
+            {Phrase(phrase.encode()) for phrase in data[role] or ()} for role in ("phrases", "also", "unless")
+        )
         self.meaning = Classification(
             ErrorCategory[meaning["category"].upper()], ErrorSeverity[meaning["severity"].upper()], meaning["retryable"],
-            meaning["retry_limit"], meaning["counted"], meaning["model_specific"], SuggestedAction[meaning["action"].upper()], data["name"],
+            meaning["retry_limit"], meaning["counted"], meaning["model_specific"], meaning["host_specific"],
+            SuggestedAction[meaning["action"].upper()], data["name"],
         )
 
 
@@ -194,23 +224,11 @@ UNKNOWN = Rule(TABLE["unknown"])
 ERRNO_KINDS = {int(errno): FaultKind[kind.upper()] for errno, kind in TABLE["errno_kinds"].items()}
 STATUS_WORDS = {word.encode() for word in TABLE["status_words"]}
 STATUS_REASONS = [(status, reason.encode()) for status, reason in TABLE["status_reasons"]]
-# Phrases by their first word; those that may go on (`timeout*`) by their first letter.
-BY_WORD: dict[bytes, list[tuple[int, bytes]]] = {}
-BY_LETTER: dict[int, list[tuple[int, bytes]]] = {}
-for _index, _rule in enumerate(RULES):
-    for _phrase in (phrase.encode() for phrase in _rule.phrases or ()):
-        _length = next((at for at, byte in enumerate(_phrase) if byte not in WORD), len(_phrase))
-        _word, _rest = _phrase[:_length], _phrase[_length:]
-        if _rest[:1] == b"*":
-            BY_LETTER.setdefault(_word[0], []).append((_index, _word))
-        else:
-            BY_WORD.setdefault(_word, []).append((_index, _rest))
-
-
-def skip(text: bytes, at: int, those: frozenset) -> int:
-    while at < len(text) and text[at] in those:
-        at += 1
-    return at
+# Phrases by their first word; those that may go on (`timeout*`) by its first letter.
+PHRASES: dict[bytes | int, list[Phrase]] = {}
+for _rule in RULES:
+    for _phrase in _rule.phrases | _rule.also | _rule.unless:
+        PHRASES.setdefault(_phrase.word[0] if _phrase.rest.startswith(b"*") else _phrase.word, []).append(_phrase)
 
 
 def skip_token(text: bytes, at: int) -> int:
@@ -228,6 +246,10 @@ def matches(phrase: bytes, text: bytes, at: int) -> bool:
     for index, letter in enumerate(phrase):
         if letter == ord("*"):
             return True
+        if letter == ord("$"):
+            return skip(text, at, NO_WORD) == len(text)
+        if phrase.startswith(b" .. ", index):
+            return matches_further(phrase[index + 4 :], text, at)
         if letter == ord(" "):
             start, at = at, skip(text, at, SPACE)
             if at == start:
@@ -240,6 +262,13 @@ def matches(phrase: bytes, text: bytes, at: int) -> bool:
         else:
             return False
     return at >= len(text) or text[at] not in WORD
+
+
+def matches_further(phrase: bytes, text: bytes, start: int) -> bool:
+    """Whether what is left of a phrase stands at one of the next words of the line."""
+    line = text[start : start + GAP_LIMIT].split(b"\n", 1)[0]
+    words = (at for at in range(max(start, 1), start + len(line)) if text[at] in WORD and text[at - 1] not in WORD)
+    return any(matches(phrase, text, at) for at in words)
 
 
 def stands_as_status(text: bytes, at: int) -> int | None:
@@ -279,55 +308,84 @@ def said_after(number: int, after: bytes) -> bool:
     return skipped > 0 and any(status == number and after[skipped:].startswith(reason) for status, reason in STATUS_REASONS)
 
 
-def scan(text: bytes, found: set, status: int | None) -> int | None:
-    at = 0
-    while at < len(text):
-        if text[at] not in WORD:
-            at += 1
-            continue
-        end = skip(text, at, WORD)
-        word = text[at:end]
-        if word[0] in DIGITS:
-            if status is None:
-                status = stands_as_status(text, at)
-        elif word[0] != ord("_"):
-            found.update(index for index, rest in BY_WORD.get(word, ()) if matches(rest, text, end))
-            found.update(index for index, start in BY_LETTER.get(word[0], ()) if word.startswith(start))
-        at = end
-    return status
+class Said:
+    """The phrases that texts were found to say, and a number in them that stands as a status."""
+
+    def __init__(self) -> None:
+        self.phrases: set[Phrase] = set()
+        self.status: int | None = None
+
+    def read(self, message: str) -> None:
+        # What is not ASCII stays as it is.
+        text = message.encode().lower()
+        if len(text) <= MESSAGE_LIMIT:
+            self.scan(text)
+        else:
+            self.scan(text[: MESSAGE_LIMIT // 4 * 3])
+            self.scan(text[len(text) - MESSAGE_LIMIT // 4 :])
+
+    def scan(self, text: bytes) -> None:
+        start = skip(text, 0, NO_WORD)
+        first = start
+        while start < len(text):
+            end = skip(text, start, WORD)
+            word = text[start:end]
+            if word[0] in DIGITS and self.status is None:
+                self.status = stands_as_status(text, start)
+            for phrase in (*PHRASES.get(word, ()), *PHRASES.get(word[0], ())):
+                stands = start == first or not phrase.begins_message
+                if stands and word.startswith(phrase.word) and matches(phrase.rest, text, end):
+                    self.phrases.add(phrase)
+            start = skip(text, end, NO_WORD)
 
 
-def read_message(message: str) -> tuple[set, int | None]:
-    """The rules of which a phrase stands in a message, and a status that does."""
-    found: set = set()
-    text = message.encode()
-    # What is not ASCII stays as it is.
-    lowered = text.lower()
-    if len(text) <= MESSAGE_LIMIT:
-        return found, scan(lowered, found, None)
-    status = scan(lowered[: MESSAGE_LIMIT // 4 * 3], found, None)
-    return found, scan(lowered[len(text) - MESSAGE_LIMIT // 4 :], found, status)
+def error_status(label: str | None) -> int | None:
+    """The status that a label names, if it is one and nothing else."""
+    number = ERROR_STATUS.fullmatch(label or "")
+    return int(number[1]) if number and 300 <= int(number[1]) <= 599 else None
 
 
 def classify(fault: types.Fault) -> Classification:
     kind = fault.kind
     if kind == FaultKind.OTHER and fault.errno is not None:
         kind = ERRNO_KINDS.get(fault.errno, kind)
+    said = Said()
     # Where the kind is a fact by itself, what the text mentions is beside the point.
-    said, found = read_message(fault.message) if kind in SPEAKING else (set(), None)
-    status = fault.status if fault.status is not None else found if kind == FaultKind.OTHER else None
+    if kind in SPEAKING:
+        said.read(fault.message)
+    status = fault.status if fault.status is not None else said.status if kind == FaultKind.OTHER else None
+    if fault.labels is not None:
+        for label in (fault.labels.error_type, fault.labels.error_code):
+            if label is not None:
+                said.read(label)
+        # Under 200, in a stream, the code is all there is of a status.
+        code = error_status(fault.labels.error_code)
+        status = code if code is not None and (status is None or status < 300) else status
     is_blank = len(fault.message.encode()) <= MESSAGE_LIMIT and not fault.message.strip(WHITE)
-    for index, rule in enumerate(RULES):
+    for rule in RULES:
         fits = (
             (rule.kinds is None or kind in rule.kinds)
-            and (rule.phrases is None or index in said)
+            and (not rule.phrases or rule.phrases & said.phrases)
+            and (not rule.also or rule.also & said.phrases)
+            and not rule.unless & said.phrases
             and (rule.statuses is None or (status is not None and any(low <= status <= high for low, high in rule.statuses)))
             and (rule.endpoints is None or fault.endpoint in rule.endpoints)
+            and (not rule.points or fault.points_to is not None)
             and (not rule.blank or is_blank)
         )
         if fits:
-            return replace(rule.meaning)
-    return replace(UNKNOWN.meaning)
+            return obey(rule.meaning, fault.should_retry)
+    return obey(UNKNOWN.meaning, fault.should_retry)
+
+
+def obey(meaning: Classification, should_retry: bool | None) -> Classification:
+    """What the server says of trying again holds, as it does for the clients that its maker writes."""
+    if should_retry is False:
+        return replace(meaning, retryable=False, retry_limit=None)
+    if should_retry is None or meaning.action == SuggestedAction.NOTHING:
+        return replace(meaning)
+    category = ErrorCategory.TRANSIENT if meaning.category == ErrorCategory.PERMANENT else meaning.category
+    return replace(meaning, category=category, retryable=True, retry_limit=meaning.retry_limit or None)
 
 
 # Degradation.
@@ -428,8 +486,17 @@ def decide(incident: recovery.Incident) -> Verdict:
         after = step(guard.config, guard.state, Observation(event, incident.now, guard.successes, guard.took))
     is_open = after is not None and after.state.phase == Phase.OPEN
     wait, reason = same_call_again(incident, classification, is_open)
-    directive = Directive_RetryAfter(wait) if reason == Reason.RETRYABLE else instead(incident, classification, reason)
-    return Verdict(classification, after, directive, reason)
+    if reason != Reason.RETRYABLE:
+        directive = instead(incident, classification, reason)
+    else:
+        # Nothing has to recover from a model's own words: there is nothing to wait for.
+        directive = Directive_AskAgain() if is_output(classification) else Directive_RetryAfter(wait)
+    return Verdict(classification, after, directive, reason, [])
+
+
+def is_output(classification: Classification) -> bool:
+    """Whether it is the model's own words that are of no use, and nothing else has failed."""
+    return classification.action == SuggestedAction.RESAMPLE and not classification.counted
 
 
 def same_call_again(incident: recovery.Incident, classification: Classification, is_open: bool) -> tuple[float, Reason]:
@@ -458,7 +525,8 @@ def same_call_again(incident: recovery.Incident, classification: Classification,
     asked = sane(incident.failure.retry_after or 0.0)
     if asked > incident.retry.max_delay:
         return 0.0, Reason.RETRY_AFTER_TOO_LONG
-    wait = max(delay(incident.retry, incident.attempt, incident.random), asked)
+    wait = as_asked(asked, incident.random) if asked > 0.0 else delay(incident.retry, incident.attempt, incident.random)
+    wait = 0.0 if is_output(classification) else wait
     if incident.deadline is not None and incident.elapsed + wait >= incident.deadline:
         return 0.0, Reason.DEADLINE_EXCEEDED
     return wait, Reason.RETRYABLE

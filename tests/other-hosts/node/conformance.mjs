@@ -10,8 +10,9 @@ import { readContract } from "./contract.mjs";
 import { load } from "./embed.mjs";
 
 const SHOWN = 20;
-/** The integers that are a `number` in JavaScript; `u64` is a `bigint`. */
+/** The integers that are a `number` in JavaScript, and those that are a `bigint`. */
 const SMALL_INTEGERS = ["u8", "u16", "u32", "s32"];
+const LARGE_INTEGERS = ["u64", "s64"];
 
 /** What a vector holds is not of the type that the contract asks for, or not what the binding should give. */
 class Unfit extends Error {}
@@ -41,15 +42,16 @@ function variant(type, value) {
   return found[1] === null ? { tag: found[0] } : { tag: found[0], val: toHost(found[1], payload) };
 }
 
-/** A vector's value as the binding takes it. */
+/** A vector's value as the binding takes it. An option that is left out is absent, and a list is empty. */
 function toHost(type, value) {
+  if (type.kind === "list" && value === undefined) return toHost(type, []);
   if (type.kind === "option") return value === undefined || value === null ? undefined : toHost(type.element, value);
   if (type.kind === "list" && type.element.kind === "u8") return Uint8Array.from(value, (byte) => toHost(type.element, byte));
   if (type.kind === "list") return value.map((item) => toHost(type.element, item));
   if (type.kind === "record") return record(type, value);
   if (type.kind === "variant") return variant(type, value);
   if (type.kind === "enum") return type.cases.find((name) => vectorName(name) === value) ?? unfit(type, value);
-  if (type.kind === "u64") return BigInt(numeral(type, value));
+  if (LARGE_INTEGERS.includes(type.kind)) return BigInt(numeral(type, value));
   if (type.kind === "f64" || SMALL_INTEGERS.includes(type.kind)) return Number(numeral(type, value));
   return typeof value === (type.kind === "bool" ? "boolean" : "string") ? value : unfit(type, value);
 }

@@ -4,7 +4,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-const PRIMITIVES = ["bool", "string", "f64", "u8", "u16", "u32", "u64", "s32"];
+const PRIMITIVES = ["bool", "string", "f64", "u8", "u16", "u32", "u64", "s32", "s64"];
 
 /** Every function by `interface.function`: `{ parameters: [[name, type]], result: type }`, with all names resolved. */
 export async function readContract(folder) {

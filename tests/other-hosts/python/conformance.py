@@ -35,8 +35,8 @@ def case_of(type_, value):
 
 
 def fields_of(type_, value):
-    """A record's fields with their values in a vector; an option that is left out is `None`."""
-    fields = [(name, field, value.get(vector_name(name))) for name, field in type_.fields]
+    """A record's fields with their values in a vector; an option that is left out is `None`, and a list is empty."""
+    fields = [(name, field, value.get(vector_name(name), [] if isinstance(field, ListType) else None)) for name, field in type_.fields]
     unknown = value.keys() - {vector_name(name) for name, _, _ in fields}
     if unknown:
         raise Unfit(f"the record has no {', '.join(sorted(unknown))}")
