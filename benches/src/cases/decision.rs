@@ -47,12 +47,7 @@ pub(super) fn incident(policy: &PolicySlot) -> Incident {
         generation: 2,
         memory: Vec::new(),
     };
-    let first = Incident {
-        random: 0.5,
-        now: 200 * SECOND,
-        guard: Some(guard(state)),
-        ..Incident::of(fault())
-    };
+    let first = Incident { random: 0.5, now: 200 * SECOND, guard: Some(guard(state)), ..Incident::of(fault()) };
     let state = policy.decide(&first).breaker.map(|transition| transition.state);
     Incident { attempt: 1, now: 201 * SECOND, guard: state.map(guard), ..first }
 }

@@ -139,7 +139,8 @@ async fn serve(mut stream: TcpStream, row: Arc<Row>, asked: Arc<Mutex<[u32; 2]>>
         let (status, text) = (row.status.unwrap_or(200), row.text());
         format!("HTTP/1.1 {status} Status\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{text}", text.len())
     } else {
-        let text = "{\"model\":\"next\",\"message\":{\"role\":\"assistant\",\"content\":\"whole\"},\"done\":true,\"done_reason\":\"stop\"}\n";
+        let text =
+            "{\"model\":\"next\",\"message\":{\"role\":\"assistant\",\"content\":\"whole\"},\"done\":true,\"done_reason\":\"stop\"}\n";
         format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len())
     };
     stream.write_all(answer.as_bytes()).await?;
@@ -157,7 +158,10 @@ async fn done(row: Row) -> Done {
         }
     });
     let retries = RETRIES.to_string();
-    let mut run = command(None, &["run", "first", "hello", "--fallback", "next", "--retries", &retries, "--base-delay", "0.001", "--max-delay", "0.01"]);
+    let mut run = command(
+        None,
+        &["run", "first", "hello", "--fallback", "next", "--retries", &retries, "--base-delay", "0.001", "--max-delay", "0.01"],
+    );
     run.env("OLLAMA_HOST", &address);
     let ran = finish(run, "").await;
     server.abort();
@@ -170,9 +174,8 @@ async fn done(row: Row) -> Done {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_chats_and_generations_98_in_100_get_the_requests_the_next_model_and_the_exit_code_that_their_rows_say() {
-    let wanted = |row: &Row| {
-        matches!(row.form, Form::Http | Form::Stream) && matches!(row.endpoint, Some(Endpoint::Chat | Endpoint::Generate))
-    };
+    let wanted =
+        |row: &Row| matches!(row.form, Form::Http | Form::Stream) && matches!(row.endpoint, Some(Endpoint::Chat | Endpoint::Generate));
     let rows: Vec<Row> = rows().into_iter().filter(wanted).collect();
     let mut scores = [Score::default(); 2];
     for (row, found) in rows.iter().zip(for_each(rows.clone(), done).await) {

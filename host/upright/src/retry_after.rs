@@ -79,6 +79,9 @@ mod tests {
         let headers = [("retry-after-ms", "2500"), ("retry-after", "3")];
         let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         assert_eq!(of_headers(header, now()), Some(Duration::from_millis(2500)));
-        assert_eq!(of_headers(|name| if name == "retry-after-ms" { Some("soon") } else { header(name) }, now()), Some(Duration::from_secs(3)));
+        assert_eq!(
+            of_headers(|name| if name == "retry-after-ms" { Some("soon") } else { header(name) }, now()),
+            Some(Duration::from_secs(3))
+        );
     }
 }

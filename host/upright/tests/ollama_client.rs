@@ -173,7 +173,10 @@ async fn a_server_says_where_to_sign_in() {
     let row = ROWS.iter().find(|row| matches!(row.body, Body::NativeJsonWith(..))).unwrap();
     let server = server_with(row.name).await;
     let error = client(&server).chat(ask()).await.unwrap_err();
-    assert!(matches!(&error, OllamaError::Status { fault } if fault.points_to.as_ref().is_some_and(|url| url.starts_with("https://"))), "{error:?}");
+    assert!(
+        matches!(&error, OllamaError::Status { fault } if fault.points_to.as_ref().is_some_and(|url| url.starts_with("https://"))),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

@@ -33,11 +33,7 @@ fn refused_connection() -> Fault {
 }
 
 fn incident() -> Incident {
-    Incident {
-        retry: RetryConfig { jitter: false, ..RetryConfig::default() },
-        random: 0.5,
-        ..Incident::of(refused_connection())
-    }
+    Incident { retry: RetryConfig { jitter: false, ..RetryConfig::default() }, random: 0.5, ..Incident::of(refused_connection()) }
 }
 
 /// A slot with a misbehaving policy in place of the built-in one, and what it reports.

@@ -71,19 +71,10 @@ fn names_of(version: &str) -> Vec<u8> {
 
 fn failure() -> Incident {
     Incident {
-        failure: Fault::new(FaultKind::ConnectionRefused, "connection refused"),
         attempt: 1,
-        elapsed: 0.0,
-        deadline: None,
-        idempotent: true,
-        retry_budget: None,
         retry: RetryConfig { jitter: false, ..RetryConfig::default() },
         random: 0.5,
-        now: 0,
-        guard: None,
-        models: None,
-        at_hand: AtHand::default(),
-        resources: None,
+        ..Incident::of(Fault::new(FaultKind::ConnectionRefused, "connection refused"))
     }
 }
 

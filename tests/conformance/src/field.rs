@@ -103,7 +103,9 @@ impl Row {
     /// The half that it belongs to.
     pub fn half(&self) -> Half {
         // FNV-1a, whose upper bits depend on all bytes.
-        let hash = normal(self.text()).bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let hash = normal(self.text())
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
         if hash >> 40 & 1 == 0 { Half::First } else { Half::Second }
     }
 
@@ -162,7 +164,8 @@ fn varied(text: &str, variant: u32) -> String {
         let length = from.find(|letter: char| !letter.is_ascii_hexdigit()).unwrap_or(from.len());
         let (run, after) = from.split_at(length);
         varied.push_str(before);
-        let alone = !before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_') && !after.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+        let alone = !before.ends_with(|letter: char| letter.is_alphanumeric() || letter == '_')
+            && !after.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_');
         let digits = run.bytes().all(|byte| byte.is_ascii_digit());
         let names_an_error = varied.to_ascii_lowercase().ends_with("error ") || varied.ends_with("rrno ") || varied.ends_with("0x");
         let decimal = digits && run.len() >= 5 && !names_an_error;
@@ -177,7 +180,9 @@ fn varied(text: &str, variant: u32) -> String {
     varied.push_str(rest);
     let homes = ["/srv/models", "/data/ollama", "/home/user/.ollama/models"];
     let home = homes[variant as usize % homes.len()];
-    ["/usr/share/ollama/.ollama/models", "/root/.ollama/models", "/var/lib/ollama/models"].iter().fold(varied, |text, known| text.replace(known, home))
+    ["/usr/share/ollama/.ollama/models", "/root/.ollama/models", "/var/lib/ollama/models"]
+        .iter()
+        .fold(varied, |text, known| text.replace(known, home))
 }
 
 /// Another digit in place of a digit, never a zero in the first place.
@@ -222,10 +227,8 @@ mod tests {
 
     #[test]
     fn texts_that_differ_in_numbers_names_and_paths_are_the_same() {
-        let texts = [
-            "model 'qwen3:8b' not found, 5 of /usr/share/a at 10.0.0.7:5000",
-            "model 'llama3.2' not found, 17 of /srv/b at http://x:1",
-        ];
+        let texts =
+            ["model 'qwen3:8b' not found, 5 of /usr/share/a at 10.0.0.7:5000", "model 'llama3.2' not found, 17 of /srv/b at http://x:1"];
         assert_eq!(normal(texts[0]), normal(texts[1]));
         assert_ne!(normal("connection refused"), normal("connection reset"));
     }

@@ -106,11 +106,7 @@ fn fault(retry_after: Option<f64>) -> Fault {
 }
 
 fn incident(retry_after: Option<f64>, elapsed: f64) -> Incident {
-    Incident {
-        elapsed,
-        random: 0.5,
-        ..Incident::of(fault(retry_after))
-    }
+    Incident { elapsed, random: 0.5, ..Incident::of(fault(retry_after)) }
 }
 
 #[test]

@@ -12,11 +12,7 @@ const SECOND: u64 = 1_000_000_000;
 const GIB: u64 = 1 << 30;
 
 fn incident(failure: Fault) -> Incident {
-    Incident {
-        retry: RetryConfig { jitter: false, ..RetryConfig::default() },
-        random: 0.5,
-        ..Incident::of(failure)
-    }
+    Incident { retry: RetryConfig { jitter: false, ..RetryConfig::default() }, random: 0.5, ..Incident::of(failure) }
 }
 
 fn said(status: u16, message: &str) -> Incident {

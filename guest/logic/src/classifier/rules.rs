@@ -3,6 +3,7 @@
 //! Sources: the specification's table; Ollama's texts of versions 0.5 to 0.33 and those of its cloud; the errno and status
 //! registries. A phrase's syntax is described in [`super::text`].
 
+use super::text::Found;
 use crate::types::{
     Endpoint,
     ErrorCategory::{self, Connection, Permanent, Resource, Timeout, Transient, Unknown},
@@ -10,7 +11,6 @@ use crate::types::{
     FaultKind,
     SuggestedAction::{self, *},
 };
-use super::text::Found;
 use core::ops::RangeInclusive;
 
 /// How often the same call may be tried again.
@@ -285,10 +285,7 @@ pub fn candidates(kind: FaultKind, found: &Found) -> RuleSet {
             said.insert(rule.into());
         }
     }
-    FOR_KIND[kind as usize]
-        .and(WITHOUT_SAID.with(said))
-        .and(WITHOUT_ALSO.with(found.also))
-        .and(found.unless.others())
+    FOR_KIND[kind as usize].and(WITHOUT_SAID.with(said)).and(WITHOUT_ALSO.with(found.also)).and(found.unless.others())
 }
 
 /// The rules that match without a phrase.
@@ -357,15 +354,7 @@ const fn service(category: ErrorCategory, severity: ErrorSeverity, retries: Retr
 
 /// A fault of the caller's: repeating it cannot help and the service is not to blame.
 const fn caller(severity: ErrorSeverity, action: SuggestedAction) -> Meaning {
-    Meaning {
-        category: Permanent,
-        severity,
-        retries: Retries::Never,
-        counted: false,
-        model_specific: false,
-        host_specific: false,
-        action,
-    }
+    Meaning { category: Permanent, severity, retries: Retries::Never, counted: false, model_specific: false, host_specific: false, action }
 }
 
 /// A fault of this model with this request: another model may do.
@@ -856,19 +845,35 @@ pub const RULES: &[Rule] = &[
     rule("request-cancelled", caller(Low, Nothing)).statuses(&[499..=499]),
     rule("cancelled-text", caller(Low, Nothing))
         .kinds(ONLY_TEXT)
-        .said(&["context canceled", "keyboardinterrupt", "request canceled", "^canceled$", "^cancelled$", "user aborted", "aborterror", "cancellederror"])
+        .said(&[
+            "context canceled",
+            "keyboardinterrupt",
+            "request canceled",
+            "^canceled$",
+            "^cancelled$",
+            "user aborted",
+            "aborterror",
+            "cancellederror",
+        ])
         .unless(&["client.timeout exceeded", "timeout*", "timed out"]),
     rule("circuit-open", service_model(Transient, Medium, Retries::Allowed, Wait).uncounted()).kinds(&[FaultKind::CircuitOpen]),
-    rule("circuit-open-text", service_model(Transient, Medium, Retries::Allowed, Wait).uncounted())
-        .kinds(ONLY_TEXT)
-        .said(&["circuit breaker open", "circuit breaker is open", "circuit open"]),
+    rule("circuit-open-text", service_model(Transient, Medium, Retries::Allowed, Wait).uncounted()).kinds(ONLY_TEXT).said(&[
+        "circuit breaker open",
+        "circuit breaker is open",
+        "circuit open",
+    ]),
     rule("bulkhead-full", service(Transient, Medium, Retries::Allowed, Wait).uncounted()).kinds(&[FaultKind::BulkheadFull]),
     rule("panicked", caller(High, LogAndContinue)).kinds(&[FaultKind::Panicked]),
     rule("redirected", caller(High, FixAddress).here()).statuses(&[300..=399]),
     rule("caller-gone-behind-proxy", caller(Low, Nothing)).kinds(SERVER_SPEAKS).said(&["^context canceled$"]),
-    rule("redirected-text", caller(High, FixAddress).here())
-        .kinds(ONLY_TEXT)
-        .said(&["exceeded .. redirects", "too many redirects", "redirect count exceeded", "maximum .. redirects followed", "unexpected redirect*", "redirections exceeded"]),
+    rule("redirected-text", caller(High, FixAddress).here()).kinds(ONLY_TEXT).said(&[
+        "exceeded .. redirects",
+        "too many redirects",
+        "redirect count exceeded",
+        "maximum .. redirects followed",
+        "unexpected redirect*",
+        "redirections exceeded",
+    ]),
     // A disk's quota, before the cloud's.
     rule("disk-full-text", service(Resource, High, Retries::Never, FreeDisk)).said(&[
         "no space left on device",
@@ -885,13 +890,21 @@ pub const RULES: &[Rule] = &[
     ]),
     // A server that was asked to pull speaks of its registry, in all words that a network has.
     rule("pulled-model-missing", model(High, PullModel).here()).said(&["pull model manifest .. file does not exist"]),
-    rule("server-too-old", model(High, UpgradeServer).here())
-        .said(&["requires a newer version of ollama", "pull model manifest: 412", "may need to upgrade", "upgrade to the latest version"]),
+    rule("server-too-old", model(High, UpgradeServer).here()).said(&[
+        "requires a newer version of ollama",
+        "pull model manifest: 412",
+        "may need to upgrade",
+        "upgrade to the latest version",
+    ]),
     rule("registry-refuses-tag", caller(Low, FixInput)).said(&["pull model manifest: 400"]).unless(&["sharded"]),
     rule("model-sharded", model(High, UseAnotherModel).here()).said(&["contains sharded gguf", "sharded gguf"]),
     rule("registry-key-damaged", service(Permanent, Critical, Retries::Never, RepairServer)).said(&["ssh: no key found"]),
-    rule("registry-refuses", caller(High, SignIn))
-        .said(&["pull model manifest: 401", "pull model manifest: 403", "pull model manifest: unauthorized", "unauthorized: access denied"]),
+    rule("registry-refuses", caller(High, SignIn)).said(&[
+        "pull model manifest: 401",
+        "pull model manifest: 403",
+        "pull model manifest: unauthorized",
+        "unauthorized: access denied",
+    ]),
     rule("registry-rate-limited", service(Transient, Medium, Retries::Allowed, Wait)).said(&["pull model manifest: 429"]),
     rule("registry-key-unreadable", caller(High, FixPermissions)).said(&["pull model manifest: open"]).also(&["permission denied"]),
     rule("registry-insecure", caller(Low, FixInput)).said(&["insecure protocol http", "pull model manifest: invalid model name"]),
@@ -937,7 +950,11 @@ pub const RULES: &[Rule] = &[
         "tier does not .. model",
     ]),
     rule("key-limit-reached", service(Transient, Medium, Retries::Allowed, Wait)).said(&["per minute limit", "per-minute limit"]),
-    rule("request-above-limit", model(Low, ShortenPrompt)).said(&["request too large for", "request body too large for", "tokens_limit_reached"]),
+    rule("request-above-limit", model(Low, ShortenPrompt)).said(&[
+        "request too large for",
+        "request body too large for",
+        "tokens_limit_reached",
+    ]),
     rule("quota-exhausted", service_model(Transient, Medium, Retries::AtMost(0), UseFallback).anywhere()).said(QUOTA_TEXTS),
     rule("payment-required", service_model(Transient, Medium, Retries::AtMost(0), UseFallback).anywhere())
         .statuses(&[402..=402])
@@ -945,8 +962,12 @@ pub const RULES: &[Rule] = &[
     rule("cloud-search-disabled", caller(High, UseFallback).here()).said(&["ollama cloud is disabled: web*"]),
     rule("cloud-disabled", model(High, UseFallback).here()).said(&["ollama cloud is disabled", "cannot run this remote model"]),
     rule("sign-in-needed", model(High, SignIn).here()).statuses(&[401..=401]).points(),
-    rule("sign-in-needed-text", model(High, SignIn).here())
-        .said(&["need to be signed in to ollama", "you need to be signed in", "ollama signin", "ollama.com/connect"]),
+    rule("sign-in-needed-text", model(High, SignIn).here()).said(&[
+        "need to be signed in to ollama",
+        "you need to be signed in",
+        "ollama signin",
+        "ollama.com/connect",
+    ]),
     rule("overloaded", service(Transient, Medium, Retries::Allowed, Wait)).said(&[
         "server overloaded",
         "concurrent request slot",
@@ -1006,44 +1027,58 @@ pub const RULES: &[Rule] = &[
         "unmarshalling llama-server",
         "unmarshal llm prediction response",
     ]),
-    rule("manifest-damaged", model(High, RepullModel).here())
-        .statuses(&[500..=500])
-        .said(&["^unexpected eof$", "^eof$", "invalid character .. x00"]),
-    rule("unusable-output-in-stream", output())
-        .kinds(&[FaultKind::StreamError])
-        .endpoints(GENERATION)
-        .said(UNPARSED)
-        .unless(&["error was encountered while running the model", "llama-server", "llama runner", "dial tcp", "read tcp"]),
+    rule("manifest-damaged", model(High, RepullModel).here()).statuses(&[500..=500]).said(&[
+        "^unexpected eof$",
+        "^eof$",
+        "invalid character .. x00",
+    ]),
+    rule("unusable-output-in-stream", output()).kinds(&[FaultKind::StreamError]).endpoints(GENERATION).said(UNPARSED).unless(&[
+        "error was encountered while running the model",
+        "llama-server",
+        "llama runner",
+        "dial tcp",
+        "read tcp",
+    ]),
     rule("inner-call-failed", service(Transient, Medium, Retries::Allowed, Retry))
         .kinds(SERVER_SPEAKS)
-        .said(&["http://127.0.0.1", "http://localhost", "dial tcp 127.0.0.1", "dial tcp [::1]", "^connection refused$", "^eof$", "read tcp 127.0.0.1"])
+        .said(&[
+            "http://127.0.0.1",
+            "http://localhost",
+            "dial tcp 127.0.0.1",
+            "dial tcp [::1]",
+            "^connection refused$",
+            "^eof$",
+            "read tcp 127.0.0.1",
+        ])
         .unless(&["timeout*", "html", "api/chat", "api/generate", "api/embed", "v1/chat"]),
-    rule("invalid-tool-call", output()).kinds(SERVER_OR_TEXT).said(&[
-        "invalid tool call arguments",
-        "error parsing tool call",
-        "parsing tool call",
-        "parse tool call*",
-        "parsing .. tool call*",
-        "parse .. tool call*",
-        "incomplete .. tool call",
-        "malformed .. tool call",
-        "invalid .. tool call",
-        "tool call .. missing",
-        "tool call .. invalid",
-        "tool call .. unterminated",
-        "parse glimmer call",
-        "tool_use_failed",
-        "failed_generation",
-        "failed to call a function",
-        "required argument {} is missing for tool",
-        "missing for tool",
-        "tool {} not found",
-        "unknown tool",
-        "unexpected error format in response",
-        "model tried to call unavailable tool",
-        "malformed_function_call",
-    ])
-    .unless(&["tool_choice*", "tool parser*", "tool call arguments as json"]),
+    rule("invalid-tool-call", output())
+        .kinds(SERVER_OR_TEXT)
+        .said(&[
+            "invalid tool call arguments",
+            "error parsing tool call",
+            "parsing tool call",
+            "parse tool call*",
+            "parsing .. tool call*",
+            "parse .. tool call*",
+            "incomplete .. tool call",
+            "malformed .. tool call",
+            "invalid .. tool call",
+            "tool call .. missing",
+            "tool call .. invalid",
+            "tool call .. unterminated",
+            "parse glimmer call",
+            "tool_use_failed",
+            "failed_generation",
+            "failed to call a function",
+            "required argument {} is missing for tool",
+            "missing for tool",
+            "tool {} not found",
+            "unknown tool",
+            "unexpected error format in response",
+            "model tried to call unavailable tool",
+            "malformed_function_call",
+        ])
+        .unless(&["tool_choice*", "tool parser*", "tool call arguments as json"]),
     rule("unusable-output", output()).kinds(SERVER_OR_TEXT).said(&[
         "xml syntax error",
         "expected element type",
@@ -1082,7 +1117,7 @@ pub const RULES: &[Rule] = &[
             "context length .. exceeded",
             "context size .. exceeded",
             "context .. full",
-                "exceed .. context length",
+            "exceed .. context length",
             "exceeds the context",
             "exceeds the available context",
             "exceeds .. context length",
@@ -1131,7 +1166,7 @@ pub const RULES: &[Rule] = &[
             "input length .. exceeds",
             "input length .. exceed",
             "input tokens exceed",
-        "input tokens exceeds",
+            "input tokens exceeds",
             "input token count .. exceeds",
             "inputs tokens .. must be",
             "increase the physical batch size",
@@ -1160,16 +1195,23 @@ pub const RULES: &[Rule] = &[
             "per second",
             "rate limit*",
         ]),
-    rule("max-tokens-too-large", caller(Low, FixInput))
-        .said(&["max_tokens .. is too large", "max_completion_tokens .. is too large", "max_new_tokens .. must be", "max_tokens .. must be"]),
+    rule("max-tokens-too-large", caller(Low, FixInput)).said(&[
+        "max_tokens .. is too large",
+        "max_completion_tokens .. is too large",
+        "max_new_tokens .. must be",
+        "max_tokens .. must be",
+    ]),
     // A model that is there and cannot be read, before one that is not there.
     rule("blob-missing", caller(Medium, FixInput))
         .endpoints(&[Endpoint::Manage, Endpoint::Other])
         .kinds(SERVER_SPEAKS)
         .said(&["blobs .. no such file or directory"]),
-    rule("architecture-unknown", model(High, RepullModel).here())
-        .kinds(SERVER_OR_TEXT)
-        .said(&["unknown model architecture", "unsupported .. architecture*", "unknown .. architecture*", "does not recognize this architecture"]),
+    rule("architecture-unknown", model(High, RepullModel).here()).kinds(SERVER_OR_TEXT).said(&[
+        "unknown model architecture",
+        "unsupported .. architecture*",
+        "unknown .. architecture*",
+        "does not recognize this architecture",
+    ]),
     rule("model-unreadable-inner", model(High, RepullModel).here()).kinds(SERVER_OR_TEXT).said(UNREADABLE_TEXTS).unless(MEMORY_AND_ENGINE),
     // The model and the request do not suit each other. Several of these come as 500.
     rule("model-unavailable-here", model(High, UseAnotherModel)).statuses(&[403..=403]).said(&["model not found", "model {} not found"]),
@@ -1213,12 +1255,23 @@ pub const RULES: &[Rule] = &[
         ])
         .unless(&["architecture*", "blobs", "failed to load model", "requires approximately"]),
     rule("capability-outdated", model(Low, RepullModel)).said(&["pull the model again to get"]),
-    rule("capability-missing", model(Low, UseCapableModel))
-        .said(CAPABILITY_TEXTS)
-        .unless(&["architecture*", "multi-instance proxy", "model type"]),
+    rule("capability-missing", model(Low, UseCapableModel)).said(CAPABILITY_TEXTS).unless(&[
+        "architecture*",
+        "multi-instance proxy",
+        "model type",
+    ]),
     rule("capability-lacking", model(Low, UseCapableModel))
         .kinds(SERVER_OR_TEXT)
-        .said(&["not supported", "unsupported", "not support", "doesn't support", "does not accept", "not enabled", "is disabled", "are disabled"])
+        .said(&[
+            "not supported",
+            "unsupported",
+            "not support",
+            "doesn't support",
+            "does not accept",
+            "not enabled",
+            "is disabled",
+            "are disabled",
+        ])
         .also(&[
             "image*",
             "vision",
@@ -1238,7 +1291,18 @@ pub const RULES: &[Rule] = &[
             "chat completions",
             "rerank*",
         ])
-        .unless(&["architecture*", "multi-instance proxy", "image urls", "image url*", "url*", "media type", "mime*", "content type", "cpu", "os"]),
+        .unless(&[
+            "architecture*",
+            "multi-instance proxy",
+            "image urls",
+            "image url*",
+            "url*",
+            "media type",
+            "mime*",
+            "content type",
+            "cpu",
+            "os",
+        ]),
     rule("invalid-option", caller(Low, FixInput)).said(&["option {} must be of type"]),
     rule("invalid-format", caller(Low, FixInput)).said(&["valid json schema object", "invalid format:"]).kinds(SERVER_OR_TEXT),
     rule("invalid-request", caller(Low, FixInput)).said(&[
@@ -1262,9 +1326,11 @@ pub const RULES: &[Rule] = &[
         "neither .. was specified",
     ]),
     rule("payload-too-large", caller(Low, ShortenPrompt).here()).kinds(SERVER_SPEAKS).statuses(&[413..=413]),
-    rule("unsent-request", caller(Low, FixInput))
-        .statuses(&[400..=400])
-        .said(&["^unexpected eof$", "invalid character {} looking for beginning of", "unexpected end of json input"]),
+    rule("unsent-request", caller(Low, FixInput)).statuses(&[400..=400]).said(&[
+        "^unexpected eof$",
+        "invalid character {} looking for beginning of",
+        "unexpected end of json input",
+    ]),
     // Memory. What a server's runner could not allocate, it may after evicting another model; what this program could not, it cannot.
     rule("model-too-large", Meaning { category: Resource, ..model(Critical, UseSmallerModel).here() }).said(&[
         "requires more system memory",
@@ -1298,11 +1364,19 @@ pub const RULES: &[Rule] = &[
     rule("disk-full", service(Resource, High, Retries::Never, FreeDisk).uncounted().anywhere()).kinds(&[FaultKind::DiskFull]),
     rule("too-many-open-files", service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit).uncounted().anywhere())
         .kinds(&[FaultKind::TooManyOpenFiles]),
-    rule("too-many-open-files-text", service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit).uncounted())
-        .said(&["too many open files", "emfile", "enfile"]),
+    rule("too-many-open-files-text", service(Resource, High, Retries::AtMost(1), RaiseOpenFilesLimit).uncounted()).said(&[
+        "too many open files",
+        "emfile",
+        "enfile",
+    ]),
     // The server's installation: no model runs there.
-    rule("engine-missing", Meaning { model_specific: true, ..service(Permanent, Critical, Retries::Never, RepairServer) })
-        .said(&["mlx is not supported", "mlx not available", "requires mlx support", "mlx on macos requires", "mlx runtime is not available"]),
+    rule("engine-missing", Meaning { model_specific: true, ..service(Permanent, Critical, Retries::Never, RepairServer) }).said(&[
+        "mlx is not supported",
+        "mlx not available",
+        "requires mlx support",
+        "mlx on macos requires",
+        "mlx runtime is not available",
+    ]),
     rule("server-broken", service(Permanent, Critical, Retries::Never, RepairServer)).kinds(SERVER_OR_TEXT).said(&[
         "llama-server binary not found",
         "error starting llama-server",
@@ -1341,7 +1415,9 @@ pub const RULES: &[Rule] = &[
         "timed out loading",
         "health check failed after",
     ]),
-    rule("runner-died-loading", service_model(Transient, Medium, Retries::AtMost(1), Retry)).kinds(SERVER_OR_TEXT).said(&["could not load model", "do load request"]),
+    rule("runner-died-loading", service_model(Transient, Medium, Retries::AtMost(1), Retry))
+        .kinds(SERVER_OR_TEXT)
+        .said(&["could not load model", "do load request"]),
     rule("runner-died", service_model(Transient, Medium, Retries::AtMost(1), Retry)).kinds(SERVER_OR_TEXT).said(&[
         "llama-server process has terminated",
         "llama runner process has terminated",
@@ -1441,7 +1517,11 @@ pub const RULES: &[Rule] = &[
         "no required ssl certificate",
         "invalid username or password",
     ]),
-    rule("refused-by-owner", caller(High, FixPermissions)).kinds(SERVER_SPEAKS).said(&["api is disabled", "user location is not supported", "unsupported_country*"]),
+    rule("refused-by-owner", caller(High, FixPermissions)).kinds(SERVER_SPEAKS).said(&[
+        "api is disabled",
+        "user location is not supported",
+        "unsupported_country*",
+    ]),
     rule("unauthorized", caller(High, SignIn)).statuses(&[401..=401, 407..=407, 511..=511]),
     rule("forbidden", caller(High, FixPermissions)).statuses(&[403..=403]),
     rule("request-timeout", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).statuses(&[408..=408]),
@@ -1455,10 +1535,12 @@ pub const RULES: &[Rule] = &[
         "too many requests",
         "resource_exhausted",
     ]),
-    rule("cloud-slow", service_model(Timeout, Medium, Retries::Allowed, IncreaseTimeout))
-        .kinds(SERVER_SPEAKS)
-        .said(CLOUD)
-        .also(&["i/o timeout", "timeout*", "timed out", "deadline exceeded"]),
+    rule("cloud-slow", service_model(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).kinds(SERVER_SPEAKS).said(CLOUD).also(&[
+        "i/o timeout",
+        "timeout*",
+        "timed out",
+        "deadline exceeded",
+    ]),
     rule("cloud-away", service_model(Connection, High, Retries::Allowed, CheckService)).kinds(SERVER_SPEAKS).said(CLOUD).also(&[
         "dial tcp",
         "no such host",
@@ -1471,32 +1553,50 @@ pub const RULES: &[Rule] = &[
     rule("slow-upstream", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout))
         .kinds(SERVER_SPEAKS)
         .statuses(&[500..=503])
-        .said(&["i/o timeout", "request timed out", "timed out", "timeouterror", "read timeout", "request timeout", "waiting timeout*", "server timeout of", "upstream request timeout", "deadline exceeded"])
+        .said(&[
+            "i/o timeout",
+            "request timed out",
+            "timed out",
+            "timeouterror",
+            "read timeout",
+            "request timeout",
+            "waiting timeout*",
+            "server timeout of",
+            "upstream request timeout",
+            "deadline exceeded",
+        ])
         .unless(&["server error"]),
-    rule("cloud-unreachable", service(Connection, High, Retries::Allowed, CheckService)).kinds(SERVER_SPEAKS).statuses(&[500..=599]).said(&[
-        "connection refused",
-        "connection reset*",
-        "actively refused*",
-        "no such host",
-        "network is unreachable",
-        "no route to host",
-        "econnrefused",
-        "econnreset",
-        "enotfound",
-        "server disconnected",
-        "peer closed connection",
-        "socket hang up",
-        "fetch failed",
-        "connection aborted",
-        "broken pipe",
-    ]),
+    rule("cloud-unreachable", service(Connection, High, Retries::Allowed, CheckService)).kinds(SERVER_SPEAKS).statuses(&[500..=599]).said(
+        &[
+            "connection refused",
+            "connection reset*",
+            "actively refused*",
+            "no such host",
+            "network is unreachable",
+            "no route to host",
+            "econnrefused",
+            "econnreset",
+            "enotfound",
+            "server disconnected",
+            "peer closed connection",
+            "socket hang up",
+            "fetch failed",
+            "connection aborted",
+            "broken pipe",
+        ],
+    ),
     rule("overloaded-status", service(Transient, Medium, Retries::Allowed, Wait)).statuses(&[503..=503, 529..=529]),
     rule("too-early", service(Transient, Medium, Retries::Allowed, Retry)).statuses(&[421..=421, 425..=425]),
     rule("not-there", caller(Medium, FixInput)).statuses(&[404..=404, 410..=410]).said(&["html", "default backend"]),
     rule("wrong-service", service(Permanent, High, Retries::Never, CheckService)).statuses(&[405..=405]).said(&["html"]),
     rule("unknown-route", caller(Medium, UpgradeServer).here()).statuses(&[404..=405, 501..=501]).endpoints(SERVED),
-    rule("unknown-route-words", caller(Medium, UpgradeServer).here())
-        .said(&["page not found", "method not allowed", "unexpected endpoint or method", "^file not found$", "not supported in multi-instance proxy"]),
+    rule("unknown-route-words", caller(Medium, UpgradeServer).here()).said(&[
+        "page not found",
+        "method not allowed",
+        "unexpected endpoint or method",
+        "^file not found$",
+        "not supported in multi-instance proxy",
+    ]),
     rule("http-not-found", caller(Medium, FixInput)).statuses(&[404..=405, 410..=410]),
     rule("not-implemented", caller(Medium, UpgradeServer).here()).statuses(&[501..=501, 505..=505]),
     rule("server-error", service(Transient, Medium, Retries::Allowed, Retry)).statuses(&[500..=599]),
@@ -1609,46 +1709,51 @@ pub const RULES: &[Rule] = &[
         "server is busy",
         "overloaded",
     ]),
-    rule("pool-timeout", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout).uncounted().anywhere())
-        .said(&["pooltimeout", "queuepool limit", "connection pool timeout", "pool acquire timeout"]),
-    rule("tls-text", service(Connection, High, Retries::Never, CheckService)).said(&[
-        "certificate_verify_failed",
-        "certificate verify failed",
-        "certificate verification failed",
-        "certificate has expired",
-        "certificate is not trusted",
-        "certificate not trusted",
-        "self-signed certificate",
-        "self signed certificate",
-        "self_signed_cert*",
-        "depth_zero_self_signed_cert",
-        "unable_to_verify_leaf_signature",
-        "unable to verify the first certificate",
-        "unable to get local issuer certificate",
-        "ssl certificate problem",
-        "server certificate verification failed",
-        "pkix path building failed",
-        "x509",
-        "wrong version number",
-        "unknown ca",
-        "invalid peer certificate",
-        "unknownissuer",
-        "ssl connection could not be established",
-        "handshake failure",
-        "sslv3 alert",
-        "tlsv1 alert",
-        "packet length too long",
-        "record overflow",
-        "received record with version",
-        "err_cert*",
-        "err_ssl*",
-        "hostname mismatch",
-        "host key verification failed",
-        "no matching host key type found",
-        "no matching key exchange method found",
-        "remote host identification has changed",
-    ])
-    .unless(&["unexpected eof while reading"]),
+    rule("pool-timeout", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout).uncounted().anywhere()).said(&[
+        "pooltimeout",
+        "queuepool limit",
+        "connection pool timeout",
+        "pool acquire timeout",
+    ]),
+    rule("tls-text", service(Connection, High, Retries::Never, CheckService))
+        .said(&[
+            "certificate_verify_failed",
+            "certificate verify failed",
+            "certificate verification failed",
+            "certificate has expired",
+            "certificate is not trusted",
+            "certificate not trusted",
+            "self-signed certificate",
+            "self signed certificate",
+            "self_signed_cert*",
+            "depth_zero_self_signed_cert",
+            "unable_to_verify_leaf_signature",
+            "unable to verify the first certificate",
+            "unable to get local issuer certificate",
+            "ssl certificate problem",
+            "server certificate verification failed",
+            "pkix path building failed",
+            "x509",
+            "wrong version number",
+            "unknown ca",
+            "invalid peer certificate",
+            "unknownissuer",
+            "ssl connection could not be established",
+            "handshake failure",
+            "sslv3 alert",
+            "tlsv1 alert",
+            "packet length too long",
+            "record overflow",
+            "received record with version",
+            "err_cert*",
+            "err_ssl*",
+            "hostname mismatch",
+            "host key verification failed",
+            "no matching host key type found",
+            "no matching key exchange method found",
+            "remote host identification has changed",
+        ])
+        .unless(&["unexpected eof while reading"]),
     rule("invalid-setting-text", caller(Low, FixInput)).said(&[
         "timeout must be",
         "timeout .. must be",

@@ -1,7 +1,7 @@
 //! The traps of classifying, and the specification's table.
 
-use super::*;
 use super::rules::{RULES, Role};
+use super::*;
 use crate::types::{Endpoint, ErrorCategory as C, ErrorSeverity as S};
 use alloc::format;
 

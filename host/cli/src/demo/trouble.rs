@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use upright::ollama::OllamaError;
 use upright::fault::ErrorBody;
+use upright::ollama::OllamaError;
 use upright::types::{Endpoint, Fault, FaultKind};
 use upright_fault_server::{FaultServer, HEALTHY_STEP, Match, Row, UnknownRow};
 

@@ -104,9 +104,5 @@ impl Permit<'_> {
 
 /// An incident of a call that is not repeated.
 pub(super) fn single_attempt(failure: Fault, now: Instant) -> Incident {
-    Incident {
-        retry: RetryConfig { max_retries: 0, ..RetryConfig::default() },
-        now,
-        ..Incident::of(failure)
-    }
+    Incident { retry: RetryConfig { max_retries: 0, ..RetryConfig::default() }, now, ..Incident::of(failure) }
 }

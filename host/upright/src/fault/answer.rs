@@ -24,7 +24,8 @@ pub struct ErrorBody {
 const DEPTH: u32 = 8;
 
 /// Under which keys a message stands, the most telling first.
-const MESSAGES: [&str; 9] = ["message", "detail", "msg", "error_description", "error_message", "errorMessage", "Message", "title", "reason"];
+const MESSAGES: [&str; 9] =
+    ["message", "detail", "msg", "error_description", "error_message", "errorMessage", "Message", "title", "reason"];
 
 /// The type of a body that is a web page.
 const WEB_PAGE: &str = "html";
@@ -173,7 +174,9 @@ impl Reading {
             _ => None,
         };
         // Anthropic's outer `"type": "error"` labels nothing.
-        if let Some(error_type) = text("type").filter(|label| label != "error").or_else(|| text("status").filter(|_| fields.contains_key("code"))) {
+        if let Some(error_type) =
+            text("type").filter(|label| label != "error").or_else(|| text("status").filter(|_| fields.contains_key("code")))
+        {
             self.error_type = Some(error_type);
         }
         // A number under `status` is the status that it has, or would have outside of a stream.
@@ -304,7 +307,12 @@ mod tests {
     fn the_innermost_message_and_its_labels_are_found_in_every_shape() {
         for (body, message, error_type, error_code) in [
             (r#"{"error":"model 'x' not found"}"#, "model 'x' not found", "", ""),
-            (r#"{"error":{"message":"too long","type":"invalid_request_error","param":null,"code":null}}"#, "too long", "invalid_request_error", ""),
+            (
+                r#"{"error":{"message":"too long","type":"invalid_request_error","param":null,"code":null}}"#,
+                "too long",
+                "invalid_request_error",
+                "",
+            ),
             (r#"{"error":{"message":"too long","code":"context_length_exceeded"}}"#, "too long", "", "context_length_exceeded"),
             (
                 r#"{"error":"{\"error\":{\"code\":400,\"message\":\"request (2 tokens) exceeds\",\"type\":\"exceed_context_size_error\"}}"}"#,
@@ -318,8 +326,18 @@ mod tests {
                 "server_error",
                 "500",
             ),
-            (r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"r"}"#, "Overloaded", "overloaded_error", ""),
-            (r#"{"object":"error","message":"too long","type":"BadRequestError","param":null,"code":400}"#, "too long", "BadRequestError", "400"),
+            (
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"r"}"#,
+                "Overloaded",
+                "overloaded_error",
+                "",
+            ),
+            (
+                r#"{"object":"error","message":"too long","type":"BadRequestError","param":null,"code":400}"#,
+                "too long",
+                "BadRequestError",
+                "400",
+            ),
             (r#"{"detail":"Not Found"}"#, "Not Found", "", ""),
             (
                 r#"{"detail":[{"type":"missing","loc":["body","model"],"msg":"Field required","input":{}},{"loc":["body",0],"msg":"bad"}]}"#,

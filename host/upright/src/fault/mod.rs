@@ -13,8 +13,8 @@ mod tests;
 
 use crate::error::BoxError;
 use crate::types::{Fault, FaultKind};
-use message::Bounded;
 pub use answer::{ErrorBody, fault_of_answer};
+use message::Bounded;
 pub use operation::OperationError;
 use readers::{Reading, Strength};
 use std::error::Error;

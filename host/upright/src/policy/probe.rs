@@ -149,12 +149,7 @@ fn snapshots() -> [ResourceSnapshot; 3] {
 
 /// Failures of all kinds as they come, and one with everything at hand, in each phase of a breaker.
 fn incidents() -> Vec<Incident> {
-    let plain = |failure| Incident {
-        elapsed: 0.5,
-        random: 0.5,
-        now: 100 * SECOND,
-        ..Incident::of(failure)
-    };
+    let plain = |failure| Incident { elapsed: 0.5, random: 0.5, now: 100 * SECOND, ..Incident::of(failure) };
     let mut incidents: Vec<_> = faults().into_iter().map(plain).collect();
     for state in states() {
         let generation = state.generation;

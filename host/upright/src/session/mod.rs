@@ -332,8 +332,11 @@ impl<'a> Session<'a> {
         let Guarding { clock, random, .. } = self.guarding;
         let Terms { retry, deadline, idempotent, .. } = self.terms;
         let now = clock.now();
-        let models =
-            self.model.as_ref().map(|model| ModelChoice { current: model.to_string(), chain: self.surroundings.models().to_vec(), known: Vec::new() });
+        let models = self.model.as_ref().map(|model| ModelChoice {
+            current: model.to_string(),
+            chain: self.surroundings.models().to_vec(),
+            known: Vec::new(),
+        });
         Incident {
             attempt: self.failed_with_model,
             elapsed: self.began.map_or(0.0, |began| between(began, now).as_secs_f64()),

@@ -45,12 +45,7 @@ pub(super) fn make(collected: &mut Collected, random: &mut Random) {
 }
 
 fn plain(failure: Fault) -> Incident {
-    Incident {
-        retry: RetryConfig { jitter: false, ..RetryConfig::default() },
-        random: 0.5,
-        now: 200 * SECOND,
-        ..Incident::of(failure)
-    }
+    Incident { retry: RetryConfig { jitter: false, ..RetryConfig::default() }, random: 0.5, now: 200 * SECOND, ..Incident::of(failure) }
 }
 
 fn busy() -> Fault {
@@ -58,7 +53,11 @@ fn busy() -> Fault {
 }
 
 fn models(current: &str) -> Option<ModelChoice> {
-    Some(ModelChoice { current: current.into(), chain: ["qwen3:30b-a3b", "qwen3:8b", "gemma3:4b"].map(String::from).into(), known: Vec::new() })
+    Some(ModelChoice {
+        current: current.into(),
+        chain: ["qwen3:30b-a3b", "qwen3:8b", "gemma3:4b"].map(String::from).into(),
+        known: Vec::new(),
+    })
 }
 
 fn closed(consecutive_failures: u32) -> BreakerState {
@@ -125,8 +124,9 @@ fn edges() -> Vec<(String, Incident)> {
     for current in MODELS {
         edge(format!("the model {current:?} is missing"), Incident { models: models(current), ..plain(missing.clone()) });
     }
-    let chain =
-        |chain: &[&str]| Some(ModelChoice { current: "qwen3:8b".into(), chain: chain.iter().map(|name| (*name).to_owned()).collect(), known: Vec::new() });
+    let chain = |chain: &[&str]| {
+        Some(ModelChoice { current: "qwen3:8b".into(), chain: chain.iter().map(|name| (*name).to_owned()).collect(), known: Vec::new() })
+    };
     edge("a missing model and an empty chain".into(), Incident { models: chain(&[]), ..plain(missing.clone()) });
     let repeats = chain(&["qwen3:8b", "Qwen3:8B", "library/qwen3:8b", "gemma3:4b", "qwen3:8b"]);
     edge("a missing model and a chain with repeats".into(), Incident { models: repeats, ..plain(missing.clone()) });
