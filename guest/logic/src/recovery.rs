@@ -58,9 +58,9 @@ pub struct ModelChoice {
     pub current: String,
     /// Those that may be used, best first.
     pub chain: Vec<String>,
-    /// What is known of the models of the chain, in its order; empty where nothing is.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
-    pub known: Vec<ModelFacts>,
+    /// What is known of the models of the chain, in its order; none where nothing is.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub known: Option<Vec<ModelFacts>>,
 }
 
 /// A host that could be asked.
@@ -347,12 +347,12 @@ pub struct Incident {
     /// How the answer may be finished, where a part of it was delivered.
     #[cfg_attr(feature = "serde", serde(default))]
     pub rescue: Option<Rescue>,
-    /// The attempts before, oldest first; empty where nobody keeps them.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
-    pub history: Vec<PastAttempt>,
+    /// The attempts before, oldest first; none where nobody keeps them.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub history: Option<Vec<PastAttempt>>,
     /// Facts without a field of their own.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
-    pub more: Vec<Fact>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub more: Option<Vec<Fact>>,
 }
 
 impl Incident {
@@ -377,8 +377,8 @@ impl Incident {
             window: None,
             exchange: None,
             rescue: None,
-            history: Vec::new(),
-            more: Vec::new(),
+            history: None,
+            more: None,
         }
     }
 }
@@ -597,7 +597,7 @@ mod tests {
     }
 
     fn models(current: &str) -> Option<ModelChoice> {
-        Some(ModelChoice { current: current.into(), chain: crate::degradation::SPEED_CHAIN.map(String::from).into(), known: Vec::new() })
+        Some(ModelChoice { current: current.into(), chain: crate::degradation::SPEED_CHAIN.map(String::from).into(), known: None })
     }
 
     fn decided(incident: Incident) -> (Directive, Reason) {

@@ -21,7 +21,7 @@ fn incident() -> Incident {
         retry: RetryConfig { jitter: false, ..RetryConfig::default() },
         random: 0.5,
         guard: Some(Guard { config: BreakerConfig::default(), state, generation: 0, successes: 0, took: 0.0 }),
-        models: Some(ModelChoice { current: "a".into(), chain: vec!["a".into(), "b".into()], known: Vec::new() }),
+        models: Some(ModelChoice { current: "a".into(), chain: vec!["a".into(), "b".into()], known: None }),
         ..Incident::of(Fault::new(FaultKind::ConnectionRefused, "connection refused"))
     }
 }

@@ -3,18 +3,98 @@
 //! A classifier is its table. Copied by hand, it would go stale; so it is written out from `upright-logic`'s own, and whoever interprets it classifies as
 //! the default policy does.
 
+use crate::field;
 use serde_json::{Map, Value, json};
-use upright_logic::classifier::rules::{RULES, Retries, Rule, Said, UNKNOWN};
+use std::fmt::Write as _;
+use upright_logic::classifier::rules::{Meaning, RULES, Retries, Rule, Said, UNKNOWN};
 use upright_logic::classifier::{kind_of_errno, text};
 
 /// Linux has no larger error number.
 const LARGEST_ERRNO: i32 = 4095;
 
+/// The page that shows the kinds of failures, from the root of the workspace.
+const PAGE: &str = "docs/patterns/error-classification.md";
+/// The page as it is committed; only what stands between the marks is written anew.
+const COMMITTED_PAGE: &str = include_str!("../../../docs/patterns/error-classification.md");
+const MARKS: [&str; 2] = ["<!-- kinds: written by `cargo xtask vectors` -->\n", "<!-- end of kinds -->"];
+
 /// The files that hold the table, from the root of the workspace, and their contents.
-pub fn files() -> [(&'static str, String); 2] {
+pub fn files() -> [(&'static str, String); 3] {
     let table = format!("{:#}\n", table());
     let module = format!("// Written by `cargo xtask vectors` from the default policy's own table.\nexport default {table}");
-    [("guest/examples/python/rules.json", table), ("guest/examples/js/rules.js", module)]
+    [("guest/examples/python/rules.json", table), ("guest/examples/js/rules.js", module), (PAGE, page())]
+}
+
+/// The page with the kinds of failures as the rules have them now.
+fn page() -> String {
+    let [begin, end] = MARKS;
+    let parts = COMMITTED_PAGE.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
+    parts.map_or_else(|| COMMITTED_PAGE.to_owned(), |(before, after)| format!("{before}{begin}{}{end}{after}", kinds()))
+}
+
+/// One line for all rules of the same meaning, in the order of the first of them, with the programs of the corpus that say so.
+fn kinds() -> String {
+    let rows = field::rows();
+    let mut lines: Vec<(&Meaning, Vec<&str>)> = Vec::new();
+    for rule in RULES.iter().chain([&UNKNOWN]) {
+        match lines.iter_mut().find(|(meaning, _)| answer(meaning) == answer(&rule.meaning)) {
+            Some((_, names)) => names.push(rule.name),
+            None => lines.push((&rule.meaning, vec![rule.name])),
+        }
+    }
+    let mut table = "\n| it means | Upright | rules | said by |\n|---|---|---|---|\n".to_owned();
+    for (meaning, names) in lines {
+        let mut programs: Vec<&str> = rows.iter().filter(|row| row.right == answer(meaning)).map(|row| row.program.as_str()).collect();
+        programs.sort_unstable();
+        programs.dedup();
+        let (shown, more) = programs.split_at(programs.len().min(SHOWN));
+        let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+        let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "| {}: {} | {} | {names} | {}{more} |",
+            meaning.category,
+            meaning.action.text(),
+            doing(meaning),
+            shown.join(", ")
+        );
+    }
+    table + "\n"
+}
+
+/// How many programs a line names.
+const SHOWN: usize = 6;
+
+fn doing(meaning: &Meaning) -> String {
+    let again = match meaning.retries {
+        Retries::Never => "does not ask again".to_owned(),
+        Retries::AtMost(0) => "does not ask the same again".to_owned(),
+        Retries::AtMost(limit) => format!("asks again, at most {limit} times"),
+        Retries::Allowed => "asks again".to_owned(),
+    };
+    let elsewhere = match (meaning.model_specific, meaning.host_specific) {
+        (true, true) => "; another model or host may do",
+        (true, false) => "; another model may do",
+        (false, true) => "; another host may do",
+        (false, false) => "",
+    };
+    format!("{again}{elsewhere}; {}", if meaning.counted { "a breaker counts it" } else { "no breaker counts it" })
+}
+
+fn answer(meaning: &Meaning) -> field::Answer {
+    field::Answer {
+        category: meaning.category,
+        retryable: meaning.retries != Retries::Never,
+        retry_limit: match meaning.retries {
+            Retries::AtMost(limit) => Some(limit),
+            _ => None,
+        },
+        counted: meaning.counted,
+        model_specific: meaning.model_specific,
+        host_specific: meaning.host_specific,
+        action: meaning.action,
+    }
 }
 
 fn table() -> Value {

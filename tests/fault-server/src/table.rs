@@ -190,7 +190,7 @@ pub static ROWS: &[Row] = &[
     error("cloud-slot-timed-out", 503, "timed out waiting for a concurrent request slot", TEXT, TRANSIENT,
         "The cloud's queue is too long."),
     error("cloud-unreachable", 502,
-        r#"Post "https://ollama.com:443/api/chat": dial tcp 203.0.113.7:443: connect: connection refused"#, TEXT, TRANSIENT,
+        r#"Post "https://ollama.com:443/api/chat": dial tcp 203.0.113.7:443: connect: connection refused"#, TEXT, CONNECTION,
         "The cloud cannot be reached from the server."),
     Row { headers: &[("retry-after", Header::Fixed("2"))],
         ..error("cloud-overloaded-retry-after", 503, "Server overloaded, please retry shortly (ref: 3f9a61c2)", TEXT,

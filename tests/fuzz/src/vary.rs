@@ -198,6 +198,9 @@ samples! {
     ErrorLabels: ErrorLabels { error_type: Some("server_error".to_owned()), error_code: None };
     Fact: Fact { name: "attempts-elsewhere".to_owned(), value: FactValue::Whole(2) };
     ModelFacts: ModelFacts { window: Some(8192), ..ModelFacts::default() };
+    Vec<ModelFacts>: vec![ModelFacts::sample()];
+    Vec<PastAttempt>: vec![PastAttempt::sample()];
+    Vec<Fact>: vec![Fact::sample()];
     HostFacts: HostFacts {
         has_model: Some(true),
         same_digest: None,
@@ -247,7 +250,7 @@ samples! {
     String: "qwen3:8b".to_owned();
     WorkflowEntry: WorkflowEntry { key: "temperature".to_owned(), value: WorkflowValue::Number(0.9) };
     CachedAnswer: CachedAnswer { age: 5.0, max_age: 60.0 };
-    ModelChoice: ModelChoice { current: "qwen3".to_owned(), chain: vec!["qwen3".to_owned(), "gemma3".to_owned()], known: Vec::new() };
+    ModelChoice: ModelChoice { current: "qwen3".to_owned(), chain: vec!["qwen3".to_owned(), "gemma3".to_owned()], known: None };
     ResourceSnapshot: ResourceSnapshot {
         memory_total_bytes: 16 << 30,
         memory_available_bytes: 8 << 30,

@@ -28,7 +28,7 @@ fn out_of_memory() -> Incident {
 }
 
 fn models(chain: &[&str]) -> Option<ModelChoice> {
-    Some(ModelChoice { current: "big".into(), chain: chain.iter().map(|name| (*name).into()).collect(), known: Vec::new() })
+    Some(ModelChoice { current: "big".into(), chain: chain.iter().map(|name| (*name).into()).collect(), known: None })
 }
 
 fn left(memory: u64, disk: u64) -> Option<ResourceSnapshot> {

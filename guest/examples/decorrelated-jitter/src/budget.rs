@@ -79,7 +79,7 @@ mod tests {
     fn what_a_low_budget_does_not_retry_is_served_otherwise_and_an_empty_chain_serves_nothing() {
         let slow = Incident { retry_budget: Some(1), ..incident(Fault::new(FaultKind::Timeout, "")) };
         let chain = |names: &[&str]| {
-            Some(ModelChoice { current: "a".into(), chain: names.iter().map(|name| (*name).into()).collect(), known: [].into() })
+            Some(ModelChoice { current: "a".into(), chain: names.iter().map(|name| (*name).into()).collect(), known: None })
         };
         assert_eq!(decided(Incident { models: chain(&["a", "b"]), ..slow.clone() }).0, Directive::SwitchModel(1));
         assert_eq!(decided(Incident { models: chain(&[]), ..slow }).0, Directive::GiveUp);

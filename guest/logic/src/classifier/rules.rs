@@ -700,7 +700,6 @@ const CONNECTION_TEXTS: &[&str] = &[
     "winerror 10053",
     "is the docker daemon running",
     "is the server running",
-    "is ollama running",
     "is it running",
 ];
 const CUT_TEXTS: &[&str] = &[
@@ -937,7 +936,6 @@ pub const RULES: &[Rule] = &[
         "been retired",
         "been deprecated",
         "is deprecated .. model*",
-        "model .. is deprecated",
         "reached its end of life",
         "model .. discontinued",
         "model .. no longer available",
@@ -947,7 +945,6 @@ pub const RULES: &[Rule] = &[
         "model_not_available",
         "model .. not available on your plan",
         "model .. not available in your .. plan",
-        "tier does not .. model",
     ]),
     rule("key-limit-reached", service(Transient, Medium, Retries::Allowed, Wait)).said(&["per minute limit", "per-minute limit"]),
     rule("request-above-limit", model(Low, ShortenPrompt)).said(&[
@@ -1065,7 +1062,6 @@ pub const RULES: &[Rule] = &[
             "invalid .. tool call",
             "tool call .. missing",
             "tool call .. invalid",
-            "tool call .. unterminated",
             "parse glimmer call",
             "tool_use_failed",
             "failed_generation",
@@ -1096,8 +1092,6 @@ pub const RULES: &[Rule] = &[
         "unsupported value: nan",
         "model output is not valid json",
         "model produced .. invalid",
-        "model generated invalid*",
-        "model did not output .. valid",
     ]),
     rule("unusable-output-as-error", output())
         .statuses(&[500..=500])
@@ -1402,7 +1396,6 @@ pub const RULES: &[Rule] = &[
         "could not select device driver",
         "could not initialize tensile",
         "permission denied .. libggml*",
-        "couldn't find ollama",
     ]),
     // The runner behind the server.
     rule("load-timed-out", service_model(Transient, Medium, Retries::AtMost(1), IncreaseTimeout)).said(&[

@@ -115,10 +115,25 @@ struct Entry {
     rule: u8,
     role: Role,
     first: bool,
+    /// What tells most texts from this phrase at once: of one that begins with a whole word the letter after the space that follows it, of one that begins with
+    /// the beginning of a word its second letter; 0 where that may be anything.
+    next: u8,
 }
 
 impl Entry {
-    const NONE: Self = Self { start: 0, length: 0, word: 0, rule: 0, role: Role::Said, first: false };
+    const NONE: Self = Self { start: 0, length: 0, word: 0, rule: 0, role: Role::Said, first: false, next: 0 };
+
+    /// See [`Self::next`].
+    const fn next_of(text: &[u8], word: usize) -> u8 {
+        if word == text.len() {
+            return 0;
+        }
+        match text[word] {
+            b'*' if word > 1 => text[1],
+            b' ' if text[word + 1] != b'{' && text[word + 1] != b'.' => text[word + 1],
+            _ => 0,
+        }
+    }
 
     fn text(&self) -> &'static [u8] {
         &TEXT[usize::from(self.start)..][..usize::from(self.length)]
@@ -151,13 +166,9 @@ impl Entry {
         length <= 8 || self.text()[8..length].eq_ignore_ascii_case(&word.letters[8..length])
     }
 
-    /// Whether the rest of the phrase may stand where, after white space, `next` does: spares most calls of [`matches`].
+    /// Whether it may go on with this letter, in lower case, which spares most looks at its text.
     fn may_go_on(&self, next: u8) -> bool {
-        match self.rest() {
-            [b' ', b'{' | b'.', ..] => true,
-            [b' ', letter, ..] => *letter == next || *letter == lower(next),
-            _ => true,
-        }
+        self.next == 0 || self.next == next
     }
 }
 
@@ -321,8 +332,15 @@ static TABLE: [Entry; PHRASES] = {
     while index < PHRASES {
         let Listed { text, rule, role, first } = LISTED[index];
         let place = LISTED[index].place();
-        entries[free[place] as usize] =
-            Entry { start: start as u16, length: text.len() as u8, word: LISTED[index].word() as u8, rule, role, first };
+        entries[free[place] as usize] = Entry {
+            start: start as u16,
+            length: text.len() as u8,
+            word: LISTED[index].word() as u8,
+            rule,
+            role,
+            first,
+            next: Entry::next_of(text, LISTED[index].word()),
+        };
         free[place] += 1;
         start += text.len();
         index += 1;
@@ -400,20 +418,26 @@ const BEGINNINGS: u32 = {
 /// Finds the phrases that begin with this word, which stands at `start`, or with its beginning.
 fn phrases_at(bytes: &[u8], word: &Word<'_>, start: usize, found: &mut Found) {
     let end = start + word.letters.len();
-    let mut next = None;
     let stands = |entry: &Entry| !entry.first || !bytes[..start].iter().any(|byte| is_word(*byte));
-    for entry in entries(hashed(word.key)).iter().filter(|entry| entry.begins_with(word)) {
-        let next = *next.get_or_insert_with(|| bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default());
-        if entry.may_go_on(next) && stands(entry) && matches(entry.rest(), bytes, end) {
-            found.insert(entry.role, entry.rule.into());
+    let known = entries(hashed(word.key));
+    if !known.is_empty() {
+        let next = bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default();
+        let next = next.to_ascii_lowercase();
+        for entry in known {
+            if entry.may_go_on(next) && entry.begins_with(word) && stands(entry) && matches(entry.rest(), bytes, end) {
+                found.insert(entry.role, entry.rule.into());
+            }
         }
     }
     let first = lower(word.letters[0]);
     if BEGINNINGS >> (first - b'a') & 1 == 0 {
         return;
     }
-    for entry in entries(lettered(first)).iter().filter(|entry| entry.begins(word) && stands(entry)) {
-        found.insert(entry.role, entry.rule.into());
+    let second = word.letters.get(1).map_or(0, |letter| lower(*letter));
+    for entry in entries(lettered(first)) {
+        if entry.may_go_on(second) && entry.begins(word) && stands(entry) {
+            found.insert(entry.role, entry.rule.into());
+        }
     }
 }
 
@@ -452,7 +476,9 @@ fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
 fn matches_further(phrase: &[u8], bytes: &[u8], from: usize) -> bool {
     let line = bytes[from..bytes.len().min(from + GAP_LIMIT)].iter().position(|byte| *byte == b'\n');
     let until = line.map_or(bytes.len().min(from + GAP_LIMIT), |length| from + length);
-    (from.max(1)..until).any(|at| !is_word(bytes[at - 1]) && is_word(bytes[at]) && matches(phrase, bytes, at))
+    // Its first letter is lower-case, so most places are left at once.
+    let letter = phrase[0];
+    (from.max(1)..until).any(|at| bytes[at] | 0x20 == letter && !is_word(bytes[at - 1]) && matches(phrase, bytes, at))
 }
 
 fn skip_space(bytes: &[u8], at: usize) -> usize {

@@ -6,7 +6,7 @@
 use crate::policy::Question;
 use crate::types::*;
 use std::sync::OnceLock;
-use upright_logic::classifier::text::{Vocabulary, is_status};
+use upright_logic::classifier::text::{Vocabulary, error_status, is_status};
 use upright_logic::degradation::{is_simplified, same_model};
 
 /// What stands for a word.
@@ -106,23 +106,44 @@ fn workflow(entries: &[WorkflowEntry]) -> Vec<WorkflowEntry> {
         .collect()
 }
 
+/// The texts of a failure. That it points somewhere stays, and not where to: an address to sign in at holds a key.
+fn fault(fault: &mut Fault) {
+    fault.message = message(&fault.message);
+    fault.points_to = fault.points_to.take().map(|_| "x".to_owned());
+    if let Some(labels) = &mut fault.labels {
+        for label in [&mut labels.error_type, &mut labels.error_code].into_iter().flatten() {
+            // A code that is a status decides.
+            if error_status(label).is_none() {
+                *label = message(label);
+            }
+        }
+    }
+}
+
+fn fact(fact: &mut Fact) {
+    if let FactValue::Text(text) = &mut fact.value {
+        *text = message(text);
+    }
+}
+
 impl Question {
     /// The same question without prompts, paths, keys and names: of a failure's text only the words that the built-in classifier knows and
     /// numbers that stand as statuses, of other words `x`, of other numbers `0`; numbers for names of models and keys of workflows.
     ///
-    /// The built-in policy answers it as it does the whole one. Two things it cannot keep: where a phrase has a gap for one token (the name in
-    /// `model {} not found`), one of more than 256 bytes does not fill it, but masked it is shorter; and a text of more than
+    /// The built-in policy answers it as it does the whole one. Two things it cannot keep: where a phrase has a gap (the name in
+    /// `model {} not found`, or the rest of a line), one of more than 256 bytes does not fill it, but masked it is shorter; and a text of more than
     /// [`MESSAGE_LIMIT`] bytes is cut before it is masked, as it is before a component sees it.
     #[must_use]
     pub fn masked(mut self) -> Self {
         match &mut self {
             Self::Decide { incident } => {
-                incident.failure.message = message(&incident.failure.message);
+                fault(&mut incident.failure);
+                incident.more.iter_mut().flatten().for_each(fact);
                 if let Some(choice) = &mut incident.models {
                     (choice.current, choice.chain) = models(&choice.current, &choice.chain);
                 }
             }
-            Self::Classify { fault } => fault.message = message(&fault.message),
+            Self::Classify { fault: whole } => fault(whole),
             Self::NextModel { current, chain } => (*current, *chain) = models(current, chain),
             Self::SimplifyWorkflow { workflow: entries } => *entries = workflow(entries),
             // Numbers, and what the policy itself has said.
@@ -149,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_prompt_a_path_and_a_key_do_not_survive_and_the_meaning_does() {
-        let whole = "model 'hr/salaries:8b' not found, ask Ada: /home/ada/.key Bearer sk-12ab34 \u{201c}né à Paris\u{201d}";
+        let whole = "model 'hr/salaries:8b' not found, ask Ada: /home/ada/.pem Bearer sk-12ab34 \u{201c}né à Paris\u{201d}";
         assert_eq!(text(whole), "model 'x/x:x' not found, x x: /x/x/.x x x-x ?x? ? x?");
         let fault = Fault { status: Some(404), ..Fault::new(FaultKind::HttpStatus, whole) };
         let masked = Question::Classify { fault: fault.clone() }.masked();
@@ -159,8 +180,8 @@ mod tests {
     #[test]
     fn statuses_stay_and_other_numbers_do_not() {
         assert_eq!(
-            text("HTTP/1.1 503: port 8080, 500 Internal Server Error, 404 rows"),
-            "HTTP/0.0 503: x 0, 500 Internal Server Error, 0 x"
+            text("HTTP/1.1 503: berth 8080, 500 Internal Server Error, 404 rows"),
+            "HTTP/1.1 503: x 0, 500 Internal Server Error, 0 x"
         );
     }
 
@@ -177,8 +198,20 @@ mod tests {
     }
 
     #[test]
+    fn of_labels_and_addresses_only_what_decides_is_kept() {
+        let labels = ErrorLabels { error_type: Some("secret_error".into()), error_code: Some("404".into()) };
+        let points_to = Some("https://ollama.com/connect?key=secret".to_owned());
+        let whole =
+            Fault { labels: Some(labels), points_to, status: Some(401), ..Fault::new(FaultKind::HttpStatus, "unauthorized secret") };
+        let Question::Classify { fault: masked } = (Question::Classify { fault: whole.clone() }).masked() else { panic!() };
+        let text = format!("{masked:?}");
+        assert!(!text.contains("secret") && text.contains("404"), "{text}");
+        assert_eq!(classify(&masked), classify(&whole));
+    }
+
+    #[test]
     fn signs_keep_words_apart() {
-        assert_eq!(text("timeout\u{e9}s rate\u{a0}limit"), "timeout?x rate\u{a0}limit");
+        assert_eq!(text("timeout\u{e9}zq rate\u{a0}limit"), "timeout?x rate\u{a0}limit");
     }
 
     #[test]

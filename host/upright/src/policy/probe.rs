@@ -159,7 +159,7 @@ fn incidents() -> Vec<Incident> {
             idempotent: false,
             retry_budget: Some(1),
             guard: Some(Guard { config: impatient(), state, generation, successes: 7, took: 5.0 }),
-            models: Some(ModelChoice { current: "a".into(), chain: ["a", "b"].map(str::to_owned).into(), known: Vec::new() }),
+            models: Some(ModelChoice { current: "a".into(), chain: ["a", "b"].map(str::to_owned).into(), known: None }),
             at_hand: AtHand {
                 fallback: true,
                 cached: Some(CachedAnswer { age: 5.0, max_age: 60.0 }),

@@ -335,7 +335,7 @@ impl<'a> Session<'a> {
         let models = self.model.as_ref().map(|model| ModelChoice {
             current: model.to_string(),
             chain: self.surroundings.models().to_vec(),
-            known: Vec::new(),
+            known: None,
         });
         Incident {
             attempt: self.failed_with_model,

@@ -14,10 +14,10 @@ const FUNCTIONS: [(&str, &str, &str); 11] = [
     ("backoff#delay", "i32 f64 f64 f64 i32 f64 f64 i32 i32 f64", "f64"),
     ("breaker#initial", "i64", "i32"),
     ("breaker#step", "i32", "i32"),
-    ("classifier#classify", "i32 i32 i32 i32 i32 i32 i32 i32 i32 f64", "i32"),
+    ("classifier#classify", "i32", "i32"),
     ("degradation#next-model", "i32 i32 i32 i32", "i32"),
     ("degradation#simplify-workflow", "i32 i32", "i32"),
-    ("degradation#may-serve-cached", "f64 f64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32", "i32"),
+    ("degradation#may-serve-cached", "f64 f64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32", "i32"),
     ("health#judge", "i64 i64 i64 i64 i32 f64 f64 f64 i64 f64", "i32"),
     ("recovery#decide", "i32", "i32"),
 ];

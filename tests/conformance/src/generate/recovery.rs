@@ -53,11 +53,7 @@ fn busy() -> Fault {
 }
 
 fn models(current: &str) -> Option<ModelChoice> {
-    Some(ModelChoice {
-        current: current.into(),
-        chain: ["qwen3:30b-a3b", "qwen3:8b", "gemma3:4b"].map(String::from).into(),
-        known: Vec::new(),
-    })
+    Some(ModelChoice { current: current.into(), chain: ["qwen3:30b-a3b", "qwen3:8b", "gemma3:4b"].map(String::from).into(), known: None })
 }
 
 fn closed(consecutive_failures: u32) -> BreakerState {
@@ -125,7 +121,7 @@ fn edges() -> Vec<(String, Incident)> {
         edge(format!("the model {current:?} is missing"), Incident { models: models(current), ..plain(missing.clone()) });
     }
     let chain = |chain: &[&str]| {
-        Some(ModelChoice { current: "qwen3:8b".into(), chain: chain.iter().map(|name| (*name).to_owned()).collect(), known: Vec::new() })
+        Some(ModelChoice { current: "qwen3:8b".into(), chain: chain.iter().map(|name| (*name).to_owned()).collect(), known: None })
     };
     edge("a missing model and an empty chain".into(), Incident { models: chain(&[]), ..plain(missing.clone()) });
     let repeats = chain(&["qwen3:8b", "Qwen3:8B", "library/qwen3:8b", "gemma3:4b", "qwen3:8b"]);
@@ -225,7 +221,7 @@ fn any(random: &mut Random) -> Incident {
         models: random.sometimes(40, |random| ModelChoice {
             current: random.pick(&MODELS).into(),
             chain: (0..random.below(4)).map(|_| random.pick(&MODELS).to_owned()).collect(),
-            known: Vec::new(),
+            known: None,
         }),
         at_hand: AtHand {
             fallback: random.chance(30),

@@ -21,6 +21,7 @@ pub(super) fn failure(error: &Error, model: &str, deadline: Option<Duration>) ->
             let hint = match exit {
                 Exit::DeadlineExceeded => "allow more time with --deadline".to_owned(),
                 Exit::NothingTried => "try again later".to_owned(),
+                _ if reason == Reason::RetryAfterTooLong => "try again then, or raise --max-delay".to_owned(),
                 _ => hint(&failed.classification, model),
             };
             format!("{model} failed after {attempts} ({}): {}; {hint}", reason_text(reason), one_line(&failed.source.to_string()))
@@ -46,6 +47,10 @@ fn reason_text(reason: Reason) -> String {
     let text = match reason {
         Reason::NotRetryable => "trying again cannot help",
         Reason::ModelUnsuitable => "only another model could do it",
+        Reason::HostUnsuitable => "only another host could do it",
+        Reason::WindowTooSmall => "the question does not fit the window",
+        Reason::AnswerUnusable => "what the model wrote is of no use",
+        Reason::AnswerCut => "the answer was cut",
         Reason::AttemptsExhausted => "no retries are left",
         Reason::DeadlineExceeded => "the deadline has passed",
         Reason::RetryAfterTooLong => "the server asks for a longer wait than --max-delay",

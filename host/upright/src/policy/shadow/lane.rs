@@ -154,7 +154,7 @@ mod tests {
             random: 0.25,
             now: 77,
             guard: with_more.then(|| Guard { config: BreakerConfig::default(), state, generation: 2, successes: 5, took: 1.5 }),
-            models: with_more.then(|| ModelChoice { current: text.into(), chain: vec![text.into(); 3], known: Vec::new() }),
+            models: with_more.then(|| ModelChoice { current: text.into(), chain: vec![text.into(); 3], known: None }),
             at_hand: AtHand { fallback: with_more, ..AtHand::default() },
             ..Incident::of(Fault { status: Some(500), ..Fault::new(FaultKind::HttpStatus, text) })
         }
