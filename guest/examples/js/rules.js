@@ -651,7 +651,6 @@ export default {
         "been retired",
         "been deprecated",
         "is deprecated .. model*",
-        "model .. is deprecated",
         "reached its end of life",
         "model .. discontinued",
         "model .. no longer available",
@@ -660,8 +659,7 @@ export default {
         "not allowed to access model",
         "model_not_available",
         "model .. not available on your plan",
-        "model .. not available in your .. plan",
-        "tier does not .. model"
+        "model .. not available in your .. plan"
       ],
       "also": [],
       "unless": [],
@@ -1290,7 +1288,6 @@ export default {
         "invalid .. tool call",
         "tool call .. missing",
         "tool call .. invalid",
-        "tool call .. unterminated",
         "parse glimmer call",
         "tool_use_failed",
         "failed_generation",
@@ -1347,9 +1344,7 @@ export default {
         "nan values",
         "unsupported value: nan",
         "model output is not valid json",
-        "model produced .. invalid",
-        "model generated invalid*",
-        "model did not output .. valid"
+        "model produced .. invalid"
       ],
       "also": [],
       "unless": [],
@@ -2473,8 +2468,7 @@ export default {
         "no such file or directory: .. llama-server",
         "could not select device driver",
         "could not initialize tensile",
-        "permission denied .. libggml*",
-        "couldn't find ollama"
+        "permission denied .. libggml*"
       ],
       "also": [],
       "unless": [],
@@ -4439,7 +4433,6 @@ export default {
         "winerror 10053",
         "is the docker daemon running",
         "is the server running",
-        "is ollama running",
         "is it running"
       ],
       "also": [],
