@@ -90,7 +90,7 @@ async fn a_failure_is_classified_from_its_text_and_its_facts() {
 async fn a_classification_for_people_is_a_small_table() {
     let ran = alone(&["classify", "--status", "404", "model 'x' not found"], "").await.ends_with(0);
     let names: Vec<_> = ran.out.lines().map(|line| line.split("  ").next().unwrap().trim()).collect();
-    assert_eq!(names, ["category", "severity", "retryable", "retry limit", "counted", "action", "rule"]);
+    assert_eq!(names, ["category", "severity", "retryable", "retry limit", "counted", "other model", "other host", "action", "rule"]);
     assert!(ran.out.contains("Pull model or use fallback") && !ran.out.contains('\u{1b}'), "{ran:?}");
 }
 

@@ -137,7 +137,7 @@ async fn the_servers_own_words_come_through_from_every_error() {
                 }
                 // Of text without a frame, the line's end is not a part.
                 Body::Plain(text) => assert_eq!(fault.message, text.trim(), "{}", row.name),
-                body => assert_eq!(fault.message, body.text(), "{}", row.name),
+                body => assert_eq!(fault.message, body.text().trim(), "{}", row.name),
             }
         }
     }

@@ -271,6 +271,7 @@ const fn lettered(letter: u8) -> usize {
 }
 
 /// All phrases, rule by rule.
+#[expect(clippy::large_const_arrays, reason = "it is read while compiling and no more")]
 const LISTED: [Listed; PHRASES] = {
     let mut listed = [Listed::NONE; PHRASES];
     let (mut rule, mut next) = (0, 0);

@@ -156,9 +156,9 @@ pub(crate) mod hostile {
     /// Gives up, and leaves the breaker as it is.
     pub(crate) const GIVES_UP: &str =
         "(i32.store (i32.const 215016) (i32.const 80)) (i32.store (i32.const 215020) (i32.const 5))
-         (i32.store8 (i32.const 215024) (i32.load8_u offset=176 (local.get 0)))
-         (i32.store8 (i32.const 215032) (i32.load8_u offset=256 (local.get 0))) (i64.store (i32.const 215056) (i64.load offset=280 (local.get 0)))
-         (i32.store8 (i32.const 215072) (i32.load8_u offset=256 (local.get 0))) (i64.store (i32.const 215080) (i64.const 1))
-         (i32.store8 (i32.const 215088) (i32.const 5))
+         (i32.store8 (i32.const 215024) (i32.load8_u offset=216 (local.get 0)))
+         (i32.store8 (i32.const 215032) (i32.load8_u offset=296 (local.get 0))) (i64.store (i32.const 215056) (i64.load offset=320 (local.get 0)))
+         (i32.store8 (i32.const 215072) (i32.load8_u offset=296 (local.get 0))) (i64.store (i32.const 215080) (i64.const 1))
+         (i32.store8 (i32.const 215088) (i32.const 12))
          (i32.const 215000)";
 }
