@@ -3321,7 +3321,8 @@ export default {
       "name": "cloud-slow",
       "kinds": [
         "http_status",
-        "stream_error"
+        "stream_error",
+        "other"
       ],
       "statuses": null,
       "endpoints": null,
@@ -3353,7 +3354,8 @@ export default {
       "name": "cloud-away",
       "kinds": [
         "http_status",
-        "stream_error"
+        "stream_error",
+        "other"
       ],
       "statuses": null,
       "endpoints": null,
@@ -3430,7 +3432,8 @@ export default {
       "name": "cloud-unreachable",
       "kinds": [
         "http_status",
-        "stream_error"
+        "stream_error",
+        "other"
       ],
       "statuses": [
         [

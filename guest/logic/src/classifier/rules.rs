@@ -1528,13 +1528,13 @@ pub const RULES: &[Rule] = &[
         "too many requests",
         "resource_exhausted",
     ]),
-    rule("cloud-slow", service_model(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).kinds(SERVER_SPEAKS).said(CLOUD).also(&[
+    rule("cloud-slow", service_model(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).kinds(SERVER_OR_TEXT).said(CLOUD).also(&[
         "i/o timeout",
         "timeout*",
         "timed out",
         "deadline exceeded",
     ]),
-    rule("cloud-away", service_model(Connection, High, Retries::Allowed, CheckService)).kinds(SERVER_SPEAKS).said(CLOUD).also(&[
+    rule("cloud-away", service_model(Connection, High, Retries::Allowed, CheckService)).kinds(SERVER_OR_TEXT).said(CLOUD).also(&[
         "dial tcp",
         "no such host",
         "connection refused",
@@ -1559,7 +1559,7 @@ pub const RULES: &[Rule] = &[
             "deadline exceeded",
         ])
         .unless(&["server error"]),
-    rule("cloud-unreachable", service(Connection, High, Retries::Allowed, CheckService)).kinds(SERVER_SPEAKS).statuses(&[500..=599]).said(
+    rule("cloud-unreachable", service(Connection, High, Retries::Allowed, CheckService)).kinds(SERVER_OR_TEXT).statuses(&[500..=599]).said(
         &[
             "connection refused",
             "connection reset*",
