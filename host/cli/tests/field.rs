@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p upright-cli --test field -- --nocapture` prints the scores. With `UPRIGHT_FIELD_SHOW=first` it also prints which rows of the first half
 //! are wrong, with `both` those of both halves.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

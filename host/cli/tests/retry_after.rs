@@ -1,4 +1,5 @@
 //! Programs that were refused together, by a real server, with the same `Retry-After`.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
