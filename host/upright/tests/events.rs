@@ -5,10 +5,11 @@ mod driven;
 
 use driven::refused;
 use futures_util::StreamExt;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write as _};
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -20,6 +21,7 @@ use upright::{Event, RecoveryManager, RetryStrategy};
 
 #[tokio::test]
 async fn a_subscription_is_a_stream_that_ends_with_what_it_listens_to() {
+    collect();
     let clock = DrivenClock::skipping();
     let events = Events::default();
     let (mut all, before) = (events.subscribe(), events.subscribe());
@@ -49,6 +51,7 @@ async fn a_subscription_is_a_stream_that_ends_with_what_it_listens_to() {
 
 #[tokio::test]
 async fn a_manager_tells_each_subscriber_everything_since_it_subscribed() {
+    collect();
     let manager = RecoveryManager::builder().clock(DrivenClock::skipping().shared()).build().unwrap();
     let mut first = manager.subscribe();
     manager.operation("a").attempts(1).run(|_| async { Err::<u32, _>(refused()) }).await.unwrap_err();
@@ -111,9 +114,10 @@ impl Told {
     }
 }
 
-/// Remembers all that is told on the thread.
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<Told>>>);
+thread_local!(static TOLD: RefCell<Vec<Told>> = const { RefCell::new(Vec::new()) });
+
+/// Remembers all that is told, for the thread that tells it.
+struct Recorder;
 
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
     fn on_new_span(&self, attributes: &tracing::span::Attributes<'_>, id: &tracing::span::Id, context: Context<'_, S>) {
@@ -127,21 +131,24 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
         event.record(&mut fields);
         let spans = context.event_scope(event).into_iter().flat_map(|scope| scope.from_root());
         let spans = spans.map(|span| (span.name(), span.extensions().get::<Fields>().cloned().unwrap_or_default())).collect();
-        self.0.lock().unwrap().push(Told { fields, spans });
+        TOLD.with_borrow_mut(|told| told.push(Told { fields, spans }));
     }
 }
 
-/// What is told on this thread, from information upwards, while the future runs.
+/// Begins to collect what is told, from information upwards. Every test does so first: a place in the code that is passed for the first time while
+/// a collector comes may be silent from then on.
+fn collect() {
+    static BEGUN: Once = Once::new();
+    let collector = || Registry::default().with(Recorder.with_filter(LevelFilter::INFO));
+    BEGUN.call_once(|| tracing::subscriber::set_global_default(collector()).unwrap());
+}
+
+/// What is told on this thread while the future runs.
 fn told(future: impl Future<Output = ()>) -> Vec<Told> {
-    // What level is wanted by anybody is one number a process: a collector that goes away while another comes may set it too low for a moment.
-    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let recorder = Recorder::default();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    tracing::subscriber::with_default(Registry::default().with(recorder.clone().with_filter(LevelFilter::INFO)), || {
-        runtime.block_on(future)
-    });
-    recorder.0.lock().unwrap().clone()
+    collect();
+    TOLD.take();
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
+    TOLD.take()
 }
 
 /// The server does not have the model.

@@ -38,10 +38,14 @@ impl<S: tracing::Subscriber> Layer<S> for Counting {
     }
 }
 
-/// How many second tries there are while something is done.
+/// Begins to count. Every test does so first: a place in the code that is passed for the first time while somebody comes to listen may be silent from then on.
+fn count() {
+    static BEGUN: Once = Once::new();
+    BEGUN.call_once(|| tracing::subscriber::set_global_default(Registry::default().with(Counting)).unwrap());
+}
+
+/// How many second tries there are on this thread while something is done.
 fn second_tries<R>(work: impl FnOnce() -> R) -> (R, usize) {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| tracing::subscriber::set_global_default(Registry::default().with(Counting)).unwrap());
     let before = SECOND_TRIES.get();
     let done = work();
     (done, SECOND_TRIES.get() - before)
@@ -78,6 +82,7 @@ fn safe_modes(seen: &mut upright::events::Subscription) -> usize {
 
 #[test]
 fn a_policy_that_answers_at_the_second_try_has_not_failed() {
+    count();
     let decides = once(GIVES_UP);
     let policy = hurried(&policy(&sensible_but("recovery#decide", &decides)));
     let (slot, mut seen) = slot_with(policy.clone());
@@ -92,6 +97,7 @@ fn a_policy_that_answers_at_the_second_try_has_not_failed() {
 
 #[test]
 fn a_policy_that_never_answers_is_asked_twice_and_struck_once_for_each_question() {
+    count();
     let policy = hurried(&policy(&sensible_but("recovery#decide", ENDLESS)));
     let (slot, mut seen) = slot_with(policy.clone());
     for asked in 1..=STRIKES {
@@ -103,6 +109,7 @@ fn a_policy_that_never_answers_is_asked_twice_and_struck_once_for_each_question(
 
 #[test]
 fn what_fails_otherwise_than_by_time_is_not_asked_again() {
+    count();
     for (function, body) in [
         ("recovery#decide", "unreachable"),
         ("recovery#decide", "(drop (memory.grow (i32.const 4096))) unreachable"),
@@ -121,6 +128,7 @@ fn what_fails_otherwise_than_by_time_is_not_asked_again() {
 
 #[test]
 fn a_start_a_description_and_a_probe_that_take_too_long_have_a_second_try_as_well() {
+    count();
     for (function, body) in [("start", "(loop $again (br $again))"), ("metadata#describe", ENDLESS), ("health#judge", ENDLESS)] {
         let bytes = policy(&sensible_but(function, body));
         let (loaded, tries) = second_tries(|| PolicyLoader::default().from_bytes(&bytes));
@@ -131,6 +139,7 @@ fn a_start_a_description_and_a_probe_that_take_too_long_have_a_second_try_as_wel
 
 #[test]
 fn an_evaluator_asks_once_more_too() {
+    count();
     let delays = once("(f64.const 1)");
     let mut evaluator = Evaluator::new(hurried(&policy(&sensible_but("backoff#delay", &delays))));
     let config = serde_json::to_value(RetryConfig::default()).unwrap();

@@ -116,10 +116,10 @@ fn ten_million_calls_of_eight_threads_lose_no_permit_and_make_only_the_four_tran
     let mut seen = events.subscribe();
     let builder = CircuitBreaker::builder("ollama").config(config()).policy(PolicySlot::native());
     let breaker = builder.clock(clock.shared()).events(events).build().unwrap();
-    let (down, over) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (down, calls, over) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     // Closed to open, open to half-open, half-open to open, half-open to closed.
     let mut moves = [0_u64; 4];
-    let mut note = |event| match event {
+    let note = |event, moves: &mut [u64; 4]| match event {
         Some(Event::BreakerMoved { from, to, .. }) => {
             let kinds = [
                 (Phase::Closed, Phase::Open),
@@ -135,14 +135,19 @@ fn ten_million_calls_of_eight_threads_lose_no_permit_and_make_only_the_four_tran
         Some(event) => panic!("{event:?}"),
         None => false,
     };
+    // How many steps are taken in that many calls hangs on who gets a processor: where it is too few, the calls go on, but not for ever.
+    let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
-            let (breaker, tally, down, over) = (&breaker, &tally, &down, &over);
+            let (breaker, tally, down, calls, over, enough) = (&breaker, &tally, &down, &calls, &over, &enough);
             scope.spawn(move || {
                 let mut dice = Dice(thread);
-                for _ in 0..CALLS / THREADS {
+                let (mut made, least) = (0, CALLS / THREADS);
+                while made < least || made < 100 * least && !enough.load(Ordering::Relaxed) {
                     tally.call(breaker, &mut dice, if down.load(Ordering::Relaxed) { 20 } else { 20_000 });
+                    made += 1;
                 }
+                calls.fetch_add(made, Ordering::Relaxed);
                 over.fetch_add(1, Ordering::Release);
             });
         }
@@ -152,13 +157,15 @@ fn ten_million_calls_of_eight_threads_lose_no_permit_and_make_only_the_four_tran
             step += 1;
             down.store(step % 8 < 2, Ordering::Relaxed);
             clock.advance(seconds(7));
-            while note(seen.try_recv()) {}
+            while note(seen.try_recv(), &mut moves) {}
+            enough.store(moves.iter().all(|moves| *moves > 0), Ordering::Relaxed);
             std::thread::yield_now();
         }
     });
-    while note(seen.try_recv()) {}
-    println!("{CALLS} calls: {tally:?}; closed to open, to half-open, back to open, to closed: {moves:?}");
-    assert_eq!(tally.all(), CALLS);
+    while note(seen.try_recv(), &mut moves) {}
+    let calls = calls.into_inner();
+    println!("{calls} calls: {tally:?}; closed to open, to half-open, back to open, to closed: {moves:?}");
+    assert_eq!(tally.all(), calls);
     assert_eq!(tally.tried(), tally.begun.load(Ordering::Relaxed), "what was let through was called, and nothing else");
     assert!(moves.iter().all(|moves| *moves > 0), "{moves:?}");
     // Each opening but for the last is followed by a probe, and each probing but for the last by its end.
