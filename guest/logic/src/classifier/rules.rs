@@ -94,11 +94,11 @@ impl Rule {
 /// What a phrase is to its rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// One of [`Rule::said`].
+    /// One of the phrases that the rule asks for.
     Said,
-    /// One of [`Rule::also`].
+    /// One of its second phrases.
     Also,
-    /// One of [`Rule::unless`].
+    /// One of those that it may not have.
     Unless,
 }
 
