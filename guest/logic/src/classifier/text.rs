@@ -475,11 +475,32 @@ fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
 
 /// Whether what is left of a phrase stands at the beginning of one of the next words of the line.
 fn matches_further(phrase: &[u8], bytes: &[u8], from: usize) -> bool {
-    let line = bytes[from..bytes.len().min(from + GAP_LIMIT)].iter().position(|byte| *byte == b'\n');
-    let until = line.map_or(bytes.len().min(from + GAP_LIMIT), |length| from + length);
+    let until = bytes.len().min(from + GAP_LIMIT);
+    let until = position(bytes, from, until, b'\n').unwrap_or(until);
+    let mut at = from.max(1);
     // Its first letter is lower-case, so most places are left at once.
-    let letter = phrase[0];
-    (from.max(1)..until).any(|at| bytes[at] | 0x20 == letter && !is_word(bytes[at - 1]) && matches(phrase, bytes, at))
+    while let Some(found) = position(bytes, at, until, phrase[0]) {
+        if !is_word(bytes[found - 1]) && matches(phrase, bytes, found) {
+            return true;
+        }
+        at = found + 1;
+    }
+    false
+}
+
+/// Where this byte stands first from `at` on and before `until`, a letter in either case; eight bytes are looked at in one turn.
+fn position(bytes: &[u8], mut at: usize, until: usize, byte: u8) -> Option<usize> {
+    let case = if byte.is_ascii_lowercase() { KEY_CASE } else { 0 };
+    while at < until {
+        let others = (eight(bytes, at) | case) ^ (EACH * u64::from(byte));
+        // The lowest top bit that is set is that of the first byte that is zero.
+        let zeros = others.wrapping_sub(EACH) & !others & TOP;
+        if zeros != 0 {
+            return Some(at + zeros.trailing_zeros() as usize / 8).filter(|found| *found < until);
+        }
+        at += 8;
+    }
+    None
 }
 
 fn skip_space(bytes: &[u8], at: usize) -> usize {
