@@ -62,7 +62,7 @@ pub(crate) const COMPONENTS: [Committed; 6] = [
 const CONTRACT: (&str, &str) = ("wit", "wit");
 
 /// Crates linked into every component: their locked versions count.
-const LINKED: [&str; 3] = ["dlmalloc", "libm", "wit-bindgen"];
+const LINKED: [&str; 3] = ["talc", "libm", "wit-bindgen"];
 
 /// The digest of a component's sources in the workspace at `root`: 64 lower-case hexadecimal digits.
 ///

@@ -173,33 +173,34 @@ struct Call {
     slow: bool,
 }
 
+/// Takes the bytes of a number; zeros where there are too few.
+fn next<const BYTES: usize>(rest: &mut &[u8]) -> [u8; BYTES] {
+    rest.split_off(..BYTES).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or([0; BYTES])
+}
+
 impl Window {
     const BYTES: usize = 28;
 
     /// Another policy's bytes, or none, are an empty window that begins with the phase.
     fn read(state: &BreakerState) -> Self {
-        let memory = &state.memory;
-        let number = |range: core::ops::Range<usize>| memory[range].iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        if memory.len() != Self::BYTES {
+        let mut rest = state.memory.as_slice();
+        if rest.len() != Self::BYTES {
             return Self { began: state.since, last_failure: state.since, calls: 0, failures: 0, slow: 0 };
         }
-        Self {
-            began: number(0..8),
-            last_failure: number(8..16),
-            calls: number(16..20) as u32,
-            failures: number(20..24) as u32,
-            slow: number(24..28) as u32,
-        }
+        let [began, last_failure] = [(); 2].map(|()| u64::from_le_bytes(next(&mut rest)));
+        let [calls, failures, slow] = [(); 3].map(|()| u32::from_le_bytes(next(&mut rest)));
+        Self { began, last_failure, calls, failures, slow }
     }
 
-    fn write(&self) -> Vec<u8> {
-        let mut memory = Vec::with_capacity(Self::BYTES);
+    /// Writes over what it was read from.
+    fn write(&self, memory: &mut Vec<u8>) {
+        memory.clear();
+        memory.reserve_exact(Self::BYTES);
         memory.extend_from_slice(&self.began.to_le_bytes());
         memory.extend_from_slice(&self.last_failure.to_le_bytes());
         memory.extend_from_slice(&self.calls.to_le_bytes());
         memory.extend_from_slice(&self.failures.to_le_bytes());
         memory.extend_from_slice(&self.slow.to_le_bytes());
-        memory
     }
 
     fn succeeded(&mut self, calls: u64) {
@@ -297,7 +298,7 @@ fn opens_by_slow_calls(config: &BreakerConfig) -> bool {
 }
 
 /// Counts calls while closed: `successes` that came first and, after them, perhaps a call that failed or was slow.
-fn count(config: &BreakerConfig, state: BreakerState, now: Instant, successes: u64, last: Option<Call>) -> BreakerState {
+fn count(config: &BreakerConfig, mut state: BreakerState, now: Instant, successes: u64, last: Option<Call>) -> BreakerState {
     let length = nanoseconds(config.failure_window);
     let mut window = Window::read(&state);
     let mut consecutive = state.consecutive_failures;
@@ -321,7 +322,9 @@ fn count(config: &BreakerConfig, state: BreakerState, now: Instant, successes: u
             return enter(Phase::Open, state, now);
         }
     }
-    BreakerState { consecutive_failures: consecutive, memory: window.write(), ..state }
+    state.consecutive_failures = consecutive;
+    window.write(&mut state.memory);
+    state
 }
 
 #[cfg(test)]

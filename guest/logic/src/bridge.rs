@@ -11,7 +11,7 @@ macro_rules! bridge {
             use $($root)* as wit;
             use $crate as logic;
 
-            /// Converts one value into its twin on the other side.
+            /// Converts one value into its twin on the other side: whatever is handed over whole moves, of what is lent a copy is made.
             pub(crate) trait Cross<T> {
                 /// The twin.
                 fn cross(self) -> T;
@@ -25,6 +25,14 @@ macro_rules! bridge {
 
             impl<A, B> Cross<$crate::bridge::List<B>> for $crate::bridge::List<A> where A: Cross<B> {
                 fn cross(self) -> $crate::bridge::List<B> { self.into_iter().map(Cross::cross).collect() }
+            }
+
+            impl<'a, A, B> Cross<Option<B>> for &'a Option<A> where &'a A: Cross<B> {
+                fn cross(self) -> Option<B> { self.as_ref().map(Cross::cross) }
+            }
+
+            impl<'a, A, B> Cross<$crate::bridge::List<B>> for &'a $crate::bridge::List<A> where &'a A: Cross<B> {
+                fn cross(self) -> $crate::bridge::List<B> { self.iter().map(Cross::cross).collect() }
             }
 
             $crate::bridge_enum!(types FaultKind: ConnectionRefused ConnectionReset Dns Unreachable Tls Timeout OutOfMemory DiskFull
@@ -92,8 +100,9 @@ macro_rules! bridge {
             $crate::bridge_record!(recovery PastAttempt: model host category rule took);
             $crate::bridge_record!(recovery CachedAnswer: age max_age);
             $crate::bridge_record!(recovery AtHand: fallback cached checkpoint can_simplify);
-            $crate::bridge_record!(recovery Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models hosts
-                at_hand resources request window exchange rescue history more);
+            $crate::bridge_record!(recovery Circumstances: hosts request window exchange rescue history more);
+            $crate::bridge_record!(recovery Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models at_hand
+                resources circumstances);
             $crate::bridge_variant!(recovery Directive: RetryAfter(delay), AskAgain, SwitchModel(index), SwitchHost(index),
                 EnlargeWindow(tokens), Replay(index), ContinueAnswer(index), RestartAnswer(index), Accept, Simplify, ServeCached, UseFallback, GiveUp);
             $crate::bridge_enum!(recovery Reason: Retryable NotRetryable ModelUnsuitable HostUnsuitable WindowTooSmall AnswerUnusable AnswerCut
@@ -114,7 +123,10 @@ pub type List<T> = alloc::vec::Vec<T>;
 #[doc(hidden)]
 #[macro_export]
 macro_rules! bridge_same {
-    ($($same:ty)*) => { $( impl Cross<$same> for $same { fn cross(self) -> $same { self } } )* };
+    ($($same:ty)*) => { $(
+        impl Cross<$same> for $same { fn cross(self) -> $same { self } }
+        impl Cross<$same> for &$same { fn cross(self) -> $same { self.clone() } }
+    )* };
 }
 
 /// An enum without payloads.
@@ -127,6 +139,9 @@ macro_rules! bridge_enum {
         }
         impl Cross<wit::$module::$name> for logic::$module::$name {
             fn cross(self) -> wit::$module::$name { match self { $( Self::$case => wit::$module::$name::$case, )* } }
+        }
+        impl Cross<wit::$module::$name> for &logic::$module::$name {
+            fn cross(self) -> wit::$module::$name { (*self).cross() }
         }
     };
 }
@@ -146,6 +161,11 @@ macro_rules! bridge_variant {
                 match self { $( Self::$case $(($payload))? => wit::$module::$name::$case $(($payload.cross()))?, )* }
             }
         }
+        impl Cross<wit::$module::$name> for &logic::$module::$name {
+            fn cross(self) -> wit::$module::$name {
+                match self { $( logic::$module::$name::$case $(($payload))? => wit::$module::$name::$case $(($payload.cross()))?, )* }
+            }
+        }
     };
 }
 
@@ -159,6 +179,9 @@ macro_rules! bridge_record {
         }
         impl Cross<wit::$module::$name> for logic::$module::$name {
             fn cross(self) -> wit::$module::$name { wit::$module::$name { $( $field: self.$field.cross(), )* } }
+        }
+        impl Cross<wit::$module::$name> for &logic::$module::$name {
+            fn cross(self) -> wit::$module::$name { wit::$module::$name { $( $field: (&self.$field).cross(), )* } }
         }
     };
 }

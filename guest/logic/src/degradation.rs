@@ -24,15 +24,15 @@ struct ModelName<'a> {
 
 impl<'a> ModelName<'a> {
     fn parse(text: &'a str) -> Self {
+        // By bytes: what searches a text for characters is a tenth of the component.
         let text = text.trim();
-        let text = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let scheme = text.as_bytes().windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
+        let text = text.get(scheme..).unwrap_or(text);
         // A colon before the last slash belongs to a host's port.
-        let (path, tag) = match text.rfind(':') {
-            Some(colon) if !text[colon..].contains('/') => (&text[..colon], &text[colon + 1..]),
-            _ => (text, ""),
-        };
-        let (rest, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let (host, namespace) = rest.rsplit_once('/').unwrap_or(("", rest));
+        let tagged = at_last(text, b':').filter(|(_, tag)| !tag.bytes().any(|byte| byte == b'/'));
+        let (path, tag) = tagged.unwrap_or((text, ""));
+        let (rest, name) = at_last(path, b'/').unwrap_or(("", path));
+        let (host, namespace) = at_last(rest, b'/').unwrap_or(("", rest));
         let or = |part: &'a str, default| if part.is_empty() { default } else { part };
         Self { host: or(host, "registry.ollama.ai"), namespace: or(namespace, "library"), name, tag: or(tag, "latest") }
     }
@@ -43,6 +43,12 @@ impl<'a> ModelName<'a> {
             && self.namespace.eq_ignore_ascii_case(other.namespace)
             && self.host.eq_ignore_ascii_case(other.host)
     }
+}
+
+/// What is before and after the last of this ASCII character.
+fn at_last(text: &str, sign: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().rposition(|byte| byte == sign)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// Whether two names mean the same model to Ollama: `qwen3` is `Qwen3:latest` and `registry.ollama.ai/library/qwen3`.

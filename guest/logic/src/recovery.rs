@@ -297,6 +297,33 @@ pub struct AtHand {
     pub can_simplify: bool,
 }
 
+/// What else is known of the request, its answer and the hosts; none of it for most failures.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Circumstances {
+    /// The hosts, where there is a choice.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub hosts: Option<HostChoice>,
+    /// What was asked for, where it was a question to a model.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub request: Option<RequestFacts>,
+    /// The window, where it has to do with the failure.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub window: Option<WindowFacts>,
+    /// What came of the answer, where anything was judged.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub exchange: Option<ExchangeFacts>,
+    /// How the answer may be finished, where a part of it was delivered.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub rescue: Option<Rescue>,
+    /// The attempts before, oldest first.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub history: Vec<PastAttempt>,
+    /// Facts without a field of their own.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub more: Vec<Fact>,
+}
+
 /// One failure and everything that bears on it.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -327,32 +354,14 @@ pub struct Incident {
     /// The models, where there is a choice.
     #[cfg_attr(feature = "serde", serde(default))]
     pub models: Option<ModelChoice>,
-    /// The hosts, where there is a choice.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub hosts: Option<HostChoice>,
     /// What else could serve.
     pub at_hand: AtHand,
     /// What the machine has left, where it is known.
     #[cfg_attr(feature = "serde", serde(default))]
     pub resources: Option<ResourceSnapshot>,
-    /// What was asked for, where it was a question to a model.
+    /// What else is known of the request, its answer and the hosts.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub request: Option<RequestFacts>,
-    /// The window, where it has to do with the failure.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub window: Option<WindowFacts>,
-    /// What came of the answer, where anything was judged.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub exchange: Option<ExchangeFacts>,
-    /// How the answer may be finished, where a part of it was delivered.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub rescue: Option<Rescue>,
-    /// The attempts before, oldest first; none where nobody keeps them.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    pub history: Option<Vec<PastAttempt>>,
-    /// Facts without a field of their own.
-    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-    pub more: Option<Vec<Fact>>,
+    pub circumstances: Option<Circumstances>,
 }
 
 impl Incident {
@@ -370,15 +379,9 @@ impl Incident {
             now: 0,
             guard: None,
             models: None,
-            hosts: None,
             at_hand: AtHand::default(),
             resources: None,
-            request: None,
-            window: None,
-            exchange: None,
-            rescue: None,
-            history: None,
-            more: None,
+            circumstances: None,
         }
     }
 }
@@ -478,12 +481,12 @@ fn nothing_was_done(failure: &Fault) -> bool {
 }
 
 /// Classifies the failure, moves the breaker on, and says what to do.
-pub fn decide(incident: Incident) -> Verdict {
+pub fn decide(mut incident: Incident) -> Verdict {
     let classification = classify(&incident.failure);
-    let breaker = incident.guard.as_ref().map(|guard| {
+    let breaker = incident.guard.take().map(|guard| {
         let event = if classification.counted { Event::Failure(guard.generation) } else { Event::Ignored(guard.generation) };
         let observation = Observation { event, now: incident.now, successes: guard.successes, took: guard.took };
-        breaker::step(&guard.config, guard.state.clone(), &observation)
+        breaker::step(&guard.config, guard.state, &observation)
     });
     let open = breaker.as_ref().is_some_and(|transition| transition.state.phase == Phase::Open);
     let again = same_call_again(&incident, &classification, open);

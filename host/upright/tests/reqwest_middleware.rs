@@ -87,7 +87,9 @@ async fn the_wait_that_the_server_asks_for_is_kept_in_seconds_and_as_a_date() {
         let busy = answer(503, &format!("Retry-After: {}\r\n", value(&clock)), "");
         let server = Series::start(vec![busy, answer(200, "", "")]).await;
         let response = ends(client(plain(&clock).build().unwrap()).get(url(&server.address, "/")).send()).await.unwrap();
-        assert_eq!((response.status().as_u16(), delays(&clock)), (200, vec![20]));
+        // And up to a quarter longer, so that all that were sent away do not come back at once.
+        let delays = delays(&clock);
+        assert!(response.status() == 200 && matches!(delays[..], [20..=25]), "{} after {delays:?} s", response.status());
     }
 }
 

@@ -92,7 +92,7 @@ fn decision(answer: &Verdict, incident: &Incident) -> Sense {
         (Some(after), Some(guard)) => transition(after, guard, incident.now)?,
         _ => return Err("a breaker's next state exactly where there is a breaker"),
     }
-    let at_hand = &incident.at_hand;
+    let (at_hand, circumstances) = (&incident.at_hand, incident.circumstances.clone().unwrap_or_default());
     match answer.directive {
         Directive::RetryAfter(wait) => {
             let asked = incident.failure.retry_after.filter(|asked| *asked <= incident.retry.max_delay);
@@ -111,13 +111,13 @@ fn decision(answer: &Verdict, incident: &Incident) -> Sense {
                     && before.into_iter().flatten().all(|before| tokens > before)
                     && limits.into_iter().flatten().all(|limit| tokens <= limit)
             };
-            expect(incident.window.as_ref().is_some_and(larger), "a larger window within its limits")
+            expect(circumstances.window.as_ref().is_some_and(larger), "a larger window within its limits")
         }
         Directive::Replay(index) | Directive::ContinueAnswer(index) | Directive::RestartAnswer(index) => {
-            expect(incident.rescue.is_some(), "a rescue where one is possible")?;
-            if incident.hosts.is_none() { expect(index == 0, "the only host") } else { host(index, incident) }
+            expect(circumstances.rescue.is_some(), "a rescue where one is possible")?;
+            if circumstances.hosts.is_none() { expect(index == 0, "the only host") } else { host(index, incident) }
         }
-        Directive::Accept => expect(incident.exchange.is_some(), "an answer that can be accepted"),
+        Directive::Accept => expect(circumstances.exchange.is_some(), "an answer that can be accepted"),
         Directive::SwitchModel(index) => model(Some(index as usize), incident.models.as_ref().map_or(&[][..], |models| &models.chain)),
         Directive::Simplify => expect(at_hand.can_simplify, "what is at hand"),
         Directive::ServeCached => expect(at_hand.cached.is_some(), "what is at hand"),
@@ -131,7 +131,8 @@ fn retry_left(incident: &Incident) -> Sense {
 }
 
 fn host(index: u32, incident: &Incident) -> Sense {
-    expect(incident.hosts.as_ref().is_some_and(|choice| (index as usize) < choice.hosts.len()), "an index into the hosts")
+    let hosts = incident.circumstances.as_ref().and_then(|known| known.hosts.as_ref()).map_or(0, |choice| choice.hosts.len());
+    expect((index as usize) < hosts, "an index into the hosts")
 }
 
 fn transition(after: &Transition, guard: &Guard, now: u64) -> Sense {

@@ -246,6 +246,7 @@ samples! {
         answer_tokens: None,
     };
     Rescue: Rescue { replay: true, prefill: true, restart: false };
+    Circumstances: Circumstances::default();
     PastAttempt: PastAttempt { model: None, host: Some(0), category: ErrorCategory::Transient, rule: "queue-full".to_owned(), took: 0.5 };
     String: "qwen3:8b".to_owned();
     WorkflowEntry: WorkflowEntry { key: "temperature".to_owned(), value: WorkflowValue::Number(0.9) };
@@ -337,8 +338,8 @@ records! {
     PastAttempt: model host category rule took;
     CachedAnswer: age max_age;
     AtHand: fallback cached checkpoint can_simplify;
-    Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models hosts at_hand resources request window exchange
-        rescue history more;
+    Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models at_hand resources circumstances;
+    Circumstances: hosts request window exchange rescue history more;
 }
 
 impl Vary for BreakerEvent {

@@ -10,7 +10,7 @@ mod vocabulary;
 
 use crate::types::{Classification, ErrorCategory, Fault, FaultKind, SuggestedAction};
 use alloc::string::String;
-use rules::{CONDITIONS, Conditions, NOTHING_KNOWN};
+use rules::{CONDITIONS, Conditions, NO_PHRASE, NOTHING_KNOWN};
 use text::Found;
 
 /// The kinds that error numbers stand for (Linux numbering), so that a host that could tell no more than the number is understood.
@@ -83,16 +83,16 @@ impl<'a> Facts<'a> {
         Self { kind, status, fault, found }
     }
 
-    /// Whether a rule fits of which kind and phrases do.
+    /// Whether a candidate fits.
     fn fits(&self, rule: &Conditions) -> bool {
-        rule.statuses.is_none_or(|ranges| self.status.is_some_and(|status| ranges.iter().any(|range| range.contains(&status))))
-            && rule.endpoints.is_none_or(|endpoints| endpoints.contains(&self.fault.endpoint))
-            && (!rule.points || self.fault.points_to.is_some())
+        (!rule.points || self.fault.points_to.is_some())
+            && (rule.also == NO_PHRASE || self.found.has_second(rule.also))
+            && !self.found.has_second(rule.unless)
             && (!rule.blank || text::is_blank(&self.fault.message))
     }
 
     fn rule(&self) -> &'static Conditions {
-        let candidates = rules::candidates(self.kind, &self.found);
+        let candidates = rules::candidates(self.kind, self.fault.endpoint, self.status, self.found.said);
         candidates.indexes().map(|index| &CONDITIONS[index]).find(|rule| self.fits(rule)).unwrap_or(&NOTHING_KNOWN)
     }
 }
@@ -106,7 +106,7 @@ pub fn classify(fault: &Fault) -> Classification {
         severity: meaning.severity,
         retryable: meaning.retries != rules::Retries::Never,
         retry_limit: match meaning.retries {
-            rules::Retries::AtMost(limit) => Some(limit),
+            rules::Retries::AtMost(limit) => Some(limit.into()),
             _ => None,
         },
         counted: meaning.counted,

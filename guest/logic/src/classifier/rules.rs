@@ -3,7 +3,6 @@
 //! Sources: the specification's table; Ollama's texts of versions 0.5 to 0.33 and those of its cloud; the errno and status
 //! registries. A phrase's syntax is described in [`super::text`].
 
-use super::text::Found;
 use crate::types::{
     Endpoint,
     ErrorCategory::{self, Connection, Permanent, Resource, Timeout, Transient, Unknown},
@@ -19,7 +18,7 @@ pub enum Retries {
     /// It cannot help.
     Never,
     /// This often, where the caller allows as many.
-    AtMost(u32),
+    AtMost(u8),
     /// As often as the caller allows.
     Allowed,
 }
@@ -137,11 +136,6 @@ impl RuleSet {
         Self([self.0[0] & other.0[0], self.0[1] & other.0[1], self.0[2] & other.0[2]])
     }
 
-    /// All rules that are not in this one.
-    pub const fn others(self) -> Self {
-        Self([!self.0[0], !self.0[1], !self.0[2]])
-    }
-
     /// The indexes, most specific rule first.
     pub fn indexes(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;
@@ -154,28 +148,28 @@ impl RuleSet {
     }
 }
 
-/// What a rule asks beside its phrases, and what it means: all of a rule that is looked at when it may match. The phrases are elsewhere, in a table that is
-/// searched once for all rules.
+/// What a rule asks beside its first phrases, and what it means: all of a rule that is looked at when it may match. The phrases are elsewhere, in a table that
+/// is searched once for all rules.
 #[derive(Clone, Copy, Debug)]
 pub struct Conditions {
-    /// See [`Rule::name`], as for the others.
+    /// Its name.
     pub name: &'static str,
-    /// In one of these ranges.
-    pub statuses: Option<&'static [RangeInclusive<u16>]>,
-    /// One of these.
-    pub endpoints: Option<&'static [Endpoint]>,
     /// Whether the server points its user somewhere.
     pub points: bool,
     /// Whether the message is empty.
     pub blank: bool,
+    /// The second phrases of which one is said as well, as [`second`] numbers them; [`NO_PHRASE`] asks for none.
+    pub also: u8,
+    /// Those of which none may be said; [`NO_PHRASE`] forbids none.
+    pub unless: u8,
     /// What it means.
     pub meaning: Meaning,
 }
 
 impl Conditions {
     const fn of(rule: &Rule) -> Self {
-        let Rule { name, statuses, endpoints, points, said, meaning, .. } = *rule;
-        Self { name, statuses, endpoints, points, blank: matches!(said, Said::Nothing), meaning }
+        let Rule { name, points, said, meaning, .. } = *rule;
+        Self { name, points, blank: matches!(said, Said::Nothing), also: NO_PHRASE, unless: NO_PHRASE, meaning }
     }
 }
 
@@ -184,27 +178,46 @@ pub static CONDITIONS: [Conditions; RULES.len()] = {
     let mut conditions = [Conditions::of(&UNKNOWN); RULES.len()];
     let mut rule = 0;
     while rule < RULES.len() {
-        conditions[rule] = Conditions::of(&RULES[rule]);
+        conditions[rule] =
+            Conditions { also: second(rule, Role::Also), unless: second(rule, Role::Unless), ..Conditions::of(&RULES[rule]) };
         rule += 1;
     }
     conditions
 };
 
+/// The number of no second phrases.
+pub const NO_PHRASE: u8 = 31;
+
+/// The number that the phrases of this role, of the rule at this index, have together: a bit of [`super::text::Found::second`].
+pub const fn second(rule: usize, role: Role) -> u8 {
+    if RULES[rule].phrases(role).is_empty() {
+        return NO_PHRASE;
+    }
+    let (mut before, mut bit) = (0, 0);
+    while before < rule {
+        bit += !RULES[before].also.is_empty() as u8 + !RULES[before].unless.is_empty() as u8;
+        before += 1;
+    }
+    bit += (matches!(role, Role::Unless) && !RULES[rule].also.is_empty()) as u8;
+    assert!(bit < NO_PHRASE, "one bit for the second phrases of a rule");
+    bit
+}
+
 /// What no rule knows.
 pub static NOTHING_KNOWN: Conditions = Conditions::of(&UNKNOWN);
 
-/// The rules that have phrases of this role.
-const fn with_phrases(role: Role) -> RuleSet {
+/// The rules that match without a phrase.
+const WITHOUT_SAID: RuleSet = {
     let mut set = RuleSet([0; WORDS]);
     let mut rule = 0;
     while rule < RULES.len() {
-        if !RULES[rule].phrases(role).is_empty() || matches!(role, Role::Said) && RULES[rule].same_words_as.is_some() {
+        if !matches!(RULES[rule].said, Said::Any(_)) {
             set.insert(rule);
         }
         rule += 1;
     }
     set
-}
+};
 
 /// How many rules have the phrases of another.
 const SHARING: usize = {
@@ -217,7 +230,7 @@ const SHARING: usize = {
 };
 
 /// The rules that have the phrases of another, and that other.
-static SHARED: [(u8, u8); SHARING] = {
+const SHARED: [(u8, u8); SHARING] = {
     let mut shared = [(0, 0); SHARING];
     let (mut next, mut rule) = (0, 0);
     while rule < RULES.len() {
@@ -228,6 +241,17 @@ static SHARED: [(u8, u8); SHARING] = {
         rule += 1;
     }
     shared
+};
+
+/// The rules whose phrases others have as well.
+const LENDERS: RuleSet = {
+    let mut set = RuleSet([0; WORDS]);
+    let mut index = 0;
+    while index < SHARING {
+        set.insert(SHARED[index].1 as usize);
+        index += 1;
+    }
+    set
 };
 
 /// The index of the rule of this name.
@@ -277,21 +301,144 @@ static FOR_KIND: [RuleSet; FaultKind::ALL.len()] = {
     sets
 };
 
-/// The rules that a failure of this kind can match in whose text that was found.
-pub fn candidates(kind: FaultKind, found: &Found) -> RuleSet {
-    let mut said = found.said;
-    for (rule, other) in SHARED {
-        if said.has(other.into()) {
-            said.insert(rule.into());
+/// For each endpoint, the rules that ask for it, or for none.
+static FOR_ENDPOINT: [RuleSet; Endpoint::ALL.len()] = {
+    let mut sets = [RuleSet([0; WORDS]); Endpoint::ALL.len()];
+    let mut endpoint = 0;
+    while endpoint < sets.len() {
+        assert!(Endpoint::ALL[endpoint] as usize == endpoint, "endpoints are numbered from 0");
+        let mut rule = 0;
+        while rule < RULES.len() {
+            let asks_for_it = match RULES[rule].endpoints {
+                None => true,
+                Some(endpoints) => {
+                    let (mut at, mut found) = (0, false);
+                    while at < endpoints.len() {
+                        found |= endpoints[at] as usize == endpoint;
+                        at += 1;
+                    }
+                    found
+                }
+            };
+            if asks_for_it {
+                sets[endpoint].insert(rule);
+            }
+            rule += 1;
         }
+        endpoint += 1;
     }
-    FOR_KIND[kind as usize].and(WITHOUT_SAID.with(said)).and(WITHOUT_ALSO.with(found.also)).and(found.unless.others())
+    sets
+};
+
+/// Statuses are below this.
+const STATUSES: usize = 600;
+
+/// The rules that ask for this status, or for none; of [`STATUSES`] those that ask for none.
+const fn for_status(status: usize) -> RuleSet {
+    let mut set = RuleSet([0; WORDS]);
+    let mut rule = 0;
+    while rule < RULES.len() {
+        let asks_for_it = match RULES[rule].statuses {
+            None => true,
+            Some(ranges) => {
+                let (mut at, mut found) = (0, false);
+                while at < ranges.len() {
+                    found |= *ranges[at].start() as usize <= status && status <= *ranges[at].end() as usize && status < STATUSES;
+                    at += 1;
+                }
+                found
+            }
+        };
+        if asks_for_it {
+            set.insert(rule);
+        }
+        rule += 1;
+    }
+    set
 }
 
-/// The rules that match without a phrase.
-const WITHOUT_SAID: RuleSet = with_phrases(Role::Said).others();
-/// The rules that ask for no second phrase.
-const WITHOUT_ALSO: RuleSet = with_phrases(Role::Also).others();
+/// The statuses at which the rules that ask for them are others than at the one before; the first is 0, the last [`STATUSES`].
+const STATUS_STEPS: [u16; STATUS_STEP_COUNT] = {
+    let mut steps = [0; STATUS_STEP_COUNT];
+    let (mut next, mut status) = (0, 0);
+    while status <= STATUSES {
+        if is_status_step(status) {
+            steps[next] = status as u16;
+            next += 1;
+        }
+        status += 1;
+    }
+    steps
+};
+
+const STATUS_STEP_COUNT: usize = {
+    let (mut count, mut status) = (0, 0);
+    while status <= STATUSES {
+        count += is_status_step(status) as usize;
+        status += 1;
+    }
+    count
+};
+
+const fn is_status_step(status: usize) -> bool {
+    if status == 0 {
+        return true;
+    }
+    // Only where a range begins or has ended.
+    let mut rule = 0;
+    while rule < RULES.len() {
+        if let Some(ranges) = RULES[rule].statuses {
+            let mut at = 0;
+            while at < ranges.len() {
+                if *ranges[at].start() as usize == status || *ranges[at].end() as usize + 1 == status {
+                    return true;
+                }
+                at += 1;
+            }
+        }
+        rule += 1;
+    }
+    false
+}
+
+/// For each status the index of its step.
+static STATUS_STEP: [u8; STATUSES + 1] = {
+    let mut step_of = [0; STATUSES + 1];
+    let (mut step, mut status) = (0, 0);
+    while status <= STATUSES {
+        while step + 1 < STATUS_STEP_COUNT && STATUS_STEPS[step + 1] as usize <= status {
+            step += 1;
+        }
+        step_of[status] = step as u8;
+        status += 1;
+    }
+    step_of
+};
+
+/// For each step, the rules that ask for its statuses, or for none.
+static FOR_STATUS: [RuleSet; STATUS_STEP_COUNT] = {
+    let mut sets = [RuleSet([0; WORDS]); STATUS_STEP_COUNT];
+    let mut step = 0;
+    while step < STATUS_STEP_COUNT {
+        sets[step] = for_status(STATUS_STEPS[step] as usize);
+        step += 1;
+    }
+    sets
+};
+
+/// The rules that a failure can match of this kind, at this endpoint, with this status, in whose text the phrases of these were found.
+pub fn candidates(kind: FaultKind, endpoint: Endpoint, status: Option<u16>, mut said: RuleSet) -> RuleSet {
+    if said.and(LENDERS) != RuleSet::default() {
+        for (rule, other) in SHARED {
+            if said.has(other.into()) {
+                said.insert(rule.into());
+            }
+        }
+    }
+    let status = status.map_or(STATUSES, |status| usize::from(status).min(STATUSES));
+    let asked_for = FOR_KIND[kind as usize].and(FOR_ENDPOINT[endpoint as usize]).and(FOR_STATUS[usize::from(STATUS_STEP[status])]);
+    asked_for.and(WITHOUT_SAID.with(said))
+}
 
 const fn rule(name: &'static str, meaning: Meaning) -> Rule {
     Rule {

@@ -286,7 +286,10 @@ fn found(text: &str) -> text::Found {
 /// Whether the phrase of that role, of the rule at this index, is found.
 fn has(text: &str, role: Role, index: usize) -> bool {
     let found = found(text);
-    [found.said, found.also, found.unless][role as usize].has(index)
+    match role {
+        Role::Said => found.said.has(index),
+        Role::Also | Role::Unless => found.has_second(rules::second(index, role)),
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! a line up to its next word, and a `*` at the end lets the last word go on. `^` before a phrase asks that the message begins with it, `$` after it that the
 //! message ends with it. Letters match without regard to ASCII case.
 
-use super::rules::{RULES, Role, RuleSet};
+use super::rules::{RULES, Role, RuleSet, second};
 use crate::types::MESSAGE_LIMIT;
 
 pub use super::vocabulary::Vocabulary;
@@ -17,21 +17,24 @@ pub use super::vocabulary::Vocabulary;
 pub struct Found {
     /// The rules of which a phrase was found.
     pub said: RuleSet,
-    /// The rules of which one of the second phrases was found.
-    pub also: RuleSet,
-    /// The rules of which a phrase was found that they may not have.
-    pub unless: RuleSet,
+    /// The second phrases that were found, and those that a rule may not have: see [`second`].
+    pub second: u32,
     /// A 4xx or 5xx that stands as a status.
     pub status: Option<u16>,
 }
 
 impl Found {
-    fn insert(&mut self, role: Role, rule: usize) {
-        match role {
-            Role::Said => self.said.insert(rule),
-            Role::Also => self.also.insert(rule),
-            Role::Unless => self.unless.insert(rule),
+    fn insert(&mut self, target: u8) {
+        let target = usize::from(target);
+        match target.checked_sub(RULES.len()) {
+            None => self.said.insert(target),
+            Some(bit) => self.second |= 1 << (bit % 32),
         }
+    }
+
+    /// Whether second phrases of this number were found.
+    pub fn has_second(&self, number: u8) -> bool {
+        self.second >> (number % 32) & 1 == 1
     }
 }
 
@@ -50,28 +53,18 @@ const PHRASES: usize = {
     count
 };
 
-/// How many bytes all phrases have.
-const BYTES: usize = {
-    let (mut bytes, mut index) = (0, 0);
-    while index < PHRASES {
-        bytes += LISTED[index].text.len();
-        index += 1;
-    }
-    bytes
-};
-
 /// A phrase as the rules list it.
 #[derive(Clone, Copy)]
 struct Listed {
     text: &'static [u8],
-    rule: u8,
-    role: Role,
+    /// See [`Entry::target`].
+    target: u8,
     /// Whether it must begin the message.
     first: bool,
 }
 
 impl Listed {
-    const NONE: Self = Self { text: b"", rule: 0, role: Role::Said, first: false };
+    const NONE: Self = Self { text: b"", target: 0, first: false };
 
     const fn of(phrase: &'static [u8], rule: usize, role: Role) -> Self {
         let first = phrase[0] == b'^';
@@ -79,7 +72,11 @@ impl Listed {
         assert!(text[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
         assert!(text[text.len() - 1] != b'}', "something follows a token that may be anything");
         assert!(text.len() < 256, "a phrase is short");
-        Self { text, rule: rule as u8, role, first }
+        let target = match role {
+            Role::Said => rule,
+            Role::Also | Role::Unless => RULES.len() + second(rule, role) as usize,
+        };
+        Self { text, target: target as u8, first }
     }
 
     /// How long its first word is.
@@ -91,40 +88,37 @@ impl Listed {
         length
     }
 
-    const fn place(&self) -> usize {
-        let length = self.word();
-        if length < self.text.len() && self.text[length] == b'*' {
-            return lettered(self.text[0]);
-        }
+    /// Whether its first word may go on.
+    const fn is_open(&self) -> bool {
+        self.word() < self.text.len() && self.text[self.word()] == b'*'
+    }
+
+    /// The part of it that its [`Entry`] keeps: all, or what follows its first word.
+    const fn kept(&self) -> usize {
+        if self.is_open() { 0 } else { self.word() }
+    }
+
+    /// The first eight letters of its first word, as [`Word::key`] has them.
+    const fn key(&self) -> u64 {
         let (mut key, mut letter) = (0, 0);
-        while letter < length && letter < 8 {
+        while letter < self.word() && letter < 8 {
             key |= (self.text[letter] as u64 | 0x20) << (8 * letter);
             letter += 1;
         }
-        hashed(key)
+        key
     }
-}
 
-/// A phrase in [`TABLE`]. Small, since a component carries all of them: its bytes stand in [`TEXT`].
-#[derive(Clone, Copy)]
-struct Entry {
-    start: u16,
-    length: u8,
-    /// How long its first word is.
-    word: u8,
-    rule: u8,
-    role: Role,
-    first: bool,
-    /// What tells most texts from this phrase at once: of one that begins with a whole word the letter after the space that follows it, of one that begins with
-    /// the beginning of a word its second letter; 0 where that may be anything.
-    next: u8,
-}
+    const fn begins_as(&self, other: &Self) -> bool {
+        let mut letter = 0;
+        while letter < self.word() && letter < other.word() && self.text[letter] == other.text[letter] {
+            letter += 1;
+        }
+        letter == self.word() && letter == other.word()
+    }
 
-impl Entry {
-    const NONE: Self = Self { start: 0, length: 0, word: 0, rule: 0, role: Role::Said, first: false, next: 0 };
-
-    /// See [`Self::next`].
-    const fn next_of(text: &[u8], word: usize) -> u8 {
+    /// See [`Entry::next`].
+    const fn next(&self) -> u8 {
+        let (text, word) = (self.text, self.word());
         if word == text.len() {
             return 0;
         }
@@ -135,41 +129,100 @@ impl Entry {
         }
     }
 
+    /// See [`Entry::later`].
+    const fn later(&self) -> u8 {
+        let (text, mut at) = (self.text, 0);
+        while at + 4 < text.len() {
+            if text[at] == b' ' && text[at + 1] == b'.' && text[at + 2] == b'.' && text[at + 3] == b' ' {
+                let (_, rest) = text.split_at(at + 4);
+                assert!(rest[0].is_ascii_lowercase(), "a gap leads to a word that begins with a lower-case letter");
+                let rest = Self { text: rest, ..Self::NONE };
+                return if rest.is_open() { Entry::ANY_WORD } else { Words::place(rest.key()) };
+            }
+            at += 1;
+        }
+        Entry::NO_WORD
+    }
+}
+
+/// A phrase in [`TABLE`]. Small, since a component carries all of them: its bytes stand in [`TEXT`].
+#[derive(Clone, Copy)]
+struct Entry {
+    /// What follows its first word, which is that of its group; of an open word, all of it.
+    start: u16,
+    length: u8,
+    /// The rule of which it is a phrase; of second phrases, how many rules there are and the number of the bit in [`Found::second`].
+    target: u8,
+    /// Whether it must begin the message.
+    first: bool,
+    /// What tells most texts from this phrase at once: of one that begins with a whole word the letter after the space that follows it, of one that begins with
+    /// the beginning of a word its second letter; 0 where that may be anything.
+    next: u8,
+    /// The place among [`Words`] of the word that a gap in it leads to: most messages do not have that word.
+    later: u8,
+}
+
+impl Entry {
+    const NONE: Self = Self { start: 0, length: 0, target: 0, first: false, next: 0, later: Self::NO_WORD };
+    /// It has no gap.
+    const NO_WORD: u8 = u8::MAX;
+    /// It has a gap that leads to an open word, which may be any.
+    const ANY_WORD: u8 = u8::MAX - 1;
+
     fn text(&self) -> &'static [u8] {
         &TEXT[usize::from(self.start)..][..usize::from(self.length)]
     }
 
-    /// What comes after its first word.
-    fn rest(&self) -> &'static [u8] {
-        &self.text()[usize::from(self.word)..]
+    /// Whether it may stand here in a message.
+    fn stands(&self, before: &[u8]) -> bool {
+        !self.first || !before.iter().any(|byte| is_word(*byte))
     }
 
-    /// The first eight letters of its first word, as [`Word::key`] has them.
-    fn key(&self) -> u64 {
-        (eight(&TEXT, self.start.into()) | KEY_CASE) & first_bytes(self.word.into())
-    }
-
-    /// Whether this is its first word.
-    fn begins_with(&self, word: &Word<'_>) -> bool {
-        usize::from(self.word) == word.letters.len() && self.key() == word.key && self.goes_on_as(word)
-    }
-
-    /// Whether its first word is how this one begins.
+    /// Whether a word begins as this one, which is open.
     fn begins(&self, word: &Word<'_>) -> bool {
-        let length = usize::from(self.word);
-        length <= word.letters.len() && self.key() == word.key & first_bytes(length) && self.goes_on_as(word)
-    }
-
-    /// Whether the two are equal after the letters of the key.
-    fn goes_on_as(&self, word: &Word<'_>) -> bool {
-        let length = usize::from(self.word);
-        length <= 8 || self.text()[8..length].eq_ignore_ascii_case(&word.letters[8..length])
+        let (start, length) = (usize::from(self.start), usize::from(self.length) - 1);
+        length <= word.letters.len()
+            && (eight(&TEXT, start) | KEY_CASE) & first_bytes(length) == word.key & first_bytes(length)
+            && (length <= 8 || TEXT[start + 8..start + length].eq_ignore_ascii_case(&word.letters[8..length]))
     }
 
     /// Whether it may go on with this letter, in lower case, which spares most looks at its text.
     fn may_go_on(&self, next: u8) -> bool {
         self.next == 0 || self.next == next
     }
+}
+
+/// The phrases that begin with the same word.
+#[derive(Clone, Copy)]
+struct Group {
+    /// The word's first eight letters, as [`Word::key`] has them.
+    key: u64,
+    /// The letters that follow them, in [`TEXT`].
+    start: u16,
+    length: u8,
+    /// Where its phrases begin in [`TABLE`]; they end where those of the next group begin.
+    entries: u16,
+    /// The letters that its phrases may go on with: see [`mask`].
+    next: u16,
+}
+
+impl Group {
+    const NONE: Self = Self { key: 0, start: 0, length: 0, entries: 0, next: 0 };
+
+    /// Whether this is the word.
+    fn is(&self, word: &Word<'_>) -> bool {
+        self.key == word.key && word.letters.len().saturating_sub(8) == usize::from(self.length) && self.goes_on_as(word)
+    }
+
+    fn goes_on_as(&self, word: &Word<'_>) -> bool {
+        let start = usize::from(self.start);
+        word.letters.len() <= 8 || TEXT[start..start + usize::from(self.length)].eq_ignore_ascii_case(&word.letters[8..])
+    }
+}
+
+/// One bit for a letter that follows, the same for some; all bits where that may be any.
+const fn mask(next: u8) -> u16 {
+    if next == 0 { u16::MAX } else { 1 << (next % 16) }
 }
 
 /// What a byte is within a word, letters in lower case; 0 for what stands in no word.
@@ -211,6 +264,11 @@ const KEY_CASE: u64 = EACH * 0x20;
 const fn in_word(eight: u64) -> u64 {
     let low = eight & !TOP;
     (between(low | KEY_CASE, b'a', b'z') | between(low, b'0', b'9') | between(low, b'_', b'_')) & TOP & !eight
+}
+
+/// The same eight bytes, letters in lower case.
+const fn lowered(eight: u64) -> u64 {
+    eight | (between(eight & !TOP, b'A', b'Z') & TOP & !eight) >> 2
 }
 
 /// The top bit of each byte from `first` to `last`, if all are below 128: so no sum carries into the next byte.
@@ -257,17 +315,12 @@ impl<'a> Word<'a> {
     }
 }
 
-/// Phrases that begin with a whole word have a place by its key; those that begin with the beginning of one, by its first letter.
-const HASHED: usize = 1024;
-const PLACES: usize = HASHED + 26;
+/// Groups have a place by the key of their word.
+const PLACES: usize = 1024;
 
-const fn hashed(key: u64) -> usize {
+const fn place(key: u64) -> usize {
     // Multiplied by 2^64 over the golden ratio, whose upper bits depend on all bits of the key.
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % HASHED
-}
-
-const fn lettered(letter: u8) -> usize {
-    HASHED + (letter - b'a') as usize
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % PLACES
 }
 
 /// All phrases, rule by rule.
@@ -292,67 +345,168 @@ const LISTED: [Listed; PHRASES] = {
     listed
 };
 
-/// The bytes of all phrases, one after the other.
-static TEXT: [u8; BYTES] = {
-    let mut text = [0; BYTES];
-    let (mut at, mut index) = (0, 0);
-    while index < PHRASES {
-        let mut letter = 0;
-        while letter < LISTED[index].text.len() {
-            text[at] = LISTED[index].text[letter];
-            at += 1;
-            letter += 1;
+/// Which phrases make a group.
+struct Groups {
+    /// The group of each phrase; of an open word [`PHRASES`] and its first letter.
+    of: [u16; PHRASES],
+    /// A phrase of each group.
+    example: [u16; PHRASES],
+    count: usize,
+}
+
+const GROUPS: Groups = {
+    let mut groups = Groups { of: [0; PHRASES], example: [0; PHRASES], count: 0 };
+    // The groups found so far, by the place of their word: the last one, and for each the one before it, plus one.
+    let (mut last, mut before) = ([0_u16; PLACES], [0_u16; PHRASES]);
+    let mut phrase = 0;
+    while phrase < PHRASES {
+        let listed = &LISTED[phrase];
+        if listed.is_open() {
+            groups.of[phrase] = (PHRASES + (listed.text[0] - b'a') as usize) as u16;
+        } else {
+            let place = place(listed.key());
+            let mut group = last[place] as usize;
+            while group > 0 && !LISTED[groups.example[group - 1] as usize].begins_as(listed) {
+                group = before[group - 1] as usize;
+            }
+            if group == 0 {
+                before[groups.count] = last[place];
+                groups.example[groups.count] = phrase as u16;
+                groups.count += 1;
+                group = groups.count;
+                last[place] = group as u16;
+            }
+            groups.of[phrase] = (group - 1) as u16;
         }
-        index += 1;
+        phrase += 1;
     }
-    text
+    groups
 };
 
-/// Where each place begins among the entries.
-const STARTS: [u16; PLACES + 1] = {
-    let mut starts = [0; PLACES + 1];
+/// The groups of whole words; after them come 26 for open words, by their first letter.
+const WORDS: usize = GROUPS.count;
+const ALL_GROUPS: usize = WORDS + 26;
+
+/// How many bytes [`TEXT`] has: what each group's word has beside its key, and what each phrase keeps.
+const BYTES: usize = {
+    let (mut bytes, mut index) = (0, 0);
+    while index < WORDS {
+        bytes += LISTED[GROUPS.example[index] as usize].word().saturating_sub(8);
+        index += 1;
+    }
+    index = 0;
+    while index < PHRASES {
+        bytes += LISTED[index].text.len() - LISTED[index].kept();
+        index += 1;
+    }
+    assert!(bytes <= u16::MAX as usize, "two bytes say where a phrase begins");
+    bytes
+};
+
+struct Tables {
+    text: [u8; BYTES],
+    /// Where the groups of each place begin.
+    places: [u16; PLACES + 1],
+    /// The groups by place, those of open words, and one that ends the last.
+    groups: [Group; ALL_GROUPS + 1],
+    /// The phrases by group.
+    entries: [Entry; PHRASES],
+}
+
+const TABLES: Tables = {
+    let mut tables =
+        Tables { text: [0; BYTES], places: [0; PLACES + 1], groups: [Group::NONE; ALL_GROUPS + 1], entries: [Entry::NONE; PHRASES] };
     let mut index = 0;
-    while index < PHRASES {
-        starts[LISTED[index].place() + 1] += 1;
+    while index < WORDS {
+        tables.places[place(LISTED[GROUPS.example[index] as usize].key()) + 1] += 1;
         index += 1;
     }
-    let mut at = 0;
-    while at < PLACES {
-        starts[at + 1] += starts[at];
-        at += 1;
+    index = 0;
+    while index < PLACES {
+        tables.places[index + 1] += tables.places[index];
+        index += 1;
     }
-    starts
-};
-
-/// All phrases by place.
-static TABLE: [Entry; PHRASES] = {
-    assert!(BYTES <= u16::MAX as usize, "two bytes say where a phrase begins");
-    let mut entries = [Entry::NONE; PHRASES];
-    let mut free = STARTS;
-    let (mut index, mut start) = (0, 0);
-    while index < PHRASES {
-        let Listed { text, rule, role, first } = LISTED[index];
-        let place = LISTED[index].place();
-        entries[free[place] as usize] = Entry {
-            start: start as u16,
-            length: text.len() as u8,
-            word: LISTED[index].word() as u8,
-            rule,
-            role,
-            first,
-            next: Entry::next_of(text, LISTED[index].word()),
-        };
+    // Where each group comes to stand; those of open words stay in their order.
+    let (mut rank, mut free, mut at) = ([0; WORDS], tables.places, 0);
+    index = 0;
+    while index < WORDS {
+        let listed = &LISTED[GROUPS.example[index] as usize];
+        let place = place(listed.key());
+        rank[index] = free[place] as usize;
         free[place] += 1;
-        start += text.len();
+        let group = &mut tables.groups[rank[index]];
+        (group.key, group.start, group.length) = (listed.key(), at as u16, listed.word().saturating_sub(8) as u8);
+        at = put(&mut tables.text, at, listed.text, 8, listed.word());
         index += 1;
     }
-    entries
+    let mut sizes = [0; ALL_GROUPS];
+    index = 0;
+    while index < PHRASES {
+        sizes[ranked(index, &rank)] += 1;
+        index += 1;
+    }
+    let mut next = [0_u16; ALL_GROUPS];
+    index = 0;
+    while index < ALL_GROUPS {
+        next[index] = tables.groups[index].entries;
+        tables.groups[index + 1].entries = tables.groups[index].entries + sizes[index];
+        index += 1;
+    }
+    index = 0;
+    while index < PHRASES {
+        let listed = &LISTED[index];
+        let group = ranked(index, &rank);
+        tables.groups[group].next |= mask(listed.next());
+        tables.entries[next[group] as usize] = Entry {
+            start: at as u16,
+            length: (listed.text.len() - listed.kept()) as u8,
+            target: listed.target,
+            first: listed.first,
+            next: listed.next(),
+            later: listed.later(),
+        };
+        next[group] += 1;
+        at = put(&mut tables.text, at, listed.text, listed.kept(), listed.text.len());
+        index += 1;
+    }
+    tables
 };
 
-static BEGINS: [u16; PLACES + 1] = STARTS;
+/// Where the group of a phrase stands.
+const fn ranked(phrase: usize, rank: &[usize; WORDS]) -> usize {
+    let group = GROUPS.of[phrase] as usize;
+    if group < PHRASES { rank[group] } else { WORDS + group - PHRASES }
+}
 
-fn entries(place: usize) -> &'static [Entry] {
-    &TABLE[usize::from(BEGINS[place])..usize::from(BEGINS[place + 1])]
+/// Writes a part of a phrase, and says where it ends.
+const fn put(text: &mut [u8; BYTES], mut at: usize, phrase: &[u8], mut from: usize, until: usize) -> usize {
+    while from < until {
+        text[at] = phrase[from];
+        at += 1;
+        from += 1;
+    }
+    at
+}
+
+/// What the words of groups have beside their keys, and what follows the words, one after the other.
+static TEXT: [u8; BYTES] = TABLES.text;
+/// Where the groups of each place begin among all.
+static BEGINS: [u16; PLACES + 1] = TABLES.places;
+/// All groups, by place.
+static WORD_GROUPS: [Group; ALL_GROUPS + 1] = TABLES.groups;
+/// All phrases, by group.
+static TABLE: [Entry; PHRASES] = TABLES.entries;
+
+/// The group of this word.
+fn group_of(word: &Word<'_>) -> Option<usize> {
+    let place = place(word.key);
+    (usize::from(BEGINS[place])..usize::from(BEGINS[place + 1])).find(|group| WORD_GROUPS[*group].is(word))
+}
+
+/// The phrases of a group, with their indexes in [`TABLE`].
+fn phrases(group: usize) -> impl Iterator<Item = (usize, &'static Entry)> {
+    let (from, until) = (usize::from(WORD_GROUPS[group].entries), usize::from(WORD_GROUPS[group + 1].entries));
+    (from..until).zip(&TABLE[from..until])
 }
 
 /// The longest token that `{}` stands for, in bytes.
@@ -381,7 +535,41 @@ pub fn is_blank(message: &str) -> bool {
     message.len() <= MESSAGE_LIMIT && message.chars().all(char::is_whitespace)
 }
 
+/// Words that a text has: of two at the same place one stands for both.
+#[derive(Clone, Copy, Default)]
+struct Words([u64; 2]);
+
+impl Words {
+    const fn place(key: u64) -> u8 {
+        (place(key) % 128) as u8
+    }
+
+    fn insert(&mut self, place: u8) {
+        self.0[usize::from(place / 64 % 2)] |= 1 << (place % 64);
+    }
+
+    fn may_have(&self, place: u8) -> bool {
+        place == Entry::ANY_WORD || self.0[usize::from(place / 64 % 2)] >> (place % 64) & 1 == 1
+    }
+}
+
+/// Phrases with gaps: whether the words are there that the gaps lead to is known once all words are.
+#[derive(Clone, Copy, Default)]
+struct Deferred {
+    /// Their indexes in [`TABLE`], and where in the text the first word of each ends.
+    phrases: [(u16, u16); 12],
+    count: usize,
+}
+
+/// What is being read, and what was seen of it.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    words: Words,
+    deferred: Deferred,
+}
+
 fn scan(bytes: &[u8], found: &mut Found) {
+    let mut reader = Reader { bytes, words: Words::default(), deferred: Deferred::default() };
     let mut at = 0;
     while at < bytes.len() {
         let mut first = eight(bytes, at);
@@ -398,79 +586,100 @@ fn scan(bytes: &[u8], found: &mut Found) {
         match word.letters[0] {
             b'0'..=b'9' if found.status.is_none() => found.status = status(bytes, at),
             b'0'..=b'9' | b'_' => {}
-            _ => phrases_at(bytes, &word, at, found),
+            _ => reader.phrases_at(&word, at, found),
         }
         at = end + 1;
     }
+    let Deferred { phrases, count } = reader.deferred;
+    for (phrase, end) in phrases.into_iter().take(count) {
+        if let Some(entry) = TABLE.get(usize::from(phrase))
+            && reader.words.may_have(entry.later)
+            && matches(entry.text(), bytes, end.into())
+        {
+            found.insert(entry.target);
+        }
+    }
 }
 
-/// The letters that phrases begin with of which a word may be only the beginning.
-const BEGINNINGS: u32 = {
-    let (mut letters, mut letter) = (0, 0);
-    while letter < 26 {
-        if STARTS[HASHED + letter] < STARTS[HASHED + letter + 1] {
-            letters |= 1 << letter;
+impl Reader<'_> {
+    /// Finds the phrases that begin with this word, which stands at `start`, or with its beginning.
+    fn phrases_at(&mut self, word: &Word<'_>, start: usize, found: &mut Found) {
+        let (bytes, end) = (self.bytes, start + word.letters.len());
+        self.words.insert(Words::place(word.key));
+        if let Some(group) = group_of(word) {
+            let next = bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default().to_ascii_lowercase();
+            if WORD_GROUPS[group].next & mask(next) != 0 {
+                for (index, entry) in phrases(group).filter(|(_, entry)| entry.may_go_on(next) && entry.stands(&bytes[..start])) {
+                    let deferred = entry.later != Entry::NO_WORD && self.deferred.push(index, end);
+                    if !deferred && matches(entry.text(), bytes, end) {
+                        found.insert(entry.target);
+                    }
+                }
+            }
         }
-        letter += 1;
-    }
-    letters
-};
-
-/// Finds the phrases that begin with this word, which stands at `start`, or with its beginning.
-fn phrases_at(bytes: &[u8], word: &Word<'_>, start: usize, found: &mut Found) {
-    let end = start + word.letters.len();
-    let stands = |entry: &Entry| !entry.first || !bytes[..start].iter().any(|byte| is_word(*byte));
-    let known = entries(hashed(word.key));
-    if !known.is_empty() {
-        let next = bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default();
-        let next = next.to_ascii_lowercase();
-        for entry in known {
-            if entry.may_go_on(next) && entry.begins_with(word) && stands(entry) && matches(entry.rest(), bytes, end) {
-                found.insert(entry.role, entry.rule.into());
+        let group = WORDS + usize::from(lower(word.letters[0]) - b'a');
+        let second = word.letters.get(1).map_or(0, |letter| lower(*letter));
+        if WORD_GROUPS[group].next & mask(second) != 0 {
+            for (_, entry) in phrases(group).filter(|(_, entry)| entry.may_go_on(second)) {
+                if entry.begins(word) && entry.stands(&bytes[..start]) {
+                    found.insert(entry.target);
+                }
             }
         }
     }
-    let first = lower(word.letters[0]);
-    if BEGINNINGS >> (first - b'a') & 1 == 0 {
-        return;
-    }
-    let second = word.letters.get(1).map_or(0, |letter| lower(*letter));
-    for entry in entries(lettered(first)) {
-        if entry.may_go_on(second) && entry.begins(word) && stands(entry) {
-            found.insert(entry.role, entry.rule.into());
-        }
+}
+
+impl Deferred {
+    /// Leaves a phrase until all words are known, if there is room to remember it.
+    fn push(&mut self, phrase: usize, end: usize) -> bool {
+        let Some(free) = self.phrases.get_mut(self.count) else { return false };
+        // A message is read in parts of 8 KiB at most.
+        *free = (phrase as u16, end as u16);
+        self.count += 1;
+        true
     }
 }
 
 /// Whether what is left of a phrase stands at `at`, and ends at the end of a word.
 fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
     let mut index = 0;
-    while index < phrase.len() {
-        match phrase[index] {
-            b'*' => return true,
-            b'$' => return !bytes[at.min(bytes.len())..].iter().any(|byte| is_word(*byte)),
-            b' ' if phrase[index..].starts_with(b" .. ") => return matches_further(&phrase[index + 4..], bytes, at),
-            b' ' => {
-                let from = at;
-                at = skip_space(bytes, at);
-                if at == from {
-                    return false;
-                }
+    while let Some(letter) = phrase.get(index) {
+        if is_word(*letter) {
+            let (wanted, found) = (eight(phrase, index), eight(bytes, at));
+            let length = run(in_word(wanted));
+            if (lowered(found) ^ wanted) & first_bytes(length) != 0 {
+                return false;
             }
-            b'{' => {
-                let rest = &phrase[index + 3..];
-                return matches(rest, bytes, at) || matches(rest, bytes, skip_space(bytes, skip_token(bytes, at)));
+            (index, at) = (index + length, at + length);
+        } else if *letter == b' ' && phrase.get(index + 1) != Some(&b'.') {
+            let from = at;
+            at = skip_space(bytes, at);
+            if at == from {
+                return false;
             }
-            letter => {
-                if bytes.get(at).is_none_or(|byte| *byte != letter && lower(*byte) != letter) {
-                    return false;
-                }
-                at += 1;
-            }
+            index += 1;
+        } else {
+            return matches_sign(&phrase[index..], bytes, at);
         }
-        index += 1;
     }
     bytes.get(at).is_none_or(|byte| !is_word(*byte))
+}
+
+/// The same for what begins with neither a letter nor a space that stands for one.
+#[inline(never)]
+fn matches_sign(phrase: &[u8], bytes: &[u8], at: usize) -> bool {
+    match phrase {
+        [b'*', ..] => true,
+        [b'$', ..] => !bytes[at.min(bytes.len())..].iter().any(|byte| is_word(*byte)),
+        [b' ', b'.', b'.', b' ', rest @ ..] => matches_further(rest, bytes, at),
+        [b'{', b'}', rest @ ..] => {
+            let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+            matches(rest, bytes, at) || matches(rest, bytes, skip_space(bytes, skip_token(bytes, at)))
+        }
+        [b' ', rest @ ..] => skip_space(bytes, at) > at && matches(rest, bytes, skip_space(bytes, at)),
+        [sign, rest @ ..] => bytes.get(at) == Some(sign) && matches(rest, bytes, at + 1),
+        [] => bytes.get(at).is_none_or(|byte| !is_word(*byte)),
+    }
 }
 
 /// Whether what is left of a phrase stands at the beginning of one of the next words of the line.
@@ -552,6 +761,7 @@ pub const STATUS_REASONS: [(u16, &str); 25] = [
 ];
 
 /// The number at `at`, if it stands as an error status: three digits by themselves, after a word that says so or before its reason.
+#[inline(never)]
 fn status(bytes: &[u8], at: usize) -> Option<u16> {
     let digits = bytes.get(at..at + 3)?;
     let number = digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u16::from(digit - b'0')))?;

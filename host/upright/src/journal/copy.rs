@@ -4,8 +4,8 @@ use crate::types::{ErrorLabels, Fault, Incident, MESSAGE_LIMIT};
 
 pub(crate) fn copy(incident: &Incident) -> Incident {
     // Each field by name: a new one that holds text must be bounded here too.
-    let Incident { failure, attempt, elapsed, deadline, idempotent, retry_budget, retry, random, now, guard, models, hosts, .. } = incident;
-    let Incident { at_hand, resources, request, window, exchange, rescue, history, more, .. } = incident;
+    let Incident { failure, attempt, elapsed, deadline, idempotent, retry_budget, retry, random, now, guard, models, .. } = incident;
+    let Incident { at_hand, resources, circumstances, .. } = incident;
     Incident {
         failure: copy_of_fault(failure),
         attempt: *attempt,
@@ -18,15 +18,9 @@ pub(crate) fn copy(incident: &Incident) -> Incident {
         now: *now,
         guard: guard.clone(),
         models: models.clone(),
-        hosts: hosts.clone(),
         at_hand: *at_hand,
         resources: *resources,
-        request: *request,
-        window: *window,
-        exchange: *exchange,
-        rescue: *rescue,
-        history: history.clone(),
-        more: more.clone(),
+        circumstances: circumstances.clone(),
     }
 }
 

@@ -138,7 +138,7 @@ impl Question {
         match &mut self {
             Self::Decide { incident } => {
                 fault(&mut incident.failure);
-                incident.more.iter_mut().flatten().for_each(fact);
+                incident.circumstances.iter_mut().flat_map(|known| &mut known.more).for_each(fact);
                 if let Some(choice) = &mut incident.models {
                     (choice.current, choice.chain) = models(&choice.current, &choice.chain);
                 }

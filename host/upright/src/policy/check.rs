@@ -20,7 +20,9 @@ fn unless(holds: bool, function: &'static str, answer: impl FnOnce() -> String, 
 }
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.len() <= NAME_LIMIT && !text.contains(char::is_control)
+    // Of names in ASCII, which nearly all are, the bytes tell.
+    let is_plain = || if text.is_ascii() { !text.bytes().any(|byte| byte.is_ascii_control()) } else { !text.contains(char::is_control) };
+    !text.is_empty() && text.len() <= NAME_LIMIT && is_plain()
 }
 
 /// What else there is to say of names than their length.
@@ -163,14 +165,19 @@ fn retry_left(incident: &Incident, function: &'static str) -> Checked {
     )
 }
 
+/// One of an incident's circumstances.
+fn known<R>(incident: &Incident, of: impl FnOnce(&Circumstances) -> Option<&R>) -> Option<&R> {
+    incident.circumstances.as_ref().and_then(of)
+}
+
 fn host(incident: &Incident, index: u32, function: &'static str) -> Checked {
-    let hosts = incident.hosts.as_ref().map_or(0, |choice| choice.hosts.len());
+    let hosts = known(incident, |known| known.hosts.as_ref()).map_or(0, |choice| choice.hosts.len());
     unless((index as usize) < hosts, function, || format!("host {index} of {hosts}"), "an index into the hosts")
 }
 
 /// A window larger than what there was, and no larger than the model and the caller allow.
 fn window(incident: &Incident, tokens: u32, function: &'static str) -> Checked {
-    let fits = incident.window.is_some_and(|window| {
+    let fits = known(incident, |known| known.window.as_ref()).is_some_and(|window| {
         let before = window.asked.into_iter().chain(window.loaded).max().unwrap_or(0);
         let limits = [window.model_limit, window.caller_limit];
         !window.fixed && tokens > before && limits.into_iter().flatten().all(|limit| tokens <= limit)
@@ -180,11 +187,11 @@ fn window(incident: &Incident, tokens: u32, function: &'static str) -> Checked {
 
 /// Only what the incident says is possible, on a host that is there; without a choice of hosts that is host 0.
 fn rescue(incident: &Incident, index: u32, possible: impl Fn(&Rescue) -> bool, function: &'static str) -> Checked {
-    if incident.hosts.is_some() || index > 0 {
+    if known(incident, |known| known.hosts.as_ref()).is_some() || index > 0 {
         host(incident, index, function)?;
     }
     unless(
-        incident.rescue.as_ref().is_some_and(possible),
+        known(incident, |known| known.rescue.as_ref()).is_some_and(possible),
         function,
         || "to finish an answer".into(),
         "a way that the incident says is possible",
@@ -217,7 +224,10 @@ pub(crate) fn verdict(answer: &Verdict, incident: &Incident) -> Checked {
         Directive::Replay(index) => rescue(incident, index, |rescue| rescue.replay, function),
         Directive::ContinueAnswer(index) => rescue(incident, index, |rescue| rescue.prefill, function),
         Directive::RestartAnswer(index) => rescue(incident, index, |rescue| rescue.restart, function),
-        Directive::Accept => unless(incident.exchange.is_some(), function, || "to accept".into(), "an answer that can be accepted"),
+        Directive::Accept => {
+            let judged = known(incident, |known| known.exchange.as_ref()).is_some();
+            unless(judged, function, || "to accept".into(), "an answer that can be accepted")
+        }
         Directive::SwitchModel(index) => {
             let chain = incident.models.as_ref().map_or(0, |models| models.chain.len());
             next_model(Some(index), chain, function)

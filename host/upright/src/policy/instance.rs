@@ -38,6 +38,7 @@ impl Instance {
     }
 
     /// Asks one question. After an error the instance must not be used again.
+    #[inline]
     pub(crate) fn ask<R>(
         &mut self,
         runtime: &Runtime,

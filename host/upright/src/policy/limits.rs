@@ -140,6 +140,7 @@ pub(crate) fn start_failure(store: &Store<Limits>, error: &wasmtime::Error) -> P
 /// Does what may run out of time, and where it does once more, from the beginning: in a virtual machine one decision of some thousands is
 /// charged with time in which the machine stood still. Two in a row are no accident. All else by which a policy fails is the same every
 /// time.
+#[inline]
 pub(crate) fn twice<R>(mut attempt: impl FnMut() -> Result<R, PolicyError>) -> Result<R, PolicyError> {
     match attempt() {
         Err(error @ PolicyError::TimedOut { .. }) => {

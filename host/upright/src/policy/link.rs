@@ -20,6 +20,7 @@ pub(crate) fn linker(engine: &Engine, wasi: bool) -> wasmtime::Result<Linker<Lim
 
 /// Does work that may call WASI. What answers those calls drives futures of tokio's, which panics on a thread that drives some already: there
 /// the work is done on a thread of its own.
+#[inline]
 pub(crate) fn apart<R: Send>(wasi: bool, work: impl FnOnce() -> R + Send) -> Result<R, PolicyError> {
     if !wasi || tokio::runtime::Handle::try_current().is_err() {
         return Ok(work());

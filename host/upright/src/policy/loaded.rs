@@ -209,24 +209,32 @@ impl Policy {
         self.shared.given.wasi
     }
 
+    #[inline]
     fn ask_here<R>(
         &self,
         function: &'static str,
         question: impl Fn(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
     ) -> Result<R, PolicyError> {
+        let mut waiting = self.shared.warm.pop();
+        // The second time there is none that waits: what ran out of time must not be used again, and what others asked of a third is nothing to
+        // begin with.
+        twice(|| self.ask_once(waiting.take(), function, &question))
+    }
+
+    #[inline]
+    fn ask_once<R>(
+        &self,
+        waiting: Option<Box<Instance>>,
+        function: &'static str,
+        question: impl FnOnce(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
+    ) -> Result<R, PolicyError> {
         let Shared { runtime, pre, warm, given, crossings, .. } = &*self.shared;
-        let mut waiting = warm.pop();
-        let (instance, answer) = twice(|| {
-            crossings.fetch_add(1, Ordering::Relaxed);
-            // The second time there is none that waits: what ran out of time must not be used again, and what others asked of a third is
-            // nothing to begin with.
-            let mut instance = match waiting.take() {
-                Some(instance) => instance,
-                None => Box::new(Instance::new(runtime, pre, given.allowance)?),
-            };
-            let answer = instance.ask(runtime, function, &question)?;
-            Ok((instance, answer))
-        })?;
+        crossings.fetch_add(1, Ordering::Relaxed);
+        let mut instance = match waiting {
+            Some(instance) => instance,
+            None => Box::new(Instance::new(runtime, pre, given.allowance)?),
+        };
+        let answer = instance.ask(runtime, function, question)?;
         if !instance.is_used_up() {
             // A full pool drops it.
             let _ = warm.push(instance);
@@ -274,7 +282,7 @@ impl<A: Asks> Questions for A {
     }
 
     fn delay(&self, config: &RetryConfig, attempt: u32, random: f64) -> Result<Seconds, PolicyError> {
-        self.ask("backoff.delay", |policy, store| policy.upright_policy_backoff().call_delay(store, (*config).cross(), attempt, random))
+        self.ask("backoff.delay", |policy, store| policy.upright_policy_backoff().call_delay(store, config.cross(), attempt, random))
     }
 
     fn initial(&self, now: u64) -> Result<Transition, PolicyError> {
@@ -282,12 +290,13 @@ impl<A: Asks> Questions for A {
     }
 
     fn step(&self, config: &BreakerConfig, state: &BreakerState, seen: &Observation) -> Result<Transition, PolicyError> {
-        let (config, state, seen) = ((*config).cross(), state.clone().cross(), (*seen).cross());
+        let (config, state, seen) = (config.cross(), state.cross(), seen.cross());
         self.ask("breaker.step", |policy, store| policy.upright_policy_breaker().call_step(store, config, &state, seen)).map(Cross::cross)
     }
 
     fn classify(&self, fault: &Fault) -> Result<Classification, PolicyError> {
-        let fault: wit::types::Fault = capped(fault.clone()).cross();
+        let mut fault: wit::types::Fault = fault.cross();
+        cap(&mut fault.message);
         self.ask("classifier.classify", |policy, store| policy.upright_policy_classifier().call_classify(store, &fault)).map(Cross::cross)
     }
 
@@ -296,7 +305,7 @@ impl<A: Asks> Questions for A {
     }
 
     fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Result<Vec<WorkflowEdit>, PolicyError> {
-        let workflow: Vec<wit::degradation::WorkflowEntry> = workflow.to_vec().cross();
+        let workflow: Vec<wit::degradation::WorkflowEntry> = workflow.iter().map(Cross::cross).collect();
         self.ask("degradation.simplify-workflow", |policy, store| {
             policy.upright_policy_degradation().call_simplify_workflow(store, &workflow)
         })
@@ -304,31 +313,29 @@ impl<A: Asks> Questions for A {
     }
 
     fn may_serve_cached(&self, age: Seconds, max_age: Seconds, failure: &Classification) -> Result<bool, PolicyError> {
-        let failure = failure.clone().cross();
+        let failure = failure.cross();
         self.ask("degradation.may-serve-cached", |policy, store| {
             policy.upright_policy_degradation().call_may_serve_cached(store, age, max_age, &failure)
         })
     }
 
     fn judge(&self, snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Result<Judgement, PolicyError> {
-        let (snapshot, thresholds) = ((*snapshot).cross(), (*thresholds).cross());
+        let (snapshot, thresholds) = (snapshot.cross(), thresholds.cross());
         self.ask("health.judge", |policy, store| policy.upright_policy_health().call_judge(store, snapshot, thresholds)).map(Cross::cross)
     }
 
     fn decide(&self, incident: &Incident) -> Result<Verdict, PolicyError> {
-        let mut incident = incident.clone();
-        incident.failure = capped(incident.failure);
-        let incident: wit::recovery::Incident = incident.cross();
+        let mut incident: wit::recovery::Incident = incident.cross();
+        cap(&mut incident.failure.message);
         self.ask("recovery.decide", |policy, store| policy.upright_policy_recovery().call_decide(store, &incident)).map(Cross::cross)
     }
 }
 
-/// A fault whose message is no longer than a policy looks at.
-pub(super) fn capped(mut fault: Fault) -> Fault {
-    if fault.message.len() > MESSAGE_LIMIT {
-        fault.message = crate::fault::bounded(&fault.message);
+/// Cuts a fault's message to what a policy looks at.
+pub(super) fn cap(message: &mut String) {
+    if message.len() > MESSAGE_LIMIT {
+        *message = crate::fault::bounded(message);
     }
-    fault
 }
 
 /// wasmtime's errors may span lines and quote names as they stand in a component; a refusal is one line, and fit for a terminal.

@@ -7,7 +7,7 @@
 use super::check;
 use super::error::PolicyError;
 use super::life::Life;
-use super::loaded::{Policy, capped};
+use super::loaded::{Policy, cap};
 use super::question::{Answer, Question};
 use super::questions::Questions;
 use super::shadow::Shadowing;
@@ -302,9 +302,18 @@ impl PolicySlot {
 }
 
 /// The built-in logic's verdict on what a component is shown: no more of a long message.
+fn classify_natively(fault: &Fault) -> Classification {
+    if fault.message.len() <= MESSAGE_LIMIT {
+        return native::classifier::classify(fault);
+    }
+    let mut fault = fault.clone();
+    cap(&mut fault.message);
+    native::classifier::classify(&fault)
+}
+
 fn decide_natively(incident: &Incident) -> Verdict {
     let mut incident = incident.clone();
-    incident.failure = capped(incident.failure);
+    cap(&mut incident.failure.message);
     native::recovery::decide(incident)
 }
 
@@ -353,7 +362,7 @@ impl PolicySlot {
         self.ask(
             |policy| policy.classify(fault),
             |answer| check::classification(answer, "classifier.classify"),
-            || native::classifier::classify(&capped(fault.clone())),
+            || classify_natively(fault),
             || Question::Classify { fault: journal::copy_of_fault(fault) },
             Answer::Classify,
         )

@@ -81,11 +81,10 @@ impl Lanes {
 
 /// Writes an incident over an older one, in the memory that the older one has.
 fn copy(from: &Incident, to: &mut Incident) {
-    let Incident { failure, attempt, elapsed, deadline, idempotent, retry_budget, retry, random, now, guard, models, hosts, .. } = &mut *to;
+    let Incident { failure, attempt, elapsed, deadline, idempotent, retry_budget, retry, random, now, guard, models, .. } = &mut *to;
     let mut message = std::mem::take(&mut failure.message);
     message.clone_from(&from.failure.message);
     *failure = crate::types::Fault { message, ..without_message(&from.failure) };
-    hosts.clone_from(&from.hosts);
     (*attempt, *elapsed, *deadline, *idempotent) = (from.attempt, from.elapsed, from.deadline, from.idempotent);
     (*retry_budget, *retry, *random, *now) = (from.retry_budget, from.retry, from.random, from.now);
     match (guard, &from.guard) {
@@ -100,11 +99,9 @@ fn copy(from: &Incident, to: &mut Incident) {
         }
         (to, from) => to.clone_from(from),
     }
-    let Incident { at_hand, resources, request, window, exchange, rescue, history, more, .. } = to;
-    (*at_hand, *resources, *request, *window) = (from.at_hand, from.resources, from.request, from.window);
-    (*exchange, *rescue) = (from.exchange, from.rescue);
-    history.clone_from(&from.history);
-    more.clone_from(&from.more);
+    let Incident { at_hand, resources, circumstances, .. } = to;
+    (*at_hand, *resources) = (from.at_hand, from.resources);
+    circumstances.clone_from(&from.circumstances);
 }
 
 fn without_message(fault: &crate::types::Fault) -> crate::types::Fault {

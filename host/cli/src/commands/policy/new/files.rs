@@ -57,7 +57,7 @@ const GUEST: &[(&str, &str)] = embedded![
 const WORKSPACE: &str = include_str!("../../../../../../Cargo.toml");
 
 /// Crates that the guest's manifests take from their workspace.
-const FROM_THE_WORKSPACE: [&str; 4] = ["dlmalloc", "libm", "serde", "wit-bindgen"];
+const FROM_THE_WORKSPACE: [&str; 4] = ["talc", "libm", "serde", "wit-bindgen"];
 
 /// A template, by where it belongs.
 macro_rules! template {
