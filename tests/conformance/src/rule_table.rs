@@ -87,7 +87,7 @@ fn answer(meaning: &Meaning) -> field::Answer {
         category: meaning.category,
         retryable: meaning.retries != Retries::Never,
         retry_limit: match meaning.retries {
-            Retries::AtMost(limit) => Some(limit),
+            Retries::AtMost(limit) => Some(limit.into()),
             _ => None,
         },
         counted: meaning.counted,
