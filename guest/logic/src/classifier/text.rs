@@ -145,11 +145,10 @@ impl Listed {
     }
 }
 
-/// A phrase in [`TABLE`]. Small, since a component carries all of them: its bytes stand in [`TEXT`].
+/// A phrase in [`TABLE`]. Small, since a component carries all of them: its bytes stand in [`TEXT`], after those of the phrase before.
 #[derive(Clone, Copy)]
 struct Entry {
-    /// What follows its first word, which is that of its group; of an open word, all of it.
-    start: u16,
+    /// How many bytes follow its first word, which is that of its group; of an open word, how many it has.
     length: u8,
     /// The rule of which it is a phrase; of second phrases, how many rules there are and the number of the bit in [`Found::second`].
     target: u8,
@@ -163,14 +162,15 @@ struct Entry {
 }
 
 impl Entry {
-    const NONE: Self = Self { start: 0, length: 0, target: 0, first: false, next: 0, later: Self::NO_WORD };
+    const NONE: Self = Self { length: 0, target: 0, first: false, next: 0, later: Self::NO_WORD };
     /// It has no gap.
     const NO_WORD: u8 = u8::MAX;
     /// It has a gap that leads to an open word, which may be any.
     const ANY_WORD: u8 = u8::MAX - 1;
 
-    fn text(&self) -> &'static [u8] {
-        &TEXT[usize::from(self.start)..][..usize::from(self.length)]
+    /// Its bytes, which stand at `at` in [`TEXT`].
+    fn text(&self, at: usize) -> &'static [u8] {
+        &TEXT[at..at + usize::from(self.length)]
     }
 
     /// Whether it may stand here in a message.
@@ -178,9 +178,9 @@ impl Entry {
         !self.first || !before.iter().any(|byte| is_word(*byte))
     }
 
-    /// Whether a word begins as this one, which is open.
-    fn begins(&self, word: &Word<'_>) -> bool {
-        let (start, length) = (usize::from(self.start), usize::from(self.length) - 1);
+    /// Whether a word begins as this one, which is open and stands at `start` in [`TEXT`].
+    fn begins(&self, word: &Word<'_>, start: usize) -> bool {
+        let length = usize::from(self.length) - 1;
         length <= word.letters.len()
             && (eight(&TEXT, start) | KEY_CASE) & first_bytes(length) == word.key & first_bytes(length)
             && (length <= 8 || TEXT[start + 8..start + length].eq_ignore_ascii_case(&word.letters[8..length]))
@@ -197,7 +197,7 @@ impl Entry {
 struct Group {
     /// The word's first eight letters, as [`Word::key`] has them.
     key: u64,
-    /// The letters that follow them, in [`TEXT`].
+    /// Where the letters that follow them stand in [`TEXT`]. After them come its phrases.
     start: u16,
     length: u8,
     /// Where its phrases begin in [`TABLE`]; they end where those of the next group begin.
@@ -387,7 +387,7 @@ const GROUPS: Groups = {
 const WORDS: usize = GROUPS.count;
 const ALL_GROUPS: usize = WORDS + 26;
 
-/// How many bytes [`TEXT`] has: what each group's word has beside its key, and what each phrase keeps.
+/// How many bytes [`TEXT`] has.
 const BYTES: usize = {
     let (mut bytes, mut index) = (0, 0);
     while index < WORDS {
@@ -427,16 +427,14 @@ const TABLES: Tables = {
         index += 1;
     }
     // Where each group comes to stand; those of open words stay in their order.
-    let (mut rank, mut free, mut at) = ([0; WORDS], tables.places, 0);
+    let (mut rank, mut free, mut word_of) = ([0; WORDS], tables.places, [0; WORDS]);
     index = 0;
     while index < WORDS {
         let listed = &LISTED[GROUPS.example[index] as usize];
         let place = place(listed.key());
         rank[index] = free[place] as usize;
         free[place] += 1;
-        let group = &mut tables.groups[rank[index]];
-        (group.key, group.start, group.length) = (listed.key(), at as u16, listed.word().saturating_sub(8) as u8);
-        at = put(&mut tables.text, at, listed.text, 8, listed.word());
+        word_of[rank[index]] = GROUPS.example[index] as usize;
         index += 1;
     }
     let mut sizes = [0; ALL_GROUPS];
@@ -445,7 +443,7 @@ const TABLES: Tables = {
         sizes[ranked(index, &rank)] += 1;
         index += 1;
     }
-    let mut next = [0_u16; ALL_GROUPS];
+    let (mut next, mut phrase_at) = ([0_u16; ALL_GROUPS], [0; PHRASES]);
     index = 0;
     while index < ALL_GROUPS {
         next[index] = tables.groups[index].entries;
@@ -457,8 +455,8 @@ const TABLES: Tables = {
         let listed = &LISTED[index];
         let group = ranked(index, &rank);
         tables.groups[group].next |= mask(listed.next());
+        phrase_at[next[group] as usize] = index;
         tables.entries[next[group] as usize] = Entry {
-            start: at as u16,
             length: (listed.text.len() - listed.kept()) as u8,
             target: listed.target,
             first: listed.first,
@@ -466,7 +464,25 @@ const TABLES: Tables = {
             later: listed.later(),
         };
         next[group] += 1;
-        at = put(&mut tables.text, at, listed.text, listed.kept(), listed.text.len());
+        index += 1;
+    }
+    // The text, in the order of groups and their phrases.
+    let mut at = 0;
+    index = 0;
+    while index < ALL_GROUPS {
+        let group = &mut tables.groups[index];
+        group.start = at as u16;
+        if index < WORDS {
+            let listed = &LISTED[word_of[index]];
+            (group.key, group.length) = (listed.key(), listed.word().saturating_sub(8) as u8);
+            at = put(&mut tables.text, at, listed.text, 8, listed.word());
+        }
+        let mut entry = tables.groups[index].entries;
+        while entry < tables.groups[index + 1].entries {
+            let listed = &LISTED[phrase_at[entry as usize]];
+            at = put(&mut tables.text, at, listed.text, listed.kept(), listed.text.len());
+            entry += 1;
+        }
         index += 1;
     }
     tables
@@ -488,7 +504,7 @@ const fn put(text: &mut [u8; BYTES], mut at: usize, phrase: &[u8], mut from: usi
     at
 }
 
-/// What the words of groups have beside their keys, and what follows the words, one after the other.
+/// Of each group what its word has beside its key, then what follows it in each of its phrases.
 static TEXT: [u8; BYTES] = TABLES.text;
 /// Where the groups of each place begin among all.
 static BEGINS: [u16; PLACES + 1] = TABLES.places;
@@ -503,10 +519,15 @@ fn group_of(word: &Word<'_>) -> Option<usize> {
     (usize::from(BEGINS[place])..usize::from(BEGINS[place + 1])).find(|group| WORD_GROUPS[*group].is(word))
 }
 
-/// The phrases of a group, with their indexes in [`TABLE`].
-fn phrases(group: usize) -> impl Iterator<Item = (usize, &'static Entry)> {
-    let (from, until) = (usize::from(WORD_GROUPS[group].entries), usize::from(WORD_GROUPS[group + 1].entries));
-    (from..until).zip(&TABLE[from..until])
+/// The phrases of a group, with their indexes in [`TABLE`] and where they stand in [`TEXT`].
+fn phrases(group: usize) -> impl Iterator<Item = (usize, usize, &'static Entry)> {
+    let Group { start, length, entries, .. } = WORD_GROUPS[group];
+    let mut next = usize::from(start) + usize::from(length);
+    (usize::from(entries)..).zip(&TABLE[usize::from(entries)..usize::from(WORD_GROUPS[group + 1].entries)]).map(move |(index, entry)| {
+        let at = next;
+        next += usize::from(entry.length);
+        (index, at, entry)
+    })
 }
 
 /// The longest token that `{}` stands for, in bytes.
@@ -556,8 +577,8 @@ impl Words {
 /// Phrases with gaps: whether the words are there that the gaps lead to is known once all words are.
 #[derive(Clone, Copy, Default)]
 struct Deferred {
-    /// Their indexes in [`TABLE`], and where in the text the first word of each ends.
-    phrases: [(u16, u16); 12],
+    /// Their indexes in [`TABLE`], where they stand in [`TEXT`], and where in the message the first word of each ends.
+    phrases: [(u16, u16, u16); 8],
     count: usize,
 }
 
@@ -591,10 +612,10 @@ fn scan(bytes: &[u8], found: &mut Found) {
         at = end + 1;
     }
     let Deferred { phrases, count } = reader.deferred;
-    for (phrase, end) in phrases.into_iter().take(count) {
+    for (phrase, at, end) in phrases.into_iter().take(count) {
         if let Some(entry) = TABLE.get(usize::from(phrase))
             && reader.words.may_have(entry.later)
-            && matches(entry.text(), bytes, end.into())
+            && matches(entry.text(at.into()), bytes, end.into())
         {
             found.insert(entry.target);
         }
@@ -609,9 +630,9 @@ impl Reader<'_> {
         if let Some(group) = group_of(word) {
             let next = bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default().to_ascii_lowercase();
             if WORD_GROUPS[group].next & mask(next) != 0 {
-                for (index, entry) in phrases(group).filter(|(_, entry)| entry.may_go_on(next) && entry.stands(&bytes[..start])) {
-                    let deferred = entry.later != Entry::NO_WORD && self.deferred.push(index, end);
-                    if !deferred && matches(entry.text(), bytes, end) {
+                for (index, at, entry) in phrases(group).filter(|(.., entry)| entry.may_go_on(next) && entry.stands(&bytes[..start])) {
+                    let deferred = entry.later != Entry::NO_WORD && self.deferred.push(index, at, end);
+                    if !deferred && matches(entry.text(at), bytes, end) {
                         found.insert(entry.target);
                     }
                 }
@@ -620,8 +641,8 @@ impl Reader<'_> {
         let group = WORDS + usize::from(lower(word.letters[0]) - b'a');
         let second = word.letters.get(1).map_or(0, |letter| lower(*letter));
         if WORD_GROUPS[group].next & mask(second) != 0 {
-            for (_, entry) in phrases(group).filter(|(_, entry)| entry.may_go_on(second)) {
-                if entry.begins(word) && entry.stands(&bytes[..start]) {
+            for (_, at, entry) in phrases(group).filter(|(.., entry)| entry.may_go_on(second)) {
+                if entry.begins(word, at) && entry.stands(&bytes[..start]) {
                     found.insert(entry.target);
                 }
             }
@@ -631,10 +652,10 @@ impl Reader<'_> {
 
 impl Deferred {
     /// Leaves a phrase until all words are known, if there is room to remember it.
-    fn push(&mut self, phrase: usize, end: usize) -> bool {
+    fn push(&mut self, phrase: usize, at: usize, end: usize) -> bool {
         let Some(free) = self.phrases.get_mut(self.count) else { return false };
         // A message is read in parts of 8 KiB at most.
-        *free = (phrase as u16, end as u16);
+        *free = (phrase as u16, at as u16, end as u16);
         self.count += 1;
         true
     }
