@@ -1,7 +1,7 @@
 //! Failures that real programs produce, asked of the command: what it makes of each, and what it then does.
 //!
 //! `cargo test -p upright-cli --test field -- --nocapture` prints the scores. With `UPRIGHT_FIELD_SHOW=first` it also prints which rows of the first half
-//! are wrong, with `both` those of both halves.
+//! are wrong, with `both` those of both halves, with `later` those that were collected later.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use upright::types::{Endpoint, ErrorCategory};
-use upright_conformance::field::{Answer, Form, Half, Row, Score, rows};
+use upright_conformance::field::{Answer, Form, Half, Row, Score, later, rows};
 
 /// At most so many commands at once.
 const AT_ONCE: usize = 4;
@@ -22,6 +22,8 @@ const AT_ONCE: usize = 4;
 const VARIANTS: u32 = 2;
 /// The share of right rows that each half must have.
 const WANTED: f64 = 0.98;
+/// The share of right rows among those that were collected later.
+const WANTED_LATER: f64 = 0.95;
 
 fn shown(half: Half) -> bool {
     match std::env::var("UPRIGHT_FIELD_SHOW").as_deref() {
@@ -102,6 +104,20 @@ async fn each_half_of_the_failures_is_classified_right_in_98_of_100() {
     let [first, second] = scores;
     println!("first half: {first}\nsecond half: {second}");
     assert!(first.share() >= WANTED && second.share() >= WANTED, "{first}; {second}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_failures_that_were_collected_later_95_in_100_are_classified_right() {
+    let rows = later();
+    let mut score = Score::default();
+    for (row, (found, rule)) in rows.iter().zip(for_each(rows.clone(), classified).await) {
+        score.add(found == row.right);
+        if found != row.right && std::env::var("UPRIGHT_FIELD_SHOW").is_ok_and(|show| show == "later") {
+            println!("{} ({}): {rule}: {}\n    {}", row.id, row.means, difference(&row.right, &found), row.text().escape_debug());
+        }
+    }
+    println!("collected later: {score}");
+    assert!(score.share() >= WANTED_LATER, "{score}");
 }
 
 const RETRIES: u32 = 3;

@@ -116,13 +116,24 @@ impl Row {
     }
 }
 
-/// All rows, in the order of the files and of their lines.
+/// All rows but the later ones, in the order of the files and of their lines.
 ///
 /// # Panics
 /// Where a file cannot be read, a line is no row, or two rows have the same name: nothing can be scored then.
 pub fn rows() -> Vec<Row> {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/field"));
-    let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/field")))
+}
+
+/// Rows that were collected when the rules were there already, by the same order.
+///
+/// # Panics
+/// As [`rows`].
+pub fn later() -> Vec<Row> {
+    read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/field/later")))
+}
+
+fn read(folder: &Path) -> Vec<Row> {
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
@@ -131,7 +142,7 @@ pub fn rows() -> Vec<Row> {
     files.sort();
     let mut rows = Vec::new();
     for path in files {
-        for (index, line) in read(&path).lines().enumerate() {
+        for (index, line) in text(&path).lines().enumerate() {
             let row: Row = serde_json::from_str(line).unwrap_or_else(|error| panic!("{}, line {}: {error}", path.display(), index + 1));
             rows.push(row);
         }
