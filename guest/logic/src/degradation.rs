@@ -181,7 +181,13 @@ pub fn simplify_workflow(workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
             _ => None,
         }
     };
-    (0_u32..).zip(workflow).filter_map(|(index, entry)| change(entry).map(|change| WorkflowEdit { entry: index, change })).collect()
+    let mut edits = Vec::new();
+    for (index, entry) in (0_u32..).zip(workflow) {
+        if let Some(change) = change(entry) {
+            edits.push(WorkflowEdit { entry: index, change });
+        }
+    }
+    edits
 }
 
 /// Whether an answer of this age may be served in place of a live one after this failure.

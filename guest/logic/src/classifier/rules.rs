@@ -330,8 +330,10 @@ static FOR_ENDPOINT: [RuleSet; Endpoint::ALL.len()] = {
     sets
 };
 
-/// Statuses are below this.
+/// Statuses that rules ask for are below this.
 const STATUSES: usize = 600;
+/// And not below this.
+const FIRST_STATUS: usize = 300;
 
 /// The rules that ask for this status, or for none; of [`STATUSES`] those that ask for none.
 const fn for_status(status: usize) -> RuleSet {
@@ -343,6 +345,7 @@ const fn for_status(status: usize) -> RuleSet {
             Some(ranges) => {
                 let (mut at, mut found) = (0, false);
                 while at < ranges.len() {
+                    assert!(*ranges[at].start() as usize >= FIRST_STATUS, "a rule asks for a status that says of a failure");
                     found |= *ranges[at].start() as usize <= status && status <= *ranges[at].end() as usize && status < STATUSES;
                     at += 1;
                 }
@@ -357,10 +360,10 @@ const fn for_status(status: usize) -> RuleSet {
     set
 }
 
-/// The statuses at which the rules that ask for them are others than at the one before; the first is 0, the last [`STATUSES`].
+/// The statuses at which the rules that ask for them are others than at the one before; the first is [`FIRST_STATUS`], the last [`STATUSES`].
 const STATUS_STEPS: [u16; STATUS_STEP_COUNT] = {
     let mut steps = [0; STATUS_STEP_COUNT];
-    let (mut next, mut status) = (0, 0);
+    let (mut next, mut status) = (0, FIRST_STATUS);
     while status <= STATUSES {
         if is_status_step(status) {
             steps[next] = status as u16;
@@ -372,7 +375,7 @@ const STATUS_STEPS: [u16; STATUS_STEP_COUNT] = {
 };
 
 const STATUS_STEP_COUNT: usize = {
-    let (mut count, mut status) = (0, 0);
+    let (mut count, mut status) = (0, FIRST_STATUS);
     while status <= STATUSES {
         count += is_status_step(status) as usize;
         status += 1;
@@ -381,7 +384,7 @@ const STATUS_STEP_COUNT: usize = {
 };
 
 const fn is_status_step(status: usize) -> bool {
-    if status == 0 {
+    if status == FIRST_STATUS {
         return true;
     }
     // Only where a range begins or has ended.
@@ -401,15 +404,15 @@ const fn is_status_step(status: usize) -> bool {
     false
 }
 
-/// For each status the index of its step.
-static STATUS_STEP: [u8; STATUSES + 1] = {
-    let mut step_of = [0; STATUSES + 1];
-    let (mut step, mut status) = (0, 0);
+/// For each status from [`FIRST_STATUS`] on the index of its step.
+static STATUS_STEP: [u8; STATUSES - FIRST_STATUS + 1] = {
+    let mut step_of = [0; STATUSES - FIRST_STATUS + 1];
+    let (mut step, mut status) = (0, FIRST_STATUS);
     while status <= STATUSES {
         while step + 1 < STATUS_STEP_COUNT && STATUS_STEPS[step + 1] as usize <= status {
             step += 1;
         }
-        step_of[status] = step as u8;
+        step_of[status - FIRST_STATUS] = step as u8;
         status += 1;
     }
     step_of
@@ -435,7 +438,7 @@ pub fn candidates(kind: FaultKind, endpoint: Endpoint, status: Option<u16>, mut 
             }
         }
     }
-    let status = status.map_or(STATUSES, |status| usize::from(status).min(STATUSES));
+    let status = status.map(usize::from).filter(|status| (FIRST_STATUS..STATUSES).contains(status)).unwrap_or(STATUSES) - FIRST_STATUS;
     let asked_for = FOR_KIND[kind as usize].and(FOR_ENDPOINT[endpoint as usize]).and(FOR_STATUS[usize::from(STATUS_STEP[status])]);
     asked_for.and(WITHOUT_SAID.with(said))
 }
@@ -597,6 +600,12 @@ const MEMORY_TEXTS: &[&str] = &[
     "heap out of memory",
     "oom",
     "oomkilled",
+    "metal::malloc",
+    "enough available memory",
+    "failed to commit memory",
+    "runs out of memory",
+    "not enough gpu memory",
+    "not enough metal memory",
 ];
 /// What Go's readers of JSON and XML say of a text that is none.
 const UNPARSED: &[&str] = &[
@@ -673,6 +682,11 @@ const QUOTA_TEXTS: &[&str] = &[
     "requests per day",
     "generaterequestsperday*",
     "payment required",
+    "free allocation",
+    "balance is insufficient",
+    "is past due",
+    "calls / month",
+    "requires paid balance",
 ];
 const UNREADABLE_TEXTS: &[&str] = &[
     "no longer compatible",
@@ -720,6 +734,11 @@ const UNREADABLE_TEXTS: &[&str] = &[
     "unknown parser",
     "validate gguf",
     "llama-quantize failed",
+    "unknown projector type",
+    "weights are missing",
+    "gguf array size",
+    "not in gguf format",
+    "require the exllamav2 backend",
 ];
 const CAPABILITY_TEXTS: &[&str] = &[
     "does not support tools",
@@ -774,6 +793,22 @@ const CAPABILITY_TEXTS: &[&str] = &[
     "infill is not supported",
     "start it with `--embeddings`",
     "provide the mmproj",
+    "vision model not loaded",
+    "incompatible with system messages",
+    "is not enabled for models",
+    "not support successive",
+    "unexpected role",
+    "expected last role",
+    "does not work with the specified model",
+    "models are not currently supported",
+    "not a re-ranker model",
+    "expected token .. got",
+    "image count .. exceeds",
+    "matryoshka",
+    "grammar is not supported",
+    "no_vision_model",
+    "content type is supported",
+    "models do not support chat",
 ];
 const CONNECTION_TEXTS: &[&str] = &[
     "connection refused",
@@ -848,6 +883,14 @@ const CONNECTION_TEXTS: &[&str] = &[
     "is the docker daemon running",
     "is the server running",
     "is it running",
+    "connect call failed",
+    "keyserver available",
+    "connecting to server on",
+    "error -1004",
+    "code=-1004",
+    "not start up in",
+    "no responders available",
+    "no response from stream",
 ];
 const CUT_TEXTS: &[&str] = &[
     "response ended prematurely",
@@ -872,7 +915,6 @@ const CUT_TEXTS: &[&str] = &[
     "ended prematurely",
     "other side closed",
     "und_err_socket",
-    "terminated",
     "did not receive done",
     "no data received",
     "server closed idle connection",
@@ -921,6 +963,18 @@ const CUT_TEXTS: &[&str] = &[
     "wsarecv",
     "stream closed",
     "stream ended",
+    "^terminated$",
+    "typeerror: terminated",
+    "fixed content-length",
+    "terminated the handshake",
+    "illegal chunk header",
+    "chunk size",
+    "errno=104",
+    "prematurely closed",
+    "been closed before",
+    "empty response from server",
+    "pool .. was cleared",
+    "gone away",
 ];
 const INVALID_TEXTS: &[&str] = &[
     "valueerror",
@@ -982,6 +1036,70 @@ const INVALID_TEXTS: &[&str] = &[
     "violates .. constraint",
     "duplicate key",
     "json at position",
+    "duplicate entry",
+    "error in your sql syntax",
+    "data too long",
+    "unknown column",
+    "read-only transaction",
+    "read only transaction",
+    "division by zero",
+    "length too large",
+    "already exists",
+    "file exists",
+    "is a directory",
+    "not appear to be a valid archive",
+    "is not a database",
+    "constraint failed",
+    "closed database",
+    "in that same thread",
+    "within a transaction",
+    "wrongtype",
+    "wrong number of arguments",
+    "not an integer",
+    "busykey",
+    "payload version",
+    "out of range",
+    "dimension error",
+    "maximum payload exceeded",
+    "invalid subject",
+    "non-digit characters",
+    "message exceeds maximum size",
+    "unsupported protocol",
+    "unsupported scheme",
+    "unsupported message",
+    "unknown scheme",
+    "codec can't",
+    "control characters",
+    "cannotsendrequest",
+    "session is closed",
+    "running event loop",
+    "recursion depth exceeded",
+    "assign requested address",
+    "invalid uri*",
+    "failed to parse url",
+    "illegal operation on a directory",
+    "no valid patches",
+    "no configured push destination",
+    "not mounted",
+    "unknown filesystem type",
+    "invalid operation",
+    "cannot index",
+    "no modules specified",
+    "invalid literal",
+    "invalid data found",
+    "unknown input format",
+    "re-use a name",
+    "not resolve to an alias",
+    "assertionerror",
+    "request entity too large",
+    "was locked with",
+    "not owned or is already unlocked",
+    "busygroup",
+    "unrecognized key*",
+    "expected declaration",
+    "is not a crate root",
+    "model limit of",
+    "string value length",
 ];
 
 /// All rules, most specific first.
@@ -1011,7 +1129,14 @@ pub const RULES: &[Rule] = &[
     rule("bulkhead-full", service(Transient, Medium, Retries::Allowed, Wait).uncounted()).kinds(&[FaultKind::BulkheadFull]),
     rule("panicked", caller(High, LogAndContinue)).kinds(&[FaultKind::Panicked]),
     rule("redirected", caller(High, FixAddress).here()).statuses(&[300..=399]),
-    rule("caller-gone-behind-proxy", caller(Low, Nothing)).kinds(SERVER_SPEAKS).said(&["^context canceled$"]),
+    rule("caller-gone-behind-proxy", caller(Low, Nothing)).kinds(SERVER_OR_TEXT).said(&[
+        "^context canceled$",
+        "cancelled by client",
+        "cancelled by user",
+        "canceled by user",
+        "request has been cancelled",
+        "due to user request",
+    ]),
     rule("redirected-text", caller(High, FixAddress).here()).kinds(ONLY_TEXT).said(&[
         "exceeded .. redirects",
         "too many redirects",
@@ -1019,8 +1144,34 @@ pub const RULES: &[Rule] = &[
         "maximum .. redirects followed",
         "unexpected redirect*",
         "redirections exceeded",
+        "redirect response",
+        "toomanyredirects",
+        "error following redirect",
     ]),
     // A disk's quota, before the cloud's.
+    // What a command says of a name or a value that it was given: the name itself may sound like a failure.
+    rule("named-in-vain", caller(Low, FixInput)).kinds(ONLY_TEXT).said(&[
+        "unexpected keyword argument",
+        "did not match any file",
+        "is not a valid branch name",
+        "no rule to make target",
+        "no such column",
+        "no context exists",
+        "could not convert string",
+        "cannot find module",
+        "err_out_of_range",
+        "invalid numeric value",
+        "invalid time",
+        "invalid upstream",
+        "unknown revision",
+        "has no attribute",
+        "is not defined",
+        "is not a git command",
+        "illegalargumentexception",
+        "destination path {} already exists",
+        "directory not empty",
+        "unknown url type",
+    ]),
     rule("disk-full-text", service(Resource, High, Retries::Never, FreeDisk)).said(&[
         "no space left on device",
         "disk full",
@@ -1033,6 +1184,7 @@ pub const RULES: &[Rule] = &[
         "insufficient disk space",
         "enospc",
         "there is not enough space on the disk",
+        "disk usage exceeded flood-stage",
     ]),
     // A server that was asked to pull speaks of its registry, in all words that a network has.
     rule("pulled-model-missing", model(High, PullModel).here()).said(&["pull model manifest .. file does not exist"]),
@@ -1067,6 +1219,10 @@ pub const RULES: &[Rule] = &[
         "eintegrity",
         "registry.ollama.ai .. no such host",
         "cloudflarestorage.com .. no such host",
+        "maximum redirects exceeded",
+        "sha mismatch for file",
+        "download validation failed",
+        "failed to download model",
     ]),
     // The cloud behind Ollama, and others. A quota comes back after hours or days, or when it is paid for.
     rule("model-unavailable", model(High, UseAnotherModel)).said(&[
@@ -1092,6 +1248,17 @@ pub const RULES: &[Rule] = &[
         "model_not_available",
         "model .. not available on your plan",
         "model .. not available in your .. plan",
+        "with the specified model id",
+        "model access is denied",
+        "by provider as legacy",
+        "the end of its life",
+        "with on-demand throughput",
+        "requires terms acceptance",
+        "must be verified to",
+        "matching your data policy",
+        "endpoint .. is not running",
+        "disabled and cannot be loaded",
+        "requested model is not supported",
     ]),
     rule("key-limit-reached", service(Transient, Medium, Retries::Allowed, Wait)).said(&["per minute limit", "per-minute limit"]),
     rule("request-above-limit", model(Low, ShortenPrompt)).said(&[
@@ -1120,6 +1287,7 @@ pub const RULES: &[Rule] = &[
         "model is overloaded",
         "is at capacity",
         "engine_overloaded*",
+        "models busy",
     ]),
     // What stands in front of the server.
     rule("proxy-overflow", service(Transient, Medium, Retries::Allowed, Wait)).said(&["reset reason: overflow"]),
@@ -1132,34 +1300,37 @@ pub const RULES: &[Rule] = &[
     rule("other-service", service(Permanent, High, Retries::Never, CheckService))
         .kinds(&[FaultKind::InvalidAnswer, FaultKind::StreamError])
         .said(&["doctype html", "html"]),
-    rule("connection-behind-proxy", service(Connection, High, Retries::Allowed, CheckService)).kinds(SERVER_OR_TEXT).said(&[
-        "upstream connect error",
-        "disconnect/reset before headers",
-        "connection termination",
-        "no healthy upstream .. refused",
-        "response ended prematurely",
-        "exception - connection error*",
-        "error code: 520",
-        "error code: 521",
-        "error code: 522",
-        "error code: 523",
-        "error code: 530",
-        "error code: 1033",
-        "web server is down",
-        "web server returned an unknown error",
-        "origin is unreachable",
-        "err_ngrok_3200",
-        "err_ngrok_8012",
-        "endpoint .. is offline",
-        "zero sized reply",
-        "zero size reply",
-        "closed connection before returning",
-        "error 1033",
-        "cloudflare tunnel*",
-        "tunnel .. not found",
-        "cannot connect to host",
-        "connection error*",
-    ]),
+    rule("connection-behind-proxy", service(Connection, High, Retries::Allowed, CheckService))
+        .kinds(SERVER_OR_TEXT)
+        .said(&[
+            "upstream connect error",
+            "disconnect/reset before headers",
+            "connection termination",
+            "no healthy upstream .. refused",
+            "response ended prematurely",
+            "exception - connection error*",
+            "error code: 520",
+            "error code: 521",
+            "error code: 522",
+            "error code: 523",
+            "error code: 530",
+            "error code: 1033",
+            "web server is down",
+            "web server returned an unknown error",
+            "origin is unreachable",
+            "err_ngrok_3200",
+            "err_ngrok_8012",
+            "endpoint .. is offline",
+            "zero sized reply",
+            "zero size reply",
+            "closed connection before returning",
+            "error 1033",
+            "cloudflare tunnel*",
+            "tunnel .. not found",
+            "cannot connect to host",
+            "connection error*",
+        ])
+        .unless(&["certificate*", "sslcertverificationerror", "many connection errors"]),
     rule("tls-behind-proxy", service(Connection, High, Retries::Never, CheckService))
         .said(&["error code: 525", "error code: 526", "invalid ssl certificate", "ssl handshake failed"])
         .kinds(SERVER_SPEAKS),
@@ -1220,6 +1391,7 @@ pub const RULES: &[Rule] = &[
             "unexpected error format in response",
             "model tried to call unavailable tool",
             "malformed_function_call",
+            "malformed function call",
         ])
         .unless(&["tool_choice*", "tool parser*", "tool call arguments as json"]),
     rule("unusable-output", output()).kinds(SERVER_OR_TEXT).said(&[
@@ -1239,6 +1411,7 @@ pub const RULES: &[Rule] = &[
         "unsupported value: nan",
         "model output is not valid json",
         "model produced .. invalid",
+        "mismatched arg_key",
     ]),
     rule("unusable-output-as-error", output())
         .statuses(&[500..=500])
@@ -1326,6 +1499,13 @@ pub const RULES: &[Rule] = &[
             "longer than the .. context length",
             "pre-allocated encoder cache",
             "inputs` tokens + `max_new_tokens` must be",
+            "maximum prompt length",
+            "range of input length",
+            "out_of_context*",
+            "prompt removed by truncation",
+            "kv slot",
+            "max length exceeded",
+            "must have less than {} characters",
         ])
         .unless(&[
             "max_tokens .. is too large",
@@ -1335,6 +1515,9 @@ pub const RULES: &[Rule] = &[
             "per minute",
             "per second",
             "rate limit*",
+            "please wait",
+            "tools",
+            "not enough memory",
         ]),
     rule("max-tokens-too-large", caller(Low, FixInput)).said(&[
         "max_tokens .. is too large",
@@ -1393,8 +1576,17 @@ pub const RULES: &[Rule] = &[
             "^model:",
             "repository not found for url",
             "model specified in your request is not configured",
+            "is not found for api version",
+            "engine for model",
         ])
-        .unless(&["architecture*", "blobs", "failed to load model", "requires approximately"]),
+        .unless(&[
+            "architecture*",
+            "blobs",
+            "failed to load model",
+            "requires approximately",
+            "vision model not loaded",
+            "desc = model not loaded",
+        ]),
     rule("capability-outdated", model(Low, RepullModel)).said(&["pull the model again to get"]),
     rule("capability-missing", model(Low, UseCapableModel)).said(CAPABILITY_TEXTS).unless(&[
         "architecture*",
@@ -1443,6 +1635,7 @@ pub const RULES: &[Rule] = &[
             "content type",
             "cpu",
             "os",
+            "toolchain",
         ]),
     rule("invalid-option", caller(Low, FixInput)).said(&["option {} must be of type"]),
     rule("invalid-format", caller(Low, FixInput)).said(&["valid json schema object", "invalid format:"]).kinds(SERVER_OR_TEXT),
@@ -1467,11 +1660,10 @@ pub const RULES: &[Rule] = &[
         "neither .. was specified",
     ]),
     rule("payload-too-large", caller(Low, ShortenPrompt).here()).kinds(SERVER_SPEAKS).statuses(&[413..=413]),
-    rule("unsent-request", caller(Low, FixInput)).statuses(&[400..=400]).said(&[
-        "^unexpected eof$",
-        "invalid character {} looking for beginning of",
-        "unexpected end of json input",
-    ]),
+    rule("unsent-request", caller(Low, FixInput))
+        .statuses(&[400..=400])
+        .said(&["^unexpected eof$", "invalid character {} looking for beginning of", "unexpected end of json input"])
+        .unless(&["state lock"]),
     // Memory. What a server's runner could not allocate, it may after evicting another model; what this program could not, it cannot.
     rule("model-too-large", Meaning { category: Resource, ..model(Critical, UseSmallerModel).here() }).said(&[
         "requires more system memory",
@@ -1488,6 +1680,11 @@ pub const RULES: &[Rule] = &[
         "not enough vram to load",
         "no available memory for the cache blocks",
         "memory .. less than desired gpu memory utilization",
+        "not enough memory to load",
+        "not enough memory to handle",
+        "metal memory for kv cache",
+        "of total memory",
+        "too large for the available vram",
     ]),
     rule("server-out-of-memory", service_model(Resource, Critical, Retries::AtMost(1), UseSmallerModel))
         .kinds(SERVER_SPEAKS)
@@ -1499,7 +1696,7 @@ pub const RULES: &[Rule] = &[
     rule("runner-out-of-memory-text", service_model(Resource, Critical, Retries::AtMost(1), UseSmallerModel))
         .kinds(ONLY_TEXT)
         .same_words_as("server-out-of-memory", MEMORY_TEXTS)
-        .also(&["llama runner", "llama-server", "runner process", "enginecore"]),
+        .also(&["llama runner", "llama-server", "runner process", "enginecore", "metal::malloc", "alloc_req_slots"]),
     rule("out-of-memory", service_model(Resource, Critical, Retries::Never, UseSmallerModel).uncounted().anywhere())
         .kinds(&[FaultKind::OutOfMemory]),
     rule("disk-full", service(Resource, High, Retries::Never, FreeDisk).uncounted().anywhere()).kinds(&[FaultKind::DiskFull]),
@@ -1509,6 +1706,7 @@ pub const RULES: &[Rule] = &[
         "too many open files",
         "emfile",
         "enfile",
+        "object file: error 24",
     ]),
     // The server's installation: no model runs there.
     rule("engine-missing", Meaning { model_specific: true, ..service(Permanent, Critical, Retries::Never, RepairServer) }).said(&[
@@ -1518,32 +1716,44 @@ pub const RULES: &[Rule] = &[
         "mlx on macos requires",
         "mlx runtime is not available",
     ]),
-    rule("server-broken", service(Permanent, Critical, Retries::Never, RepairServer)).kinds(SERVER_OR_TEXT).said(&[
-        "llama-server binary not found",
-        "error starting llama-server",
-        "error starting runner",
-        "unable to start server",
-        "fork/exec",
-        "failed to initialize the metal library",
-        "device kernel image is invalid",
-        "no kernel image is available",
-        "invalid device function",
-        "driver version is insufficient",
-        "error while loading shared libraries",
-        "cannot open shared object file",
-        "status 0xc0000135",
-        "status 0xc000007b",
-        "illegal instruction",
-        "unable to find a usable .. backend",
-        "no backend .. found",
-        "backend not found",
-        "could not find .. backend",
-        "could not load .. backend",
-        "no such file or directory: .. llama-server",
-        "could not select device driver",
-        "could not initialize tensile",
-        "permission denied .. libggml*",
-    ]),
+    rule("server-broken", service(Permanent, Critical, Retries::Never, RepairServer))
+        .kinds(SERVER_OR_TEXT)
+        .said(&[
+            "llama-server binary not found",
+            "error starting llama-server",
+            "error starting runner",
+            "unable to start server",
+            "fork/exec",
+            "failed to initialize the metal library",
+            "device kernel image is invalid",
+            "no kernel image is available",
+            "invalid device function",
+            "driver version is insufficient",
+            "error while loading shared libraries",
+            "cannot open shared object file",
+            "status 0xc0000135",
+            "status 0xc000007b",
+            "illegal instruction",
+            "unable to find a usable .. backend",
+            "no backend .. found",
+            "backend not found",
+            "could not find .. backend",
+            "could not load .. backend",
+            "no such file or directory: .. llama-server",
+            "could not select device driver",
+            "could not initialize tensile",
+            "permission denied .. libggml*",
+            "shared library with base name",
+            "failed to load llm engine",
+            "could not load engine",
+            "symbol lookup error",
+            "executable not found",
+            "suitable llama servers",
+            "unsupported toolchain",
+            "failed to spawn server",
+            "only supported on windows",
+        ])
+        .unless(&["error 24"]),
     // The runner behind the server.
     rule("load-timed-out", service_model(Transient, Medium, Retries::AtMost(1), IncreaseTimeout)).said(&[
         "timed out waiting for llama*",
@@ -1590,6 +1800,7 @@ pub const RULES: &[Rule] = &[
         "failed to load$",
         "model failed to load",
         "upstream command exited",
+        "died during startup",
     ]),
     rule("runner-failed", service(Transient, Medium, Retries::Allowed, Retry)).kinds(SERVER_OR_TEXT).said(&[
         "error was encountered while running the model",
@@ -1597,7 +1808,6 @@ pub const RULES: &[Rule] = &[
         "compute error",
         "illegal memory access",
         "failed to sample token",
-        "failed to decode",
         "llama_decode",
         "do embedding request",
         "llama-server error",
@@ -1606,6 +1816,12 @@ pub const RULES: &[Rule] = &[
         "health resp",
         "unspecified launch failure",
         "rpc error: code = unavailable",
+        "failed during generation",
+        "desc = model not loaded",
+        "model name={} is not running",
+        "failed to decode the batch",
+        "failed to decode batch",
+        "failed to decode prompt",
     ]),
     // It may say that it died of an "error loading model", so it comes before one that is loading.
     rule("runner-loading", service(Transient, Medium, Retries::Allowed, Retry))
@@ -1786,6 +2002,15 @@ pub const RULES: &[Rule] = &[
         "eagain",
         "etxtbsy",
         "ebusy",
+        "operation .. is in progress",
+        "already in progress",
+        "state lock",
+        "only one usage of each socket address",
+        "could not obtain lock",
+        "due to lock timeout",
+        "conflict with recovery",
+        "writeconflict",
+        "watched variable changed",
     ]),
     rule("refused-login-text", caller(High, SignIn)).said(&[
         "permission denied (publickey",
@@ -1815,6 +2040,12 @@ pub const RULES: &[Rule] = &[
         "e401",
         "need auth*",
         "eneedauth",
+        "refresh token has expired",
+        "authorization violation",
+        "username-password pair",
+        "with the client already authenticated",
+        "no password supplied",
+        "access denied: 530",
     ]),
     rule("permission-denied-text", caller(High, FixPermissions)).said(&[
         "permission denied",
@@ -1830,6 +2061,11 @@ pub const RULES: &[Rule] = &[
         "access forbidden",
         "module is read only",
         "must be owner of",
+        "forbidden",
+        "has no permissions to run",
+        "readonly database",
+        "pg_hba.conf entry",
+        "blocked because of many connection errors",
     ]),
     rule("starting-up-text", service(Transient, Medium, Retries::Allowed, Wait)).said(&[
         "database system is starting up",
@@ -1848,6 +2084,14 @@ pub const RULES: &[Rule] = &[
         "is starting up",
         "server is busy",
         "overloaded",
+        "serviceunavailable*",
+        "unable to handle the request",
+        "redis is busy",
+        "hash slot not served",
+        "link with master is down",
+        "not primary",
+        "not leader for partition",
+        "an error occurred (503",
     ]),
     rule("pool-timeout", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout).uncounted().anywhere()).said(&[
         "pooltimeout",
@@ -1892,8 +2136,17 @@ pub const RULES: &[Rule] = &[
             "no matching host key type found",
             "no matching key exchange method found",
             "remote host identification has changed",
+            "sslcertverificationerror",
+            "unrecognized ssl message",
+            "ssl error has occurred",
+            "rejected ssl upgrade",
+            "tlsv13 alert",
+            "tls handshake failed",
+            "wrong_version_number",
+            "unexpected tls packet",
+            "unable to establish ssl connection",
         ])
-        .unless(&["unexpected eof while reading"]),
+        .unless(&["unexpected eof while reading", "non-properly terminated"]),
     rule("invalid-setting-text", caller(Low, FixInput)).said(&[
         "timeout must be",
         "timeout .. must be",
@@ -1948,6 +2201,11 @@ pub const RULES: &[Rule] = &[
         "eai_again",
         "enotfound",
         "hostname could not be found",
+        "unresolvedaddressexception",
+        "address lookup failed",
+        "nor servname provided",
+        "unknown server host",
+        "address could not be resolved",
     ]),
     rule("slow-text", service(Timeout, Medium, Retries::Allowed, IncreaseTimeout)).said(&[
         "a task was canceled",
@@ -1965,6 +2223,12 @@ pub const RULES: &[Rule] = &[
         "readtimeouterror",
         "request timed out",
         "operation timed out",
+        "execution expired",
+        "code=-1001",
+        "error -1001",
+        "max_statement_time exceeded",
+        "esockettimedout",
+        "deadline_exceeded",
     ]),
     rule("wrong-service-text", service(Permanent, High, Retries::Never, CheckService)).said(&[
         "unexpected mimetype: text/html",
@@ -1983,6 +2247,15 @@ pub const RULES: &[Rule] = &[
         "received http/0.9",
         "ssh protocol banner",
         "hpe_invalid*",
+        "invalid status line",
+        "badstatusline",
+        "bad status line",
+        "protocol error: b'http",
+        "protocol error, got",
+        "is not elasticsearch",
+        "expected authentication request from server",
+        "failed parsing http/2",
+        "incorrect header check",
     ]),
     rule("connection-text", service(Connection, High, Retries::Allowed, CheckService)).said(CONNECTION_TEXTS),
     rule("cut-text", service(Connection, High, Retries::Allowed, CheckService)).said(CUT_TEXTS),
@@ -2035,6 +2308,15 @@ pub const RULES: &[Rule] = &[
         "no module named",
         "modulenotfounderror",
         "nosuchkey",
+        "nosuchfileexception",
+        "unable to access jarfile",
+        "unknown database",
+        "unknown thread id",
+        "no matching tables",
+        "could not be found",
+        "invalid user",
+        "no matching script",
+        "not something we can merge",
     ]),
 ];
 

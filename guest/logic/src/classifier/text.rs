@@ -71,6 +71,12 @@ impl Listed {
         let (_, text) = phrase.split_at(first as usize);
         assert!(text[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
         assert!(text[text.len() - 1] != b'}', "something follows a token that may be anything");
+        let mut at = 0;
+        while at < text.len() {
+            assert!(text[at] != b'{' || text[at + 1] == b'}' && text[at + 2] == b' ', "a space follows a token that may be anything");
+            assert!(text[at] != b'*' && text[at] != b'$' || at + 1 == text.len(), "nothing follows these signs");
+            at += 1;
+        }
         assert!(text.len() < 256, "a phrase is short");
         let target = match role {
             Role::Said => rule,
@@ -168,9 +174,9 @@ impl Entry {
     /// It has a gap that leads to an open word, which may be any.
     const ANY_WORD: u8 = u8::MAX - 1;
 
-    /// Its bytes, which stand at `at` in [`TEXT`].
-    fn text(&self, at: usize) -> &'static [u8] {
-        &TEXT[at..at + usize::from(self.length)]
+    /// What follows its first word, which stands at `at` in [`TEXT`].
+    fn rest(&self, at: usize) -> Rest {
+        Rest { at, end: at + usize::from(self.length) }
     }
 
     /// Whether it may stand here in a message.
@@ -615,7 +621,7 @@ fn scan(bytes: &[u8], found: &mut Found) {
     for (phrase, at, end) in phrases.into_iter().take(count) {
         if let Some(entry) = TABLE.get(usize::from(phrase))
             && reader.words.may_have(entry.later)
-            && matches(entry.text(at.into()), bytes, end.into())
+            && matches(entry.rest(at.into()), bytes, end.into())
         {
             found.insert(entry.target);
         }
@@ -632,7 +638,7 @@ impl Reader<'_> {
             if WORD_GROUPS[group].next & mask(next) != 0 {
                 for (index, at, entry) in phrases(group).filter(|(.., entry)| entry.may_go_on(next) && entry.stands(&bytes[..start])) {
                     let deferred = entry.later != Entry::NO_WORD && self.deferred.push(index, at, end);
-                    if !deferred && matches(entry.text(at), bytes, end) {
+                    if !deferred && matches(entry.rest(at), bytes, end) {
                         found.insert(entry.target);
                     }
                 }
@@ -661,26 +667,44 @@ impl Deferred {
     }
 }
 
+/// What is left of a phrase: where it stands in [`TEXT`].
+#[derive(Clone, Copy)]
+struct Rest {
+    at: usize,
+    end: usize,
+}
+
+impl Rest {
+    fn bytes(self) -> &'static [u8] {
+        &TEXT[self.at..self.end]
+    }
+
+    /// The same without its first bytes.
+    fn after(self, bytes: usize) -> Self {
+        Self { at: self.at + bytes, ..self }
+    }
+}
+
 /// Whether what is left of a phrase stands at `at`, and ends at the end of a word.
-fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
-    let mut index = 0;
-    while let Some(letter) = phrase.get(index) {
-        if is_word(*letter) {
-            let (wanted, found) = (eight(phrase, index), eight(bytes, at));
-            let length = run(in_word(wanted));
-            if (lowered(found) ^ wanted) & first_bytes(length) != 0 {
+fn matches(mut rest: Rest, bytes: &[u8], mut at: usize) -> bool {
+    while rest.at < rest.end {
+        let wanted = eight(&TEXT, rest.at);
+        // Another phrase may follow at once.
+        let length = run(in_word(wanted)).min(rest.end - rest.at);
+        if length > 0 {
+            if (lowered(eight(bytes, at)) ^ wanted) & first_bytes(length) != 0 {
                 return false;
             }
-            (index, at) = (index + length, at + length);
-        } else if *letter == b' ' && phrase.get(index + 1) != Some(&b'.') {
+            (rest, at) = (rest.after(length), at + length);
+        } else if wanted as u8 == b' ' && (wanted >> 8) as u8 != b'.' {
             let from = at;
             at = skip_space(bytes, at);
             if at == from {
                 return false;
             }
-            index += 1;
+            rest = rest.after(1);
         } else {
-            return matches_sign(&phrase[index..], bytes, at);
+            return matches_sign(rest, bytes, at);
         }
     }
     bytes.get(at).is_none_or(|byte| !is_word(*byte))
@@ -688,29 +712,28 @@ fn matches(phrase: &[u8], bytes: &[u8], mut at: usize) -> bool {
 
 /// The same for what begins with neither a letter nor a space that stands for one.
 #[inline(never)]
-fn matches_sign(phrase: &[u8], bytes: &[u8], at: usize) -> bool {
-    match phrase {
+fn matches_sign(rest: Rest, bytes: &[u8], at: usize) -> bool {
+    match rest.bytes() {
         [b'*', ..] => true,
         [b'$', ..] => !bytes[at.min(bytes.len())..].iter().any(|byte| is_word(*byte)),
-        [b' ', b'.', b'.', b' ', rest @ ..] => matches_further(rest, bytes, at),
-        [b'{', b'}', rest @ ..] => {
-            let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+        [b' ', b'.', b'.', b' ', ..] => matches_further(rest.after(4), bytes, at),
+        [b'{', b'}', b' ', ..] => {
+            let rest = rest.after(3);
             matches(rest, bytes, at) || matches(rest, bytes, skip_space(bytes, skip_token(bytes, at)))
         }
-        [b' ', rest @ ..] => skip_space(bytes, at) > at && matches(rest, bytes, skip_space(bytes, at)),
-        [sign, rest @ ..] => bytes.get(at) == Some(sign) && matches(rest, bytes, at + 1),
+        [sign, ..] => bytes.get(at) == Some(sign) && matches(rest.after(1), bytes, at + 1),
         [] => bytes.get(at).is_none_or(|byte| !is_word(*byte)),
     }
 }
 
 /// Whether what is left of a phrase stands at the beginning of one of the next words of the line.
-fn matches_further(phrase: &[u8], bytes: &[u8], from: usize) -> bool {
+fn matches_further(rest: Rest, bytes: &[u8], from: usize) -> bool {
     let until = bytes.len().min(from + GAP_LIMIT);
     let until = position(bytes, from, until, b'\n').unwrap_or(until);
     let mut at = from.max(1);
     // Its first letter is lower-case, so most places are left at once.
-    while let Some(found) = position(bytes, at, until, phrase[0]) {
-        if !is_word(bytes[found - 1]) && matches(phrase, bytes, found) {
+    while let Some(found) = position(bytes, at, until, TEXT[rest.at]) {
+        if !is_word(bytes[found - 1]) && matches(rest, bytes, found) {
             return true;
         }
         at = found + 1;
