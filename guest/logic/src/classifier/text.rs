@@ -564,19 +564,19 @@ pub fn is_blank(message: &str) -> bool {
 
 /// Words that a text has: of two at the same place one stands for both.
 #[derive(Clone, Copy, Default)]
-struct Words([u64; 2]);
+struct Words(u64);
 
 impl Words {
     const fn place(key: u64) -> u8 {
-        (place(key) % 128) as u8
+        (place(key) % 64) as u8
     }
 
     fn insert(&mut self, place: u8) {
-        self.0[usize::from(place / 64 % 2)] |= 1 << (place % 64);
+        self.0 |= 1 << (place % 64);
     }
 
     fn may_have(&self, place: u8) -> bool {
-        place == Entry::ANY_WORD || self.0[usize::from(place / 64 % 2)] >> (place % 64) & 1 == 1
+        place == Entry::ANY_WORD || self.0 >> (place % 64) & 1 == 1
     }
 }
 
