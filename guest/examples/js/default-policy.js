@@ -485,7 +485,7 @@ export function decide(incident) {
   // Nothing has to recover from a model's own words: there is nothing to wait for.
   const again = isOutput(classification) ? { tag: 'ask-again' } : { tag: 'retry-after', val: wait };
   const directive = reason === 'retryable' ? again : instead(incident, classification, reason);
-  return { classification, breaker, directive, reason, more: [] };
+  return { classification, breaker, directive, reason };
 }
 
 /** Whether it is the model's own words that are of no use, and nothing else has failed. */

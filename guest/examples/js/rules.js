@@ -212,14 +212,20 @@ export default {
       "name": "caller-gone-behind-proxy",
       "kinds": [
         "http_status",
-        "stream_error"
+        "stream_error",
+        "other"
       ],
       "statuses": null,
       "endpoints": null,
       "blank": false,
       "points": false,
       "phrases": [
-        "^context canceled$"
+        "^context canceled$",
+        "cancelled by client",
+        "cancelled by user",
+        "canceled by user",
+        "request has been cancelled",
+        "due to user request"
       ],
       "also": [],
       "unless": [],
@@ -249,7 +255,10 @@ export default {
         "redirect count exceeded",
         "maximum .. redirects followed",
         "unexpected redirect*",
-        "redirections exceeded"
+        "redirections exceeded",
+        "redirect response",
+        "toomanyredirects",
+        "error following redirect"
       ],
       "also": [],
       "unless": [],
@@ -262,6 +271,50 @@ export default {
         "model_specific": false,
         "host_specific": true,
         "action": "fix_address"
+      }
+    },
+    {
+      "name": "named-in-vain",
+      "kinds": [
+        "other"
+      ],
+      "statuses": null,
+      "endpoints": null,
+      "blank": false,
+      "points": false,
+      "phrases": [
+        "unexpected keyword argument",
+        "did not match any file",
+        "is not a valid branch name",
+        "no rule to make target",
+        "no such column",
+        "no context exists",
+        "could not convert string",
+        "cannot find module",
+        "err_out_of_range",
+        "invalid numeric value",
+        "invalid time",
+        "invalid upstream",
+        "unknown revision",
+        "has no attribute",
+        "is not defined",
+        "is not a git command",
+        "illegalargumentexception",
+        "destination path {} already exists",
+        "directory not empty",
+        "unknown url type"
+      ],
+      "also": [],
+      "unless": [],
+      "meaning": {
+        "category": "permanent",
+        "severity": "low",
+        "retryable": false,
+        "retry_limit": null,
+        "counted": false,
+        "model_specific": false,
+        "host_specific": false,
+        "action": "fix_input"
       }
     },
     {
@@ -282,7 +335,8 @@ export default {
         "not enough space",
         "insufficient disk space",
         "enospc",
-        "there is not enough space on the disk"
+        "there is not enough space on the disk",
+        "disk usage exceeded flood-stage"
       ],
       "also": [],
       "unless": [],
@@ -615,7 +669,11 @@ export default {
         "hash sum mismatch",
         "eintegrity",
         "registry.ollama.ai .. no such host",
-        "cloudflarestorage.com .. no such host"
+        "cloudflarestorage.com .. no such host",
+        "maximum redirects exceeded",
+        "sha mismatch for file",
+        "download validation failed",
+        "failed to download model"
       ],
       "also": [],
       "unless": [],
@@ -659,7 +717,18 @@ export default {
         "not allowed to access model",
         "model_not_available",
         "model .. not available on your plan",
-        "model .. not available in your .. plan"
+        "model .. not available in your .. plan",
+        "with the specified model id",
+        "model access is denied",
+        "by provider as legacy",
+        "the end of its life",
+        "with on-demand throughput",
+        "requires terms acceptance",
+        "must be verified to",
+        "matching your data policy",
+        "endpoint .. is not running",
+        "disabled and cannot be loaded",
+        "requested model is not supported"
       ],
       "also": [],
       "unless": [],
@@ -772,7 +841,12 @@ export default {
         "tokens per day",
         "requests per day",
         "generaterequestsperday*",
-        "payment required"
+        "payment required",
+        "free allocation",
+        "balance is insufficient",
+        "is past due",
+        "calls / month",
+        "requires paid balance"
       ],
       "also": [],
       "unless": [],
@@ -929,7 +1003,8 @@ export default {
         "currently overloaded",
         "model is overloaded",
         "is at capacity",
-        "engine_overloaded*"
+        "engine_overloaded*",
+        "models busy"
       ],
       "also": [],
       "unless": [],
@@ -1083,7 +1158,11 @@ export default {
         "connection error*"
       ],
       "also": [],
-      "unless": [],
+      "unless": [
+        "certificate*",
+        "sslcertverificationerror",
+        "many connection errors"
+      ],
       "meaning": {
         "category": "connection",
         "severity": "high",
@@ -1298,7 +1377,8 @@ export default {
         "unknown tool",
         "unexpected error format in response",
         "model tried to call unavailable tool",
-        "malformed_function_call"
+        "malformed_function_call",
+        "malformed function call"
       ],
       "also": [],
       "unless": [
@@ -1344,7 +1424,8 @@ export default {
         "nan values",
         "unsupported value: nan",
         "model output is not valid json",
-        "model produced .. invalid"
+        "model produced .. invalid",
+        "mismatched arg_key"
       ],
       "also": [],
       "unless": [],
@@ -1494,7 +1575,14 @@ export default {
         "must be at least 1, got -*",
         "longer than the .. context length",
         "pre-allocated encoder cache",
-        "inputs` tokens + `max_new_tokens` must be"
+        "inputs` tokens + `max_new_tokens` must be",
+        "maximum prompt length",
+        "range of input length",
+        "out_of_context*",
+        "prompt removed by truncation",
+        "kv slot",
+        "max length exceeded",
+        "must have less than {} characters"
       ],
       "also": [],
       "unless": [
@@ -1504,7 +1592,10 @@ export default {
         "truncate_prompt_tokens",
         "per minute",
         "per second",
-        "rate limit*"
+        "rate limit*",
+        "please wait",
+        "tools",
+        "not enough memory"
       ],
       "meaning": {
         "category": "permanent",
@@ -1658,7 +1749,12 @@ export default {
         "unknown renderer",
         "unknown parser",
         "validate gguf",
-        "llama-quantize failed"
+        "llama-quantize failed",
+        "unknown projector type",
+        "weights are missing",
+        "gguf array size",
+        "not in gguf format",
+        "require the exllamav2 backend"
       ],
       "also": [],
       "unless": [
@@ -1760,14 +1856,18 @@ export default {
         "for requested model",
         "^model:",
         "repository not found for url",
-        "model specified in your request is not configured"
+        "model specified in your request is not configured",
+        "is not found for api version",
+        "engine for model"
       ],
       "also": [],
       "unless": [
         "architecture*",
         "blobs",
         "failed to load model",
-        "requires approximately"
+        "requires approximately",
+        "vision model not loaded",
+        "desc = model not loaded"
       ],
       "meaning": {
         "category": "permanent",
@@ -1862,7 +1962,23 @@ export default {
         "tool-call-parser",
         "infill is not supported",
         "start it with `--embeddings`",
-        "provide the mmproj"
+        "provide the mmproj",
+        "vision model not loaded",
+        "incompatible with system messages",
+        "is not enabled for models",
+        "not support successive",
+        "unexpected role",
+        "expected last role",
+        "does not work with the specified model",
+        "models are not currently supported",
+        "not a re-ranker model",
+        "expected token .. got",
+        "image count .. exceeds",
+        "matryoshka",
+        "grammar is not supported",
+        "no_vision_model",
+        "content type is supported",
+        "models do not support chat"
       ],
       "also": [],
       "unless": [
@@ -1931,7 +2047,8 @@ export default {
         "mime*",
         "content type",
         "cpu",
-        "os"
+        "os",
+        "toolchain"
       ],
       "meaning": {
         "category": "permanent",
@@ -2082,7 +2199,9 @@ export default {
         "unexpected end of json input"
       ],
       "also": [],
-      "unless": [],
+      "unless": [
+        "state lock"
+      ],
       "meaning": {
         "category": "permanent",
         "severity": "low",
@@ -2115,7 +2234,12 @@ export default {
         "too large for vram",
         "not enough vram to load",
         "no available memory for the cache blocks",
-        "memory .. less than desired gpu memory utilization"
+        "memory .. less than desired gpu memory utilization",
+        "not enough memory to load",
+        "not enough memory to handle",
+        "metal memory for kv cache",
+        "of total memory",
+        "too large for the available vram"
       ],
       "also": [],
       "unless": [],
@@ -2173,7 +2297,13 @@ export default {
         "bad_alloc",
         "heap out of memory",
         "oom",
-        "oomkilled"
+        "oomkilled",
+        "metal::malloc",
+        "enough available memory",
+        "failed to commit memory",
+        "runs out of memory",
+        "not enough gpu memory",
+        "not enough metal memory"
       ],
       "also": [],
       "unless": [],
@@ -2235,7 +2365,13 @@ export default {
         "bad_alloc",
         "heap out of memory",
         "oom",
-        "oomkilled"
+        "oomkilled",
+        "metal::malloc",
+        "enough available memory",
+        "failed to commit memory",
+        "runs out of memory",
+        "not enough gpu memory",
+        "not enough metal memory"
       ],
       "also": [],
       "unless": [],
@@ -2292,13 +2428,21 @@ export default {
         "bad_alloc",
         "heap out of memory",
         "oom",
-        "oomkilled"
+        "oomkilled",
+        "metal::malloc",
+        "enough available memory",
+        "failed to commit memory",
+        "runs out of memory",
+        "not enough gpu memory",
+        "not enough metal memory"
       ],
       "also": [
         "llama runner",
         "llama-server",
         "runner process",
-        "enginecore"
+        "enginecore",
+        "metal::malloc",
+        "alloc_req_slots"
       ],
       "unless": [],
       "meaning": {
@@ -2391,7 +2535,8 @@ export default {
       "phrases": [
         "too many open files",
         "emfile",
-        "enfile"
+        "enfile",
+        "object file: error 24"
       ],
       "also": [],
       "unless": [],
@@ -2468,10 +2613,21 @@ export default {
         "no such file or directory: .. llama-server",
         "could not select device driver",
         "could not initialize tensile",
-        "permission denied .. libggml*"
+        "permission denied .. libggml*",
+        "shared library with base name",
+        "failed to load llm engine",
+        "could not load engine",
+        "symbol lookup error",
+        "executable not found",
+        "suitable llama servers",
+        "unsupported toolchain",
+        "failed to spawn server",
+        "only supported on windows"
       ],
       "also": [],
-      "unless": [],
+      "unless": [
+        "error 24"
+      ],
       "meaning": {
         "category": "permanent",
         "severity": "critical",
@@ -2583,7 +2739,8 @@ export default {
         "failed to load the model",
         "failed to load$",
         "model failed to load",
-        "upstream command exited"
+        "upstream command exited",
+        "died during startup"
       ],
       "also": [],
       "unless": [],
@@ -2615,7 +2772,6 @@ export default {
         "compute error",
         "illegal memory access",
         "failed to sample token",
-        "failed to decode",
         "llama_decode",
         "do embedding request",
         "llama-server error",
@@ -2623,7 +2779,13 @@ export default {
         "tokenize error",
         "health resp",
         "unspecified launch failure",
-        "rpc error: code = unavailable"
+        "rpc error: code = unavailable",
+        "failed during generation",
+        "desc = model not loaded",
+        "model name={} is not running",
+        "failed to decode the batch",
+        "failed to decode batch",
+        "failed to decode prompt"
       ],
       "also": [],
       "unless": [],
@@ -3839,7 +4001,13 @@ export default {
         "bad_alloc",
         "heap out of memory",
         "oom",
-        "oomkilled"
+        "oomkilled",
+        "metal::malloc",
+        "enough available memory",
+        "failed to commit memory",
+        "runs out of memory",
+        "not enough gpu memory",
+        "not enough metal memory"
       ],
       "also": [],
       "unless": [],
@@ -3965,7 +4133,16 @@ export default {
         "used by another process",
         "eagain",
         "etxtbsy",
-        "ebusy"
+        "ebusy",
+        "operation .. is in progress",
+        "already in progress",
+        "state lock",
+        "only one usage of each socket address",
+        "could not obtain lock",
+        "due to lock timeout",
+        "conflict with recovery",
+        "writeconflict",
+        "watched variable changed"
       ],
       "also": [],
       "unless": [],
@@ -4014,7 +4191,13 @@ export default {
         "response 407",
         "e401",
         "need auth*",
-        "eneedauth"
+        "eneedauth",
+        "refresh token has expired",
+        "authorization violation",
+        "username-password pair",
+        "with the client already authenticated",
+        "no password supplied",
+        "access denied: 530"
       ],
       "also": [],
       "unless": [],
@@ -4049,7 +4232,12 @@ export default {
         "denied: requested access",
         "access forbidden",
         "module is read only",
-        "must be owner of"
+        "must be owner of",
+        "forbidden",
+        "has no permissions to run",
+        "readonly database",
+        "pg_hba.conf entry",
+        "blocked because of many connection errors"
       ],
       "also": [],
       "unless": [],
@@ -4087,7 +4275,15 @@ export default {
         "try again later",
         "is starting up",
         "server is busy",
-        "overloaded"
+        "overloaded",
+        "serviceunavailable*",
+        "unable to handle the request",
+        "redis is busy",
+        "hash slot not served",
+        "link with master is down",
+        "not primary",
+        "not leader for partition",
+        "an error occurred (503"
       ],
       "also": [],
       "unless": [],
@@ -4170,11 +4366,21 @@ export default {
         "host key verification failed",
         "no matching host key type found",
         "no matching key exchange method found",
-        "remote host identification has changed"
+        "remote host identification has changed",
+        "sslcertverificationerror",
+        "unrecognized ssl message",
+        "ssl error has occurred",
+        "rejected ssl upgrade",
+        "tlsv13 alert",
+        "tls handshake failed",
+        "wrong_version_number",
+        "unexpected tls packet",
+        "unable to establish ssl connection"
       ],
       "also": [],
       "unless": [
-        "unexpected eof while reading"
+        "unexpected eof while reading",
+        "non-properly terminated"
       ],
       "meaning": {
         "category": "connection",
@@ -4267,7 +4473,12 @@ export default {
         "err_name_not_resolved",
         "eai_again",
         "enotfound",
-        "hostname could not be found"
+        "hostname could not be found",
+        "unresolvedaddressexception",
+        "address lookup failed",
+        "nor servname provided",
+        "unknown server host",
+        "address could not be resolved"
       ],
       "also": [],
       "unless": [],
@@ -4304,7 +4515,13 @@ export default {
         "readtimeout",
         "readtimeouterror",
         "request timed out",
-        "operation timed out"
+        "operation timed out",
+        "execution expired",
+        "code=-1001",
+        "error -1001",
+        "max_statement_time exceeded",
+        "esockettimedout",
+        "deadline_exceeded"
       ],
       "also": [],
       "unless": [],
@@ -4342,7 +4559,16 @@ export default {
         "invalid response to ssl negotiation",
         "received http/0.9",
         "ssh protocol banner",
-        "hpe_invalid*"
+        "hpe_invalid*",
+        "invalid status line",
+        "badstatusline",
+        "bad status line",
+        "protocol error: b'http",
+        "protocol error, got",
+        "is not elasticsearch",
+        "expected authentication request from server",
+        "failed parsing http/2",
+        "incorrect header check"
       ],
       "also": [],
       "unless": [],
@@ -4436,7 +4662,15 @@ export default {
         "winerror 10053",
         "is the docker daemon running",
         "is the server running",
-        "is it running"
+        "is it running",
+        "connect call failed",
+        "keyserver available",
+        "connecting to server on",
+        "error -1004",
+        "code=-1004",
+        "not start up in",
+        "no responders available",
+        "no response from stream"
       ],
       "also": [],
       "unless": [],
@@ -4481,7 +4715,6 @@ export default {
         "ended prematurely",
         "other side closed",
         "und_err_socket",
-        "terminated",
         "did not receive done",
         "no data received",
         "server closed idle connection",
@@ -4529,7 +4762,19 @@ export default {
         "kex_exchange_identification",
         "wsarecv",
         "stream closed",
-        "stream ended"
+        "stream ended",
+        "^terminated$",
+        "typeerror: terminated",
+        "fixed content-length",
+        "terminated the handshake",
+        "illegal chunk header",
+        "chunk size",
+        "errno=104",
+        "prematurely closed",
+        "been closed before",
+        "empty response from server",
+        "pool .. was cleared",
+        "gone away"
       ],
       "also": [],
       "unless": [],
@@ -4673,7 +4918,71 @@ export default {
         "unexpected eof in archive",
         "violates .. constraint",
         "duplicate key",
-        "json at position"
+        "json at position",
+        "duplicate entry",
+        "error in your sql syntax",
+        "data too long",
+        "unknown column",
+        "read-only transaction",
+        "read only transaction",
+        "division by zero",
+        "length too large",
+        "already exists",
+        "file exists",
+        "is a directory",
+        "not appear to be a valid archive",
+        "is not a database",
+        "constraint failed",
+        "closed database",
+        "in that same thread",
+        "within a transaction",
+        "wrongtype",
+        "wrong number of arguments",
+        "not an integer",
+        "busykey",
+        "payload version",
+        "out of range",
+        "dimension error",
+        "maximum payload exceeded",
+        "invalid subject",
+        "non-digit characters",
+        "message exceeds maximum size",
+        "unsupported protocol",
+        "unsupported scheme",
+        "unsupported message",
+        "unknown scheme",
+        "codec can't",
+        "control characters",
+        "cannotsendrequest",
+        "session is closed",
+        "running event loop",
+        "recursion depth exceeded",
+        "assign requested address",
+        "invalid uri*",
+        "failed to parse url",
+        "illegal operation on a directory",
+        "no valid patches",
+        "no configured push destination",
+        "not mounted",
+        "unknown filesystem type",
+        "invalid operation",
+        "cannot index",
+        "no modules specified",
+        "invalid literal",
+        "invalid data found",
+        "unknown input format",
+        "re-use a name",
+        "not resolve to an alias",
+        "assertionerror",
+        "request entity too large",
+        "was locked with",
+        "not owned or is already unlocked",
+        "busygroup",
+        "unrecognized key*",
+        "expected declaration",
+        "is not a crate root",
+        "model limit of",
+        "string value length"
       ],
       "also": [],
       "unless": [],
@@ -4718,7 +5027,16 @@ export default {
         "did not match any*",
         "no module named",
         "modulenotfounderror",
-        "nosuchkey"
+        "nosuchkey",
+        "nosuchfileexception",
+        "unable to access jarfile",
+        "unknown database",
+        "unknown thread id",
+        "no matching tables",
+        "could not be found",
+        "invalid user",
+        "no matching script",
+        "not something we can merge"
       ],
       "also": [],
       "unless": [],

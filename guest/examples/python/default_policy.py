@@ -491,7 +491,7 @@ def decide(incident: recovery.Incident) -> Verdict:
     else:
         # Nothing has to recover from a model's own words: there is nothing to wait for.
         directive = Directive_AskAgain() if is_output(classification) else Directive_RetryAfter(wait)
-    return Verdict(classification, after, directive, reason, [])
+    return Verdict(classification, after, directive, reason, None)
 
 
 def is_output(classification: Classification) -> bool:

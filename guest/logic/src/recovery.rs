@@ -466,7 +466,7 @@ pub struct Verdict {
     pub reason: Reason,
     /// Advice without a field of its own; a host may leave alone what it does not know.
     #[cfg_attr(feature = "serde", serde(default))]
-    pub more: Vec<Fact>,
+    pub more: Option<Vec<Fact>>,
 }
 
 /// Failures before which nothing was done: the call did not reach the service, or was refused. Repeating it repeats nothing.
@@ -496,7 +496,7 @@ pub fn decide(mut incident: Incident) -> Verdict {
         Ok(delay) => (Directive::RetryAfter(delay), Reason::Retryable),
         Err(reason) => (instead(&incident, &classification, reason), reason),
     };
-    Verdict { classification, breaker, directive, reason, more: Vec::new() }
+    Verdict { classification, breaker, directive, reason, more: None }
 }
 
 /// Whether it is the model's own words that are of no use, and nothing else has failed.

@@ -329,6 +329,22 @@ const fn place(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % PLACES
 }
 
+/// Which words have a group, by more bits of the same product: most words have none, and this is small enough to stay at hand.
+static KNOWN: [u64; 32] = {
+    let mut known = [0; 32];
+    let mut index = 0;
+    while index < WORDS {
+        let bit = known_bit(LISTED[GROUPS.example[index] as usize].key());
+        known[bit / 64] |= 1 << (bit % 64);
+        index += 1;
+    }
+    known
+};
+
+const fn known_bit(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 43) as usize % 2048
+}
+
 /// All phrases, rule by rule.
 #[expect(clippy::large_const_arrays, reason = "it is read while compiling and no more")]
 const LISTED: [Listed; PHRASES] = {
@@ -521,6 +537,10 @@ static TABLE: [Entry; PHRASES] = TABLES.entries;
 
 /// The group of this word.
 fn group_of(word: &Word<'_>) -> Option<usize> {
+    let bit = known_bit(word.key);
+    if KNOWN[bit / 64] >> (bit % 64) & 1 == 0 {
+        return None;
+    }
     let place = place(word.key);
     (usize::from(BEGINS[place])..usize::from(BEGINS[place + 1])).find(|group| WORD_GROUPS[*group].is(word))
 }
