@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use upright::types::{Endpoint, ErrorCategory};
-use upright_conformance::field::{Answer, Form, Half, Row, Score, later, rows};
+use upright_conformance::field::{Answer, Form, Half, LOOK_ALIKES, Row, Score, later, rows};
 
 /// At most so many commands at once.
 const AT_ONCE: usize = 4;
@@ -118,6 +118,20 @@ async fn of_the_failures_that_were_collected_later_95_in_100_are_classified_righ
     }
     println!("collected later: {score}");
     assert!(score.share() >= WANTED_LATER, "{score}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_is_told_from_texts_that_look_like_it() {
+    let all: Vec<Row> = rows().into_iter().chain(later()).collect();
+    let find = |name: &str| all.iter().find(|row| row.id == name).unwrap_or_else(|| panic!("no row {name}"));
+    for (one, other) in LOOK_ALIKES {
+        let pair = [find(one), find(other)];
+        assert_ne!(pair[0].means, pair[1].means, "{one} and {other}");
+        for row in pair {
+            let (found, rule) = classified(row.clone()).await;
+            assert_eq!(found, row.right, "{} ({rule})", row.id);
+        }
+    }
 }
 
 const RETRIES: u32 = 3;

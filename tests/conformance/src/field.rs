@@ -116,6 +116,37 @@ impl Row {
     }
 }
 
+/// A row of a kind, and one whose words look like it and which is of another kind, by their names: what a rule must tell apart.
+pub const LOOK_ALIKES: [(&str, &str); 16] = [
+    // Too long a question, too many questions, too long a name.
+    ("gemini-400-input-token-count", "bedrock-later-5"),
+    ("litellm-context-window-openai", "openai-later-1"),
+    // The model's own words, a proxy's page, the caller's own JSON.
+    ("ollama-today-harmony-not-json", "ollama-cli-proxy-html"),
+    ("litellm-ollama-tool-call-unparsable", "ollama-rec-bad-json"),
+    // A model cannot do it, or is not there, or the server's installation cannot.
+    ("ollama-rec-chat-tools", "triton-later-1"),
+    ("ollama-rec-embed-missing-model", "ollama-later-12"),
+    // This account, or this address.
+    ("ollama-today-cloud-subscription", "nginx-403"),
+    ("openai-python-insufficient-quota", "docker-pull-toomanyrequests"),
+    // A process that is gone: by itself, or for lack of memory.
+    ("ollama-old-terminated-0xc0000409", "ollama-rec-inner-killed-loading-chat"),
+    ("ollama-today-mlx-architecture", "ollama-old-more-system-memory"),
+    // A damaged file, and a request that stopped.
+    ("ollama-old-manifest-unexpected-eof", "ollama-rec-bad-json"),
+    // An installation that is not whole, and too many open files.
+    ("docker-model-runner-later-4", "cat-later-146"),
+    // The server's inner server is away, or the server itself.
+    ("ollama-today-failed-tokenize-embed", "go-refused"),
+    // The registry is away, or has no such model.
+    ("ollama-old-pull-io-timeout", "ollama-old-pull-not-exist"),
+    // A connection that was cut, and a text that stops.
+    ("go-transport-unexpected-eof", "go-template-eof"),
+    // A failure, and a name that sounds like one.
+    ("httpx-timed-out", "git-later-411"),
+];
+
 /// All rows but the later ones, in the order of the files and of their lines.
 ///
 /// # Panics

@@ -29,7 +29,7 @@ pub fn files() -> [(&'static str, String); 3] {
 fn page() -> String {
     let [begin, end] = MARKS;
     let parts = COMMITTED_PAGE.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
-    parts.map_or_else(|| COMMITTED_PAGE.to_owned(), |(before, after)| format!("{before}{begin}{}{end}{after}", kinds()))
+    parts.map_or_else(|| COMMITTED_PAGE.to_owned(), |(before, after)| format!("{before}{begin}{}{}{end}{after}", kinds(), look_alikes()))
 }
 
 /// One line for all rules of the same meaning, in the order of the first of them, with the programs of the corpus that say so.
@@ -62,6 +62,29 @@ fn kinds() -> String {
     }
     table + "\n"
 }
+
+/// One line for each text that looks like one of another kind.
+fn look_alikes() -> String {
+    let rows: Vec<field::Row> = field::rows().into_iter().chain(field::later()).collect();
+    let shown = |name: &str| {
+        rows.iter().find(|row| row.id == name).map_or_else(String::new, |row| {
+            let text = row.text().split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|").replace('`', "'");
+            let cut: String = text.chars().take(LONGEST).collect();
+            let more = if cut.len() < text.len() { "…" } else { "" };
+            let status = row.status.map_or_else(String::new, |status| format!("{status} "));
+            format!("{}: {status}`{cut}{more}` is `{}`", row.program, row.means)
+        })
+    };
+    let mut table = "| this | and what looks like it |\n|---|---|\n".to_owned();
+    for (one, other) in field::LOOK_ALIKES {
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "| {} | {} |", shown(one), shown(other));
+    }
+    table + "\n"
+}
+
+/// How much of a text a line shows, in characters.
+const LONGEST: usize = 120;
 
 /// How many programs a line names.
 const SHOWN: usize = 6;
