@@ -1680,7 +1680,6 @@ pub const RULES: &[Rule] = &[
         "not enough vram to load",
         "no available memory for the cache blocks",
         "memory .. less than desired gpu memory utilization",
-        "not enough memory to load",
         "not enough memory to handle",
         "metal memory for kv cache",
         "of total memory",
