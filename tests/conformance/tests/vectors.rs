@@ -78,7 +78,8 @@ fn the_committed_vectors_are_what_the_sources_give() {
 #[test]
 fn the_vectors_stay_small() {
     let bytes: u64 = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-    assert!(bytes < 2_000_000, "{bytes} bytes");
+    // A vector for each phrase of the rules, of which there are some 1,500, and the others.
+    assert!(bytes < 2_500_000, "{bytes} bytes");
 }
 
 #[test]
