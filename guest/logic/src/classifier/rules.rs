@@ -271,64 +271,40 @@ const fn named(name: &str) -> usize {
     panic!("no rule of this name")
 }
 
-/// For each kind of failure, the rules that ask for it, or for no kind.
-static FOR_KIND: [RuleSet; FaultKind::ALL.len()] = {
-    assert!(RULES.len() <= MOST_RULES, "one bit a rule");
-    let mut sets = [RuleSet([0; WORDS]); FaultKind::ALL.len()];
-    let mut kind = 0;
-    while kind < sets.len() {
-        assert!(FaultKind::ALL[kind] as usize == kind, "kinds are numbered from 0");
-        let mut rule = 0;
-        while rule < RULES.len() {
-            let asks_for_it = match RULES[rule].kinds {
-                None => true,
-                Some(kinds) => {
-                    let (mut at, mut found) = (0, false);
-                    while at < kinds.len() {
-                        found |= kinds[at] as usize == kind;
-                        at += 1;
+/// For each case of an enum, the rules that ask for it in this field, or for none.
+macro_rules! rules_for {
+    ($field:ident of $cases:ty) => {{
+        assert!(RULES.len() <= MOST_RULES, "one bit a rule");
+        let mut sets = [RuleSet([0; WORDS]); <$cases>::ALL.len()];
+        let mut case = 0;
+        while case < sets.len() {
+            assert!(<$cases>::ALL[case] as usize == case, "cases are numbered from 0");
+            let mut rule = 0;
+            while rule < RULES.len() {
+                let asks_for_it = match RULES[rule].$field {
+                    None => true,
+                    Some(asked) => {
+                        let (mut at, mut found) = (0, false);
+                        while at < asked.len() {
+                            found |= asked[at] as usize == case;
+                            at += 1;
+                        }
+                        found
                     }
-                    found
+                };
+                if asks_for_it {
+                    sets[case].insert(rule);
                 }
-            };
-            if asks_for_it {
-                sets[kind].insert(rule);
+                rule += 1;
             }
-            rule += 1;
+            case += 1;
         }
-        kind += 1;
-    }
-    sets
-};
+        sets
+    }};
+}
 
-/// For each endpoint, the rules that ask for it, or for none.
-static FOR_ENDPOINT: [RuleSet; Endpoint::ALL.len()] = {
-    let mut sets = [RuleSet([0; WORDS]); Endpoint::ALL.len()];
-    let mut endpoint = 0;
-    while endpoint < sets.len() {
-        assert!(Endpoint::ALL[endpoint] as usize == endpoint, "endpoints are numbered from 0");
-        let mut rule = 0;
-        while rule < RULES.len() {
-            let asks_for_it = match RULES[rule].endpoints {
-                None => true,
-                Some(endpoints) => {
-                    let (mut at, mut found) = (0, false);
-                    while at < endpoints.len() {
-                        found |= endpoints[at] as usize == endpoint;
-                        at += 1;
-                    }
-                    found
-                }
-            };
-            if asks_for_it {
-                sets[endpoint].insert(rule);
-            }
-            rule += 1;
-        }
-        endpoint += 1;
-    }
-    sets
-};
+static FOR_KIND: [RuleSet; FaultKind::ALL.len()] = rules_for!(kinds of FaultKind);
+static FOR_ENDPOINT: [RuleSet; Endpoint::ALL.len()] = rules_for!(endpoints of Endpoint);
 
 /// Statuses that rules ask for are below this.
 const STATUSES: usize = 600;
@@ -360,34 +336,8 @@ const fn for_status(status: usize) -> RuleSet {
     set
 }
 
-/// The statuses at which the rules that ask for them are others than at the one before; the first is [`FIRST_STATUS`], the last [`STATUSES`].
-const STATUS_STEPS: [u16; STATUS_STEP_COUNT] = {
-    let mut steps = [0; STATUS_STEP_COUNT];
-    let (mut next, mut status) = (0, FIRST_STATUS);
-    while status <= STATUSES {
-        if is_status_step(status) {
-            steps[next] = status as u16;
-            next += 1;
-        }
-        status += 1;
-    }
-    steps
-};
-
-const STATUS_STEP_COUNT: usize = {
-    let (mut count, mut status) = (0, FIRST_STATUS);
-    while status <= STATUSES {
-        count += is_status_step(status) as usize;
-        status += 1;
-    }
-    count
-};
-
+/// Whether the rules that ask for this status may be others than those that ask for the one before: a range begins there, or has ended.
 const fn is_status_step(status: usize) -> bool {
-    if status == FIRST_STATUS {
-        return true;
-    }
-    // Only where a range begins or has ended.
     let mut rule = 0;
     while rule < RULES.len() {
         if let Some(ranges) = RULES[rule].statuses {
@@ -404,27 +354,26 @@ const fn is_status_step(status: usize) -> bool {
     false
 }
 
-/// For each status from [`FIRST_STATUS`] on the index of its step.
-static STATUS_STEP: [u8; STATUSES - FIRST_STATUS + 1] = {
-    let mut step_of = [0; STATUSES - FIRST_STATUS + 1];
-    let (mut step, mut status) = (0, FIRST_STATUS);
-    while status <= STATUSES {
-        while step + 1 < STATUS_STEP_COUNT && STATUS_STEPS[step + 1] as usize <= status {
-            step += 1;
-        }
-        step_of[status - FIRST_STATUS] = step as u8;
-        status += 1;
+/// For each status from [`FIRST_STATUS`] to [`STATUSES`] its step: statuses of one step are asked for by the same rules.
+const STEPS: [u8; STATUSES - FIRST_STATUS + 1] = {
+    let mut steps = [0; STATUSES - FIRST_STATUS + 1];
+    let mut at = 1;
+    while at < steps.len() {
+        steps[at] = steps[at - 1] + is_status_step(FIRST_STATUS + at) as u8;
+        at += 1;
     }
-    step_of
+    steps
 };
 
+static STATUS_STEP: [u8; STEPS.len()] = STEPS;
+
 /// For each step, the rules that ask for its statuses, or for none.
-static FOR_STATUS: [RuleSet; STATUS_STEP_COUNT] = {
-    let mut sets = [RuleSet([0; WORDS]); STATUS_STEP_COUNT];
-    let mut step = 0;
-    while step < STATUS_STEP_COUNT {
-        sets[step] = for_status(STATUS_STEPS[step] as usize);
-        step += 1;
+static FOR_STATUS: [RuleSet; STEPS[STEPS.len() - 1] as usize + 1] = {
+    let mut sets = [RuleSet([0; WORDS]); STEPS[STEPS.len() - 1] as usize + 1];
+    let mut at = 0;
+    while at < STEPS.len() {
+        sets[STEPS[at] as usize] = for_status(FIRST_STATUS + at);
+        at += 1;
     }
     sets
 };

@@ -313,6 +313,31 @@ fn a_phrase_is_found_wherever_it_stands_and_never_within_a_longer_word() {
 }
 
 #[test]
+fn a_gap_is_followed_to_the_end_of_the_line_and_256_bytes_however_many_gaps_a_message_has() {
+    let classified = |text: &str| by_text(text).rule;
+    // More gaps than are left for later, before the one that leads to its word.
+    let opened = "prompt, model, maximum, exceeded, input; ".repeat(6);
+    assert_eq!(classified(&format!("{opened}\nthis prompt of 9000 words is too long")), "context-overflow");
+    assert_eq!(classified(&format!("{opened}\nthis prompt of 9000 words\nis too long")), "unknown");
+    let far = |bytes: usize| classified(&format!("prompt{} is too long", " x".repeat(bytes / 2)));
+    assert_eq!((far(240).as_str(), far(280).as_str()), ("context-overflow", "unknown"));
+}
+
+#[test]
+fn a_rule_is_asked_for_its_statuses_and_no_others() {
+    for (index, rule) in RULES.iter().enumerate() {
+        for status in [None, Some(0), Some(200)].into_iter().chain((298..=602).map(Some)).chain([Some(u16::MAX)]) {
+            let asked = rule.statuses.is_none_or(|ranges| status.is_some_and(|status| ranges.iter().any(|range| range.contains(&status))));
+            let mut said = rules::RuleSet::default();
+            (0..RULES.len()).for_each(|rule| said.insert(rule));
+            let kind = rule.kinds.map_or(FaultKind::Other, |kinds| kinds[0]);
+            let endpoint = rule.endpoints.map_or(Endpoint::Other, |endpoints| endpoints[0]);
+            assert_eq!(rules::candidates(kind, endpoint, status, said).has(index), asked, "{} and {status:?}", rule.name);
+        }
+    }
+}
+
+#[test]
 fn the_vocabulary_has_the_words_of_phrases_and_statuses_and_no_others() {
     let vocabulary = text::Vocabulary::new();
     for word in ["model", "NOT", "found", "http_status", "gateway", "looking", "exceed_context_size_error"] {
