@@ -26,10 +26,14 @@ pub fn files() -> [(&'static str, String); 3] {
 }
 
 /// The page with the kinds of failures as the rules have them now.
+///
+/// # Panics
+/// Where the page has lost its marks: it would stay as it is and seem fresh.
 fn page() -> String {
     let [begin, end] = MARKS;
     let parts = COMMITTED_PAGE.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
-    parts.map_or_else(|| COMMITTED_PAGE.to_owned(), |(before, after)| format!("{before}{begin}{}{}{end}{after}", kinds(), look_alikes()))
+    let (before, after) = parts.unwrap_or_else(|| panic!("{PAGE}: no {} before {end}", begin.trim_end()));
+    format!("{before}{begin}{}{}{end}{after}", kinds(), look_alikes())
 }
 
 /// One line for all rules of the same meaning, in the order of the first of them, with the programs of the corpus that say so.
@@ -67,13 +71,16 @@ fn kinds() -> String {
 fn look_alikes() -> String {
     let rows: Vec<field::Row> = field::rows().into_iter().chain(field::later()).collect();
     let shown = |name: &str| {
-        rows.iter().find(|row| row.id == name).map_or_else(String::new, |row| {
-            let text = row.text().split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|").replace('`', "'");
-            let cut: String = text.chars().take(LONGEST).collect();
-            let more = if cut.len() < text.len() { "…" } else { "" };
-            let status = row.status.map_or_else(String::new, |status| format!("{status} "));
-            format!("{}: {status}`{cut}{more}` is `{}`", row.program, row.means)
-        })
+        rows.iter().find(|row| row.id == name).map_or_else(
+            || panic!("no row {name}"),
+            |row| {
+                let text = row.text().split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|").replace('`', "'");
+                let cut: String = text.chars().take(LONGEST).collect();
+                let more = if cut.len() < text.len() { "…" } else { "" };
+                let status = row.status.map_or_else(String::new, |status| format!("{status} "));
+                format!("{}: {status}`{cut}{more}` is `{}`", row.program, row.means)
+            },
+        )
     };
     let mut table = "| this | and what looks like it |\n|---|---|\n".to_owned();
     for (one, other) in field::LOOK_ALIKES {

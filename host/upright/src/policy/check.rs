@@ -20,9 +20,7 @@ fn unless(holds: bool, function: &'static str, answer: impl FnOnce() -> String, 
 }
 
 fn is_name(text: &str) -> bool {
-    // Of names in ASCII, which nearly all are, the bytes tell.
-    let is_plain = || if text.is_ascii() { !text.bytes().any(|byte| byte.is_ascii_control()) } else { !text.contains(char::is_control) };
-    !text.is_empty() && text.len() <= NAME_LIMIT && is_plain()
+    !text.is_empty() && text.len() <= NAME_LIMIT && !text.contains(char::is_control)
 }
 
 /// What else there is to say of names than their length.
