@@ -4,6 +4,8 @@
 //! table of small named rules over all the facts ([`rules::RULES`]), most specific first; the first that matches decides.
 //! [`text`] finds every rule's phrases in one pass over the message.
 
+mod bytes;
+mod phrases;
 pub mod rules;
 pub mod text;
 mod vocabulary;

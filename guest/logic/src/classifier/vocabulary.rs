@@ -3,8 +3,9 @@
 //! A message may hold a prompt, a path, a key. What it means hangs on a few words only, so it can be written down without the others
 //! and still mean the same.
 
+use super::bytes::is_word;
 use super::rules::{RULES, Role};
-use super::text::{STATUS_REASONS, STATUS_WORDS, is_word};
+use super::text::{STATUS_REASONS, STATUS_WORDS};
 use alloc::vec::Vec;
 
 /// The words that phrases and statuses are made of: a message without any others means the same, and tells nothing else.

@@ -1,0 +1,468 @@
+//! The phrases of all rules, by their first words: tables that are made while compiling.
+
+use super::bytes::{KEY_CASE, LOWER, Word, eight, first_bytes, is_word};
+use super::rules::{RULES, Role, second};
+
+/// How many phrases the rules have, of all roles.
+const PHRASES: usize = {
+    let mut count = 0;
+    let mut rule = 0;
+    while rule < RULES.len() {
+        let mut role = 0;
+        while role < Role::ALL.len() {
+            count += RULES[rule].phrases(Role::ALL[role]).len();
+            role += 1;
+        }
+        rule += 1;
+    }
+    count
+};
+
+/// A phrase as the rules list it.
+#[derive(Clone, Copy)]
+struct Listed {
+    text: &'static [u8],
+    /// See [`Entry::target`].
+    target: u8,
+    /// Whether it must begin the message.
+    first: bool,
+}
+
+impl Listed {
+    const NONE: Self = Self { text: b"", target: 0, first: false };
+
+    const fn of(phrase: &'static [u8], rule: usize, role: Role) -> Self {
+        let first = phrase[0] == b'^';
+        let (_, text) = phrase.split_at(first as usize);
+        assert!(text[0].is_ascii_lowercase(), "a phrase begins with a lower-case letter");
+        assert!(text[text.len() - 1] != b'}', "something follows a token that may be anything");
+        let mut at = 0;
+        while at < text.len() {
+            assert!(text[at] != b'{' || text[at + 1] == b'}' && text[at + 2] == b' ', "a space follows a token that may be anything");
+            assert!(text[at] != b'*' && text[at] != b'$' || at + 1 == text.len(), "nothing follows these signs");
+            at += 1;
+        }
+        assert!(text.len() < 256, "a phrase is short");
+        let target = match role {
+            Role::Said => rule,
+            Role::Also | Role::Unless => RULES.len() + second(rule, role) as usize,
+        };
+        Self { text, target: target as u8, first }
+    }
+
+    /// How long its first word is.
+    const fn word(&self) -> usize {
+        let mut length = 0;
+        while length < self.text.len() && LOWER[self.text[length] as usize] != 0 {
+            length += 1;
+        }
+        length
+    }
+
+    /// Whether its first word may go on.
+    const fn is_open(&self) -> bool {
+        self.word() < self.text.len() && self.text[self.word()] == b'*'
+    }
+
+    /// The part of it that its [`Entry`] keeps: all, or what follows its first word.
+    const fn kept(&self) -> usize {
+        if self.is_open() { 0 } else { self.word() }
+    }
+
+    /// The first eight letters of its first word, as [`Word::key`] has them.
+    const fn key(&self) -> u64 {
+        let (mut key, mut letter) = (0, 0);
+        while letter < self.word() && letter < 8 {
+            key |= (self.text[letter] as u64 | 0x20) << (8 * letter);
+            letter += 1;
+        }
+        key
+    }
+
+    const fn begins_as(&self, other: &Self) -> bool {
+        let mut letter = 0;
+        while letter < self.word() && letter < other.word() && self.text[letter] == other.text[letter] {
+            letter += 1;
+        }
+        letter == self.word() && letter == other.word()
+    }
+
+    /// See [`Entry::next`].
+    const fn next(&self) -> u8 {
+        let (text, word) = (self.text, self.word());
+        if word == text.len() {
+            return 0;
+        }
+        match text[word] {
+            b'*' if word > 1 => text[1],
+            b' ' if text[word + 1] != b'{' && text[word + 1] != b'.' => text[word + 1],
+            _ => 0,
+        }
+    }
+
+    /// See [`Entry::later`].
+    const fn later(&self) -> u8 {
+        let (text, mut at) = (self.text, 0);
+        while at + 4 < text.len() {
+            if text[at] == b' ' && text[at + 1] == b'.' && text[at + 2] == b'.' && text[at + 3] == b' ' {
+                let (_, rest) = text.split_at(at + 4);
+                assert!(rest[0].is_ascii_lowercase(), "a gap leads to a word that begins with a lower-case letter");
+                let rest = Self { text: rest, ..Self::NONE };
+                return if rest.is_open() { Entry::ANY_WORD } else { Words::place(rest.key()) };
+            }
+            at += 1;
+        }
+        Entry::NO_WORD
+    }
+}
+
+/// A phrase in [`TABLE`]. Small, since a component carries all of them: its bytes stand in [`TEXT`], after those of the phrase before.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    /// How many bytes follow its first word, which is that of its group; of an open word, how many it has.
+    length: u8,
+    /// The rule of which it is a phrase; of second phrases, how many rules there are and the number of the bit in [`super::text::Found::second`].
+    pub(super) target: u8,
+    /// Whether it must begin the message.
+    first: bool,
+    /// What tells most texts from this phrase at once: of one that begins with a whole word the letter after the space that follows it, of one that begins with
+    /// the beginning of a word its second letter; 0 where that may be anything.
+    next: u8,
+    /// The place among [`Words`] of the word that a gap in it leads to: most messages do not have that word.
+    pub(super) later: u8,
+}
+
+impl Entry {
+    const NONE: Self = Self { length: 0, target: 0, first: false, next: 0, later: Self::NO_WORD };
+    /// It has no gap.
+    pub(super) const NO_WORD: u8 = u8::MAX;
+    /// It has a gap that leads to an open word, which may be any.
+    const ANY_WORD: u8 = u8::MAX - 1;
+
+    /// What follows its first word, which stands at `at` in [`TEXT`].
+    pub(super) fn rest(&self, at: usize) -> Rest {
+        Rest { at, end: at + usize::from(self.length) }
+    }
+
+    /// Whether it may stand here in a message.
+    pub(super) fn stands(&self, before: &[u8]) -> bool {
+        !self.first || !before.iter().any(|byte| is_word(*byte))
+    }
+
+    /// Whether a word begins as this one, which is open and stands at `start` in [`TEXT`].
+    pub(super) fn begins(&self, word: &Word<'_>, start: usize) -> bool {
+        let length = usize::from(self.length) - 1;
+        length <= word.letters.len()
+            && (eight(&TEXT, start) | KEY_CASE) & first_bytes(length) == word.key & first_bytes(length)
+            && (length <= 8 || TEXT[start + 8..start + length].eq_ignore_ascii_case(&word.letters[8..length]))
+    }
+
+    /// Whether it may go on with this letter, in lower case, which spares most looks at its text.
+    pub(super) fn may_go_on(&self, next: u8) -> bool {
+        self.next == 0 || self.next == next
+    }
+}
+
+/// The phrases that begin with the same word.
+#[derive(Clone, Copy)]
+pub(super) struct Group {
+    /// The word's first eight letters, as [`Word::key`] has them.
+    key: u64,
+    /// Where the letters that follow them stand in [`TEXT`]. After them come its phrases.
+    start: u16,
+    length: u8,
+    /// Where its phrases begin in [`TABLE`]; they end where those of the next group begin.
+    entries: u16,
+    /// The letters that its phrases may go on with: see [`mask`].
+    pub(super) next: u16,
+}
+
+impl Group {
+    const NONE: Self = Self { key: 0, start: 0, length: 0, entries: 0, next: 0 };
+
+    /// Whether this is the word.
+    fn is(&self, word: &Word<'_>) -> bool {
+        self.key == word.key && word.letters.len().saturating_sub(8) == usize::from(self.length) && self.goes_on_as(word)
+    }
+
+    fn goes_on_as(&self, word: &Word<'_>) -> bool {
+        let start = usize::from(self.start);
+        word.letters.len() <= 8 || TEXT[start..start + usize::from(self.length)].eq_ignore_ascii_case(&word.letters[8..])
+    }
+}
+
+/// One bit for a letter that follows, the same for some; all bits where that may be any.
+pub(super) const fn mask(next: u8) -> u16 {
+    if next == 0 { u16::MAX } else { 1 << (next % 16) }
+}
+
+/// Groups have a place by the key of their word.
+const PLACES: usize = 1024;
+
+const fn place(key: u64) -> usize {
+    // Multiplied by 2^64 over the golden ratio, whose upper bits depend on all bits of the key.
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % PLACES
+}
+
+/// Which words have a group, by more bits of the same product: most words have none, and this is small enough to stay at hand.
+static KNOWN: [u64; 32] = {
+    let mut known = [0; 32];
+    let mut index = 0;
+    while index < WORDS {
+        let bit = known_bit(LISTED[GROUPS.example[index] as usize].key());
+        known[bit / 64] |= 1 << (bit % 64);
+        index += 1;
+    }
+    known
+};
+
+const fn known_bit(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 43) as usize % 2048
+}
+
+/// All phrases, rule by rule.
+#[expect(clippy::large_const_arrays, reason = "it is read while compiling and no more")]
+const LISTED: [Listed; PHRASES] = {
+    let mut listed = [Listed::NONE; PHRASES];
+    let (mut rule, mut next) = (0, 0);
+    while rule < RULES.len() {
+        let mut role = 0;
+        while role < Role::ALL.len() {
+            let phrases = RULES[rule].phrases(Role::ALL[role]);
+            let mut index = 0;
+            while index < phrases.len() {
+                listed[next] = Listed::of(phrases[index].as_bytes(), rule, Role::ALL[role]);
+                next += 1;
+                index += 1;
+            }
+            role += 1;
+        }
+        rule += 1;
+    }
+    listed
+};
+
+/// Which phrases make a group.
+struct Groups {
+    /// The group of each phrase; of an open word [`PHRASES`] and its first letter.
+    of: [u16; PHRASES],
+    /// A phrase of each group.
+    example: [u16; PHRASES],
+    count: usize,
+}
+
+const GROUPS: Groups = {
+    let mut groups = Groups { of: [0; PHRASES], example: [0; PHRASES], count: 0 };
+    // The groups found so far, by the place of their word: the last one, and for each the one before it, plus one.
+    let (mut last, mut before) = ([0_u16; PLACES], [0_u16; PHRASES]);
+    let mut phrase = 0;
+    while phrase < PHRASES {
+        let listed = &LISTED[phrase];
+        if listed.is_open() {
+            groups.of[phrase] = (PHRASES + (listed.text[0] - b'a') as usize) as u16;
+        } else {
+            let place = place(listed.key());
+            let mut group = last[place] as usize;
+            while group > 0 && !LISTED[groups.example[group - 1] as usize].begins_as(listed) {
+                group = before[group - 1] as usize;
+            }
+            if group == 0 {
+                before[groups.count] = last[place];
+                groups.example[groups.count] = phrase as u16;
+                groups.count += 1;
+                group = groups.count;
+                last[place] = group as u16;
+            }
+            groups.of[phrase] = (group - 1) as u16;
+        }
+        phrase += 1;
+    }
+    groups
+};
+
+/// The groups of whole words; after them come 26 for open words, by their first letter.
+pub(super) const WORDS: usize = GROUPS.count;
+const ALL_GROUPS: usize = WORDS + 26;
+
+/// How many bytes [`TEXT`] has.
+const BYTES: usize = {
+    let (mut bytes, mut index) = (0, 0);
+    while index < WORDS {
+        bytes += LISTED[GROUPS.example[index] as usize].word().saturating_sub(8);
+        index += 1;
+    }
+    index = 0;
+    while index < PHRASES {
+        bytes += LISTED[index].text.len() - LISTED[index].kept();
+        index += 1;
+    }
+    assert!(bytes <= u16::MAX as usize, "two bytes say where a phrase begins");
+    bytes
+};
+
+struct Tables {
+    text: [u8; BYTES],
+    /// Where the groups of each place begin.
+    places: [u16; PLACES + 1],
+    /// The groups by place, those of open words, and one that ends the last.
+    groups: [Group; ALL_GROUPS + 1],
+    /// The phrases by group.
+    entries: [Entry; PHRASES],
+}
+
+const TABLES: Tables = {
+    let mut tables =
+        Tables { text: [0; BYTES], places: [0; PLACES + 1], groups: [Group::NONE; ALL_GROUPS + 1], entries: [Entry::NONE; PHRASES] };
+    let mut index = 0;
+    while index < WORDS {
+        tables.places[place(LISTED[GROUPS.example[index] as usize].key()) + 1] += 1;
+        index += 1;
+    }
+    index = 0;
+    while index < PLACES {
+        tables.places[index + 1] += tables.places[index];
+        index += 1;
+    }
+    // Where each group comes to stand; those of open words stay in their order.
+    let (mut rank, mut free, mut word_of) = ([0; WORDS], tables.places, [0; WORDS]);
+    index = 0;
+    while index < WORDS {
+        let listed = &LISTED[GROUPS.example[index] as usize];
+        let place = place(listed.key());
+        rank[index] = free[place] as usize;
+        free[place] += 1;
+        word_of[rank[index]] = GROUPS.example[index] as usize;
+        index += 1;
+    }
+    let mut sizes = [0; ALL_GROUPS];
+    index = 0;
+    while index < PHRASES {
+        sizes[ranked(index, &rank)] += 1;
+        index += 1;
+    }
+    let (mut next, mut phrase_at) = ([0_u16; ALL_GROUPS], [0; PHRASES]);
+    index = 0;
+    while index < ALL_GROUPS {
+        next[index] = tables.groups[index].entries;
+        tables.groups[index + 1].entries = tables.groups[index].entries + sizes[index];
+        index += 1;
+    }
+    index = 0;
+    while index < PHRASES {
+        let listed = &LISTED[index];
+        let group = ranked(index, &rank);
+        tables.groups[group].next |= mask(listed.next());
+        phrase_at[next[group] as usize] = index;
+        tables.entries[next[group] as usize] = Entry {
+            length: (listed.text.len() - listed.kept()) as u8,
+            target: listed.target,
+            first: listed.first,
+            next: listed.next(),
+            later: listed.later(),
+        };
+        next[group] += 1;
+        index += 1;
+    }
+    // The text, in the order of groups and their phrases.
+    let mut at = 0;
+    index = 0;
+    while index < ALL_GROUPS {
+        let group = &mut tables.groups[index];
+        group.start = at as u16;
+        if index < WORDS {
+            let listed = &LISTED[word_of[index]];
+            (group.key, group.length) = (listed.key(), listed.word().saturating_sub(8) as u8);
+            at = put(&mut tables.text, at, listed.text, 8, listed.word());
+        }
+        let mut entry = tables.groups[index].entries;
+        while entry < tables.groups[index + 1].entries {
+            let listed = &LISTED[phrase_at[entry as usize]];
+            at = put(&mut tables.text, at, listed.text, listed.kept(), listed.text.len());
+            entry += 1;
+        }
+        index += 1;
+    }
+    tables
+};
+
+/// Where the group of a phrase stands.
+const fn ranked(phrase: usize, rank: &[usize; WORDS]) -> usize {
+    let group = GROUPS.of[phrase] as usize;
+    if group < PHRASES { rank[group] } else { WORDS + group - PHRASES }
+}
+
+/// Writes a part of a phrase, and says where it ends.
+const fn put(text: &mut [u8; BYTES], mut at: usize, phrase: &[u8], mut from: usize, until: usize) -> usize {
+    while from < until {
+        text[at] = phrase[from];
+        at += 1;
+        from += 1;
+    }
+    at
+}
+
+/// Of each group what its word has beside its key, then what follows it in each of its phrases.
+pub(super) static TEXT: [u8; BYTES] = TABLES.text;
+/// Where the groups of each place begin among all.
+static BEGINS: [u16; PLACES + 1] = TABLES.places;
+/// All groups, by place.
+pub(super) static WORD_GROUPS: [Group; ALL_GROUPS + 1] = TABLES.groups;
+/// All phrases, by group.
+pub(super) static TABLE: [Entry; PHRASES] = TABLES.entries;
+
+/// The group of this word.
+pub(super) fn group_of(word: &Word<'_>) -> Option<usize> {
+    let bit = known_bit(word.key);
+    if KNOWN[bit / 64] >> (bit % 64) & 1 == 0 {
+        return None;
+    }
+    let place = place(word.key);
+    (usize::from(BEGINS[place])..usize::from(BEGINS[place + 1])).find(|group| WORD_GROUPS[*group].is(word))
+}
+
+/// The phrases of a group, with their indexes in [`TABLE`] and where they stand in [`TEXT`].
+pub(super) fn phrases(group: usize) -> impl Iterator<Item = (usize, usize, &'static Entry)> {
+    let Group { start, length, entries, .. } = WORD_GROUPS[group];
+    let mut next = usize::from(start) + usize::from(length);
+    (usize::from(entries)..).zip(&TABLE[usize::from(entries)..usize::from(WORD_GROUPS[group + 1].entries)]).map(move |(index, entry)| {
+        let at = next;
+        next += usize::from(entry.length);
+        (index, at, entry)
+    })
+}
+
+/// Words that a text has: of two at the same place one stands for both.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Words(u64);
+
+impl Words {
+    pub(super) const fn place(key: u64) -> u8 {
+        (place(key) % 64) as u8
+    }
+
+    pub(super) fn insert(&mut self, place: u8) {
+        self.0 |= 1 << (place % 64);
+    }
+
+    pub(super) fn may_have(&self, place: u8) -> bool {
+        place == Entry::ANY_WORD || self.0 >> (place % 64) & 1 == 1
+    }
+}
+
+/// What is left of a phrase: where it stands in [`TEXT`].
+#[derive(Clone, Copy)]
+pub(super) struct Rest {
+    pub(super) at: usize,
+    pub(super) end: usize,
+}
+
+impl Rest {
+    pub(super) fn bytes(self) -> &'static [u8] {
+        &TEXT[self.at..self.end]
+    }
+
+    /// The same without its first bytes.
+    pub(super) fn after(self, bytes: usize) -> Self {
+        Self { at: self.at + bytes, ..self }
+    }
+}
