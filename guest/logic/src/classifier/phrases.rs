@@ -156,11 +156,6 @@ impl Entry {
             && (eight(&TEXT, start) | KEY_CASE) & first_bytes(length) == word.key & first_bytes(length)
             && (length <= 8 || TEXT[start + 8..start + length].eq_ignore_ascii_case(&word.letters[8..length]))
     }
-
-    /// Whether it may go on with this letter, in lower case, which spares most looks at its text.
-    pub(super) fn may_go_on(&self, next: u8) -> bool {
-        self.next == 0 || self.next == next
-    }
 }
 
 /// The phrases that begin with the same word.
@@ -197,11 +192,11 @@ pub(super) const fn mask(next: u8) -> u16 {
 }
 
 /// Groups have a place by the key of their word.
-const PLACES: usize = 1024;
+const PLACES: usize = 512;
 
 const fn place(key: u64) -> usize {
     // Multiplied by 2^64 over the golden ratio, whose upper bits depend on all bits of the key.
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % PLACES
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize % PLACES
 }
 
 /// Which words have a group, by more bits of the same product: most words have none, and this is small enough to stay at hand.
@@ -306,7 +301,7 @@ struct Tables {
     places: [u16; PLACES + 1],
     /// The groups by place, those of open words, and one that ends the last.
     groups: [Group; ALL_GROUPS + 1],
-    /// The phrases by group.
+    /// The phrases by group, and within a group by [`Entry::next`].
     entries: [Entry; PHRASES],
 }
 
@@ -352,8 +347,14 @@ const TABLES: Tables = {
         let listed = &LISTED[index];
         let group = ranked(index, &rank);
         tables.groups[group].next |= mask(listed.next());
-        phrase_at[next[group] as usize] = index;
-        tables.entries[next[group] as usize] = Entry {
+        let mut slot = next[group] as usize;
+        while slot > tables.groups[group].entries as usize && tables.entries[slot - 1].next > listed.next() {
+            tables.entries[slot] = tables.entries[slot - 1];
+            phrase_at[slot] = phrase_at[slot - 1];
+            slot -= 1;
+        }
+        phrase_at[slot] = index;
+        tables.entries[slot] = Entry {
             length: (listed.text.len() - listed.kept()) as u8,
             target: listed.target,
             first: listed.first,
@@ -420,15 +421,20 @@ pub(super) fn group_of(word: &Word<'_>) -> Option<usize> {
     (usize::from(BEGINS[place])..usize::from(BEGINS[place + 1])).find(|group| WORD_GROUPS[*group].is(word))
 }
 
-/// The phrases of a group, with their indexes in [`TABLE`] and where they stand in [`TEXT`].
-pub(super) fn phrases(group: usize) -> impl Iterator<Item = (usize, usize, &'static Entry)> {
+/// The phrases of a group that may go on with this letter, in lower case, which spares most looks at their texts: with their indexes in [`TABLE`] and where
+/// they stand in [`TEXT`].
+pub(super) fn phrases(group: usize, next: u8) -> impl Iterator<Item = (usize, usize, &'static Entry)> {
     let Group { start, length, entries, .. } = WORD_GROUPS[group];
-    let mut next = usize::from(start) + usize::from(length);
-    (usize::from(entries)..).zip(&TABLE[usize::from(entries)..usize::from(WORD_GROUPS[group + 1].entries)]).map(move |(index, entry)| {
-        let at = next;
-        next += usize::from(entry.length);
-        (index, at, entry)
-    })
+    let mut end = usize::from(start) + usize::from(length);
+    (usize::from(entries)..)
+        .zip(&TABLE[usize::from(entries)..usize::from(WORD_GROUPS[group + 1].entries)])
+        .take_while(move |(_, entry)| entry.next <= next)
+        .map(move |(index, entry)| {
+            let at = end;
+            end += usize::from(entry.length);
+            (index, at, entry)
+        })
+        .filter(move |(.., entry)| entry.next == 0 || entry.next == next)
 }
 
 /// Words that a text has: of two at the same place one stands for both.

@@ -120,9 +120,9 @@ impl Reader<'_> {
         let (bytes, end) = (self.bytes, start + word.letters.len());
         self.words.insert(Words::place(word.key));
         if let Some(group) = group_of(word) {
-            let next = bytes[end..].iter().copied().find(|byte| !byte.is_ascii_whitespace()).unwrap_or_default().to_ascii_lowercase();
+            let next = bytes.get(skip_space(bytes, end)).map_or(0, u8::to_ascii_lowercase);
             if WORD_GROUPS[group].next & mask(next) != 0 {
-                for (index, at, entry) in phrases(group).filter(|(.., entry)| entry.may_go_on(next) && entry.stands(&bytes[..start])) {
+                for (index, at, entry) in phrases(group, next).filter(|(.., entry)| entry.stands(&bytes[..start])) {
                     let deferred = entry.later != Entry::NO_WORD && self.deferred.push(index, at, end);
                     if !deferred && matches(entry.rest(at), bytes, end) {
                         found.insert(entry.target);
@@ -133,7 +133,7 @@ impl Reader<'_> {
         let group = WORDS + usize::from(lower(word.letters[0]) - b'a');
         let second = word.letters.get(1).map_or(0, |letter| lower(*letter));
         if WORD_GROUPS[group].next & mask(second) != 0 {
-            for (_, at, entry) in phrases(group).filter(|(.., entry)| entry.may_go_on(second)) {
+            for (_, at, entry) in phrases(group, second) {
                 if entry.begins(word, at) && entry.stands(&bytes[..start]) {
                     found.insert(entry.target);
                 }
@@ -157,23 +157,24 @@ impl Deferred {
 fn matches(mut rest: Rest, bytes: &[u8], mut at: usize) -> bool {
     while rest.at < rest.end {
         let wanted = eight(&TEXT, rest.at);
-        // Another phrase may follow at once.
-        let length = run(in_word(wanted)).min(rest.end - rest.at);
-        if length > 0 {
-            if (lowered(eight(bytes, at)) ^ wanted) & first_bytes(length) != 0 {
-                return false;
-            }
-            (rest, at) = (rest.after(length), at + length);
-        } else if wanted as u8 == b' ' && (wanted >> 8) as u8 != b'.' {
+        if wanted as u8 == b' ' && (wanted >> 8) as u8 != b'.' {
             let from = at;
             at = skip_space(bytes, at);
             if at == from {
                 return false;
             }
             rest = rest.after(1);
-        } else {
+            continue;
+        }
+        // Another phrase may follow at once.
+        let length = run(in_word(wanted)).min(rest.end - rest.at);
+        if length == 0 {
             return matches_sign(rest, bytes, at);
         }
+        if (lowered(eight(bytes, at)) ^ wanted) & first_bytes(length) != 0 {
+            return false;
+        }
+        (rest, at) = (rest.after(length), at + length);
     }
     bytes.get(at).is_none_or(|byte| !is_word(*byte))
 }
@@ -210,7 +211,17 @@ fn matches_further(rest: Rest, bytes: &[u8], from: usize) -> bool {
 }
 
 fn skip_space(bytes: &[u8], at: usize) -> usize {
-    at + bytes[at.min(bytes.len())..].iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+    match bytes.get(at..) {
+        // Nearly always it is one space.
+        Some([b' ', next, ..]) if *next > b' ' => at + 1,
+        Some([next, ..]) if *next > b' ' => at,
+        rest => at + spaces(rest.unwrap_or_default()),
+    }
+}
+
+#[inline(never)]
+fn spaces(rest: &[u8]) -> usize {
+    rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
 /// The end of the token at `at`: the closing quote's, or the next white space.

@@ -20,12 +20,17 @@ fn unless(holds: bool, function: &'static str, answer: impl FnOnce() -> String, 
 }
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.len() <= NAME_LIMIT && !text.contains(char::is_control)
+    !text.is_empty() && text.len() <= NAME_LIMIT && !has_control(text)
+}
+
+fn has_control(text: &str) -> bool {
+    // Names are ASCII but for a stranger's.
+    if text.is_ascii() { text.bytes().any(|byte| byte.is_ascii_control()) } else { text.contains(char::is_control) }
 }
 
 /// What else there is to say of names than their length.
 fn odd(names: &[&str]) -> &'static str {
-    if names.iter().any(|name| name.contains(char::is_control)) { " with control characters" } else { "" }
+    if names.iter().any(|name| has_control(name)) { " with control characters" } else { "" }
 }
 
 pub(crate) fn description(answer: &Description) -> Checked {
