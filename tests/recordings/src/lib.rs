@@ -1,0 +1,181 @@
+//! What a real Ollama answered, byte for byte, each exchange with a label: data for tests. See `README.md`.
+
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::OnceLock;
+
+/// What an exchange is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Label {
+    /// A whole answer to the whole question, or a route without a question.
+    Whole,
+    /// The answer ends before its end.
+    Cut,
+    /// It ends properly and says nothing.
+    Empty,
+    /// It ends because its length was used up.
+    Length,
+    /// A part of the question was dropped, and that can be seen.
+    CutQuestion,
+    /// A part of the question was dropped, and nothing in the exchange shows it.
+    CutQuestionUnseen,
+    /// An error, or no answer.
+    Error,
+}
+
+/// A request as it was sent.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Request {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// Headers beside the usual ones.
+    #[serde(default)]
+    pub headers: serde_json::Map<String, Value>,
+    /// The body, where there was one.
+    #[serde(default)]
+    pub body: Option<Value>,
+}
+
+impl Request {
+    /// The body as bytes; none at all where there was no body.
+    pub fn bytes(&self) -> Vec<u8> {
+        match &self.body {
+            None => Vec::new(),
+            Some(Value::String(text)) => text.clone().into_bytes(),
+            Some(json) => json.to_string().into_bytes(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Bytes {
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    name: String,
+    situation: String,
+    request: Request,
+    answer: Bytes,
+    end: String,
+}
+
+/// One exchange.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// Its name.
+    pub name: String,
+    /// What was done to the server.
+    pub situation: String,
+    /// What was asked.
+    pub request: Request,
+    /// The bytes that came: status line, headers, body, chunk sizes included. Empty where nothing came.
+    pub answer: Vec<u8>,
+    /// How it ended: `connection closed`, `connection refused`, `silence 20 s`.
+    pub end: String,
+    /// What it is.
+    pub label: Label,
+}
+
+/// The body of an answer, without what HTTP puts around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// Its status.
+    pub status: u16,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether HTTP says that it is whole: with the last chunk, or as many bytes as `Content-Length` says.
+    pub ended: bool,
+}
+
+impl Recording {
+    /// What HTTP carried; none where nothing came.
+    pub fn body(&self) -> Option<Body> {
+        let end = find(&self.answer, b"\r\n\r\n")?;
+        let (head, rest) = (String::from_utf8_lossy(&self.answer[..end]).to_ascii_lowercase(), &self.answer[end + 4..]);
+        let status = head.get(9..12)?.parse().ok()?;
+        if head.contains("transfer-encoding: chunked") {
+            let (bytes, ended) = unchunked(rest);
+            return Some(Body { status, bytes, ended });
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).and_then(|length| length.trim().parse().ok());
+        let ended = self.request.method == "HEAD" || length.is_none_or(|length: usize| rest.len() >= length);
+        Some(Body { status, bytes: rest.to_vec(), ended })
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// A chunked body without its chunks, and whether its last chunk came.
+fn unchunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    while let Some(line) = find(rest, b"\r\n") {
+        let Ok(length) = usize::from_str_radix(&String::from_utf8_lossy(&rest[..line]), 16) else { break };
+        rest = &rest[line + 2..];
+        if length == 0 {
+            return (bytes, true);
+        }
+        bytes.extend_from_slice(&rest[..length.min(rest.len())]);
+        let Some(after) = rest.get(length + 2..) else { break };
+        rest = after;
+    }
+    (bytes, false)
+}
+
+/// All recordings, in the order of the file.
+///
+/// # Panics
+/// Where the files that are compiled in do not read; a test would notice first.
+pub fn recordings() -> &'static [Recording] {
+    static ALL: OnceLock<Vec<Recording>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let labels: std::collections::HashMap<&str, &str> =
+            include_str!("../labels.tsv").lines().skip(1).filter_map(|line| line.split_once('\t')).collect();
+        include_str!("../ollama.jsonl").lines().map(|line| recording(line, &labels)).collect()
+    })
+}
+
+#[expect(clippy::expect_used, reason = "the files are compiled in, and a test reads them")]
+fn recording(line: &str, labels: &std::collections::HashMap<&str, &str>) -> Recording {
+    let Line { name, situation, request, answer, end } = serde_json::from_str(line).expect("a line of ollama.jsonl");
+    let label = labels.get(name.as_str()).expect("a label for each recording");
+    let label = Label::deserialize(Value::from(*label)).expect("a label that is known");
+    Recording { name, situation, request, answer: answer.text.into_bytes(), end, label }
+}
+
+/// The recording of this name.
+///
+/// # Panics
+/// Where there is none.
+pub fn named(name: &str) -> &'static Recording {
+    recordings().iter().find(|recording| recording.name == name).unwrap_or_else(|| panic!("no recording is named {name:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn every_recording_has_a_label_and_every_label_a_recording() {
+        assert_eq!(recordings().len(), 361);
+        let labels = include_str!("../labels.tsv").lines().skip(1);
+        assert!(labels.map(|line| line.split('\t').next().unwrap()).eq(recordings().iter().map(|recording| recording.name.as_str())));
+    }
+
+    #[test]
+    fn a_body_is_what_stands_within_the_chunks() {
+        let body = named("plain").body().unwrap();
+        assert_eq!((body.status, body.ended), (200, true));
+        assert!(body.bytes.starts_with(b"{\"model\"") && body.bytes.ends_with(b"}\n"));
+        assert!(!named("ollama-killed-chat-stream").body().unwrap().ended);
+        assert_eq!(named("ollama-gone").body(), None);
+    }
+}
