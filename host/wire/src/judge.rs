@@ -1,0 +1,344 @@
+//! Whether an answer is one.
+
+use crate::asked::Asked;
+use crate::decode::{Ending, Piece, Usage};
+use std::fmt;
+
+/// Ollama stops a model that has written the same token so many times more.
+const REPEATS: u32 = 30;
+/// A token that repeats itself is no longer than this, bytes.
+const LONGEST_TOKEN: usize = 32;
+/// A server may read fewer tokens than a question has words, for what its template leaves out, and still have read all of it.
+const LEFT_OUT: u64 = 8;
+
+/// What an exchange is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A whole answer to the whole question.
+    Whole,
+    /// The answer ends before its end.
+    Cut(Cut),
+    /// The answer came whole and says nothing, where something was asked for.
+    Empty(Empty),
+    /// The answer ends because its length was used up.
+    UsedUpLength,
+    /// The server had dropped a part of the question.
+    QuestionCut(QuestionCut),
+    /// An error, or nothing.
+    Failed(Failed),
+}
+
+/// How an answer ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cut {
+    /// It ended properly without saying that it is whole.
+    NoDone,
+    /// It ended within a line or an event.
+    WithinLine,
+    /// An answer that came in one piece says that it is not whole.
+    DoneFalse,
+    /// The server stopped a model that wrote the same again and again.
+    Repetition,
+    /// The connection broke, or the caller waited no longer.
+    Broken,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NoDone => "the stream ended without `done`",
+            Self::WithinLine => "the stream ended within a line",
+            Self::DoneFalse => "it says `done: false`",
+            Self::Repetition => "the server stopped the model, which repeated itself",
+            Self::Broken => "the connection broke",
+        })
+    }
+}
+
+/// How an answer says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Empty {
+    /// No text at all.
+    Nothing,
+    /// White space alone.
+    Blank,
+    /// Thinking alone.
+    ThinkingAlone,
+    /// The model wrote, tools were offered, and nothing came: the server could not read the tool call and dropped it.
+    ToolCallLost,
+    /// The model was only loaded or unloaded.
+    OnlyMoved,
+}
+
+impl fmt::Display for Empty {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Nothing => "the model wrote nothing",
+            Self::Blank => "the model wrote nothing but white space",
+            Self::ThinkingAlone => "the model wrote nothing but its thinking",
+            Self::ToolCallLost => "the model wrote something that the server could not read as a tool call and dropped",
+            Self::OnlyMoved => "the model was only loaded or unloaded",
+        })
+    }
+}
+
+/// How it shows that a part of the question was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QuestionCut {
+    /// The server read fewer tokens than the question has words.
+    Unread {
+        /// Tokens that it read.
+        read: u64,
+        /// Words of the question.
+        words: u64,
+    },
+    /// Question and answer are longer than the window: its beginning was forgotten while the answer was written.
+    Slid {
+        /// Tokens of both.
+        used: u64,
+        /// Tokens of the window.
+        window: u64,
+    },
+}
+
+impl fmt::Display for QuestionCut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unread { read, words } => write!(formatter, "the server read {read} tokens of a question of at least {words}"),
+            Self::Slid { used, window } => {
+                write!(formatter, "the window of {window} tokens slid over a question and an answer of {used}")
+            }
+        }
+    }
+}
+
+/// How an exchange failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Failed {
+    /// The status is not 2xx.
+    Status(u16),
+    /// An error came under a good status.
+    Told,
+    /// What came is not of this protocol.
+    Unreadable,
+    /// Nothing came.
+    Nothing,
+}
+
+/// What came of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// Characters of text.
+    pub text: u64,
+    /// Characters of thinking.
+    pub thinking: u64,
+    /// Tool calls.
+    pub tool_calls: u64,
+}
+
+/// What an exchange is, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What it is.
+    pub verdict: Verdict,
+    /// What came.
+    pub received: Received,
+    /// What the server counted.
+    pub usage: Usage,
+    /// Whether the length was used up, whatever else is to be said.
+    pub used_up_length: bool,
+}
+
+/// Says of an answer, from its pieces, whether it is one.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    asked: Asked,
+    received: Received,
+    /// Whether there is text that is not blank.
+    visible: bool,
+    /// The answers of which pieces have come, and those that have ended, a bit each; more than 64 share the last.
+    begun: u64,
+    ended: u64,
+    used_up: bool,
+    moved: bool,
+    last: bool,
+    vectors: Option<u64>,
+    usage: Usage,
+    failed: Option<Failed>,
+    cut: Option<Cut>,
+    token: Token,
+}
+
+/// The token that came last, and how often it came again since.
+#[derive(Clone, Copy, Debug, Default)]
+struct Token {
+    bytes: [u8; LONGEST_TOKEN],
+    length: usize,
+    repeats: u32,
+}
+
+impl Token {
+    /// Compares as Ollama does: without white space around it.
+    fn take(&mut self, text: &str) {
+        let text = text.trim().as_bytes();
+        let Some(free) = self.bytes.get_mut(..text.len()) else {
+            *self = Self::default();
+            return;
+        };
+        if self.length == text.len() && free == text {
+            self.repeats += 1;
+        } else {
+            free.copy_from_slice(text);
+            (self.length, self.repeats) = (text.len(), 0);
+        }
+    }
+
+    /// The same for a text that came in one piece.
+    fn take_whole(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let repeats = |length: usize| {
+            let tail = &bytes[bytes.len().saturating_sub(length * (REPEATS as usize + 1))..];
+            tail.len() > length * REPEATS as usize && tail[length..] == tail[..tail.len() - length]
+        };
+        if (1..=LONGEST_TOKEN).any(repeats) {
+            self.repeats = REPEATS;
+        }
+    }
+}
+
+impl Judge {
+    /// A judge of the answer to this.
+    pub fn new(asked: Asked) -> Self {
+        Self {
+            asked,
+            received: Received::default(),
+            visible: false,
+            begun: 0,
+            ended: 0,
+            used_up: false,
+            moved: false,
+            last: false,
+            vectors: None,
+            usage: Usage::default(),
+            failed: None,
+            cut: None,
+            token: Token::default(),
+        }
+    }
+
+    /// What was asked.
+    pub fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
+    /// Takes the next piece.
+    pub fn take(&mut self, piece: &Piece<'_>) {
+        let Piece { choice, text, thinking, tool_calls, vectors, ending, last, usage, failed } = piece;
+        if *failed {
+            self.fail(Failed::Told);
+        }
+        if !text.is_empty() || !thinking.is_empty() {
+            self.received.text += text.chars().count() as u64;
+            self.received.thinking += thinking.chars().count() as u64;
+            self.visible |= !text.trim_ascii().is_empty() && !text.trim().is_empty();
+            let token = if text.is_empty() { thinking } else { text };
+            if self.asked.streamed { self.token.take(token) } else { self.token.take_whole(token) }
+        }
+        self.received.tool_calls += u64::from(*tool_calls);
+        self.vectors = vectors.or(self.vectors);
+        self.usage = Usage { prompt: usage.prompt.or(self.usage.prompt), answer: usage.answer.or(self.usage.answer) };
+        let bit = 1 << (*choice).min(63);
+        if ending.is_some() || !text.is_empty() || !thinking.is_empty() || *tool_calls > 0 {
+            self.begun |= bit;
+        }
+        if let Some(ending) = ending {
+            self.ended |= bit;
+            self.used_up |= *ending == Ending::Length;
+            self.moved |= *ending == Ending::Moved;
+        }
+        self.last |= *last;
+    }
+
+    /// The exchange failed.
+    pub fn fail(&mut self, how: Failed) {
+        self.failed.get_or_insert(how);
+    }
+
+    /// The answer ended like this, unless it had ended before.
+    pub fn cut(&mut self, how: Cut) {
+        self.cut.get_or_insert(how);
+    }
+
+    /// Whether its end has come.
+    pub fn is_over(&self) -> bool {
+        self.last || self.ended != 0 && self.ended == self.begun
+    }
+
+    /// What the exchange is, if nothing more comes.
+    pub fn judgement(&self) -> Judgement {
+        Judgement { verdict: self.verdict(), received: self.received, usage: self.usage, used_up_length: self.used_up }
+    }
+
+    fn verdict(&self) -> Verdict {
+        if let Some(how) = self.failed {
+            return Verdict::Failed(how);
+        }
+        if !self.is_over() {
+            return Verdict::Cut(self.how_cut());
+        }
+        if let Some(cut) = self.question_cut() {
+            return Verdict::QuestionCut(cut);
+        }
+        match self.empty() {
+            Some(empty) => Verdict::Empty(empty),
+            None if self.used_up => Verdict::UsedUpLength,
+            None => Verdict::Whole,
+        }
+    }
+
+    fn how_cut(&self) -> Cut {
+        let repeated = self.token.repeats >= REPEATS;
+        match self.cut {
+            None | Some(Cut::NoDone) if repeated => Cut::Repetition,
+            Some(cut) => cut,
+            None if self.asked.streamed => Cut::NoDone,
+            None => Cut::DoneFalse,
+        }
+    }
+
+    fn question_cut(&self) -> Option<QuestionCut> {
+        let Asked { words, window, .. } = self.asked;
+        let read = self.usage.prompt?;
+        if words > read + LEFT_OUT {
+            return Some(QuestionCut::Unread { read, words });
+        }
+        let (window, used) = (window?, read + self.usage.answer.unwrap_or(0));
+        // The last token is written and never read, so it needs no room.
+        (used > window + 1 && !self.asked.route.embeds()).then_some(QuestionCut::Slid { used, window })
+    }
+
+    fn empty(&self) -> Option<Empty> {
+        let Asked { route, question, tools, allows_empty, .. } = self.asked;
+        if route.embeds() || !question || self.visible || self.received.tool_calls > 0 {
+            return None;
+        }
+        if self.moved {
+            return Some(Empty::OnlyMoved);
+        }
+        if allows_empty {
+            return None;
+        }
+        // The end itself counts as one.
+        let wrote = self.usage.answer.is_some_and(|tokens| tokens > 1);
+        Some(match self.received {
+            Received { thinking: 1.., .. } => Empty::ThinkingAlone,
+            Received { text: 1.., .. } => Empty::Blank,
+            _ if tools && wrote => Empty::ToolCallLost,
+            _ => Empty::Nothing,
+        })
+    }
+}

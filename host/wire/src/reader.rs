@@ -1,0 +1,126 @@
+//! From the bytes of an answer to what it is.
+
+use crate::asked::Asked;
+use crate::decode::{Piece, decode};
+use crate::judge::{Cut, Failed, Judge, Judgement, Verdict};
+use crate::lines::LineSplitter;
+
+/// A line or an event is no longer than this, bytes.
+const LINE_LIMIT: usize = 8 << 20;
+/// An answer in one piece is no longer than this, bytes.
+const DOCUMENT_LIMIT: usize = 64 << 20;
+
+/// Reads the body of an answer as it arrives, without what HTTP puts around it, and judges it.
+#[derive(Debug)]
+pub struct Reader {
+    judge: Judge,
+    framing: Framing,
+}
+
+#[derive(Debug)]
+enum Framing {
+    Document(Vec<u8>),
+    Lines(LineSplitter),
+    /// And the data of the event that is being read.
+    Events(LineSplitter, Vec<u8>),
+}
+
+impl Reader {
+    /// A reader of the answer to this, which came with this status.
+    pub fn new(asked: Asked, status: u16) -> Self {
+        let framing = match (asked.streamed, asked.route.is_ollamas()) {
+            _ if !(200..300).contains(&status) => Framing::Document(Vec::new()),
+            (false, _) => Framing::Document(Vec::new()),
+            (true, true) => Framing::Lines(LineSplitter::new(LINE_LIMIT)),
+            (true, false) => Framing::Events(LineSplitter::new(LINE_LIMIT), Vec::new()),
+        };
+        let mut judge = Judge::new(asked);
+        if !(200..300).contains(&status) {
+            judge.fail(Failed::Status(status));
+        }
+        Self { judge, framing }
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        match &mut self.framing {
+            Framing::Document(document) if document.len() + bytes.len() > DOCUMENT_LIMIT => self.judge.fail(Failed::Unreadable),
+            Framing::Document(document) => document.extend_from_slice(bytes),
+            Framing::Lines(lines) => {
+                lines.push(bytes);
+                each_line(lines, &mut self.judge, |judge, line| piece(judge, line, true));
+            }
+            Framing::Events(lines, data) => {
+                lines.push(bytes);
+                each_line(lines, &mut self.judge, |judge, line| event(judge, data, line, true));
+            }
+        }
+    }
+
+    /// Whether the answer's end has come.
+    pub fn is_over(&self) -> bool {
+        self.judge.is_over()
+    }
+
+    /// What the exchange is, now that the body has ended: `whole` where HTTP says that it is, `false` where the connection broke or nobody waited longer.
+    pub fn end(mut self, whole: bool) -> Judgement {
+        let judge = &mut self.judge;
+        match self.framing {
+            // What an error says is for others to read.
+            _ if matches!(judge.judgement().verdict, Verdict::Failed(_)) => {}
+            Framing::Document(document) if document.trim_ascii().is_empty() => judge.fail(Failed::Nothing),
+            Framing::Document(document) => piece(judge, &document, whole),
+            Framing::Lines(mut lines) => piece(judge, &lines.rest(), false),
+            Framing::Events(mut lines, mut data) => {
+                let rest = lines.rest();
+                event(judge, &mut data, &rest, false);
+                event(judge, &mut data, b"", false);
+            }
+        }
+        if !whole {
+            judge.cut(Cut::Broken);
+        }
+        judge.judgement()
+    }
+}
+
+fn each_line(lines: &mut LineSplitter, judge: &mut Judge, mut take: impl FnMut(&mut Judge, &[u8])) {
+    loop {
+        match lines.next_line() {
+            Ok(Some(line)) => take(judge, &line),
+            Ok(None) => return,
+            Err(_) => return judge.fail(Failed::Unreadable),
+        }
+    }
+}
+
+/// A line, an event's data or a document; `ended` where its end has come, so that it must be readable.
+fn piece(judge: &mut Judge, json: &[u8], ended: bool) {
+    if json.trim_ascii().is_empty() {
+        return;
+    }
+    let (route, whole) = (judge.asked().route, !judge.asked().streamed);
+    match decode(route, whole, json, &mut |piece| judge.take(piece)) {
+        Ok(()) => {}
+        Err(_) if ended => judge.fail(Failed::Unreadable),
+        Err(_) => judge.cut(Cut::WithinLine),
+    }
+}
+
+/// A line of an event stream; a blank one ends an event. `ended` where the server has ended it, so that it must be readable.
+fn event(judge: &mut Judge, data: &mut Vec<u8>, line: &[u8], ended: bool) {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if let Some(more) = line.strip_prefix(b"data:") {
+        if !data.is_empty() {
+            data.push(b'\n');
+        }
+        data.extend_from_slice(more.strip_prefix(b" ").unwrap_or(more));
+    } else if line.is_empty() && !data.is_empty() {
+        if data.as_slice() == b"[DONE]" {
+            judge.take(&Piece { last: true, ..Piece::default() });
+        } else {
+            piece(judge, data, ended);
+        }
+        data.clear();
+    }
+}
