@@ -494,6 +494,12 @@ function isOutput({ action, counted }) {
 }
 
 /** The delay after which to try the same call again, or why not. */
+/** Whether the model would write the same again, or run out of the same room. */
+function wouldBeTheSame({ circumstances }) {
+  const { request, exchange } = circumstances ?? {};
+  return request?.seedFixed || request?.temperature === 0 || exchange?.verdict === 'used-up-length';
+}
+
 function sameCallAgain(incident, classification, isOpen) {
   const { failure, retry, resources } = incident;
   const limit = Math.min(classification.retryLimit ?? U32, retry.maxRetries);
@@ -503,6 +509,7 @@ function sameCallAgain(incident, classification, isOpen) {
     return [0, classification.modelSpecific ? 'model-unsuitable' : 'not-retryable'];
   }
   if (!incident.idempotent && !nothingWasDone(failure)) return [0, 'not-idempotent'];
+  if (isOutput(classification) && wouldBeTheSame(incident)) return [0, 'answer-unusable'];
   if (isOpen) return [0, 'circuit-open'];
   if (incident.attempt >= limit) return [0, 'attempts-exhausted'];
   if (incident.retryBudget === 0) return [0, 'budget-exhausted'];

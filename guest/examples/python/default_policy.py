@@ -20,7 +20,7 @@ from wit_world.exports.degradation import (
 )
 from wit_world.exports.recovery import (
     Directive_AskAgain, Directive_GiveUp, Directive_RetryAfter, Directive_ServeCached, Directive_Simplify, Directive_SwitchModel,
-    Directive_UseFallback, Reason, Verdict,
+    Directive_UseFallback, ExchangeVerdict, Reason, Verdict,
 )
 from wit_world.exports.types import Classification, ErrorCategory, ErrorSeverity, FaultKind, SuggestedAction
 
@@ -499,6 +499,15 @@ def is_output(classification: Classification) -> bool:
     return classification.action == SuggestedAction.RESAMPLE and not classification.counted
 
 
+def would_be_the_same(incident: recovery.Incident) -> bool:
+    """Whether the model would write the same again, or run out of the same room."""
+    known = incident.circumstances
+    if known is None:
+        return False
+    fixed = known.request is not None and (known.request.seed_fixed or known.request.temperature == 0.0)
+    return fixed or (known.exchange is not None and known.exchange.verdict == ExchangeVerdict.USED_UP_LENGTH)
+
+
 def same_call_again(incident: recovery.Incident, classification: Classification, is_open: bool) -> tuple[float, Reason]:
     """The delay after which to try the same call again, or why not."""
     allowed = incident.retry.max_retries
@@ -511,6 +520,8 @@ def same_call_again(incident: recovery.Incident, classification: Classification,
         return 0.0, Reason.MODEL_UNSUITABLE if classification.model_specific else Reason.NOT_RETRYABLE
     if not incident.idempotent and not nothing_was_done(incident.failure):
         return 0.0, Reason.NOT_IDEMPOTENT
+    if is_output(classification) and would_be_the_same(incident):
+        return 0.0, Reason.ANSWER_UNUSABLE
     if is_open:
         return 0.0, Reason.CIRCUIT_OPEN
     if incident.attempt >= limit:

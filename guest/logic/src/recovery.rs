@@ -504,6 +504,13 @@ fn is_output(classification: &Classification) -> bool {
     classification.action == SuggestedAction::Resample && !classification.counted
 }
 
+/// Whether the model would write the same again, or run out of the same room: the caller fixed what it draws from, or its thinking used up the length.
+fn would_be_the_same(incident: &Incident) -> bool {
+    let Some(known) = &incident.circumstances else { return false };
+    let fixed = known.request.is_some_and(|request| request.seed_fixed || request.temperature == Some(0.0));
+    fixed || known.exchange.is_some_and(|exchange| exchange.verdict == ExchangeVerdict::UsedUpLength)
+}
+
 /// The delay after which to try the same call again, or why not.
 fn same_call_again(incident: &Incident, classification: &Classification, open: bool) -> Result<Seconds, Reason> {
     let limit = classification.retry_limit.unwrap_or(u32::MAX).min(incident.retry.max_retries);
@@ -519,6 +526,9 @@ fn same_call_again(incident: &Incident, classification: &Classification, open: b
     }
     if !incident.idempotent && !nothing_was_done(&incident.failure) {
         return Err(Reason::NotIdempotent);
+    }
+    if is_output(classification) && would_be_the_same(incident) {
+        return Err(Reason::AnswerUnusable);
     }
     if open {
         return Err(Reason::CircuitOpen);
@@ -740,6 +750,43 @@ mod tests {
         assert_eq!(decided(incident(rejected.clone())), (Directive::GiveUp, Reason::CircuitOpen));
         let with_models = Incident { models: models("qwen3:8b"), idempotent: false, ..incident(rejected) };
         assert_eq!(decided(with_models), (Directive::SwitchModel(2), Reason::CircuitOpen));
+    }
+
+    #[test]
+    fn an_empty_answer_is_asked_for_again_only_where_it_can_be_another() {
+        let request = RequestFacts {
+            protocol: ClientProtocol::Direct,
+            streamed: true,
+            tools: false,
+            format: false,
+            thinking: false,
+            images: false,
+            seed_fixed: false,
+            temperature: None,
+            allows_empty: false,
+        };
+        let exchange = |verdict| ExchangeFacts {
+            verdict,
+            delivered_text: 0,
+            delivered_thinking: 0,
+            delivered_tool_calls: 0,
+            thinking: 9,
+            prompt_tokens: None,
+            answer_tokens: None,
+        };
+        let empty = |request, verdict| {
+            let circumstances = Circumstances { request: Some(request), exchange: Some(exchange(verdict)), ..Circumstances::default() };
+            let failure = Fault::new(FaultKind::EmptyAnswer, "");
+            decided(Incident { circumstances: Some(circumstances), models: models("qwen3:8b"), ..incident(failure) })
+        };
+        let again = (Directive::AskAgain, Reason::Retryable);
+        let next = (Directive::SwitchModel(2), Reason::AnswerUnusable);
+        assert_eq!(empty(request, ExchangeVerdict::Empty), again);
+        assert_eq!(empty(RequestFacts { temperature: Some(0.7), ..request }, ExchangeVerdict::Repetition), again);
+        assert_eq!(empty(RequestFacts { seed_fixed: true, ..request }, ExchangeVerdict::Empty), next);
+        assert_eq!(empty(RequestFacts { temperature: Some(0.0), ..request }, ExchangeVerdict::Empty), next);
+        assert_eq!(empty(request, ExchangeVerdict::UsedUpLength), next);
+        assert_eq!(decided(incident(Fault::new(FaultKind::EmptyAnswer, ""))), again);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 use upright::clock::{SharedClock, SystemClock};
-use upright::ollama::{BaseUrl, Budget, Budgets, ChatChunk, ChatRequest, Cut, OllamaClient, OllamaError};
+use upright::ollama::{BaseUrl, Budget, Budgets, ChatChunk, ChatRequest, Cut, Empty, OllamaClient, OllamaError};
 use upright::testing::DrivenClock;
 use upright::types::{Endpoint, FaultKind};
 use upright_fault_server::{Behaviour, Body, FaultServer, Match, ROWS, Row};
@@ -217,7 +217,8 @@ async fn a_stream_that_just_ends_is_incomplete() {
     let (chunks, error) = drain(client(&server).chat_stream(ask())).await;
     let characters = text(&chunks).chars().count();
     let error = error.unwrap();
-    assert!(matches!(error, OllamaError::Incomplete { why: Cut::NoDone, received, .. } if received == characters), "{error:?}");
+    assert!(matches!(error, OllamaError::Incomplete { why: Cut::NoDone, .. }), "{error:?}");
+    assert_eq!(error.exchange().map(|exchange| exchange.judgement.characters()), Some(characters as u64));
     assert_eq!(error.fault().kind, FaultKind::IncompleteAnswer);
 }
 
@@ -225,16 +226,17 @@ async fn a_stream_that_just_ends_is_incomplete() {
 async fn a_whole_answer_that_is_not_done_is_incomplete() {
     let server = server_with("done-false").await;
     let error = client(&server).chat(ask()).await.unwrap_err();
-    assert!(matches!(error, OllamaError::Incomplete { why: Cut::DoneFalse, received: 1.., .. }), "{error:?}");
+    assert!(matches!(error, OllamaError::Incomplete { why: Cut::DoneFalse, .. }), "{error:?}");
+    assert!(error.exchange().is_some_and(|exchange| exchange.judgement.characters() > 0));
 }
 
 #[tokio::test]
-async fn an_answer_that_only_moved_the_model_is_incomplete_unless_that_was_asked() {
+async fn an_answer_that_only_moved_the_model_is_none_unless_that_was_asked() {
     for row in ["load-reason", "unload-reason"] {
         let server = server_with(row).await;
         let (_, streamed) = drain(client(&server).chat_stream(ask())).await;
         for error in [client(&server).chat(ask()).await.unwrap_err(), streamed.unwrap()] {
-            assert!(matches!(error, OllamaError::Incomplete { why: Cut::NothingWritten { .. }, .. }), "{row}: {error:?}");
+            assert!(matches!(error, OllamaError::EmptyAnswer { why: Empty::OnlyMoved, .. }), "{row}: {error:?}");
         }
         let load = ChatRequest { model: "qwen3:8b".into(), ..ChatRequest::default() };
         client(&server).chat(load.clone()).await.unwrap();
@@ -386,7 +388,8 @@ async fn a_last_line_needs_no_end_but_must_be_whole() {
     assert!(error.is_none() && chunks.len() == 1, "{error:?}");
     let (_, error) = scripted("{\"message\":{\"content\":\"a\"},\"done\":false}\n{\"message\":{\"con").await;
     let error = error.unwrap();
-    assert!(matches!(error, OllamaError::Incomplete { why: Cut::WithinLine, received: 1, .. }), "{error:?}");
+    assert!(matches!(error, OllamaError::Incomplete { why: Cut::WithinLine, .. }), "{error:?}");
+    assert_eq!(error.exchange().map(|exchange| exchange.judgement.characters()), Some(1));
     for strange in ["<html></html>\n", "{\"done\":\"yes\"}\n", "[]\n", "{}\n"] {
         let (_, error) = scripted(strange).await;
         let error = error.unwrap();

@@ -17,6 +17,17 @@ pub enum Ending {
     Moved,
 }
 
+impl Ending {
+    /// What Ollama's `done_reason` says.
+    pub fn of(done_reason: Option<&str>) -> Self {
+        match done_reason {
+            Some("length") => Self::Length,
+            Some("load" | "unload") => Self::Moved,
+            _ => Self::Stop,
+        }
+    }
+}
+
 /// Tokens as the server counted them; none where it did not, or said 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -24,6 +35,14 @@ pub struct Usage {
     pub prompt: Option<u64>,
     /// Of the answer that it wrote.
     pub answer: Option<u64>,
+}
+
+impl Usage {
+    /// These counts, where they say something.
+    pub fn counted(prompt: Option<u64>, answer: Option<u64>) -> Self {
+        let says = |count: &u64| *count > 0;
+        Self { prompt: prompt.filter(says), answer: answer.filter(says) }
+    }
 }
 
 /// What one line, event or document adds to an answer.
@@ -71,11 +90,6 @@ pub fn decode<'a>(route: Route, whole: bool, json: &'a [u8], take: &mut dyn FnMu
 
 fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unreadable> {
     serde_json::from_slice(json).map_err(|_| Unreadable)
-}
-
-/// A count that says something.
-fn counted(count: Option<u64>) -> Option<u64> {
-    count.filter(|count| *count > 0)
 }
 
 /// Whether an `error` field tells of an error.
@@ -164,13 +178,9 @@ fn ollamas<'a>(line: OllamasLine<'a>, take: &mut dyn FnMut(&Piece<'a>)) {
         thinking: thinking.unwrap_or_default(),
         tool_calls: calls.map_or(0, |calls| calls.len() as u32),
         vectors,
-        ending: done.then(|| match reason {
-            Some("length") => Ending::Length,
-            Some("load" | "unload") => Ending::Moved,
-            _ => Ending::Stop,
-        }),
+        ending: done.then(|| Ending::of(reason)),
         last: done,
-        usage: Usage { prompt: counted(line.prompt_eval_count), answer: counted(line.eval_count) },
+        usage: Usage::counted(line.prompt_eval_count, line.eval_count),
         // Before `done` is looked at: a proxy whose model server died sends both together.
         failed: tells(line.error) || reason == Some("error"),
         choice: 0,
@@ -240,7 +250,7 @@ struct OpenaisUsage {
 
 impl OpenaisUsage {
     fn read(self) -> Usage {
-        Usage { prompt: counted(self.prompt_tokens), answer: counted(self.completion_tokens) }
+        Usage::counted(self.prompt_tokens, self.completion_tokens)
     }
 }
 

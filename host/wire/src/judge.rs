@@ -28,6 +28,20 @@ pub enum Verdict {
     Failed(Failed),
 }
 
+impl Verdict {
+    /// Its name: `whole`, `cut`, `empty`, `used_up_length`, `question_cut` or `failed`.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Cut(_) => "cut",
+            Self::Empty(_) => "empty",
+            Self::UsedUpLength => "used_up_length",
+            Self::QuestionCut(_) => "question_cut",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
 /// How an answer ended before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -50,7 +64,7 @@ impl fmt::Display for Cut {
             Self::NoDone => "the stream ended without `done`",
             Self::WithinLine => "the stream ended within a line",
             Self::DoneFalse => "it says `done: false`",
-            Self::Repetition => "the server stopped the model, which repeated itself",
+            Self::Repetition => "the server stopped the model at its token repeat limit, since it wrote the same again and again",
             Self::Broken => "the connection broke",
         })
     }
@@ -151,6 +165,15 @@ pub struct Judgement {
     pub usage: Usage,
     /// Whether the length was used up, whatever else is to be said.
     pub used_up_length: bool,
+    /// How the answer says nothing, whatever else is to be said; none while its end has not come.
+    pub empty: Option<Empty>,
+}
+
+impl Judgement {
+    /// Characters of text and thinking that came.
+    pub const fn characters(&self) -> u64 {
+        self.received.text + self.received.thinking
+    }
 }
 
 /// Says of an answer, from its pieces, whether it is one.
@@ -280,10 +303,11 @@ impl Judge {
 
     /// What the exchange is, if nothing more comes.
     pub fn judgement(&self) -> Judgement {
-        Judgement { verdict: self.verdict(), received: self.received, usage: self.usage, used_up_length: self.used_up }
+        let empty = if self.failed.is_none() && self.is_over() { self.empty() } else { None };
+        Judgement { verdict: self.verdict(empty), received: self.received, usage: self.usage, used_up_length: self.used_up, empty }
     }
 
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self, empty: Option<Empty>) -> Verdict {
         if let Some(how) = self.failed {
             return Verdict::Failed(how);
         }
@@ -293,7 +317,7 @@ impl Judge {
         if let Some(cut) = self.question_cut() {
             return Verdict::QuestionCut(cut);
         }
-        match self.empty() {
+        match empty {
             Some(empty) => Verdict::Empty(empty),
             None if self.used_up => Verdict::UsedUpLength,
             None => Verdict::Whole,

@@ -1,5 +1,7 @@
 //! What a real Ollama answered, byte for byte, each exchange with a label: data for tests. See `README.md`.
 
+pub mod server;
+
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::OnceLock;

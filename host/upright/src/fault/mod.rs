@@ -12,7 +12,8 @@ mod readers;
 mod tests;
 
 use crate::error::BoxError;
-use crate::types::{Fault, FaultKind};
+use crate::ollama::{Exchange, OllamaError};
+use crate::types::{Circumstances, Fault, FaultKind};
 pub use answer::{ErrorBody, fault_of_answer};
 use message::Bounded;
 pub use operation::OperationError;
@@ -109,6 +110,11 @@ pub fn fault_of_boxed(error: &BoxError) -> Fault {
 /// The first error of this type in the chain of causes, also where it is boxed, shared or within an I/O error.
 pub(crate) fn find_in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH).find_map(readers::find)
+}
+
+/// What else is known of the exchange that failed.
+pub(crate) fn circumstances_of(error: &(dyn Error + 'static)) -> Option<Circumstances> {
+    find_in_chain::<OllamaError>(error).and_then(OllamaError::exchange).map(Exchange::circumstances)
 }
 
 /// The next error in the chain.

@@ -1,7 +1,8 @@
 //! Calls, each within its budgets of time and size.
 
 use super::address::BaseUrl;
-use super::error::{Budget, Cut, OllamaError, SetupError};
+use super::error::{Budget, OllamaError, SetupError};
+use super::exchange::Exchange;
 use super::messages::{ChatAnswer, ChatChunk, ChatRequest, Embeddings, LoadedModel, ModelInfo, Models, Version, Written};
 use super::stream;
 use crate::clock::SharedClock;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
+use upright_wire::{Asked, Judge, Judgement, Route, Verdict};
 
 /// What a server that runs says on `/`.
 const RUNNING: &str = "Ollama is running";
@@ -125,22 +127,19 @@ impl OllamaClient {
     /// The next message of a conversation, whole (`/api/chat`).
     pub async fn chat(&self, request: ChatRequest) -> Result<ChatAnswer, OllamaError> {
         let endpoint = Endpoint::Chat;
-        let body = self.long("/api/chat", endpoint, &with_stream(&request, false)).await?;
+        let (body, asked) = body_of(&request, false);
+        let body = self.long("/api/chat", endpoint, &body).await?;
         let written: Written = parse(&body, endpoint, "a chat's answer")?;
         if let Some(said) = written.failure() {
             return Err(OllamaError::in_stream(endpoint, said));
         }
-        let (Some(message), Some(done)) = (written.message, written.done) else {
+        let mut judge = Judge::new(asked);
+        judge.take(&written.piece());
+        let (Some(message), Some(_)) = (written.message, written.done) else {
             return Err(OllamaError::invalid(endpoint, "a chat's answer", &body));
         };
-        let incomplete = |why| Err(OllamaError::Incomplete { endpoint, why, received: message.characters() });
-        if !done {
-            return incomplete(Cut::DoneFalse);
-        }
-        match only_moved(&written.done_reason) {
-            Some(done_reason) if message.says_nothing() && !request.messages.is_empty() => incomplete(Cut::NothingWritten { done_reason }),
-            _ => Ok(ChatAnswer { model: written.model, message, done_reason: written.done_reason, timings: written.timings }),
-        }
+        let Judgement { verdict, .. } = OllamaError::judged(endpoint, &judge)?;
+        Ok(ChatAnswer { model: written.model, message, done_reason: written.done_reason, timings: written.timings, verdict })
     }
 
     /// The next message of a conversation, piece by piece (`/api/chat`).
@@ -151,11 +150,20 @@ impl OllamaClient {
         stream::chat(self.clone(), request)
     }
 
-    /// Texts as vectors (`/api/embed`).
+    /// Texts as vectors (`/api/embed`). A text that is longer than the model can read is refused: a vector of its beginning would stand for all of it.
     pub async fn embed(&self, model: &str, inputs: &[&str]) -> Result<Embeddings, OllamaError> {
         let endpoint = Endpoint::Embed;
-        let body = self.long("/api/embed", endpoint, &json!({"model": model, "input": inputs})).await?;
+        let asked = json!({"model": model, "input": inputs, "truncate": false});
+        let body = self.long("/api/embed", endpoint, &asked).await?;
         let embeddings: Embeddings = parse(&body, endpoint, "embeddings")?;
+        let asked = asked.as_object().map_or(Asked::new(Route::Embed), |members| Asked::of(Route::Embed, members));
+        let mut judge = Judge::new(asked);
+        judge.take(&embeddings.piece());
+        let judgement = OllamaError::judged(endpoint, &judge)?;
+        if let Verdict::QuestionCut(how) = judgement.verdict {
+            let exchange = Box::new(Exchange { asked: judge.asked().clone(), judgement });
+            return Err(OllamaError::QuestionCut { endpoint, how, exchange });
+        }
         if embeddings.embeddings.len() == inputs.len() {
             return Ok(embeddings);
         }
@@ -244,17 +252,14 @@ impl OllamaClient {
     }
 }
 
-/// The body of a request that can be streamed.
-pub(super) fn with_stream(request: &ChatRequest, streamed: bool) -> Value {
+/// The body of a request, and what its answer is judged by.
+pub(super) fn body_of(request: &ChatRequest, streamed: bool) -> (Value, Asked) {
     // Texts, numbers and JSON values with string keys: this cannot fail, and an empty request gets a proper refusal.
     let mut body = serde_json::to_value(request).unwrap_or_default();
     body["stream"] = streamed.into();
-    body
-}
-
-/// The reason of an answer that only moved the model into memory or out of it.
-pub(super) fn only_moved(done_reason: &Option<String>) -> Option<String> {
-    done_reason.clone().filter(|reason| matches!(reason.as_str(), "load" | "unload"))
+    let mut asked = body.as_object().map_or(Asked::new(Route::Chat), |members| Asked::of(Route::Chat, members));
+    asked.allows_empty |= request.allow_empty;
+    (body, asked)
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8], endpoint: Endpoint, expected: &'static str) -> Result<T, OllamaError> {

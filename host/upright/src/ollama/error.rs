@@ -1,10 +1,12 @@
 //! How a call to Ollama fails.
 
+use super::exchange::Exchange;
 use crate::error::ConfigurationError;
 use crate::fault::{ErrorBody, fault_of};
 use crate::types::{Endpoint, ErrorLabels, Fault, FaultKind};
 use std::fmt;
 use std::time::Duration;
+use upright_wire::{Cut, Empty, Judge, Judgement, QuestionCut, Verdict};
 
 /// A client that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -57,14 +59,36 @@ pub enum OllamaError {
     },
 
     /// The answer ended before it was whole.
-    #[error("Ollama's answer ({endpoint}) is not whole after {received} characters: {why}")]
+    #[error("Ollama's answer ({endpoint}) is not whole after {} characters: {why}", exchange.judgement.characters())]
     Incomplete {
         /// What was called.
         endpoint: Endpoint,
         /// How it ended.
         why: Cut,
-        /// Characters of text that had come.
-        received: usize,
+        /// What was asked, and what had come.
+        exchange: Box<Exchange>,
+    },
+
+    /// The answer came whole and says nothing, where something was asked for.
+    #[error("Ollama's answer ({endpoint}) is empty: {why}{}", beside(&exchange.judgement))]
+    EmptyAnswer {
+        /// What was called.
+        endpoint: Endpoint,
+        /// How it says nothing.
+        why: Empty,
+        /// What was asked, and what came.
+        exchange: Box<Exchange>,
+    },
+
+    /// The server had dropped a part of what it was asked, although it was asked not to.
+    #[error("Ollama ({endpoint}) dropped a part of the question: {how}")]
+    QuestionCut {
+        /// What was called.
+        endpoint: Endpoint,
+        /// How it shows.
+        how: QuestionCut,
+        /// What was asked, and what came.
+        exchange: Box<Exchange>,
     },
 
     /// What came does not parse as Ollama's protocol: most likely something else answers there.
@@ -117,34 +141,6 @@ impl fmt::Display for Budget {
     }
 }
 
-/// How an answer ended before it was whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Cut {
-    /// The stream ended without `done: true`, as it does when Ollama gives up on a model that repeats itself.
-    NoDone,
-    /// The stream ended within a line.
-    WithinLine,
-    /// The whole answer says `done: false`.
-    DoneFalse,
-    /// The model was only loaded or unloaded; nothing was written.
-    NothingWritten {
-        /// `load` or `unload`.
-        done_reason: String,
-    },
-}
-
-impl fmt::Display for Cut {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoDone => formatter.write_str("the stream ended without `done`"),
-            Self::WithinLine => formatter.write_str("the stream ended within a line"),
-            Self::DoneFalse => formatter.write_str("it says `done: false`"),
-            Self::NothingWritten { done_reason } => write!(formatter, "nothing was written, the model did only {done_reason:?}"),
-        }
-    }
-}
-
 impl OllamaError {
     /// What was called.
     pub fn endpoint(&self) -> Endpoint {
@@ -153,6 +149,8 @@ impl OllamaError {
             Self::Transport { endpoint, .. }
             | Self::InStream { endpoint, .. }
             | Self::Incomplete { endpoint, .. }
+            | Self::EmptyAnswer { endpoint, .. }
+            | Self::QuestionCut { endpoint, .. }
             | Self::InvalidAnswer { endpoint, .. }
             | Self::Timeout { endpoint, .. } => *endpoint,
         }
@@ -172,9 +170,32 @@ impl OllamaError {
             Self::InStream { message, labels, .. } => {
                 Fault { endpoint, labels: labels.clone(), ..Fault::new(FaultKind::StreamError, message) }
             }
+            // The model's own words, and not the connection's: text tells.
+            Self::Incomplete { why: Cut::Repetition, .. } => told(FaultKind::StreamError),
             Self::Incomplete { .. } => told(FaultKind::IncompleteAnswer),
+            Self::EmptyAnswer { .. } => told(FaultKind::EmptyAnswer),
+            Self::QuestionCut { .. } => told(FaultKind::CutQuestion),
             Self::InvalidAnswer { .. } => told(FaultKind::InvalidAnswer),
             Self::Timeout { .. } => told(FaultKind::Timeout),
+        }
+    }
+
+    /// What was asked and what came of it, where an answer was judged.
+    pub fn exchange(&self) -> Option<&Exchange> {
+        match self {
+            Self::Incomplete { exchange, .. } | Self::EmptyAnswer { exchange, .. } | Self::QuestionCut { exchange, .. } => Some(exchange),
+            _ => None,
+        }
+    }
+
+    /// What a judge says, as an error where it is no answer.
+    pub(super) fn judged(endpoint: Endpoint, judge: &Judge) -> Result<Judgement, Self> {
+        let judgement = judge.judgement();
+        let exchange = || Box::new(Exchange { asked: judge.asked().clone(), judgement: judgement.clone() });
+        match (&judgement.verdict, judgement.empty) {
+            (Verdict::Cut(why), _) => Err(Self::Incomplete { endpoint, why: *why, exchange: exchange() }),
+            (_, Some(why)) => Err(Self::EmptyAnswer { endpoint, why, exchange: exchange() }),
+            _ => Ok(judgement),
         }
     }
 
@@ -189,6 +210,15 @@ impl OllamaError {
         let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
         let found = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
         Self::InvalidAnswer { endpoint, expected, found }
+    }
+}
+
+/// What else there is to say of an empty answer.
+fn beside(judgement: &Judgement) -> String {
+    match &judgement.verdict {
+        Verdict::QuestionCut(how) => format!(", and {how}"),
+        _ if judgement.used_up_length => ", and its length is used up".to_owned(),
+        _ => String::new(),
     }
 }
 

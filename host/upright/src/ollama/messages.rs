@@ -4,6 +4,7 @@ use crate::fault::ErrorBody;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use upright_wire::{Ending, Piece, Usage, Verdict};
 
 /// A request to write the next message of a conversation. What is `None` or empty is not sent, so the model's own setting holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,12 @@ pub struct ChatRequest {
     /// How long the model stays in memory: seconds, or a text such as `"5m"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_alive: Option<Value>,
+    /// Whether the server may drop a part of a conversation that is longer than the window, which it then does without a word. By default it is asked to refuse it.
+    #[serde(default)]
+    pub truncate: bool,
+    /// Whether an answer without text is one. By default it is [`OllamaError::EmptyAnswer`](super::OllamaError::EmptyAnswer), unless it calls a tool or follows a tool's message.
+    #[serde(skip)]
+    pub allow_empty: bool,
 }
 
 impl ChatRequest {
@@ -67,13 +74,14 @@ impl Message {
         self.extra.get("tool_calls").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// Characters of text, thinking included.
-    pub(super) fn characters(&self) -> usize {
-        self.content.chars().count() + self.thinking().map_or(0, |text| text.chars().count())
-    }
-
-    pub(super) fn says_nothing(&self) -> bool {
-        self.content.is_empty() && self.thinking().unwrap_or_default().is_empty() && self.tool_calls().is_empty()
+    /// What a judge sees of it.
+    pub(super) fn piece(&self) -> Piece<'_> {
+        Piece {
+            text: self.content.as_str().into(),
+            thinking: self.thinking().unwrap_or_default().into(),
+            tool_calls: u32::try_from(self.tool_calls().len()).unwrap_or(u32::MAX),
+            ..Piece::default()
+        }
     }
 }
 
@@ -111,6 +119,8 @@ pub struct ChatAnswer {
     pub done_reason: Option<String>,
     /// What it cost.
     pub timings: Timings,
+    /// Whether its length was used up, or a part of the question seems to have been dropped; [`Verdict::Whole`] mostly.
+    pub verdict: Verdict,
 }
 
 /// A piece of an answer; the last one is `done`.
@@ -126,6 +136,8 @@ pub struct ChatChunk {
     pub done_reason: Option<String>,
     /// On the last chunk: what the answer cost.
     pub timings: Timings,
+    /// On the last chunk: whether its length was used up, or a part of the question seems to have been dropped; [`Verdict::Whole`] mostly.
+    pub verdict: Option<Verdict>,
     /// The line as it came, without its end; for those who pass it on.
     pub line: Bytes,
 }
@@ -144,6 +156,17 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// What a judge sees of it.
+    pub(super) fn piece(&self) -> Piece<'_> {
+        let done = self.done == Some(true);
+        Piece {
+            ending: done.then(|| Ending::of(self.done_reason.as_deref())),
+            last: done,
+            usage: Usage::counted(self.timings.prompt_eval_count, self.timings.eval_count),
+            ..self.message.as_ref().map(Message::piece).unwrap_or_default()
+        }
+    }
+
     /// What went wrong, if this tells of a failure. To be judged before `done`: a proxy whose model server died sends `done: true` and
     /// `error` together.
     pub(super) fn failure(&self) -> Option<ErrorBody> {
@@ -215,6 +238,19 @@ pub struct Embeddings {
     /// What they cost.
     #[serde(flatten)]
     pub timings: Timings,
+}
+
+impl Embeddings {
+    /// What a judge sees of them.
+    pub(super) fn piece(&self) -> Piece<'_> {
+        Piece {
+            vectors: Some(self.embeddings.len() as u64),
+            ending: Some(Ending::Stop),
+            last: true,
+            usage: Usage::counted(self.timings.prompt_eval_count, None),
+            ..Piece::default()
+        }
+    }
 }
 
 fn null_as_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {

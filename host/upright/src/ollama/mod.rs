@@ -18,11 +18,13 @@
 mod address;
 mod client;
 mod error;
+mod exchange;
 mod messages;
-mod ndjson;
 mod stream;
 
 pub use address::{AddressError, BaseUrl, ENVIRONMENT_VARIABLE};
 pub use client::{Budgets, OllamaClient};
-pub use error::{Budget, Cut, OllamaError, SetupError};
+pub use error::{Budget, OllamaError, SetupError};
+pub use exchange::Exchange;
 pub use messages::{ChatAnswer, ChatChunk, ChatRequest, Embeddings, LoadedModel, Message, ModelInfo, Timings};
+pub use upright_wire::{Asked, Cut, Empty, Judgement, QuestionCut, Received, Usage, Verdict};

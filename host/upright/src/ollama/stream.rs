@@ -2,14 +2,14 @@
 //!
 //! Bytes are no sign of life: a server can drip white space for ever. So a budget runs from one whole line to the next.
 
-use super::client::{OllamaClient, only_moved, with_stream};
-use super::error::{Budget, Cut, OllamaError};
+use super::client::{OllamaClient, body_of};
+use super::error::{Budget, OllamaError};
 use super::messages::{ChatChunk, ChatRequest, Written};
-use super::ndjson::LineSplitter;
 use crate::types::Endpoint;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use reqwest::Response;
+use upright_wire::{Asked, Cut, Judge, LineSplitter};
 
 /// A line is no longer than this, bytes.
 const LINE_LIMIT: usize = 8 << 20;
@@ -21,10 +21,13 @@ pub(super) fn chat(client: OllamaClient, request: ChatRequest) -> impl Stream<It
         let mut reading = match state {
             State::Over => return None,
             State::Reading(reading) => reading,
-            State::Asked(request) => match client.begin("/api/chat", ENDPOINT, &with_stream(&request, true)).await {
-                Ok(response) => Reading::new(response, &request),
-                Err(error) => return Some((Err(error), (client, State::Over))),
-            },
+            State::Asked(request) => {
+                let (body, asked) = body_of(&request, true);
+                match client.begin("/api/chat", ENDPOINT, &body).await {
+                    Ok(response) => Reading::new(response, asked),
+                    Err(error) => return Some((Err(error), (client, State::Over))),
+                }
+            }
         };
         let next = reading.next(&client).await;
         let goes_on = matches!(&next, Ok(chunk) if !chunk.done);
@@ -48,32 +51,26 @@ struct Line {
 struct Reading {
     response: Response,
     lines: LineSplitter,
-    /// Characters so far.
-    received: usize,
     begun: bool,
-    /// Whether anything was to be written: without messages a request only loads the model.
-    wanted: bool,
-    /// Whether anything was, if only a tool call.
-    written: bool,
+    judge: Judge,
 }
 
 impl Reading {
-    fn new(response: Response, request: &ChatRequest) -> Self {
-        let wanted = !request.messages.is_empty();
-        Self { response, lines: LineSplitter::new(LINE_LIMIT), received: 0, begun: false, wanted, written: false }
+    fn new(response: Response, asked: Asked) -> Self {
+        Self { response, lines: LineSplitter::new(LINE_LIMIT), begun: false, judge: Judge::new(asked) }
     }
 
     async fn next(&mut self, client: &OllamaClient) -> Result<ChatChunk, OllamaError> {
         let budget = if self.begun { Budget::BetweenTokens } else { Budget::FirstToken };
         let Some(line) = client.within(budget, ENDPOINT, self.line(client)).await? else {
-            return Err(self.incomplete(Cut::NoDone));
+            return Err(self.cut(Cut::NoDone));
         };
         self.begun = true;
         let invalid = || OllamaError::invalid(ENDPOINT, "a line of a chat's answer", &line.text);
         let written: Written = match serde_json::from_slice(&line.text) {
             Ok(written) => written,
             Err(_) if line.ended => return Err(invalid()),
-            Err(_) => return Err(self.incomplete(Cut::WithinLine)),
+            Err(_) => return Err(self.cut(Cut::WithinLine)),
         };
         if let Some(said) = written.failure() {
             return Err(OllamaError::in_stream(ENDPOINT, said));
@@ -81,21 +78,18 @@ impl Reading {
         if written.message.is_none() && written.done.is_none() {
             return Err(invalid());
         }
-        let message = written.message.unwrap_or_default();
-        self.received += message.characters();
-        self.written |= !message.says_nothing();
+        self.judge.take(&written.piece());
         let done = written.done == Some(true);
-        match only_moved(&written.done_reason) {
-            Some(done_reason) if done && self.wanted && !self.written => Err(self.incomplete(Cut::NothingWritten { done_reason })),
-            _ => Ok(ChatChunk {
-                model: written.model,
-                message,
-                done,
-                done_reason: written.done_reason,
-                timings: written.timings,
-                line: line.text,
-            }),
-        }
+        let verdict = if done { Some(OllamaError::judged(ENDPOINT, &self.judge)?.verdict) } else { None };
+        Ok(ChatChunk {
+            model: written.model,
+            message: written.message.unwrap_or_default(),
+            done,
+            done_reason: written.done_reason,
+            timings: written.timings,
+            verdict,
+            line: line.text,
+        })
     }
 
     /// The next line that is not blank; none at the end of the body.
@@ -116,8 +110,10 @@ impl Reading {
         }
     }
 
-    fn incomplete(&self, why: Cut) -> OllamaError {
-        OllamaError::Incomplete { endpoint: ENDPOINT, why, received: self.received }
+    /// The error of an answer that ends like this.
+    fn cut(&mut self, how: Cut) -> OllamaError {
+        self.judge.cut(how);
+        OllamaError::judged(ENDPOINT, &self.judge).err().unwrap_or_else(|| OllamaError::invalid(ENDPOINT, "an answer that goes on", b""))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::checkpoints::Checkpoint;
 use crate::clock::{Instant, between, seconds};
 use crate::error::{AttemptTimeout, BoxError, BulkheadFull, CircuitOpen, Error, Failure};
 use crate::events::Event;
-use crate::fault::{fault_of, read_by};
+use crate::fault::{circumstances_of, fault_of, read_by};
 use crate::types::*;
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,7 +254,7 @@ impl<'a> Session<'a> {
         self.begun();
         let permit = permit.filter(|_| self.had_its_time(&error));
         let fault = read_by(self.guarding.fault_reader.as_ref(), &*error);
-        let mut incident = self.incident(fault);
+        let mut incident = Incident { circumstances: circumstances_of(&*error), ..self.incident(fault) };
         // Taken before asking: two that look first and take later both find the last token.
         let token = self.terms.budget.as_ref().map(RetryBudget::take);
         incident.retry_budget = token.as_ref().map(|token| token.as_ref().map_or(0, Token::left));

@@ -10,7 +10,9 @@ use upright_fault_server::ROWS;
 use upright_logic::backoff::RetryConfig;
 use upright_logic::breaker::{BreakerConfig, BreakerState, Phase};
 use upright_logic::health::ResourceSnapshot;
-use upright_logic::recovery::{AtHand, CachedAnswer, Guard, Incident, ModelChoice};
+use upright_logic::recovery::{
+    AtHand, CachedAnswer, Circumstances, ClientProtocol, ExchangeFacts, ExchangeVerdict, Guard, Incident, ModelChoice, RequestFacts,
+};
 use upright_logic::types::{Fault, FaultKind};
 
 const RANDOM: usize = 170;
@@ -167,6 +169,41 @@ fn edges() -> Vec<(String, Incident)> {
         edge(format!("out of memory at attempt {attempt}, memory not read"), Incident { attempt, ..plain(out_of_memory.clone()) });
     }
     edge("short of memory says nothing of a busy server".into(), Incident { resources: Some(short(1)), ..plain(busy()) });
+
+    // Answers of no use.
+    let asked = RequestFacts {
+        protocol: ClientProtocol::Direct,
+        streamed: true,
+        tools: false,
+        format: false,
+        thinking: true,
+        images: false,
+        seed_fixed: false,
+        temperature: None,
+        allows_empty: false,
+    };
+    for (what, request) in [
+        ("nothing fixed", asked),
+        ("a fixed seed", RequestFacts { seed_fixed: true, ..asked }),
+        ("a temperature of 0", RequestFacts { temperature: Some(0.0), ..asked }),
+        ("a temperature of 0.7", RequestFacts { temperature: Some(0.7), ..asked }),
+    ] {
+        for verdict in [ExchangeVerdict::Empty, ExchangeVerdict::UsedUpLength, ExchangeVerdict::Repetition] {
+            let exchange = ExchangeFacts {
+                verdict,
+                delivered_text: 0,
+                delivered_thinking: 12,
+                delivered_tool_calls: 0,
+                thinking: 12,
+                prompt_tokens: Some(10),
+                answer_tokens: Some(4),
+            };
+            let circumstances = Circumstances { request: Some(request), exchange: Some(exchange), ..Circumstances::default() };
+            let failure = Fault::new(FaultKind::EmptyAnswer, "");
+            let incident = Incident { circumstances: Some(circumstances), models: models("qwen3:8b"), ..plain(failure) };
+            edge(format!("an answer of no use, {verdict}, with {what}"), incident);
+        }
+    }
 
     // The breaker.
     for failures in [0, 3, 4, 5] {

@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::pin::pin;
 use std::time::Instant;
-use upright::ollama::{ChatRequest, Cut, OllamaClient, OllamaError, Timings};
+use upright::ollama::{ChatRequest, OllamaClient, OllamaError, Timings, Verdict};
 use upright::types::Endpoint;
 
 /// A whole answer.
@@ -16,6 +16,10 @@ pub(super) struct Answer {
     pub(super) model: String,
     /// Why the model stopped.
     pub(super) done_reason: Option<String>,
+    /// What its judge says of it: `whole`, `used_up_length` or `question_cut`.
+    pub(super) verdict: String,
+    /// What a person should know of it, where it is not simply whole.
+    pub(super) note: Option<String>,
     /// What it cost, as the server says.
     pub(super) timings: Timings,
     /// From the request to the first token.
@@ -38,9 +42,30 @@ pub(super) async fn answer(client: OllamaClient, request: ChatRequest, screen: &
             screen.show(piece).await;
         }
         if chunk.done {
-            return Ok(Answer { text, model, done_reason: chunk.done_reason, timings: chunk.timings, first_token_seconds });
+            let verdict = chunk.verdict.unwrap_or(Verdict::Whole);
+            return Ok(Answer {
+                note: note(&verdict),
+                verdict: verdict.name().to_owned(),
+                text,
+                model,
+                done_reason: chunk.done_reason,
+                timings: chunk.timings,
+                first_token_seconds,
+            });
         }
     }
     // The client tells of it by itself; should it ever not, half an answer still must not pass.
-    Err(OllamaError::Incomplete { endpoint: Endpoint::Chat, why: Cut::NoDone, received: text.chars().count() })
+    let found = format!("{} characters without an end", text.chars().count());
+    Err(OllamaError::InvalidAnswer { endpoint: Endpoint::Chat, expected: "an answer that says that it is whole", found })
+}
+
+/// What a person should know of an answer that came whole.
+fn note(verdict: &Verdict) -> Option<String> {
+    match verdict {
+        Verdict::UsedUpLength => Some("the answer ends where its length was used up; it may have more to say".to_owned()),
+        Verdict::QuestionCut(how) => {
+            Some(format!("the answer may be to a part of the question only ({how}); raise OLLAMA_CONTEXT_LENGTH, or shorten the question"))
+        }
+        _ => None,
+    }
 }

@@ -102,7 +102,7 @@ pub(super) fn record(
 }
 
 fn answered(recovered: &Recovered<Answer>, requested: &str) -> Value {
-    let Answer { text, model, done_reason, timings, first_token_seconds } = &recovered.value;
+    let Answer { text, model, done_reason, verdict, note, timings, first_token_seconds } = &recovered.value;
     let (served, age) = match recovered.served {
         Served::Cached { age } => ("cached", Some(age.as_secs_f64())),
         Served::Live if model == requested => ("live", None),
@@ -116,6 +116,8 @@ fn answered(recovered: &Recovered<Answer>, requested: &str) -> Value {
         "age_seconds": age,
         "attempts": recovered.attempts,
         "done_reason": done_reason,
+        "verdict": verdict,
+        "note": note,
         "timings": {
             "first_token_seconds": first_token_seconds,
             "load_seconds": seconds(timings.load_duration),
@@ -137,6 +139,8 @@ fn failed(error: &Error, model: &str, deadline: Option<Duration>) -> Value {
         "age_seconds": null,
         "attempts": failed.map_or(0, |failed| failed.attempts),
         "done_reason": null,
+        "verdict": null,
+        "note": null,
         "timings": {},
         "error": {
             "message": told.message,

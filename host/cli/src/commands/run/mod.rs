@@ -230,6 +230,9 @@ impl<'a> Asking<'a> {
         if !self.output.json && !self.screen.has_shown_all(recovered) {
             self.output.print(&format!("{text}{}", if text.ends_with('\n') { "" } else { "\n" }))?;
         }
+        if let Some(note) = &recovered.value.note {
+            complain(note);
+        }
         Ok(())
     }
 

@@ -1,0 +1,93 @@
+//! A stand-in for Ollama that answers with recordings, byte for byte, over real HTTP on loopback.
+
+use crate::Recording;
+use serde_json::Value;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// Which recording a request gets, by its path and body; none for a 404.
+type Choose = dyn Fn(&str, &Value) -> Option<&'static Recording> + Send + Sync;
+
+/// A server that runs until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: String,
+    stopped: Arc<AtomicBool>,
+    requests: Requests,
+}
+
+type Requests = Arc<Mutex<Vec<(String, Value)>>>;
+
+impl Server {
+    /// Starts one on a free port.
+    ///
+    /// # Errors
+    /// The system's, where no port can be had.
+    pub fn start(choose: impl Fn(&str, &Value) -> Option<&'static Recording> + Send + Sync + 'static) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?.to_string();
+        let (stopped, requests): (Arc<AtomicBool>, Requests) = Default::default();
+        let (choose, ends, log): (Arc<Choose>, _, _) = (Arc::new(choose), Arc::clone(&stopped), Arc::clone(&requests));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if ends.load(Ordering::SeqCst) {
+                    break;
+                }
+                let (choose, log) = (Arc::clone(&choose), Arc::clone(&log));
+                // A client that leaves ends its connection, and no more.
+                thread::spawn(move || drop(serve(&stream, &*choose, &log)));
+            }
+        });
+        Ok(Self { address, stopped, requests })
+    }
+
+    /// Its address, as a client takes it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Paths and bodies of all requests so far.
+    pub fn requests(&self) -> Vec<(String, Value)> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        // Wakes the one that accepts.
+        drop(TcpStream::connect(&self.address));
+    }
+}
+
+/// Answers requests on a connection, one after the other.
+fn serve(stream: &TcpStream, choose: &Choose, log: &Mutex<Vec<(String, Value)>>) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let length =
+            head.to_ascii_lowercase().lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        let recording = choose(&path, &body);
+        log.lock().unwrap_or_else(PoisonError::into_inner).push((path, body));
+        let Some(recording) = recording else {
+            (&*stream).write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")?;
+            continue;
+        };
+        (&*stream).write_all(&recording.answer)?;
+        if recording.body().is_none_or(|body| !body.ended) {
+            return stream.shutdown(Shutdown::Both);
+        }
+    }
+}
