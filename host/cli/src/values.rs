@@ -2,12 +2,13 @@
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use serde_json::Value;
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
-use upright::ollama::BaseUrl;
+use upright::ollama::{BaseUrl, read_option};
 use upright::types::{Endpoint, FaultKind};
 
 /// The longest span that can be asked for, seconds: ten years.
@@ -118,6 +119,22 @@ pub(crate) fn temperature(given: &str) -> Read<f64> {
         Ok(number) if (0.0..=100.0).contains(&number) => Ok(number),
         _ => expected(given, "a number from 0 to 100, such as 0.7"),
     }
+}
+
+/// An option of a model, and its value.
+pub(crate) fn option(given: &str) -> Read<(String, Value)> {
+    match given.split_once('=') {
+        Some((name, text)) if !name.is_empty() => {
+            let value = read_option(name, text).map_err(|error| error.to_string())?;
+            Ok((name.to_owned(), value))
+        }
+        _ => expected(given, "NAME=VALUE, such as num_ctx=8192"),
+    }
+}
+
+/// The longest answer, tokens.
+pub(crate) fn tokens(given: &str) -> Read<u32> {
+    whole(given, 1, i32::MAX as u32)
 }
 
 /// A model's name.

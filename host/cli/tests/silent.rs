@@ -188,3 +188,24 @@ async fn an_empty_answer_is_asked_for_again_only_where_it_can_be_another() {
         assert_eq!(faulty, times, "{flags:?}");
     }
 }
+
+#[tokio::test]
+async fn options_reach_the_model_and_a_wrong_type_is_refused_before_anything_is_sent() {
+    let server = server("plain", "plain-whole");
+    let flags = ["--option", "num_ctx=512", "--option", "stop=END", "--option", "stop=[x]", "--option", "nonsense=1", "--max-tokens", "7"];
+    let ran = run(&server, &flags).await.ends_with(0);
+    assert!(ran.err.contains("nonsense is not one that Ollama knows") && ran.err.lines().count() == 1, "{ran:?}");
+    let expected = serde_json::json!({"num_ctx": 512, "stop": ["END", "[x]"], "nonsense": 1, "num_predict": 7});
+    assert_eq!(server.requests()[0].1["options"], expected);
+    for (wrong, expected) in
+        [("num_ctx=many", "a whole number"), ("temperature=hot", "a number"), ("num_ctx", "NAME=VALUE"), ("=1", "NAME=VALUE")]
+    {
+        let ran = run(&server, &["--option", wrong]).await.ends_with(2);
+        assert!(ran.err.contains(expected) && ran.err.contains(wrong.split('=').next().unwrap()), "{wrong}: {ran:?}");
+    }
+    assert_eq!(server.requests().len(), 1);
+    let wrong = ChatRequest { options: [("seed".to_owned(), "x".into())].into_iter().collect(), ..ChatRequest::ask(FAULTY, "hi") };
+    let error = client(&server).chat(wrong).await.unwrap_err();
+    assert!(matches!(error, OllamaError::Option(_)) && error.to_string().contains("seed"), "{error}");
+    assert_eq!(server.requests().len(), 1);
+}

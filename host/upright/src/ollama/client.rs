@@ -4,6 +4,7 @@ use super::address::BaseUrl;
 use super::error::{Budget, OllamaError, SetupError};
 use super::exchange::Exchange;
 use super::messages::{ChatAnswer, ChatChunk, ChatRequest, Embeddings, LoadedModel, ModelInfo, Models, Version, Written};
+use super::options::check_options;
 use super::stream;
 use crate::clock::SharedClock;
 use crate::fault::fault_of_answer;
@@ -127,6 +128,7 @@ impl OllamaClient {
     /// The next message of a conversation, whole (`/api/chat`).
     pub async fn chat(&self, request: ChatRequest) -> Result<ChatAnswer, OllamaError> {
         let endpoint = Endpoint::Chat;
+        check_options(&request.options).map_err(OllamaError::Option)?;
         let (body, asked) = body_of(&request, false);
         let body = self.long("/api/chat", endpoint, &body).await?;
         let written: Written = parse(&body, endpoint, "a chat's answer")?;

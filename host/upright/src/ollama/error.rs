@@ -1,6 +1,7 @@
 //! How a call to Ollama fails.
 
 use super::exchange::Exchange;
+use super::options::OptionError;
 use crate::error::ConfigurationError;
 use crate::fault::{ErrorBody, fault_of};
 use crate::types::{Endpoint, ErrorLabels, Fault, FaultKind};
@@ -30,6 +31,10 @@ pub enum SetupError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OllamaError {
+    /// An option has a value of the wrong type; nothing was sent.
+    #[error("nothing was asked of Ollama: {0}")]
+    Option(OptionError),
+
     /// No exchange, or one that broke off.
     #[error("the exchange with Ollama ({endpoint}) failed: {}", fault_of(source).message)]
     Transport {
@@ -146,6 +151,7 @@ impl OllamaError {
     pub fn endpoint(&self) -> Endpoint {
         match self {
             Self::Status { fault } => fault.endpoint,
+            Self::Option(_) => Endpoint::Chat,
             Self::Transport { endpoint, .. }
             | Self::InStream { endpoint, .. }
             | Self::Incomplete { endpoint, .. }
@@ -176,6 +182,7 @@ impl OllamaError {
             Self::EmptyAnswer { .. } => told(FaultKind::EmptyAnswer),
             Self::QuestionCut { .. } => told(FaultKind::CutQuestion),
             Self::InvalidAnswer { .. } => told(FaultKind::InvalidAnswer),
+            Self::Option(_) => told(FaultKind::InvalidInput),
             Self::Timeout { .. } => told(FaultKind::Timeout),
         }
     }

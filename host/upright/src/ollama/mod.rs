@@ -20,6 +20,7 @@ mod client;
 mod error;
 mod exchange;
 mod messages;
+mod options;
 mod stream;
 
 pub use address::{AddressError, BaseUrl, ENVIRONMENT_VARIABLE};
@@ -27,4 +28,5 @@ pub use client::{Budgets, OllamaClient};
 pub use error::{Budget, OllamaError, SetupError};
 pub use exchange::Exchange;
 pub use messages::{ChatAnswer, ChatChunk, ChatRequest, Embeddings, LoadedModel, Message, ModelInfo, Timings};
+pub use options::{OPTIONS, OptionError, OptionKind, check_options, option_kind, read_option};
 pub use upright_wire::{Asked, Cut, Empty, Judgement, QuestionCut, Received, Usage, Verdict};

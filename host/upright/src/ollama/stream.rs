@@ -5,6 +5,7 @@
 use super::client::{OllamaClient, body_of};
 use super::error::{Budget, OllamaError};
 use super::messages::{ChatChunk, ChatRequest, Written};
+use super::options::check_options;
 use crate::types::Endpoint;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -23,7 +24,11 @@ pub(super) fn chat(client: OllamaClient, request: ChatRequest) -> impl Stream<It
             State::Reading(reading) => reading,
             State::Asked(request) => {
                 let (body, asked) = body_of(&request, true);
-                match client.begin("/api/chat", ENDPOINT, &body).await {
+                let begun = match check_options(&request.options) {
+                    Ok(()) => client.begin("/api/chat", ENDPOINT, &body).await,
+                    Err(error) => Err(OllamaError::Option(error)),
+                };
+                match begun {
                     Ok(response) => Reading::new(response, asked),
                     Err(error) => return Some((Err(error), (client, State::Over))),
                 }

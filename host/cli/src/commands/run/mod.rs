@@ -17,6 +17,7 @@ use attempt::{Answer, answer};
 use prompts::Prompts;
 use reporter::Reporter;
 use screen::Screen;
+use serde_json::Value;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use upright::clock::SystemClock;
 use upright::degradation::cache_key;
-use upright::ollama::{BaseUrl, Budgets, ChatRequest, Message, OllamaClient};
+use upright::ollama::{BaseUrl, Budgets, ChatRequest, Message, OllamaClient, option_kind};
 use upright::types::RetryConfig;
 use upright::{Error, HealthCheck, PolicySlot, Recovered, RecoveryManager};
 
@@ -61,6 +62,14 @@ pub(crate) struct RunArguments {
     /// The model's temperature
     #[arg(long, value_name = "NUMBER", value_parser = values::temperature)]
     temperature: Option<f64>,
+
+    /// The longest answer, tokens [default: the model's own]
+    #[arg(long, value_name = "N", value_parser = values::tokens)]
+    max_tokens: Option<u32>,
+
+    /// An option of the model, such as num_ctx=8192 or seed=1; may be given several times
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = values::option)]
+    options: Vec<(String, Value)>,
 
     /// Retries after the first attempt, for each model
     #[arg(long, value_name = "N", default_value = "3", value_parser = values::retries)]
@@ -116,6 +125,9 @@ pub(crate) struct RunArguments {
 
 pub(crate) async fn run(arguments: RunArguments, output: &Output) -> anyhow::Result<ExitCode> {
     let prompts = Prompts::of(&arguments.prompt)?;
+    for (name, _) in arguments.options.iter().filter(|(name, _)| option_kind(name).is_none()) {
+        complain(format_args!("the option {name} is not one that Ollama knows; it is sent all the same"));
+    }
     let asking = Asking::new(arguments, output)?;
     tokio::select! {
         outcome = asking.all(prompts) => outcome.map(Into::into),
@@ -237,11 +249,20 @@ impl<'a> Asking<'a> {
     }
 
     fn request(&self, prompt: &str) -> ChatRequest {
-        let RunArguments { model, system, temperature, .. } = &self.arguments;
+        let RunArguments { model, system, temperature, max_tokens, .. } = &self.arguments;
         let system = system.iter().map(|text| Message::new("system", text));
         let mut request = ChatRequest { model: model.clone(), ..ChatRequest::default() };
         request.messages = system.chain([Message::new("user", prompt)]).collect();
+        for (name, value) in &self.arguments.options {
+            let given = request.options.entry(name).or_insert(Value::Array(Vec::new()));
+            match (given, value) {
+                // Of texts to stop at there may be several.
+                (Value::Array(texts), Value::Array(more)) => texts.extend(more.iter().cloned()),
+                (given, value) => *given = value.clone(),
+            }
+        }
         request.options.extend(temperature.map(|temperature| ("temperature".to_owned(), temperature.into())));
+        request.options.extend(max_tokens.map(|tokens| ("num_predict".to_owned(), tokens.into())));
         request
     }
 
