@@ -54,6 +54,8 @@ impl LineSplitter {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn lines(splitter: &mut LineSplitter) -> Vec<String> {

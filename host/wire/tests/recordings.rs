@@ -1,5 +1,7 @@
 //! Every recording of a real Ollama is judged as it is labelled, wherever its bytes are split.
 
+#![allow(clippy::unwrap_used)]
+
 use upright_recordings::{Body, Label, Recording, named, recordings};
 use upright_wire::{Asked, Cut, Empty, Failed, Judgement, QuestionCut, Reader, Route, Verdict};
 

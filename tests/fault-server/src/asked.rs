@@ -45,6 +45,12 @@ impl Asked {
         self.model.as_deref().unwrap_or_default()
     }
 
+    /// Tokens of the question: one for two bytes, so that no word goes without.
+    pub(crate) fn tokens(&self) -> usize {
+        let bytes = |key| self.body.get(key).map_or(0, |question| question.to_string().len());
+        8.max(["messages", "prompt", "input"].into_iter().map(bytes).sum::<usize>() / 2)
+    }
+
     /// The prompt, or the text of the last message.
     pub(crate) fn prompt(&self) -> String {
         let message = self.body.get("messages").and_then(Value::as_array).and_then(|messages| messages.last());

@@ -24,6 +24,15 @@ pub(crate) enum Finish {
     Swallowed,
 }
 
+/// Tokens.
+#[derive(Clone, Copy)]
+pub(crate) struct Counts {
+    /// Of the question.
+    pub(crate) read: usize,
+    /// Of the answer.
+    pub(crate) written: usize,
+}
+
 impl Dialect {
     pub(crate) fn is_openai(self) -> bool {
         matches!(self, Self::OpenAiChat | Self::OpenAiCompletion)
@@ -46,13 +55,13 @@ impl Dialect {
     }
 
     /// What follows the last token of a stream.
-    pub(crate) fn end(self, model: &str, tokens: usize, finish: Finish) -> Vec<Bytes> {
+    pub(crate) fn end(self, model: &str, counts: Counts, finish: Finish) -> Vec<Bytes> {
         match finish {
             Finish::Missing => Vec::new(),
             Finish::Swallowed => vec![self.line(&self.message(model, "", None, true))],
             Finish::Reason(reason) => {
                 let mut last = self.message(model, "", Some(reason), true);
-                self.add_figures(&mut last, tokens);
+                self.add_figures(&mut last, counts);
                 let mut end = vec![self.line(&last)];
                 if self.is_openai() {
                     end.push(Bytes::from_static(b"data: [DONE]\n\n"));
@@ -63,14 +72,14 @@ impl Dialect {
     }
 
     /// The answer in one piece.
-    pub(crate) fn whole(self, model: &str, text: &str, tokens: usize, finish: Finish) -> Value {
+    pub(crate) fn whole(self, model: &str, text: &str, counts: Counts, finish: Finish) -> Value {
         let reason = match finish {
             Finish::Reason(reason) => Some(reason),
             Finish::Missing | Finish::Swallowed => None,
         };
         let mut whole = self.message(model, text, reason, false);
         if reason.is_some() || self.is_openai() {
-            self.add_figures(&mut whole, tokens);
+            self.add_figures(&mut whole, counts);
         }
         whole
     }
@@ -98,15 +107,16 @@ impl Dialect {
     }
 
     /// Counts; natively also times in nanoseconds.
-    fn add_figures(self, message: &mut Value, tokens: usize) {
+    fn add_figures(self, message: &mut Value, counts: Counts) {
+        let Counts { read, written: tokens } = counts;
         if self.is_openai() {
-            message["usage"] = json!({"prompt_tokens": 8, "completion_tokens": tokens, "total_tokens": 8 + tokens});
+            message["usage"] = json!({"prompt_tokens": read, "completion_tokens": tokens, "total_tokens": read + tokens});
             return;
         }
         let evaluation = 10_000_000 * tokens as u64;
         message["total_duration"] = json!(60_000_000 + evaluation);
         message["load_duration"] = json!(40_000_000);
-        message["prompt_eval_count"] = json!(8);
+        message["prompt_eval_count"] = json!(read);
         message["prompt_eval_duration"] = json!(20_000_000);
         message["eval_count"] = json!(tokens);
         message["eval_duration"] = json!(evaluation);

@@ -1,7 +1,7 @@
 //! The small simulated Ollama that answers where no failure is replayed.
 
 use crate::asked::Asked;
-use crate::dialect::{Dialect, Finish};
+use crate::dialect::{Counts, Dialect, Finish};
 use crate::models::{Model, hash};
 use crate::names::canonical_name;
 use crate::state::{State, locked};
@@ -147,7 +147,7 @@ pub(crate) fn answer(state: &State, asked: &Asked, route: Route) -> Reply {
             Reply::json(
                 200,
                 &json!({"model": asked.model, "embeddings": vectors, "total_duration": 20_000_000,
-                "load_duration": 1_000_000, "prompt_eval_count": 8}),
+                "load_duration": 1_000_000, "prompt_eval_count": asked.tokens()}),
             )
         }
         Route::EmbedOne => Reply::json(200, &json!({"embedding": vector(&asked.prompt())})),
@@ -160,7 +160,7 @@ pub(crate) fn answer(state: &State, asked: &Asked, route: Route) -> Reply {
             Reply::json(
                 200,
                 &json!({"object": "list", "data": data, "model": asked.model,
-                "usage": {"prompt_tokens": 8, "total_tokens": 8}}),
+                "usage": {"prompt_tokens": asked.tokens(), "total_tokens": asked.tokens()}}),
             )
         }
     }
@@ -188,10 +188,10 @@ fn called(asked: &Asked, calls: &Value) -> Reply {
     let (dialect, model, finish) = (Dialect::Chat, asked.model_name(), Finish::Reason("stop"));
     if asked.wants_stream() {
         let tokens = vec![dialect.tool_calls(model, calls)];
-        let end = dialect.end(model, tokens.len(), finish);
+        let end = dialect.end(model, Counts { read: asked.tokens(), written: tokens.len() }, finish);
         return Reply { status: 200, content_type: dialect.stream_type(), tokens, end, streamed: true };
     }
-    let mut whole = dialect.whole(model, "", 1, finish);
+    let mut whole = dialect.whole(model, "", Counts { read: asked.tokens(), written: 1 }, finish);
     whole["message"]["tool_calls"] = calls.clone();
     Reply::json(200, &whole)
 }
@@ -201,16 +201,17 @@ pub(crate) fn written(asked: &Asked, dialect: Dialect, most: usize, finish: Fini
     let model = asked.model_name();
     let text = format!("This is {model}, a simulated model, and your last words were: {}", asked.prompt());
     let tokens: Vec<&str> = text.split_inclusive(' ').take(most).collect();
+    let counts = Counts { read: asked.tokens(), written: tokens.len() };
     if asked.wants_stream() {
         Reply {
             status: 200,
             content_type: dialect.stream_type(),
             tokens: tokens.iter().map(|token| dialect.token(model, token)).collect(),
-            end: dialect.end(model, tokens.len(), finish),
+            end: dialect.end(model, counts, finish),
             streamed: true,
         }
     } else {
-        Reply::json(200, &dialect.whole(model, &tokens.concat(), tokens.len(), finish))
+        Reply::json(200, &dialect.whole(model, &tokens.concat(), counts, finish))
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) fn chat(client: OllamaClient, request: ChatRequest) -> impl Stream<It
     })
 }
 
+#[expect(clippy::large_enum_variant, reason = "a box would be one allocation more for each stream")]
 enum State {
     Asked(Box<ChatRequest>),
     Reading(Reading),
