@@ -105,10 +105,11 @@ async fn a_request_carries_what_was_set_and_nothing_else() {
     client(&server).chat(request).await.unwrap();
     let messages = json!([{"role": "user", "content": "one two three four five six"}]);
     let [plain, full] = [0, 1].map(|index: usize| server.requests()[index].body.clone());
-    assert_eq!(plain, json!({"model": "qwen3:8b", "messages": messages, "stream": false}));
+    assert_eq!(plain, json!({"model": "qwen3:8b", "messages": messages, "truncate": false, "stream": false}));
     let options = json!({"num_ctx": 4096});
-    let expected =
-        json!({"model": "qwen3:8b", "messages": messages, "options": options, "think": "low", "keep_alive": "5m", "stream": false});
+    let mut expected = json!({"model": "qwen3:8b", "messages": messages, "options": options, "think": "low", "keep_alive": "5m"});
+    expected["truncate"] = false.into();
+    expected["stream"] = false.into();
     assert_eq!(full, expected);
 }
 

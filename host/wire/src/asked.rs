@@ -22,6 +22,8 @@ pub struct Asked {
     pub images: bool,
     /// Whether an answer without text is one: a text is completed (`suffix`, `raw`, `/v1/completions`), the last message is a tool's, or the caller says so.
     pub allows_empty: bool,
+    /// How many answers were asked for (`n`), at least 1.
+    pub answers: u32,
     /// Words that the question has, divided by white space: a model reads at least one token for each.
     pub words: u64,
     /// The window that was asked for (`num_ctx`), tokens.
@@ -48,6 +50,7 @@ impl Asked {
             thinking: false,
             images: false,
             allows_empty: matches!(route, Route::Completions),
+            answers: 1,
             words: 0,
             window: None,
             answer_length: None,
@@ -96,6 +99,7 @@ impl Asked {
             "tools" => self.tools = is_given(value),
             "format" | "response_format" => self.format = is_given(value),
             "think" | "thinking" | "reasoning" | "reasoning_effort" => self.thinking = is_given(value) && value != &Value::Bool(false),
+            "n" if !self.route.is_ollamas() => self.answers = value.as_u64().map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX)).max(1),
             "truncate" => self.truncate = value.as_bool(),
             "options" => {
                 for (key, value) in value.as_object().into_iter().flatten() {

@@ -267,7 +267,7 @@ impl Judge {
         if !text.is_empty() || !thinking.is_empty() {
             self.received.text += text.chars().count() as u64;
             self.received.thinking += thinking.chars().count() as u64;
-            self.visible |= !text.trim_ascii().is_empty() && !text.trim().is_empty();
+            self.visible |= !text.trim().is_empty();
             let token = if text.is_empty() { thinking } else { text };
             if self.asked.streamed { self.token.take(token) } else { self.token.take_whole(token) }
         }
@@ -298,7 +298,8 @@ impl Judge {
 
     /// Whether its end has come.
     pub fn is_over(&self) -> bool {
-        self.last || self.ended != 0 && self.ended == self.begun
+        // More than 64 answers share the last bit, and end with the stream.
+        self.last || self.ended == self.begun && self.ended.count_ones() >= self.asked.answers
     }
 
     /// What the exchange is, if nothing more comes.
@@ -364,5 +365,64 @@ impl Judge {
             _ if tools && wrote => Empty::ToolCallLost,
             _ => Empty::Nothing,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Route;
+
+    fn text(choice: u32, text: &'static str) -> Piece<'static> {
+        Piece { choice, text: text.into(), ..Piece::default() }
+    }
+
+    fn end(choice: u32) -> Piece<'static> {
+        Piece { choice, ending: Some(Ending::Stop), ..Piece::default() }
+    }
+
+    fn verdict(asked: Asked, pieces: &[Piece<'_>]) -> Verdict {
+        let mut judge = Judge::new(asked);
+        pieces.iter().for_each(|piece| judge.take(piece));
+        judge.judgement().verdict
+    }
+
+    #[test]
+    fn several_answers_are_whole_when_each_has_ended() {
+        let two = Asked { streamed: true, answers: 2, ..Asked::new(Route::ChatCompletions) };
+        let cut = Verdict::Cut(Cut::NoDone);
+        assert_eq!(verdict(two.clone(), &[text(0, "a"), end(0)]), cut);
+        assert_eq!(verdict(two.clone(), &[text(0, "a"), end(0), text(1, "b")]), cut);
+        assert_eq!(verdict(two, &[text(0, "a"), text(1, "b"), end(1), end(0)]), Verdict::Whole);
+    }
+
+    #[test]
+    fn white_space_alone_is_no_answer_and_a_tool_call_is_one() {
+        let asked = Asked::new(Route::Chat);
+        assert_eq!(verdict(asked.clone(), &[text(0, " \n\u{a0}"), end(0)]), Verdict::Empty(Empty::Blank));
+        let call = Piece { tool_calls: 1, ..Piece::default() };
+        assert_eq!(verdict(asked.clone(), &[call, end(0)]), Verdict::Whole);
+        assert_eq!(verdict(Asked { allows_empty: true, ..asked.clone() }, &[end(0)]), Verdict::Whole);
+        let moved = Piece { ending: Some(Ending::Moved), ..Piece::default() };
+        assert_eq!(verdict(asked.clone(), std::slice::from_ref(&moved)), Verdict::Empty(Empty::OnlyMoved));
+        assert_eq!(verdict(Asked { question: false, ..asked }, &[moved]), Verdict::Whole);
+    }
+
+    #[test]
+    fn a_token_may_come_thirty_times_and_not_once_more() {
+        for (times, cut) in [(30, Cut::NoDone), (31, Cut::Repetition)] {
+            let pieces = vec![text(0, " again"); times];
+            assert_eq!(verdict(Asked::new(Route::Chat), &pieces), Verdict::Cut(cut), "{times}");
+            let whole = Piece { text: " again".repeat(times).into(), ..Piece::default() };
+            let asked = Asked { streamed: false, ..Asked::new(Route::Chat) };
+            let cut = if cut == Cut::NoDone { Cut::DoneFalse } else { cut };
+            assert_eq!(verdict(asked, &[whole]), Verdict::Cut(cut), "{times} in one piece");
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_whatever_else_came() {
+        let failed = Piece { failed: true, ..Piece::default() };
+        assert_eq!(verdict(Asked::new(Route::Chat), &[text(0, "a"), end(0), failed]), Verdict::Failed(Failed::Told));
     }
 }
