@@ -123,7 +123,7 @@ async fn no_fault_of_ollama_passes_in_silence() {
         ];
         println!("{fault:40} | {}", row.map(|left| format!("{left:?}")).join(" | "));
         row.into_iter().for_each(|left| *table.entry(left).or_insert(0) += 1);
-        // Without another model there is nothing to recover with; with one there is, but where the caller has seen half of an answer.
+        // Without another model there is nothing to recover with.
         assert_eq!(row[..2], [Left::Told; 2], "{fault}");
         assert_eq!(row[2..4], [Left::Recovered; 2], "{fault}");
         assert_eq!(row[5], Left::Recovered, "{fault}");

@@ -28,10 +28,6 @@ pub struct Asked {
     pub words: u64,
     /// The window that was asked for (`num_ctx`), tokens.
     pub window: Option<u64>,
-    /// The longest answer that was asked for, tokens.
-    pub answer_length: Option<u64>,
-    /// Whether the caller lets the server drop a part of a question that does not fit (`truncate`), where it says.
-    pub truncate: Option<bool>,
     /// Whether the caller chose the seed.
     pub seed_fixed: bool,
     /// The temperature that the caller chose.
@@ -53,8 +49,6 @@ impl Asked {
             answers: 1,
             words: 0,
             window: None,
-            answer_length: None,
-            truncate: None,
             seed_fixed: false,
             temperature: None,
         }
@@ -100,19 +94,16 @@ impl Asked {
             "format" | "response_format" => self.format = is_given(value),
             "think" | "thinking" | "reasoning" | "reasoning_effort" => self.thinking = is_given(value) && value != &Value::Bool(false),
             "n" if !self.route.is_ollamas() => self.answers = value.as_u64().map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX)).max(1),
-            "truncate" => self.truncate = value.as_bool(),
             "options" => {
                 for (key, value) in value.as_object().into_iter().flatten() {
                     match key.to_ascii_lowercase().as_str() {
                         "num_ctx" => self.window = value.as_u64(),
-                        "num_predict" => self.answer_length = value.as_u64(),
                         "seed" => self.seed_fixed = value.is_number(),
                         "temperature" => self.temperature = value.as_f64(),
                         _ => {}
                     }
                 }
             }
-            "max_tokens" | "max_completion_tokens" | "max_output_tokens" => self.answer_length = value.as_u64(),
             "seed" => self.seed_fixed = value.is_number(),
             "temperature" => self.temperature = value.as_f64(),
             _ => {}

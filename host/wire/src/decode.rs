@@ -56,8 +56,6 @@ pub struct Piece<'a> {
     pub thinking: Cow<'a, str>,
     /// Tool calls that begin here.
     pub tool_calls: u32,
-    /// Vectors of embeddings.
-    pub vectors: Option<u64>,
     /// Why this answer ends here, where it does.
     pub ending: Option<Ending>,
     /// Whether nothing follows in any answer.
@@ -150,7 +148,7 @@ struct OllamasLine<'a> {
     #[serde(default)]
     eval_count: Option<u64>,
     #[serde(default)]
-    embeddings: Option<Vec<IgnoredAny>>,
+    embeddings: Option<IgnoredAny>,
     #[serde(default)]
     embedding: Option<IgnoredAny>,
 }
@@ -170,14 +168,12 @@ fn ollamas<'a>(line: OllamasLine<'a>, take: &mut dyn FnMut(&Piece<'a>)) {
         Some(message) => (message.content, message.thinking, message.tool_calls),
         None => (line.response, line.thinking, line.tool_calls),
     };
-    let vectors = line.embeddings.map(|vectors| vectors.len() as u64).or(line.embedding.map(|_| 1));
-    let done = line.done == Some(true) || vectors.is_some();
+    let done = line.done == Some(true) || line.embeddings.is_some() || line.embedding.is_some();
     let reason = line.done_reason.as_deref();
     take(&Piece {
         text: content.unwrap_or_default(),
         thinking: thinking.unwrap_or_default(),
         tool_calls: calls.map_or(0, |calls| calls.len() as u32),
-        vectors,
         ending: done.then(|| Ending::of(reason)),
         last: done,
         usage: Usage::counted(line.prompt_eval_count, line.eval_count),
@@ -196,7 +192,7 @@ struct OpenaisPiece<'a> {
     #[serde(default)]
     usage: Option<OpenaisUsage>,
     #[serde(default)]
-    data: Option<Vec<IgnoredAny>>,
+    data: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -259,8 +255,8 @@ fn openais<'a>(piece: OpenaisPiece<'a>, take: &mut dyn FnMut(&Piece<'a>)) {
     if tells(piece.error) {
         return take(&Piece { failed: true, ..Piece::default() });
     }
-    if let Some(vectors) = piece.data {
-        return take(&Piece { vectors: Some(vectors.len() as u64), ending: Some(Ending::Stop), last: true, usage, ..Piece::default() });
+    if piece.data.is_some() {
+        return take(&Piece { ending: Some(Ending::Stop), last: true, usage, ..Piece::default() });
     }
     let choices = piece.choices.unwrap_or_default();
     if choices.is_empty() {

@@ -189,7 +189,6 @@ pub struct Judge {
     used_up: bool,
     moved: bool,
     last: bool,
-    vectors: Option<u64>,
     usage: Usage,
     failed: Option<Failed>,
     cut: Option<Cut>,
@@ -245,7 +244,6 @@ impl Judge {
             used_up: false,
             moved: false,
             last: false,
-            vectors: None,
             usage: Usage::default(),
             failed: None,
             cut: None,
@@ -260,7 +258,7 @@ impl Judge {
 
     /// Takes the next piece.
     pub fn take(&mut self, piece: &Piece<'_>) {
-        let Piece { choice, text, thinking, tool_calls, vectors, ending, last, usage, failed } = piece;
+        let Piece { choice, text, thinking, tool_calls, ending, last, usage, failed } = piece;
         if *failed {
             self.fail(Failed::Told);
         }
@@ -272,7 +270,6 @@ impl Judge {
             if self.asked.streamed { self.token.take(token) } else { self.token.take_whole(token) }
         }
         self.received.tool_calls += u64::from(*tool_calls);
-        self.vectors = vectors.or(self.vectors);
         self.usage = Usage { prompt: usage.prompt.or(self.usage.prompt), answer: usage.answer.or(self.usage.answer) };
         let bit = 1 << (*choice).min(63);
         if ending.is_some() || !text.is_empty() || !thinking.is_empty() || *tool_calls > 0 {
@@ -296,10 +293,16 @@ impl Judge {
         self.cut.get_or_insert(how);
     }
 
+    /// Whether the exchange failed: nothing that comes changes that.
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Whether its end has come.
     pub fn is_over(&self) -> bool {
-        // More than 64 answers share the last bit, and end with the stream.
-        self.last || self.ended == self.begun && self.ended.count_ones() >= self.asked.answers
+        // A server that gives fewer answers than were asked for ends the stream. More than 64 share the last bit.
+        let answers = if self.asked.streamed { self.asked.answers.min(64) } else { 1 };
+        self.last || self.ended == self.begun && self.ended.count_ones() >= answers
     }
 
     /// What the exchange is, if nothing more comes.
@@ -325,7 +328,8 @@ impl Judge {
         }
     }
 
-    fn how_cut(&self) -> Cut {
+    /// How the answer ended, where its end has not come.
+    pub fn how_cut(&self) -> Cut {
         let repeated = self.token.repeats >= REPEATS;
         match self.cut {
             None | Some(Cut::NoDone) if repeated => Cut::Repetition,
@@ -393,7 +397,11 @@ mod tests {
         let cut = Verdict::Cut(Cut::NoDone);
         assert_eq!(verdict(two.clone(), &[text(0, "a"), end(0)]), cut);
         assert_eq!(verdict(two.clone(), &[text(0, "a"), end(0), text(1, "b")]), cut);
-        assert_eq!(verdict(two, &[text(0, "a"), text(1, "b"), end(1), end(0)]), Verdict::Whole);
+        assert_eq!(verdict(two.clone(), &[text(0, "a"), text(1, "b"), end(1), end(0)]), Verdict::Whole);
+        // Ollama gives one, whatever is asked for.
+        let done = Piece { last: true, ..Piece::default() };
+        assert_eq!(verdict(two.clone(), &[text(0, "a"), end(0), done]), Verdict::Whole);
+        assert_eq!(verdict(Asked { streamed: false, ..two }, &[text(0, "a"), end(0)]), Verdict::Whole);
     }
 
     #[test]

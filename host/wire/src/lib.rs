@@ -28,6 +28,6 @@ mod route;
 pub use asked::Asked;
 pub use decode::{Ending, Piece, Unreadable, Usage, decode};
 pub use judge::{Cut, Empty, Failed, Judge, Judgement, QuestionCut, Received, Verdict};
-pub use lines::{LineSplitter, LineTooLong};
-pub use reader::Reader;
+pub use lines::{LINE_LIMIT, LineSplitter, LineTooLong};
+pub use reader::{ANSWER_LIMIT, Reader};
 pub use route::Route;

@@ -5,6 +5,9 @@
 
 use bytes::{Bytes, BytesMut};
 
+/// A line of an answer is no longer than this, bytes.
+pub const LINE_LIMIT: usize = 8 << 20;
+
 /// Splits a body into lines as it arrives.
 #[derive(Debug)]
 pub struct LineSplitter {
@@ -43,6 +46,12 @@ impl LineSplitter {
         let mut line = self.pending.split_to(length + 1);
         line.truncate(length);
         Ok(Some(line.freeze()))
+    }
+
+    /// Bytes that are kept until their line is whole.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
     }
 
     /// What is left when the body has ended: a line without an end.

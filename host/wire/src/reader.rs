@@ -2,13 +2,11 @@
 
 use crate::asked::Asked;
 use crate::decode::{Piece, decode};
-use crate::judge::{Cut, Failed, Judge, Judgement, Verdict};
-use crate::lines::LineSplitter;
+use crate::judge::{Cut, Failed, Judge, Judgement};
+use crate::lines::{LINE_LIMIT, LineSplitter};
 
-/// A line or an event is no longer than this, bytes.
-const LINE_LIMIT: usize = 8 << 20;
 /// An answer in one piece is no longer than this, bytes.
-const DOCUMENT_LIMIT: usize = 64 << 20;
+pub const ANSWER_LIMIT: usize = 64 << 20;
 
 /// Reads the body of an answer as it arrives, without what HTTP puts around it, and judges it.
 #[derive(Debug)]
@@ -29,7 +27,6 @@ impl Reader {
     /// A reader of the answer to this, which came with this status.
     pub fn new(asked: Asked, status: u16) -> Self {
         let framing = match (asked.streamed, asked.route.is_ollamas()) {
-            _ if !(200..300).contains(&status) => Framing::Document(Vec::new()),
             (false, _) => Framing::Document(Vec::new()),
             (true, true) => Framing::Lines(LineSplitter::new(LINE_LIMIT)),
             (true, false) => Framing::Events(LineSplitter::new(LINE_LIMIT), Vec::new()),
@@ -43,8 +40,12 @@ impl Reader {
 
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
+        // What an error says is for others to read, and what has no end is not kept.
+        if self.judge.has_failed() {
+            return;
+        }
         match &mut self.framing {
-            Framing::Document(document) if document.len() + bytes.len() > DOCUMENT_LIMIT => self.judge.fail(Failed::Unreadable),
+            Framing::Document(document) if document.len() + bytes.len() > ANSWER_LIMIT => self.judge.fail(Failed::Unreadable),
             Framing::Document(document) => document.extend_from_slice(bytes),
             Framing::Lines(lines) => {
                 lines.push(bytes);
@@ -66,8 +67,7 @@ impl Reader {
     pub fn end(mut self, whole: bool) -> Judgement {
         let judge = &mut self.judge;
         match self.framing {
-            // What an error says is for others to read.
-            _ if matches!(judge.judgement().verdict, Verdict::Failed(_)) => {}
+            _ if judge.has_failed() => {}
             Framing::Document(document) if document.trim_ascii().is_empty() => judge.fail(Failed::Nothing),
             Framing::Document(document) => piece(judge, &document, whole),
             Framing::Lines(mut lines) => piece(judge, &lines.rest(), false),
@@ -122,5 +122,36 @@ fn event(judge: &mut Judge, data: &mut Vec<u8>, line: &[u8], ended: bool) {
             piece(judge, data, ended);
         }
         data.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Verdict;
+    use crate::route::Route;
+
+    #[test]
+    fn what_has_no_end_fails_and_is_not_kept() {
+        let endless = vec![b'x'; 1 << 20];
+        for asked in [
+            Asked::new(Route::Chat),
+            Asked { streamed: false, ..Asked::new(Route::Chat) },
+            Asked { streamed: true, ..Asked::new(Route::Messages) },
+        ] {
+            let mut reader = Reader::new(asked, 200);
+            for _ in 0..=ANSWER_LIMIT >> 20 {
+                reader.push(&endless);
+            }
+            let kept = match &reader.framing {
+                Framing::Document(document) => document.len(),
+                Framing::Lines(lines) | Framing::Events(lines, _) => lines.len(),
+            };
+            assert!(
+                kept <= ANSWER_LIMIT && (kept <= LINE_LIMIT + endless.len() || matches!(reader.framing, Framing::Document(_))),
+                "{kept}"
+            );
+            assert_eq!(reader.end(true).verdict, Verdict::Failed(Failed::Unreadable));
+        }
     }
 }

@@ -66,22 +66,35 @@ fn a_judgement_is_the_same_wherever_the_bytes_are_split() {
 }
 
 #[test]
-fn a_whole_stream_is_never_whole_before_its_end() {
-    for name in ["plain", "plain-v1", "m-plain", "r-plain", "g-plain", "c-plain", "tool-call", "tool-call-v1", "m-tool-call", "r-tool-call"]
-    {
+fn a_stream_is_whole_from_the_word_that_ends_it_on_and_not_before() {
+    for (name, end) in [
+        ("plain", "\"done\":true"),
+        ("g-plain", "\"done\":true"),
+        ("tool-call", "\"done\":true"),
+        ("plain-v1", "\"finish_reason\":\"stop\""),
+        ("c-plain", "\"finish_reason\":\"stop\""),
+        ("tool-call-v1", "\"finish_reason\":\"tool_calls\""),
+        ("m-plain", "\"stop_reason\":\"end_turn\""),
+        ("m-tool-call", "\"stop_reason\":\"tool_use\""),
+        ("r-plain", "event: response.completed"),
+        ("r-tool-call", "event: response.completed"),
+    ] {
         let recording = named(name);
         let (asked, body) = (asked(recording).unwrap(), recording.body().unwrap());
-        let whole = judged(&asked, &body, [body.bytes.as_slice()]);
-        assert_eq!(whole.verdict, Verdict::Whole, "{name}");
-        let mut ended = false;
-        for length in 0..body.bytes.len() {
-            for finished in [true, false] {
+        let ends = String::from_utf8_lossy(&body.bytes).find(end).unwrap() + end.len();
+        for finished in [true, false] {
+            let mut whole = false;
+            for length in 0..=body.bytes.len() {
                 let part = Body { ended: finished, ..body.clone() };
                 let verdict = judged(&asked, &part, [&body.bytes[..length]]).verdict;
-                // What follows the word that ends it adds nothing to the answer.
-                ended |= verdict == Verdict::Whole;
-                assert!(ended || matches!(verdict, Verdict::Cut(_)), "{name}, {length} bytes: {verdict:?}");
+                if whole || verdict == Verdict::Whole {
+                    assert!(length >= ends && verdict == Verdict::Whole, "{name}, {length} bytes of which {ends} are needed: {verdict:?}");
+                    whole = true;
+                } else {
+                    assert!(matches!(verdict, Verdict::Cut(_)), "{name}, {length} bytes: {verdict:?}");
+                }
             }
+            assert!(whole, "{name}");
         }
     }
 }

@@ -18,12 +18,10 @@ use serde_json::{Value, json};
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
-use upright_wire::{Asked, Judge, Judgement, Route, Verdict};
+use upright_wire::{ANSWER_LIMIT, Asked, Judge, Route, Verdict};
 
 /// What a server that runs says on `/`.
 const RUNNING: &str = "Ollama is running";
-/// A whole answer is no longer than this, bytes.
-const ANSWER_LIMIT: usize = 64 << 20;
 /// Of an error's body no more is read, bytes.
 const ERROR_LIMIT: usize = 64 << 10;
 
@@ -128,8 +126,7 @@ impl OllamaClient {
     /// The next message of a conversation, whole (`/api/chat`).
     pub async fn chat(&self, request: ChatRequest) -> Result<ChatAnswer, OllamaError> {
         let endpoint = Endpoint::Chat;
-        check_options(&request.options).map_err(OllamaError::Option)?;
-        let (body, asked) = body_of(&request, false);
+        let (body, asked) = body_of(&request, false)?;
         let body = self.long("/api/chat", endpoint, &body).await?;
         let written: Written = parse(&body, endpoint, "a chat's answer")?;
         if let Some(said) = written.failure() {
@@ -140,7 +137,7 @@ impl OllamaClient {
         let (Some(message), Some(_)) = (written.message, written.done) else {
             return Err(OllamaError::invalid(endpoint, "a chat's answer", &body));
         };
-        let Judgement { verdict, .. } = OllamaError::judged(endpoint, &judge)?;
+        let verdict = OllamaError::judged(endpoint, &judge)?;
         Ok(ChatAnswer { model: written.model, message, done_reason: written.done_reason, timings: written.timings, verdict })
     }
 
@@ -161,10 +158,8 @@ impl OllamaClient {
         let asked = asked.as_object().map_or(Asked::new(Route::Embed), |members| Asked::of(Route::Embed, members));
         let mut judge = Judge::new(asked);
         judge.take(&embeddings.piece());
-        let judgement = OllamaError::judged(endpoint, &judge)?;
-        if let Verdict::QuestionCut(how) = judgement.verdict {
-            let exchange = Box::new(Exchange { asked: judge.asked().clone(), judgement });
-            return Err(OllamaError::QuestionCut { endpoint, how, exchange });
+        if let Verdict::QuestionCut(how) = OllamaError::judged(endpoint, &judge)? {
+            return Err(OllamaError::QuestionCut { endpoint, how, exchange: Exchange::of(&judge) });
         }
         if embeddings.embeddings.len() == inputs.len() {
             return Ok(embeddings);
@@ -254,14 +249,15 @@ impl OllamaClient {
     }
 }
 
-/// The body of a request, and what its answer is judged by.
-pub(super) fn body_of(request: &ChatRequest, streamed: bool) -> (Value, Asked) {
+/// The body of a request, and what its answer is judged by. Fails where an option has a value of the wrong type.
+pub(super) fn body_of(request: &ChatRequest, streamed: bool) -> Result<(Value, Asked), OllamaError> {
+    check_options(&request.options).map_err(OllamaError::Option)?;
     // Texts, numbers and JSON values with string keys: this cannot fail, and an empty request gets a proper refusal.
     let mut body = serde_json::to_value(request).unwrap_or_default();
     body["stream"] = streamed.into();
     let mut asked = body.as_object().map_or(Asked::new(Route::Chat), |members| Asked::of(Route::Chat, members));
     asked.allows_empty |= request.allow_empty;
-    (body, asked)
+    Ok((body, asked))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8], endpoint: Endpoint, expected: &'static str) -> Result<T, OllamaError> {

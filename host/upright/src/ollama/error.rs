@@ -196,14 +196,18 @@ impl OllamaError {
     }
 
     /// What a judge says, as an error where it is no answer.
-    pub(super) fn judged(endpoint: Endpoint, judge: &Judge) -> Result<Judgement, Self> {
+    pub(super) fn judged(endpoint: Endpoint, judge: &Judge) -> Result<Verdict, Self> {
         let judgement = judge.judgement();
-        let exchange = || Box::new(Exchange { asked: judge.asked().clone(), judgement: judgement.clone() });
-        match (&judgement.verdict, judgement.empty) {
-            (Verdict::Cut(why), _) => Err(Self::Incomplete { endpoint, why: *why, exchange: exchange() }),
-            (_, Some(why)) => Err(Self::EmptyAnswer { endpoint, why, exchange: exchange() }),
-            _ => Ok(judgement),
+        match (judgement.verdict, judgement.empty) {
+            (Verdict::Cut(_), _) => Err(Self::incomplete(endpoint, judge)),
+            (_, Some(why)) => Err(Self::EmptyAnswer { endpoint, why, exchange: Exchange::of(judge) }),
+            (verdict, None) => Ok(verdict),
         }
+    }
+
+    /// An answer whose end has not come.
+    pub(super) fn incomplete(endpoint: Endpoint, judge: &Judge) -> Self {
+        Self::Incomplete { endpoint, why: judge.how_cut(), exchange: Exchange::of(judge) }
     }
 
     /// An error under status 200.

@@ -1,7 +1,7 @@
 //! What a policy is told of a question and of what came of it.
 
 use crate::types::{Circumstances, ClientProtocol, ExchangeFacts, ExchangeVerdict, RequestFacts};
-use upright_wire::{Asked, Cut, Judgement, Verdict};
+use upright_wire::{Asked, Cut, Judge, Judgement, Verdict};
 
 /// A question, and what its judge says of the answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +13,11 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// What a judge has seen so far.
+    pub(super) fn of(judge: &Judge) -> Box<Self> {
+        Box::new(Self { asked: judge.asked().clone(), judgement: judge.judgement() })
+    }
+
     /// The facts for a policy.
     pub fn circumstances(&self) -> Circumstances {
         let Self { asked, judgement } = self;

@@ -242,14 +242,8 @@ pub struct Embeddings {
 
 impl Embeddings {
     /// What a judge sees of them.
-    pub(super) fn piece(&self) -> Piece<'_> {
-        Piece {
-            vectors: Some(self.embeddings.len() as u64),
-            ending: Some(Ending::Stop),
-            last: true,
-            usage: Usage::counted(self.timings.prompt_eval_count, None),
-            ..Piece::default()
-        }
+    pub(super) fn piece(&self) -> Piece<'static> {
+        Piece { ending: Some(Ending::Stop), last: true, usage: Usage::counted(self.timings.prompt_eval_count, None), ..Piece::default() }
     }
 }
 

@@ -22,7 +22,7 @@ impl fmt::Display for OptionKind {
             Self::Whole => "a whole number",
             Self::Number => "a number",
             Self::Truth => "true or false",
-            Self::Texts => "a text",
+            Self::Texts => "a list of texts",
         })
     }
 }

@@ -5,15 +5,11 @@
 use super::client::{OllamaClient, body_of};
 use super::error::{Budget, OllamaError};
 use super::messages::{ChatChunk, ChatRequest, Written};
-use super::options::check_options;
 use crate::types::Endpoint;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use reqwest::Response;
-use upright_wire::{Asked, Cut, Judge, LineSplitter};
-
-/// A line is no longer than this, bytes.
-const LINE_LIMIT: usize = 8 << 20;
+use upright_wire::{Cut, Judge, LINE_LIMIT, LineSplitter};
 
 const ENDPOINT: Endpoint = Endpoint::Chat;
 
@@ -22,17 +18,10 @@ pub(super) fn chat(client: OllamaClient, request: ChatRequest) -> impl Stream<It
         let mut reading = match state {
             State::Over => return None,
             State::Reading(reading) => reading,
-            State::Asked(request) => {
-                let (body, asked) = body_of(&request, true);
-                let begun = match check_options(&request.options) {
-                    Ok(()) => client.begin("/api/chat", ENDPOINT, &body).await,
-                    Err(error) => Err(OllamaError::Option(error)),
-                };
-                match begun {
-                    Ok(response) => Reading::new(response, asked),
-                    Err(error) => return Some((Err(error), (client, State::Over))),
-                }
-            }
+            State::Asked(request) => match Reading::begin(&client, &request).await {
+                Ok(reading) => reading,
+                Err(error) => return Some((Err(error), (client, State::Over))),
+            },
         };
         let next = reading.next(&client).await;
         let goes_on = matches!(&next, Ok(chunk) if !chunk.done);
@@ -62,8 +51,10 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(response: Response, asked: Asked) -> Self {
-        Self { response, lines: LineSplitter::new(LINE_LIMIT), begun: false, judge: Judge::new(asked) }
+    async fn begin(client: &OllamaClient, request: &ChatRequest) -> Result<Self, OllamaError> {
+        let (body, asked) = body_of(request, true)?;
+        let response = client.begin("/api/chat", ENDPOINT, &body).await?;
+        Ok(Self { response, lines: LineSplitter::new(LINE_LIMIT), begun: false, judge: Judge::new(asked) })
     }
 
     async fn next(&mut self, client: &OllamaClient) -> Result<ChatChunk, OllamaError> {
@@ -86,7 +77,7 @@ impl Reading {
         }
         self.judge.take(&written.piece());
         let done = written.done == Some(true);
-        let verdict = if done { Some(OllamaError::judged(ENDPOINT, &self.judge)?.verdict) } else { None };
+        let verdict = if done { Some(OllamaError::judged(ENDPOINT, &self.judge)?) } else { None };
         Ok(ChatChunk {
             model: written.model,
             message: written.message.unwrap_or_default(),
@@ -119,7 +110,7 @@ impl Reading {
     /// The error of an answer that ends like this.
     fn cut(&mut self, how: Cut) -> OllamaError {
         self.judge.cut(how);
-        OllamaError::judged(ENDPOINT, &self.judge).err().unwrap_or_else(|| OllamaError::invalid(ENDPOINT, "an answer that goes on", b""))
+        OllamaError::incomplete(ENDPOINT, &self.judge)
     }
 }
 

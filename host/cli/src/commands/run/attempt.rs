@@ -41,8 +41,7 @@ pub(super) async fn answer(client: OllamaClient, request: ChatRequest, screen: &
             text.push_str(piece);
             screen.show(piece).await;
         }
-        if chunk.done {
-            let verdict = chunk.verdict.unwrap_or(Verdict::Whole);
+        if let Some(verdict) = chunk.verdict {
             return Ok(Answer {
                 note: note(&verdict),
                 verdict: verdict.name().to_owned(),

@@ -46,6 +46,7 @@ const GUEST: &[(&str, &str)] = embedded![
     "guest/logic/src/metadata.rs",
     "guest/logic/src/named.rs",
     "guest/logic/src/recovery.rs",
+    "guest/logic/src/recovery/tests.rs",
     "guest/logic/src/settings.rs",
     "guest/logic/src/types.rs",
     "guest/shim/Cargo.toml",

@@ -1,0 +1,203 @@
+use super::*;
+
+fn incident(failure: Fault) -> Incident {
+    Incident { retry: RetryConfig { jitter: false, ..RetryConfig::default() }, random: 0.5, ..Incident::of(failure) }
+}
+
+fn busy() -> Incident {
+    incident(Fault {
+        status: Some(503),
+        ..Fault::new(FaultKind::HttpStatus, "server busy, please try again.  maximum pending requests exceeded")
+    })
+}
+
+fn missing() -> Incident {
+    incident(Fault { status: Some(404), ..Fault::new(FaultKind::HttpStatus, "model 'qwen3:30b' not found") })
+}
+
+fn models(current: &str) -> Option<ModelChoice> {
+    Some(ModelChoice { current: current.into(), chain: crate::degradation::SPEED_CHAIN.map(String::from).into(), known: None })
+}
+
+fn decided(incident: Incident) -> (Directive, Reason) {
+    let verdict = decide(incident);
+    (verdict.directive, verdict.reason)
+}
+
+#[test]
+fn a_transient_failure_is_retried_with_growing_delays_until_attempts_are_exhausted() {
+    let at = |attempt| decided(Incident { attempt, ..busy() });
+    assert_eq!(at(0), (Directive::RetryAfter(1.0), Reason::Retryable));
+    assert_eq!(at(2), (Directive::RetryAfter(4.0), Reason::Retryable));
+    assert_eq!(at(3), (Directive::GiveUp, Reason::AttemptsExhausted));
+}
+
+#[test]
+fn a_server_that_asks_to_be_left_alone_is_obeyed_within_the_callers_limit() {
+    let asked = |seconds| {
+        let mut incident = busy();
+        incident.failure.retry_after = Some(seconds);
+        decided(incident)
+    };
+    // The random number is 0.5: half of the extra.
+    assert_eq!(asked(8.0), (Directive::RetryAfter(9.0), Reason::Retryable));
+    assert_eq!(asked(0.1), (Directive::RetryAfter(0.125), Reason::Retryable));
+    assert_eq!(asked(0.0), (Directive::RetryAfter(1.0), Reason::Retryable));
+    assert_eq!(asked(60.0), (Directive::RetryAfter(67.5), Reason::Retryable));
+    assert_eq!(asked(86_400.0), (Directive::GiveUp, Reason::RetryAfterTooLong));
+    assert_eq!(asked(f64::NAN), (Directive::RetryAfter(1.0), Reason::Retryable));
+}
+
+#[test]
+fn a_used_up_budget_ends_retries_and_is_told_from_used_up_attempts() {
+    let with = |budget, attempt| decided(Incident { retry_budget: budget, attempt, ..busy() }).1;
+    assert_eq!(with(Some(1), 0), Reason::Retryable);
+    assert_eq!(with(Some(0), 0), Reason::BudgetExhausted);
+    assert_eq!(with(Some(0), 3), Reason::AttemptsExhausted);
+}
+
+#[test]
+fn no_retry_begins_after_the_deadline() {
+    let within = |elapsed| decided(Incident { elapsed, deadline: Some(2.0), ..busy() });
+    assert_eq!(within(0.9), (Directive::RetryAfter(1.0), Reason::Retryable));
+    assert_eq!(within(1.0), (Directive::GiveUp, Reason::DeadlineExceeded));
+}
+
+#[test]
+fn a_missing_model_switches_at_once_and_speaks_against_no_breaker() {
+    let guard = Guard { config: BreakerConfig::default(), state: breaker::initial(0).state, generation: 0, successes: 0, took: 0.0 };
+    let verdict = decide(Incident { models: models("qwen3:30b-a3b"), guard: Some(guard), ..missing() });
+    assert_eq!((verdict.directive, verdict.reason), (Directive::SwitchModel(1), Reason::ModelUnsuitable));
+    assert_eq!(verdict.breaker, Some(breaker::initial(0)));
+}
+
+#[test]
+fn the_last_model_hands_over_to_what_else_is_at_hand_in_order() {
+    let cached = Some(CachedAnswer { age: 10.0, max_age: 60.0 });
+    let with = |at_hand| decided(Incident { models: models("gemma3:4b"), attempt: 3, at_hand, ..busy() }).0;
+    assert_eq!(with(AtHand { cached, fallback: true, ..AtHand::default() }), Directive::ServeCached);
+    assert_eq!(with(AtHand { fallback: true, ..AtHand::default() }), Directive::UseFallback);
+    assert_eq!(with(AtHand { cached: Some(CachedAnswer { age: 61.0, max_age: 60.0 }), ..AtHand::default() }), Directive::GiveUp);
+    assert_eq!(with(AtHand::default()), Directive::GiveUp);
+}
+
+#[test]
+fn what_is_too_heavy_is_simplified_when_no_other_model_is_left() {
+    let slow = Incident {
+        attempt: 3,
+        at_hand: AtHand { can_simplify: true, ..AtHand::default() },
+        ..incident(Fault::new(FaultKind::Timeout, ""))
+    };
+    assert_eq!(decided(slow.clone()), (Directive::Simplify, Reason::AttemptsExhausted));
+    assert_eq!(decided(Incident { models: models("qwen3:8b"), ..slow }).0, Directive::SwitchModel(2));
+}
+
+#[test]
+fn a_callers_mistake_is_neither_retried_nor_sent_to_another_model() {
+    let mistake = incident(Fault::new(FaultKind::InvalidInput, "temperature must be a number"));
+    assert_eq!(decided(Incident { models: models("qwen3:8b"), ..mistake }), (Directive::GiveUp, Reason::NotRetryable));
+}
+
+#[test]
+fn what_is_not_safe_to_repeat_is_not_repeated_unless_it_never_arrived() {
+    let unsafe_to_repeat = Incident { idempotent: false, models: models("qwen3:8b"), ..busy() };
+    assert_eq!(decided(unsafe_to_repeat), (Directive::GiveUp, Reason::NotIdempotent));
+    assert_eq!(decided(Incident { idempotent: false, models: models("qwen3:8b"), ..missing() }).0, Directive::SwitchModel(2));
+    let refused = Incident { idempotent: false, ..incident(Fault::new(FaultKind::ConnectionRefused, "")) };
+    assert_eq!(decided(refused), (Directive::RetryAfter(1.0), Reason::Retryable));
+}
+
+#[test]
+fn a_breaker_that_opens_in_a_retry_loop_ends_it_and_the_cause_stays_in_sight() {
+    let mut state = breaker::initial(0).state;
+    state.consecutive_failures = 4;
+    let guard = Guard { config: BreakerConfig::default(), state, generation: 0, successes: 0, took: 0.0 };
+    let verdict = decide(Incident { guard: Some(guard), ..busy() });
+    assert_eq!((verdict.directive, verdict.reason), (Directive::GiveUp, Reason::CircuitOpen));
+    assert_eq!(verdict.classification.rule, "queue-full");
+    assert_eq!(verdict.breaker.map(|transition| transition.state.phase), Some(Phase::Open));
+}
+
+#[test]
+fn one_retry_is_made_after_a_servers_out_of_memory_unless_memory_is_short() {
+    let failure = Fault { status: Some(500), ..Fault::new(FaultKind::HttpStatus, "cudaMalloc failed: out of memory") };
+    assert_eq!(decided(incident(failure.clone())), (Directive::RetryAfter(1.0), Reason::Retryable));
+    assert_eq!(decided(Incident { attempt: 1, ..incident(failure.clone()) }).1, Reason::AttemptsExhausted);
+    let short = ResourceSnapshot {
+        memory_total_bytes: 100,
+        memory_available_bytes: 5,
+        disk_total_bytes: 0,
+        disk_available_bytes: 0,
+        cpu_percent: None,
+    };
+    let verdict = decided(Incident { resources: Some(short), models: models("qwen3:8b"), ..incident(failure) });
+    assert_eq!(verdict, (Directive::SwitchModel(2), Reason::ModelUnsuitable));
+}
+
+#[test]
+fn a_caller_that_went_away_gets_nothing_more_done() {
+    let gone = Incident {
+        at_hand: AtHand { fallback: true, ..AtHand::default() },
+        models: models("qwen3:8b"),
+        ..incident(Fault::new(FaultKind::Cancelled, ""))
+    };
+    assert_eq!(decided(gone), (Directive::GiveUp, Reason::Cancelled));
+}
+
+#[test]
+fn no_other_model_is_tried_when_the_host_cannot_be_reached() {
+    let refused = Incident { attempt: 3, models: models("qwen3:8b"), ..incident(Fault::new(FaultKind::ConnectionRefused, "")) };
+    assert_eq!(decided(refused), (Directive::GiveUp, Reason::AttemptsExhausted));
+}
+
+#[test]
+fn a_rejection_by_a_breaker_is_not_waited_for_but_worked_around() {
+    let rejected = Fault { retry_after: Some(5.0), ..Fault::new(FaultKind::CircuitOpen, "") };
+    assert_eq!(decided(incident(rejected.clone())), (Directive::GiveUp, Reason::CircuitOpen));
+    let with_models = Incident { models: models("qwen3:8b"), idempotent: false, ..incident(rejected) };
+    assert_eq!(decided(with_models), (Directive::SwitchModel(2), Reason::CircuitOpen));
+}
+
+#[test]
+fn an_empty_answer_is_asked_for_again_only_where_it_can_be_another() {
+    let request = RequestFacts {
+        protocol: ClientProtocol::Direct,
+        streamed: true,
+        tools: false,
+        format: false,
+        thinking: false,
+        images: false,
+        seed_fixed: false,
+        temperature: None,
+        allows_empty: false,
+    };
+    let exchange = |verdict| ExchangeFacts {
+        verdict,
+        delivered_text: 0,
+        delivered_thinking: 0,
+        delivered_tool_calls: 0,
+        thinking: 9,
+        prompt_tokens: None,
+        answer_tokens: None,
+    };
+    let empty = |request, verdict| {
+        let circumstances = Circumstances { request: Some(request), exchange: Some(exchange(verdict)), ..Circumstances::default() };
+        let failure = Fault::new(FaultKind::EmptyAnswer, "");
+        decided(Incident { circumstances: Some(circumstances), models: models("qwen3:8b"), ..incident(failure) })
+    };
+    let again = (Directive::AskAgain, Reason::Retryable);
+    let next = (Directive::SwitchModel(2), Reason::AnswerUnusable);
+    assert_eq!(empty(request, ExchangeVerdict::Empty), again);
+    assert_eq!(empty(RequestFacts { temperature: Some(0.7), ..request }, ExchangeVerdict::Repetition), again);
+    assert_eq!(empty(RequestFacts { seed_fixed: true, ..request }, ExchangeVerdict::Empty), next);
+    assert_eq!(empty(RequestFacts { temperature: Some(0.0), ..request }, ExchangeVerdict::Empty), next);
+    assert_eq!(empty(request, ExchangeVerdict::UsedUpLength), next);
+    assert_eq!(decided(incident(Fault::new(FaultKind::EmptyAnswer, ""))), again);
+}
+
+#[test]
+fn equal_incidents_get_equal_verdicts() {
+    for incident in [busy(), missing()] {
+        assert_eq!(decide(incident.clone()), decide(incident));
+    }
+}
