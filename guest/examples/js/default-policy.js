@@ -415,10 +415,10 @@ function modelName(text) {
   return JSON.stringify(parts.map(lowerAscii));
 }
 
-export function nextModel(current, chain) {
+export function nextModel(current, chain, fits = () => true) {
   const names = chain.map(modelName);
   const start = names.indexOf(modelName(current)) + 1;
-  const next = names.findIndex((name, index) => index >= start && names.indexOf(name) === index);
+  const next = names.findIndex((name, index) => index >= start && names.indexOf(name) === index && fits(index));
   return next < 0 ? undefined : next;
 }
 
@@ -481,7 +481,11 @@ export function decide(incident) {
     const event = { tag: classification.counted ? 'failure' : 'ignored', val: guard.generation };
     breaker = step(guard.config, guard.state, { event, now: incident.now, successes: guard.successes, took: guard.took });
   }
-  const [wait, reason] = sameCallAgain(incident, classification, breaker?.state.phase === 'open');
+  const isOpen = breaker?.state.phase === 'open';
+  const [wait, reason] = sameCallAgain(incident, classification, isOpen);
+  if (reason !== 'retryable' && isTooSmall(incident, classification)) {
+    return { classification, breaker, ...tooSmall(incident, classification, reason, isOpen) };
+  }
   // Nothing has to recover from a model's own words: there is nothing to wait for.
   const again = isOutput(classification) ? { tag: 'ask-again' } : { tag: 'retry-after', val: wait };
   const directive = reason === 'retryable' ? again : instead(incident, classification, reason);
@@ -493,19 +497,98 @@ function isOutput({ action, counted }) {
   return action === 'resample' && !counted;
 }
 
-/** The delay after which to try the same call again, or why not. */
 /** Whether the model would write the same again, or run out of the same room. */
 function wouldBeTheSame({ circumstances }) {
   const { request, exchange } = circumstances ?? {};
   return request?.seedFixed || request?.temperature === 0 || exchange?.verdict === 'used-up-length';
 }
 
+// The window, in tokens: room for an answer, the smallest and the largest that is asked for, what sizes are multiples of; and what a token's cache
+// is multiplied with for all that it takes.
+const [ROOM, LEAST_ROOM, SMALLEST, LARGEST, STEP, MARGIN] = [1024, 256, 2048, 1048576, 256, 1.375];
+
+const knownWindow = ({ circumstances }) => circumstances?.window;
+
+/** Whether the question did not fit, and something is known of the window. */
+function isTooSmall(incident, { action }) {
+  return (action === 'shorten-prompt' || action === 'raise-window') && knownWindow(incident) !== undefined;
+}
+
+/** Whether a model could not be loaded with a window that neither the caller nor the question asked for. */
+function mayBeUndone(incident, { category }) {
+  const window = knownWindow(incident);
+  return category === 'resource' && window !== undefined && !window.fixed && window.asked !== undefined && window.needed === undefined;
+}
+
+/** A larger window, else what serves best in its place. */
+function tooSmall(incident, classification, why, isOpen) {
+  const repeatable = incident.idempotent || nothingWasDone(incident.failure);
+  const tokens = repeatable && !isOpen ? enlarged(incident) : undefined;
+  const reason = why === 'model-unsuitable' || why === 'not-retryable' ? 'window-too-small' : why;
+  const directive = tokens === undefined ? instead(incident, classification, reason) : { tag: 'enlarge-window', val: tokens };
+  return { directive, reason };
+}
+
+const before = (window) => Math.max(window.asked ?? 0, window.loaded ?? 0);
+const withRoom = (window, room) => window.needed + (window.answerLength ?? room);
+
+/** The smallest window that will do: an estimate says only that the last one did not. */
+function leastWindow(window) {
+  return window.needed === undefined || window.estimated ? before(window) + 1 : withRoom(window, LEAST_ROOM);
+}
+
+/** The window to ask the same model for: doubled until question and answer have room. */
+function enlarged(incident) {
+  const window = knownWindow(incident);
+  if (window.fixed || !inTime(incident, window)) return undefined;
+  const [last, needs] = [before(window), leastWindow(window)];
+  const limits = [window.modelLimit, window.callerLimit].filter((limit) => limit !== undefined);
+  const limit = limits.length > 0 ? Math.min(...limits) : LARGEST;
+  if (limit <= last || limit < needs) return undefined;
+  const wanted = window.needed === undefined ? last : withRoom(window, ROOM);
+  let tokens = Math.max(last, SMALLEST);
+  while (tokens <= last || tokens < wanted) tokens *= 2;
+  tokens = Math.min(tokens, limit);
+  const largest = affordable(window);
+  if (largest < tokens) tokens = Math.floor(largest / STEP) * STEP;
+  return tokens > last && tokens >= needs && tokens <= U32 ? tokens : undefined;
+}
+
+/** The largest window that memory has room for; undefined where that is not known. */
+function affordable(window) {
+  const { bytesPerToken, memoryAvailable, memory } = window;
+  if (!(bytesPerToken > 0) || memoryAvailable === undefined || memory !== 'this-machine') return undefined;
+  return before(window) + Math.floor(Math.min(Number(memoryAvailable) / (bytesPerToken * MARGIN), LARGEST));
+}
+
+/** Whether the model can be loaded, and the question read, before the deadline. */
+function inTime({ deadline, elapsed }, { needed, readingSpeed, loadTime }) {
+  if (deadline === undefined) return true;
+  const reading = needed !== undefined && readingSpeed > 0 ? needed / readingSpeed : 0;
+  return elapsed + (sane(loadTime ?? 0) + reading) < deadline;
+}
+
+/** The next model whose window is large enough, or is not known; one that is loaded with such a window where there is no time for loading. */
+function nextThatFits(incident, { current, chain, known }) {
+  const window = knownWindow(incident);
+  if (window === undefined || (window.needed === undefined && !window.estimated)) return nextModel(current, chain);
+  const needs = leastWindow(window);
+  if (window.fixed && window.asked < needs) return undefined;
+  const isLoaded = (index) => known?.[index]?.loadedWindow >= needs;
+  const fits = (index) => (known?.[index]?.window ?? Infinity) >= needs;
+  const hurried = inTime(incident, window) ? undefined : nextModel(current, chain, isLoaded);
+  return hurried ?? nextModel(current, chain, fits);
+}
+
+/** The delay after which to try the same call again, or why not. */
 function sameCallAgain(incident, classification, isOpen) {
   const { failure, retry, resources } = incident;
-  const limit = Math.min(classification.retryLimit ?? U32, retry.maxRetries);
+  // The host has let go of a window that it had chosen by itself, so the same call is a lighter one.
+  const undone = mayBeUndone(incident, classification);
+  const limit = Math.min(undone ? U32 : (classification.retryLimit ?? U32), retry.maxRetries);
   if (classification.action === 'nothing') return [0, 'cancelled'];
   if (failure.kind === 'circuit-open') return [0, 'circuit-open'];
-  if (!classification.retryable || classification.retryLimit === 0) {
+  if (!undone && (!classification.retryable || classification.retryLimit === 0)) {
     return [0, classification.modelSpecific ? 'model-unsuitable' : 'not-retryable'];
   }
   if (!incident.idempotent && !nothingWasDone(failure)) return [0, 'not-idempotent'];
@@ -515,7 +598,7 @@ function sameCallAgain(incident, classification, isOpen) {
   if (incident.retryBudget === 0) return [0, 'budget-exhausted'];
   // Where memory is short already, the same model will not find more of it.
   const inUse = resources && usedPercent(resources.memoryTotalBytes, resources.memoryAvailableBytes);
-  if (classification.category === 'resource' && inUse > 90) return [0, 'model-unsuitable'];
+  if (classification.category === 'resource' && inUse > 90 && !undone) return [0, 'model-unsuitable'];
   const asked = sane(failure.retryAfter ?? 0);
   if (asked > retry.maxDelay) return [0, 'retry-after-too-long'];
   const afterFailure = asked > 0 ? asAsked(asked, incident.random) : delay(retry, incident.attempt, incident.random);
@@ -533,7 +616,7 @@ function instead(incident, classification, reason) {
   const anotherModel = classification.modelSpecific || ['transient', 'timeout', 'resource'].includes(category);
   const lighterHelps = category === 'timeout' || category === 'resource' || classification.action === 'shorten-prompt';
   if (anotherCall && anotherModel && models !== undefined) {
-    const index = nextModel(models.current, models.chain);
+    const index = nextThatFits(incident, models);
     if (index !== undefined) return { tag: 'switch-model', val: index };
   }
   if (anotherCall && lighterHelps && atHand.canSimplify) return { tag: 'simplify' };

@@ -19,8 +19,8 @@ from wit_world.exports.degradation import (
     WorkflowChange_Drop, WorkflowChange_Set, WorkflowChange_Truncate, WorkflowEdit, WorkflowValue_Items, WorkflowValue_Number,
 )
 from wit_world.exports.recovery import (
-    Directive_AskAgain, Directive_GiveUp, Directive_RetryAfter, Directive_ServeCached, Directive_Simplify, Directive_SwitchModel,
-    Directive_UseFallback, ExchangeVerdict, Reason, Verdict,
+    Directive_AskAgain, Directive_EnlargeWindow, Directive_GiveUp, Directive_RetryAfter, Directive_ServeCached, Directive_Simplify, Directive_SwitchModel,
+    Directive_UseFallback, ExchangeVerdict, MemoryOwner, Reason, Verdict, WindowFacts,
 )
 from wit_world.exports.types import Classification, ErrorCategory, ErrorSeverity, FaultKind, SuggestedAction
 
@@ -411,10 +411,10 @@ def model_name(text: str) -> tuple:
     return tuple(part.encode().lower() for part in parts)
 
 
-def next_model(current: str, chain: list[str]) -> int | None:
+def next_model(current: str, chain: list[str], fits=lambda index: True) -> int | None:
     names, wanted = [model_name(name) for name in chain], model_name(current)
     start = names.index(wanted) + 1 if wanted in names else 0
-    return next((index for index in range(start, len(names)) if names.index(names[index]) == index), None)
+    return next((index for index in range(start, len(names)) if names.index(names[index]) == index and fits(index)), None)
 
 
 def lighter(entry: degradation.WorkflowEntry) -> degradation.WorkflowChange | None:
@@ -486,7 +486,9 @@ def decide(incident: recovery.Incident) -> Verdict:
         after = step(guard.config, guard.state, Observation(event, incident.now, guard.successes, guard.took))
     is_open = after is not None and after.state.phase == Phase.OPEN
     wait, reason = same_call_again(incident, classification, is_open)
-    if reason != Reason.RETRYABLE:
+    if reason != Reason.RETRYABLE and is_too_small(incident, classification):
+        directive, reason = too_small(incident, classification, reason, is_open)
+    elif reason != Reason.RETRYABLE:
         directive = instead(incident, classification, reason)
     else:
         # Nothing has to recover from a model's own words: there is nothing to wait for.
@@ -508,15 +510,128 @@ def would_be_the_same(incident: recovery.Incident) -> bool:
     return fixed or (known.exchange is not None and known.exchange.verdict == ExchangeVerdict.USED_UP_LENGTH)
 
 
+# The window, in tokens: room for an answer, the smallest and the largest that is asked for, what sizes are multiples of; and what a token's cache
+# is multiplied with for all that it takes.
+ROOM, LEAST_ROOM, SMALLEST, LARGEST_WINDOW, STEP, MARGIN = 1024, 256, 2048, 1 << 20, 256, 1.375
+
+
+def known_window(incident: recovery.Incident) -> WindowFacts | None:
+    return None if incident.circumstances is None else incident.circumstances.window
+
+
+def is_too_small(incident: recovery.Incident, classification: Classification) -> bool:
+    """Whether the question did not fit, and something is known of the window."""
+    actions = (SuggestedAction.SHORTEN_PROMPT, SuggestedAction.RAISE_WINDOW)
+    return classification.action in actions and known_window(incident) is not None
+
+
+def may_be_undone(incident: recovery.Incident, classification: Classification) -> bool:
+    """Whether a model could not be loaded with a window that neither the caller nor the question asked for."""
+    window = known_window(incident)
+    unasked = window is not None and not window.fixed and window.asked is not None and window.needed is None
+    return classification.category == ErrorCategory.RESOURCE and unasked
+
+
+def too_small(
+    incident: recovery.Incident, classification: Classification, reason: Reason, is_open: bool
+) -> tuple[recovery.Directive, Reason]:
+    """A larger window, else what serves best in its place."""
+    repeatable = incident.idempotent or nothing_was_done(incident.failure)
+    tokens = enlarged(incident) if repeatable and not is_open else None
+    if reason in (Reason.MODEL_UNSUITABLE, Reason.NOT_RETRYABLE):
+        reason = Reason.WINDOW_TOO_SMALL
+    return (instead(incident, classification, reason) if tokens is None else Directive_EnlargeWindow(tokens)), reason
+
+
+def before(window: WindowFacts) -> int:
+    return max(window.asked or 0, window.loaded or 0)
+
+
+def with_room(window: WindowFacts, needed: int, room: int) -> int:
+    return needed + (room if window.answer_length is None else window.answer_length)
+
+
+def least_window(window: WindowFacts) -> int:
+    """The smallest window that will do: an estimate says only that the last one did not."""
+    if window.needed is None or window.estimated:
+        return before(window) + 1
+    return with_room(window, window.needed, LEAST_ROOM)
+
+
+def enlarged(incident: recovery.Incident) -> int | None:
+    """The window to ask the same model for: doubled until question and answer have room."""
+    window = known_window(incident)
+    if window is None or window.fixed or not in_time(incident, window):
+        return None
+    last, least = before(window), least_window(window)
+    limit = min((size for size in (window.model_limit, window.caller_limit) if size is not None), default=LARGEST_WINDOW)
+    if limit <= last or limit < least:
+        return None
+    wanted = last if window.needed is None else with_room(window, window.needed, ROOM)
+    tokens = max(last, SMALLEST)
+    while tokens <= last or tokens < wanted:
+        tokens *= 2
+    tokens = min(tokens, limit)
+    most = affordable(window)
+    if most is not None and most < tokens:
+        tokens = most // STEP * STEP
+    return tokens if last < tokens <= U32 and tokens >= least else None
+
+
+def affordable(window: WindowFacts) -> int | None:
+    """The largest window that memory has room for; none where that is not known."""
+    each, left = window.bytes_per_token, window.memory_available
+    if each is None or not each > 0.0 or left is None or window.memory != MemoryOwner.THIS_MACHINE:
+        return None
+    return before(window) + int(min(float(left) / (each * MARGIN), float(LARGEST_WINDOW)))
+
+
+def in_time(incident: recovery.Incident, window: WindowFacts) -> bool:
+    """Whether the model can be loaded, and the question read, before the deadline."""
+    if incident.deadline is None:
+        return True
+    speed = window.reading_speed
+    known = window.needed is not None and speed is not None and speed > 0.0
+    takes = sane(window.load_time or 0.0) + (float(window.needed) / speed if known else 0.0)
+    return incident.elapsed + takes < incident.deadline
+
+
+def next_that_fits(incident: recovery.Incident, models: recovery.ModelChoice) -> int | None:
+    """The next model whose window is large enough, or is not known; one that is loaded with such a window where there is no time for loading."""
+    window, index = known_window(incident), None
+    if window is None or (window.needed is None and not window.estimated):
+        return next_model(models.current, models.chain)
+    least = least_window(window)
+    if window.fixed and window.asked is not None and window.asked < least:
+        return None
+
+    def facts(index: int) -> recovery.ModelFacts | None:
+        return models.known[index] if models.known is not None and index < len(models.known) else None
+
+    def is_loaded(index: int) -> bool:
+        model = facts(index)
+        return model is not None and model.loaded_window is not None and model.loaded_window >= least
+
+    def fits(index: int) -> bool:
+        model = facts(index)
+        return model is None or model.window is None or model.window >= least
+
+    if not in_time(incident, window):
+        index = next_model(models.current, models.chain, is_loaded)
+    return next_model(models.current, models.chain, fits) if index is None else index
+
+
 def same_call_again(incident: recovery.Incident, classification: Classification, is_open: bool) -> tuple[float, Reason]:
     """The delay after which to try the same call again, or why not."""
+    # The host has let go of a window that it had chosen by itself, so the same call is a lighter one.
+    undone = may_be_undone(incident, classification)
     allowed = incident.retry.max_retries
-    limit = allowed if classification.retry_limit is None else min(classification.retry_limit, allowed)
+    limit = allowed if undone or classification.retry_limit is None else min(classification.retry_limit, allowed)
     if classification.action == SuggestedAction.NOTHING:
         return 0.0, Reason.CANCELLED
     if incident.failure.kind == FaultKind.CIRCUIT_OPEN:
         return 0.0, Reason.CIRCUIT_OPEN
-    if not classification.retryable or classification.retry_limit == 0:
+    if not undone and (not classification.retryable or classification.retry_limit == 0):
         return 0.0, Reason.MODEL_UNSUITABLE if classification.model_specific else Reason.NOT_RETRYABLE
     if not incident.idempotent and not nothing_was_done(incident.failure):
         return 0.0, Reason.NOT_IDEMPOTENT
@@ -531,7 +646,7 @@ def same_call_again(incident: recovery.Incident, classification: Classification,
     # Where memory is short already, the same model will not find more of it.
     left = incident.resources
     in_use = None if left is None else used_percent(left.memory_total_bytes, left.memory_available_bytes)
-    if classification.category == ErrorCategory.RESOURCE and in_use is not None and in_use > 90.0:
+    if classification.category == ErrorCategory.RESOURCE and in_use is not None and in_use > 90.0 and not undone:
         return 0.0, Reason.MODEL_UNSUITABLE
     asked = sane(incident.failure.retry_after or 0.0)
     if asked > incident.retry.max_delay:
@@ -552,7 +667,7 @@ def instead(incident: recovery.Incident, classification: Classification, reason:
     other_helps = category in (ErrorCategory.TRANSIENT, ErrorCategory.TIMEOUT, ErrorCategory.RESOURCE)
     lighter_helps = category in (ErrorCategory.TIMEOUT, ErrorCategory.RESOURCE) or classification.action == SuggestedAction.SHORTEN_PROMPT
     if another_call and (classification.model_specific or other_helps) and incident.models is not None:
-        index = next_model(incident.models.current, incident.models.chain)
+        index = next_that_fits(incident, incident.models)
         if index is not None:
             return Directive_SwitchModel(index)
     if another_call and lighter_helps and at_hand.can_simplify:

@@ -80,6 +80,11 @@ pub fn canonical_model(text: &str) -> String {
 ///
 /// A `current` outside the chain gets the first. A name that the chain repeats counts where it first stands.
 pub fn next_model<S: AsRef<str>>(current: &str, chain: &[S]) -> Option<u32> {
+    next_model_where(current, chain, &|_| true)
+}
+
+/// The same, of those models whose index in `chain` fits.
+pub(crate) fn next_model_where<S: AsRef<str>>(current: &str, chain: &[S], fits: &dyn Fn(usize) -> bool) -> Option<u32> {
     let current = ModelName::parse(current);
     let first_of = |index: usize| {
         let name = ModelName::parse(chain[index].as_ref());
@@ -89,7 +94,7 @@ pub fn next_model<S: AsRef<str>>(current: &str, chain: &[S]) -> Option<u32> {
         Some(position) => position + 1,
         None => 0,
     };
-    (start..chain.len()).find(|index| first_of(*index)).and_then(|index| u32::try_from(index).ok())
+    (start..chain.len()).find(|index| first_of(*index) && fits(*index)).and_then(|index| u32::try_from(index).ok())
 }
 
 /// The value of a workflow's entry, as far as simplifying needs to know it.

@@ -3,11 +3,13 @@
 use crate::backoff::{self, RetryConfig};
 use crate::breaker::{self, BreakerConfig, BreakerState, Event, Observation, Phase, Transition};
 use crate::classifier::classify;
-use crate::degradation::{may_serve_cached, next_model};
+use crate::degradation::may_serve_cached;
 use crate::health::{ResourceSnapshot, ResourceThresholds};
 use crate::types::{Classification, ErrorCategory, Fact, Fault, FaultKind, Instant, Seconds, SuggestedAction};
 use alloc::string::String;
 use alloc::vec::Vec;
+
+mod window;
 
 /// The breaker that guards the call.
 #[derive(Clone, Debug, PartialEq)]
@@ -491,12 +493,21 @@ pub fn decide(mut incident: Incident) -> Verdict {
     let open = breaker.as_ref().is_some_and(|transition| transition.state.phase == Phase::Open);
     let again = same_call_again(&incident, &classification, open);
     let (directive, reason) = match again {
+        Err(reason) if window::is_too_small(&incident, &classification) => too_small(&incident, &classification, reason, open),
         // Nothing has to recover from a model's own words: there is nothing to wait for.
         Ok(_) if is_output(&classification) => (Directive::AskAgain, Reason::Retryable),
         Ok(delay) => (Directive::RetryAfter(delay), Reason::Retryable),
         Err(reason) => (instead(&incident, &classification, reason), reason),
     };
     Verdict { classification, breaker, directive, reason, more: None }
+}
+
+/// What to do where the question does not fit: a larger window, else what serves best in its place.
+fn too_small(incident: &Incident, classification: &Classification, reason: Reason, open: bool) -> (Directive, Reason) {
+    let repeatable = incident.idempotent || nothing_was_done(&incident.failure);
+    let larger = if repeatable && !open { window::enlarged(incident) } else { None };
+    let reason = if matches!(reason, Reason::ModelUnsuitable | Reason::NotRetryable) { Reason::WindowTooSmall } else { reason };
+    (larger.map_or_else(|| instead(incident, classification, reason), Directive::EnlargeWindow), reason)
 }
 
 /// Whether it is the model's own words that are of no use, and nothing else has failed.
@@ -513,7 +524,9 @@ fn would_be_the_same(incident: &Incident) -> bool {
 
 /// The delay after which to try the same call again, or why not.
 fn same_call_again(incident: &Incident, classification: &Classification, open: bool) -> Result<Seconds, Reason> {
-    let limit = classification.retry_limit.unwrap_or(u32::MAX).min(incident.retry.max_retries);
+    // The host has let go of a window that it had chosen by itself, so the same call is a lighter one.
+    let undone = window::may_be_undone(incident, classification);
+    let limit = if undone { u32::MAX } else { classification.retry_limit.unwrap_or(u32::MAX) }.min(incident.retry.max_retries);
     if classification.action == SuggestedAction::Nothing {
         return Err(Reason::Cancelled);
     }
@@ -521,7 +534,7 @@ fn same_call_again(incident: &Incident, classification: &Classification, open: b
     if incident.failure.kind == FaultKind::CircuitOpen {
         return Err(Reason::CircuitOpen);
     }
-    if !classification.retryable || classification.retry_limit == Some(0) {
+    if !undone && (!classification.retryable || classification.retry_limit == Some(0)) {
         return Err(if classification.model_specific { Reason::ModelUnsuitable } else { Reason::NotRetryable });
     }
     if !incident.idempotent && !nothing_was_done(&incident.failure) {
@@ -542,7 +555,7 @@ fn same_call_again(incident: &Incident, classification: &Classification, open: b
     // Where memory is short already, the same model will not find more of it.
     let memory_in_use = incident.resources.and_then(|snapshot| snapshot.memory_percent());
     let short_of_memory = memory_in_use.is_some_and(|percent| percent > ResourceThresholds::default().memory_percent);
-    if classification.category == ErrorCategory::Resource && short_of_memory {
+    if classification.category == ErrorCategory::Resource && short_of_memory && !undone {
         return Err(Reason::ModelUnsuitable);
     }
     let backoff = backoff::delay(&incident.retry, incident.attempt, incident.random);
@@ -571,12 +584,11 @@ fn instead(incident: &Incident, classification: &Classification, reason: Reason)
     let another_call = reason != Reason::Cancelled && time_left && repeatable;
     let another_model = classification.model_specific || matches!(classification.category, Transient | Timeout | Resource);
     let lighter = matches!(classification.category, Timeout | Resource) || classification.action == SuggestedAction::ShortenPrompt;
-    let next = || incident.models.as_ref().and_then(|models| next_model(&models.current, &models.chain));
     let serves = |cached: crate::recovery::CachedAnswer| may_serve_cached(cached.age, cached.max_age, classification);
 
     if another_call
         && another_model
-        && let Some(index) = next()
+        && let Some(index) = window::next_model(incident)
     {
         Directive::SwitchModel(index)
     } else if another_call && lighter && incident.at_hand.can_simplify {

@@ -172,6 +172,7 @@ pub mod fault;
 pub mod health;
 pub mod hedge;
 pub mod journal;
+mod machine;
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod macro_support;

@@ -10,6 +10,8 @@
 //! | `upright_retry_delay_seconds` | histogram, seconds | `operation` |
 //! | `upright_hedges_total` | counter | `operation` |
 //! | `upright_model_switches_total` | counter | `operation`, `from`, `to` |
+//! | `upright_windows_enlarged_total` | counter | `operation` |
+//! | `upright_answers_total` | counter | `verdict`: `whole`, `cut`, `empty`, `used_up_length`, `question_cut`, `failed` |
 //! | `upright_rejected_calls_total` | counter | `operation`, `by`: `circuit_breaker`, `bulkhead` |
 //! | `upright_circuit_breaker_transitions_total` | counter | `breaker`, `from`, `to` |
 //! | `upright_policy_refusals_total` | counter | `stage` |
@@ -49,6 +51,11 @@ pub(crate) fn answered_without_a_call(operation: &Arc<str>) {
     counter!("upright_operations_total", "operation" => label(operation), "outcome" => "cached").increment(1);
 }
 
+/// Counts what came of a question to a model.
+pub(crate) fn judged(verdict: &'static str) {
+    counter!("upright_answers_total", "verdict" => verdict).increment(1);
+}
+
 /// Counts an event.
 pub(crate) fn count(event: &Event) {
     match event {
@@ -64,6 +71,9 @@ pub(crate) fn count(event: &Event) {
         Event::ModelSwitched { operation, from, to, .. } => {
             let (from, to) = (from.clone(), to.clone());
             counter!("upright_model_switches_total", "operation" => label(operation), "from" => from, "to" => to).increment(1);
+        }
+        Event::WindowEnlarged { operation, .. } => {
+            counter!("upright_windows_enlarged_total", "operation" => label(operation)).increment(1);
         }
         Event::CallRejected { operation, .. } => {
             counter!("upright_rejected_calls_total", "operation" => label(operation), "by" => "circuit_breaker").increment(1);

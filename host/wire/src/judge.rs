@@ -256,6 +256,11 @@ impl Judge {
         &self.asked
     }
 
+    /// The window that the question was read with turns out to be this; tokens.
+    pub fn window(&mut self, tokens: u64) {
+        self.asked.window = Some(tokens);
+    }
+
     /// Takes the next piece.
     pub fn take(&mut self, piece: &Piece<'_>) {
         let Piece { choice, text, thinking, tool_calls, ending, last, usage, failed } = piece;

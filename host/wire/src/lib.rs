@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod asked;
+mod card;
 mod decode;
 mod judge;
 mod lines;
@@ -26,6 +27,7 @@ mod reader;
 mod route;
 
 pub use asked::Asked;
+pub use card::{CacheType, ModelCard};
 pub use decode::{Ending, Piece, Unreadable, Usage, decode};
 pub use judge::{Cut, Empty, Failed, Judge, Judgement, QuestionCut, Received, Verdict};
 pub use lines::{LINE_LIMIT, LineSplitter, LineTooLong};

@@ -51,6 +51,19 @@ impl Asked {
         8.max(["messages", "prompt", "input"].into_iter().map(bytes).sum::<usize>() / 2)
     }
 
+    /// Words of the question, system message and all.
+    pub(crate) fn words(&self) -> usize {
+        fn words(value: &Value) -> usize {
+            match value {
+                Value::String(text) => text.split_whitespace().count(),
+                Value::Array(items) => items.iter().map(words).sum(),
+                Value::Object(message) => message.get("content").or_else(|| message.get("text")).map_or(0, words),
+                _ => 0,
+            }
+        }
+        ["system", "messages", "prompt", "input"].into_iter().filter_map(|key| self.body.get(key)).map(words).sum()
+    }
+
     /// The prompt, or the text of the last message.
     pub(crate) fn prompt(&self) -> String {
         let message = self.body.get("messages").and_then(Value::as_array).and_then(|messages| messages.last());

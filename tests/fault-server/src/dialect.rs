@@ -31,6 +31,8 @@ pub(crate) struct Counts {
     pub(crate) read: usize,
     /// Of the answer.
     pub(crate) written: usize,
+    /// How long the model says that it took to load; nanoseconds.
+    pub(crate) load: u64,
 }
 
 impl Dialect {
@@ -108,14 +110,14 @@ impl Dialect {
 
     /// Counts; natively also times in nanoseconds.
     fn add_figures(self, message: &mut Value, counts: Counts) {
-        let Counts { read, written: tokens } = counts;
+        let Counts { read, written: tokens, load } = counts;
         if self.is_openai() {
             message["usage"] = json!({"prompt_tokens": read, "completion_tokens": tokens, "total_tokens": read + tokens});
             return;
         }
         let evaluation = 10_000_000 * tokens as u64;
-        message["total_duration"] = json!(60_000_000 + evaluation);
-        message["load_duration"] = json!(40_000_000);
+        message["total_duration"] = json!(20_000_000 + load + evaluation);
+        message["load_duration"] = json!(load);
         message["prompt_eval_count"] = json!(read);
         message["prompt_eval_duration"] = json!(20_000_000);
         message["eval_count"] = json!(tokens);

@@ -6,6 +6,7 @@ use crate::models::{Model, hash};
 use crate::names::canonical_name;
 use crate::state::{State, locked};
 use crate::tools;
+use crate::window::Read;
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -121,8 +122,8 @@ pub(crate) fn loads_model(route: Route) -> bool {
     matches!(route, Route::Write(_) | Route::Embed | Route::EmbedOne | Route::OpenAiEmbed)
 }
 
-/// A healthy answer.
-pub(crate) fn answer(state: &State, asked: &Asked, route: Route) -> Reply {
+/// A healthy answer to a question that was read like this.
+pub(crate) fn answer(state: &State, asked: &Asked, route: Route, read: Read) -> Reply {
     let models = || locked(&state.models).clone();
     match route {
         Route::Root => Reply::plain(200, "Ollama is running"),
@@ -133,21 +134,20 @@ pub(crate) fn answer(state: &State, asked: &Asked, route: Route) -> Reply {
             Reply::json(200, &json!({"object": "list", "data": data}))
         }
         Route::Ps => {
-            let mut loaded = models();
-            loaded.retain(|model| state.is_resident(&model.name));
-            Reply::json(200, &json!({"models": loaded.iter().map(Model::loaded).collect::<Vec<_>>()}))
+            let loaded = |model: &Model| state.loaded_window(&model.name).map(|tokens| model.loaded(tokens));
+            Reply::json(200, &json!({"models": models().iter().filter_map(loaded).collect::<Vec<_>>()}))
         }
         Route::Show => {
             let model = state.model(asked.model_name()).unwrap_or_else(|| asked.model_name().into());
             Reply::json(200, &model.show())
         }
-        Route::Write(dialect) => write(state, asked, dialect),
+        Route::Write(dialect) => write(state, asked, dialect, read),
         Route::Embed => {
             let vectors: Vec<Value> = inputs(asked).iter().map(|text| vector(text)).collect();
             Reply::json(
                 200,
                 &json!({"model": asked.model, "embeddings": vectors, "total_duration": 20_000_000,
-                "load_duration": 1_000_000, "prompt_eval_count": asked.tokens()}),
+                "load_duration": 1_000_000, "prompt_eval_count": read.tokens}),
             )
         }
         Route::EmbedOne => Reply::json(200, &json!({"embedding": vector(&asked.prompt())})),
@@ -160,48 +160,58 @@ pub(crate) fn answer(state: &State, asked: &Asked, route: Route) -> Reply {
             Reply::json(
                 200,
                 &json!({"object": "list", "data": data, "model": asked.model,
-                "usage": {"prompt_tokens": asked.tokens(), "total_tokens": asked.tokens()}}),
+                "usage": {"prompt_tokens": read.tokens, "total_tokens": read.tokens}}),
             )
         }
     }
 }
 
 /// Without input nothing is written: the model is only loaded, or with `keep_alive: 0` unloaded.
-fn write(state: &State, asked: &Asked, dialect: Dialect) -> Reply {
+fn write(state: &State, asked: &Asked, dialect: Dialect, read: Read) -> Reply {
     if dialect == Dialect::Chat
         && let Some(calls) = tools::calls(asked)
     {
-        return called(asked, &calls);
+        return called(asked, &calls, read);
     }
     if dialect.is_openai() || !asked.prompt().is_empty() {
-        return written(asked, dialect, usize::MAX, Finish::Reason("stop"));
+        return reading(asked, dialect, usize::MAX, Finish::Reason("stop"), read);
     }
     let unload = asked.body.get("keep_alive").is_some_and(|keep| keep == 0 || keep == "0" || keep == "0s");
     if unload {
         state.unload(asked.model_name());
     }
-    written(asked, dialect, 0, Finish::Reason(if unload { "unload" } else { "load" }))
+    reading(asked, dialect, 0, Finish::Reason(if unload { "unload" } else { "load" }), read)
 }
 
 /// A message that calls tools and says nothing: whole, or as one piece of a stream, since Ollama holds calls back until they are whole.
-fn called(asked: &Asked, calls: &Value) -> Reply {
+fn called(asked: &Asked, calls: &Value, read: Read) -> Reply {
     let (dialect, model, finish) = (Dialect::Chat, asked.model_name(), Finish::Reason("stop"));
     if asked.wants_stream() {
         let tokens = vec![dialect.tool_calls(model, calls)];
-        let end = dialect.end(model, Counts { read: asked.tokens(), written: tokens.len() }, finish);
+        let end = dialect.end(model, Counts { read: read.tokens, written: tokens.len(), load: read.load }, finish);
         return Reply { status: 200, content_type: dialect.stream_type(), tokens, end, streamed: true };
     }
-    let mut whole = dialect.whole(model, "", Counts { read: asked.tokens(), written: 1 }, finish);
+    let mut whole = dialect.whole(model, "", Counts { read: read.tokens, written: 1, load: read.load }, finish);
     whole["message"]["tool_calls"] = calls.clone();
     Reply::json(200, &whole)
 }
 
 /// What the model writes, at most so many tokens of it. It depends on the model's name and the prompt alone.
 pub(crate) fn written(asked: &Asked, dialect: Dialect, most: usize, finish: Finish) -> Reply {
+    reading(asked, dialect, most, finish, Read::of(asked))
+}
+
+/// The same, of a question that was read like this.
+fn reading(asked: &Asked, dialect: Dialect, most: usize, finish: Finish, read: Read) -> Reply {
     let model = asked.model_name();
-    let text = format!("This is {model}, a simulated model, and your last words were: {}", asked.prompt());
+    let prompt = asked.prompt();
+    let words: Vec<&str> = prompt.split_whitespace().collect();
+    // Of a long question the end.
+    let last = words[words.len().saturating_sub(LAST_WORDS)..].join(" ");
+    let prompt = if words.len() > LAST_WORDS { &last } else { &prompt };
+    let text = format!("This is {model}, a simulated model, and your last words were: {prompt}");
     let tokens: Vec<&str> = text.split_inclusive(' ').take(most).collect();
-    let counts = Counts { read: asked.tokens(), written: tokens.len() };
+    let counts = Counts { read: read.tokens, written: tokens.len(), load: read.load };
     if asked.wants_stream() {
         Reply {
             status: 200,
@@ -232,6 +242,9 @@ fn inputs(asked: &Asked) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+/// So many words of a question are repeated at most.
+const LAST_WORDS: usize = 200;
 
 /// Eight numbers in [-1, 1], the same for the same text.
 fn vector(text: &str) -> Value {

@@ -41,6 +41,7 @@ mod server;
 mod state;
 mod table;
 mod tools;
+mod window;
 
 pub use log::Seen;
 pub use models::Model;
@@ -49,6 +50,7 @@ pub use plans::{HEALTHY_STEP, Match, UnknownRow};
 pub use rows::{Behaviour, Body, Expect, Header, Row};
 pub use server::FaultServer;
 pub use table::ROWS;
+pub use window::{TooLong, Window};
 
 /// What `/api/version` answers, so that nobody takes this for an Ollama.
 pub const VERSION: &str = "0.0.0-upright-fault-server-replay";

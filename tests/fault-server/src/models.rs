@@ -1,6 +1,7 @@
 //! The models that the simulated Ollama has, and how its lists show them.
 
 use crate::names::canonical_name;
+use crate::window::{self, TooLong, Window};
 use serde_json::{Value, json};
 
 /// A fixed moment: nothing here depends on the date.
@@ -20,12 +21,24 @@ pub struct Model {
     pub digest: String,
     /// Bytes.
     pub size: u64,
+    /// Its window, where that is simulated: then a token is a word, and a request for another window loads the model anew. Without one every question fits.
+    pub window: Option<Window>,
 }
+
+impl Model {
+    /// A model of this name with a window.
+    pub fn with_window(name: &str, window: Window) -> Self {
+        Self { window: Some(window), size: FILE, ..name.into() }
+    }
+}
+
+/// The file of a model with a window; bytes.
+const FILE: u64 = 98_362_745;
 
 impl From<&str> for Model {
     fn from(name: &str) -> Self {
         let name = canonical_name(name);
-        Self { digest: digest(&name), size: 5_225_388_164, name }
+        Self { digest: digest(&name), size: 5_225_388_164, name, window: None }
     }
 }
 
@@ -50,20 +63,32 @@ impl Model {
 
     /// An entry of `/api/tags`.
     pub(crate) fn tag(&self) -> Value {
-        json!({"name": self.name, "model": self.name, "modified_at": MOMENT, "size": self.size, "digest": self.digest,
-            "details": self.details(), "capabilities": self.capabilities()})
+        let mut tag = json!({"name": self.name, "model": self.name, "modified_at": MOMENT, "size": self.size, "digest": self.digest,
+            "details": self.details(), "capabilities": self.capabilities()});
+        // Older servers say neither.
+        match self.window {
+            Some(window) if window.too_long == TooLong::RefusesWithCounts => tag["details"]["context_length"] = window.own.into(),
+            Some(_) => drop(tag.as_object_mut().and_then(|tag| tag.remove("capabilities"))),
+            None => {}
+        }
+        tag
     }
 
     /// An entry of `/api/ps`.
-    pub(crate) fn loaded(&self) -> Value {
-        json!({"name": self.name, "model": self.name, "size": self.size, "digest": self.digest, "details": self.details(),
-            "expires_at": MOMENT, "size_vram": self.size, "context_length": 4096})
+    pub(crate) fn loaded(&self, tokens: u32) -> Value {
+        let (size, on_card) = if self.window.is_some() { (window::size(tokens), 0) } else { (self.size, self.size) };
+        json!({"name": self.name, "model": self.name, "size": size, "digest": self.digest, "details": self.details(),
+            "expires_at": MOMENT, "size_vram": on_card, "context_length": tokens})
     }
 
     /// The answer of `/api/show`.
     pub(crate) fn show(&self) -> Value {
-        json!({"modelfile": format!("FROM {}", self.name), "parameters": "", "template": "{{ .Prompt }}",
-            "details": self.details(), "model_info": {"general.architecture": "replay", "replay.context_length": 4096},
+        let metadata = |window| window::metadata(&window);
+        let metadata = self.window.map_or_else(|| json!({"general.architecture": "replay", "replay.context_length": 4096}), metadata);
+        let num_ctx = self.window.and_then(|window| window.modelfile);
+        let parameters = num_ctx.map_or_else(String::new, |tokens| format!("num_ctx                        {tokens}"));
+        json!({"modelfile": format!("FROM {}", self.name), "parameters": parameters, "template": "{{ .Prompt }}",
+            "details": self.details(), "model_info": metadata,
             "capabilities": self.capabilities(), "modified_at": MOMENT})
     }
 

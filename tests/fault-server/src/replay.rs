@@ -6,6 +6,7 @@ use crate::feed::Ending;
 use crate::healthy::{self, Reply};
 use crate::rows::{Behaviour, Body, Header, Row};
 use crate::state::{Releases, State};
+use crate::window::{self, Read};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::io;
@@ -73,10 +74,19 @@ pub(crate) fn good(state: &State, asked: &Asked) -> Reply {
     healthy::admit(state, asked).map_or_else(
         |refusal| refusal,
         |route| {
+            let mut read = Read::of(asked);
             if healthy::loads_model(route) {
-                state.make_resident(asked.model_name());
+                if let Some((model, window)) = state.model(asked.model_name()).and_then(|model| model.window.map(|window| (model, window)))
+                {
+                    match window::read(state, asked, &model, &window) {
+                        Ok(found) => read = found,
+                        Err(refusal) => return refusal,
+                    }
+                } else {
+                    state.make_resident(asked.model_name());
+                }
             }
-            healthy::answer(state, asked, route)
+            healthy::answer(state, asked, route, read)
         },
     )
 }

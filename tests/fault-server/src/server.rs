@@ -124,6 +124,11 @@ impl FaultServer {
         self.state.loads_aborted.load(Ordering::SeqCst)
     }
 
+    /// How often models were loaded, or loaded anew with another window.
+    pub fn model_loads(&self) -> usize {
+        self.state.model_loads.load(Ordering::SeqCst)
+    }
+
     /// All requests so far, oldest first.
     pub fn requests(&self) -> Vec<Seen> {
         self.state.log.all()

@@ -6,11 +6,14 @@ use crate::log::Log;
 use crate::models::{FIRST_MODELS, Model};
 use crate::names::canonical_name;
 use crate::plans::Plans;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// The window of a model for which none is simulated; tokens.
+const DEFAULT_WINDOW: u32 = 4096;
 
 /// Locks; a panic elsewhere while the lock was held left nothing half done here.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -30,8 +33,10 @@ pub(crate) struct State {
     pub(crate) connections: AtomicUsize,
     pub(crate) reset_on_accept: AtomicBool,
     pub(crate) stopping: AtomicBool,
-    /// Models in memory, by canonical name.
-    resident: Mutex<BTreeSet<String>>,
+    /// Models in memory, by canonical name, with their windows.
+    resident: Mutex<BTreeMap<String, u32>>,
+    /// How often a model was loaded, or loaded anew.
+    pub(crate) model_loads: AtomicUsize,
     /// Models whose replayed cold load is over.
     warmed: Mutex<BTreeSet<String>>,
 }
@@ -51,6 +56,7 @@ impl State {
             reset_on_accept: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             resident: Mutex::default(),
+            model_loads: AtomicUsize::new(0),
             warmed: Mutex::default(),
         }
     }
@@ -61,11 +67,24 @@ impl State {
     }
 
     pub(crate) fn is_resident(&self, model: &str) -> bool {
-        locked(&self.resident).contains(&canonical_name(model))
+        self.loaded_window(model).is_some()
     }
 
+    /// The window that a model is in memory with; tokens.
+    pub(crate) fn loaded_window(&self, model: &str) -> Option<u32> {
+        locked(&self.resident).get(&canonical_name(model)).copied()
+    }
+
+    /// A model that has no window of its own is in memory from now on.
     pub(crate) fn make_resident(&self, model: &str) {
-        locked(&self.resident).insert(canonical_name(model));
+        if !self.is_resident(model) {
+            self.load_with(model, DEFAULT_WINDOW);
+        }
+    }
+
+    pub(crate) fn load_with(&self, model: &str, tokens: u32) {
+        locked(&self.resident).insert(canonical_name(model), tokens);
+        self.model_loads.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn unload(&self, model: &str) {

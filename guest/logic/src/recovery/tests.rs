@@ -201,3 +201,145 @@ fn equal_incidents_get_equal_verdicts() {
         assert_eq!(decide(incident.clone()), decide(incident));
     }
 }
+
+/// A question of 6,010 tokens for a window of 4,096, with a model that can have 8,192.
+const WINDOW: WindowFacts = WindowFacts {
+    needed: Some(6010),
+    estimated: false,
+    answer_length: None,
+    asked: None,
+    fixed: false,
+    loaded: Some(4096),
+    model_limit: Some(8192),
+    caller_limit: None,
+    memory: MemoryOwner::Unknown,
+    memory_available: None,
+    bytes_per_token: None,
+    reading_speed: None,
+    load_time: None,
+};
+
+fn too_long(window: WindowFacts) -> Incident {
+    let failure = Fault { status: Some(400), ..Fault::new(FaultKind::HttpStatus, "the input length exceeds the context length") };
+    let circumstances = Some(Circumstances { window: Some(window), ..Circumstances::default() });
+    Incident { circumstances, ..incident(failure) }
+}
+
+fn enlarged(window: WindowFacts) -> Option<u32> {
+    match decided(too_long(window)) {
+        (Directive::EnlargeWindow(tokens), Reason::WindowTooSmall) => Some(tokens),
+        (Directive::GiveUp, Reason::WindowTooSmall) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_window_is_doubled_until_question_and_answer_have_room() {
+    let of = |needed, answer_length| enlarged(WindowFacts { needed: Some(needed), answer_length, model_limit: Some(131_072), ..WINDOW });
+    assert_eq!(of(4096, None), Some(8192));
+    assert_eq!(of(7168, None), Some(8192));
+    assert_eq!(of(7169, None), Some(16_384));
+    assert_eq!(of(6010, Some(3000)), Some(16_384));
+    assert_eq!(of(6010, Some(2182)), Some(8192));
+    assert_eq!(of(131_072, None), None);
+    assert_eq!(of(u32::MAX, Some(u32::MAX)), None);
+}
+
+#[test]
+fn no_window_is_larger_than_the_model_or_the_caller_allows() {
+    assert_eq!(enlarged(WindowFacts { needed: Some(7900), ..WINDOW }), Some(8192));
+    assert_eq!(enlarged(WindowFacts { needed: Some(7937), ..WINDOW }), None, "no room for an answer");
+    assert_eq!(enlarged(WindowFacts { caller_limit: Some(6266), ..WINDOW }), Some(6266));
+    assert_eq!(enlarged(WindowFacts { caller_limit: Some(6265), ..WINDOW }), None);
+    assert_eq!(enlarged(WindowFacts { model_limit: None, ..WINDOW }), Some(8192));
+    assert_eq!(enlarged(WindowFacts { model_limit: None, needed: Some(2_000_000), ..WINDOW }), None);
+    assert_eq!(enlarged(WindowFacts { loaded: Some(8192), ..WINDOW }), None);
+}
+
+#[test]
+fn a_window_that_the_caller_chose_is_not_changed() {
+    assert_eq!(enlarged(WindowFacts { fixed: true, asked: Some(4096), ..WINDOW }), None);
+    let chain = Incident { models: models("qwen3:30b-a3b"), ..too_long(WindowFacts { fixed: true, asked: Some(4096), ..WINDOW }) };
+    assert_eq!(decided(chain).0, Directive::GiveUp, "another model would be asked with the same window");
+    let clamped = WindowFacts { fixed: true, asked: Some(100_000), loaded: Some(4096), ..WINDOW };
+    assert_eq!(decided(Incident { models: models("qwen3:30b-a3b"), ..too_long(clamped) }).0, Directive::SwitchModel(1));
+}
+
+#[test]
+fn memory_of_this_machine_limits_a_window_and_other_memory_does_not() {
+    let with =
+        |memory, available| enlarged(WindowFacts { memory, memory_available: Some(available), bytes_per_token: Some(23_040.0), ..WINDOW });
+    let each = 31_680; // 1.375 times the cache
+    assert_eq!(with(MemoryOwner::ThisMachine, 4096 * each), Some(8192));
+    // Less is enough for the question, in steps of 256.
+    assert_eq!(with(MemoryOwner::ThisMachine, 4095 * each), Some(7936));
+    assert_eq!(with(MemoryOwner::ThisMachine, 2304 * each), Some(6400));
+    assert_eq!(with(MemoryOwner::ThisMachine, 2303 * each), None);
+    for memory in [MemoryOwner::OtherMachine, MemoryOwner::Unknown] {
+        assert_eq!(with(memory, 0), Some(8192));
+    }
+}
+
+#[test]
+fn an_estimate_says_only_that_the_last_window_was_too_small() {
+    let of = |needed, limit| enlarged(WindowFacts { needed: Some(needed), estimated: true, model_limit: limit, ..WINDOW });
+    assert_eq!(of(4097, Some(32_768)), Some(8192));
+    assert_eq!(of(20_000, Some(32_768)), Some(32_768));
+    assert_eq!(of(200_000, Some(32_768)), Some(32_768));
+    assert_eq!(of(200_000, Some(4096)), None);
+}
+
+#[test]
+fn a_window_is_not_enlarged_where_the_deadline_leaves_no_time_for_it() {
+    let slow = WindowFacts { reading_speed: Some(100.0), load_time: Some(1.0), ..WINDOW };
+    let within = |deadline, known: Option<u32>| {
+        let facts = |loaded_window| ModelFacts { window: Some(32_768), loaded_window, ..ModelFacts::default() };
+        let chain = ["a", "b", "c"].map(String::from).into();
+        let models = Some(ModelChoice { current: "a".into(), chain, known: Some([facts(Some(4096)), facts(None), facts(known)].into()) });
+        decided(Incident { deadline: Some(deadline), models, ..too_long(slow) }).0
+    };
+    assert_eq!(within(61.2, None), Directive::EnlargeWindow(8192));
+    assert_eq!(within(61.1, None), Directive::SwitchModel(1));
+    assert_eq!(within(61.1, Some(8192)), Directive::SwitchModel(2), "one that is loaded with such a window needs no loading");
+}
+
+#[test]
+fn a_question_that_cannot_be_given_room_goes_to_the_next_model_that_has_it() {
+    let full = WindowFacts { loaded: Some(8192), needed: Some(9010), ..WINDOW };
+    let with = |windows: [Option<u32>; 3]| {
+        let known = windows.map(|window| ModelFacts { window, ..ModelFacts::default() });
+        let models = ModelChoice { known: Some(known.into()), ..models("qwen3:30b-a3b").unwrap() };
+        let at_hand = AtHand { can_simplify: true, ..AtHand::default() };
+        decided(Incident { models: Some(models), at_hand, ..too_long(full) }).0
+    };
+    assert_eq!(with([Some(8192), Some(4096), Some(131_072)]), Directive::SwitchModel(2));
+    assert_eq!(with([Some(8192), None, Some(131_072)]), Directive::SwitchModel(1));
+    assert_eq!(with([Some(8192), Some(9265), Some(8192)]), Directive::Simplify);
+    assert_eq!(with([Some(8192), Some(9266), Some(8192)]), Directive::SwitchModel(1));
+}
+
+#[test]
+fn a_kept_window_that_cannot_be_loaded_is_let_go_of_and_the_same_call_made_again() {
+    let failure = Fault {
+        status: Some(500),
+        ..Fault::new(FaultKind::HttpStatus, "model requires more system memory (12.3 GiB) than is available (7.8 GiB)")
+    };
+    let with = |window| {
+        let circumstances = Some(Circumstances { window: Some(window), ..Circumstances::default() });
+        decided(Incident { circumstances, models: models("qwen3:30b-a3b"), ..incident(failure.clone()) }).0
+    };
+    let kept = WindowFacts { needed: None, asked: Some(8192), loaded: None, ..WINDOW };
+    assert_eq!(with(kept), Directive::RetryAfter(1.0));
+    assert_eq!(with(WindowFacts { fixed: true, ..kept }), Directive::SwitchModel(1));
+    // The question needs it.
+    assert_eq!(with(WindowFacts { asked: Some(8192), ..WINDOW }), Directive::SwitchModel(1));
+}
+
+#[test]
+fn an_open_breaker_and_a_call_that_may_not_be_repeated_are_left_as_they_are() {
+    let state = BreakerState { phase: Phase::Open, ..breaker::initial(0).state };
+    let guard = Guard { config: BreakerConfig::default(), state, generation: 0, successes: 0, took: 0.0 };
+    assert_eq!(decided(Incident { guard: Some(guard), ..too_long(WINDOW) }).0, Directive::GiveUp);
+    // A refusal did nothing: asking again repeats nothing.
+    assert_eq!(decided(Incident { idempotent: false, ..too_long(WINDOW) }).0, Directive::EnlargeWindow(8192));
+}

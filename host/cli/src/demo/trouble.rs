@@ -77,6 +77,7 @@ impl Trouble {
                         labels: said.labels,
                         ..Fault::new(FaultKind::HttpStatus, message)
                     }),
+                    window: None,
                 }
             }
         })

@@ -55,6 +55,21 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+    /// The same model is asked again with a larger window: it is loaded anew, and reads the whole question.
+    WindowEnlarged {
+        /// The operation.
+        operation: Arc<str>,
+        /// Attempts made so far, over all models.
+        attempt: u32,
+        /// The window that was too small, where it is known; tokens.
+        from: Option<u32>,
+        /// The window that is asked for now; tokens.
+        to: u32,
+        /// What the question has, where it is known; tokens.
+        needed: Option<u32>,
+        /// How long loading and reading will take, as far as that is known.
+        expected: Option<Duration>,
+    },
     /// The workflow is tried again, simplified.
     WorkflowSimplified {
         /// The operation.

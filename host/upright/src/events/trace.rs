@@ -19,6 +19,9 @@ pub(super) fn trace(event: &Event) {
         Event::ModelSwitched { operation, attempt, from, to, reason } => {
             tracing::warn!(target: "upright", %operation, attempt, from, to, %reason, "switching model")
         }
+        Event::WindowEnlarged { operation, attempt, from, to, needed, expected } => {
+            tracing::warn!(target: "upright", %operation, attempt, from, to, needed, ?expected, "asking for a larger window")
+        }
         Event::WorkflowSimplified { operation, attempt, reason } => {
             tracing::warn!(target: "upright", %operation, attempt, %reason, "simplifying the workflow")
         }

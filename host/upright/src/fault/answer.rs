@@ -18,6 +18,10 @@ pub struct ErrorBody {
     pub labels: Option<ErrorLabels>,
     /// Where its user can sign in.
     pub signin_url: Option<String>,
+    /// Tokens of a question that does not fit, where the server counts them.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens of the window that it does not fit, where the server says.
+    pub window: Option<u64>,
 }
 
 /// How deep errors are looked for in errors: no server nests deeper.
@@ -77,7 +81,18 @@ pub fn fault_of_answer<'a>(
     body: &[u8],
     now: SystemTime,
 ) -> Fault {
-    let ErrorBody { mut message, labels, signin_url } = ErrorBody::read(body);
+    fault_of_body(endpoint, status, header, ErrorBody::read(body), now)
+}
+
+/// The same, of a body that was read already.
+pub(crate) fn fault_of_body<'a>(
+    endpoint: Endpoint,
+    status: u16,
+    header: impl Fn(&str) -> Option<&'a str>,
+    said: ErrorBody,
+    now: SystemTime,
+) -> Fault {
+    let ErrorBody { mut message, labels, signin_url, .. } = said;
     let location = header("location").filter(|_| (300..400).contains(&status)).map(str::to_owned);
     if let Some(location) = &location {
         message = format!("it redirects to {location}");
@@ -100,15 +115,17 @@ struct Reading {
     error_type: Option<String>,
     error_code: Option<String>,
     signin_url: Option<String>,
+    prompt_tokens: Option<u64>,
+    window: Option<u64>,
 }
 
 impl Reading {
     fn finish(self, message: &str) -> ErrorBody {
-        let Self { error_type, error_code, signin_url } = self;
+        let Self { error_type, error_code, signin_url, prompt_tokens, window } = self;
         let cut = |text: String| cut(&text).to_owned();
         let labels = (error_type.is_some() || error_code.is_some())
             .then(|| ErrorLabels { error_type: error_type.map(cut), error_code: error_code.map(cut) });
-        ErrorBody { message: self::cut(message.trim()).to_owned(), labels, signin_url }
+        ErrorBody { message: self::cut(message.trim()).to_owned(), labels, signin_url, prompt_tokens, window }
     }
 
     /// The innermost message of a value.
@@ -126,6 +143,10 @@ impl Reading {
         if let Some(url) = fields.get("signin_url").and_then(Value::as_str) {
             self.signin_url = Some(url.to_owned());
         }
+        // As llama.cpp names them.
+        let count = |key: &str| fields.get(key).and_then(Value::as_u64);
+        self.prompt_tokens = count("n_prompt_tokens").or(self.prompt_tokens);
+        self.window = count("n_ctx").or(self.window);
         // `"error": true` says no more than the status did.
         let inner = ["error", "errors"].iter().filter_map(|key| fields.get(*key)).find(|inner| is_telling(inner));
         if !matches!(inner, Some(Value::Object(_))) {

@@ -12,8 +12,9 @@ mod readers;
 mod tests;
 
 use crate::error::BoxError;
-use crate::ollama::{Exchange, OllamaError};
-use crate::types::{Circumstances, Fault, FaultKind};
+use crate::ollama::OllamaError;
+use crate::types::{Circumstances, Fault, FaultKind, ModelFacts};
+pub(crate) use answer::fault_of_body;
 pub use answer::{ErrorBody, fault_of_answer};
 use message::Bounded;
 pub use operation::OperationError;
@@ -114,7 +115,12 @@ pub(crate) fn find_in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'sta
 
 /// What else is known of the exchange that failed.
 pub(crate) fn circumstances_of(error: &(dyn Error + 'static)) -> Option<Circumstances> {
-    find_in_chain::<OllamaError>(error).and_then(OllamaError::exchange).map(Exchange::circumstances)
+    find_in_chain::<OllamaError>(error).and_then(OllamaError::circumstances)
+}
+
+/// What is known of the server's models, where the failure made somebody look.
+pub(crate) fn models_of<'a>(error: &'a (dyn Error + 'static)) -> &'a [(String, ModelFacts)] {
+    find_in_chain::<OllamaError>(error).and_then(OllamaError::window).map_or(&[], |refusal| &refusal.models)
 }
 
 /// The next error in the chain.

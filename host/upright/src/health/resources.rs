@@ -3,11 +3,12 @@
 use super::cpu::{CpuSampler, ReadLoad};
 use super::disk;
 use crate::clock::{Instant, SharedClock, between};
+use crate::machine::read_memory;
 use crate::types::ResourceSnapshot;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use sysinfo::{MemoryRefreshKind, System};
+use sysinfo::System;
 
 /// A reading of memory and disk serves so long.
 const FRESH: Duration = Duration::from_secs(1);
@@ -73,19 +74,6 @@ impl ResourceProbe {
     /// Begins to sample the processor's load, so that a snapshot a moment later has it.
     pub fn start_sampling(&self) {
         self.cpu.load();
-    }
-}
-
-/// Size and available bytes: those of this process's control group where it has a limit.
-fn read_memory(system: &mut System) -> (u64, u64) {
-    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-    let (total, available) = (system.total_memory(), system.available_memory());
-    match system.cgroup_limits() {
-        // The group's own "free" counts cached files as used, although they give way.
-        Some(group) if group.total_memory > 0 && group.total_memory < total => {
-            (group.total_memory, available.min(group.total_memory.saturating_sub(group.rss)))
-        }
-        _ => (total, available),
     }
 }
 

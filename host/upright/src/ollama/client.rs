@@ -3,22 +3,25 @@
 use super::address::BaseUrl;
 use super::error::{Budget, OllamaError, SetupError};
 use super::exchange::Exchange;
-use super::messages::{ChatAnswer, ChatChunk, ChatRequest, Embeddings, LoadedModel, ModelInfo, Models, Version, Written};
-use super::options::check_options;
+use super::messages::{ChatAnswer, ChatChunk, ChatRequest, EmbedRequest, Embeddings, LoadedModel, ModelInfo, Models, Version, Written};
+use super::question::Question;
 use super::stream;
+use super::window::Refusal;
+use super::windows::Windows;
 use crate::clock::SharedClock;
-use crate::fault::fault_of_answer;
+use crate::fault::{ErrorBody, fault_of_body};
 use crate::types::Endpoint;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::{Either, select};
 use reqwest::{RequestBuilder, Response};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
-use upright_wire::{ANSWER_LIMIT, Asked, Judge, Route, Verdict};
+use upright_wire::{ANSWER_LIMIT, Judge, ModelCard, Verdict};
 
 /// What a server that runs says on `/`.
 const RUNNING: &str = "Ollama is running";
@@ -66,13 +69,14 @@ impl Budgets {
     }
 }
 
-/// A client of one Ollama server. Clones share its connections. Needs a tokio runtime with time enabled.
+/// A client of one Ollama server. Clones share its connections, and what it has learned of the server's models. Needs a tokio runtime with time enabled.
 #[derive(Clone)]
 pub struct OllamaClient {
     http: reqwest::Client,
     address: BaseUrl,
     budgets: Budgets,
-    clock: SharedClock,
+    pub(super) clock: SharedClock,
+    pub(super) windows: Arc<Windows>,
 }
 
 impl std::fmt::Debug for OllamaClient {
@@ -90,7 +94,7 @@ impl OllamaClient {
         if address.is_loopback() {
             http = http.no_proxy();
         }
-        Ok(Self { http: http.build().map_err(SetupError::Http)?, address, budgets, clock })
+        Ok(Self { http: http.build().map_err(SetupError::Http)?, address, budgets, clock, windows: Arc::default() })
     }
 
     /// Where the server is.
@@ -123,22 +127,32 @@ impl OllamaClient {
         Ok(parse::<Models<LoadedModel>>(&body, Endpoint::Ps, "a list of loaded models")?.models)
     }
 
+    /// What the server says of a model (`/api/show`): its window, what it can do, what a token of window costs.
+    pub async fn show(&self, model: &str) -> Result<ModelCard, OllamaError> {
+        let (endpoint, path) = (Endpoint::Show, "/api/show");
+        let body = self.brief(self.http.post(self.address.at(path)).json(&json!({ "model": model })), endpoint).await?;
+        Ok(ModelCard::of(&parse(&body, endpoint, "a model's card")?))
+    }
+
     /// The next message of a conversation, whole (`/api/chat`).
     pub async fn chat(&self, request: ChatRequest) -> Result<ChatAnswer, OllamaError> {
-        let endpoint = Endpoint::Chat;
-        let (body, asked) = body_of(&request, false)?;
-        let body = self.long("/api/chat", endpoint, &body).await?;
+        let mut question = Question::chat(&request, false)?;
+        let body = self.ask(&mut question).await?;
+        let endpoint = question.endpoint;
+        let body = self.within(Budget::Whole, endpoint, self.body(body, endpoint)).await?;
         let written: Written = parse(&body, endpoint, "a chat's answer")?;
         if let Some(said) = written.failure() {
             return Err(OllamaError::in_stream(endpoint, said));
         }
-        let mut judge = Judge::new(asked);
+        let mut judge = Judge::new(question.asked.clone());
         judge.take(&written.piece());
-        let (Some(message), Some(_)) = (written.message, written.done) else {
+        if written.message.is_none() || written.done.is_none() {
             return Err(OllamaError::invalid(endpoint, "a chat's answer", &body));
-        };
+        }
+        let notice = self.learn(&question, &written.timings, &mut judge).await;
         let verdict = OllamaError::judged(endpoint, &judge)?;
-        Ok(ChatAnswer { model: written.model, message, done_reason: written.done_reason, timings: written.timings, verdict })
+        let Written { model, message, done_reason, timings, .. } = written;
+        Ok(ChatAnswer { model, message: message.unwrap_or_default(), done_reason, timings, verdict, notice })
     }
 
     /// The next message of a conversation, piece by piece (`/api/chat`).
@@ -151,43 +165,55 @@ impl OllamaClient {
 
     /// Texts as vectors (`/api/embed`). A text that is longer than the model can read is refused: a vector of its beginning would stand for all of it.
     pub async fn embed(&self, model: &str, inputs: &[&str]) -> Result<Embeddings, OllamaError> {
-        let endpoint = Endpoint::Embed;
-        let asked = json!({"model": model, "input": inputs, "truncate": false});
-        let body = self.long("/api/embed", endpoint, &asked).await?;
+        self.embed_with(EmbedRequest::of(model, inputs)).await
+    }
+
+    /// The same, with options.
+    pub async fn embed_with(&self, request: EmbedRequest) -> Result<Embeddings, OllamaError> {
+        let mut question = Question::embed(&request)?;
+        let response = self.ask(&mut question).await?;
+        let endpoint = question.endpoint;
+        let body = self.within(Budget::Whole, endpoint, self.body(response, endpoint)).await?;
         let embeddings: Embeddings = parse(&body, endpoint, "embeddings")?;
-        let asked = asked.as_object().map_or(Asked::new(Route::Embed), |members| Asked::of(Route::Embed, members));
-        let mut judge = Judge::new(asked);
+        let mut judge = Judge::new(question.asked.clone());
         judge.take(&embeddings.piece());
-        if let Verdict::QuestionCut(how) = OllamaError::judged(endpoint, &judge)? {
+        // Nothing is written, so no window slides.
+        let _ = self.windows.answered(&question, &embeddings.timings, self.clock.now());
+        if let Verdict::QuestionCut(how) = OllamaError::judged(endpoint, &judge)?
+            && !request.truncate
+        {
             return Err(OllamaError::QuestionCut { endpoint, how, exchange: Exchange::of(&judge) });
         }
-        if embeddings.embeddings.len() == inputs.len() {
+        if embeddings.embeddings.len() == request.input.len() {
             return Ok(embeddings);
         }
-        let found = format!("{} for {}", embeddings.embeddings.len(), inputs.len());
+        let found = format!("{} for {}", embeddings.embeddings.len(), request.input.len());
         Err(OllamaError::InvalidAnswer { endpoint, expected: "one embedding for each text", found })
     }
 
     /// Asks for something that takes no time; the whole exchange has one budget.
     async fn short(&self, path: &str, endpoint: Endpoint) -> Result<Bytes, OllamaError> {
+        self.brief(self.http.get(self.address.at(path)), endpoint).await
+    }
+
+    async fn brief(&self, request: RequestBuilder, endpoint: Endpoint) -> Result<Bytes, OllamaError> {
         let exchange = async {
-            let response = self.send(self.http.get(self.address.at(path)), endpoint).await?;
+            let response = self.send(request, endpoint).await?;
             if response.status().is_success() { self.body(response, endpoint).await } else { Err(self.failure(response, endpoint).await) }
         };
         self.within(Budget::Whole, endpoint, exchange).await
     }
 
-    /// Asks for something that a model must be loaded for.
-    async fn long(&self, path: &str, endpoint: Endpoint, body: &Value) -> Result<Bytes, OllamaError> {
-        let response = self.begin(path, endpoint, body).await?;
-        self.within(Budget::Whole, endpoint, self.body(response, endpoint)).await
-    }
-
-    /// Sends a request and waits for the headers of a good answer.
-    pub(super) async fn begin(&self, path: &str, endpoint: Endpoint, body: &Value) -> Result<Response, OllamaError> {
-        let request = self.http.post(self.address.at(path)).json(body);
-        let response = self.within(Budget::Load, endpoint, self.send(request, endpoint)).await?;
-        if response.status().is_success() { Ok(response) } else { Err(self.failure(response, endpoint).await) }
+    /// Sends a question and waits for the headers of a good answer.
+    pub(super) async fn ask(&self, question: &mut Question) -> Result<Response, OllamaError> {
+        self.prepare(question).await?;
+        let request = self.http.post(self.address.at(question.path)).json(&question.body);
+        let response = self.within(Budget::Load, question.endpoint, self.send(request, question.endpoint)).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let error = self.failure(response, question.endpoint).await;
+        Err(self.explained(error, question).await)
     }
 
     async fn send(&self, request: RequestBuilder, endpoint: Endpoint) -> Result<Response, OllamaError> {
@@ -222,8 +248,10 @@ impl OllamaClient {
         };
         select(pin!(reading), self.clock.sleep(self.budgets.total_for_short_requests)).await;
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let fault = fault_of_answer(endpoint, status.as_u16(), header, &body, self.clock.wall());
-        OllamaError::Status { fault: Box::new(fault) }
+        let said = ErrorBody::read(&body);
+        let window = Refusal::counted(&said).map(Box::new);
+        let fault = fault_of_body(endpoint, status.as_u16(), header, said, self.clock.wall());
+        OllamaError::Status { fault: Box::new(fault), window }
     }
 
     /// Runs `work` against the clock.
@@ -247,17 +275,6 @@ impl OllamaClient {
         }
         OllamaError::Transport { endpoint, source }
     }
-}
-
-/// The body of a request, and what its answer is judged by. Fails where an option has a value of the wrong type.
-pub(super) fn body_of(request: &ChatRequest, streamed: bool) -> Result<(Value, Asked), OllamaError> {
-    check_options(&request.options).map_err(OllamaError::Option)?;
-    // Texts, numbers and JSON values with string keys: this cannot fail, and an empty request gets a proper refusal.
-    let mut body = serde_json::to_value(request).unwrap_or_default();
-    body["stream"] = streamed.into();
-    let mut asked = body.as_object().map_or(Asked::new(Route::Chat), |members| Asked::of(Route::Chat, members));
-    asked.allows_empty |= request.allow_empty;
-    Ok((body, asked))
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8], endpoint: Endpoint, expected: &'static str) -> Result<T, OllamaError> {

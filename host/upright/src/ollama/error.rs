@@ -2,9 +2,10 @@
 
 use super::exchange::Exchange;
 use super::options::OptionError;
+use super::window::Refusal;
 use crate::error::ConfigurationError;
 use crate::fault::{ErrorBody, fault_of};
-use crate::types::{Endpoint, ErrorLabels, Fault, FaultKind};
+use crate::types::{Circumstances, Endpoint, ErrorLabels, Fault, FaultKind};
 use std::fmt;
 use std::time::Duration;
 use upright_wire::{Cut, Empty, Judge, Judgement, QuestionCut, Verdict};
@@ -45,11 +46,24 @@ pub enum OllamaError {
     },
 
     /// The server answered with a status that is not 2xx.
-    #[error("{}", answered(fault))]
+    #[error("{}", answered(fault, window.as_deref()))]
     Status {
         /// What the answer says: its status, the server's own words without the JSON around them, how long it asked to be left alone, and
         /// where it sends its user.
         fault: Box<Fault>,
+        /// What is known of the window, where the question did not fit it or the model could not be loaded with it.
+        window: Option<Box<Refusal>>,
+    },
+
+    /// The model cannot do what is asked of it, as its server says; nothing was sent.
+    #[error("nothing was asked of Ollama ({endpoint}): {model:?} does not support {capability}")]
+    Incapable {
+        /// What was to be called.
+        endpoint: Endpoint,
+        /// The model.
+        model: String,
+        /// What it cannot do, such as `vision`.
+        capability: &'static str,
     },
 
     /// An error under status 200, mostly in the middle of a stream.
@@ -150,10 +164,11 @@ impl OllamaError {
     /// What was called.
     pub fn endpoint(&self) -> Endpoint {
         match self {
-            Self::Status { fault } => fault.endpoint,
+            Self::Status { fault, .. } => fault.endpoint,
             Self::Option(_) => Endpoint::Chat,
             Self::Transport { endpoint, .. }
             | Self::InStream { endpoint, .. }
+            | Self::Incapable { endpoint, .. }
             | Self::Incomplete { endpoint, .. }
             | Self::EmptyAnswer { endpoint, .. }
             | Self::QuestionCut { endpoint, .. }
@@ -172,7 +187,9 @@ impl OllamaError {
                 let kind = if is_tls(source) { FaultKind::Tls } else { fault.kind };
                 Fault { kind, endpoint, ..fault }
             }
-            Self::Status { fault } => (**fault).clone(),
+            Self::Status { fault, .. } => (**fault).clone(),
+            // What it cannot do is told by its text, as where the server says it.
+            Self::Incapable { .. } => told(FaultKind::Other),
             Self::InStream { message, labels, .. } => {
                 Fault { endpoint, labels: labels.clone(), ..Fault::new(FaultKind::StreamError, message) }
             }
@@ -195,9 +212,26 @@ impl OllamaError {
         }
     }
 
+    /// What is known of the window, where the question did not fit it or the model could not be loaded with it.
+    pub fn window(&self) -> Option<&Refusal> {
+        match self {
+            Self::Status { window, .. } => window.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What a policy is told beside the fault.
+    pub(crate) fn circumstances(&self) -> Option<Circumstances> {
+        self.exchange().map(Exchange::circumstances).or_else(|| self.window().map(Refusal::circumstances))
+    }
+
     /// What a judge says, as an error where it is no answer.
     pub(super) fn judged(endpoint: Endpoint, judge: &Judge) -> Result<Verdict, Self> {
         let judgement = judge.judgement();
+        #[cfg(feature = "metrics")]
+        if !matches!(judgement.verdict, Verdict::Cut(_)) {
+            crate::metrics::judged(judgement.verdict.name());
+        }
         match (judgement.verdict, judgement.empty) {
             (Verdict::Cut(_), _) => Err(Self::incomplete(endpoint, judge)),
             (_, Some(why)) => Err(Self::EmptyAnswer { endpoint, why, exchange: Exchange::of(judge) }),
@@ -207,11 +241,15 @@ impl OllamaError {
 
     /// An answer whose end has not come.
     pub(super) fn incomplete(endpoint: Endpoint, judge: &Judge) -> Self {
+        #[cfg(feature = "metrics")]
+        crate::metrics::judged("cut");
         Self::Incomplete { endpoint, why: judge.how_cut(), exchange: Exchange::of(judge) }
     }
 
     /// An error under status 200.
     pub(super) fn in_stream(endpoint: Endpoint, said: ErrorBody) -> Self {
+        #[cfg(feature = "metrics")]
+        crate::metrics::judged("failed");
         Self::InStream { endpoint, message: said.message, labels: said.labels }
     }
 
@@ -234,10 +272,13 @@ fn beside(judgement: &Judgement) -> String {
 }
 
 /// What an answer with an error status says, in a sentence.
-fn answered(fault: &Fault) -> String {
+fn answered(fault: &Fault, window: Option<&Refusal>) -> String {
     let mut sentence = format!("Ollama ({}) answered with status {}", fault.endpoint, fault.status.unwrap_or_default());
     if !fault.message.is_empty() {
         sentence = format!("{sentence}: {}", fault.message);
+    }
+    if let Some(known) = window.map(Refusal::to_string).filter(|known| !known.is_empty()) {
+        sentence = format!("{sentence} ({known})");
     }
     match &fault.points_to {
         // Of a redirect the message names it.

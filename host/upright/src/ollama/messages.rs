@@ -1,5 +1,6 @@
 //! What goes to Ollama and what comes back.
 
+use super::windows::Notice;
 use crate::fault::ErrorBody;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -35,6 +36,13 @@ pub struct ChatRequest {
     /// Whether an answer without text is one. By default it is [`OllamaError::EmptyAnswer`](super::OllamaError::EmptyAnswer), unless it calls a tool or follows a tool's message.
     #[serde(skip)]
     pub allow_empty: bool,
+    /// The window to ask for where `options` has no `num_ctx`: that of the [`Attempt`](crate::Attempt); tokens. By default the model's own setting holds, or the
+    /// larger window that it is loaded with already.
+    #[serde(skip)]
+    pub window: Option<u32>,
+    /// The largest window that may be asked for in the caller's place; tokens. By default the model's own.
+    #[serde(skip)]
+    pub max_window: Option<u32>,
 }
 
 impl ChatRequest {
@@ -121,6 +129,8 @@ pub struct ChatAnswer {
     pub timings: Timings,
     /// Whether its length was used up, or a part of the question seems to have been dropped; [`Verdict::Whole`] mostly.
     pub verdict: Verdict,
+    /// What else a person should know of it.
+    pub notice: Option<Notice>,
 }
 
 /// A piece of an answer; the last one is `done`.
@@ -138,6 +148,8 @@ pub struct ChatChunk {
     pub timings: Timings,
     /// On the last chunk: whether its length was used up, or a part of the question seems to have been dropped; [`Verdict::Whole`] mostly.
     pub verdict: Option<Verdict>,
+    /// On the last chunk: what else a person should know of the answer.
+    pub notice: Option<Notice>,
     /// The line as it came, without its end; for those who pass it on.
     pub line: Bytes,
 }
@@ -188,6 +200,27 @@ pub struct ModelInfo {
     /// On disk, bytes.
     #[serde(default)]
     pub size: u64,
+    /// What else the server says of it.
+    #[serde(default)]
+    pub details: ModelDetails,
+    /// What it can do: `completion`, `tools`, `vision`, `thinking`, `embedding`, `insert`; none where the server does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Vec<String>>,
+}
+
+impl ModelInfo {
+    /// Whether it can do something; none where the server does not say.
+    pub fn can(&self, capability: &str) -> Option<bool> {
+        self.capabilities.as_ref().map(|all| all.iter().any(|one| one == capability))
+    }
+}
+
+/// What a server says of a model that it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelDetails {
+    /// The longest window that it can have; tokens. Servers of before 2026 do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_length: Option<u64>,
 }
 
 /// A model in memory (`/api/ps`).
@@ -212,6 +245,18 @@ pub struct LoadedModel {
     pub context_length: Option<u64>,
 }
 
+impl LoadedModel {
+    /// The window that it was loaded with; tokens.
+    pub(super) fn window(&self) -> Option<u32> {
+        self.context_length.map(saturated).filter(|window| *window > 0)
+    }
+}
+
+/// A count of tokens.
+pub(super) fn saturated(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 /// The lists of `/api/tags` and `/api/ps`.
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: Deserialize<'de>")]
@@ -225,6 +270,40 @@ pub(super) struct Models<T> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Version {
     pub(super) version: String,
+}
+
+/// A request for texts as vectors. What is `None` or empty is not sent, so the model's own setting holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EmbedRequest {
+    /// The model's name.
+    pub model: String,
+    /// The texts.
+    pub input: Vec<String>,
+    /// The model's options, such as `num_ctx`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub options: Map<String, Value>,
+    /// How many numbers a vector shall have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dimensions: Option<u32>,
+    /// How long the model stays in memory: seconds, or a text such as `"5m"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<Value>,
+    /// Whether the server may cut texts that are longer than the window, which it then does without a word. By default it is asked to refuse them.
+    #[serde(default)]
+    pub truncate: bool,
+    /// The window to ask for where `options` has no `num_ctx`: that of the [`Attempt`](crate::Attempt); tokens.
+    #[serde(skip)]
+    pub window: Option<u32>,
+    /// The largest window that may be asked for in the caller's place; tokens. By default the model's own.
+    #[serde(skip)]
+    pub max_window: Option<u32>,
+}
+
+impl EmbedRequest {
+    /// Texts for a model.
+    pub fn of<T: Into<String> + Clone>(model: impl Into<String>, input: &[T]) -> Self {
+        Self { model: model.into(), input: input.iter().cloned().map(Into::into).collect(), ..Self::default() }
+    }
 }
 
 /// Texts as vectors, one for each text, in their order.

@@ -2,9 +2,10 @@
 //!
 //! Bytes are no sign of life: a server can drip white space for ever. So a budget runs from one whole line to the next.
 
-use super::client::{OllamaClient, body_of};
+use super::client::OllamaClient;
 use super::error::{Budget, OllamaError};
 use super::messages::{ChatChunk, ChatRequest, Written};
+use super::question::Question;
 use crate::types::Endpoint;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
@@ -47,14 +48,16 @@ struct Reading {
     response: Response,
     lines: LineSplitter,
     begun: bool,
+    question: Question,
     judge: Judge,
 }
 
 impl Reading {
     async fn begin(client: &OllamaClient, request: &ChatRequest) -> Result<Self, OllamaError> {
-        let (body, asked) = body_of(request, true)?;
-        let response = client.begin("/api/chat", ENDPOINT, &body).await?;
-        Ok(Self { response, lines: LineSplitter::new(LINE_LIMIT), begun: false, judge: Judge::new(asked) })
+        let mut question = Question::chat(request, true)?;
+        let response = client.ask(&mut question).await?;
+        let judge = Judge::new(question.asked.clone());
+        Ok(Self { response, lines: LineSplitter::new(LINE_LIMIT), begun: false, question, judge })
     }
 
     async fn next(&mut self, client: &OllamaClient) -> Result<ChatChunk, OllamaError> {
@@ -77,7 +80,11 @@ impl Reading {
         }
         self.judge.take(&written.piece());
         let done = written.done == Some(true);
-        let verdict = if done { Some(OllamaError::judged(ENDPOINT, &self.judge)?) } else { None };
+        let (mut verdict, mut notice) = (None, None);
+        if done {
+            notice = client.learn(&self.question, &written.timings, &mut self.judge).await;
+            verdict = Some(OllamaError::judged(ENDPOINT, &self.judge)?);
+        }
         Ok(ChatChunk {
             model: written.model,
             message: written.message.unwrap_or_default(),
@@ -85,6 +92,7 @@ impl Reading {
             done_reason: written.done_reason,
             timings: written.timings,
             verdict,
+            notice,
             line: line.text,
         })
     }

@@ -18,11 +18,14 @@ use crate::checkpoints::Checkpoint;
 use crate::clock::{Instant, between, seconds};
 use crate::error::{AttemptTimeout, BoxError, BulkheadFull, CircuitOpen, Error, Failure};
 use crate::events::Event;
-use crate::fault::{circumstances_of, fault_of, read_by};
+use crate::fault::{circumstances_of, fault_of, models_of, read_by};
 use crate::types::*;
 use std::sync::Arc;
 use std::time::Duration;
 use upright_logic::degradation::same_model;
+
+/// A larger window is asked for so often at most, over all models: doubled each time, the smallest becomes the largest that there is.
+const MOST_WINDOWS: u32 = 16;
 
 /// What an attempt is told about itself.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ pub struct Attempt {
     pub hedge: u32,
     /// The model to use, where the operation has a choice of models.
     pub model: Option<Arc<str>>,
+    /// The window to ask the model for, where the question did not fit a smaller one; tokens.
+    pub window: Option<u32>,
     /// Whether to run the simplified workflow.
     pub simplified: bool,
     /// How long this attempt may take, where there is a limit.
@@ -46,7 +51,7 @@ impl Attempt {
     /// The first attempt of an operation that has neither models nor a checkpoint.
     #[inline]
     pub(crate) fn first(time_left: Option<Duration>) -> Self {
-        Self { number: 1, hedge: 0, model: None, simplified: false, time_left, checkpoint: None }
+        Self { number: 1, hedge: 0, model: None, window: None, simplified: false, time_left, checkpoint: None }
     }
 
     /// What happens in an attempt is traced within this.
@@ -151,6 +156,10 @@ pub(crate) struct Session<'a> {
     /// Models that were given up.
     given_up: Vec<Arc<str>>,
     simplified: bool,
+    /// What is known of the window, once the model in use was asked for a larger one.
+    window: Option<WindowFacts>,
+    /// How often a larger window was asked for.
+    enlarged: u32,
     /// The last failure of the operation itself, kept in case a breaker is what ends it.
     last: Option<(BoxError, Classification)>,
 }
@@ -168,6 +177,8 @@ impl<'a> Session<'a> {
             model,
             given_up: Vec::new(),
             simplified: false,
+            window: None,
+            enlarged: 0,
             last: None,
         }
     }
@@ -235,6 +246,7 @@ impl<'a> Session<'a> {
             number: self.attempts,
             hedge: 0,
             model: self.model.clone(),
+            window: self.window.and_then(|window| window.asked),
             simplified: self.simplified,
             time_left: limit,
             checkpoint: self.surroundings.checkpoint(),
@@ -254,7 +266,10 @@ impl<'a> Session<'a> {
         self.begun();
         let permit = permit.filter(|_| self.had_its_time(&error));
         let fault = read_by(self.guarding.fault_reader.as_ref(), &*error);
-        let mut incident = Incident { circumstances: circumstances_of(&*error), ..self.incident(fault) };
+        let mut incident = Incident { circumstances: self.circumstances(&*error), ..self.incident(fault) };
+        if let Some(models) = &mut incident.models {
+            models.known = known_of(&models.chain, models_of(&*error));
+        }
         // Taken before asking: two that look first and take later both find the last token.
         let token = self.terms.budget.as_ref().map(RetryBudget::take);
         incident.retry_budget = token.as_ref().map(|token| token.as_ref().map_or(0, Token::left));
@@ -279,6 +294,19 @@ impl<'a> Session<'a> {
             token.spend();
         }
         self.follow(verdict, &incident, |classification| Cause::Failure(error, classification))
+    }
+
+    /// What is known beside the fault. Of the window nothing where a larger one was asked for in vain: the operation does not look at [`Attempt::window`], or
+    /// too often.
+    fn circumstances(&self, error: &(dyn std::error::Error + 'static)) -> Option<Circumstances> {
+        let mut known = circumstances_of(error);
+        let Some(mine) = self.window else { return known };
+        let window = &mut known.get_or_insert_default().window;
+        let is_followed = window.is_none_or(|window| window.asked >= mine.asked);
+        // Of a load that failed the client knows less.
+        let known_better = window.filter(|window| window.needed.is_some());
+        *window = if is_followed && self.enlarged < MOST_WINDOWS { known_better.or(Some(mine)) } else { None };
+        known
     }
 
     /// A breaker let nothing through. Where nothing is at hand that could serve, that is the answer, without asking the policy.
@@ -392,11 +420,27 @@ impl<'a> Session<'a> {
                     reason,
                 });
                 self.given_up.extend(from);
+                self.window = None;
                 self.failed_with_model = 0;
                 Next::Switch(self.surroundings.breaker(&to))
             }
+            Directive::EnlargeWindow(tokens) => {
+                let known = incident.circumstances.as_ref().and_then(|known| known.window);
+                events.emit(|| Event::WindowEnlarged {
+                    operation: operation(),
+                    attempt,
+                    from: known.and_then(|known| known.loaded.max(known.asked)),
+                    to: tokens,
+                    needed: known.and_then(|known| known.needed),
+                    expected: known.and_then(|known| expected(&known)),
+                });
+                self.enlarged = self.enlarged.saturating_add(1);
+                self.window = known.map(|known| WindowFacts { asked: Some(tokens), ..known });
+                Next::Again
+            }
             Directive::Simplify => {
                 self.simplified = true;
+                self.window = None;
                 self.failed_with_model = 0;
                 events.emit(|| Event::WorkflowSimplified { operation: operation(), attempt, reason });
                 Next::Again
@@ -410,7 +454,7 @@ impl<'a> Session<'a> {
                 events.emit(|| Event::FallbackUsed { operation: operation(), attempt, reason });
                 return Next::Fallback(self.ending(cause, reason));
             }
-            // The rest is checked against the incident, which offers neither hosts nor a window nor a rescue here.
+            // The rest is checked against the incident, which offers neither hosts nor a rescue here.
             _ => {
                 events.emit(|| Event::GaveUp { operation: operation(), attempt, reason });
                 return Next::Failed(self.ending(cause, reason));
@@ -421,6 +465,18 @@ impl<'a> Session<'a> {
         }
         next
     }
+}
+
+/// How long it takes to load a model anew and to read the question; none where it is not known how fast the model reads.
+fn expected(window: &WindowFacts) -> Option<Duration> {
+    let reading = f64::from(window.needed?) / window.reading_speed.filter(|speed| *speed > 0.0)?;
+    Some(seconds(window.load_time.unwrap_or(0.0) + reading))
+}
+
+/// What is known of the models of a chain, in its order; none where nothing is.
+fn known_of(chain: &[String], known: &[(String, ModelFacts)]) -> Option<Vec<ModelFacts>> {
+    let facts = |model: &String| known.iter().find(|(name, _)| same_model(name, model)).map(|(_, facts)| *facts).unwrap_or_default();
+    (!known.is_empty()).then(|| chain.iter().map(facts).collect())
 }
 
 /// At most so many bytes of a text, cut between characters.

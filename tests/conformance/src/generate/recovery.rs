@@ -11,7 +11,8 @@ use upright_logic::backoff::RetryConfig;
 use upright_logic::breaker::{BreakerConfig, BreakerState, Phase};
 use upright_logic::health::ResourceSnapshot;
 use upright_logic::recovery::{
-    AtHand, CachedAnswer, Circumstances, ClientProtocol, ExchangeFacts, ExchangeVerdict, Guard, Incident, ModelChoice, RequestFacts,
+    AtHand, CachedAnswer, Circumstances, ClientProtocol, ExchangeFacts, ExchangeVerdict, Guard, Incident, MemoryOwner, ModelChoice,
+    ModelFacts, RequestFacts, WindowFacts,
 };
 use upright_logic::types::{Fault, FaultKind};
 
@@ -43,6 +44,14 @@ pub(super) fn make(collected: &mut Collected, random: &mut Random) {
     }
     for index in 0..RANDOM {
         ask(&format!("random {index}"), &any(random));
+    }
+    for (name, incident) in windows() {
+        ask(&name, &incident);
+    }
+    // Numbers of their own: what was drawn before stays as it is.
+    let mut random = Random::seeded("windows");
+    for index in 0..RANDOM {
+        ask(&format!("random window {index}"), &any_window(&mut random));
     }
 }
 
@@ -234,6 +243,145 @@ fn edges() -> Vec<(String, Incident)> {
     let rejected = Fault { retry_after: Some(5.0), ..Fault::new(FaultKind::CircuitOpen, "") };
     edge("a breaker's rejection is worked around".into(), Incident { models: models("qwen3:8b"), idempotent: false, ..plain(rejected) });
     edges
+}
+
+fn refusal() -> Fault {
+    let text = "request (6010 tokens) exceeds the available context size (4096 tokens), try increasing it";
+    Fault { status: Some(400), ..Fault::new(FaultKind::HttpStatus, text) }
+}
+
+/// A question of 6,010 tokens that did not fit a window of 4,096, with a model that can have 8,192.
+const TOO_SMALL: WindowFacts = WindowFacts {
+    needed: Some(6010),
+    estimated: false,
+    answer_length: None,
+    asked: None,
+    fixed: false,
+    loaded: Some(4096),
+    model_limit: Some(8192),
+    caller_limit: None,
+    memory: MemoryOwner::Unknown,
+    memory_available: None,
+    bytes_per_token: None,
+    reading_speed: None,
+    load_time: None,
+};
+
+fn with_window(window: WindowFacts, incident: Incident) -> Incident {
+    Incident { circumstances: Some(Circumstances { window: Some(window), ..Circumstances::default() }), ..incident }
+}
+
+/// Questions at the borders of a window.
+fn windows() -> Vec<(String, Incident)> {
+    let mut edges = Vec::new();
+    let mut edge = |name: String, window: WindowFacts| {
+        let incident = Incident { models: models("qwen3:8b"), at_hand: everything(), ..plain(refusal()) };
+        edges.push((format!("a window: {name}"), with_window(window, incident)));
+    };
+    for needed in [0, 4096, 7168, 7169, 7936, 7937, 8192, u32::MAX] {
+        for model_limit in [Some(8192), Some(32_768), None] {
+            edge(
+                format!("{needed} tokens, the model's own {model_limit:?}"),
+                WindowFacts { needed: Some(needed), model_limit, ..TOO_SMALL },
+            );
+        }
+    }
+    for answer_length in [0, 1, 2182, 2183, u32::MAX] {
+        edge(format!("an answer of {answer_length}"), WindowFacts { answer_length: Some(answer_length), ..TOO_SMALL });
+    }
+    for caller_limit in [0, 4096, 6265, 6266, 8191, 100_000] {
+        edge(format!("the caller allows {caller_limit}"), WindowFacts { caller_limit: Some(caller_limit), ..TOO_SMALL });
+    }
+    for needed in [None, Some(1), Some(4097), Some(200_000)] {
+        edge(format!("an estimate of {needed:?}"), WindowFacts { needed, estimated: true, ..TOO_SMALL });
+        edge(format!("nothing known but {needed:?}"), WindowFacts { needed, loaded: None, model_limit: None, ..TOO_SMALL });
+    }
+    for (asked, fixed) in [(4096, true), (4096, false), (8192, true), (8192, false), (100_000, true)] {
+        edge(format!("{asked} was asked for, fixed {fixed}"), WindowFacts { asked: Some(asked), fixed, ..TOO_SMALL });
+    }
+    for memory in MemoryOwner::ALL {
+        for available in [0, 2303 * 31_680, 2304 * 31_680, 4095 * 31_680, 4096 * 31_680, u64::MAX] {
+            let window = WindowFacts { memory: *memory, memory_available: Some(available), bytes_per_token: Some(23_040.0), ..TOO_SMALL };
+            edge(format!("{available} bytes of memory, {memory}"), window);
+        }
+    }
+    for bytes in [0.0, -1.0, 5e-324, 1e300] {
+        let window =
+            WindowFacts { memory: MemoryOwner::ThisMachine, memory_available: Some(1 << 30), bytes_per_token: Some(bytes), ..TOO_SMALL };
+        edge(format!("{bytes:?} bytes a token"), window);
+    }
+    let slow = WindowFacts { reading_speed: Some(100.0), load_time: Some(1.0), ..TOO_SMALL };
+    let facts = |window, loaded_window| ModelFacts { window, loaded_window, ..ModelFacts::default() };
+    let choices = [
+        ("nothing known of the models", None),
+        ("the next is too small", Some(vec![facts(None, None), facts(None, None), facts(Some(4096), None)])),
+        ("the next is large enough", Some(vec![facts(None, None), facts(None, None), facts(Some(6266), None)])),
+        ("the next is loaded large enough", Some(vec![facts(None, None), facts(None, None), facts(Some(32_768), Some(8192))])),
+        ("less known than there are models", Some(vec![facts(Some(4096), None)])),
+    ];
+    for (name, known) in choices {
+        for (time, deadline) in [("no deadline", None), ("time enough", Some(61.2)), ("too little time", Some(61.1))] {
+            for current in ["qwen3:30b-a3b", "qwen3:8b", "gemma3:4b"] {
+                let models = models(current).map(|models| ModelChoice { known: known.clone(), ..models });
+                let incident = Incident { models, deadline, ..plain(refusal()) };
+                edges.push((format!("a window: {name}, {time}, at {current}"), with_window(slow, incident)));
+            }
+        }
+    }
+    let no_memory =
+        Fault { status: Some(500), ..Fault::new(FaultKind::HttpStatus, "model requires more system memory (12.3 GiB) than is available") };
+    for (name, window) in [
+        ("kept, cannot be loaded", WindowFacts { needed: None, asked: Some(8192), loaded: None, ..TOO_SMALL }),
+        ("chosen by the caller, cannot be loaded", WindowFacts { needed: None, asked: Some(8192), fixed: true, loaded: None, ..TOO_SMALL }),
+        ("needed, cannot be loaded", WindowFacts { asked: Some(8192), ..TOO_SMALL }),
+    ] {
+        for attempt in [0, 3] {
+            let incident = Incident { attempt, models: models("qwen3:8b"), ..plain(no_memory.clone()) };
+            edges.push((format!("a window: {name}, attempt {attempt}"), with_window(window, incident)));
+        }
+    }
+    let state = BreakerState { phase: Phase::Open, ..closed(0) };
+    edges.push((
+        "a window: behind an open breaker".into(),
+        with_window(TOO_SMALL, Incident { guard: Some(guard(state)), ..plain(refusal()) }),
+    ));
+    edges.push(("a window: not safe to repeat".into(), with_window(TOO_SMALL, Incident { idempotent: false, ..plain(refusal()) })));
+    edges
+}
+
+/// Any incident that has to do with a window.
+fn any_window(random: &mut Random) -> Incident {
+    let mut incident = any(random);
+    if random.chance(70) {
+        incident.failure = refusal();
+    }
+    if let Some(models) = &mut incident.models {
+        models.known = random.sometimes(60, |random| {
+            let mut tokens = || random.sometimes(70, |random| 1 << random.below_u32(18));
+            (0..models.chain.len()).map(|_| ModelFacts { window: tokens(), loaded_window: tokens(), ..ModelFacts::default() }).collect()
+        });
+    }
+    let size = |random: &mut Random| {
+        let bits = random.below_u32(18);
+        random.below_u32(2 << bits)
+    };
+    let tokens = |random: &mut Random, often| random.sometimes(often, size);
+    let window = WindowFacts {
+        needed: tokens(random, 85),
+        estimated: random.chance(20),
+        answer_length: tokens(random, 20),
+        asked: tokens(random, 40),
+        fixed: random.chance(15),
+        loaded: tokens(random, 80),
+        model_limit: tokens(random, 80),
+        caller_limit: tokens(random, 20),
+        memory: random.pick(MemoryOwner::ALL).to_owned(),
+        memory_available: random.sometimes(60, |random| random.below(1 << 34)),
+        bytes_per_token: random.sometimes(70, |random| random.span(200_000.0)),
+        reading_speed: random.sometimes(40, |random| random.span(2000.0)),
+        load_time: random.sometimes(40, |random| random.span(20.0)),
+    };
+    with_window(window, incident)
 }
 
 /// Any incident.

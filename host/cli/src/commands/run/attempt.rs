@@ -18,8 +18,8 @@ pub(super) struct Answer {
     pub(super) done_reason: Option<String>,
     /// What its judge says of it: `whole`, `used_up_length` or `question_cut`.
     pub(super) verdict: String,
-    /// What a person should know of it, where it is not simply whole.
-    pub(super) note: Option<String>,
+    /// What a person should know of it.
+    pub(super) notes: Vec<String>,
     /// What it cost, as the server says.
     pub(super) timings: Timings,
     /// From the request to the first token.
@@ -43,7 +43,7 @@ pub(super) async fn answer(client: OllamaClient, request: ChatRequest, screen: &
         }
         if let Some(verdict) = chunk.verdict {
             return Ok(Answer {
-                note: note(&verdict),
+                notes: note(&verdict).into_iter().chain(chunk.notice.map(|notice| notice.to_string())).collect(),
                 verdict: verdict.name().to_owned(),
                 text,
                 model,

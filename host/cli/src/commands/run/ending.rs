@@ -7,8 +7,12 @@ use crate::exit::{Exit, Failure};
 use crate::output::one_line;
 use serde_json::{Value, json};
 use std::time::Duration;
+use upright::ollama::OllamaError;
 use upright::types::{Classification, Reason, SuggestedAction};
 use upright::{Error, Recovered, Served};
+
+/// An answer that has less room in the window is not asked for; tokens.
+const LEAST_ANSWER: u32 = 256;
 
 /// What to tell about an operation without an answer.
 pub(super) fn failure(error: &Error, model: &str, deadline: Option<Duration>) -> Failure {
@@ -22,7 +26,7 @@ pub(super) fn failure(error: &Error, model: &str, deadline: Option<Duration>) ->
                 Exit::DeadlineExceeded => "allow more time with --deadline".to_owned(),
                 Exit::NothingTried => "try again later".to_owned(),
                 _ if reason == Reason::RetryAfterTooLong => "try again then, or raise --max-delay".to_owned(),
-                _ => hint(&failed.classification, model),
+                _ => window_hint(error).unwrap_or_else(|| hint(&failed.classification, model)),
             };
             format!("{model} failed after {attempts} ({}): {}; {hint}", reason_text(reason), one_line(&failed.source.to_string()))
         }
@@ -58,6 +62,23 @@ fn reason_text(reason: Reason) -> String {
         other => return other.name().replace('_', " "),
     };
     text.to_owned()
+}
+
+/// What the user could do about a window that is too small; none where nothing is known of it.
+fn window_hint(error: &Error) -> Option<String> {
+    let failed = error.failure().filter(|failed| failed.reason == Reason::WindowTooSmall)?;
+    let window = failed.source.downcast_ref::<OllamaError>()?.window()?.facts;
+    let limits =
+        |limit: Option<u32>| limit.is_some_and(|limit| window.needed.is_some_and(|needed| limit <= needed.saturating_add(LEAST_ANSWER)));
+    Some(if window.fixed {
+        "raise num_ctx, or leave it out and let upright choose it".to_owned()
+    } else if limits(window.caller_limit) {
+        "raise --max-window, or shorten the question".to_owned()
+    } else if limits(window.model_limit) {
+        "shorten the question, or name a model with a larger window with --fallback".to_owned()
+    } else {
+        "free memory, shorten the question, or name a model with a larger window with --fallback".to_owned()
+    })
 }
 
 /// What the user could do.
@@ -102,7 +123,7 @@ pub(super) fn record(
 }
 
 fn answered(recovered: &Recovered<Answer>, requested: &str) -> Value {
-    let Answer { text, model, done_reason, verdict, note, timings, first_token_seconds } = &recovered.value;
+    let Answer { text, model, done_reason, verdict, notes, timings, first_token_seconds } = &recovered.value;
     let (served, age) = match recovered.served {
         Served::Cached { age } => ("cached", Some(age.as_secs_f64())),
         Served::Live if model == requested => ("live", None),
@@ -117,7 +138,7 @@ fn answered(recovered: &Recovered<Answer>, requested: &str) -> Value {
         "attempts": recovered.attempts,
         "done_reason": done_reason,
         "verdict": verdict,
-        "note": note,
+        "notes": notes,
         "timings": {
             "first_token_seconds": first_token_seconds,
             "load_seconds": seconds(timings.load_duration),
@@ -140,7 +161,7 @@ fn failed(error: &Error, model: &str, deadline: Option<Duration>) -> Value {
         "attempts": failed.map_or(0, |failed| failed.attempts),
         "done_reason": null,
         "verdict": null,
-        "note": null,
+        "notes": [],
         "timings": {},
         "error": {
             "message": told.message,

@@ -71,6 +71,10 @@ pub(crate) struct RunArguments {
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = values::option)]
     options: Vec<(String, Value)>,
 
+    /// The largest window to ask for where a question does not fit, tokens [default: the model's own]
+    #[arg(long, value_name = "N", value_parser = values::tokens)]
+    max_window: Option<u32>,
+
     /// Retries after the first attempt, for each model
     #[arg(long, value_name = "N", default_value = "3", value_parser = values::retries)]
     retries: u32,
@@ -211,7 +215,7 @@ impl<'a> Asking<'a> {
         let begun = std::time::Instant::now();
         let mut running = pin!(operation.run(|attempt| {
             let model = attempt.model.as_deref().unwrap_or(&arguments.model).to_owned();
-            answer(self.client.clone(), ChatRequest { model, ..request.clone() }, screen)
+            answer(self.client.clone(), ChatRequest { model, window: attempt.window, ..request.clone() }, screen)
         }));
         let outcome = loop {
             tokio::select! {
@@ -242,16 +246,14 @@ impl<'a> Asking<'a> {
         if !self.output.json && !self.screen.has_shown_all(recovered) {
             self.output.print(&format!("{text}{}", if text.ends_with('\n') { "" } else { "\n" }))?;
         }
-        if let Some(note) = &recovered.value.note {
-            complain(note);
-        }
+        recovered.value.notes.iter().for_each(complain);
         Ok(())
     }
 
     fn request(&self, prompt: &str) -> ChatRequest {
-        let RunArguments { model, system, temperature, max_tokens, .. } = &self.arguments;
+        let RunArguments { model, system, temperature, max_tokens, max_window, .. } = &self.arguments;
         let system = system.iter().map(|text| Message::new("system", text));
-        let mut request = ChatRequest { model: model.clone(), ..ChatRequest::default() };
+        let mut request = ChatRequest { model: model.clone(), max_window: *max_window, ..ChatRequest::default() };
         request.messages = system.chain([Message::new("user", prompt)]).collect();
         for (name, value) in &self.arguments.options {
             let given = request.options.entry(name).or_insert(Value::Array(Vec::new()));

@@ -45,6 +45,10 @@ impl<'a> Reporter<'a> {
                 self.goes_on(format_args!("switching to {to}"));
                 self.model.clone_from(to);
             }
+            Event::WindowEnlarged { from, to, needed, expected, .. } => {
+                let takes = expected.map_or_else(String::new, |takes| format!(", which takes about {}", span(takes)));
+                self.say(format_args!("{}{takes}", enlarging(&self.model, *from, *to, *needed)));
+            }
             Event::ServedCached { age, .. } => self.goes_on(format_args!("serving the answer of {} ago", span(*age))),
             Event::BreakerMoved { breaker, from, to } => self.say(format_args!("the circuit breaker {breaker} went from {from} to {to}")),
             Event::SafeMode { policy, error } => {
@@ -72,6 +76,13 @@ impl<'a> Reporter<'a> {
     }
 }
 
+/// That a model is loaded with a larger window, which takes a while.
+fn enlarging(model: &str, from: Option<u32>, to: u32, needed: Option<u32>) -> String {
+    let question = needed.map_or_else(|| "the question".to_owned(), |needed| format!("the question of {needed} tokens"));
+    let window = from.map_or_else(|| "the window".to_owned(), |from| format!("the window of {from}"));
+    format!("{question} does not fit {window}; loading {model} with a window of {to} and reading the question anew")
+}
+
 /// An event as JSON.
 fn record(event: &Event) -> Value {
     match event {
@@ -82,6 +93,7 @@ fn record(event: &Event) -> Value {
             json!({ "event": "retry_scheduled", "attempt": attempt, "delay_seconds": delay.as_secs_f64() })
         }
         Event::ModelSwitched { from, to, reason, .. } => json!({ "event": "model_switched", "from": from, "to": to, "reason": reason }),
+        Event::WindowEnlarged { from, to, needed, .. } => json!({ "event": "window_enlarged", "from": from, "to": to, "needed": needed }),
         Event::WorkflowSimplified { reason, .. } => json!({ "event": "workflow_simplified", "reason": reason }),
         Event::ServedCached { age, .. } => json!({ "event": "served_cached", "age_seconds": age.as_secs_f64() }),
         Event::FallbackUsed { reason, .. } => json!({ "event": "fallback_used", "reason": reason }),

@@ -1,0 +1,110 @@
+//! A question that does not fit the window: how large a window is asked for, or which model has one that is large enough.
+
+use super::{Incident, MemoryOwner, WindowFacts};
+use crate::backoff::sane;
+use crate::degradation::next_model_where;
+use crate::types::{Classification, ErrorCategory, Seconds, SuggestedAction};
+
+/// Room for an answer to which the caller set no length: what is asked for; tokens.
+const ROOM: u64 = 1024;
+/// The same where the window cannot be larger; tokens.
+const LEAST_ROOM: u64 = 256;
+/// The smallest window that Ollama has ever had by default; tokens.
+const SMALLEST: u64 = 2048;
+/// The largest window that is asked for where the model's own is not known; tokens.
+const LARGEST: u64 = 1 << 20;
+/// Windows that memory limits are multiples of this, as llama.cpp's are; tokens.
+const STEP: u64 = 256;
+/// A token of window takes up to this many times the memory of its cache: 1.28 times were measured with a small model, where buffers weigh most.
+const MARGIN: f64 = 1.375;
+
+impl WindowFacts {
+    /// The window that was too small; 0 where it is not known.
+    fn before(&self) -> u64 {
+        u64::from(self.asked.max(self.loaded).unwrap_or(0))
+    }
+
+    /// The smallest window that will do: an estimate says only that the last one did not.
+    fn least(&self) -> u64 {
+        match self.needed {
+            Some(needed) if !self.estimated => self.with_room(needed, LEAST_ROOM),
+            _ => self.before() + 1,
+        }
+    }
+
+    fn with_room(&self, needed: u32, room: u64) -> u64 {
+        u64::from(needed) + self.answer_length.map_or(room, u64::from)
+    }
+}
+
+/// What is known of the window.
+fn known(incident: &Incident) -> Option<&WindowFacts> {
+    incident.circumstances.as_ref()?.window.as_ref()
+}
+
+/// Whether the question did not fit, and something is known of the window.
+pub(super) fn is_too_small(incident: &Incident, classification: &Classification) -> bool {
+    matches!(classification.action, SuggestedAction::ShortenPrompt | SuggestedAction::RaiseWindow) && known(incident).is_some()
+}
+
+/// Whether a model could not be loaded with a window that neither the caller nor the question asked for: without it, it may.
+pub(super) fn may_be_undone(incident: &Incident, classification: &Classification) -> bool {
+    classification.category == ErrorCategory::Resource
+        && known(incident).is_some_and(|window| !window.fixed && window.asked.is_some() && window.needed.is_none())
+}
+
+/// The window to ask the same model for, in tokens; none where it cannot be had.
+///
+/// It is doubled until question and answer have room, so that a conversation which grows turn by turn does not load the model at each turn.
+pub(super) fn enlarged(incident: &Incident) -> Option<u32> {
+    let window = known(incident).filter(|window| !window.fixed && in_time(incident, window))?;
+    let (before, least) = (window.before(), window.least());
+    let limit = window.model_limit.into_iter().chain(window.caller_limit).min().map_or(LARGEST, u64::from);
+    if limit <= before || limit < least {
+        return None;
+    }
+    let wanted = window.needed.map_or(before, |needed| window.with_room(needed, ROOM));
+    let mut tokens = before.max(SMALLEST);
+    while tokens <= before || tokens < wanted {
+        tokens *= 2;
+    }
+    tokens = tokens.min(limit);
+    if let Some(affordable) = affordable(window).filter(|affordable| *affordable < tokens) {
+        tokens = affordable / STEP * STEP;
+    }
+    if tokens > before && tokens >= least { u32::try_from(tokens).ok() } else { None }
+}
+
+/// The largest window that memory has room for; none where that is not known.
+fn affordable(window: &WindowFacts) -> Option<u64> {
+    let each = window.bytes_per_token.filter(|bytes| *bytes > 0.0)? * MARGIN;
+    let available = window.memory_available.filter(|_| window.memory == MemoryOwner::ThisMachine)?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "at least 0, at most LARGEST")]
+    let more = (available as f64 / each).min(LARGEST as f64) as u64;
+    Some(window.before() + more)
+}
+
+/// Whether the model can be loaded, and the question read, before the deadline.
+fn in_time(incident: &Incident, window: &WindowFacts) -> bool {
+    let Some(deadline) = incident.deadline else { return true };
+    let speed = window.reading_speed.filter(|speed| *speed > 0.0);
+    let reading = window.needed.zip(speed).map_or(0.0, |(needed, speed)| f64::from(needed) / speed);
+    let takes: Seconds = sane(window.load_time.unwrap_or(0.0)) + reading;
+    incident.elapsed + takes < deadline
+}
+
+/// The next model of the chain whose window is large enough, or is not known; one that is loaded with such a window where there is no time for loading.
+pub(super) fn next_model(incident: &Incident) -> Option<u32> {
+    let models = incident.models.as_ref()?;
+    let next = |fits: &dyn Fn(usize) -> bool| next_model_where(&models.current, &models.chain, fits);
+    let Some(window) = known(incident).filter(|window| window.needed.is_some() || window.estimated) else { return next(&|_| true) };
+    let least = window.least();
+    if window.fixed && window.asked.is_some_and(|asked| u64::from(asked) < least) {
+        return None;
+    }
+    let facts = |index: usize| models.known.as_ref().and_then(|known| known.get(index));
+    let enough = |window: Option<u32>, unknown: bool| window.map_or(unknown, |window| u64::from(window) >= least);
+    let loaded = || next(&|index| facts(index).is_some_and(|model| enough(model.loaded_window, false)));
+    let hurried = if in_time(incident, window) { None } else { loaded() };
+    hurried.or_else(|| next(&|index| facts(index).is_none_or(|model| enough(model.window, true))))
+}

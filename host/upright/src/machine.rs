@@ -1,0 +1,22 @@
+//! This machine's memory.
+
+use sysinfo::{MemoryRefreshKind, System};
+
+/// Size and available bytes: those of this process's control group where it has a limit.
+pub(crate) fn read_memory(system: &mut System) -> (u64, u64) {
+    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+    let (total, available) = (system.total_memory(), system.available_memory());
+    match system.cgroup_limits() {
+        // The group's own "free" counts cached files as used, although they give way.
+        Some(group) if group.total_memory > 0 && group.total_memory < total => {
+            (group.total_memory, available.min(group.total_memory.saturating_sub(group.rss)))
+        }
+        _ => (total, available),
+    }
+}
+
+/// Bytes of memory that are available; none where that cannot be read.
+pub(crate) fn available_memory() -> Option<u64> {
+    let (total, available) = read_memory(&mut System::new().ok()?);
+    (total > 0).then_some(available)
+}

@@ -1,0 +1,112 @@
+//! A question as it is sent: its body, what its answer is judged by, and the window that it asks for.
+
+use super::error::OllamaError;
+use super::messages::{ChatRequest, EmbedRequest};
+use super::options::check_options;
+use crate::types::Endpoint;
+use serde_json::{Map, Value};
+use upright_wire::{Asked, Route};
+
+/// A question as it is sent.
+pub(super) struct Question {
+    pub(super) endpoint: Endpoint,
+    pub(super) path: &'static str,
+    pub(super) body: Value,
+    pub(super) asked: Asked,
+    /// The window that the caller chose by `num_ctx`; it is sent unchanged.
+    pub(super) fixed: Option<u32>,
+    /// The window that was chosen for the caller.
+    pub(super) window: Option<Window>,
+    /// The largest that may be chosen.
+    pub(super) max_window: Option<u32>,
+}
+
+/// A window that was chosen for the caller; tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Window {
+    /// By the policy, for this question.
+    Enlarged(u32),
+    /// Because the model is loaded with it.
+    Kept(u32),
+}
+
+impl Window {
+    pub(super) fn tokens(self) -> u32 {
+        match self {
+            Self::Enlarged(tokens) | Self::Kept(tokens) => tokens,
+        }
+    }
+}
+
+impl Question {
+    /// Fails where an option has a value of the wrong type.
+    pub(super) fn chat(request: &ChatRequest, streamed: bool) -> Result<Self, OllamaError> {
+        check_options(&request.options).map_err(OllamaError::Option)?;
+        // Texts, numbers and JSON values with string keys: this cannot fail, and an empty request gets a proper refusal.
+        let mut body = serde_json::to_value(request).unwrap_or_default();
+        body["stream"] = streamed.into();
+        let mut question = Self::new(Endpoint::Chat, "/api/chat", Route::Chat, body, request.window, request.max_window);
+        question.asked.allows_empty |= request.allow_empty;
+        Ok(question)
+    }
+
+    /// Fails where an option has a value of the wrong type.
+    pub(super) fn embed(request: &EmbedRequest) -> Result<Self, OllamaError> {
+        check_options(&request.options).map_err(OllamaError::Option)?;
+        let body = serde_json::to_value(request).unwrap_or_default();
+        Ok(Self::new(Endpoint::Embed, "/api/embed", Route::Embed, body, request.window, request.max_window))
+    }
+
+    fn new(endpoint: Endpoint, path: &'static str, route: Route, body: Value, window: Option<u32>, max_window: Option<u32>) -> Self {
+        let asked = body.as_object().map_or(Asked::new(route), |members| Asked::of(route, members));
+        let fixed = asked.window.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
+        let mut question = Self { endpoint, path, body, asked, fixed, window: None, max_window };
+        if let Some(tokens) = window {
+            question.choose(Window::Enlarged(tokens));
+        }
+        question
+    }
+
+    /// The model, as the caller spells it.
+    pub(super) fn model(&self) -> &str {
+        self.body.get("model").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Asks for a window, where the caller has not.
+    pub(super) fn choose(&mut self, window: Window) {
+        if self.fixed.is_some() {
+            return;
+        }
+        let tokens = window.tokens();
+        self.window = Some(window);
+        self.asked.window = Some(tokens.into());
+        let embeds = self.endpoint == Endpoint::Embed;
+        if let Some(body) = self.body.as_object_mut()
+            && let Value::Object(options) = body.entry("options").or_insert_with(|| Map::new().into())
+        {
+            options.insert("num_ctx".to_owned(), tokens.into());
+            // A text is embedded in one batch.
+            if embeds {
+                options.entry("num_batch").or_insert_with(|| tokens.into());
+            }
+        }
+    }
+
+    /// Whether the caller says how long the model stays in memory.
+    pub(super) fn sets_keep_alive(&self) -> bool {
+        self.body.get("keep_alive").is_some()
+    }
+
+    /// How long an answer the caller asked for; tokens.
+    pub(super) fn answer_length(&self) -> Option<u32> {
+        let length = self.body.get("options")?.get("num_predict")?.as_i64()?;
+        u32::try_from(length).ok().filter(|length| *length > 0)
+    }
+
+    /// Tokens that the question has at most, as a guess: one for each word, or for each three bytes where that is more.
+    pub(super) fn estimate(&self) -> u32 {
+        let bytes: usize =
+            ["messages", "input", "tools"].iter().filter_map(|key| self.body.get(key)).map(|part| part.to_string().len()).sum();
+        u32::try_from(self.asked.words.max(bytes as u64 / 3)).unwrap_or(u32::MAX)
+    }
+}

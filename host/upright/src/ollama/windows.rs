@@ -1,0 +1,240 @@
+//! What a client has learned of the models that it asked: the window that each was loaded with, how fast it reads and how long it takes to load.
+
+use super::messages::{LoadedModel, Timings};
+use super::question::{Question, Window};
+use crate::clock::{Instant, between};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Ollama's default window on most machines; tokens. One that is not larger is not worth keeping.
+pub(super) const DEFAULT_WINDOW: u32 = 4096;
+/// The smallest default that Ollama ever had; tokens. A shorter question and answer cannot have been cut.
+const SMALLEST_DEFAULT: u64 = 2048;
+/// Models that are remembered; a program that asks more of them forgets all.
+const MODELS: usize = 256;
+/// A model that was in memory is there within this.
+const LOADS: Duration = Duration::from_millis(250);
+/// Ollama keeps a model in memory for this long unless it is asked otherwise.
+const KEEP_ALIVE: Duration = Duration::from_secs(300);
+/// Reading fewer tokens says nothing of how fast a model reads.
+const TELLING: u64 = 64;
+
+/// Something that a person should know of an answer that is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A model that was in memory had to be loaded with its larger window again.
+    LoadedAgain {
+        /// The window; tokens.
+        window: u32,
+        /// How often since the program began.
+        times: u32,
+    },
+    /// With its larger window a model does not fit on the graphics card.
+    PartlyInMainMemory {
+        /// The window; tokens.
+        window: u32,
+        /// How much of the model is in main memory, where it is slower.
+        percent: u8,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoadedAgain { window, times } => write!(
+                formatter,
+                "the model had to be loaded with a window of {window} tokens again (times so far: {times}): another program asks for another \
+                 window, or another model takes its place; start the server with OLLAMA_CONTEXT_LENGTH={window}"
+            ),
+            Self::PartlyInMainMemory { window, percent } => write!(
+                formatter,
+                "with a window of {window} tokens {percent} % of the model are in main memory and not on the graphics card: it answers more slowly"
+            ),
+        }
+    }
+}
+
+/// What is known of each model, by the name that the caller gives it.
+#[derive(Debug, Default)]
+pub(super) struct Windows(Mutex<HashMap<Box<str>, Known>>);
+
+/// What is known of a model.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    /// The window that it is asked with, because it is loaded with it; tokens.
+    pub(super) kept: Option<u32>,
+    /// The window that it was loaded with when that was last looked at; tokens.
+    loaded: Option<u32>,
+    /// What it took in memory then, and with which window; bytes and tokens.
+    size: Option<(u64, u32)>,
+    /// What one more token of window takes, as two sizes show; bytes.
+    pub(super) bytes_per_token: Option<f64>,
+    /// Tokens a second.
+    pub(super) reading_speed: Option<f64>,
+    /// Seconds.
+    pub(super) load_time: Option<f64>,
+    /// Whether it takes images; none where that was not looked at or is not known.
+    pub(super) sees: Option<Option<bool>>,
+    /// When it last answered with the window that is kept.
+    answered: Option<Instant>,
+    reloads: u32,
+}
+
+/// What an answer shows, beside what it says.
+pub(super) enum Shown {
+    /// Nothing that must be looked at.
+    Nothing,
+    /// Question and answer may be longer than the window.
+    MayHaveSlid {
+        /// Tokens of both.
+        used: u64,
+    },
+    /// The model answered with this window for the first time.
+    First(u32),
+    /// To be said.
+    Say(Notice),
+}
+
+impl Windows {
+    fn models(&self) -> MutexGuard<'_, HashMap<Box<str>, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a model; none where nothing was looked at yet.
+    pub(super) fn of(&self, model: &str) -> Option<Known> {
+        self.models().get(model).copied()
+    }
+
+    /// Takes note of something.
+    pub(super) fn note(&self, model: &str, change: impl FnOnce(&mut Known)) {
+        let mut models = self.models();
+        if let Some(known) = models.get_mut(model) {
+            return change(known);
+        }
+        if models.len() >= MODELS {
+            models.clear();
+        }
+        change(models.entry(model.into()).or_default());
+    }
+
+    /// Takes note of what `/api/ps` says.
+    pub(super) fn looked(&self, model: &str, loaded: Option<&LoadedModel>) {
+        self.note(model, |known| {
+            let Some((window, size)) = loaded.and_then(|loaded| Some((loaded.window()?, loaded.size))) else { return };
+            known.loaded = Some(window);
+            if let Some((before, at)) = known.size.replace((size, window))
+                && let (Some(tokens), Some(bytes)) = (window.checked_sub(at).filter(|more| *more > 0), size.checked_sub(before))
+            {
+                #[expect(clippy::cast_precision_loss, reason = "bytes of memory")]
+                let each = bytes as f64 / f64::from(tokens);
+                known.bytes_per_token = Some(each);
+            }
+        });
+    }
+
+    /// Takes note of what an answer shows.
+    pub(super) fn answered(&self, question: &Question, timings: &Timings, now: Instant) -> Shown {
+        let mut models = self.models();
+        let Some(known) = models.get_mut(question.model()) else { return Shown::Nothing };
+        let loading = Duration::from_nanos(timings.load_duration.unwrap_or(0));
+        if loading >= LOADS {
+            known.load_time = Some(loading.as_secs_f64());
+        }
+        if let (Some(tokens @ TELLING..), Some(nanoseconds @ 1..)) = (timings.prompt_eval_count, timings.prompt_eval_duration) {
+            #[expect(clippy::cast_precision_loss, reason = "counts of tokens are small")]
+            let speed = tokens as f64 / Duration::from_nanos(nanoseconds).as_secs_f64();
+            known.reading_speed = Some(speed);
+        }
+        let Some(window) = question.window.map(Window::tokens) else {
+            let used = timings.prompt_eval_count.unwrap_or(0) + timings.eval_count.unwrap_or(0);
+            let enough = known.loaded.map_or(SMALLEST_DEFAULT, u64::from);
+            return if question.fixed.is_none() && used > enough { Shown::MayHaveSlid { used } } else { Shown::Nothing };
+        };
+        let first = known.kept.replace(window) != Some(window);
+        let before = known.answered.replace(now);
+        if first {
+            return Shown::First(window);
+        }
+        if loading < LOADS || question.sets_keep_alive() || before.is_none_or(|before| between(before, now) >= KEEP_ALIVE + loading) {
+            return Shown::Nothing;
+        }
+        known.reloads += 1;
+        Shown::Say(Notice::LoadedAgain { window, times: known.reloads })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ollama::ChatRequest;
+
+    fn loaded(window: u64, size: u64) -> LoadedModel {
+        LoadedModel { context_length: Some(window), size, ..LoadedModel::default() }
+    }
+
+    fn took(load: u64) -> Timings {
+        Timings {
+            load_duration: Some(load * 1_000_000),
+            prompt_eval_count: Some(100),
+            prompt_eval_duration: Some(500_000_000),
+            ..Timings::default()
+        }
+    }
+
+    fn question(window: Option<u32>) -> Question {
+        Question::chat(&ChatRequest { window, ..ChatRequest::ask("m", "hi") }, true).unwrap()
+    }
+
+    #[test]
+    fn two_sizes_of_a_model_show_what_a_token_of_window_takes() {
+        let windows = Windows::default();
+        windows.looked("m", Some(&loaded(4096, 209_505_483)));
+        assert_eq!(windows.of("m").unwrap().bytes_per_token, None);
+        windows.looked("m", Some(&loaded(8192, 330_626_497)));
+        assert_eq!(windows.of("m").unwrap().bytes_per_token.map(f64::round), Some(29571.0));
+    }
+
+    #[test]
+    fn reading_speed_and_load_time_are_those_of_the_last_answer_that_shows_them() {
+        let windows = Windows::default();
+        windows.looked("m", None);
+        assert!(matches!(windows.answered(&question(None), &took(1000), 0), Shown::Nothing));
+        assert!(matches!(windows.answered(&question(None), &took(1), 1), Shown::Nothing));
+        let known = windows.of("m").unwrap();
+        assert_eq!((known.reading_speed, known.load_time), (Some(200.0), Some(1.0)));
+    }
+
+    #[test]
+    fn a_model_that_is_loaded_again_within_its_keep_alive_is_noticed() {
+        let windows = Windows::default();
+        windows.looked("m", None);
+        let minute = 60_000_000_000;
+        assert!(matches!(windows.answered(&question(Some(8192)), &took(500), 0), Shown::First(8192)));
+        assert!(matches!(windows.answered(&question(Some(8192)), &took(1), minute), Shown::Nothing));
+        let again = windows.answered(&question(Some(8192)), &took(500), 2 * minute);
+        assert!(matches!(again, Shown::Say(Notice::LoadedAgain { window: 8192, times: 1 })));
+        // It had been unloaded for want of questions.
+        assert!(matches!(windows.answered(&question(Some(8192)), &took(500), 20 * minute), Shown::Nothing));
+    }
+
+    #[test]
+    fn only_an_answer_that_reaches_beyond_the_known_window_makes_a_client_look() {
+        let windows = Windows::default();
+        windows.looked("m", Some(&loaded(4096, 1)));
+        let long = |tokens| Timings { prompt_eval_count: Some(tokens), eval_count: Some(100), ..Timings::default() };
+        assert!(matches!(windows.answered(&question(None), &long(3996), 0), Shown::Nothing));
+        assert!(matches!(windows.answered(&question(None), &long(3997), 0), Shown::MayHaveSlid { used: 4097 }));
+    }
+
+    #[test]
+    fn the_number_of_remembered_models_is_bounded() {
+        let windows = Windows::default();
+        for index in 0..3 * MODELS {
+            windows.looked(&format!("m{index}"), None);
+        }
+        assert!(windows.models().len() <= MODELS);
+    }
+}
