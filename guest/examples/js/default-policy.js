@@ -544,7 +544,10 @@ function enlarged(incident) {
   const [last, needs] = [before(window), leastWindow(window)];
   const limits = [window.modelLimit, window.callerLimit].filter((limit) => limit !== undefined);
   const limit = limits.length > 0 ? Math.min(...limits) : LARGEST;
-  if (limit <= last || limit < needs) return undefined;
+  // A server that gave less than it was asked for has no more to give, and without counts only the model's own window ends the search.
+  const gaveLess = window.loaded < window.asked;
+  const endless = window.modelLimit === undefined && (window.estimated || window.needed === undefined);
+  if (limit <= last || limit < needs || gaveLess || endless) return undefined;
   const wanted = window.needed === undefined ? last : withRoom(window, ROOM);
   let tokens = Math.max(last, SMALLEST);
   while (tokens <= last || tokens < wanted) tokens *= 2;

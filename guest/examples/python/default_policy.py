@@ -565,7 +565,10 @@ def enlarged(incident: recovery.Incident) -> int | None:
         return None
     last, least = before(window), least_window(window)
     limit = min((size for size in (window.model_limit, window.caller_limit) if size is not None), default=LARGEST_WINDOW)
-    if limit <= last or limit < least:
+    # A server that gave less than it was asked for has no more to give, and without counts only the model's own window ends the search.
+    gave_less = window.loaded is not None and window.asked is not None and window.loaded < window.asked
+    endless = window.model_limit is None and (window.estimated or window.needed is None)
+    if limit <= last or limit < least or gave_less or endless:
         return None
     wanted = last if window.needed is None else with_room(window, window.needed, ROOM)
     tokens = max(last, SMALLEST)

@@ -146,13 +146,15 @@ fn expected(row: &Row) -> Done {
     // The server asks for more patience than the caller has.
     let retries = if !retryable || waits { 0 } else { retry_limit.unwrap_or(RETRIES).min(RETRIES) };
     let next = model_specific || matches!(category, ErrorCategory::Transient | ErrorCategory::Timeout | ErrorCategory::Resource);
-    (1 + retries, u32::from(next), Some(if next { 0 } else { 1 }))
+    // Where the server counts what does not fit, a larger window is asked for; the row's server refuses it all the same.
+    let enlarged = u32::from(row.text().contains("n_ctx"));
+    (1 + retries + enlarged, u32::from(next), Some(if next { 0 } else { 1 }))
 }
 
 /// Answers each request for the first model with the row's bytes, and others as a healthy Ollama does.
 async fn serve(mut stream: TcpStream, row: Arc<Row>, asked: Arc<Mutex<[u32; 2]>>) -> std::io::Result<()> {
     let mut request = Vec::new();
-    let body = loop {
+    let (looks, body) = loop {
         if stream.read_buf(&mut request).await? == 0 {
             return Ok(());
         }
@@ -160,9 +162,14 @@ async fn serve(mut stream: TcpStream, row: Arc<Row>, asked: Arc<Mutex<[u32; 2]>>
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
         let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse::<usize>().ok());
         if body.len() >= length.unwrap_or(0) {
-            break serde_json::from_str::<Value>(body).unwrap_or_default();
+            break (!head.starts_with("POST /api/chat "), serde_json::from_str::<Value>(body).unwrap_or_default());
         }
     };
+    if looks {
+        // What is loaded, and what the server has: no row is about that.
+        stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+        return stream.shutdown().await;
+    }
     let first = body["model"] == "first";
     asked.lock().unwrap()[usize::from(!first)] += 1;
     let answer = if first {

@@ -217,7 +217,7 @@ async fn a_prompt_without_an_answer_does_not_end_the_others() {
 async fn what_the_flags_say_reaches_the_model() {
     let server = server_that(&[]).await;
     ask(&server, &["--temperature", "0.5", "--system", "Be brief."]).await.ends_with(0);
-    let body = &server.requests()[0].body;
+    let body = server.requests().into_iter().find(|seen| seen.path == CHAT).unwrap().body;
     assert_eq!(body["options"], json!({ "temperature": 0.5 }));
     let messages = json!([{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "one two three" }]);
     assert_eq!(body["messages"], messages);
@@ -247,7 +247,7 @@ async fn ctrl_c_hangs_up_and_says_so_by_the_exit_code() {
     common::interrupt(&child).await;
     let ran = end(child).await.ends_with(130);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
-    server.wait_until(|server| server.requests()[0].client_left).await;
+    server.wait_until(|server| server.requests().iter().any(|seen| seen.path == CHAT && seen.client_left)).await;
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ const HEALTHY: &str = "healthy:1b";
 /// What the healthy model says: the faulty one's answers are beginnings of it.
 const WHOLE: &str = "Hello there, and goodbye.";
 
+const CHAT: &str = "/api/chat";
+
 fn recording(streamed: &str, whole: &str, request: &Value) -> &'static Recording {
     let faulty = request["model"] == FAULTY;
     // Ollama refuses what it may not cut.
@@ -47,7 +49,12 @@ fn recording(streamed: &str, whole: &str, request: &Value) -> &'static Recording
 }
 
 fn server(streamed: &'static str, whole: &'static str) -> Server {
-    Server::start(move |path, request| (path == "/api/chat").then(|| recording(streamed, whole, request))).unwrap()
+    Server::start(move |path, request| (path == CHAT).then(|| recording(streamed, whole, request))).unwrap()
+}
+
+/// The bodies of its chats.
+fn chats(server: &Server) -> Vec<Value> {
+    server.requests().into_iter().filter(|(path, _)| path == CHAT).map(|(_, body)| body).collect()
 }
 
 fn client(server: &Server) -> OllamaClient {
@@ -140,7 +147,7 @@ async fn whole_answers_are_left_alone() {
         assert_eq!(ask(client(&server), FAULTY.into(), true).await.unwrap(), whole);
         let ran = run(&server, &[]).await.ends_with(0);
         assert_eq!((ran.out.trim_end(), ran.err.as_str()), (whole.as_str(), ""));
-        assert_eq!(server.requests().len(), 3);
+        assert_eq!(chats(&server).len(), 3);
     }
 }
 
@@ -158,14 +165,15 @@ async fn an_answer_whose_length_was_used_up_is_returned_and_told() {
 
 #[tokio::test]
 async fn a_server_that_drops_half_of_the_question_all_the_same_is_suspected_of_it() {
-    let old = Server::start(|_, request| Some(named(if request["stream"] == false { "long-whole" } else { "long" }))).unwrap();
+    let old = Server::start(|path, request| (path == CHAT).then(|| named(if request["stream"] == false { "long-whole" } else { "long" })))
+        .unwrap();
     let question = ["word"; 6000].join(" ");
     let mut command = command(None, &["run", FAULTY, "-"]);
     command.env("OLLAMA_HOST", old.url());
     let ran = finish(command, &format!("{question}\n")).await.ends_with(0);
     assert_eq!(ran.out, "Hello there.\n");
     assert!(ran.err.contains("the server read 2050 tokens of a question of at least 6000"), "{ran:?}");
-    assert_eq!(old.requests()[0].1["truncate"], false);
+    assert_eq!(chats(&old)[0]["truncate"], false);
 }
 
 #[tokio::test]
@@ -173,7 +181,7 @@ async fn thinking_that_used_up_the_length_leads_to_the_next_model_at_once() {
     let server = server("thinking-only", "thinking-only-whole");
     let ran = run(&server, &["--fallback", HEALTHY]).await.ends_with(0);
     assert_eq!(ran.out.trim_end(), WHOLE);
-    let models: Vec<_> = server.requests().into_iter().map(|(_, request)| request["model"].clone()).collect();
+    let models: Vec<_> = chats(&server).into_iter().map(|request| request["model"].clone()).collect();
     assert_eq!(models, [FAULTY, HEALTHY]);
     assert!(ran.err.contains("nothing but its thinking"), "{ran:?}");
 }
@@ -184,7 +192,7 @@ async fn an_empty_answer_is_asked_for_again_only_where_it_can_be_another() {
         let server = server("empty-stream", "empty");
         let ran = run(&server, &[flags, &["--fallback", HEALTHY]].concat()).await.ends_with(0);
         assert_eq!(ran.out.trim_end(), WHOLE);
-        let faulty = server.requests().into_iter().filter(|(_, request)| request["model"] == FAULTY).count();
+        let faulty = chats(&server).into_iter().filter(|request| request["model"] == FAULTY).count();
         assert_eq!(faulty, times, "{flags:?}");
     }
 }
@@ -196,16 +204,16 @@ async fn options_reach_the_model_and_a_wrong_type_is_refused_before_anything_is_
     let ran = run(&server, &flags).await.ends_with(0);
     assert!(ran.err.contains("nonsense is not one that Ollama knows") && ran.err.lines().count() == 1, "{ran:?}");
     let expected = serde_json::json!({"num_ctx": 512, "stop": ["END", "[x]"], "nonsense": 1, "num_predict": 7});
-    assert_eq!(server.requests()[0].1["options"], expected);
+    assert_eq!(chats(&server)[0]["options"], expected);
     for (wrong, expected) in
         [("num_ctx=many", "a whole number"), ("temperature=hot", "a number"), ("num_ctx", "NAME=VALUE"), ("=1", "NAME=VALUE")]
     {
         let ran = run(&server, &["--option", wrong]).await.ends_with(2);
         assert!(ran.err.contains(expected) && ran.err.contains(wrong.split('=').next().unwrap()), "{wrong}: {ran:?}");
     }
-    assert_eq!(server.requests().len(), 1);
+    assert_eq!(chats(&server).len(), 1);
     let wrong = ChatRequest { options: [("seed".to_owned(), "x".into())].into_iter().collect(), ..ChatRequest::ask(FAULTY, "hi") };
     let error = client(&server).chat(wrong).await.unwrap_err();
     assert!(matches!(error, OllamaError::Option(_)) && error.to_string().contains("seed"), "{error}");
-    assert_eq!(server.requests().len(), 1);
+    assert_eq!(chats(&server).len(), 1);
 }

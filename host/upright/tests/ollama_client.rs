@@ -6,14 +6,14 @@ mod scripted;
 use futures_util::future::join;
 use futures_util::{Stream, StreamExt};
 use scripted::{Scripted, Then, ends, no_such_name, nobody};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 use upright::clock::{SharedClock, SystemClock};
 use upright::ollama::{BaseUrl, Budget, Budgets, ChatChunk, ChatRequest, Cut, Empty, OllamaClient, OllamaError};
 use upright::testing::DrivenClock;
 use upright::types::{Endpoint, FaultKind};
-use upright_fault_server::{Behaviour, Body, FaultServer, Match, ROWS, Row};
+use upright_fault_server::{Behaviour, Body, FaultServer, HEALTHY_STEP, Match, ROWS, Row};
 
 fn client_at(address: BaseUrl, clock: SharedClock) -> OllamaClient {
     OllamaClient::new(address, Budgets::default(), clock).unwrap()
@@ -23,10 +23,21 @@ fn client(server: &FaultServer) -> OllamaClient {
     client_at(server.url().parse().unwrap(), SystemClock::shared())
 }
 
+const CHAT: &str = "/api/chat";
+/// The waits of a look at what is loaded, when a client first meets a model: for any short answer, and for this one.
+const LOOK: [u64; 2] = [10, 2];
+
+/// A server that fails like this, but says what is loaded.
 async fn server_with(row: &str) -> FaultServer {
     let server = FaultServer::start().await.unwrap();
+    server.always(Match::path("/api/ps"), HEALTHY_STEP).unwrap();
     server.always(Match::any(), row).unwrap();
     server
+}
+
+/// The bodies of its chats.
+fn chats(server: &FaultServer) -> Vec<Value> {
+    server.requests().into_iter().filter(|seen| seen.path == CHAT).map(|seen| seen.body).collect()
 }
 
 fn ask() -> ChatRequest {
@@ -91,7 +102,7 @@ async fn a_stream_gives_its_pieces_and_ends_with_the_figures() {
     assert!(others.len() > 5 && others.iter().all(|chunk| !chunk.done));
     assert!(last.done && last.timings.eval_duration.is_some());
     assert!(last.line.starts_with(b"{") && last.line.ends_with(b"}"), "the line as it came");
-    assert_eq!(server.requests()[1].body["stream"], true);
+    assert_eq!(chats(&server)[1]["stream"], true);
 }
 
 #[tokio::test]
@@ -104,7 +115,7 @@ async fn a_request_carries_what_was_set_and_nothing_else() {
     request.keep_alive = Some(json!("5m"));
     client(&server).chat(request).await.unwrap();
     let messages = json!([{"role": "user", "content": "one two three four five six"}]);
-    let [plain, full] = [0, 1].map(|index: usize| server.requests()[index].body.clone());
+    let [plain, full] = chats(&server).try_into().unwrap();
     assert_eq!(plain, json!({"model": "qwen3:8b", "messages": messages, "truncate": false, "stream": false}));
     let options = json!({"num_ctx": 4096});
     let mut expected = json!({"model": "qwen3:8b", "messages": messages, "options": options, "think": "low", "keep_alive": "5m"});
@@ -120,7 +131,7 @@ async fn the_servers_own_words_come_through_from_every_error() {
     let mut seen = 0;
     for row in rows {
         seen += 1;
-        server.plan(Match::any(), &[row.name, row.name]).unwrap();
+        server.plan(Match::path(CHAT), &[row.name, row.name]).unwrap();
         let whole = client(&server).chat(ask()).await.unwrap_err();
         let (chunks, streamed) = drain(client(&server).chat_stream(ask())).await;
         assert_eq!(chunks, []);
@@ -151,7 +162,7 @@ async fn every_failure_of_a_chat_is_classified_as_the_table_expects() {
     let waits = [Behaviour::HangBeforeHeaders, Behaviour::ColdLoad, Behaviour::SlowDrip];
     let rows = ROWS.iter().filter(|row| row.endpoints.contains(&"/api/chat") && row.name != "html-page");
     for row in rows.filter(|row| !waits.contains(&row.behaviour) && !matches!(row.behaviour, Behaviour::StreamThenStall { .. })) {
-        server.plan(Match::any(), &[row.name]).unwrap();
+        server.plan(Match::path(CHAT), &[row.name]).unwrap();
         let (_, error) = drain(client(&server).chat_stream(ask())).await;
         let found = upright_logic::classifier::classify(&error.unwrap_or_else(|| panic!("{} is no failure", row.name)).fault());
         assert_eq!((found.category.name(), found.retryable), (row.expect.category, row.expect.retryable), "{}", row.name);
@@ -174,7 +185,7 @@ async fn a_server_says_where_to_sign_in() {
     let server = server_with(row.name).await;
     let error = client(&server).chat(ask()).await.unwrap_err();
     assert!(
-        matches!(&error, OllamaError::Status { fault } if fault.points_to.as_ref().is_some_and(|url| url.starts_with("https://"))),
+        matches!(&error, OllamaError::Status { fault, .. } if fault.points_to.as_ref().is_some_and(|url| url.starts_with("https://"))),
         "{error:?}"
     );
 }
@@ -337,7 +348,7 @@ async fn a_stream_that_stalls_is_a_timeout_of_the_token_that_does_not_come() {
         if tokens == 0 {
             // Until the headers have come and the wait for the token has begun.
             let begun = async {
-                while clock.waits().len() < 2 {
+                while clock.waits().len() < 2 + LOOK.len() {
                     tokio::task::yield_now().await;
                 }
                 clock.advance(Duration::from_secs(120));
@@ -357,7 +368,7 @@ async fn dripped_white_space_is_no_token() {
     let clock = DrivenClock::new();
     let client = client_at(server.url().parse().unwrap(), clock.shared());
     let drip = async {
-        while clock.waits().len() < 2 {
+        while clock.waits().len() < 2 + LOOK.len() {
             tokio::task::yield_now().await;
         }
         clock.advance(Duration::from_secs(120));
@@ -365,7 +376,12 @@ async fn dripped_white_space_is_no_token() {
     let ((_, error), ()) = ends(join(drain(client.chat_stream(ask())), drip)).await;
     let error = error.unwrap();
     assert!(matches!(error, OllamaError::Timeout { budget: Budget::FirstToken, .. }), "{error:?}");
-    assert_eq!(clock.waits(), [600, 120].map(Duration::from_secs), "one wait for the headers, one for the token");
+    let waits = [&LOOK[..], &[600, 120]].concat();
+    assert_eq!(
+        clock.waits(),
+        waits.into_iter().map(Duration::from_secs).collect::<Vec<_>>(),
+        "one wait for the headers, one for the token"
+    );
 }
 
 #[tokio::test]
@@ -414,7 +430,7 @@ async fn an_error_keeps_its_status_when_its_body_never_ends() {
     let clock = DrivenClock::new();
     let client = client_at(server.address.clone(), clock.shared());
     let patience = async {
-        while clock.waits().len() < 2 {
+        while clock.waits().len() < 2 + LOOK.len() {
             tokio::task::yield_now().await;
         }
         clock.advance(Duration::from_secs(10));

@@ -36,7 +36,7 @@ async fn it_says_that_it_is_a_replay() {
 #[tokio::test]
 async fn tags_and_ps_list_models_in_ollamas_shape() {
     let server = server().await;
-    let fixed = Model { name: "tiny:1b".into(), digest: "ab".repeat(32), size: 7 };
+    let fixed = Model { name: "tiny:1b".into(), digest: "ab".repeat(32), size: 7, window: None };
     server.set_models([Model::from("Qwen3"), fixed]);
     let (_, tags) = call(&server, "GET", "/api/tags", Value::Null).await;
     assert_eq!(keys(&tags["models"][0]), ["name", "model", "modified_at", "size", "digest", "details", "capabilities"]);

@@ -254,6 +254,11 @@ fn no_window_is_larger_than_the_model_or_the_caller_allows() {
     assert_eq!(enlarged(WindowFacts { model_limit: None, ..WINDOW }), Some(8192));
     assert_eq!(enlarged(WindowFacts { model_limit: None, needed: Some(2_000_000), ..WINDOW }), None);
     assert_eq!(enlarged(WindowFacts { loaded: Some(8192), ..WINDOW }), None);
+    assert_eq!(
+        enlarged(WindowFacts { asked: Some(8192), model_limit: None, ..WINDOW }),
+        None,
+        "the server gave less than it was asked for"
+    );
 }
 
 #[test]
@@ -261,7 +266,7 @@ fn a_window_that_the_caller_chose_is_not_changed() {
     assert_eq!(enlarged(WindowFacts { fixed: true, asked: Some(4096), ..WINDOW }), None);
     let chain = Incident { models: models("qwen3:30b-a3b"), ..too_long(WindowFacts { fixed: true, asked: Some(4096), ..WINDOW }) };
     assert_eq!(decided(chain).0, Directive::GiveUp, "another model would be asked with the same window");
-    let clamped = WindowFacts { fixed: true, asked: Some(100_000), loaded: Some(4096), ..WINDOW };
+    let clamped = WindowFacts { fixed: true, asked: Some(100_000), ..WINDOW };
     assert_eq!(decided(Incident { models: models("qwen3:30b-a3b"), ..too_long(clamped) }).0, Directive::SwitchModel(1));
 }
 
@@ -287,6 +292,7 @@ fn an_estimate_says_only_that_the_last_window_was_too_small() {
     assert_eq!(of(20_000, Some(32_768)), Some(32_768));
     assert_eq!(of(200_000, Some(32_768)), Some(32_768));
     assert_eq!(of(200_000, Some(4096)), None);
+    assert_eq!(of(4097, None), None, "nothing would end the search");
 }
 
 #[test]

@@ -60,7 +60,10 @@ pub(super) fn enlarged(incident: &Incident) -> Option<u32> {
     let window = known(incident).filter(|window| !window.fixed && in_time(incident, window))?;
     let (before, least) = (window.before(), window.least());
     let limit = window.model_limit.into_iter().chain(window.caller_limit).min().map_or(LARGEST, u64::from);
-    if limit <= before || limit < least {
+    // A server that gave less than it was asked for has no more to give, and without counts only the model's own window ends the search.
+    let gave_less = window.loaded.zip(window.asked).is_some_and(|(loaded, asked)| loaded < asked);
+    let endless = window.model_limit.is_none() && (window.estimated || window.needed.is_none());
+    if limit <= before || limit < least || gave_less || endless {
         return None;
     }
     let wanted = window.needed.map_or(before, |needed| window.with_room(needed, ROOM));

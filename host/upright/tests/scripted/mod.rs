@@ -1,11 +1,12 @@
-//! A stand-in for a server: it answers one request on one connection with given bytes, piece by piece, whatever was asked.
+//! A stand-in for a server: it answers one request on one connection with given bytes, piece by piece, whatever was asked. That nothing is loaded it says before,
+//! as often as it is asked.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use upright::ollama::BaseUrl;
 
@@ -26,12 +27,7 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let request = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let mut request = Vec::new();
-            while !is_whole(&request) {
-                assert!(stream.read_buf(&mut request).await.unwrap() > 0, "the client left");
-            }
+            let (mut stream, request) = asked(&listener).await;
             for piece in pieces {
                 // A client that has had enough may be gone.
                 if stream.write_all(&piece).await.is_err() {
@@ -43,7 +39,7 @@ impl Scripted {
                 // Until the client leaves.
                 let _ = stream.read(&mut [0; 1]).await;
             }
-            String::from_utf8(request).unwrap()
+            request
         });
         Self { address, request }
     }
@@ -58,6 +54,23 @@ impl Scripted {
     /// The request, once it has been answered.
     pub(crate) async fn request(self) -> String {
         self.request.await.unwrap()
+    }
+}
+
+/// The next request, and where its answer goes.
+async fn asked(listener: &TcpListener) -> (TcpStream, String) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut request = Vec::new();
+        while !is_whole(&request) {
+            assert!(stream.read_buf(&mut request).await.unwrap() > 0, "the client left");
+        }
+        let request = String::from_utf8(request).unwrap();
+        if !request.starts_with("GET /api/ps ") {
+            return (stream, request);
+        }
+        stream.write_all(answer(200, "", r#"{"models":[]}"#).as_bytes()).await.unwrap();
     }
 }
 
@@ -98,12 +111,8 @@ impl Series {
         let log: Arc<Mutex<Vec<String>>> = Arc::clone(&requests);
         tokio::spawn(async move {
             for answer in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = Vec::new();
-                while !is_whole(&request) {
-                    assert!(stream.read_buf(&mut request).await.unwrap() > 0, "the client left");
-                }
-                log.lock().unwrap().push(String::from_utf8(request).unwrap());
+                let (mut stream, request) = asked(&listener).await;
+                log.lock().unwrap().push(request);
                 stream.write_all(answer.as_bytes()).await.unwrap();
             }
         });

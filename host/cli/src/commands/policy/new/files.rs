@@ -47,6 +47,7 @@ const GUEST: &[(&str, &str)] = embedded![
     "guest/logic/src/named.rs",
     "guest/logic/src/recovery.rs",
     "guest/logic/src/recovery/tests.rs",
+    "guest/logic/src/recovery/window.rs",
     "guest/logic/src/settings.rs",
     "guest/logic/src/types.rs",
     "guest/shim/Cargo.toml",
