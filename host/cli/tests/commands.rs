@@ -7,7 +7,7 @@ use common::{alone, command, end, finish, upright};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use upright::policy::CONTRACT_VERSION;
-use upright_fault_server::FaultServer;
+use upright_fault_server::{FaultServer, Match};
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../upright/policy.wasm");
 
@@ -37,6 +37,19 @@ async fn the_exit_code_of_health_says_whether_all_is_well() {
     server.shutdown().await;
     let ran = alone(&["health", "--host", &address], "").await.ends_with(1);
     assert!(ran.out.contains("FAIL  ollama") && ran.out.contains("ollama serve"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn health_that_loads_finds_what_a_list_does_not() {
+    let server = FaultServer::start().await.unwrap();
+    let ran = upright(&server, &["health", "--model", "qwen3:8b", "--load", "--json"]).await;
+    assert_eq!(ran.json()[0]["components"]["load:qwen3:8b"]["healthy"], true, "{ran:?}");
+    assert_eq!((server.count("/api/chat"), server.model_loads()), (1, 1));
+    server.always(Match::path("/api/chat"), "may-be-incompatible").unwrap();
+    let ran = upright(&server, &["health", "--model", "qwen3:8b", "--load"]).await.ends_with(1);
+    assert!(ran.out.contains("ok    model:qwen3:8b") && ran.out.contains("FAIL  load:qwen3:8b"), "{ran:?}");
+    assert!(ran.out.contains("ollama pull qwen3:8b"), "{ran:?}");
+    alone(&["health", "--load"], "").await.ends_with(2);
 }
 
 #[cfg(unix)]

@@ -7,6 +7,7 @@ macro_rules! pages {
 
 pages! {
     GettingStarted "getting-started.md"
+    Integrity "integrity.md"
     JournalAndReplay "journal-and-replay.md"
     Migration "migration.md"
     Patterns "patterns/README.md"

@@ -231,3 +231,27 @@ async fn a_report_is_a_json_object_with_its_times_in_seconds() {
     assert_eq!(report["ollama"]["timestamp"], 315_360_000.0);
     assert_eq!(report["resources"]["healthy"], true);
 }
+
+#[tokio::test]
+async fn loading_a_model_finds_a_damaged_file_and_a_broken_installation_and_names_what_repairs_them() {
+    for (words, repair) in [
+        ("tensor \"blk.3.ffn_gate.weight\" offset+size (40179520) exceeds file size (40000000)", "ollama pull qwen3:8b"),
+        ("error starting llama-server: llama-server binary not found (checked /usr/lib/ollama)", "https://ollama.com/download"),
+        ("model requires more system memory (12.3 GiB) than is available (7.8 GiB)", "more system memory"),
+    ] {
+        let body = json!({ "error": words }).to_string();
+        let answers = vec![scripted::answer(200, "", r#"{"models":[]}"#), scripted::answer(500, "", &body)];
+        let server = scripted::Series::start(answers).await;
+        let status = health_at(server.address.clone()).build().unwrap().check_model_loads("qwen3:8b").await;
+        assert!(!status.healthy && status.message.contains(repair), "{status:?}");
+        assert_eq!(status.component, "load:qwen3:8b");
+    }
+    let server = FaultServer::start().await.unwrap();
+    for (model, path) in [("qwen3:8b", "/api/chat"), ("nomic-embed-text", "/api/embed")] {
+        let status = health(&server).check_model_loads(model).await;
+        assert!(status.healthy, "{status:?}");
+        assert_eq!(server.count(path), 1);
+    }
+    let status = health(&server).check_model_loads("llama9").await;
+    assert!(!status.healthy && status.message.contains("ollama pull llama9"), "{status:?}");
+}

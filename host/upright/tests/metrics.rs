@@ -219,3 +219,34 @@ fn a_policys_failures_swaps_and_replacements_are_counted() {
         &[("policy_swaps_total{}", &[1.0]), ("policy_failures_total{}", &[1.0; 3]), ("policy_rollbacks_total{}", &[1.0])];
     assert_counted(scenario, expected);
 }
+
+#[test]
+fn answers_are_counted_by_their_verdict_and_larger_windows_by_their_operation() {
+    use upright::ollama::{Budgets, ChatRequest, OllamaClient};
+    use upright_fault_server::{FaultServer, Match, Model, Window};
+    let counted = Counted::default();
+    let _local = metrics::set_default_local_recorder(&counted);
+    let scenario = async {
+        let server = FaultServer::start().await.unwrap();
+        server.set_models([Model::with_window("m", Window::default())]);
+        let client = OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), upright::clock::SystemClock::shared()).unwrap();
+        server.plan(Match::path("/api/chat"), &["stream-clean-end", "load-reason", "ok"]).unwrap();
+        for _ in 0..3 {
+            let _ = client.chat(ChatRequest::ask("m", "hi")).await;
+        }
+        let manager = RecoveryManager::builder().build().unwrap();
+        let long = ["word"; 6000].join(" ");
+        let attempt = |attempt: upright::Attempt| {
+            let request = ChatRequest { window: attempt.window, ..ChatRequest::ask("m", long.as_str()) };
+            let client = client.clone();
+            async move { client.chat(request).await.map(|answer| answer.message.content) }
+        };
+        manager.operation("chat").model("m").run(attempt).await.unwrap();
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(scenario);
+    let seen = counted.0.lock().unwrap();
+    for (verdict, times) in [("cut", 1), ("empty", 1), ("whole", 2)] {
+        assert_eq!(seen[&format!("upright_answers_total{{verdict={verdict}}}")].len(), times, "{verdict}");
+    }
+    assert_eq!(seen["upright_windows_enlarged_total{operation=chat}"], [1.0]);
+}

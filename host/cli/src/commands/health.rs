@@ -21,11 +21,19 @@ const WIPE: &str = "\u{1b}[2J";
 
 /// Check the server, its models and this machine
 #[derive(Debug, clap::Args)]
-#[command(allow_negative_numbers = true, after_help = "Example: upright health --model qwen3:8b --model gemma3:4b")]
+#[command(allow_negative_numbers = true, after_help = "Example: upright health --model qwen3:8b --load")]
 pub(crate) struct HealthArguments {
     /// A model that must be there; may be given several times
     #[arg(long = "model", value_name = "MODEL", value_parser = values::model)]
     models: Vec<String>,
+
+    /// Load each model, too: only that finds a damaged model file or a broken installation
+    #[arg(long, requires = "models")]
+    load: bool,
+
+    /// How long loading a model may take, seconds [default: 600]
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds, requires = "load")]
+    load_timeout: Option<Duration>,
 
     /// Check again and again, until Ctrl-C
     #[arg(long)]
@@ -49,17 +57,20 @@ pub(crate) async fn run(arguments: HealthArguments, output: &Output) -> anyhow::
     if let Some(timeout) = arguments.timeout {
         builder = builder.timeout(timeout);
     }
+    if let Some(timeout) = arguments.load_timeout {
+        builder = builder.load_timeout(timeout);
+    }
     let health = builder.build().map_err(Failure::bad_input)?;
     let models: Vec<&str> = arguments.models.iter().map(String::as_str).collect();
     if !arguments.watch {
-        let report = checked(&health, &models).await;
+        let report = checked(&health, &models, arguments.load).await;
         show(&report, output)?;
         return Ok(if report.is_healthy() { Exit::Success } else { Exit::Failed }.into());
     }
     let interval = arguments.interval.unwrap_or(Duration::from_secs(2));
     let interrupted = tokio::signal::ctrl_c();
     tokio::select! {
-        outcome = watch(&health, &models, interval, output) => outcome.map(|never| match never {}).map_err(Into::into),
+        outcome = watch(&health, &models, arguments.load, interval, output) => outcome.map(|never| match never {}).map_err(Into::into),
         outcome = interrupted => {
             outcome?;
             Ok(Exit::Success.into())
@@ -68,7 +79,7 @@ pub(crate) async fn run(arguments: HealthArguments, output: &Output) -> anyhow::
 }
 
 /// All components; the processor's load among them, if it can be had in a moment.
-async fn checked(health: &HealthCheck, models: &[&str]) -> HealthReport {
+async fn checked(health: &HealthCheck, models: &[&str], loads: bool) -> HealthReport {
     let load = async {
         while health.resources().cpu_percent.is_none() {
             tokio::time::sleep(LOOK).await;
@@ -77,17 +88,28 @@ async fn checked(health: &HealthCheck, models: &[&str]) -> HealthReport {
     // That there is no load to be had is told by the check itself.
     let (report, _) = tokio::join!(health.check_all(models), tokio::time::timeout(PATIENCE_FOR_LOAD, load));
     let resources = health.check_system_resources();
-    report.into_iter().map(|status| if status.component == resources.component { resources.clone() } else { status }).collect()
+    let mut statuses: Vec<_> = report.into_iter().filter(|status| status.component != resources.component).collect();
+    // One after the other: two that do not fit together would push each other out.
+    for model in models.iter().filter(|_| loads) {
+        statuses.push(health.check_model_loads(model).await);
+    }
+    statuses.into_iter().chain([resources]).collect()
 }
 
 /// Checks for ever; only a failure to write ends it.
-async fn watch(health: &HealthCheck, models: &[&str], interval: Duration, output: &Output) -> io::Result<std::convert::Infallible> {
+async fn watch(
+    health: &HealthCheck,
+    models: &[&str],
+    loads: bool,
+    interval: Duration,
+    output: &Output,
+) -> io::Result<std::convert::Infallible> {
     let redraws = output.terminal && !output.json;
     if redraws {
         output.print(WIPE)?;
     }
     loop {
-        let report = checked(health, models).await;
+        let report = checked(health, models, loads).await;
         if redraws {
             output.print(REDRAW)?;
         }

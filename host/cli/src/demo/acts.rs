@@ -17,6 +17,8 @@ use upright_fault_server::HEALTHY_STEP;
 /// So many chats are in flight while the policy is swapped, and so many with a real model, which takes its time.
 const CHATS_DURING_SWAP: usize = 24;
 const REAL_CHATS_DURING_SWAP: usize = 8;
+/// Words of the question that is too long for the simulated model's window.
+const LONG_QUESTION: usize = 6000;
 /// The items of the import, and the one at which it crashes.
 const ITEMS: u32 = 20;
 const CRASH_AT: u32 = 13;
@@ -36,6 +38,14 @@ pub(super) async fn play(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::
     screen.heading("An answer breaks off in the middle: half an answer is no answer")?;
     stage.trouble.plan(&first, &["stream-clean-end"])?;
     ask(stage, screen, &chain, "What is a quark?").await?;
+
+    if stage.simulated().is_some() {
+        screen.heading("A question does not fit the window: the model is loaded with a larger one, and nothing of the question is lost")?;
+        let question = format!("Sum this up: {}", ["word"; LONG_QUESTION].join(" "));
+        screen.mark(FAINT, "asked", &format!("{first}: a question of {LONG_QUESTION} words"))?;
+        let result = screen.watch(stage.chat(&chain, &question)).await?;
+        tell(screen, &result)?;
+    }
 
     screen.heading("A model is not installed: another one takes its place at once")?;
     let missing = [vec!["upright-demo-not-installed:8b".to_owned()], chain.clone()].concat();

@@ -21,6 +21,7 @@ pub(super) struct Seen {
     pub(super) failed_attempts: u32,
     pub(super) retries: u32,
     pub(super) switches: u32,
+    pub(super) enlarged: u32,
     pub(super) rejections: u32,
     pub(super) opened: u32,
     pub(super) half_opened: u32,
@@ -121,6 +122,11 @@ impl<'a> Screen<'a> {
             Event::ModelSwitched { from, to, reason, .. } => {
                 seen.switches += 1;
                 (true, NOTABLE, "fallback", format!("{from} -> {to} ({reason})"))
+            }
+            Event::WindowEnlarged { from, to, needed, .. } => {
+                seen.enlarged += 1;
+                let number = |tokens: &Option<u32>| tokens.map_or_else(|| "?".to_owned(), |tokens| tokens.to_string());
+                (true, NOTABLE, "window", format!("{} -> {to} tokens, for a question of {}", number(from), number(needed)))
             }
             Event::CallRejected { breaker, .. } => {
                 seen.rejections += 1;

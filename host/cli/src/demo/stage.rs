@@ -19,7 +19,7 @@ use upright::random::SeededRandom;
 use upright::store::StateAddress;
 use upright::types::{BreakerConfig, RetryConfig};
 use upright::{Attempt, Error, Policy, Recovered, RecoveryManager, RetryStrategy, Served};
-use upright_fault_server::FaultServer;
+use upright_fault_server::{FaultServer, Model, Window};
 
 /// The component that is swapped in: the default policy with delays that do not grow.
 static STEADY: &[u8] = include_bytes!("../../../../guest/examples/steady/steady.wasm");
@@ -66,7 +66,7 @@ impl Stage {
             Some(address) => (Trouble::Injected(Mutex::new(BTreeMap::new())), address),
             None => {
                 let server = FaultServer::start().await.context("the simulated server cannot be started")?;
-                server.set_models(MODELS);
+                server.set_models(MODELS.map(|model| Model::with_window(model, Window { own: 32_768, ..Window::default() })));
                 server.set_token_interval(Duration::from_millis(4));
                 let address: BaseUrl = server.url().parse()?;
                 (Trouble::Replayed(server), address)
@@ -144,7 +144,7 @@ impl Stage {
             if let Some(error) = trouble.injected(model) {
                 return Err(error);
             }
-            let mut request = ChatRequest::ask(model, question);
+            let mut request = ChatRequest { window: attempt.window, ..ChatRequest::ask(model, question) };
             request.options.insert("num_predict".into(), LONGEST_ANSWER.into());
             let (mut chunks, mut answer) = (pin!(client.chat_stream(request)), String::new());
             while let Some(chunk) = chunks.next().await {

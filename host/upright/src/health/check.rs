@@ -1,10 +1,10 @@
 //! The checks.
 
 use super::builder::{HealthCheckBuilder, Judge, ResourceReader};
-use super::explain::explain;
+use super::explain::{explain, not_loaded};
 use super::report::{HealthReport, HealthStatus};
 use crate::clock::SharedClock;
-use crate::ollama::{BaseUrl, ModelInfo, OllamaClient, SetupError};
+use crate::ollama::{BaseUrl, ChatRequest, ModelInfo, OllamaClient, SetupError};
 use crate::types::{Finding, FindingLevel, ResourceName, ResourceSnapshot, ResourceThresholds};
 use futures_util::future;
 use serde_json::{Map, Value, json};
@@ -87,6 +87,30 @@ impl HealthCheck {
                 self.status(format!("model:{name}"), healthy, message, details)
             })
             .collect()
+    }
+
+    /// Whether the server can load this model: only then it shows that the model's file is damaged, or that the installation cannot start a model at all. The model
+    /// stays in memory as long as the server keeps it. May take as long as [loading](super::HealthCheckBuilder::load_timeout) may.
+    pub async fn check_model_loads(&self, name: &str) -> HealthStatus {
+        let begun = self.clock.now();
+        let outcome = match self.client.tags().await {
+            Ok(models) if models.iter().any(|model| same_model(&model.name, name) && model.can("completion") == Some(false)) => {
+                self.client.embed(name, &[]).await.map(drop)
+            }
+            // Where the list cannot be had, loading says why.
+            _ => self.client.chat(ChatRequest { model: name.to_owned(), ..ChatRequest::default() }).await.map(drop),
+        };
+        let (healthy, message, details) = match outcome {
+            Ok(()) => {
+                let seconds = crate::clock::between(begun, self.clock.now()).as_secs_f64();
+                (true, format!("Model {name} can be loaded"), details([("response_seconds", seconds.into())]))
+            }
+            Err(error) => {
+                let (message, details) = not_loaded(&error, self.client.address(), name);
+                (false, message, details)
+            }
+        };
+        self.status(format!("load:{name}"), healthy, message, details)
     }
 
     /// Whether this machine has memory, disk and processor left. Returns at once; the processor's load is that of the last second, and

@@ -1,8 +1,9 @@
 //! What is wrong with a server, in words that send people to the right place.
 
 use crate::ollama::{BaseUrl, OllamaError};
-use crate::types::{Fault, FaultKind};
+use crate::types::{Fault, FaultKind, SuggestedAction};
 use serde_json::{Map, Value};
+use upright_logic::classifier::classify;
 
 /// The message and its details.
 pub(super) fn explain(error: &OllamaError, address: &BaseUrl) -> (String, Map<String, Value>) {
@@ -14,6 +15,27 @@ pub(super) fn explain(error: &OllamaError, address: &BaseUrl) -> (String, Map<St
         details.insert("status".into(), status.into());
     }
     (sentence(error, &fault, address), details)
+}
+
+/// What is wrong with a model that cannot be loaded, or with its server: the message names what repairs it.
+pub(super) fn not_loaded(error: &OllamaError, address: &BaseUrl, model: &str) -> (String, Map<String, Value>) {
+    let (sentence, mut details) = explain(error, address);
+    let meaning = classify(&error.fault());
+    details.insert("rule".into(), meaning.rule.as_str().into());
+    details.insert("action".into(), meaning.action.name().into());
+    let message = match meaning.action {
+        SuggestedAction::PullModel => format!("Model {model} not found. Pull it with: ollama pull {model}"),
+        SuggestedAction::RepullModel => {
+            format!(
+                "Model {model} cannot be loaded, its file at {address} is damaged. Pull it again with: ollama pull {model} ({sentence})"
+            )
+        }
+        SuggestedAction::RepairServer => {
+            format!("The Ollama at {address} cannot start any model. Install it again: https://ollama.com/download ({sentence})")
+        }
+        _ => format!("Model {model} cannot be loaded: {sentence}"),
+    };
+    (message, details)
 }
 
 fn sentence(error: &OllamaError, fault: &Fault, address: &BaseUrl) -> String {

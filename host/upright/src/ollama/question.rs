@@ -92,6 +92,11 @@ impl Question {
         }
     }
 
+    /// Whether the model is only to be unloaded.
+    pub(super) fn unloads(&self) -> bool {
+        !self.asked.question && self.body.get("keep_alive").is_some_and(|keep| keep == 0 || keep == "0" || keep == "0s")
+    }
+
     /// Whether the caller says how long the model stays in memory.
     pub(super) fn sets_keep_alive(&self) -> bool {
         self.body.get("keep_alive").is_some()

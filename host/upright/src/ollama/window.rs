@@ -82,7 +82,7 @@ impl OllamaClient {
     /// Chooses the question's window: that which the model was made to have already, so that it is not loaded back and forth. Refuses images for a model that
     /// cannot see them, since older servers drop them without a word.
     pub(super) async fn prepare(&self, question: &mut Question) -> Result<(), OllamaError> {
-        if question.asked.question && question.fixed.is_none() && self.windows.of(question.model()).is_none() {
+        if question.fixed.is_none() && !question.unloads() && self.windows.of(question.model()).is_none() {
             // Rare, and large: in a box, so that the future of every question stays small.
             Box::pin(self.meet(question.model())).await;
         }
