@@ -131,6 +131,9 @@ async fn the_callers_limit_and_the_callers_window_are_kept_to() {
     assert!(reason == Reason::WindowTooSmall && text.contains("the caller allows 8192"), "{text}");
     ask(&manager, &[MODEL], &client, &ChatRequest { max_window: Some(6500), ..question(6010) }).await.unwrap();
     assert_eq!(windows(&server).last(), Some(&Some(6500)));
+    // A kept window is not asked for where the caller allows less.
+    ask(&manager, &[MODEL], &client, &ChatRequest { max_window: Some(4096), ..question(20) }).await.unwrap();
+    assert_eq!(windows(&server).last(), Some(&None));
     let fixed = ChatRequest { options: [("num_ctx".to_owned(), 2048.into())].into_iter().collect(), ..question(6010) };
     let (reason, text) = refused(&ask(&manager, &[MODEL], &client, &fixed).await.unwrap_err());
     assert!(reason == Reason::WindowTooSmall && text.contains("num_ctx=2048 was asked for"), "{text}");
@@ -259,11 +262,13 @@ async fn images_are_not_sent_to_a_model_that_cannot_see_them() {
 #[tokio::test]
 async fn a_server_that_cannot_say_what_is_loaded_is_asked_all_the_same() {
     let server = serving([(MODEL, Window::default())]).await;
-    server.always(Match::path("/api/ps"), "slow-drip").ok();
-    for row in ["server-busy", "reset-before-headers"] {
+    for (row, looks) in [("server-busy", 1), ("reset-before-headers", 1)] {
         server.always(Match::path("/api/ps"), row).unwrap();
-        let client = client(&server);
-        assert!(client.chat(question(20)).await.unwrap().message.content.contains("word"), "{row}");
+        let (client, before) = (client(&server), server.count("/api/ps"));
+        for _ in 0..2 {
+            assert!(client.chat(question(20)).await.unwrap().message.content.contains("word"), "{row}");
+        }
+        assert_eq!(server.count("/api/ps") - before, looks, "{row}: it is not asked for each question");
     }
 }
 

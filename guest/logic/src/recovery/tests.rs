@@ -314,9 +314,9 @@ fn a_question_that_cannot_be_given_room_goes_to_the_next_model_that_has_it() {
     let full = WindowFacts { loaded: Some(8192), needed: Some(9010), ..WINDOW };
     let with = |windows: [Option<u32>; 3]| {
         let known = windows.map(|window| ModelFacts { window, ..ModelFacts::default() });
-        let models = ModelChoice { known: Some(known.into()), ..models("qwen3:30b-a3b").unwrap() };
+        let models = models("qwen3:30b-a3b").map(|models| ModelChoice { known: Some(known.into()), ..models });
         let at_hand = AtHand { can_simplify: true, ..AtHand::default() };
-        decided(Incident { models: Some(models), at_hand, ..too_long(full) }).0
+        decided(Incident { models, at_hand, ..too_long(full) }).0
     };
     assert_eq!(with([Some(8192), Some(4096), Some(131_072)]), Directive::SwitchModel(2));
     assert_eq!(with([Some(8192), None, Some(131_072)]), Directive::SwitchModel(1));

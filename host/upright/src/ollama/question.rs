@@ -108,10 +108,47 @@ impl Question {
         u32::try_from(length).ok().filter(|length| *length > 0)
     }
 
-    /// Tokens that the question has at most, as a guess: one for each word, or for each three bytes where that is more.
+    /// Tokens that the question has, as a guess that is rather too high: one for each word, or for each three bytes where that is more.
     pub(super) fn estimate(&self) -> u32 {
-        let bytes: usize =
-            ["messages", "input", "tools"].iter().filter_map(|key| self.body.get(key)).map(|part| part.to_string().len()).sum();
+        let bytes: usize = ["messages", "input", "tools"].iter().filter_map(|key| self.body.get(key)).map(bytes_of).sum();
         u32::try_from(self.asked.words.max(bytes as u64 / 3)).unwrap_or(u32::MAX)
+    }
+}
+
+/// Bytes of all texts of a value. An image is none: a model reads it as a few hundred tokens, however large it is.
+fn bytes_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(bytes_of).sum(),
+        Value::Object(members) => members.iter().filter(|(key, _)| *key != "images").map(|(key, value)| key.len() + bytes_of(value)).sum(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ollama::Message;
+    use serde_json::json;
+
+    #[test]
+    fn an_estimate_counts_texts_and_no_images() {
+        let mut request = ChatRequest::ask("m", "x".repeat(300));
+        let estimate = |request: &ChatRequest| Question::chat(request, true).unwrap().estimate();
+        let plain = estimate(&request);
+        assert!((100..110).contains(&plain), "{plain}");
+        request.messages[0].extra.insert("images".to_owned(), json!(["A".repeat(1 << 20)]));
+        assert_eq!(estimate(&request), plain);
+        request.messages.push(Message::new("user", "a ".repeat(1000)));
+        assert!(estimate(&request) >= 1000);
+    }
+
+    #[test]
+    fn a_window_goes_where_the_caller_chose_none() {
+        let mut request = ChatRequest { window: Some(8192), ..ChatRequest::ask("m", "hi") };
+        assert_eq!(Question::chat(&request, true).unwrap().body["options"], json!({"num_ctx": 8192}));
+        request.options.insert("num_ctx".to_owned(), 512.into());
+        let question = Question::chat(&request, true).unwrap();
+        assert_eq!((&question.body["options"], question.window, question.fixed), (&json!({"num_ctx": 512}), None, Some(512)));
     }
 }

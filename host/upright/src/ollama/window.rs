@@ -82,12 +82,13 @@ impl OllamaClient {
     /// Chooses the question's window: that which the model was made to have already, so that it is not loaded back and forth. Refuses images for a model that
     /// cannot see them, since older servers drop them without a word.
     pub(super) async fn prepare(&self, question: &mut Question) -> Result<(), OllamaError> {
-        if question.fixed.is_none() && !question.unloads() && self.windows.of(question.model()).is_none() {
+        if question.fixed.is_none() && !question.unloads() && self.windows.is_new(question.model(), self.clock.now()) {
             // Rare, and large: in a box, so that the future of every question stays small.
             Box::pin(self.meet(question.model())).await;
         }
         let known = self.windows.of(question.model());
-        if let Some(tokens) = known.and_then(|known| known.kept).filter(|_| question.window.is_none()) {
+        let allowed = |tokens: &u32| question.window.is_none() && question.max_window.is_none_or(|most| *tokens <= most);
+        if let Some(tokens) = known.and_then(|known| known.kept).filter(allowed) {
             question.choose(Window::Kept(tokens));
         }
         if question.asked.images && Box::pin(self.sees(question.model(), known)).await == Some(false) {
@@ -98,7 +99,10 @@ impl OllamaClient {
 
     /// Looks at a model when it is first asked. One that is loaded with a larger window than its default was made to have it, by another program or by this one.
     async fn meet(&self, model: &str) {
-        let Some(found) = self.looked(self.loaded()).await else { return };
+        let Some(found) = self.looked(self.loaded()).await else {
+            let now = self.clock.now();
+            return self.windows.note(model, |known| known.in_vain = Some(now));
+        };
         let loaded = found.iter().find(|loaded| same_model(&loaded.name, model));
         self.windows.looked(model, loaded);
         let Some(window) = loaded.and_then(LoadedModel::window).filter(|window| *window > DEFAULT_WINDOW) else { return };

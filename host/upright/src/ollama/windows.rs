@@ -18,6 +18,8 @@ const MODELS: usize = 256;
 const LOADS: Duration = Duration::from_millis(250);
 /// Ollama keeps a model in memory for this long unless it is asked otherwise.
 const KEEP_ALIVE: Duration = Duration::from_secs(300);
+/// After a look in vain there is none for as long as this.
+const NEXT_LOOK: Duration = Duration::from_secs(30);
 /// Reading fewer tokens says nothing of how fast a model reads.
 const TELLING: u64 = 64;
 
@@ -78,6 +80,8 @@ pub(super) struct Known {
     pub(super) load_time: Option<f64>,
     /// Whether it takes images; none where that was not looked at or is not known.
     pub(super) sees: Option<Option<bool>>,
+    /// When the server was last asked for it in vain.
+    pub(super) in_vain: Option<Instant>,
     /// When it last answered with the window that is kept.
     answered: Option<Instant>,
     reloads: u32,
@@ -108,6 +112,11 @@ impl Windows {
         self.models().get(model).copied()
     }
 
+    /// Whether a model was not looked at yet, or in vain and some time ago.
+    pub(super) fn is_new(&self, model: &str, now: Instant) -> bool {
+        self.models().get(model).is_none_or(|known| known.in_vain.is_some_and(|then| between(then, now) >= NEXT_LOOK))
+    }
+
     /// Takes note of something.
     pub(super) fn note(&self, model: &str, change: impl FnOnce(&mut Known)) {
         let mut models = self.models();
@@ -123,8 +132,11 @@ impl Windows {
     /// Takes note of what `/api/ps` says.
     pub(super) fn looked(&self, model: &str, loaded: Option<&LoadedModel>) {
         self.note(model, |known| {
-            let Some((window, size)) = loaded.and_then(|loaded| Some((loaded.window()?, loaded.size))) else { return };
-            known.loaded = Some(window);
+            known.in_vain = None;
+            let Some(loaded) = loaded else { return };
+            // Where the server does not say, there is nothing that an answer could be held against.
+            known.loaded = Some(loaded.window().unwrap_or(u32::MAX));
+            let (Some(window), size) = (loaded.window(), loaded.size) else { return };
             if let Some((before, at)) = known.size.replace((size, window))
                 && let (Some(tokens), Some(bytes)) = (window.checked_sub(at).filter(|more| *more > 0), size.checked_sub(before))
             {
@@ -227,6 +239,24 @@ mod tests {
         let long = |tokens| Timings { prompt_eval_count: Some(tokens), eval_count: Some(100), ..Timings::default() };
         assert!(matches!(windows.answered(&question(None), &long(3996), 0), Shown::Nothing));
         assert!(matches!(windows.answered(&question(None), &long(3997), 0), Shown::MayHaveSlid { used: 4097 }));
+    }
+
+    #[test]
+    fn a_look_in_vain_is_repeated_after_half_a_minute() {
+        let windows = Windows::default();
+        assert!(windows.is_new("m", 0));
+        windows.note("m", |known| known.in_vain = Some(0));
+        assert!(!windows.is_new("m", 29_999_999_999) && windows.is_new("m", 30_000_000_000));
+        windows.looked("m", None);
+        assert!(!windows.is_new("m", u64::MAX));
+    }
+
+    #[test]
+    fn a_server_that_does_not_say_how_large_a_window_is_is_not_asked_again() {
+        let windows = Windows::default();
+        windows.looked("m", Some(&LoadedModel::default()));
+        let long = Timings { prompt_eval_count: Some(100_000), ..Timings::default() };
+        assert!(matches!(windows.answered(&question(None), &long, 0), Shown::Nothing));
     }
 
     #[test]
