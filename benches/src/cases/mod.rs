@@ -3,6 +3,7 @@
 mod decision;
 mod empty;
 mod extras;
+mod judge;
 mod peers;
 mod rejection;
 mod replay;
@@ -25,6 +26,7 @@ pub fn all() -> Result<Vec<Group>> {
         swap::group()?,
         replay::group()?,
         extras::group()?,
+        judge::group()?,
     ])
 }
 
