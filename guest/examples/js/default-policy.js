@@ -511,7 +511,7 @@ const knownWindow = ({ circumstances }) => circumstances?.window;
 
 /** Whether the question did not fit, and something is known of the window. */
 function isTooSmall(incident, { action }) {
-  return (action === 'shorten-prompt' || action === 'raise-window') && knownWindow(incident) !== undefined;
+  return action === 'shorten-prompt' && knownWindow(incident) !== undefined;
 }
 
 /** Whether a model could not be loaded with a window that neither the caller nor the question asked for. */
@@ -530,11 +530,12 @@ function tooSmall(incident, classification, why, isOpen) {
 }
 
 const before = (window) => Math.max(window.asked ?? 0, window.loaded ?? 0);
-const withRoom = (window, room) => window.needed + (window.answerLength ?? room);
+/** How long the answer may be. */
+const answer = (window, unlessSaid) => window.answerLength ?? unlessSaid;
 
 /** The smallest window that will do: an estimate says only that the last one did not. */
 function leastWindow(window) {
-  return window.needed === undefined || window.estimated ? before(window) + 1 : withRoom(window, LEAST_ROOM);
+  return window.needed === undefined || window.estimated ? before(window) + 1 : window.needed + Math.min(answer(window, LEAST_ROOM), LEAST_ROOM);
 }
 
 /** The window to ask the same model for: doubled until question and answer have room. */
@@ -548,7 +549,7 @@ function enlarged(incident) {
   const gaveLess = window.loaded < window.asked;
   const endless = window.modelLimit === undefined && (window.estimated || window.needed === undefined);
   if (limit <= last || limit < needs || gaveLess || endless) return undefined;
-  const wanted = window.needed === undefined ? last : withRoom(window, ROOM);
+  const wanted = window.needed === undefined ? last : window.needed + answer(window, ROOM);
   let tokens = Math.max(last, SMALLEST);
   while (tokens <= last || tokens < wanted) tokens *= 2;
   tokens = Math.min(tokens, limit);
@@ -572,9 +573,11 @@ function inTime({ deadline, elapsed }, { needed, readingSpeed, loadTime }) {
 }
 
 /** The next model whose window is large enough, or is not known; one that is loaded with such a window where there is no time for loading. */
-function nextThatFits(incident, { current, chain, known }) {
+function nextThatFits(incident, classification, { current, chain, known }) {
   const window = knownWindow(incident);
-  if (window === undefined || (window.needed === undefined && !window.estimated)) return nextModel(current, chain);
+  // What was counted holds whatever failed; an estimate only where the question was refused.
+  const counted = window?.needed !== undefined && !window.estimated;
+  if (window === undefined || !(counted || isTooSmall(incident, classification))) return nextModel(current, chain);
   const needs = leastWindow(window);
   if (window.fixed && window.asked < needs) return undefined;
   const isLoaded = (index) => known?.[index]?.loadedWindow >= needs;
@@ -619,7 +622,7 @@ function instead(incident, classification, reason) {
   const anotherModel = classification.modelSpecific || ['transient', 'timeout', 'resource'].includes(category);
   const lighterHelps = category === 'timeout' || category === 'resource' || classification.action === 'shorten-prompt';
   if (anotherCall && anotherModel && models !== undefined) {
-    const index = nextThatFits(incident, models);
+    const index = nextThatFits(incident, classification, models);
     if (index !== undefined) return { tag: 'switch-model', val: index };
   }
   if (anotherCall && lighterHelps && atHand.canSimplify) return { tag: 'simplify' };

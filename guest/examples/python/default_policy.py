@@ -521,8 +521,7 @@ def known_window(incident: recovery.Incident) -> WindowFacts | None:
 
 def is_too_small(incident: recovery.Incident, classification: Classification) -> bool:
     """Whether the question did not fit, and something is known of the window."""
-    actions = (SuggestedAction.SHORTEN_PROMPT, SuggestedAction.RAISE_WINDOW)
-    return classification.action in actions and known_window(incident) is not None
+    return classification.action == SuggestedAction.SHORTEN_PROMPT and known_window(incident) is not None
 
 
 def may_be_undone(incident: recovery.Incident, classification: Classification) -> bool:
@@ -547,15 +546,16 @@ def before(window: WindowFacts) -> int:
     return max(window.asked or 0, window.loaded or 0)
 
 
-def with_room(window: WindowFacts, needed: int, room: int) -> int:
-    return needed + (room if window.answer_length is None else window.answer_length)
+def answer(window: WindowFacts, unless_said: int) -> int:
+    """How long the answer may be."""
+    return unless_said if window.answer_length is None else window.answer_length
 
 
 def least_window(window: WindowFacts) -> int:
     """The smallest window that will do: an estimate says only that the last one did not."""
     if window.needed is None or window.estimated:
         return before(window) + 1
-    return with_room(window, window.needed, LEAST_ROOM)
+    return window.needed + min(answer(window, LEAST_ROOM), LEAST_ROOM)
 
 
 def enlarged(incident: recovery.Incident) -> int | None:
@@ -570,7 +570,7 @@ def enlarged(incident: recovery.Incident) -> int | None:
     endless = window.model_limit is None and (window.estimated or window.needed is None)
     if limit <= last or limit < least or gave_less or endless:
         return None
-    wanted = last if window.needed is None else with_room(window, window.needed, ROOM)
+    wanted = last if window.needed is None else window.needed + answer(window, ROOM)
     tokens = max(last, SMALLEST)
     while tokens <= last or tokens < wanted:
         tokens *= 2
@@ -599,10 +599,12 @@ def in_time(incident: recovery.Incident, window: WindowFacts) -> bool:
     return incident.elapsed + takes < incident.deadline
 
 
-def next_that_fits(incident: recovery.Incident, models: recovery.ModelChoice) -> int | None:
+def next_that_fits(incident: recovery.Incident, classification: Classification, models: recovery.ModelChoice) -> int | None:
     """The next model whose window is large enough, or is not known; one that is loaded with such a window where there is no time for loading."""
     window, index = known_window(incident), None
-    if window is None or (window.needed is None and not window.estimated):
+    # What was counted holds whatever failed; an estimate only where the question was refused.
+    counted = window is not None and window.needed is not None and not window.estimated
+    if window is None or not (counted or is_too_small(incident, classification)):
         return next_model(models.current, models.chain)
     least = least_window(window)
     if window.fixed and window.asked is not None and window.asked < least:
@@ -670,7 +672,7 @@ def instead(incident: recovery.Incident, classification: Classification, reason:
     other_helps = category in (ErrorCategory.TRANSIENT, ErrorCategory.TIMEOUT, ErrorCategory.RESOURCE)
     lighter_helps = category in (ErrorCategory.TIMEOUT, ErrorCategory.RESOURCE) or classification.action == SuggestedAction.SHORTEN_PROMPT
     if another_call and (classification.model_specific or other_helps) and incident.models is not None:
-        index = next_that_fits(incident, incident.models)
+        index = next_that_fits(incident, classification, incident.models)
         if index is not None:
             return Directive_SwitchModel(index)
     if another_call and lighter_helps and at_hand.can_simplify:

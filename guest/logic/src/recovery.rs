@@ -588,7 +588,7 @@ fn instead(incident: &Incident, classification: &Classification, reason: Reason)
 
     if another_call
         && another_model
-        && let Some(index) = window::next_model(incident)
+        && let Some(index) = window::next_model(incident, classification)
     {
         Directive::SwitchModel(index)
     } else if another_call && lighter && incident.at_hand.can_simplify {

@@ -15,8 +15,9 @@ pub(crate) fn read_memory(system: &mut System) -> (u64, u64) {
     }
 }
 
-/// Bytes of memory that are available; none where that cannot be read.
+/// Bytes of memory that are available to a program that is in no control group, as a server is; none where that cannot be read.
 pub(crate) fn available_memory() -> Option<u64> {
-    let (total, available) = read_memory(&mut System::new().ok()?);
-    (total > 0).then_some(available)
+    let mut system = System::new().ok()?;
+    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+    (system.total_memory() > 0).then(|| system.available_memory())
 }

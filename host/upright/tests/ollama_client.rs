@@ -24,8 +24,8 @@ fn client(server: &FaultServer) -> OllamaClient {
 }
 
 const CHAT: &str = "/api/chat";
-/// The waits of a look at what is loaded, when a client first meets a model: for any short answer, and for this one.
-const LOOK: [u64; 2] = [10, 2];
+/// The waits of a look at what is loaded, when a client first meets a model.
+const LOOK: [u64; 1] = [10];
 
 /// A server that fails like this, but says what is loaded.
 async fn server_with(row: &str) -> FaultServer {

@@ -84,7 +84,7 @@ async fn a_question_that_does_not_fit_is_answered_whole_with_one_load_more_and_t
         ask(&manager, &[MODEL], client, &question(20)).await.unwrap();
     }
     assert_eq!(server.model_loads(), 2);
-    // One look when a client first meets a model, one after the refusal, one after the first answer with a larger window.
+    // One look when a client first meets a model (twice), one after the refusal, one after the first answer with a larger window.
     assert_eq!(server.count("/api/ps"), 4);
 }
 
@@ -216,6 +216,19 @@ async fn a_model_that_another_program_loads_back_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_larger_window_that_pushes_a_part_of_the_model_out_of_the_graphics_card_is_reported_once() {
+    let server = serving([(MODEL, Window { card: 250_000_000, ..Window::default() })]).await;
+    let client = client(&server);
+    assert_eq!(client.chat(question(20)).await.unwrap().notice, None);
+    let enlarged = ChatRequest { window: Some(8192), ..question(20) };
+    let notice = client.chat(enlarged.clone()).await.unwrap().notice.unwrap();
+    // 330,621,909 bytes with such a window.
+    assert_eq!(notice, Notice::PartlyInMainMemory { window: 8192, percent: 24 });
+    assert!(notice.to_string().contains("24 %"), "{notice}");
+    assert_eq!(client.chat(enlarged).await.unwrap().notice, None);
+}
+
+#[tokio::test]
 async fn a_text_that_is_too_long_to_be_embedded_is_embedded_whole_with_a_larger_window() {
     let server = serving([("embedder", Window { own: 32_768, ..Window::default() })]).await;
     let (manager, client) = (manager(), client(&server));
@@ -228,8 +241,53 @@ async fn a_text_that_is_too_long_to_be_embedded_is_embedded_whole_with_a_larger_
         async move { client.embed_with(request).await.map(|embedded| embedded.embeddings) }
     });
     assert_eq!(embedded.await.unwrap().value.len(), 1);
-    let last = server.requests().into_iter().rfind(|seen| seen.path == "/api/embed").unwrap().body;
-    assert_eq!((&last["options"]["num_ctx"], &last["options"]["num_batch"]), (&16_384.into(), &16_384.into()));
+    let last = || server.requests().into_iter().rfind(|seen| seen.path == "/api/embed").unwrap().body;
+    assert_eq!((&last()["options"]["num_ctx"], &last()["options"]["num_batch"]), (&16_384.into(), &16_384.into()));
+    let loads = server.model_loads();
+    client.embed("embedder", &["short"]).await.unwrap();
+    assert_eq!(server.model_loads(), loads, "it is asked for the same");
+}
+
+#[tokio::test]
+async fn a_text_that_is_longer_than_the_batch_alone_is_embedded_with_a_larger_batch() {
+    let server = serving([("embedder", Window { own: 8192, default: 8192, ..Window::default() })]).await;
+    let (manager, client) = (manager(), client(&server));
+    let text = ["word"; 3000].join(" ");
+    let embedded = manager.operation("embed").model("embedder").run(|attempt| {
+        let request = EmbedRequest { window: attempt.window, ..EmbedRequest::of("embedder", &[text.as_str(), "short"]) };
+        let client = client.clone();
+        async move { client.embed_with(request).await.map(|embedded| embedded.embeddings) }
+    });
+    assert_eq!(embedded.await.unwrap().value.len(), 2);
+}
+
+#[tokio::test]
+async fn two_questions_at_once_to_a_model_that_was_enlarged_load_nothing() {
+    let server = serving([(MODEL, Window::default())]).await;
+    let enlarged = ChatRequest { options: [("num_ctx".to_owned(), 8192.into())].into_iter().collect(), ..question(20) };
+    client(&server).chat(enlarged).await.unwrap();
+    let second = client(&server);
+    let (one, other) = futures_util::future::join(second.chat(question(20)), second.chat(question(20))).await;
+    assert!(one.is_ok() && other.is_ok());
+    assert_eq!(server.model_loads(), 1);
+}
+
+#[tokio::test]
+async fn a_program_learns_of_a_window_that_another_has_enlarged_meanwhile() {
+    let server = serving([(MODEL, Window::default())]).await;
+    let (ours, theirs) = (client(&server), client(&server));
+    ours.chat(question(20)).await.unwrap();
+    let enlarged = ChatRequest { window: Some(8192), ..question(20) };
+    theirs.chat(enlarged.clone()).await.unwrap();
+    // This loads it back, which shows.
+    ours.chat(question(20)).await.unwrap();
+    theirs.chat(enlarged).await.unwrap();
+    let loads = server.model_loads();
+    for _ in 0..2 {
+        ours.chat(question(20)).await.unwrap();
+        theirs.chat(question(20)).await.unwrap();
+    }
+    assert_eq!(server.model_loads(), loads);
 }
 
 #[tokio::test]
@@ -254,7 +312,7 @@ async fn images_are_not_sent_to_a_model_that_cannot_see_them() {
         let error = client.chat(request.clone()).await.unwrap_err();
         assert!(matches!(&error, OllamaError::Incapable { capability: "vision", .. }), "{error:?}");
     }
-    assert_eq!((server.count("/api/chat"), server.count("/api/show")), (0, 1));
+    assert_eq!((server.count("/api/chat"), server.count("/api/show")), (0, 2), "another version of it may see");
     let error = ask(&manager, &[MODEL, "another"], &client, &request).await.unwrap_err();
     assert!(error.to_string().contains("another"), "the next model is asked: {error}");
 }

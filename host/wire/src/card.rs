@@ -1,7 +1,7 @@
 //! What a server says of a model (`/api/show`), and what a token of window costs in memory.
 //!
 //! The cache holds a key and a value for each token in each layer of attention. How large they are stands in the model's metadata; which layers attend to all
-//! tokens follows from its architecture, as llama.cpp builds it. Where that is not known the estimate is too high rather than too low.
+//! tokens follows from its architecture, as llama.cpp builds it. Where that is not known each layer counts in full.
 
 use serde_json::{Map, Value};
 
@@ -190,7 +190,10 @@ impl ModelCard {
             None if self.architecture == "llama4" => Full::Last(4),
             _ => return true,
         };
+        // The smallest of the family has another pattern.
+        let full = if self.architecture == "gemma4" && self.number("block_count") == Some(35) { Full::Last(5) } else { full };
         match self.value("attention.sliding_window_pattern") {
+            Some(Value::Number(group)) => group.as_u64().filter(|group| *group > 0).is_some_and(|group| Full::Last(group).has(layer)),
             Some(Value::Array(slides)) => {
                 usize::try_from(layer).ok().and_then(|layer| slides.get(layer)).is_none_or(|slides| slides == false || slides == 0)
             }

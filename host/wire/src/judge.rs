@@ -347,12 +347,12 @@ impl Judge {
     fn question_cut(&self) -> Option<QuestionCut> {
         let Asked { words, window, .. } = self.asked;
         let read = self.usage.prompt?;
-        if words > read + LEFT_OUT {
+        if words > read.saturating_add(LEFT_OUT) {
             return Some(QuestionCut::Unread { read, words });
         }
-        let (window, used) = (window?, read + self.usage.answer.unwrap_or(0));
+        let (window, used) = (window?, read.saturating_add(self.usage.answer.unwrap_or(0)));
         // The last token is written and never read, so it needs no room.
-        (used > window + 1 && !self.asked.route.embeds()).then_some(QuestionCut::Slid { used, window })
+        (used > window.saturating_add(1) && !self.asked.route.embeds()).then_some(QuestionCut::Slid { used, window })
     }
 
     fn empty(&self) -> Option<Empty> {

@@ -51,6 +51,16 @@ impl Asked {
         8.max(["messages", "prompt", "input"].into_iter().map(bytes).sum::<usize>() / 2)
     }
 
+    /// Words of the longest text to embed.
+    pub(crate) fn longest_text(&self) -> usize {
+        let words = |text: &Value| text.as_str().map_or(0, |text| text.split_whitespace().count());
+        match self.body.get("input") {
+            Some(Value::Array(texts)) => texts.iter().map(words).max().unwrap_or(0),
+            Some(text) => words(text),
+            None => 0,
+        }
+    }
+
     /// Words of the question, system message and all.
     pub(crate) fn words(&self) -> usize {
         fn words(value: &Value) -> usize {

@@ -243,7 +243,7 @@ fn inputs(asked: &Asked) -> Vec<String> {
     }
 }
 
-/// So many words of a question are repeated at most.
+/// A question's last words are repeated: at most this many.
 const LAST_WORDS: usize = 200;
 
 /// Eight numbers in [-1, 1], the same for the same text.

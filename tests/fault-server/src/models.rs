@@ -76,7 +76,10 @@ impl Model {
 
     /// An entry of `/api/ps`.
     pub(crate) fn loaded(&self, tokens: u32) -> Value {
-        let (size, on_card) = if self.window.is_some() { (window::size(tokens), 0) } else { (self.size, self.size) };
+        let (size, on_card) = match self.window {
+            Some(window) => (window::size(tokens), window::size(tokens).min(window.card)),
+            None => (self.size, self.size),
+        };
         json!({"name": self.name, "model": self.name, "size": size, "digest": self.digest, "details": self.details(),
             "expires_at": MOMENT, "size_vram": on_card, "context_length": tokens})
     }

@@ -14,6 +14,9 @@ const EACH_TOKEN: u64 = 29_570;
 /// What a token takes in the cache alone.
 const EACH_TOKEN_CACHED: u64 = 23_040;
 
+/// The batch of an embedding model where nobody asks for another; tokens.
+const BATCH: u64 = 2048;
+
 /// How a server meets a question that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooLong {
@@ -38,12 +41,14 @@ pub struct Window {
     pub loadable: u32,
     /// How a question that does not fit is met.
     pub too_long: TooLong,
+    /// The memory of a graphics card, which the model is put into as far as there is room; bytes.
+    pub card: u64,
 }
 
 impl Default for Window {
     /// A default of 4,096, a model's own of 8,192, memory for it, and a server of today.
     fn default() -> Self {
-        Self { own: 8192, default: 4096, modelfile: None, loadable: u32::MAX, too_long: TooLong::RefusesWithCounts }
+        Self { own: 8192, default: 4096, modelfile: None, loadable: u32::MAX, too_long: TooLong::RefusesWithCounts, card: 0 }
     }
 }
 
@@ -88,15 +93,18 @@ pub(crate) fn read(state: &State, asked: &Asked, model: &Model, window: &Window)
         state.load_with(&model.name, tokens);
         load = LOADING;
     }
-    let counted = asked.words() + TEMPLATE;
-    let room = tokens as usize;
+    let embeds = asked.path.contains("embed");
+    let counted = if embeds { asked.longest_text() } else { asked.words() } + TEMPLATE;
+    // A text is embedded in one batch.
+    let batch = asked.body.get("options").and_then(|options| options.get("num_batch")).and_then(Value::as_u64).unwrap_or(BATCH);
+    let room = if embeds { (tokens as usize).min(usize::try_from(batch).unwrap_or(usize::MAX)) } else { tokens as usize };
     if counted < room {
         return Ok(Read { tokens: counted, load });
     }
     let may_cut = asked.body.get("truncate").and_then(Value::as_bool) != Some(false);
     match window.too_long {
         _ if may_cut || window.too_long == TooLong::Cuts => Ok(Read { tokens: room / 2 + 2, load }),
-        TooLong::RefusesWithCounts if !asked.path.contains("embed") => {
+        TooLong::RefusesWithCounts if !embeds => {
             let inner = json!({"error": {"code": 400, "message":
                 format!("request ({counted} tokens) exceeds the available context size ({room} tokens), try increasing it"),
                 "type": "exceed_context_size_error", "n_prompt_tokens": counted, "n_ctx": room}});

@@ -242,6 +242,9 @@ fn a_window_is_doubled_until_question_and_answer_have_room() {
     assert_eq!(of(6010, Some(3000)), Some(16_384));
     assert_eq!(of(6010, Some(2182)), Some(8192));
     assert_eq!(of(131_072, None), None);
+    // An answer may be shorter than the caller allows.
+    assert_eq!(enlarged(WindowFacts { answer_length: Some(4096), ..WINDOW }), Some(8192));
+    assert_eq!(enlarged(WindowFacts { needed: Some(8190), answer_length: Some(2), ..WINDOW }), Some(8192));
     assert_eq!(of(u32::MAX, Some(u32::MAX)), None);
 }
 

@@ -27,13 +27,14 @@ impl WindowFacts {
     /// The smallest window that will do: an estimate says only that the last one did not.
     fn least(&self) -> u64 {
         match self.needed {
-            Some(needed) if !self.estimated => self.with_room(needed, LEAST_ROOM),
+            Some(needed) if !self.estimated => u64::from(needed) + self.answer(LEAST_ROOM).min(LEAST_ROOM),
             _ => self.before() + 1,
         }
     }
 
-    fn with_room(&self, needed: u32, room: u64) -> u64 {
-        u64::from(needed) + self.answer_length.map_or(room, u64::from)
+    /// How long the answer may be.
+    fn answer(&self, unless_said: u64) -> u64 {
+        self.answer_length.map_or(unless_said, u64::from)
     }
 }
 
@@ -44,7 +45,7 @@ fn known(incident: &Incident) -> Option<&WindowFacts> {
 
 /// Whether the question did not fit, and something is known of the window.
 pub(super) fn is_too_small(incident: &Incident, classification: &Classification) -> bool {
-    matches!(classification.action, SuggestedAction::ShortenPrompt | SuggestedAction::RaiseWindow) && known(incident).is_some()
+    classification.action == SuggestedAction::ShortenPrompt && known(incident).is_some()
 }
 
 /// Whether a model could not be loaded with a window that neither the caller nor the question asked for: without it, it may.
@@ -66,7 +67,7 @@ pub(super) fn enlarged(incident: &Incident) -> Option<u32> {
     if limit <= before || limit < least || gave_less || endless {
         return None;
     }
-    let wanted = window.needed.map_or(before, |needed| window.with_room(needed, ROOM));
+    let wanted = window.needed.map_or(before, |needed| u64::from(needed) + window.answer(ROOM));
     let mut tokens = before.max(SMALLEST);
     while tokens <= before || tokens < wanted {
         tokens *= 2;
@@ -97,10 +98,12 @@ fn in_time(incident: &Incident, window: &WindowFacts) -> bool {
 }
 
 /// The next model of the chain whose window is large enough, or is not known; one that is loaded with such a window where there is no time for loading.
-pub(super) fn next_model(incident: &Incident) -> Option<u32> {
+pub(super) fn next_model(incident: &Incident, classification: &Classification) -> Option<u32> {
     let models = incident.models.as_ref()?;
     let next = |fits: &dyn Fn(usize) -> bool| next_model_where(&models.current, &models.chain, fits);
-    let Some(window) = known(incident).filter(|window| window.needed.is_some() || window.estimated) else { return next(&|_| true) };
+    // What was counted holds whatever failed; an estimate only where the question was refused.
+    let tells = |window: &&WindowFacts| is_too_small(incident, classification) || window.needed.is_some() && !window.estimated;
+    let Some(window) = known(incident).filter(tells) else { return next(&|_| true) };
     let least = window.least();
     if window.fixed && window.asked.is_some_and(|asked| u64::from(asked) < least) {
         return None;

@@ -210,6 +210,7 @@ impl OllamaClient {
         let request = self.http.post(self.address.at(question.path)).json(&question.body);
         let response = self.within(Budget::Load, question.endpoint, self.send(request, question.endpoint)).await?;
         if response.status().is_success() {
+            question.sent();
             return Ok(response);
         }
         let error = self.failure(response, question.endpoint).await;

@@ -1,7 +1,7 @@
 //! A question as it is sent: its body, what its answer is judged by, and the window that it asks for.
 
 use super::error::OllamaError;
-use super::messages::{ChatRequest, EmbedRequest};
+use super::messages::{ChatRequest, EmbedRequest, saturated};
 use super::options::check_options;
 use crate::types::Endpoint;
 use serde_json::{Map, Value};
@@ -19,21 +19,28 @@ pub(super) struct Question {
     pub(super) window: Option<Window>,
     /// The largest that may be chosen.
     pub(super) max_window: Option<u32>,
+    /// Whether the caller says how long the model stays in memory.
+    keep_alive: bool,
 }
+
+/// Ollama's batch for embeddings where nobody asks for another; tokens (`llm/llama_server.go`).
+const EMBEDDING_BATCH: u32 = 2048;
 
 /// A window that was chosen for the caller; tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Window {
     /// By the policy, for this question.
     Enlarged(u32),
-    /// Because the model is loaded with it.
+    /// Because the model was made to have it, by this client.
     Kept(u32),
+    /// Because the model is loaded with it, for whatever reason.
+    Found(u32),
 }
 
 impl Window {
     pub(super) fn tokens(self) -> u32 {
         match self {
-            Self::Enlarged(tokens) | Self::Kept(tokens) => tokens,
+            Self::Enlarged(tokens) | Self::Kept(tokens) | Self::Found(tokens) => tokens,
         }
     }
 }
@@ -59,8 +66,11 @@ impl Question {
 
     fn new(endpoint: Endpoint, path: &'static str, route: Route, body: Value, window: Option<u32>, max_window: Option<u32>) -> Self {
         let asked = body.as_object().map_or(Asked::new(route), |members| Asked::of(route, members));
-        let fixed = asked.window.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
-        let mut question = Self { endpoint, path, body, asked, fixed, window: None, max_window };
+        // Whatever the caller says is sent as it is.
+        let chosen = body.get("options").and_then(|options| options.get("num_ctx"));
+        let fixed = chosen.map(|tokens| tokens.as_u64().map_or(0, saturated));
+        let keep_alive = body.get("keep_alive").is_some();
+        let mut question = Self { endpoint, path, body, asked, fixed, window: None, max_window, keep_alive };
         if let Some(tokens) = window {
             question.choose(Window::Enlarged(tokens));
         }
@@ -69,7 +79,16 @@ impl Question {
 
     /// The model, as the caller spells it.
     pub(super) fn model(&self) -> &str {
-        self.body.get("model").and_then(Value::as_str).unwrap_or_default()
+        match &self.body {
+            Value::String(model) => model,
+            body => body.get("model").and_then(Value::as_str).unwrap_or_default(),
+        }
+    }
+
+    /// Drops all that is not needed once the question was sent: it may be long.
+    pub(super) fn sent(&mut self) {
+        let model = self.body.get_mut("model").map(Value::take).unwrap_or_default();
+        self.body = if model.is_string() { model } else { Value::String(String::new()) };
     }
 
     /// Asks for a window, where the caller has not.
@@ -85,8 +104,8 @@ impl Question {
             && let Value::Object(options) = body.entry("options").or_insert_with(|| Map::new().into())
         {
             options.insert("num_ctx".to_owned(), tokens.into());
-            // A text is embedded in one batch.
-            if embeds {
+            // A text is embedded in one batch. Who else loaded the model did not choose the batch so, and another would load it anew.
+            if embeds && !matches!(window, Window::Found(_)) {
                 options.entry("num_batch").or_insert_with(|| tokens.into());
             }
         }
@@ -99,7 +118,14 @@ impl Question {
 
     /// Whether the caller says how long the model stays in memory.
     pub(super) fn sets_keep_alive(&self) -> bool {
-        self.body.get("keep_alive").is_some()
+        self.keep_alive
+    }
+
+    /// The largest text that a model embeds in one batch, unless another batch was asked for; tokens.
+    pub(super) fn batch(&self) -> Option<u32> {
+        let embeds = self.endpoint == Endpoint::Embed;
+        let batch = self.body.get("options").and_then(|options| options.get("num_batch")).and_then(Value::as_u64);
+        embeds.then(|| batch.map_or(EMBEDDING_BATCH, saturated))
     }
 
     /// How long an answer the caller asked for; tokens.
@@ -108,20 +134,31 @@ impl Question {
         u32::try_from(length).ok().filter(|length| *length > 0)
     }
 
-    /// Tokens that the question has, as a guess that is rather too high: one for each word, or for each three bytes where that is more.
+    /// Tokens that the question has, as a guess that is rather too high: one for each word, or for each three bytes where that is more. Of texts to embed the longest
+    /// counts, since each is read by itself.
     pub(super) fn estimate(&self) -> u32 {
-        let bytes: usize = ["messages", "input", "tools"].iter().filter_map(|key| self.body.get(key)).map(bytes_of).sum();
-        u32::try_from(self.asked.words.max(bytes as u64 / 3)).unwrap_or(u32::MAX)
+        let guess = |value: &Value| {
+            let (bytes, words) = size_of(value);
+            words.max(bytes / 3)
+        };
+        let tokens = match self.body.get("input").and_then(Value::as_array) {
+            Some(texts) => texts.iter().map(guess).max().unwrap_or(0),
+            None => ["messages", "tools"].iter().filter_map(|key| self.body.get(key)).map(guess).sum(),
+        };
+        u32::try_from(tokens).unwrap_or(u32::MAX)
     }
 }
 
-/// Bytes of all texts of a value. An image is none: a model reads it as a few hundred tokens, however large it is.
-fn bytes_of(value: &Value) -> usize {
+/// Bytes and words of all texts of a value. An image is none: a model reads it as a few hundred tokens, however large it is.
+fn size_of(value: &Value) -> (usize, usize) {
+    let sum = |one: (usize, usize), other: (usize, usize)| (one.0 + other.0, one.1 + other.1);
     match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(bytes_of).sum(),
-        Value::Object(members) => members.iter().filter(|(key, _)| *key != "images").map(|(key, value)| key.len() + bytes_of(value)).sum(),
-        _ => 0,
+        Value::String(text) => (text.len(), text.split_ascii_whitespace().count()),
+        Value::Array(items) => items.iter().map(size_of).fold((0, 0), sum),
+        Value::Object(members) => {
+            members.iter().filter(|(key, _)| *key != "images").map(|(key, value)| sum((key.len(), 0), size_of(value))).fold((0, 0), sum)
+        }
+        _ => (0, 0),
     }
 }
 
@@ -150,5 +187,20 @@ mod tests {
         request.options.insert("num_ctx".to_owned(), 512.into());
         let question = Question::chat(&request, true).unwrap();
         assert_eq!((&question.body["options"], question.window, question.fixed), (&json!({"num_ctx": 512}), None, Some(512)));
+        request.options.insert("num_ctx".to_owned(), (-1).into());
+        assert_eq!(Question::chat(&request, true).unwrap().body["options"], json!({"num_ctx": -1}));
+    }
+
+    #[test]
+    fn of_texts_to_embed_the_longest_is_estimated() {
+        let question = Question::embed(&EmbedRequest::of("m", &["x".repeat(300), "x".repeat(9000), "x".repeat(300)])).unwrap();
+        assert_eq!(question.estimate(), 3000);
+    }
+
+    #[test]
+    fn what_was_sent_is_dropped_but_for_the_models_name() {
+        let mut question = Question::chat(&ChatRequest { keep_alive: Some(1.into()), ..ChatRequest::ask("m", "hi") }, true).unwrap();
+        question.sent();
+        assert_eq!((question.model(), question.sets_keep_alive(), question.estimate()), ("m", true, 0));
     }
 }

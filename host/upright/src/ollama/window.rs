@@ -4,22 +4,18 @@ use super::client::OllamaClient;
 use super::error::OllamaError;
 use super::messages::{LoadedModel, ModelInfo, Timings, saturated};
 use super::question::{Question, Window};
-use super::windows::{DEFAULT_WINDOW, Known, Notice, Shown};
+use super::windows::{DEFAULT_WINDOW, Notice, Shown};
 use crate::fault::ErrorBody;
 use crate::machine::available_memory;
 use crate::types::{Circumstances, ErrorCategory, MemoryOwner, ModelFacts, SuggestedAction, WindowFacts};
-use futures_util::future::{Either, join3, select};
+use futures_util::future::join3;
 use std::fmt;
-use std::pin::pin;
-use std::time::Duration;
 use upright_logic::classifier::classify;
 use upright_logic::degradation::same_model;
 use upright_wire::{CacheType, Judge, ModelCard};
 
-/// A look at the server's models takes no longer: a question shall not wait for it.
-const LOOK: Duration = Duration::from_secs(2);
 /// What a model takes in memory beside its file and its cache, at most: more than that is the cache's. Bytes.
-const BUFFERS: u64 = 512 << 20;
+const BUFFERS: u64 = 2 << 30;
 
 /// What is known of the window, and of other models' windows, where a question was refused or a model could not be loaded.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,12 +82,16 @@ impl OllamaClient {
             // Rare, and large: in a box, so that the future of every question stays small.
             Box::pin(self.meet(question.model())).await;
         }
-        let known = self.windows.of(question.model());
-        let allowed = |tokens: &u32| question.window.is_none() && question.max_window.is_none_or(|most| *tokens <= most);
-        if let Some(tokens) = known.and_then(|known| known.kept).filter(allowed) {
-            question.choose(Window::Kept(tokens));
+        let known = self.windows.of(question.model()).unwrap_or_default();
+        let chosen = [known.kept.map(Window::Kept), known.found.map(Window::Found)].into_iter().flatten();
+        let allowed = chosen.filter(|window| question.max_window.is_none_or(|most| window.tokens() <= most));
+        // Of equal ones the first: what this client has enlarged it knows better.
+        if let Some(window) = allowed.reduce(|one, other| if other.tokens() > one.tokens() { other } else { one })
+            && question.window.is_none_or(|asked| asked.tokens() < window.tokens())
+        {
+            question.choose(window);
         }
-        if question.asked.images && Box::pin(self.sees(question.model(), known)).await == Some(false) {
+        if question.asked.images && !known.may_see && !Box::pin(self.may_see(question.model())).await {
             return Err(OllamaError::Incapable { endpoint: question.endpoint, model: question.model().to_owned(), capability: "vision" });
         }
         Ok(())
@@ -100,34 +100,33 @@ impl OllamaClient {
     /// Looks at a model when it is first asked. One that is loaded with a larger window than its default was made to have it, by another program or by this one.
     async fn meet(&self, model: &str) {
         let Some(found) = self.looked(self.loaded()).await else {
-            let now = self.clock.now();
-            return self.windows.note(model, |known| known.in_vain = Some(now));
+            return self.windows.in_vain(model, self.clock.now());
         };
         let loaded = found.iter().find(|loaded| same_model(&loaded.name, model));
-        self.windows.looked(model, loaded);
-        let Some(window) = loaded.and_then(LoadedModel::window).filter(|window| *window > DEFAULT_WINDOW) else { return };
-        let own = self.looked(self.show(model)).await.and_then(|card| card.num_ctx);
-        if own.is_none_or(|own| own < window.into()) {
-            self.windows.note(model, |known| known.kept = Some(window));
+        let mut window = loaded.and_then(LoadedModel::window).filter(|window| *window > DEFAULT_WINDOW);
+        if let Some(tokens) = window {
+            let card = self.looked(self.show(model)).await;
+            // A Modelfile's own is not lowered.
+            window = window.filter(|_| card.is_some_and(|card| card.num_ctx.is_none_or(|own| own < tokens.into())));
         }
+        self.windows.met(model, loaded, window);
     }
 
-    async fn sees(&self, model: &str, known: Option<Known>) -> Option<bool> {
-        if let Some(sees) = known.and_then(|known| known.sees) {
-            return sees;
-        }
-        let card = self.looked(self.show(model)).await?;
-        let sees = card.can("vision");
-        self.windows.note(model, |known| known.sees = Some(sees));
-        sees
+    /// Whether a model sees images, or the server does not say. That it does not may change: another version of it may.
+    async fn may_see(&self, model: &str) -> bool {
+        let Some(card) = self.looked(self.show(model)).await else { return true };
+        let may_see = card.can("vision") != Some(false);
+        self.windows.note(model, |known| known.may_see = may_see);
+        may_see
     }
 
-    /// A look at the server that must not take long. None where it could not be reached; what it does not know is empty.
+    /// What the server says. None where it could not be asked; what it does not know is empty.
     async fn looked<T: Default>(&self, look: impl Future<Output = Result<T, OllamaError>>) -> Option<T> {
-        match select(pin!(look), self.clock.sleep(LOOK)).await {
-            Either::Left((Ok(found), _)) => Some(found),
-            Either::Left((Err(OllamaError::Status { .. } | OllamaError::InvalidAnswer { .. }), _)) => Some(T::default()),
-            Either::Left((Err(_), _)) | Either::Right(_) => None,
+        match look.await {
+            Ok(found) => Some(found),
+            Err(OllamaError::InvalidAnswer { .. }) => Some(T::default()),
+            Err(OllamaError::Status { fault, .. }) if fault.status.is_some_and(|status| status < 500) => Some(T::default()),
+            Err(_) => None,
         }
     }
 
@@ -135,8 +134,7 @@ impl OllamaClient {
     pub(super) async fn explained(&self, error: OllamaError, question: &Question) -> OllamaError {
         let OllamaError::Status { fault, window } = error else { return error };
         let meaning = classify(&fault);
-        let is_about_window = matches!(meaning.action, SuggestedAction::ShortenPrompt | SuggestedAction::RaiseWindow);
-        let window = if is_about_window && meaning.model_specific {
+        let window = if meaning.action == SuggestedAction::ShortenPrompt && meaning.model_specific {
             let counted = window.map_or(NOTHING_KNOWN, |refusal| refusal.facts);
             Some(Box::new(Box::pin(self.refused(question, counted)).await))
         } else if meaning.category == ErrorCategory::Resource {
@@ -150,7 +148,7 @@ impl OllamaClient {
     /// What is known where the model could not be loaded: the window that it was asked with is let go of.
     fn not_loaded(&self, question: &Question) -> Option<Box<Refusal>> {
         let window = question.window?;
-        self.windows.note(question.model(), |known| known.kept = None);
+        self.windows.not_loaded(question.model(), window.tokens());
         let facts = WindowFacts { asked: Some(window.tokens()), ..NOTHING_KNOWN };
         Some(Box::new(Refusal { facts, models: Vec::new() }))
     }
@@ -166,6 +164,8 @@ impl OllamaClient {
         self.windows.looked(model, in_memory);
         let known = self.windows.of(model).unwrap_or_default();
         let window = counted.loaded.or_else(|| in_memory.and_then(LoadedModel::window));
+        // A text that is longer than the batch is refused, too.
+        let window = question.batch().map_or(window, |batch| Some(window.map_or(batch, |window| window.min(batch))));
         let asked = question.fixed.or(question.window.map(Window::tokens));
         let estimated = counted.needed.is_none();
         let least = asked.max(window).map_or(0, |window| window.saturating_add(1));
@@ -187,7 +187,7 @@ impl OllamaClient {
         Refusal { facts, models: models.iter().map(|info| facts_of(info, &loaded)).collect() }
     }
 
-    /// Whose memory a model is in: this machine's where the server runs here, unless a graphics card has a part of it.
+    /// The owner of the memory that a model is in: this machine where the server runs here, unless a graphics card has a part of it.
     fn memory_of(&self, loaded: Option<&LoadedModel>) -> MemoryOwner {
         match loaded {
             _ if !self.address().is_loopback() => MemoryOwner::OtherMachine,
@@ -202,17 +202,20 @@ impl OllamaClient {
         match self.windows.answered(question, timings, self.clock.now()) {
             Shown::Nothing => None,
             Shown::Say(notice) => Some(notice),
-            Shown::MayHaveSlid { used } => {
+            Shown::Slid(window) => {
+                judge.window(window.into());
+                None
+            }
+            Shown::MayHaveSlid => {
                 let window = Box::pin(self.look_again(question.model())).await?.window()?;
-                if used > window.into() {
-                    judge.window(window.into());
-                }
+                judge.window(window.into());
                 None
             }
             Shown::First(window) => {
+                let had_card = self.windows.of(question.model()).is_some_and(|known| known.on_card > 0);
                 let LoadedModel { size, size_vram, .. } = Box::pin(self.look_again(question.model())).await?;
                 let percent = size.saturating_sub(size_vram).saturating_mul(100).checked_div(size)?;
-                let partly = size_vram > 0 && percent > 0;
+                let partly = (size_vram > 0 || had_card) && percent > 0;
                 partly.then_some(Notice::PartlyInMainMemory { window, percent: u8::try_from(percent).unwrap_or(100) })
             }
         }

@@ -1,4 +1,6 @@
-//! What a client has learned of the models that it asked: the window that each was loaded with, how fast it reads and how long it takes to load.
+//! What a client has learned of the models that it asked.
+//!
+//! That is the window of each, how fast it reads, and how long it takes to load.
 
 use super::messages::{LoadedModel, Timings};
 use super::question::{Question, Window};
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 /// Ollama's default window on most machines; tokens. One that is not larger is not worth keeping.
 pub(super) const DEFAULT_WINDOW: u32 = 4096;
-/// The smallest default that Ollama ever had; tokens. A shorter question and answer cannot have been cut.
+/// The smallest default that Ollama ever had; tokens. Where the window is not known, shorter questions and answers are taken for whole.
 const SMALLEST_DEFAULT: u64 = 2048;
 /// Models that are remembered; a program that asks more of them forgets all.
 const MODELS: usize = 256;
@@ -31,7 +33,7 @@ pub enum Notice {
     LoadedAgain {
         /// The window; tokens.
         window: u32,
-        /// How often since the program began.
+        /// How often, as far as this client saw.
         times: u32,
     },
     /// With its larger window a model does not fit on the graphics card.
@@ -66,10 +68,18 @@ pub(super) struct Windows(Mutex<HashMap<Box<str>, Known>>);
 /// What is known of a model.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
-    /// The window that it is asked with, because it is loaded with it; tokens.
+    /// The window that it is asked with, because this client made it have it; tokens.
     pub(super) kept: Option<u32>,
+    /// The same, because it was found loaded with it.
+    pub(super) found: Option<u32>,
     /// The window that it was loaded with when that was last looked at; tokens.
     loaded: Option<u32>,
+    /// What of it was on a graphics card then; bytes.
+    pub(super) on_card: u64,
+    /// The beginning of its digest.
+    digest: u64,
+    /// The longest question and answer for which it was looked at; tokens.
+    looked_for: u64,
     /// What it took in memory then, and with which window; bytes and tokens.
     size: Option<(u64, u32)>,
     /// What one more token of window takes, as two sizes show; bytes.
@@ -78,10 +88,12 @@ pub(super) struct Known {
     pub(super) reading_speed: Option<f64>,
     /// Seconds.
     pub(super) load_time: Option<f64>,
-    /// Whether it takes images; none where that was not looked at or is not known.
-    pub(super) sees: Option<Option<bool>>,
+    /// Whether it is known to take images, or the server does not say.
+    pub(super) may_see: bool,
     /// When the server was last asked for it in vain.
-    pub(super) in_vain: Option<Instant>,
+    in_vain: Option<Instant>,
+    /// Whether it was loaded anew where it should have been in memory: somebody else moved it.
+    moved: bool,
     /// When it last answered with the window that is kept.
     answered: Option<Instant>,
     reloads: u32,
@@ -92,10 +104,9 @@ pub(super) enum Shown {
     /// Nothing that must be looked at.
     Nothing,
     /// Question and answer may be longer than the window.
-    MayHaveSlid {
-        /// Tokens of both.
-        used: u64,
-    },
+    MayHaveSlid,
+    /// They are longer than this window; tokens.
+    Slid(u32),
     /// The model answered with this window for the first time.
     First(u32),
     /// To be said.
@@ -112,9 +123,27 @@ impl Windows {
         self.models().get(model).copied()
     }
 
-    /// Whether a model was not looked at yet, or in vain and some time ago.
+    /// Whether a model is to be looked at: it was not yet, or in vain some time ago, or somebody else moved it.
     pub(super) fn is_new(&self, model: &str, now: Instant) -> bool {
-        self.models().get(model).is_none_or(|known| known.in_vain.is_some_and(|then| between(then, now) >= NEXT_LOOK))
+        let again = |known: &Known| known.moved || known.in_vain.is_some_and(|then| between(then, now) >= NEXT_LOOK);
+        self.models().get(model).is_none_or(again)
+    }
+
+    /// The server could not be asked.
+    pub(super) fn in_vain(&self, model: &str, now: Instant) {
+        self.note(model, |known| (known.in_vain, known.moved) = (Some(now), false));
+    }
+
+    /// What was found at a first look; the window is none where the model is not to be asked with it.
+    pub(super) fn met(&self, model: &str, loaded: Option<&LoadedModel>, window: Option<u32>) {
+        self.looked(model, loaded);
+        self.note(model, |known| (known.found, known.moved) = (window, false));
+    }
+
+    /// A model could not be loaded with this window: neither that nor a larger one is asked for again.
+    pub(super) fn not_loaded(&self, model: &str, window: u32) {
+        let smaller = |kept: &u32| *kept < window;
+        self.note(model, |known| (known.kept, known.found) = (known.kept.filter(smaller), known.found.filter(smaller)));
     }
 
     /// Takes note of something.
@@ -134,6 +163,12 @@ impl Windows {
         self.note(model, |known| {
             known.in_vain = None;
             let Some(loaded) = loaded else { return };
+            // Another model under the same name.
+            let digest = loaded.digest.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
+            if known.digest != digest {
+                *known = Known { digest, kept: known.kept, ..Known::default() };
+            }
+            known.on_card = loaded.size_vram;
             // Where the server does not say, there is nothing that an answer could be held against.
             known.loaded = Some(loaded.window().unwrap_or(u32::MAX));
             let (Some(window), size) = (loaded.window(), loaded.size) else { return };
@@ -152,25 +187,41 @@ impl Windows {
         let mut models = self.models();
         let Some(known) = models.get_mut(question.model()) else { return Shown::Nothing };
         let loading = Duration::from_nanos(timings.load_duration.unwrap_or(0));
-        if loading >= LOADS {
+        let was_loaded = loading >= LOADS;
+        let before = known.answered.replace(now).filter(|_| !question.sets_keep_alive());
+        // How long it stays in memory is not known now.
+        known.answered = known.answered.filter(|_| !question.sets_keep_alive());
+        let moved = was_loaded && before.is_some_and(|before| between(before, now) < KEEP_ALIVE + loading);
+        if was_loaded {
             known.load_time = Some(loading.as_secs_f64());
-        }
-        if let (Some(tokens @ TELLING..), Some(nanoseconds @ 1..)) = (timings.prompt_eval_count, timings.prompt_eval_duration) {
-            #[expect(clippy::cast_precision_loss, reason = "counts of tokens are small")]
-            let speed = tokens as f64 / Duration::from_nanos(nanoseconds).as_secs_f64();
-            known.reading_speed = Some(speed);
+            known.loaded = None;
+            known.moved |= moved;
+            // What it had read before, it need not read again: only now the whole question was.
+            if let (Some(tokens @ TELLING..), Some(nanoseconds @ 1..)) = (timings.prompt_eval_count, timings.prompt_eval_duration) {
+                #[expect(clippy::cast_precision_loss, reason = "counts of tokens are small")]
+                let speed = tokens as f64 / Duration::from_nanos(nanoseconds).as_secs_f64();
+                known.reading_speed = Some(speed);
+            }
         }
         let Some(window) = question.window.map(Window::tokens) else {
-            let used = timings.prompt_eval_count.unwrap_or(0) + timings.eval_count.unwrap_or(0);
-            let enough = known.loaded.map_or(SMALLEST_DEFAULT, u64::from);
-            return if question.fixed.is_none() && used > enough { Shown::MayHaveSlid { used } } else { Shown::Nothing };
+            let used = timings.prompt_eval_count.unwrap_or(0).saturating_add(timings.eval_count.unwrap_or(0));
+            return match known.loaded {
+                _ if question.fixed.is_some() || used <= known.loaded.map_or(SMALLEST_DEFAULT, u64::from) => Shown::Nothing,
+                Some(window) if used <= known.looked_for => Shown::Slid(window),
+                _ => {
+                    known.looked_for = used.max(known.looked_for);
+                    Shown::MayHaveSlid
+                }
+            };
         };
-        let first = known.kept.replace(window) != Some(window);
-        let before = known.answered.replace(now);
-        if first {
+        if matches!(question.window, Some(Window::Found(_))) {
+            return Shown::Nothing;
+        }
+        if known.kept.is_none_or(|kept| kept < window) {
+            known.kept = Some(window);
             return Shown::First(window);
         }
-        if loading < LOADS || question.sets_keep_alive() || before.is_none_or(|before| between(before, now) >= KEEP_ALIVE + loading) {
+        if !moved {
             return Shown::Nothing;
         }
         known.reloads += 1;
@@ -214,7 +265,9 @@ mod tests {
         let windows = Windows::default();
         windows.looked("m", None);
         assert!(matches!(windows.answered(&question(None), &took(1000), 0), Shown::Nothing));
-        assert!(matches!(windows.answered(&question(None), &took(1), 1), Shown::Nothing));
+        // A part of the question was known already.
+        let fast = Timings { prompt_eval_duration: Some(1), ..took(1) };
+        assert!(matches!(windows.answered(&question(None), &fast, 1), Shown::Nothing));
         let known = windows.of("m").unwrap();
         assert_eq!((known.reading_speed, known.load_time), (Some(200.0), Some(1.0)));
     }
@@ -238,14 +291,17 @@ mod tests {
         windows.looked("m", Some(&loaded(4096, 1)));
         let long = |tokens| Timings { prompt_eval_count: Some(tokens), eval_count: Some(100), ..Timings::default() };
         assert!(matches!(windows.answered(&question(None), &long(3996), 0), Shown::Nothing));
-        assert!(matches!(windows.answered(&question(None), &long(3997), 0), Shown::MayHaveSlid { used: 4097 }));
+        assert!(matches!(windows.answered(&question(None), &long(3997), 0), Shown::MayHaveSlid));
+        // It was looked at for that.
+        assert!(matches!(windows.answered(&question(None), &long(3997), 0), Shown::Slid(4096)));
+        assert!(matches!(windows.answered(&question(None), &long(u64::MAX), 0), Shown::MayHaveSlid));
     }
 
     #[test]
     fn a_look_in_vain_is_repeated_after_half_a_minute() {
         let windows = Windows::default();
         assert!(windows.is_new("m", 0));
-        windows.note("m", |known| known.in_vain = Some(0));
+        windows.in_vain("m", 0);
         assert!(!windows.is_new("m", 29_999_999_999) && windows.is_new("m", 30_000_000_000));
         windows.looked("m", None);
         assert!(!windows.is_new("m", u64::MAX));
@@ -257,6 +313,44 @@ mod tests {
         windows.looked("m", Some(&LoadedModel::default()));
         let long = Timings { prompt_eval_count: Some(100_000), ..Timings::default() };
         assert!(matches!(windows.answered(&question(None), &long, 0), Shown::Nothing));
+    }
+
+    #[test]
+    fn the_largest_window_is_kept_until_it_cannot_be_loaded() {
+        let windows = Windows::default();
+        windows.met("m", None, None);
+        for window in [16_384, 8192] {
+            windows.answered(&question(Some(window)), &took(1), 0);
+        }
+        assert_eq!(windows.of("m").unwrap().kept, Some(16_384));
+        windows.not_loaded("m", 32_768);
+        assert_eq!(windows.of("m").unwrap().kept, Some(16_384));
+        windows.not_loaded("m", 16_384);
+        assert_eq!(windows.of("m").unwrap().kept, None);
+    }
+
+    #[test]
+    fn a_model_that_somebody_else_moved_is_looked_at_again() {
+        let windows = Windows::default();
+        windows.met("m", None, None);
+        windows.answered(&question(None), &took(1), 0);
+        assert!(!windows.is_new("m", 1));
+        windows.answered(&question(None), &took(500), 1);
+        assert!(windows.is_new("m", 2));
+        windows.met("m", Some(&loaded(8192, 1)), Some(8192));
+        assert!(!windows.is_new("m", 2));
+        assert_eq!(windows.of("m").unwrap().found, Some(8192));
+    }
+
+    #[test]
+    fn another_model_under_the_same_name_is_another() {
+        let windows = Windows::default();
+        let of = |digest: &str, window, size| LoadedModel { digest: digest.repeat(64), ..loaded(window, size) };
+        windows.looked("m", Some(&of("a", 4096, 1_000_000)));
+        windows.note("m", |known| known.may_see = true);
+        windows.looked("m", Some(&of("b", 8192, 2_000_000)));
+        let known = windows.of("m").unwrap();
+        assert_eq!((known.bytes_per_token, known.may_see), (None, false));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use upright_logic::degradation::same_model;
 
-/// A larger window is asked for so often at most, over all models: doubled each time, the smallest becomes the largest that there is.
+/// An operation asks for larger windows at most this often, over all models. Doubled 16 times, the smallest window is larger than any model's.
 const MOST_WINDOWS: u32 = 16;
 
 /// What an attempt is told about itself.
@@ -296,8 +296,7 @@ impl<'a> Session<'a> {
         self.follow(verdict, &incident, |classification| Cause::Failure(error, classification))
     }
 
-    /// What is known beside the fault. Of the window nothing where a larger one was asked for in vain: the operation does not look at [`Attempt::window`], or
-    /// too often.
+    /// The facts beside the fault. Those of the window are left out where the operation does not ask for the window that it is handed, and after too many windows.
     fn circumstances(&self, error: &(dyn std::error::Error + 'static)) -> Option<Circumstances> {
         let mut known = circumstances_of(error);
         let Some(mine) = self.window else { return known };

@@ -19,11 +19,21 @@ pub(super) struct Answer {
     /// What its judge says of it: `whole`, `used_up_length` or `question_cut`.
     pub(super) verdict: String,
     /// What a person should know of it.
-    pub(super) notes: Vec<String>,
+    pub(super) note: Option<String>,
+    /// What a person should know of the server, now: no part of an answer that is served again later.
+    #[serde(skip)]
+    pub(super) notice: Option<String>,
     /// What it cost, as the server says.
     pub(super) timings: Timings,
     /// From the request to the first token.
     pub(super) first_token_seconds: Option<f64>,
+}
+
+impl Answer {
+    /// All that a person should know.
+    pub(super) fn notes(&self) -> impl Iterator<Item = &String> {
+        self.note.iter().chain(&self.notice)
+    }
 }
 
 /// Asks once. Ends well only when the server has said that the answer is whole.
@@ -43,7 +53,8 @@ pub(super) async fn answer(client: OllamaClient, request: ChatRequest, screen: &
         }
         if let Some(verdict) = chunk.verdict {
             return Ok(Answer {
-                notes: note(&verdict).into_iter().chain(chunk.notice.map(|notice| notice.to_string())).collect(),
+                note: note(&verdict),
+                notice: chunk.notice.map(|notice| notice.to_string()),
                 verdict: verdict.name().to_owned(),
                 text,
                 model,

@@ -26,7 +26,7 @@ pub(super) fn failure(error: &Error, model: &str, deadline: Option<Duration>) ->
                 Exit::DeadlineExceeded => "allow more time with --deadline".to_owned(),
                 Exit::NothingTried => "try again later".to_owned(),
                 _ if reason == Reason::RetryAfterTooLong => "try again then, or raise --max-delay".to_owned(),
-                _ => window_hint(error).unwrap_or_else(|| hint(&failed.classification, model)),
+                _ => window_hint(error, deadline).unwrap_or_else(|| hint(&failed.classification, model)),
             };
             format!("{model} failed after {attempts} ({}): {}; {hint}", reason_text(reason), one_line(&failed.source.to_string()))
         }
@@ -64,18 +64,21 @@ fn reason_text(reason: Reason) -> String {
     text.to_owned()
 }
 
-/// What the user could do about a window that is too small; none where nothing is known of it.
-fn window_hint(error: &Error) -> Option<String> {
+/// The next step where a window is too small; none where nothing is known of it.
+fn window_hint(error: &Error, deadline: Option<Duration>) -> Option<String> {
     let failed = error.failure().filter(|failed| failed.reason == Reason::WindowTooSmall)?;
     let window = failed.source.downcast_ref::<OllamaError>()?.window()?.facts;
     let limits =
         |limit: Option<u32>| limit.is_some_and(|limit| window.needed.is_some_and(|needed| limit <= needed.saturating_add(LEAST_ANSWER)));
+    let late = deadline.is_some() && window.reading_speed.is_some();
     Some(if window.fixed {
         "raise num_ctx, or leave it out and let upright choose it".to_owned()
     } else if limits(window.caller_limit) {
         "raise --max-window, or shorten the question".to_owned()
     } else if limits(window.model_limit) {
         "shorten the question, or name a model with a larger window with --fallback".to_owned()
+    } else if late {
+        "allow more time with --deadline, or shorten the question".to_owned()
     } else {
         "free memory, shorten the question, or name a model with a larger window with --fallback".to_owned()
     })
@@ -123,7 +126,7 @@ pub(super) fn record(
 }
 
 fn answered(recovered: &Recovered<Answer>, requested: &str) -> Value {
-    let Answer { text, model, done_reason, verdict, notes, timings, first_token_seconds } = &recovered.value;
+    let Answer { text, model, done_reason, verdict, timings, first_token_seconds, .. } = &recovered.value;
     let (served, age) = match recovered.served {
         Served::Cached { age } => ("cached", Some(age.as_secs_f64())),
         Served::Live if model == requested => ("live", None),
@@ -138,7 +141,7 @@ fn answered(recovered: &Recovered<Answer>, requested: &str) -> Value {
         "attempts": recovered.attempts,
         "done_reason": done_reason,
         "verdict": verdict,
-        "notes": notes,
+        "notes": recovered.value.notes().collect::<Vec<_>>(),
         "timings": {
             "first_token_seconds": first_token_seconds,
             "load_seconds": seconds(timings.load_duration),

@@ -246,7 +246,7 @@ impl<'a> Asking<'a> {
         if !self.output.json && !self.screen.has_shown_all(recovered) {
             self.output.print(&format!("{text}{}", if text.ends_with('\n') { "" } else { "\n" }))?;
         }
-        recovered.value.notes.iter().for_each(complain);
+        recovered.value.notes().for_each(complain);
         Ok(())
     }
 
