@@ -21,6 +21,8 @@ pub(super) struct Question {
     pub(super) max_window: Option<u32>,
     /// Whether the caller says how long the model stays in memory.
     keep_alive: bool,
+    /// Whether the caller chose the batch.
+    fixed_batch: bool,
 }
 
 /// Ollama's batch for embeddings where nobody asks for another; tokens (`llm/llama_server.go`).
@@ -67,10 +69,11 @@ impl Question {
     fn new(endpoint: Endpoint, path: &'static str, route: Route, body: Value, window: Option<u32>, max_window: Option<u32>) -> Self {
         let asked = body.as_object().map_or(Asked::new(route), |members| Asked::of(route, members));
         // Whatever the caller says is sent as it is.
-        let chosen = body.get("options").and_then(|options| options.get("num_ctx"));
-        let fixed = chosen.map(|tokens| tokens.as_u64().map_or(0, saturated));
+        let option = |name: &str| body.get("options").and_then(|options| options.get(name));
+        let fixed_batch = option("num_batch").is_some();
+        let fixed = option("num_ctx").map(|tokens| tokens.as_u64().map_or(0, saturated));
         let keep_alive = body.get("keep_alive").is_some();
-        let mut question = Self { endpoint, path, body, asked, fixed, window: None, max_window, keep_alive };
+        let mut question = Self { endpoint, path, body, asked, fixed, window: None, max_window, keep_alive, fixed_batch };
         if let Some(tokens) = window {
             question.choose(Window::Enlarged(tokens));
         }
@@ -105,8 +108,8 @@ impl Question {
         {
             options.insert("num_ctx".to_owned(), tokens.into());
             // A text is embedded in one batch. Who else loaded the model did not choose the batch so, and another would load it anew.
-            if embeds && !matches!(window, Window::Found(_)) {
-                options.entry("num_batch").or_insert_with(|| tokens.into());
+            if embeds && !matches!(window, Window::Found(_)) && !self.fixed_batch {
+                options.insert("num_batch".to_owned(), tokens.into());
             }
         }
     }

@@ -86,10 +86,13 @@ impl OllamaClient {
         let chosen = [known.kept.map(Window::Kept), known.found.map(Window::Found)].into_iter().flatten();
         let allowed = chosen.filter(|window| question.max_window.is_none_or(|most| window.tokens() <= most));
         // Of equal ones the first: what this client has enlarged it knows better.
-        if let Some(window) = allowed.reduce(|one, other| if other.tokens() > one.tokens() { other } else { one })
-            && question.window.is_none_or(|asked| asked.tokens() < window.tokens())
-        {
-            question.choose(window);
+        if let Some(window) = allowed.reduce(|one, other| if other.tokens() > one.tokens() { other } else { one }) {
+            match question.window {
+                None => question.choose(window),
+                // What is loaded is not made smaller.
+                Some(asked) if asked.tokens() < window.tokens() => question.choose(Window::Enlarged(window.tokens())),
+                Some(_) => {}
+            }
         }
         if question.asked.images && !known.may_see && !Box::pin(self.may_see(question.model())).await {
             return Err(OllamaError::Incapable { endpoint: question.endpoint, model: question.model().to_owned(), capability: "vision" });
@@ -167,6 +170,7 @@ impl OllamaClient {
         // A text that is longer than the batch is refused, too.
         let window = question.batch().map_or(window, |batch| Some(window.map_or(batch, |window| window.min(batch))));
         let asked = question.fixed.or(question.window.map(Window::tokens));
+        let asked = question.batch().map_or(asked, |batch| asked.map(|asked| asked.min(batch)));
         let estimated = counted.needed.is_none();
         let least = asked.max(window).map_or(0, |window| window.saturating_add(1));
         let facts = WindowFacts {

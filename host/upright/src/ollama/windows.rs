@@ -165,9 +165,10 @@ impl Windows {
             let Some(loaded) = loaded else { return };
             // Another model under the same name.
             let digest = loaded.digest.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
-            if known.digest != digest {
-                *known = Known { digest, kept: known.kept, ..Known::default() };
+            if known.digest != 0 && known.digest != digest {
+                *known = Known { kept: known.kept, ..Known::default() };
             }
+            known.digest = digest;
             known.on_card = loaded.size_vram;
             // Where the server does not say, there is nothing that an answer could be held against.
             known.loaded = Some(loaded.window().unwrap_or(u32::MAX));
@@ -191,10 +192,14 @@ impl Windows {
         let before = known.answered.replace(now).filter(|_| !question.sets_keep_alive());
         // How long it stays in memory is not known now.
         known.answered = known.answered.filter(|_| !question.sets_keep_alive());
-        let moved = was_loaded && before.is_some_and(|before| between(before, now) < KEEP_ALIVE + loading);
+        let window = question.window.filter(|window| !matches!(window, Window::Found(_))).map(Window::tokens);
+        // Loading it with a larger window is this client's own doing.
+        let enlarged = window.filter(|window| known.kept.is_none_or(|kept| kept < *window));
+        let in_memory = before.is_some_and(|before| between(before, now) < KEEP_ALIVE + loading);
+        let moved = was_loaded && in_memory && enlarged.is_none();
         if was_loaded {
             known.load_time = Some(loading.as_secs_f64());
-            known.loaded = None;
+            (known.loaded, known.looked_for) = (None, 0);
             known.moved |= moved;
             // What it had read before, it need not read again: only now the whole question was.
             if let (Some(tokens @ TELLING..), Some(nanoseconds @ 1..)) = (timings.prompt_eval_count, timings.prompt_eval_duration) {
@@ -203,29 +208,25 @@ impl Windows {
                 known.reading_speed = Some(speed);
             }
         }
-        let Some(window) = question.window.map(Window::tokens) else {
-            let used = timings.prompt_eval_count.unwrap_or(0).saturating_add(timings.eval_count.unwrap_or(0));
-            return match known.loaded {
-                _ if question.fixed.is_some() || used <= known.loaded.map_or(SMALLEST_DEFAULT, u64::from) => Shown::Nothing,
-                Some(window) if used <= known.looked_for => Shown::Slid(window),
-                _ => {
-                    known.looked_for = used.max(known.looked_for);
-                    Shown::MayHaveSlid
-                }
-            };
-        };
-        if matches!(question.window, Some(Window::Found(_))) {
-            return Shown::Nothing;
-        }
-        if known.kept.is_none_or(|kept| kept < window) {
+        if let Some(window) = enlarged {
             known.kept = Some(window);
             return Shown::First(window);
         }
-        if !moved {
-            return Shown::Nothing;
+        if let Some(window) = window.filter(|_| moved) {
+            known.reloads += 1;
+            return Shown::Say(Notice::LoadedAgain { window, times: known.reloads });
         }
-        known.reloads += 1;
-        Shown::Say(Notice::LoadedAgain { window, times: known.reloads })
+        let used = timings.prompt_eval_count.unwrap_or(0).saturating_add(timings.eval_count.unwrap_or(0));
+        match known.loaded {
+            // The judge knows the window that was asked for.
+            _ if question.fixed.is_some() || question.window.is_some() => Shown::Nothing,
+            loaded if used <= loaded.map_or(SMALLEST_DEFAULT, u64::from) => Shown::Nothing,
+            loaded if used <= known.looked_for => loaded.map_or(Shown::Nothing, Shown::Slid),
+            _ => {
+                known.looked_for = used;
+                Shown::MayHaveSlid
+            }
+        }
     }
 }
 
@@ -340,6 +341,26 @@ mod tests {
         windows.met("m", Some(&loaded(8192, 1)), Some(8192));
         assert!(!windows.is_new("m", 2));
         assert_eq!(windows.of("m").unwrap().found, Some(8192));
+    }
+
+    #[test]
+    fn a_server_that_does_not_list_its_model_is_not_asked_again_for_the_same_length() {
+        let windows = Windows::default();
+        windows.met("m", None, None);
+        let long = Timings { prompt_eval_count: Some(3000), ..Timings::default() };
+        assert!(matches!(windows.answered(&question(None), &long, 0), Shown::MayHaveSlid));
+        assert!(matches!(windows.answered(&question(None), &long, 0), Shown::Nothing));
+    }
+
+    #[test]
+    fn a_load_with_a_larger_window_moves_nothing_and_what_was_learned_stays() {
+        let windows = Windows::default();
+        windows.met("m", None, None);
+        windows.answered(&question(None), &took(1000), 0);
+        windows.answered(&question(Some(8192)), &took(500), 1);
+        assert!(!windows.is_new("m", 2));
+        windows.looked("m", Some(&LoadedModel { digest: "a".repeat(64), ..loaded(8192, 1) }));
+        assert_eq!(windows.of("m").unwrap().load_time, Some(0.5));
     }
 
     #[test]
