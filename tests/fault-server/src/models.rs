@@ -21,7 +21,7 @@ pub struct Model {
     pub digest: String,
     /// Bytes.
     pub size: u64,
-    /// Its window, where that is simulated: then a token is a word, and a request for another window loads the model anew. Without one every question fits.
+    /// Its window, where that is simulated: then a token is a word, and a request for another window loads the model again. Without one every question fits.
     pub window: Option<Window>,
 }
 

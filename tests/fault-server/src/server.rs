@@ -124,7 +124,7 @@ impl FaultServer {
         self.state.loads_aborted.load(Ordering::SeqCst)
     }
 
-    /// How often models were loaded, or loaded anew with another window.
+    /// How often models were loaded, or loaded again with another window.
     pub fn model_loads(&self) -> usize {
         self.state.model_loads.load(Ordering::SeqCst)
     }

@@ -35,7 +35,7 @@ pub(crate) struct State {
     pub(crate) stopping: AtomicBool,
     /// Models in memory, by canonical name, with their windows.
     resident: Mutex<BTreeMap<String, u32>>,
-    /// How often a model was loaded, or loaded anew.
+    /// How often a model was loaded, or loaded again.
     pub(crate) model_loads: AtomicUsize,
     /// Models whose replayed cold load is over.
     warmed: Mutex<BTreeSet<String>>,

@@ -1,4 +1,4 @@
-//! The window of a simulated model: what is refused or dropped when a question does not fit it, and what loads the model anew.
+//! The window of a simulated model: what is refused or dropped when a question does not fit it, and what loads the model again.
 
 use crate::asked::Asked;
 use crate::healthy::Reply;

@@ -55,7 +55,7 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
-    /// The same model is asked again with a larger window: it is loaded anew, and reads the whole question.
+    /// The same model is asked again with a larger window: it is loaded again, and reads the whole question.
     WindowEnlarged {
         /// The operation.
         operation: Arc<str>,

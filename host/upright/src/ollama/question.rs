@@ -107,7 +107,7 @@ impl Question {
             && let Value::Object(options) = body.entry("options").or_insert_with(|| Map::new().into())
         {
             options.insert("num_ctx".to_owned(), tokens.into());
-            // A text is embedded in one batch. Who else loaded the model did not choose the batch so, and another would load it anew.
+            // A text is embedded in one batch. Another program that loaded the model chose no batch; a different batch would load it again.
             if embeds && !matches!(window, Window::Found(_)) && !self.fixed_batch {
                 options.insert("num_batch".to_owned(), tokens.into());
             }

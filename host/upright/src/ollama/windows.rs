@@ -92,7 +92,7 @@ pub(super) struct Known {
     pub(super) may_see: bool,
     /// When the server was last asked for it in vain.
     in_vain: Option<Instant>,
-    /// Whether it was loaded anew where it should have been in memory: somebody else moved it.
+    /// Whether it was loaded again where it should have been in memory: somebody else moved it.
     moved: bool,
     /// When it last answered with the window that is kept.
     answered: Option<Instant>,

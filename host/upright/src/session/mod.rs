@@ -466,7 +466,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// How long it takes to load a model anew and to read the question; none where it is not known how fast the model reads.
+/// How long it takes to load a model again and to read the question; none where it is not known how fast the model reads.
 fn expected(window: &WindowFacts) -> Option<Duration> {
     let reading = f64::from(window.needed?) / window.reading_speed.filter(|speed| *speed > 0.0)?;
     Some(seconds(window.load_time.unwrap_or(0.0) + reading))

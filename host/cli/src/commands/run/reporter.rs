@@ -80,7 +80,7 @@ impl<'a> Reporter<'a> {
 fn enlarging(model: &str, from: Option<u32>, to: u32, needed: Option<u32>) -> String {
     let question = needed.map_or_else(|| "the question".to_owned(), |needed| format!("the question of {needed} tokens"));
     let window = from.map_or_else(|| "the window".to_owned(), |from| format!("the window of {from}"));
-    format!("{question} does not fit {window}; loading {model} with a window of {to} and reading the question anew")
+    format!("{question} does not fit {window}; loading {model} with a window of {to} and reading the question again")
 }
 
 /// An event as JSON.
