@@ -1,4 +1,4 @@
-//! What it costs to judge a piece of an answer as it comes.
+//! The cost of judging a piece of an answer as it comes.
 
 use crate::group::{Case, Group, Target};
 use anyhow::Result;

@@ -575,7 +575,7 @@ function inTime({ deadline, elapsed }, { needed, readingSpeed, loadTime }) {
 /** The next model whose window is large enough, or is not known; one that is loaded with such a window where there is no time for loading. */
 function nextThatFits(incident, classification, { current, chain, known }) {
   const window = knownWindow(incident);
-  // What was counted holds whatever failed; an estimate only where the question was refused.
+  // A count holds whatever failed; an estimate only where the question was refused.
   const counted = window?.needed !== undefined && !window.estimated;
   if (window === undefined || !(counted || isTooSmall(incident, classification))) return nextModel(current, chain);
   const needs = leastWindow(window);

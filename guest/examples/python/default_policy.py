@@ -602,7 +602,7 @@ def in_time(incident: recovery.Incident, window: WindowFacts) -> bool:
 def next_that_fits(incident: recovery.Incident, classification: Classification, models: recovery.ModelChoice) -> int | None:
     """The next model whose window is large enough, or is not known; one that is loaded with such a window where there is no time for loading."""
     window, index = known_window(incident), None
-    # What was counted holds whatever failed; an estimate only where the question was refused.
+    # A count holds whatever failed; an estimate only where the question was refused.
     counted = window is not None and window.needed is not None and not window.estimated
     if window is None or not (counted or is_too_small(incident, classification)):
         return next_model(models.current, models.chain)

@@ -11,6 +11,8 @@ use alloc::vec::Vec;
 
 mod window;
 
+pub use window::{MemoryOwner, WindowFacts};
+
 /// The breaker that guards the call.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -146,60 +148,6 @@ pub struct RequestFacts {
     pub temperature: Option<f64>,
     /// The caller takes an empty answer for an answer.
     pub allows_empty: bool,
-}
-
-named_enum! {
-    /// Whose memory a model is loaded into.
-    pub enum MemoryOwner {
-        /// This machine's.
-        ThisMachine = "this_machine",
-        /// Another machine's, of which nothing is known.
-        OtherMachine = "other_machine",
-        /// That is not known.
-        Unknown = "unknown",
-    }
-}
-
-/// What is known of the window, and of what a larger one costs. Windows are in tokens.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct WindowFacts {
-    /// Tokens that the question has.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub needed: Option<u32>,
-    /// Whether `needed` is an estimate and not the server's count.
-    pub estimated: bool,
-    /// Tokens of an answer that the caller asked for.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub answer_length: Option<u32>,
-    /// The window that the request asked for.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub asked: Option<u32>,
-    /// Whether the caller chose `asked`: then it is not to be changed.
-    pub fixed: bool,
-    /// The window that the model is loaded with.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub loaded: Option<u32>,
-    /// The model's own: it cannot have a larger one.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub model_limit: Option<u32>,
-    /// The largest that the caller allows.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub caller_limit: Option<u32>,
-    /// Whose memory it takes.
-    pub memory: MemoryOwner,
-    /// What is left of that memory; bytes.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub memory_available: Option<u64>,
-    /// What one more token of window takes; bytes.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub bytes_per_token: Option<f64>,
-    /// How fast the model reads a question; tokens a second.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub reading_speed: Option<f64>,
-    /// How long it takes to load; seconds.
-    #[cfg_attr(feature = "serde", serde(default))]
-    pub load_time: Option<Seconds>,
 }
 
 named_enum! {
@@ -502,7 +450,7 @@ pub fn decide(mut incident: Incident) -> Verdict {
     Verdict { classification, breaker, directive, reason, more: None }
 }
 
-/// What to do where the question does not fit: a larger window, else what serves best in its place.
+/// The directive where the question does not fit: a larger window, else the best that serves in its place.
 fn too_small(incident: &Incident, classification: &Classification, reason: Reason, open: bool) -> (Directive, Reason) {
     let repeatable = incident.idempotent || nothing_was_done(&incident.failure);
     let larger = if repeatable && !open { window::enlarged(incident) } else { None };

@@ -166,7 +166,7 @@ async fn serve(mut stream: TcpStream, row: Arc<Row>, asked: Arc<Mutex<[u32; 2]>>
         }
     };
     if looks {
-        // What is loaded, and what the server has: no row is about that.
+        // No row is about the models that the server has or has loaded.
         stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
         return stream.shutdown().await;
     }

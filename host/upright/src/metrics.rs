@@ -22,6 +22,7 @@
 
 use crate::error::Error;
 use crate::events::Event;
+use crate::ollama::{OllamaError, Verdict};
 use crate::session::Ending;
 use metrics::{SharedString, counter, histogram};
 use std::sync::Arc;
@@ -51,8 +52,15 @@ pub(crate) fn answered_without_a_call(operation: &Arc<str>) {
     counter!("upright_operations_total", "operation" => label(operation), "outcome" => "cached").increment(1);
 }
 
-/// Counts what came of a question to a model.
-pub(crate) fn judged(verdict: &'static str) {
+/// Counts an answer of a model, or the failure in its place.
+pub(crate) fn answered(outcome: Result<&Verdict, &OllamaError>) {
+    let verdict = match outcome {
+        Ok(verdict) => verdict.name(),
+        Err(OllamaError::Incomplete { .. }) => "cut",
+        Err(OllamaError::EmptyAnswer { .. }) => "empty",
+        Err(OllamaError::QuestionCut { .. }) => "question_cut",
+        Err(_) => "failed",
+    };
     counter!("upright_answers_total", "verdict" => verdict).increment(1);
 }
 

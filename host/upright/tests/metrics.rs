@@ -234,6 +234,11 @@ fn answers_are_counted_by_their_verdict_and_larger_windows_by_their_operation() 
         for _ in 0..3 {
             let _ = client.chat(ChatRequest::ask("m", "hi")).await;
         }
+        server.plan(Match::path("/api/chat"), &["stream-clean-end", "server-busy", "stream-error-line", "ok"]).unwrap();
+        for _ in 0..4 {
+            let mut chunks = std::pin::pin!(client.chat_stream(ChatRequest::ask("m", "hi")));
+            while futures_util::StreamExt::next(&mut chunks).await.is_some() {}
+        }
         let manager = RecoveryManager::builder().build().unwrap();
         let long = ["word"; 6000].join(" ");
         let attempt = |attempt: upright::Attempt| {
@@ -245,7 +250,7 @@ fn answers_are_counted_by_their_verdict_and_larger_windows_by_their_operation() 
     };
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(scenario);
     let seen = counted.0.lock().unwrap();
-    for (verdict, times) in [("cut", 1), ("empty", 1), ("whole", 2)] {
+    for (verdict, times) in [("cut", 2), ("empty", 1), ("failed", 3), ("whole", 3)] {
         assert_eq!(seen[&format!("upright_answers_total{{verdict={verdict}}}")].len(), times, "{verdict}");
     }
     assert_eq!(seen["upright_windows_enlarged_total{operation=chat}"], [1.0]);

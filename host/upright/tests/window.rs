@@ -167,7 +167,7 @@ async fn a_window_that_cannot_be_loaded_is_let_go_of() {
     let (manager, client) = (manager(), client(&server));
     let error = ask(&manager, &[MODEL], &client, &question(6010)).await.unwrap_err();
     assert!(refused(&error).1.contains("a window of 8192 was asked for"), "{error}");
-    // What fits is answered with the default.
+    // A question that fits is answered with the default.
     ask(&manager, &[MODEL], &client, &question(20)).await.unwrap();
     assert_eq!(windows(&server).last(), Some(&None));
     let answer = ask(&manager, &[MODEL, "other"], &client, &question(6010)).await.unwrap();
@@ -262,13 +262,21 @@ async fn a_text_that_is_longer_than_the_batch_alone_is_embedded_with_a_larger_ba
 }
 
 #[tokio::test]
-async fn two_questions_at_once_to_a_model_that_was_enlarged_load_nothing() {
+async fn a_question_that_comes_while_another_looks_at_the_model_loads_nothing() {
     let server = serving([(MODEL, Window::default())]).await;
     let enlarged = ChatRequest { options: [("num_ctx".to_owned(), 8192.into())].into_iter().collect(), ..question(20) };
     client(&server).chat(enlarged).await.unwrap();
     let second = client(&server);
-    let (one, other) = futures_util::future::join(second.chat(question(20)), second.chat(question(20))).await;
-    assert!(one.is_ok() && other.is_ok());
+    server.plan(Match::path("/api/show"), &["hang-before-headers"]).unwrap();
+    let late = async {
+        // The first question knows what is loaded, and not yet what the Modelfile asks for.
+        server.wait_for("/api/show", 1).await;
+        let answer = second.chat(question(20)).await;
+        server.release();
+        answer
+    };
+    let (one, other) = futures_util::future::join(second.chat(question(20)), late).await;
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
     assert_eq!(server.model_loads(), 1);
 }
 

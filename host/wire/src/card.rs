@@ -1,11 +1,11 @@
-//! What a server says of a model (`/api/show`), and what a token of window costs in memory.
+//! A server's card of a model (`/api/show`), and the memory that a token of window costs.
 //!
 //! The cache holds a key and a value for each token in each layer of attention. How large they are stands in the model's metadata; which layers attend to all
 //! tokens follows from its architecture, as llama.cpp builds it. Where that is not known each layer counts in full.
 
 use serde_json::{Map, Value};
 
-/// What the numbers of a cache are kept as (`OLLAMA_KV_CACHE_TYPE`).
+/// The type of the numbers in a cache (`OLLAMA_KV_CACHE_TYPE`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CacheType {
     /// Two bytes each: Ollama's default.
@@ -91,7 +91,7 @@ const WITHOUT_CACHE: [&str; 14] = [
 /// Of gemma3n only the first layers have a cache of their own.
 const GEMMA3N_CACHED: u64 = 20;
 
-/// What a server says of a model.
+/// A server's card of a model.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelCard {
     /// Its architecture, such as `llama`.
@@ -100,7 +100,7 @@ pub struct ModelCard {
     pub context_length: Option<u64>,
     /// The window that its Modelfile asks for; tokens.
     pub num_ctx: Option<u64>,
-    /// What it can do: `completion`, `tools`, `vision`, …; none where the server does not say.
+    /// Its abilities: `completion`, `tools`, `vision`, …; none where the server does not say.
     pub capabilities: Option<Vec<String>>,
     /// Its metadata, without the texts of its tokenizer.
     info: Map<String, Value>,
@@ -135,8 +135,8 @@ impl ModelCard {
         self.capabilities.as_ref().map(|all| all.iter().any(|one| one == capability))
     }
 
-    /// What one more token of window takes in the cache, in bytes, where the cache has numbers of this type and the server answers as many questions at once
-    /// as there are `slots`; none where the metadata does not say.
+    /// The bytes that one more token of window takes in the cache. The server answers as many questions at once as there are `slots`. None where the metadata
+    /// does not say.
     ///
     /// Buffers come on top: with a small model they were a quarter of it.
     ///

@@ -1,4 +1,4 @@
-//! What a token of window takes, beside what servers logged for real models.
+//! The memory of a token of window, beside the sizes that servers logged for real models.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};

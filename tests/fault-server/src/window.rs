@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 /// Tokens that the template adds to a question's words.
 const TEMPLATE: usize = 10;
-/// What the model takes in memory without a window, and for each token of it: as an Ollama's `/api/ps` shows them for a model of 134 million parameters.
+/// The memory of the model without a window, and of each token of window: as `/api/ps` shows them for a model of 134 million parameters.
 const WEIGHTS: u64 = 88_384_469;
 const EACH_TOKEN: u64 = 29_570;
-/// What a token takes in the cache alone.
+/// The memory of a token in the cache alone.
 const EACH_TOKEN_CACHED: u64 = 23_040;
 
 /// The batch of an embedding model where nobody asks for another; tokens.
@@ -33,7 +33,7 @@ pub enum TooLong {
 pub struct Window {
     /// The model's own: no larger one is loaded. Tokens.
     pub own: u32,
-    /// What it is loaded with where a request asks for none; tokens.
+    /// The window that it is loaded with where a request asks for none; tokens.
     pub default: u32,
     /// The window that its Modelfile asks for, in place of the default; tokens.
     pub modelfile: Option<u32>,
@@ -77,7 +77,7 @@ impl Read {
     }
 }
 
-/// What loading a model takes, and what one takes that is in memory; nanoseconds. Nobody waits for it.
+/// The load times that are reported for a model that was loaded, and for one in memory; nanoseconds. Nobody waits for them.
 const LOADING: u64 = 550_000_000;
 const LOADED: u64 = 1_500_000;
 
@@ -125,7 +125,7 @@ fn no_memory(tokens: u32) -> String {
     )
 }
 
-/// What a model takes in memory with a window; bytes.
+/// The memory of a model with a window; bytes.
 pub(crate) fn size(tokens: u32) -> u64 {
     WEIGHTS + u64::from(tokens) * EACH_TOKEN
 }

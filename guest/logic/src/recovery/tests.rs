@@ -203,21 +203,7 @@ fn equal_incidents_get_equal_verdicts() {
 }
 
 /// A question of 6,010 tokens for a window of 4,096, with a model that can have 8,192.
-const WINDOW: WindowFacts = WindowFacts {
-    needed: Some(6010),
-    estimated: false,
-    answer_length: None,
-    asked: None,
-    fixed: false,
-    loaded: Some(4096),
-    model_limit: Some(8192),
-    caller_limit: None,
-    memory: MemoryOwner::Unknown,
-    memory_available: None,
-    bytes_per_token: None,
-    reading_speed: None,
-    load_time: None,
-};
+const WINDOW: WindowFacts = WindowFacts { needed: Some(6010), loaded: Some(4096), model_limit: Some(8192), ..WindowFacts::UNKNOWN };
 
 fn too_long(window: WindowFacts) -> Incident {
     let failure = Fault { status: Some(400), ..Fault::new(FaultKind::HttpStatus, "the input length exceeds the context length") };

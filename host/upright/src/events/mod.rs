@@ -65,7 +65,7 @@ pub enum Event {
         from: Option<u32>,
         /// The window that is asked for now; tokens.
         to: u32,
-        /// What the question has, where it is known; tokens.
+        /// The length of the question, where it is known; tokens.
         needed: Option<u32>,
         /// How long loading and reading will take, as far as that is known.
         expected: Option<Duration>,

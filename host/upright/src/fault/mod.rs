@@ -118,7 +118,7 @@ pub(crate) fn circumstances_of(error: &(dyn Error + 'static)) -> Option<Circumst
     find_in_chain::<OllamaError>(error).and_then(OllamaError::circumstances)
 }
 
-/// What is known of the server's models, where the failure made somebody look.
+/// The facts of the server's models, where the failure made the client look.
 pub(crate) fn models_of<'a>(error: &'a (dyn Error + 'static)) -> &'a [(String, ModelFacts)] {
     find_in_chain::<OllamaError>(error).and_then(OllamaError::window).map_or(&[], |refusal| &refusal.models)
 }

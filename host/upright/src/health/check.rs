@@ -5,9 +5,10 @@ use super::explain::{explain, not_loaded};
 use super::report::{HealthReport, HealthStatus};
 use crate::clock::SharedClock;
 use crate::ollama::{BaseUrl, ChatRequest, ModelInfo, OllamaClient, SetupError};
-use crate::types::{Finding, FindingLevel, ResourceName, ResourceSnapshot, ResourceThresholds};
+use crate::types::{Finding, FindingLevel, ResourceName, ResourceSnapshot, ResourceThresholds, SuggestedAction};
 use futures_util::future;
 use serde_json::{Map, Value, json};
+use upright_logic::classifier::classify;
 use upright_logic::degradation::same_model;
 
 /// The component that is the server.
@@ -93,13 +94,11 @@ impl HealthCheck {
     /// stays in memory as long as the server keeps it. May take as long as [loading](super::HealthCheckBuilder::load_timeout) may.
     pub async fn check_model_loads(&self, name: &str) -> HealthStatus {
         let begun = self.clock.now();
-        let outcome = match self.client.tags().await {
-            Ok(models) if models.iter().any(|model| same_model(&model.name, name) && model.can("completion") == Some(false)) => {
-                self.client.embed(name, &[]).await.map(drop)
-            }
-            // Where the list cannot be had, loading says why.
-            _ => self.client.chat(ChatRequest { model: name.to_owned(), ..ChatRequest::default() }).await.map(drop),
-        };
+        let mut outcome = self.client.chat(ChatRequest { model: name.to_owned(), ..ChatRequest::default() }).await.map(drop);
+        // A model that embeds does not chat.
+        if outcome.as_ref().is_err_and(|error| classify(&error.fault()).action == SuggestedAction::UseCapableModel) {
+            outcome = self.client.embed(name, &[]).await.map(drop);
+        }
         let (healthy, message, details) = match outcome {
             Ok(()) => {
                 let seconds = crate::clock::between(begun, self.clock.now()).as_secs_f64();

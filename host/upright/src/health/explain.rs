@@ -17,7 +17,7 @@ pub(super) fn explain(error: &OllamaError, address: &BaseUrl) -> (String, Map<St
     (sentence(error, &fault, address), details)
 }
 
-/// What is wrong with a model that cannot be loaded, or with its server: the message names what repairs it.
+/// Explains why a model cannot be loaded: the message names what repairs it.
 pub(super) fn not_loaded(error: &OllamaError, address: &BaseUrl, model: &str) -> (String, Map<String, Value>) {
     let (sentence, mut details) = explain(error, address);
     let meaning = classify(&error.fault());

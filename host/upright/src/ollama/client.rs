@@ -3,11 +3,11 @@
 use super::address::BaseUrl;
 use super::error::{Budget, OllamaError, SetupError};
 use super::exchange::Exchange;
+use super::learned::Learned;
 use super::messages::{ChatAnswer, ChatChunk, ChatRequest, EmbedRequest, Embeddings, LoadedModel, ModelInfo, Models, Version, Written};
 use super::question::Question;
 use super::stream;
 use super::window::Refusal;
-use super::windows::Windows;
 use crate::clock::SharedClock;
 use crate::fault::{ErrorBody, fault_of_body};
 use crate::types::Endpoint;
@@ -76,7 +76,7 @@ pub struct OllamaClient {
     address: BaseUrl,
     budgets: Budgets,
     pub(super) clock: SharedClock,
-    pub(super) windows: Arc<Windows>,
+    pub(super) learned: Arc<Learned>,
 }
 
 impl std::fmt::Debug for OllamaClient {
@@ -94,7 +94,7 @@ impl OllamaClient {
         if address.is_loopback() {
             http = http.no_proxy();
         }
-        Ok(Self { http: http.build().map_err(SetupError::Http)?, address, budgets, clock, windows: Arc::default() })
+        Ok(Self { http: http.build().map_err(SetupError::Http)?, address, budgets, clock, learned: Arc::default() })
     }
 
     /// Where the server is.
@@ -127,7 +127,7 @@ impl OllamaClient {
         Ok(parse::<Models<LoadedModel>>(&body, Endpoint::Ps, "a list of loaded models")?.models)
     }
 
-    /// What the server says of a model (`/api/show`): its window, what it can do, what a token of window costs.
+    /// The server's card of a model (`/api/show`): its window, its abilities, the cost of a token of window.
     pub async fn show(&self, model: &str) -> Result<ModelCard, OllamaError> {
         let (endpoint, path) = (Endpoint::Show, "/api/show");
         let body = self.brief(self.http.post(self.address.at(path)).json(&json!({ "model": model })), endpoint).await?;
@@ -136,6 +136,13 @@ impl OllamaClient {
 
     /// The next message of a conversation, whole (`/api/chat`).
     pub async fn chat(&self, request: ChatRequest) -> Result<ChatAnswer, OllamaError> {
+        let outcome = self.chat_once(request).await;
+        #[cfg(feature = "metrics")]
+        crate::metrics::answered(outcome.as_ref().map(|answer| &answer.verdict));
+        outcome
+    }
+
+    async fn chat_once(&self, request: ChatRequest) -> Result<ChatAnswer, OllamaError> {
         let mut question = Question::chat(&request, false)?;
         let body = self.ask(&mut question).await?;
         let endpoint = question.endpoint;
@@ -170,6 +177,13 @@ impl OllamaClient {
 
     /// The same, with options.
     pub async fn embed_with(&self, request: EmbedRequest) -> Result<Embeddings, OllamaError> {
+        let outcome = self.embed_once(request).await;
+        #[cfg(feature = "metrics")]
+        crate::metrics::answered(outcome.as_ref().map(|_| &Verdict::Whole));
+        outcome
+    }
+
+    async fn embed_once(&self, request: EmbedRequest) -> Result<Embeddings, OllamaError> {
         let mut question = Question::embed(&request)?;
         let response = self.ask(&mut question).await?;
         let endpoint = question.endpoint;
@@ -178,7 +192,7 @@ impl OllamaClient {
         let mut judge = Judge::new(question.asked.clone());
         judge.take(&embeddings.piece());
         // Nothing is written, so no window slides.
-        let _ = self.windows.answered(&question, &embeddings.timings, self.clock.now());
+        let _ = self.learned.answered(&question, &embeddings.timings, self.clock.now());
         if let Verdict::QuestionCut(how) = OllamaError::judged(endpoint, &judge)?
             && !request.truncate
         {

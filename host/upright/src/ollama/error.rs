@@ -51,18 +51,18 @@ pub enum OllamaError {
         /// What the answer says: its status, the server's own words without the JSON around them, how long it asked to be left alone, and
         /// where it sends its user.
         fault: Box<Fault>,
-        /// What is known of the window, where the question did not fit it or the model could not be loaded with it.
+        /// The facts of the window, where the question did not fit it or the model could not be loaded with it.
         window: Option<Box<Refusal>>,
     },
 
     /// The model cannot do what is asked of it, as its server says; nothing was sent.
     #[error("nothing was asked of Ollama ({endpoint}): {model:?} does not support {capability}")]
     Incapable {
-        /// What was to be called.
+        /// The endpoint that was to be called.
         endpoint: Endpoint,
         /// The model.
         model: String,
-        /// What it cannot do, such as `vision`.
+        /// The ability that it lacks, such as `vision`.
         capability: &'static str,
     },
 
@@ -188,7 +188,7 @@ impl OllamaError {
                 Fault { kind, endpoint, ..fault }
             }
             Self::Status { fault, .. } => (**fault).clone(),
-            // What it cannot do is told by its text, as where the server says it.
+            // Its text says it, as the server's own would.
             Self::Incapable { .. } => told(FaultKind::Other),
             Self::InStream { message, labels, .. } => {
                 Fault { endpoint, labels: labels.clone(), ..Fault::new(FaultKind::StreamError, message) }
@@ -212,7 +212,7 @@ impl OllamaError {
         }
     }
 
-    /// What is known of the window, where the question did not fit it or the model could not be loaded with it.
+    /// The facts of the window, where the question did not fit it or the model could not be loaded with it.
     pub fn window(&self) -> Option<&Refusal> {
         match self {
             Self::Status { window, .. } => window.as_deref(),
@@ -220,7 +220,7 @@ impl OllamaError {
         }
     }
 
-    /// What a policy is told beside the fault.
+    /// The facts for a policy beside the fault.
     pub(crate) fn circumstances(&self) -> Option<Circumstances> {
         self.exchange().map(Exchange::circumstances).or_else(|| self.window().map(Refusal::circumstances))
     }
@@ -228,10 +228,6 @@ impl OllamaError {
     /// What a judge says, as an error where it is no answer.
     pub(super) fn judged(endpoint: Endpoint, judge: &Judge) -> Result<Verdict, Self> {
         let judgement = judge.judgement();
-        #[cfg(feature = "metrics")]
-        if !matches!(judgement.verdict, Verdict::Cut(_)) {
-            crate::metrics::judged(judgement.verdict.name());
-        }
         match (judgement.verdict, judgement.empty) {
             (Verdict::Cut(_), _) => Err(Self::incomplete(endpoint, judge)),
             (_, Some(why)) => Err(Self::EmptyAnswer { endpoint, why, exchange: Exchange::of(judge) }),
@@ -241,15 +237,11 @@ impl OllamaError {
 
     /// An answer whose end has not come.
     pub(super) fn incomplete(endpoint: Endpoint, judge: &Judge) -> Self {
-        #[cfg(feature = "metrics")]
-        crate::metrics::judged("cut");
         Self::Incomplete { endpoint, why: judge.how_cut(), exchange: Exchange::of(judge) }
     }
 
     /// An error under status 200.
     pub(super) fn in_stream(endpoint: Endpoint, said: ErrorBody) -> Self {
-        #[cfg(feature = "metrics")]
-        crate::metrics::judged("failed");
         Self::InStream { endpoint, message: said.message, labels: said.labels }
     }
 

@@ -1,6 +1,6 @@
 //! What goes to Ollama and what comes back.
 
-use super::windows::Notice;
+use super::learned::Notice;
 use crate::fault::ErrorBody;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -129,7 +129,7 @@ pub struct ChatAnswer {
     pub timings: Timings,
     /// Whether its length was used up, or a part of the question seems to have been dropped; [`Verdict::Whole`] mostly.
     pub verdict: Verdict,
-    /// What else a person should know of it.
+    /// Something else that a person should know of it.
     pub notice: Option<Notice>,
 }
 
@@ -200,10 +200,10 @@ pub struct ModelInfo {
     /// On disk, bytes.
     #[serde(default)]
     pub size: u64,
-    /// What else the server says of it.
+    /// More that the server says of it.
     #[serde(default)]
     pub details: ModelDetails,
-    /// What it can do: `completion`, `tools`, `vision`, `thinking`, `embedding`, `insert`; none where the server does not say.
+    /// Its abilities: `completion`, `tools`, `vision`, `thinking`, `embedding`, `insert`; none where the server does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Vec<String>>,
 }
@@ -215,7 +215,7 @@ impl ModelInfo {
     }
 }
 
-/// What a server says of a model that it has.
+/// A server's details of a model that it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelDetails {
     /// The longest window that it can have; tokens. Servers of before 2026 do not say.

@@ -21,10 +21,18 @@ pub(super) fn chat(client: OllamaClient, request: ChatRequest) -> impl Stream<It
             State::Reading(reading) => reading,
             State::Asked(request) => match Reading::begin(&client, &request).await {
                 Ok(reading) => reading,
-                Err(error) => return Some((Err(error), (client, State::Over))),
+                Err(error) => {
+                    #[cfg(feature = "metrics")]
+                    crate::metrics::answered(Err(&error));
+                    return Some((Err(error), (client, State::Over)));
+                }
             },
         };
         let next = reading.next(&client).await;
+        #[cfg(feature = "metrics")]
+        if let Some(outcome) = next.as_ref().map(|chunk| chunk.verdict.as_ref()).transpose() {
+            crate::metrics::answered(outcome);
+        }
         let goes_on = matches!(&next, Ok(chunk) if !chunk.done);
         let state = if goes_on { State::Reading(reading) } else { State::Over };
         Some((next, (client, state)))

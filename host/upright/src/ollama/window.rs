@@ -2,9 +2,9 @@
 
 use super::client::OllamaClient;
 use super::error::OllamaError;
+use super::learned::{DEFAULT_WINDOW, Notice, Shown};
 use super::messages::{LoadedModel, ModelInfo, Timings, saturated};
 use super::question::{Question, Window};
-use super::windows::{DEFAULT_WINDOW, Notice, Shown};
 use crate::fault::ErrorBody;
 use crate::machine::available_memory;
 use crate::types::{Circumstances, ErrorCategory, MemoryOwner, ModelFacts, SuggestedAction, WindowFacts};
@@ -14,10 +14,10 @@ use upright_logic::classifier::classify;
 use upright_logic::degradation::same_model;
 use upright_wire::{CacheType, Judge, ModelCard};
 
-/// What a model takes in memory beside its file and its cache, at most: more than that is the cache's. Bytes.
+/// A model takes at most this much memory beside its file and its cache; more than that is the cache's. Bytes.
 const BUFFERS: u64 = 2 << 30;
 
-/// What is known of the window, and of other models' windows, where a question was refused or a model could not be loaded.
+/// The facts of the window and of other models' windows, where a question was refused or a model could not be loaded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// The window.
@@ -29,8 +29,8 @@ pub struct Refusal {
 impl Refusal {
     /// The counts that a refusal names.
     pub(super) fn counted(said: &ErrorBody) -> Option<Self> {
-        let facts = WindowFacts { needed: said.prompt_tokens.map(saturated), loaded: said.window.map(saturated), ..NOTHING_KNOWN };
-        (facts != NOTHING_KNOWN).then_some(Self { facts, models: Vec::new() })
+        let facts = WindowFacts { needed: said.prompt_tokens.map(saturated), loaded: said.window.map(saturated), ..WindowFacts::UNKNOWN };
+        (facts != WindowFacts::UNKNOWN).then_some(Self { facts, models: Vec::new() })
     }
 
     /// The facts for a policy.
@@ -39,23 +39,7 @@ impl Refusal {
     }
 }
 
-const NOTHING_KNOWN: WindowFacts = WindowFacts {
-    needed: None,
-    estimated: false,
-    answer_length: None,
-    asked: None,
-    fixed: false,
-    loaded: None,
-    model_limit: None,
-    caller_limit: None,
-    memory: MemoryOwner::Unknown,
-    memory_available: None,
-    bytes_per_token: None,
-    reading_speed: None,
-    load_time: None,
-};
-
-/// What there is to say of the window, behind the server's own words; nothing where nothing is known.
+/// The numbers, to stand behind the server's own words; nothing where nothing is known.
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let WindowFacts { needed, estimated, asked, fixed, loaded, model_limit, caller_limit, .. } = self.facts;
@@ -78,18 +62,18 @@ impl OllamaClient {
     /// Chooses the question's window: that which the model was made to have already, so that it is not loaded back and forth. Refuses images for a model that
     /// cannot see them, since older servers drop them without a word.
     pub(super) async fn prepare(&self, question: &mut Question) -> Result<(), OllamaError> {
-        if question.fixed.is_none() && !question.unloads() && self.windows.is_new(question.model(), self.clock.now()) {
+        if question.fixed.is_none() && !question.unloads() && self.learned.is_new(question.model(), self.clock.now()) {
             // Rare, and large: in a box, so that the future of every question stays small.
             Box::pin(self.meet(question.model())).await;
         }
-        let known = self.windows.of(question.model()).unwrap_or_default();
+        let known = self.learned.of(question.model()).unwrap_or_default();
         let chosen = [known.kept.map(Window::Kept), known.found.map(Window::Found)].into_iter().flatten();
         let allowed = chosen.filter(|window| question.max_window.is_none_or(|most| window.tokens() <= most));
         // Of equal ones the first: what this client has enlarged it knows better.
         if let Some(window) = allowed.reduce(|one, other| if other.tokens() > one.tokens() { other } else { one }) {
             match question.window {
                 None => question.choose(window),
-                // What is loaded is not made smaller.
+                // A loaded window is not made smaller.
                 Some(asked) if asked.tokens() < window.tokens() => question.choose(Window::Enlarged(window.tokens())),
                 Some(_) => {}
             }
@@ -103,7 +87,7 @@ impl OllamaClient {
     /// Looks at a model when it is first asked. One that is loaded with a larger window than its default was made to have it, by another program or by this one.
     async fn meet(&self, model: &str) {
         let Some(found) = self.looked(self.loaded()).await else {
-            return self.windows.in_vain(model, self.clock.now());
+            return self.learned.in_vain(model, self.clock.now());
         };
         let loaded = found.iter().find(|loaded| same_model(&loaded.name, model));
         let mut window = loaded.and_then(LoadedModel::window).filter(|window| *window > DEFAULT_WINDOW);
@@ -112,18 +96,18 @@ impl OllamaClient {
             // A Modelfile's own is not lowered.
             window = window.filter(|_| card.is_some_and(|card| card.num_ctx.is_none_or(|own| own < tokens.into())));
         }
-        self.windows.met(model, loaded, window);
+        self.learned.met(model, loaded, window);
     }
 
     /// Whether a model sees images, or the server does not say. That it does not may change: another version of it may.
     async fn may_see(&self, model: &str) -> bool {
         let Some(card) = self.looked(self.show(model)).await else { return true };
         let may_see = card.can("vision") != Some(false);
-        self.windows.note(model, |known| known.may_see = may_see);
+        self.learned.note(model, |known| known.may_see = may_see);
         may_see
     }
 
-    /// What the server says. None where it could not be asked; what it does not know is empty.
+    /// The server's answer: none where it could not be asked, empty where it does not know.
     async fn looked<T: Default>(&self, look: impl Future<Output = Result<T, OllamaError>>) -> Option<T> {
         match look.await {
             Ok(found) => Some(found),
@@ -138,7 +122,7 @@ impl OllamaClient {
         let OllamaError::Status { fault, window } = error else { return error };
         let meaning = classify(&fault);
         let window = if meaning.action == SuggestedAction::ShortenPrompt && meaning.model_specific {
-            let counted = window.map_or(NOTHING_KNOWN, |refusal| refusal.facts);
+            let counted = window.map_or(WindowFacts::UNKNOWN, |refusal| refusal.facts);
             Some(Box::new(Box::pin(self.refused(question, counted)).await))
         } else if meaning.category == ErrorCategory::Resource {
             self.not_loaded(question)
@@ -148,11 +132,11 @@ impl OllamaClient {
         OllamaError::Status { fault, window }
     }
 
-    /// What is known where the model could not be loaded: the window that it was asked with is let go of.
+    /// Lets go of the window where the model could not be loaded with it.
     fn not_loaded(&self, question: &Question) -> Option<Box<Refusal>> {
         let window = question.window?;
-        self.windows.not_loaded(question.model(), window.tokens());
-        let facts = WindowFacts { asked: Some(window.tokens()), ..NOTHING_KNOWN };
+        self.learned.not_loaded(question.model(), window.tokens());
+        let facts = WindowFacts { asked: Some(window.tokens()), ..WindowFacts::UNKNOWN };
         Some(Box::new(Refusal { facts, models: Vec::new() }))
     }
 
@@ -164,8 +148,8 @@ impl OllamaClient {
         let (loaded, models, card) = (loaded.unwrap_or_default(), models.unwrap_or_default(), card.unwrap_or_default());
         let in_memory = loaded.iter().find(|loaded| same_model(&loaded.name, model));
         let info = models.iter().find(|info| same_model(&info.name, model));
-        self.windows.looked(model, in_memory);
-        let known = self.windows.of(model).unwrap_or_default();
+        self.learned.looked(model, in_memory);
+        let known = self.learned.of(model).unwrap_or_default();
         let window = counted.loaded.or_else(|| in_memory.and_then(LoadedModel::window));
         // A text that is longer than the batch is refused, too.
         let window = question.batch().map_or(window, |batch| Some(window.map_or(batch, |window| window.min(batch))));
@@ -203,7 +187,7 @@ impl OllamaClient {
     /// Learns from an answer that came whole. Looks at the server where question and answer may be longer than the window, and after the first answer with a
     /// larger one.
     pub(super) async fn learn(&self, question: &Question, timings: &Timings, judge: &mut Judge) -> Option<Notice> {
-        match self.windows.answered(question, timings, self.clock.now()) {
+        match self.learned.answered(question, timings, self.clock.now()) {
             Shown::Nothing => None,
             Shown::Say(notice) => Some(notice),
             Shown::Slid(window) => {
@@ -216,7 +200,7 @@ impl OllamaClient {
                 None
             }
             Shown::First(window) => {
-                let had_card = self.windows.of(question.model()).is_some_and(|known| known.on_card > 0);
+                let had_card = self.learned.of(question.model()).is_some_and(|known| known.on_card > 0);
                 let LoadedModel { size, size_vram, .. } = Box::pin(self.look_again(question.model())).await?;
                 let percent = size.saturating_sub(size_vram).saturating_mul(100).checked_div(size)?;
                 let partly = (size_vram > 0 || had_card) && percent > 0;
@@ -227,12 +211,12 @@ impl OllamaClient {
 
     async fn look_again(&self, model: &str) -> Option<LoadedModel> {
         let found = self.looked(self.loaded()).await?.into_iter().find(|loaded| same_model(&loaded.name, model));
-        self.windows.looked(model, found.as_ref());
+        self.learned.looked(model, found.as_ref());
         found
     }
 }
 
-/// What one more token of window takes: what the card says, or what the loaded model takes beyond its file where that is more (several slots).
+/// The memory of one more token of window: by the card, or by the loaded model's size where that gives more (several slots).
 fn bytes_per_token(card: &ModelCard, loaded: Option<&LoadedModel>, info: Option<&ModelInfo>) -> Option<f64> {
     let by_card = card.cache_bytes_per_token(CacheType::F16, 1);
     let by_size = loaded.zip(info).and_then(|(loaded, info)| {

@@ -156,7 +156,7 @@ pub(crate) struct Session<'a> {
     /// Models that were given up.
     given_up: Vec<Arc<str>>,
     simplified: bool,
-    /// What is known of the window, once the model in use was asked for a larger one.
+    /// The facts of the window, once the model in use was asked for a larger one.
     window: Option<WindowFacts>,
     /// How often a larger window was asked for.
     enlarged: u32,
@@ -472,7 +472,7 @@ fn expected(window: &WindowFacts) -> Option<Duration> {
     Some(seconds(window.load_time.unwrap_or(0.0) + reading))
 }
 
-/// What is known of the models of a chain, in its order; none where nothing is.
+/// The facts of the models of a chain, in its order; none where nothing is known.
 fn known_of(chain: &[String], known: &[(String, ModelFacts)]) -> Option<Vec<ModelFacts>> {
     let facts = |model: &String| known.iter().find(|(name, _)| same_model(name, model)).map(|(_, facts)| *facts).unwrap_or_default();
     (!known.is_empty()).then(|| chain.iter().map(facts).collect())

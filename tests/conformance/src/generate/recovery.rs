@@ -251,21 +251,7 @@ fn refusal() -> Fault {
 }
 
 /// A question of 6,010 tokens that did not fit a window of 4,096, with a model that can have 8,192.
-const TOO_SMALL: WindowFacts = WindowFacts {
-    needed: Some(6010),
-    estimated: false,
-    answer_length: None,
-    asked: None,
-    fixed: false,
-    loaded: Some(4096),
-    model_limit: Some(8192),
-    caller_limit: None,
-    memory: MemoryOwner::Unknown,
-    memory_available: None,
-    bytes_per_token: None,
-    reading_speed: None,
-    load_time: None,
-};
+const TOO_SMALL: WindowFacts = WindowFacts { needed: Some(6010), loaded: Some(4096), model_limit: Some(8192), ..WindowFacts::UNKNOWN };
 
 fn with_window(window: WindowFacts, incident: Incident) -> Incident {
     Incident { circumstances: Some(Circumstances { window: Some(window), ..Circumstances::default() }), ..incident }

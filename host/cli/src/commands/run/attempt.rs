@@ -18,9 +18,9 @@ pub(super) struct Answer {
     pub(super) done_reason: Option<String>,
     /// What its judge says of it: `whole`, `used_up_length` or `question_cut`.
     pub(super) verdict: String,
-    /// What a person should know of it.
+    /// A note on it for a person.
     pub(super) note: Option<String>,
-    /// What a person should know of the server, now: no part of an answer that is served again later.
+    /// A notice of the server's present state: no part of an answer that is served again later.
     #[serde(skip)]
     pub(super) notice: Option<String>,
     /// What it cost, as the server says.

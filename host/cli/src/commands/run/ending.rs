@@ -8,11 +8,8 @@ use crate::output::one_line;
 use serde_json::{Value, json};
 use std::time::Duration;
 use upright::ollama::OllamaError;
-use upright::types::{Classification, Reason, SuggestedAction};
+use upright::types::{Classification, MemoryOwner, Reason, SuggestedAction};
 use upright::{Error, Recovered, Served};
-
-/// An answer that has less room in the window is not asked for; tokens.
-const LEAST_ANSWER: u32 = 256;
 
 /// What to tell about an operation without an answer.
 pub(super) fn failure(error: &Error, model: &str, deadline: Option<Duration>) -> Failure {
@@ -68,20 +65,18 @@ fn reason_text(reason: Reason) -> String {
 fn window_hint(error: &Error, deadline: Option<Duration>) -> Option<String> {
     let failed = error.failure().filter(|failed| failed.reason == Reason::WindowTooSmall)?;
     let window = failed.source.downcast_ref::<OllamaError>()?.window()?.facts;
-    let limits =
-        |limit: Option<u32>| limit.is_some_and(|limit| window.needed.is_some_and(|needed| limit <= needed.saturating_add(LEAST_ANSWER)));
-    let late = deadline.is_some() && window.reading_speed.is_some();
-    Some(if window.fixed {
-        "raise num_ctx, or leave it out and let upright choose it".to_owned()
-    } else if limits(window.caller_limit) {
-        "raise --max-window, or shorten the question".to_owned()
-    } else if limits(window.model_limit) {
-        "shorten the question, or name a model with a larger window with --fallback".to_owned()
-    } else if late {
-        "allow more time with --deadline, or shorten the question".to_owned()
-    } else {
-        "free memory, shorten the question, or name a model with a larger window with --fallback".to_owned()
-    })
+    if window.fixed {
+        return Some("raise num_ctx, or leave it out and let upright choose it".to_owned());
+    }
+    let model_has_room = window.model_limit.is_none_or(|limit| window.needed.is_none_or(|needed| needed < limit));
+    let steps = [
+        (window.caller_limit.is_some() && model_has_room, "raise --max-window"),
+        (deadline.is_some() && window.reading_speed.is_some() && model_has_room, "allow more time with --deadline"),
+        (window.memory == MemoryOwner::ThisMachine && model_has_room, "free memory"),
+        (true, "shorten the question"),
+    ];
+    let steps: Vec<_> = steps.into_iter().filter_map(|(helps, step)| helps.then_some(step)).collect();
+    Some(format!("{}, or name a model with a larger window with --fallback", steps.join(", ")))
 }
 
 /// What the user could do.

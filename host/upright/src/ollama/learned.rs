@@ -1,6 +1,4 @@
-//! What a client has learned of the models that it asked.
-//!
-//! That is the window of each, how fast it reads, and how long it takes to load.
+//! Knowledge that a client has gained of the models that it asked: the window of each, its reading speed, its load time.
 
 use super::messages::{LoadedModel, Timings};
 use super::question::{Question, Window};
@@ -61,11 +59,11 @@ impl fmt::Display for Notice {
     }
 }
 
-/// What is known of each model, by the name that the caller gives it.
+/// The knowledge of each model, by the name that the caller gives it.
 #[derive(Debug, Default)]
-pub(super) struct Windows(Mutex<HashMap<Box<str>, Known>>);
+pub(super) struct Learned(Mutex<HashMap<Box<str>, Known>>);
 
-/// What is known of a model.
+/// The knowledge of a model.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
     /// The window that it is asked with, because this client made it have it; tokens.
@@ -74,15 +72,15 @@ pub(super) struct Known {
     pub(super) found: Option<u32>,
     /// The window that it was loaded with when that was last looked at; tokens.
     loaded: Option<u32>,
-    /// What of it was on a graphics card then; bytes.
+    /// Its part on a graphics card then; bytes.
     pub(super) on_card: u64,
     /// The beginning of its digest.
     digest: u64,
     /// The longest question and answer for which it was looked at; tokens.
     looked_for: u64,
-    /// What it took in memory then, and with which window; bytes and tokens.
+    /// Its size in memory then, and the window; bytes and tokens.
     size: Option<(u64, u32)>,
-    /// What one more token of window takes, as two sizes show; bytes.
+    /// The memory of one more token of window, as two sizes show; bytes.
     pub(super) bytes_per_token: Option<f64>,
     /// Tokens a second.
     pub(super) reading_speed: Option<f64>,
@@ -99,7 +97,7 @@ pub(super) struct Known {
     reloads: u32,
 }
 
-/// What an answer shows, beside what it says.
+/// The consequence of an answer's figures.
 pub(super) enum Shown {
     /// Nothing that must be looked at.
     Nothing,
@@ -113,12 +111,12 @@ pub(super) enum Shown {
     Say(Notice),
 }
 
-impl Windows {
+impl Learned {
     fn models(&self) -> MutexGuard<'_, HashMap<Box<str>, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of a model; none where nothing was looked at yet.
+    /// The knowledge of a model; none where nothing was looked at yet.
     pub(super) fn of(&self, model: &str) -> Option<Known> {
         self.models().get(model).copied()
     }
@@ -134,7 +132,7 @@ impl Windows {
         self.note(model, |known| (known.in_vain, known.moved) = (Some(now), false));
     }
 
-    /// What was found at a first look; the window is none where the model is not to be asked with it.
+    /// Takes note of a first look; the window is none where the model is not to be asked with it.
     pub(super) fn met(&self, model: &str, loaded: Option<&LoadedModel>, window: Option<u32>) {
         self.looked(model, loaded);
         self.note(model, |known| (known.found, known.moved) = (window, false));
@@ -201,7 +199,7 @@ impl Windows {
             known.load_time = Some(loading.as_secs_f64());
             (known.loaded, known.looked_for) = (None, 0);
             known.moved |= moved;
-            // What it had read before, it need not read again: only now the whole question was.
+            // A cached beginning is counted and not read. After a load there is none.
             if let (Some(tokens @ TELLING..), Some(nanoseconds @ 1..)) = (timings.prompt_eval_count, timings.prompt_eval_duration) {
                 #[expect(clippy::cast_precision_loss, reason = "counts of tokens are small")]
                 let speed = tokens as f64 / Duration::from_nanos(nanoseconds).as_secs_f64();
@@ -254,132 +252,132 @@ mod tests {
 
     #[test]
     fn two_sizes_of_a_model_show_what_a_token_of_window_takes() {
-        let windows = Windows::default();
-        windows.looked("m", Some(&loaded(4096, 209_505_483)));
-        assert_eq!(windows.of("m").unwrap().bytes_per_token, None);
-        windows.looked("m", Some(&loaded(8192, 330_626_497)));
-        assert_eq!(windows.of("m").unwrap().bytes_per_token.map(f64::round), Some(29571.0));
+        let learned = Learned::default();
+        learned.looked("m", Some(&loaded(4096, 209_505_483)));
+        assert_eq!(learned.of("m").unwrap().bytes_per_token, None);
+        learned.looked("m", Some(&loaded(8192, 330_626_497)));
+        assert_eq!(learned.of("m").unwrap().bytes_per_token.map(f64::round), Some(29571.0));
     }
 
     #[test]
     fn reading_speed_and_load_time_are_those_of_the_last_answer_that_shows_them() {
-        let windows = Windows::default();
-        windows.looked("m", None);
-        assert!(matches!(windows.answered(&question(None), &took(1000), 0), Shown::Nothing));
+        let learned = Learned::default();
+        learned.looked("m", None);
+        assert!(matches!(learned.answered(&question(None), &took(1000), 0), Shown::Nothing));
         // A part of the question was known already.
         let fast = Timings { prompt_eval_duration: Some(1), ..took(1) };
-        assert!(matches!(windows.answered(&question(None), &fast, 1), Shown::Nothing));
-        let known = windows.of("m").unwrap();
+        assert!(matches!(learned.answered(&question(None), &fast, 1), Shown::Nothing));
+        let known = learned.of("m").unwrap();
         assert_eq!((known.reading_speed, known.load_time), (Some(200.0), Some(1.0)));
     }
 
     #[test]
     fn a_model_that_is_loaded_again_within_its_keep_alive_is_noticed() {
-        let windows = Windows::default();
-        windows.looked("m", None);
+        let learned = Learned::default();
+        learned.looked("m", None);
         let minute = 60_000_000_000;
-        assert!(matches!(windows.answered(&question(Some(8192)), &took(500), 0), Shown::First(8192)));
-        assert!(matches!(windows.answered(&question(Some(8192)), &took(1), minute), Shown::Nothing));
-        let again = windows.answered(&question(Some(8192)), &took(500), 2 * minute);
+        assert!(matches!(learned.answered(&question(Some(8192)), &took(500), 0), Shown::First(8192)));
+        assert!(matches!(learned.answered(&question(Some(8192)), &took(1), minute), Shown::Nothing));
+        let again = learned.answered(&question(Some(8192)), &took(500), 2 * minute);
         assert!(matches!(again, Shown::Say(Notice::LoadedAgain { window: 8192, times: 1 })));
         // It had been unloaded for want of questions.
-        assert!(matches!(windows.answered(&question(Some(8192)), &took(500), 20 * minute), Shown::Nothing));
+        assert!(matches!(learned.answered(&question(Some(8192)), &took(500), 20 * minute), Shown::Nothing));
     }
 
     #[test]
     fn only_an_answer_that_reaches_beyond_the_known_window_makes_a_client_look() {
-        let windows = Windows::default();
-        windows.looked("m", Some(&loaded(4096, 1)));
+        let learned = Learned::default();
+        learned.looked("m", Some(&loaded(4096, 1)));
         let long = |tokens| Timings { prompt_eval_count: Some(tokens), eval_count: Some(100), ..Timings::default() };
-        assert!(matches!(windows.answered(&question(None), &long(3996), 0), Shown::Nothing));
-        assert!(matches!(windows.answered(&question(None), &long(3997), 0), Shown::MayHaveSlid));
+        assert!(matches!(learned.answered(&question(None), &long(3996), 0), Shown::Nothing));
+        assert!(matches!(learned.answered(&question(None), &long(3997), 0), Shown::MayHaveSlid));
         // It was looked at for that.
-        assert!(matches!(windows.answered(&question(None), &long(3997), 0), Shown::Slid(4096)));
-        assert!(matches!(windows.answered(&question(None), &long(u64::MAX), 0), Shown::MayHaveSlid));
+        assert!(matches!(learned.answered(&question(None), &long(3997), 0), Shown::Slid(4096)));
+        assert!(matches!(learned.answered(&question(None), &long(u64::MAX), 0), Shown::MayHaveSlid));
     }
 
     #[test]
     fn a_look_in_vain_is_repeated_after_half_a_minute() {
-        let windows = Windows::default();
-        assert!(windows.is_new("m", 0));
-        windows.in_vain("m", 0);
-        assert!(!windows.is_new("m", 29_999_999_999) && windows.is_new("m", 30_000_000_000));
-        windows.looked("m", None);
-        assert!(!windows.is_new("m", u64::MAX));
+        let learned = Learned::default();
+        assert!(learned.is_new("m", 0));
+        learned.in_vain("m", 0);
+        assert!(!learned.is_new("m", 29_999_999_999) && learned.is_new("m", 30_000_000_000));
+        learned.looked("m", None);
+        assert!(!learned.is_new("m", u64::MAX));
     }
 
     #[test]
     fn a_server_that_does_not_say_how_large_a_window_is_is_not_asked_again() {
-        let windows = Windows::default();
-        windows.looked("m", Some(&LoadedModel::default()));
+        let learned = Learned::default();
+        learned.looked("m", Some(&LoadedModel::default()));
         let long = Timings { prompt_eval_count: Some(100_000), ..Timings::default() };
-        assert!(matches!(windows.answered(&question(None), &long, 0), Shown::Nothing));
+        assert!(matches!(learned.answered(&question(None), &long, 0), Shown::Nothing));
     }
 
     #[test]
     fn the_largest_window_is_kept_until_it_cannot_be_loaded() {
-        let windows = Windows::default();
-        windows.met("m", None, None);
+        let learned = Learned::default();
+        learned.met("m", None, None);
         for window in [16_384, 8192] {
-            windows.answered(&question(Some(window)), &took(1), 0);
+            learned.answered(&question(Some(window)), &took(1), 0);
         }
-        assert_eq!(windows.of("m").unwrap().kept, Some(16_384));
-        windows.not_loaded("m", 32_768);
-        assert_eq!(windows.of("m").unwrap().kept, Some(16_384));
-        windows.not_loaded("m", 16_384);
-        assert_eq!(windows.of("m").unwrap().kept, None);
+        assert_eq!(learned.of("m").unwrap().kept, Some(16_384));
+        learned.not_loaded("m", 32_768);
+        assert_eq!(learned.of("m").unwrap().kept, Some(16_384));
+        learned.not_loaded("m", 16_384);
+        assert_eq!(learned.of("m").unwrap().kept, None);
     }
 
     #[test]
     fn a_model_that_somebody_else_moved_is_looked_at_again() {
-        let windows = Windows::default();
-        windows.met("m", None, None);
-        windows.answered(&question(None), &took(1), 0);
-        assert!(!windows.is_new("m", 1));
-        windows.answered(&question(None), &took(500), 1);
-        assert!(windows.is_new("m", 2));
-        windows.met("m", Some(&loaded(8192, 1)), Some(8192));
-        assert!(!windows.is_new("m", 2));
-        assert_eq!(windows.of("m").unwrap().found, Some(8192));
+        let learned = Learned::default();
+        learned.met("m", None, None);
+        learned.answered(&question(None), &took(1), 0);
+        assert!(!learned.is_new("m", 1));
+        learned.answered(&question(None), &took(500), 1);
+        assert!(learned.is_new("m", 2));
+        learned.met("m", Some(&loaded(8192, 1)), Some(8192));
+        assert!(!learned.is_new("m", 2));
+        assert_eq!(learned.of("m").unwrap().found, Some(8192));
     }
 
     #[test]
     fn a_server_that_does_not_list_its_model_is_not_asked_again_for_the_same_length() {
-        let windows = Windows::default();
-        windows.met("m", None, None);
+        let learned = Learned::default();
+        learned.met("m", None, None);
         let long = Timings { prompt_eval_count: Some(3000), ..Timings::default() };
-        assert!(matches!(windows.answered(&question(None), &long, 0), Shown::MayHaveSlid));
-        assert!(matches!(windows.answered(&question(None), &long, 0), Shown::Nothing));
+        assert!(matches!(learned.answered(&question(None), &long, 0), Shown::MayHaveSlid));
+        assert!(matches!(learned.answered(&question(None), &long, 0), Shown::Nothing));
     }
 
     #[test]
     fn a_load_with_a_larger_window_moves_nothing_and_what_was_learned_stays() {
-        let windows = Windows::default();
-        windows.met("m", None, None);
-        windows.answered(&question(None), &took(1000), 0);
-        windows.answered(&question(Some(8192)), &took(500), 1);
-        assert!(!windows.is_new("m", 2));
-        windows.looked("m", Some(&LoadedModel { digest: "a".repeat(64), ..loaded(8192, 1) }));
-        assert_eq!(windows.of("m").unwrap().load_time, Some(0.5));
+        let learned = Learned::default();
+        learned.met("m", None, None);
+        learned.answered(&question(None), &took(1000), 0);
+        learned.answered(&question(Some(8192)), &took(500), 1);
+        assert!(!learned.is_new("m", 2));
+        learned.looked("m", Some(&LoadedModel { digest: "a".repeat(64), ..loaded(8192, 1) }));
+        assert_eq!(learned.of("m").unwrap().load_time, Some(0.5));
     }
 
     #[test]
     fn another_model_under_the_same_name_is_another() {
-        let windows = Windows::default();
+        let learned = Learned::default();
         let of = |digest: &str, window, size| LoadedModel { digest: digest.repeat(64), ..loaded(window, size) };
-        windows.looked("m", Some(&of("a", 4096, 1_000_000)));
-        windows.note("m", |known| known.may_see = true);
-        windows.looked("m", Some(&of("b", 8192, 2_000_000)));
-        let known = windows.of("m").unwrap();
+        learned.looked("m", Some(&of("a", 4096, 1_000_000)));
+        learned.note("m", |known| known.may_see = true);
+        learned.looked("m", Some(&of("b", 8192, 2_000_000)));
+        let known = learned.of("m").unwrap();
         assert_eq!((known.bytes_per_token, known.may_see), (None, false));
     }
 
     #[test]
     fn the_number_of_remembered_models_is_bounded() {
-        let windows = Windows::default();
+        let learned = Learned::default();
         for index in 0..3 * MODELS {
-            windows.looked(&format!("m{index}"), None);
+            learned.looked(&format!("m{index}"), None);
         }
-        assert!(windows.models().len() <= MODELS);
+        assert!(learned.models().len() <= MODELS);
     }
 }
