@@ -172,6 +172,7 @@ async fn a_window_that_cannot_be_loaded_is_let_go_of() {
     assert_eq!(windows(&server).last(), Some(&None));
     let answer = ask(&manager, &[MODEL, "other"], &client, &question(6010)).await.unwrap();
     assert_eq!(answer.model.as_deref(), Some("other"));
+    assert_eq!(windows(&server).last(), Some(&None), "the other model has its own default, which is larger");
 }
 
 #[tokio::test]
