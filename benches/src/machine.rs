@@ -8,7 +8,7 @@ use std::thread::available_parallelism;
 use std::time::SystemTime;
 
 /// The crates that a figure depends on.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 10] = [
     "upright",
     "wasmtime",
     "recloser",
@@ -18,7 +18,6 @@ const CRATES: [&str; 11] = [
     "backon",
     "tower",
     "tokio",
-    "redb",
     "rusqlite",
 ];
 

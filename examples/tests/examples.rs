@@ -118,7 +118,7 @@ async fn memory_that_does_not_suffice_for_the_smallest_batch_is_a_failure() {
 
 /// A file for an example's state, which is not there yet.
 fn state(name: &str) -> String {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.redb", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.db", std::process::id()));
     let _ = std::fs::remove_file(&path);
     path.to_str().unwrap().to_owned()
 }

@@ -56,7 +56,7 @@ const IN_FILE: &str = "`execute` of a manager whose state is a file";
 pub(super) fn with_state() -> Result<Group> {
     // Nobody listens there.
     let away = StateAddress::Nats("nats://127.0.0.1:9".to_owned());
-    let file = StateAddress::File(std::env::temp_dir().join(format!("upright-bench-{}.redb", std::process::id())));
+    let file = StateAddress::File(std::env::temp_dir().join(format!("upright-bench-{}.db", std::process::id())));
     let case = |name, state: Option<StateAddress>| -> Result<Case> {
         let mut manager = RecoveryManager::builder().breaker(peers::breaker_config());
         if let Some(state) = state {

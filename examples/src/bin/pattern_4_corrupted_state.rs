@@ -3,7 +3,7 @@
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin pattern_4_corrupted_state               # end it in the middle, and run it again
-//! $ cargo run --package upright-examples --bin pattern_4_corrupted_state -- jobs.redb  # its state in a file of your choice
+//! $ cargo run --package upright-examples --bin pattern_4_corrupted_state -- jobs.db  # its state in a file of your choice
 //! ```
 //!
 //! Forty rows are embedded with `nomic-embed-text`, ten at a time.

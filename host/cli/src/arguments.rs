@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use crate::commands::exec;
-use crate::commands::{checkpoint, classify, completions, health, policy, replay, run};
+use crate::commands::{checkpoint, classify, completions, health, policy, replay, run, state};
 use crate::demo;
 use crate::exit::EXIT_CODES;
 use crate::output::ColorWhen;
@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Policy(policy::PolicyArguments),
     Replay(replay::ReplayArguments),
     Checkpoint(checkpoint::CheckpointArguments),
+    State(state::StateArguments),
     Demo(demo::DemoArguments),
     Completions(completions::CompletionsArguments),
 }

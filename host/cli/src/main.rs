@@ -40,6 +40,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Policy(arguments) => commands::policy::run(&arguments, output),
         Command::Replay(arguments) => commands::replay::run(&arguments, output),
         Command::Checkpoint(arguments) => commands::block_on(commands::checkpoint::run(arguments, output)),
+        Command::State(arguments) => commands::block_on(commands::state::run(arguments, output)),
         Command::Demo(arguments) => commands::block_on(demo::run(arguments, output)),
         Command::Completions(arguments) => commands::completions::run(&arguments, output),
     }

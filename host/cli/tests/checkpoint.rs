@@ -38,7 +38,7 @@ fn keys(ran: &Ran) -> Vec<Value> {
 #[tokio::test]
 async fn what_is_saved_is_listed_shown_and_removed() {
     let scratch = Scratch::new();
-    let state = kept(&scratch, "jobs.redb").await;
+    let state = kept(&scratch, "jobs.db").await;
     let listed = checkpoint(&["list", "--state", &state], "").await.ends_with(0);
     assert!(listed.out.contains("jobs/import  saved ") && listed.out.lines().count() == 2, "{listed:?}");
     let listed = checkpoint(&["list", "--state", &state, "--json"], "").await.ends_with(0);
@@ -60,7 +60,7 @@ async fn what_is_saved_is_listed_shown_and_removed() {
 #[tokio::test]
 async fn what_is_exported_can_be_imported_and_replaces_only_if_asked() {
     let scratch = Scratch::new();
-    let (state, other) = (kept(&scratch, "jobs.redb").await, path(&scratch, "other.redb"));
+    let (state, other) = (kept(&scratch, "jobs.db").await, path(&scratch, "other.db"));
     let exported = checkpoint(&["export", "--state", &state], "").await.ends_with(0).out;
     assert_eq!(exported.lines().count(), 2);
     let told = checkpoint(&["import", "-", "--state", &other], &exported).await.ends_with(0).out;
@@ -81,7 +81,7 @@ async fn what_is_exported_can_be_imported_and_replaces_only_if_asked() {
 #[tokio::test]
 async fn a_file_with_one_wrong_line_imports_nothing() {
     let scratch = Scratch::new();
-    let state = kept(&scratch, "jobs.redb").await;
+    let state = kept(&scratch, "jobs.db").await;
     let input = "{\"key\":\"new\",\"state\":1}\n{\"key\":\"newer\"}\n";
     let refused = checkpoint(&["import", "-", "--state", &state], input).await.ends_with(2);
     assert!(refused.err.contains("line 2") && refused.err.contains("upright checkpoint export"), "{refused:?}");
@@ -92,19 +92,19 @@ async fn a_file_with_one_wrong_line_imports_nothing() {
 #[tokio::test]
 async fn a_folder_stands_for_the_one_store_in_it_and_several_are_named() {
     let scratch = Scratch::new();
-    kept(&scratch, "jobs.redb").await;
+    kept(&scratch, "jobs.db").await;
     let folder = path(&scratch, "");
     let listed = checkpoint(&["list", "--state", &folder, "--json"], "").await.ends_with(0);
     assert_eq!(keys(&listed).len(), 2);
-    kept(&scratch, "more.redb").await;
+    kept(&scratch, "more.db").await;
     let refused = checkpoint(&["list", "--state", &folder], "").await.ends_with(2);
-    assert!(refused.err.contains("jobs.redb") && refused.err.contains("more.redb"), "{refused:?}");
+    assert!(refused.err.contains("jobs.db") && refused.err.contains("more.db"), "{refused:?}");
 }
 
 #[tokio::test]
 async fn a_store_that_cannot_be_meant_is_told_and_none_is_made() {
     let scratch = Scratch::new();
-    let missing = path(&scratch, "missing.redb");
+    let missing = path(&scratch, "missing.db");
     for (state, why) in [
         (missing.as_str(), "no such file"),
         (":memory:", "in memory"),
@@ -116,7 +116,7 @@ async fn a_store_that_cannot_be_meant_is_told_and_none_is_made() {
     }
     assert!(!std::path::Path::new(&missing).exists());
     assert!(checkpoint(&["list"], "").await.ends_with(2).err.contains("--state"));
-    let text = path(&scratch, "text.redb");
+    let text = path(&scratch, "text.db");
     std::fs::write(&text, "no store").unwrap();
     assert_eq!(checkpoint(&["list", "--state", &text], "").await.ends_with(1).err.lines().count(), 1);
 }
@@ -124,7 +124,7 @@ async fn a_store_that_cannot_be_meant_is_told_and_none_is_made() {
 #[tokio::test]
 async fn a_store_that_a_program_holds_is_said_to_be_in_use() {
     let scratch = Scratch::new();
-    let state = kept(&scratch, "jobs.redb").await;
+    let state = kept(&scratch, "jobs.db").await;
     let manager = RecoveryManager::builder().state(StateAddress::File(state.clone().into())).build().unwrap();
     manager.save_checkpoint("mine", &1).await.unwrap();
     let refused = checkpoint(&["list", "--state", &state], "").await.ends_with(1);

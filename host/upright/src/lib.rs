@@ -142,7 +142,7 @@
 //! - `anyhow` (on by default): operations that fail with `anyhow::Error` keep the type of the error inside, so it is classified by what it is
 //!   and can be had back by [`Error::downcast_ref`].
 //! - `macros` (on by default): the attributes `#[with_retry]` and `#[with_circuit_breaker]`.
-//! - `redb` (on by default): `store::FileStore`, the store in a file.
+//! - `sqlite` (on by default): `store::FileStore`, the store in a file.
 //! - `metrics`: counters and histograms through the `metrics` facade.
 //! - `nats`: the store `NatsStore`, which a fleet shares, in a NATS server with JetStream.
 //! - `tls`: `https` addresses of Ollama, by rustls with ring. Without it they are refused with a reason.

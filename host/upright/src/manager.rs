@@ -170,9 +170,8 @@ impl RecoveryManagerBuilder {
         self
     }
 
-    /// Where checkpoints and, [unless that is switched off](Self::cache_in_store), cached responses are kept. Without this
-    /// checkpoints are in [this program's file](StateAddress::of_this_program), which is opened when the first one is saved or restored, or in memory where
-    /// there is no such file or the feature `redb` is off; cached responses are in memory.
+    /// Where checkpoints, [breakers](Self::keep_breakers) and [cached responses](Self::cache_in_store) are kept. Without this they are in memory, and gone with
+    /// the process. [`StateAddress::of_this_user`] is the address that the programs of one user have in common; many processes may have one file.
     pub fn state(mut self, address: StateAddress) -> Self {
         self.state = Some(State::At(address));
         self
@@ -217,8 +216,7 @@ impl RecoveryManagerBuilder {
 
     /// How cached responses are kept in the store as well, so that they are there after a restart and for all who share the store; with `None` they are not.
     ///
-    /// They are where [`state`](Self::state) or [`store`](Self::store) was said: the file that is used where neither was is for checkpoints alone.
-    /// [`StateAddress::Memory`] would be a second copy in the same memory, and counts as not said.
+    /// They are where [`state`](Self::state) or [`store`](Self::store) was said. [`StateAddress::Memory`] would be a second copy in the same memory, and counts as not said.
     pub fn cache_in_store(mut self, options: impl Into<Option<StoredCacheOptions>>) -> Self {
         self.stored_cache = options.into();
         self
@@ -240,9 +238,8 @@ impl RecoveryManagerBuilder {
             .clock(Arc::clone(&clock))
             .events(events.clone())
             .classifier(Arc::clone(&classifier));
-        // This program's own file is for checkpoints; breakers and answers are kept where it was said that state is kept.
         let is_said = !matches!(self.state, None | Some(State::At(StateAddress::Memory)));
-        let store = match self.state.unwrap_or_else(|| State::At(own_state())) {
+        let store = match self.state.unwrap_or(State::At(StateAddress::Memory)) {
             State::At(address) => address.when_needed(Arc::clone(&clock)),
             State::In(store) => store,
         };
@@ -294,11 +291,6 @@ impl RecoveryManagerBuilder {
 
 /// How long a shutdown waits for what is cached, and for the last transitions of breakers, to be written down.
 const SETTLING: Duration = Duration::from_secs(1);
-
-/// Where state is kept if nothing is said of it.
-fn own_state() -> StateAddress {
-    StateAddress::of_this_program().filter(|_| cfg!(feature = "redb")).unwrap_or(StateAddress::Memory)
-}
 
 /// Counts an operation as running while it lives.
 pub(crate) struct Running<'a>(&'a Shared);

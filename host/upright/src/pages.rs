@@ -27,7 +27,7 @@ pages! {
     RetryBudget "patterns/retry-budget.md"
 }
 
-#[cfg(feature = "redb")]
+#[cfg(feature = "sqlite")]
 pages! {
     DurableState "durable-state.md"
 }

@@ -1,6 +1,6 @@
-//! The store in a file from outside: what its folder, its disk and other processes do to it.
+//! The store in a file from outside: what its folder and its disk do to it, and what is no store.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-#![cfg(feature = "redb")]
+#![cfg(feature = "sqlite")]
 
 use futures_util::FutureExt;
 use std::fs;
@@ -37,7 +37,7 @@ impl Folder {
     }
 
     fn file(&self) -> PathBuf {
-        self.path.join("store.redb")
+        self.path.join("state.db")
     }
 }
 
@@ -139,112 +139,100 @@ async fn more_writers_than_the_queue_has_room_for_all_get_their_answer() {
 async fn the_file_and_the_folders_above_it_are_made_for_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new("private");
-    let file = folder.path.join("a/b/store.redb");
+    let file = folder.path.join("a/b/state.db");
     drop(open(&file));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&file), mode(&folder.path.join("a/b")), mode(&folder.path.join("a"))), (0o600, 0o700, 0o700));
     assert_eq!(fs::read_dir(folder.path.join("a/b")).unwrap().count(), 1, "nothing else is left there");
-}
-
-#[tokio::test]
-async fn a_store_is_opened_once_in_a_process() {
-    let folder = Folder::new("twice");
-    let store = open(folder.file());
-    let error = refused(folder.file());
-    assert!(matches!(&error, StoreError::InUse { path } if *path == folder.file()), "{error}");
-    drop(store.clone());
-    assert!(matches!(refused(folder.file()), StoreError::InUse { .. }), "a clone keeps it open");
-    drop(store);
-    open(folder.file());
-}
-
-const SECOND: &str = "UPRIGHT_TEST_SECOND_PROCESS";
-
-/// The second process; as a test of its own it does nothing.
-#[test]
-fn the_second_process() {
-    let Some(path) = std::env::var_os(SECOND) else { return };
-    std::process::exit(match FileStore::open(path, SystemClock::shared()) {
-        Err(StoreError::InUse { .. }) => 42,
-        Ok(_) => 43,
-        Err(_) => 44,
-    });
-}
-
-#[tokio::test]
-async fn a_second_process_is_told_that_the_store_is_in_use_and_can_have_it_afterwards() {
-    let folder = Folder::new("second");
-    let second = || {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "the_second_process"]).env(SECOND, folder.file()).stdout(Stdio::null());
-        command.status().unwrap().code()
-    };
-    let store = open(folder.file());
+    let store = open(&file);
     store.put("a", "1".into(), TEXT).await.unwrap();
-    assert_eq!(second(), Some(42));
-    assert_eq!(text(&store, "a").await.as_deref(), Some("1"), "the first one is not disturbed");
-    store.put("a", "2".into(), TEXT).await.unwrap();
-    drop(store);
-    assert_eq!(second(), Some(43));
+    let _watching = store.watch("").await.unwrap();
+    for beside in ["-wal", "-shm", "-bell"] {
+        assert_eq!(mode(&folder.path.join(format!("a/b/state.db{beside}"))), 0o600, "{beside}");
+    }
 }
 
 #[tokio::test]
-async fn two_who_make_the_same_store_at_once_end_up_with_one() {
+async fn several_who_make_the_same_store_at_once_end_up_with_one() {
     let folder = Folder::new("both");
     for round in 0..20 {
-        let path = folder.path.join(format!("{round}/store.redb"));
-        let opened: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..2).map(|_| scope.spawn(|| FileStore::open(&path, SystemClock::shared()))).collect();
+        let path = folder.path.join(format!("{round}/state.db"));
+        let stores: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| open(&path))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        let (stores, refused): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
-        assert!(refused.iter().all(|error| matches!(error, Err(StoreError::InUse { .. }))), "{refused:?}");
-        assert!(!stores.is_empty() && stores.len() + refused.len() == 2);
+        for (number, store) in (0..).zip(&stores) {
+            assert_eq!(store.put(&number.to_string(), "1".into(), TEXT).await.unwrap(), number + 1);
+        }
+        drop(stores);
+        let left: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert!(left.len() <= 2 && left.iter().all(|name| ["state.db", "state.db-bell"].iter().any(|own| name == own)), "{left:?}");
     }
+}
+
+#[tokio::test]
+async fn by_way_of_a_link_and_from_another_folder_it_is_the_same_store() {
+    let folder = Folder::new("link");
+    let store = open(folder.file());
+    std::os::unix::fs::symlink(folder.file(), folder.path.join("link.db")).unwrap();
+    let linked = open(folder.path.join("link.db"));
+    let mut changes = store.watch("").await.unwrap();
+    let version = linked.put("a", "1".into(), TEXT).await.unwrap();
+    assert_eq!(futures_util::StreamExt::next(&mut changes).await.unwrap().unwrap().version, version);
+    assert_eq!(text(&store, "a").await.as_deref(), Some("1"));
 }
 
 #[test]
 fn what_is_no_store_is_refused_and_left_as_it_is() {
     let folder = Folder::new("other");
-    let foreign = folder.path.join("foreign.redb");
-    let database = redb::Database::create(&foreign).unwrap();
-    let writing = database.begin_write().unwrap();
-    writing.open_table(redb::TableDefinition::<u64, u64>::new("theirs")).unwrap();
-    writing.commit().unwrap();
-    drop(database);
-    let text = folder.path.join("notes.txt");
-    fs::write(&text, "not a store. ".repeat(1000)).unwrap();
-    let short = folder.path.join("short");
-    fs::write(&short, "x").unwrap();
-    for path in [text, short, foreign] {
-        let before = fs::read(&path).unwrap();
-        let error = refused(&path);
-        assert!(matches!(&error, StoreError::Damaged { path: told, .. } if *told == path), "{error:?}");
-        assert!(error.to_string().contains("move it away"), "{error}");
+    let path = |name: &str| folder.path.join(name);
+    // Two of other programs: one whose log was not written back yet, as a kill leaves it.
+    let theirs = |name: &str| {
+        let connection = rusqlite::Connection::open(path(name)).unwrap();
+        connection.pragma_update(None, "journal_mode", "wal").unwrap();
+        connection.execute_batch("CREATE TABLE theirs(x); INSERT INTO theirs VALUES(1)").unwrap();
+        connection
+    };
+    drop(theirs("closed.db"));
+    let open_there = theirs("open.db");
+    for name in ["open.db", "open.db-wal"] {
+        fs::copy(path(name), path(&name.replace("open", "killed"))).unwrap();
+    }
+    drop(open_there);
+    fs::write(path("notes.txt"), "not a store. ".repeat(1000)).unwrap();
+    fs::write(path("short"), "x").unwrap();
+    fs::write(path("redb.redb"), [b"redb\x1a\x0a\xa9\x0d\x0a".as_slice(), &[0; 5000]].concat()).unwrap();
+    for (name, expected) in [
+        ("closed.db", "a database of SQLite"),
+        ("killed.db", "a database of SQLite"),
+        ("notes.txt", "no database of SQLite"),
+        ("short", "a file of 1 bytes"),
+        ("redb.redb", "in redb"),
+    ] {
+        let (before, log) = (fs::read(path(name)).unwrap(), fs::read(path("killed.db-wal")).unwrap());
+        let error = FileStore::open(path(name), SystemClock::shared()).map(drop).expect_err(name);
+        assert!(matches!((&error, name), (StoreError::OldFormat { .. }, "redb.redb") | (StoreError::NotAStore { .. }, _)), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(expected) && text.contains(name), "{text}");
         let fault = fault_of(&error);
         assert_eq!((fault.kind, fault.endpoint), (FaultKind::InvalidAnswer, Endpoint::Store));
-        assert!(fs::read(&path).unwrap() == before, "{}", path.display());
+        assert!(fs::read(path(name)).unwrap() == before && fs::read(path("killed.db-wal")).unwrap() == log, "{name}");
     }
     let error = refused(&folder.path);
     assert!(matches!(error, StoreError::Unavailable { .. }), "a folder is no file: {error:?}");
 }
 
 #[tokio::test]
-async fn a_store_of_a_newer_format_is_refused_with_both_numbers() {
-    const ABOUT: redb::TableDefinition<'_, u8, &[u8]> = redb::TableDefinition::new("about");
+async fn a_store_of_a_newer_format_is_refused_with_both_numbers_also_by_one_who_has_it_open() {
     let folder = Folder::new("newer");
-    drop(open(folder.file()));
-    let database = redb::Database::open(folder.file()).unwrap();
-    let writing = database.begin_write().unwrap();
-    {
-        let mut newer = [3_u32.to_le_bytes().as_slice(), &9_u64.to_le_bytes(), b"and more"].concat();
-        newer.extend(crc32fast::hash(&newer).to_le_bytes());
-        writing.open_table(ABOUT).unwrap().insert(0, &newer[..]).unwrap();
-    }
-    writing.commit().unwrap();
-    drop(database);
+    let store = open(folder.file());
+    store.put("a", "1".into(), TEXT).await.unwrap();
+    rusqlite::Connection::open(folder.file()).unwrap().pragma_update(None, "user_version", 9).unwrap();
     let error = refused(folder.file());
-    assert!(matches!(error, StoreError::Newer { found: 3, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 9, known: 1, .. }), "{error:?}");
+    let error = store.put("a", "2".into(), TEXT).await.unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 9, known: 1, .. }), "{error:?}");
+    assert_eq!(text(&store, "a").await.as_deref(), Some("1"), "nothing was written");
 }
 
 #[cfg(unix)]
@@ -273,8 +261,8 @@ async fn on_a_disk_that_is_mounted_read_only_neither_a_store_nor_a_new_one_can_b
     drop(open(folder.file()));
     assert!(run(Command::new("mount").args(["-o", "remount,ro"]).arg(&folder.path)));
     assert_not_writable(&refused(folder.file()));
-    assert_not_writable(&refused(folder.path.join("new.redb")));
-    assert_not_writable(&refused(folder.path.join("folder/new.redb")));
+    assert_not_writable(&refused(folder.path.join("new.db")));
+    assert_not_writable(&refused(folder.path.join("folder/new.db")));
 }
 
 /// Writes until there is no room, then holds the store to its promises.
@@ -294,7 +282,7 @@ async fn fill_and_recover(store: &FileStore) {
     let fault = fault_of(&error);
     assert_eq!((fault.kind, fault.endpoint), (FaultKind::DiskFull, Endpoint::Store));
 
-    // While it is full: reads go on, writes fail as such, and deleting what is there makes room.
+    // While it is full: reads go on, and writes fail as such.
     for round in 0..3 {
         assert_eq!(text(store, "first").await.as_deref(), Some("1"), "round {round}");
         for number in 0..saved {
@@ -310,20 +298,18 @@ async fn fill_and_recover(store: &FileStore) {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn on_a_full_disk_what_was_saved_stays_readable_and_with_room_writing_works_again() {
-    // On the first there is no room for a log; on the second what is in it needs room as well.
-    for (size, ballast, log) in [("6m", 3 << 20, false), ("48m", 12 << 20, true)] {
+    for (size, ballast) in [("6m", 3 << 20), ("48m", 12 << 20)] {
         let Some(folder) = Folder::small_disk("full", size) else { return skip("this process must not mount a disk") };
-        on_a_full_disk(&folder, ballast, log).await;
+        on_a_full_disk(&folder, ballast).await;
     }
 }
 
 #[cfg(target_os = "linux")]
-async fn on_a_full_disk(folder: &Folder, room: usize, log: bool) {
+async fn on_a_full_disk(folder: &Folder, room: usize) {
     let ballast = folder.path.join("ballast");
     fs::write(&ballast, vec![0; room]).unwrap();
     let store = open(folder.file());
     fill_and_recover(&store).await;
-    assert_eq!(folder.path.join("store.redb-wal").exists(), log);
     fs::remove_file(&ballast).unwrap();
     // One that is too large even now, in a group with others: it alone fails.
     let keys: Vec<_> = (0..10).map(|number| format!("small/{number}")).collect();
@@ -334,7 +320,6 @@ async fn on_a_full_disk(folder: &Folder, room: usize, log: bool) {
     let version = store.put("afterwards", vec![4; 100_000].into(), TEXT).await.unwrap();
     assert_eq!(store.get("afterwards").await.unwrap().unwrap().version, version);
     drop(store);
-    assert!(!folder.path.join("store.redb-wal").exists());
     let store = open(folder.file());
     assert_eq!(text(&store, "first").await.as_deref(), Some("1"));
     assert_eq!(store.get("afterwards").await.unwrap().unwrap().version, version);
@@ -357,10 +342,6 @@ async fn the_process_with_a_limit() {
     let Some(path) = std::env::var_os(LIMITED) else { return };
     let store = open(PathBuf::from(path));
     fill_and_recover(&store).await;
-    for number in 0..4 {
-        assert!(store.delete(&format!("large/{number}")).await.unwrap());
-    }
-    store.put("afterwards", "1".into(), TEXT).await.unwrap();
     drop(store);
     std::process::exit(42);
 }
@@ -378,6 +359,6 @@ async fn under_a_limit_on_the_size_of_files_a_store_behaves_as_on_a_full_disk() 
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(42), "{said}{}", String::from_utf8_lossy(&output.stdout));
     let store = open(folder.file());
-    assert_eq!(text(&store, "afterwards").await.as_deref(), Some("1"));
     assert_eq!(text(&store, "first").await.as_deref(), Some("1"));
+    store.put("afterwards", vec![5; 1_000_000].into(), TEXT).await.unwrap();
 }

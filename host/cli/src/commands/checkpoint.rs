@@ -1,6 +1,6 @@
 //! `upright checkpoint`: what programs have saved to resume from.
 
-use super::state::StateArgument;
+use super::address::StateArgument;
 use crate::exit::{Exit, Failure};
 use crate::output::{FAINT, Output, one_line, printable, span};
 use anyhow::Context;
@@ -31,7 +31,7 @@ enum CheckpointCommand {
     /// Remove checkpoints
     Remove(SomeArguments),
     /// Print checkpoints as lines of JSON, to be imported elsewhere
-    #[command(after_help = "Example: upright checkpoint export --state jobs.redb > jobs.jsonl")]
+    #[command(after_help = "Example: upright checkpoint export --state jobs.db > jobs.jsonl")]
     Export(ExportArguments),
     /// Put checkpoints that were exported into a store
     #[command(after_help = "Example: upright checkpoint import jobs.jsonl --state nats://10.0.0.1:4222")]

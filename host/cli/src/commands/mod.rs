@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod address;
 pub(crate) mod checkpoint;
 pub(crate) mod classify;
 pub(crate) mod completions;

@@ -1,74 +1,274 @@
-//! `--state`: the store that other programs keep their state in.
+//! `upright state`: looks after the file that programs keep their state in.
 
-use crate::exit::Failure;
-use std::path::PathBuf;
-use std::sync::Arc;
+use super::address::StateArgument;
+use crate::exit::{Exit, Failure};
+use crate::output::{FAINT, Output, complain, one_line, printable};
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
 use upright::clock::SystemClock;
-use upright::store::{StateAddress, Store};
+use upright::store::{Entry, StateAddress, StoreError, StoreFile};
 
+/// Look after the state that programs keep: what is in it, whether it is whole, copies
 #[derive(Debug, clap::Args)]
-pub(crate) struct StateArgument {
-    /// A file, a folder with one such file, or nats://HOST:PORT [default: the user's folder for state]
-    #[arg(long, value_name = "STATE", env = "UPRIGHT_STATE", hide_env_values = true)]
-    state: Option<String>,
+pub(crate) struct StateArguments {
+    #[command(subcommand)]
+    command: StateCommand,
 }
 
-impl StateArgument {
-    /// A store that is there already.
-    pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
-        let address = self.address()?;
-        if let StateAddress::File(path) = &address
-            && !path.exists()
-        {
-            return Err(Failure::bad_input(format!(
-                "{}: there is no such file; expected one that a program keeps its state in",
-                path.display()
-            ))
-            .into());
+#[derive(Debug, clap::Subcommand)]
+enum StateCommand {
+    /// Show where the state is and what is in it
+    Info(StateArgument),
+    /// Check the file: SQLite's structures, and the checksum of each entry
+    #[command(after_help = "Ends with 1 if something is wrong. Programs may have the file open meanwhile.")]
+    Check(StateArgument),
+    /// Give back the room that is free in the file
+    Compact(StateArgument),
+    /// Print all that can be read as lines of JSON, or write a copy of the file
+    #[command(after_help = "\
+Of a damaged file all is printed that can be read, and it ends with 1. Programs may have the file open meanwhile.
+
+Example: upright state export > state.jsonl")]
+    Export(ExportArguments),
+    /// Put what was exported into a store
+    #[command(after_help = "Example: upright state import state.jsonl --state new.db")]
+    Import(ImportArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct ExportArguments {
+    /// Write a copy of the file here instead, as it is at one moment; the new file is a store
+    #[arg(long, value_name = "FILE")]
+    copy: Option<PathBuf>,
+
+    #[command(flatten)]
+    state: StateArgument,
+}
+
+#[derive(Debug, clap::Args)]
+struct ImportArguments {
+    /// Lines of JSON, as they were exported; - for standard input
+    file: PathBuf,
+
+    /// Let them take the place of what is there under the same keys
+    #[arg(long)]
+    replace: bool,
+
+    #[command(flatten)]
+    state: StateArgument,
+}
+
+/// An entry, as it is exported.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    key: String,
+    #[serde(rename = "type")]
+    content_type: String,
+    /// When it was written, seconds since 1970; for people.
+    #[serde(default)]
+    modified: f64,
+    #[serde(flatten)]
+    value: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Value {
+    /// What is text stands as it is.
+    Value(String),
+    Base64(String),
+}
+
+pub(crate) async fn run(arguments: StateArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        StateCommand::Info(state) => info(&state, output),
+        StateCommand::Check(state) => check(&state, output),
+        StateCommand::Compact(state) => compact(&state, output),
+        StateCommand::Export(ExportArguments { copy: Some(copy), state }) => {
+            file(&state)?.copy_to(&copy)?;
+            Ok(Exit::Success.into())
         }
-        Ok(address.open(SystemClock::shared()).await?)
+        StateCommand::Export(ExportArguments { copy: None, state }) => export(&state, output).await,
+        StateCommand::Import(arguments) => import(&arguments, output).await,
     }
+}
 
-    /// A store that is made if it is not there.
-    pub(crate) async fn open_or_make(&self) -> anyhow::Result<Arc<dyn Store>> {
-        Ok(self.address()?.open(SystemClock::shared()).await?)
+/// The file that is meant.
+fn file(state: &StateArgument) -> Result<StoreFile, Failure> {
+    let address = state.existing()?;
+    address
+        .file()
+        .map(StoreFile::at)
+        .ok_or_else(|| Failure::bad_input(format!("{address}: this is done with a file; expected one, and a server has tools of its own")))
+}
+
+fn info(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCode> {
+    let (address, info) = (state.address()?, file(state)?.info()?);
+    let path = address.file().unwrap_or_default();
+    if output.json {
+        let kinds: Vec<_> =
+            info.kinds.iter().map(|kind| json!({ "prefix": kind.prefix, "entries": kind.entries, "bytes": kind.bytes })).collect();
+        output.json_line(&json!({
+            "file": path,
+            "format": info.format,
+            "sqlite": info.sqlite,
+            "bytes": info.bytes,
+            "log_bytes": info.log_bytes,
+            "last_version": info.last_version,
+            "kinds": kinds,
+        }))?;
+        return Ok(Exit::Success.into());
     }
+    output.line(path.display())?;
+    output.line(output.paint(
+        FAINT,
+        format_args!(
+            "format {}, SQLite {}, {} and a log of {}, last version {}",
+            info.format,
+            info.sqlite,
+            size(info.bytes),
+            size(info.log_bytes),
+            info.last_version
+        ),
+    ))?;
+    for kind in &info.kinds {
+        output.line(format_args!("{:>9}  {:<24}  {}", kind.entries, printable(&kind.prefix), size(kind.bytes)))?;
+    }
+    Ok(Exit::Success.into())
+}
 
-    fn address(&self) -> Result<StateAddress, Failure> {
-        let address = match &self.state {
-            Some(text) => text.parse().map_err(Failure::bad_input)?,
-            None => StateAddress::of_this_program().ok_or_else(|| {
-                Failure::bad_input("there is no folder for state: neither XDG_STATE_HOME nor HOME is set; expected --state")
-            })?,
+fn check(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCode> {
+    let wrong = file(state)?.check()?;
+    if output.json {
+        output.json_line(&json!({ "whole": wrong.is_empty(), "wrong": wrong }))?;
+    } else if wrong.is_empty() {
+        output.line("the file is whole")?;
+    } else {
+        wrong.iter().try_for_each(|line| output.line(one_line(line)))?;
+    }
+    if wrong.is_empty() {
+        return Ok(Exit::Success.into());
+    }
+    let next = "`upright state export` prints what can be read, to be imported into a new file";
+    Err(Failure::new(Exit::Failed, format!("the file is damaged in {} places; {next}", wrong.len())).into())
+}
+
+fn compact(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCode> {
+    let (before, after) = file(state)?.compact()?;
+    if output.json {
+        output.json_line(&json!({ "bytes_before": before, "bytes": after }))?;
+    } else {
+        output.line(format_args!("{} before, {} now", size(before), size(after)))?;
+    }
+    Ok(Exit::Success.into())
+}
+
+fn line(key: String, entry: &Entry) -> Line {
+    let value =
+        str::from_utf8(&entry.value).map_or_else(|_| Value::Base64(BASE64.encode(&entry.value)), |text| Value::Value(text.to_owned()));
+    let modified = entry.modified.duration_since(UNIX_EPOCH).as_ref().map_or(0.0, Duration::as_secs_f64);
+    Line { key, content_type: entry.content_type.clone(), modified, value }
+}
+
+async fn export(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCode> {
+    let address = state.existing()?;
+    let lost = match address.file() {
+        Some(file) => {
+            let mut printed = Ok(());
+            let lost = StoreFile::at(file).read(|key, entry| {
+                if printed.is_ok() {
+                    printed = output.json_line(&line(key, &entry));
+                }
+            })?;
+            printed?;
+            lost
+        }
+        None => export_from_server(&address, output).await?,
+    };
+    lost.iter().for_each(|lost| complain(one_line(lost)));
+    if lost.is_empty() {
+        return Ok(Exit::Success.into());
+    }
+    Err(Failure::new(Exit::Failed, format!("{} places cannot be read; all else was exported", lost.len())).into())
+}
+
+async fn export_from_server(address: &StateAddress, output: &Output) -> anyhow::Result<Vec<String>> {
+    let store = address.open(SystemClock::shared()).await?;
+    let mut lost = Vec::new();
+    for listed in store.list("").await? {
+        match store.get(&listed.key).await {
+            Ok(Some(entry)) => output.json_line(&line(listed.key, &entry))?,
+            // One that somebody has removed meanwhile is not missed.
+            Ok(None) => {}
+            Err(error @ StoreError::Corrupt { .. }) => lost.push(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(lost)
+}
+
+async fn import(arguments: &ImportArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    let name = arguments.file.display().to_string();
+    let lines: Box<dyn BufRead> = if arguments.file == Path::new("-") {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        Box::new(BufReader::new(File::open(&arguments.file).map_err(|error| Failure::bad_input(format!("{name}: {error}")))?))
+    };
+    // All of it is read first: a file that is wrong somewhere changes nothing.
+    let mut read = Vec::new();
+    for (number, text) in (1..).zip(lines.lines()) {
+        let text = text.with_context(|| format!("{name}, line {number}"))?;
+        if text.trim().is_empty() {
+            continue;
+        }
+        let wrong = |why: &dyn std::fmt::Display| {
+            let expected = "expected what `upright state export` prints";
+            Failure::bad_input(format!("{name}, line {number}: {}; {expected}", one_line(&why.to_string())))
         };
-        match address {
-            StateAddress::Memory => {
-                Err(Failure::bad_input("a store in memory holds nothing of another program; expected a file or nats://HOST:PORT"))
+        let Line { key, content_type, value, .. } = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+        let value = match value {
+            Value::Value(text) => text.into_bytes(),
+            Value::Base64(text) => BASE64.decode(text).map_err(|error| wrong(&error))?,
+        };
+        read.push((key, content_type, value));
+    }
+    let store = arguments.state.open_or_make().await?;
+    let (mut new, mut replaced, mut kept) = (0, 0, 0);
+    for (key, content_type, value) in read {
+        let value = bytes::Bytes::from(value);
+        match store.compare_and_set(&key, None, value.clone(), &content_type).await {
+            Ok(_) => new += 1,
+            Err(StoreError::Conflict { .. }) if arguments.replace => {
+                store.put(&key, value, &content_type).await?;
+                replaced += 1;
             }
-            StateAddress::File(path) => self.in_folder(path).map(StateAddress::File),
-            address => Ok(address),
+            Err(StoreError::Conflict { .. }) => kept += 1,
+            Err(error) => return Err(error.into()),
         }
     }
+    if output.json {
+        output.json_line(&json!({ "new": new, "replaced": replaced, "kept": kept }))?;
+    } else {
+        let hint = if kept > 0 { " (--replace replaces them)" } else { "" };
+        output.line(format_args!("{new} new, {replaced} replaced, {kept} kept as they were{hint}"))?;
+    }
+    Ok(Exit::Success.into())
+}
 
-    /// The file that was meant where a folder was named, or nothing.
-    fn in_folder(&self, path: PathBuf) -> Result<PathBuf, Failure> {
-        let folder = match (&self.state, path.parent()) {
-            (None, Some(folder)) => folder,
-            _ if path.is_dir() => &path,
-            _ => return Ok(path),
-        };
-        let is_store = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "redb");
-        let entries = folder.read_dir().into_iter().flatten().flatten();
-        let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(is_store).collect();
-        files.sort();
-        match files.as_slice() {
-            [file] => Ok(file.clone()),
-            [] if self.state.is_none() => Ok(path),
-            [] => Err(Failure::bad_input(format!("{}: no file of a store (*.redb) is in this folder", folder.display()))),
-            several => {
-                let names = several.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-                Err(Failure::bad_input(format!("there are several stores: {names}; expected one of them as --state")))
-            }
-        }
+/// Bytes, for people.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..0x10_0000 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
     }
 }

@@ -122,6 +122,11 @@ impl Gate {
         }
     }
 
+    /// How many probes may be in flight.
+    pub(super) fn probes(&self) -> u64 {
+        self.allowed.load(Ordering::Acquire)
+    }
+
     /// Gives a probe's permit back; one of an older generation is worth nothing any more.
     pub(super) fn give_back(&self, generation: u64) {
         let allowed = self.allowed.load(Ordering::Acquire);

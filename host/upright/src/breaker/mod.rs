@@ -16,12 +16,14 @@
 
 mod builder;
 mod gate;
+mod lease;
 #[cfg(feature = "tower")]
 mod owned;
 mod permit;
 mod registry;
 mod restore;
 mod sharing;
+mod stored;
 
 pub use builder::CircuitBreakerBuilder;
 #[cfg(feature = "tower")]
@@ -31,6 +33,7 @@ pub use registry::CircuitBreakers;
 pub use restore::SavedState;
 pub use sharing::SharingCounts;
 pub(crate) use sharing::{BreakerSharing, Keeping};
+pub use stored::{StoredBreaker, StoredPermit};
 
 use crate::classifier::ErrorClassifier;
 use crate::clock::{SharedClock, nanoseconds, seconds};
@@ -42,6 +45,7 @@ use crate::policy::PolicySlot;
 use crate::types::*;
 use gate::{Answer, Gate};
 use permit::{Passage, single_attempt};
+use sharing::Leave;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -179,9 +183,16 @@ impl CircuitBreaker {
         loop {
             let rejection = match shared.gate.ask(&*shared.clock) {
                 Answer::Pass { generation } => return Ok(Permit { breaker: self, passage: self.passage(generation), probe: false }),
-                Answer::Probe { generation } => {
-                    return Ok(Permit { breaker: self, passage: self.passage(generation), probe: true });
-                }
+                Answer::Probe { generation } => match self.may_probe() {
+                    Leave::Granted => return Ok(Permit { breaker: self, passage: self.passage(generation), probe: true }),
+                    leave => {
+                        shared.gate.give_back(generation);
+                        match leave {
+                            Leave::Moved => continue,
+                            _ => Rejection::Probing,
+                        }
+                    }
+                },
                 Answer::NotFor(left) => Rejection::Open { time_left: Duration::from_nanos(left) },
                 Answer::Elapsed if !asked => {
                     asked = true;
@@ -274,9 +285,28 @@ impl CircuitBreaker {
         self.step(|_| true, BreakerEvent::Elapsed, None);
     }
 
+    /// This process has a probe left: have those on the same machine?
+    fn may_probe(&self) -> Leave {
+        let Some(sharing) = &self.shared.sharing else { return Leave::Granted };
+        sharing.may_probe(&self.shared.name, self.shared.gate.probes(), self.patience())
+    }
+
+    /// A probe's permit comes back, after the state has moved.
+    fn probe_ended(&self, generation: u64) {
+        self.shared.gate.give_back(generation);
+        if let Some(sharing) = &self.shared.sharing {
+            sharing.probe_ended(&self.shared.name);
+        }
+    }
+
+    /// How long a probe may be in flight before another goes.
+    fn patience(&self) -> Duration {
+        seconds(self.kept().config.recovery_timeout)
+    }
+
     /// All probes are in flight: have they been for so long that another may go?
     fn relieved(&self, generation: u64) -> bool {
-        let patience = nanoseconds(seconds(self.kept().config.recovery_timeout));
+        let patience = nanoseconds(self.patience());
         self.shared.gate.relieve(generation, self.shared.clock.now(), patience)
     }
 

@@ -44,7 +44,7 @@ impl OwnedPermit {
 impl Drop for OwnedPermit {
     fn drop(&mut self) {
         if self.probe {
-            self.breaker.shared.gate.give_back(self.passage.generation);
+            self.breaker.probe_ended(self.passage.generation);
         }
     }
 }

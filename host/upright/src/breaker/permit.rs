@@ -35,7 +35,7 @@ impl Drop for Permit<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.probe {
-            self.breaker.shared.gate.give_back(self.passage.generation);
+            self.breaker.probe_ended(self.passage.generation);
         }
     }
 }

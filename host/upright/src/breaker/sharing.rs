@@ -7,21 +7,26 @@
 //!
 //! Of two states the one that was entered later holds, by the wall clocks of those who entered it. Writing is by compare-and-set, so that of two hosts
 //! that move a breaker at the same time neither overlooks the other. Half-open is each host's own: who probes tells the others what came of it.
+//!
+//! On one machine programs have their probes in common as well: asking the store for leave takes no longer than its disk does, once for each probe. Over a
+//! network nobody is kept waiting for that.
 
+use super::lease::{self, Lease};
 use super::restore::{SavedState, resume};
 use super::{CircuitBreaker, Shared};
 use crate::clock::{self, Clock, Instant, SharedClock, nanoseconds};
 use crate::store::following::{Calls, Follow, keep_up};
 use crate::store::seal::JSON;
-use crate::store::{ChangeKind, Store, StoreError, background};
+use crate::store::{self, ChangeKind, Store, StoreError, background};
+use crate::types::Phase;
 use futures_util::future::{Either, select};
 use futures_util::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 
 /// Before the name of each breaker in the store.
@@ -59,12 +64,12 @@ struct Counters {
 
 /// A breaker in the store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Record {
+pub(super) struct Record {
     format: u32,
     #[serde(flatten)]
     saved: SavedState,
     /// When the breaker entered this state, nanoseconds since 1970.
-    moved_at: u64,
+    pub(super) moved_at: u64,
     /// What the writer's two clocks showed at the same moment; the second in nanoseconds since 1970.
     now: Instant,
     wall: u64,
@@ -82,11 +87,33 @@ struct Known {
     version: Option<u64>,
     /// Whether the store does not have its state yet.
     waits: bool,
+    /// Probes of this process that are in flight.
+    leases: Vec<Lease>,
+    /// Those that have ended, and of which the store does not know yet.
+    ended_leases: Vec<Lease>,
+}
+
+impl Known {
+    fn has_work(&self) -> bool {
+        self.waits || !self.ended_leases.is_empty()
+    }
+}
+
+/// What came of asking for leave to probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    Granted,
+    /// Others probe.
+    Taken,
+    /// What came of the probe of another was not known here yet, and is now.
+    Moved,
 }
 
 struct Inner {
     clock: SharedClock,
     known: Mutex<HashMap<Arc<str>, Known>>,
+    /// Where it is kept, if all who share it are on this machine.
+    on_this_machine: OnceLock<Weak<dyn Store>>,
     calls: Calls,
     /// All that waited has been written, or the first look into the store is done.
     settled: Notify,
@@ -133,7 +160,7 @@ impl Keeping {
 
     /// Ends when the store has been looked into once, and has all that was to be written until then.
     pub(crate) async fn settled(&self) {
-        self.until(|inner| inner.loaded.load(Ordering::Acquire) && !inner.known().values().any(|known| known.waits)).await;
+        self.until(|inner| inner.loaded.load(Ordering::Acquire) && !inner.known().values().any(Known::has_work)).await;
     }
 
     async fn until(&self, holds: impl Fn(&Inner) -> bool) {
@@ -156,6 +183,7 @@ impl BreakerSharing {
         let inner = Inner {
             clock,
             known: Mutex::default(),
+            on_this_machine: OnceLock::new(),
             calls: Calls::default(),
             settled: Notify::new(),
             loaded: AtomicBool::new(false),
@@ -168,6 +196,10 @@ impl BreakerSharing {
     /// Looks into a store that answers at once, and begins to keep what happens from now on.
     pub(crate) fn keep(&self, store: Arc<dyn Store>) -> Keeping {
         let keeping = Keeping(self.clone());
+        if store.is_on_this_machine() {
+            // Kept once for each manager, whose only store it is.
+            let _ = self.inner.on_this_machine.set(Arc::downgrade(&store));
+        }
         let mut keeper = Keeper { inner: Arc::clone(&self.inner), store };
         let runtime = match background::runtime() {
             Ok(runtime) => runtime,
@@ -200,7 +232,7 @@ impl BreakerSharing {
     pub(super) fn join(&self, name: &Arc<str>, make: impl FnOnce(Option<SavedState>) -> CircuitBreaker) -> CircuitBreaker {
         let mut all = self.inner.known();
         if all.len() >= MOST_KNOWN {
-            all.retain(|_, known| known.waits || known.breaker.strong_count() > 0);
+            all.retain(|_, known| known.has_work() || known.breaker.strong_count() > 0);
         }
         let known = all.entry(Arc::clone(name)).or_default();
         let saved = known.record.take().map(|record| record.seen_by(&*self.inner.clock));
@@ -218,6 +250,44 @@ impl BreakerSharing {
         if std::mem::replace(&mut known.waits, true) {
             self.inner.counters.coalesced.fetch_add(1, Ordering::Relaxed);
         }
+        drop(all);
+        self.inner.calls.wake();
+    }
+}
+
+impl BreakerSharing {
+    /// May a breaker that is half-open make one of so many probes? Waits for the store's disk. Where the store cannot say, each program decides by itself.
+    pub(super) fn may_probe(&self, name: &Arc<str>, probes: u64, patience: Duration) -> Leave {
+        let Some(store) = self.inner.on_this_machine.get().and_then(Weak::upgrade) else { return Leave::Granted };
+        let clock = &*self.inner.clock;
+        store::wait(async {
+            let Some(lease) = lease::take(&*store, clock, name, probes, patience).await? else { return Ok(Leave::Taken) };
+            // What came of the probe before was written before its place was free.
+            let keeper = Keeper { inner: Arc::clone(&self.inner), store: Arc::clone(&store) };
+            let moved = keeper.look_at(&key(name), u64::MAX).await.unwrap_or_default();
+            let mut all = self.inner.known();
+            let known = all.entry(Arc::clone(name)).or_default();
+            let leases = if moved { &mut known.ended_leases } else { &mut known.leases };
+            leases.push(lease);
+            drop(all);
+            if moved {
+                self.inner.calls.wake();
+            }
+            Ok(if moved { Leave::Moved } else { Leave::Granted })
+        })
+        .unwrap_or_else(|error: StoreError| {
+            tracing::debug!(target: "upright", %error, breaker = &**name, "the store does not say who probes");
+            Leave::Granted
+        })
+    }
+
+    /// A probe has ended; what came of it has been said by [`BreakerSharing::moved`].
+    pub(super) fn probe_ended(&self, name: &Arc<str>) {
+        let mut all = self.inner.known();
+        let Some(known) = all.get_mut(name) else { return };
+        // Which of them it was makes no difference.
+        let Some(lease) = known.leases.pop() else { return };
+        known.ended_leases.push(lease);
         drop(all);
         self.inner.calls.wake();
     }
@@ -262,21 +332,20 @@ impl Keeper {
         for listed in self.store.list(PREFIX).await? {
             self.look_at(&listed.key, listed.version).await?;
         }
+        forget_old(&*self.store, &*self.inner.clock).await?;
         self.inner.loaded.store(true, Ordering::Release);
         self.inner.settled.notify_waiters();
         Ok(())
     }
 
-    /// Takes over what is in the store, if it is new and was entered later.
-    async fn look_at(&self, key: &str, version: u64) -> Result<(), StoreError> {
-        let Some(name) = key.strip_prefix(PREFIX).map(Arc::<str>::from) else { return Ok(()) };
+    /// Takes over what is in the store, if it is new and was entered later. Whether it was.
+    async fn look_at(&self, key: &str, version: u64) -> Result<bool, StoreError> {
+        let Some(name) = key.strip_prefix(PREFIX).map(Arc::<str>::from) else { return Ok(false) };
         if self.inner.known().get(&name).is_some_and(|known| known.version >= Some(version)) {
-            return Ok(());
+            return Ok(false);
         }
-        if let Some(entry) = self.store.get(key).await? {
-            self.take_over(&name, Record::read(&entry.value), entry.version);
-        }
-        Ok(())
+        let entry = self.store.get(key).await?;
+        Ok(entry.is_some_and(|entry| self.take_over(&name, Record::read(&entry.value), entry.version)))
     }
 
     /// Whether it was taken over.
@@ -305,11 +374,16 @@ impl Keeper {
         for name in waiting {
             self.publish_one(&name).await?;
         }
+        // Whoever probes next must find what came of these.
+        let next = || self.inner.known().values_mut().find_map(|known| known.ended_leases.pop());
+        while let Some(lease) = next() {
+            lease::give_back(&*self.store, &lease).await?;
+        }
         Ok(())
     }
 
     async fn publish_one(&self, name: &Arc<str>) -> Result<(), StoreError> {
-        let key = format!("{PREFIX}{name}");
+        let key = key(name);
         loop {
             let (breaker, moved_at, version) = match self.inner.known().get(name) {
                 Some(known) if known.waits => (known.breaker.upgrade(), known.moved_at, known.version),
@@ -320,8 +394,7 @@ impl Keeper {
                 return Ok(());
             };
             let saved = CircuitBreaker { shared: breaker }.save();
-            let (now, wall) = (self.inner.clock.now(), since_1970(self.inner.clock.wall()));
-            let Ok(json) = serde_json::to_vec(&Record { format: FORMAT, saved, moved_at, now, wall }) else { return Ok(()) };
+            let Ok(json) = serde_json::to_vec(&Record::of(saved, moved_at, &*self.inner.clock)) else { return Ok(()) };
             match self.store.compare_and_set(&key, version, json.into(), JSON).await {
                 Ok(version) => {
                     self.inner.counters.published.fetch_add(1, Ordering::Relaxed);
@@ -357,9 +430,41 @@ impl Keeper {
     }
 }
 
+/// Closed breakers that have not moved for so long are removed.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Removes what nobody needs any more: a breaker that is closed says no more than none.
+pub(super) async fn forget_old(store: &dyn Store, clock: &dyn Clock) -> Result<(), StoreError> {
+    for prefix in [PREFIX, lease::PREFIX] {
+        for listed in store.list(prefix).await? {
+            let is_old = clock.wall().duration_since(listed.modified).is_ok_and(|age| age > FORGOTTEN_AFTER);
+            if is_old
+                && let Some(entry) = store.get(&listed.key).await?
+                && Record::read(&entry.value).is_none_or(|record| record.saved.state.phase == Phase::Closed && !record.saved.isolated)
+            {
+                store.compare_and_delete(&listed.key, listed.version).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The key of a breaker in the store.
+pub(super) fn key(name: &str) -> String {
+    format!("{PREFIX}{name}")
+}
+
 impl Record {
+    pub(super) fn of(saved: SavedState, moved_at: u64, clock: &dyn Clock) -> Self {
+        Self { format: FORMAT, saved, moved_at, now: clock.now(), wall: since_1970(clock.wall()) }
+    }
+
+    pub(super) fn saved(&self) -> &SavedState {
+        &self.saved
+    }
+
     /// What is none, or was written by a later version of this library, is as good as nothing.
-    fn read(json: &[u8]) -> Option<Self> {
+    pub(super) fn read(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok().filter(|record: &Self| record.format == FORMAT)
     }
 
@@ -367,7 +472,7 @@ impl Record {
     ///
     /// Between two clocks of the same origin, such as those of two processes since the machine was started, nothing changes. Otherwise the wall clocks say how
     /// long ago it was written, and the policy's private memory, which may hold instants, is cleared.
-    fn seen_by(self, clock: &dyn Clock) -> SavedState {
+    pub(super) fn seen_by(self, clock: &dyn Clock) -> SavedState {
         let Self { mut saved, now: written, wall, .. } = self;
         let ago = since_1970(clock.wall()).saturating_sub(wall);
         let written_here = clock.now().saturating_sub(ago);
@@ -401,7 +506,7 @@ impl CircuitBreaker {
 }
 
 /// Nanoseconds since 1970.
-fn since_1970(wall: SystemTime) -> u64 {
+pub(super) fn since_1970(wall: SystemTime) -> u64 {
     nanoseconds(clock::since_1970(wall))
 }
 
@@ -410,8 +515,6 @@ mod tests {
     use super::*;
     use crate::PolicySlot;
     use crate::testing::DrivenClock;
-    use crate::types::Phase;
-    use std::time::Duration;
 
     fn breaker(clock: &DrivenClock) -> CircuitBreaker {
         let breaker = CircuitBreaker::builder("service").failure_threshold(1).policy(PolicySlot::native()).clock(clock.shared());

@@ -176,9 +176,12 @@ fn store(error: &Link) -> Option<Reading> {
         | StoreError::NotSerializable { .. }
         | StoreError::SchemaMismatch { .. }
         | StoreError::NotBuiltIn { .. } => (InvalidInput, Specific),
-        StoreError::Corrupt { .. } | StoreError::Damaged { .. } | StoreError::LogLost { .. } | StoreError::Newer { .. } => {
-            (InvalidAnswer, Specific)
-        }
+        StoreError::Corrupt { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::NotAStore { .. }
+        | StoreError::OldFormat { .. }
+        | StoreError::Newer { .. } => (InvalidAnswer, Specific),
+        StoreError::NetworkFileSystem { .. } => (InvalidInput, Specific),
         StoreError::Full { .. } => (DiskFull, Specific),
         StoreError::NotWritable { .. } => (PermissionDenied, Specific),
         StoreError::Closed => (Cancelled, Specific),

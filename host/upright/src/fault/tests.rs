@@ -223,7 +223,7 @@ fn this_crates_own_errors_are_told_by_their_types() {
 
 #[test]
 fn what_the_stores_file_failed_with_is_told_by_its_case() {
-    let path = || "store.redb".into();
+    let path = || "state.db".into();
     let full = StoreError::Full { path: path(), source: io::Error::from_raw_os_error(27).into() };
     let not_writable = StoreError::NotWritable { path: path(), source: "read-only".into() };
     let damaged = StoreError::Damaged { path: path(), source: "cut short".into() };
@@ -232,7 +232,9 @@ fn what_the_stores_file_failed_with_is_told_by_its_case() {
         (not_writable, FaultKind::PermissionDenied),
         (damaged, FaultKind::InvalidAnswer),
         (StoreError::Newer { path: path(), found: 2, known: 1 }, FaultKind::InvalidAnswer),
-        (StoreError::InUse { path: path() }, FaultKind::Other),
+        (StoreError::NotAStore { path: path(), found: "a text".into() }, FaultKind::InvalidAnswer),
+        (StoreError::NetworkFileSystem { path: path(), file_system: "NFS" }, FaultKind::InvalidInput),
+        (StoreError::Forked { path: path() }, FaultKind::Other),
         (StoreError::Closed, FaultKind::Cancelled),
     ] {
         let fault = fault_of(&error);

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 /// use upright::store::StateAddress;
 ///
 /// assert_eq!(":memory:".parse::<StateAddress>()?, StateAddress::Memory);
-/// assert_eq!("state.redb".parse::<StateAddress>()?, StateAddress::File("state.redb".into()));
+/// assert_eq!("state.db".parse::<StateAddress>()?, StateAddress::File("state.db".into()));
 /// assert_eq!("nats://10.0.0.1:4222".parse::<StateAddress>()?, StateAddress::Nats("nats://10.0.0.1:4222".into()));
 /// assert!("redis://10.0.0.1:6379".parse::<StateAddress>().is_err());
 /// # Ok::<(), upright::store::StoreError>(())
@@ -26,11 +26,16 @@ use tokio::sync::OnceCell;
 pub enum StateAddress {
     /// In memory: gone with the process.
     Memory,
-    /// In a file of this machine, which one process has at a time (feature `redb`).
+    /// In a file of this machine, for any number of its processes (feature `sqlite`). A folder that is there stands for `state.db` in it.
     File(PathBuf),
     /// In JetStream, on this server of NATS, for any number of processes and machines (feature `nats`).
     Nats(String),
 }
+
+/// What names the address of state in the environment.
+const VARIABLE: &str = "UPRIGHT_STATE";
+/// The file of a store where a folder is named.
+const FILE: &str = "state.db";
 
 /// What stands before a server of NATS.
 const NATS: [&str; 2] = ["nats", "tls"];
@@ -77,12 +82,32 @@ impl fmt::Debug for StateAddress {
 }
 
 impl StateAddress {
-    /// The file of this program in the user's own folder for state: `<folder>/upright/<program>.redb`. The folder is the environment's `XDG_STATE_HOME` or
-    /// `~/.local/state`; on macOS `~/Library/Application Support`, on Windows `%LOCALAPPDATA%`. None where the environment does not tell.
-    pub fn of_this_program() -> Option<Self> {
-        let program = env::current_exe().ok()?;
-        let name = program.file_stem()?.to_string_lossy().into_owned();
-        Some(Self::File(state_folder()?.join("upright").join(format!("{name}.redb"))))
+    /// The one address that all programs of this user have in common: the environment's `UPRIGHT_STATE`, else `upright/state.db` in the user's folder for state.
+    /// That folder is `XDG_STATE_HOME` or `~/.local/state`; on macOS `~/Library/Application Support`, on Windows `%LOCALAPPDATA%`.
+    ///
+    /// # Errors
+    /// [`StoreError::AddressInvalid`] where `UPRIGHT_STATE` is no address, or where the environment names no folder.
+    pub fn of_this_user() -> Result<Self, StoreError> {
+        if let Some(named) = env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
+            return match named.into_string() {
+                Ok(text) => text.parse(),
+                // A path may be any bytes.
+                Err(path) => Ok(Self::File(path.into())),
+            };
+        }
+        let folder = state_folder().ok_or_else(|| StoreError::AddressInvalid {
+            detail: format!("the environment names no folder for state (XDG_STATE_HOME, HOME); expected an address in {VARIABLE}"),
+        })?;
+        Ok(Self::File(folder.join("upright").join(FILE)))
+    }
+
+    /// The file of a store: `state.db` in it where the address is a folder. None where state is elsewhere.
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) if path.is_dir() => Some(path.join(FILE)),
+            Self::File(path) => Some(path.clone()),
+            _ => None,
+        }
     }
 
     /// Opens the store. A server that is away is no error here: what is asked of the store then is.
@@ -93,10 +118,10 @@ impl StateAddress {
     pub async fn open(&self, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
         match self {
             Self::Memory => Ok(Arc::new(MemoryStore::new(clock))),
-            #[cfg(feature = "redb")]
-            Self::File(path) => Ok(Arc::new(super::FileStore::open(path, clock)?)),
-            #[cfg(not(feature = "redb"))]
-            Self::File(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "redb" }),
+            #[cfg(feature = "sqlite")]
+            Self::File(path) => Ok(Arc::new(super::FileStore::open(self.file().as_ref().unwrap_or(path), clock)?)),
+            #[cfg(not(feature = "sqlite"))]
+            Self::File(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "sqlite" }),
             #[cfg(feature = "nats")]
             Self::Nats(address) => connect(address, clock).await,
             #[cfg(not(feature = "nats"))]
@@ -180,6 +205,10 @@ impl Store for WhenNeeded {
     fn watch<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Changes> {
         Box::pin(async move { self.store().await?.watch(prefix).await })
     }
+
+    fn is_on_this_machine(&self) -> bool {
+        matches!(self.address, StateAddress::File(_))
+    }
 }
 
 #[cfg(test)]
@@ -188,10 +217,10 @@ mod tests {
 
     #[test]
     fn an_address_is_read_as_it_is_written() {
-        for text in [":memory:", "nats://127.0.0.1:4222/jobs", "tls://host", "/var/lib/x.redb", "memory", "nats.redb"] {
+        for text in [":memory:", "nats://127.0.0.1:4222/jobs", "tls://host", "/var/lib/x.db", "memory", "nats.db"] {
             assert_eq!(text.parse::<StateAddress>().unwrap().to_string(), text);
         }
-        assert!(matches!("nats.redb".parse(), Ok(StateAddress::File(_))));
+        assert!(matches!("nats.db".parse(), Ok(StateAddress::File(_))));
         for text in ["", "http://me:secret@host", "nats ://host", "file:///tmp/x"] {
             let error = text.parse::<StateAddress>().unwrap_err().to_string();
             assert!(error.contains("expected a file, nats://") && !error.contains("secret"), "{error}");

@@ -1,11 +1,11 @@
-//! Where state is kept that outlives the call, and with a durable engine the process: [`MemoryStore`] for the one, `FileStore` (feature `redb`) for the other.
+//! Where state is kept that outlives the call, and with a durable engine the process: [`MemoryStore`] for the one, `FileStore` (feature `sqlite`) for the other.
 //!
 //! One small interface over engines as different as a map in memory, an embedded database and a cluster: values by key, each with a
 //! version, so that of two writers who read the same version only one can write.
 
 mod address;
 pub(crate) mod background;
-#[cfg(feature = "redb")]
+#[cfg(feature = "sqlite")]
 mod file;
 pub(crate) mod following;
 mod memory;
@@ -19,15 +19,17 @@ mod watch;
 use crate::error::BoxError;
 pub use address::StateAddress;
 use bytes::Bytes;
-#[cfg(feature = "redb")]
-pub use file::FileStore;
+#[cfg(feature = "sqlite")]
+pub use file::{FileStore, StoreFile, StoreInfo};
 use futures_util::Stream;
 pub use memory::MemoryStore;
 #[cfg(feature = "nats")]
 pub use nats::{Connectivities, Connectivity, NatsCleaned, NatsOptions, NatsStore};
 use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
 use std::time::SystemTime;
 
 /// The longest key, in bytes.
@@ -115,6 +117,12 @@ pub trait Store: Send + Sync {
     ///
     /// A watcher that falls far behind gets a [`StoreError::ChangesMissed`] in their place, and those that follow; it should list anew.
     fn watch<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Changes>;
+
+    /// Whether all who share it are on this machine: then a write takes no longer than the machine's own disk, and the system knows which of them still run.
+    /// False unless an engine says otherwise.
+    fn is_on_this_machine(&self) -> bool {
+        false
+    }
 }
 
 /// A failure of the store.
@@ -206,15 +214,12 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
 
-    /// The store's file is open already.
-    #[error("the store {} is in use: one process has it at a time, and shares it within itself by cloning", path.display())]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-
-    /// The store's file is damaged, cut short, or no store at all.
-    #[error("{} is damaged or no store: {source}; it was left as it is: move it away to begin a new one in its place", path.display())]
+    /// The store's file is damaged or cut short.
+    #[error(
+        "{} is damaged: {source}; it was left as it is: `upright state check` says what is wrong, `upright state export` saves what can be read, and a new \
+         store begins in its place once it is moved away",
+        path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -222,19 +227,40 @@ pub enum StoreError {
         source: BoxError,
     },
 
-    /// The log beside the store's file is missing, damaged or another store's. What was saved last is in it and not yet in the file.
-    #[error(
-        "what was saved last in {} is in the log {}, and that cannot be used: {source}; put the right one there, or an empty file to go on without it",
-        path.display(),
-        log.display()
-    )]
-    LogLost {
-        /// The store's file.
+    /// The file is something else.
+    #[error("{} is {found}, and no store; it was left as it is: name another file, or move it away to begin a store in its place", path.display())]
+    NotAStore {
+        /// The file.
         path: PathBuf,
-        /// The log's.
-        log: PathBuf,
-        /// What is wrong with it.
-        source: BoxError,
+        /// What it is.
+        found: String,
+    },
+
+    /// A version of this crate from before SQLite wrote the store's file.
+    #[error(
+        "{} is a store of an earlier version, in redb, and this version keeps its state in SQLite; it was left as it is: export it with the version that wrote \
+         it, and import that into another file",
+        path.display()
+    )]
+    OldFormat {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The store's file is on a file system over which SQLite's log cannot be shared.
+    #[error("the store {} would be on {file_system}, where programs can lock files and cannot share memory: name a file on a local disk", path.display())]
+    NetworkFileSystem {
+        /// The file.
+        path: PathBuf,
+        /// The kind of file system.
+        file_system: &'static str,
+    },
+
+    /// This process was forked from one that had the store open. SQLite's locks stay with that one.
+    #[error("the store {} was open when this process was forked: open it after the fork, or start a program of its own (exec)", path.display())]
+    Forked {
+        /// The file.
+        path: PathBuf,
     },
 
     /// A newer version of this crate wrote the store's file.
@@ -289,6 +315,24 @@ pub enum StoreError {
 
 fn version(version: Option<u64>) -> String {
     version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"))
+}
+
+/// Waits on this thread for an answer that others give: a store's own thread, and not the caller's runtime.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => std::thread::park(),
+        }
+    }
 }
 
 /// Refuses what cannot be a key.

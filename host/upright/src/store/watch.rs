@@ -7,9 +7,16 @@ use tokio::sync::broadcast::{self, error::RecvError};
 /// So many changes wait for a slow watcher before it misses the oldest.
 pub(super) const BACKLOG: usize = 1024;
 
+#[derive(Clone)]
+enum News {
+    Change(Change),
+    /// So many changes cannot be told any more.
+    Missed(u64),
+}
+
 /// Those who watch. Cloning shares them; their streams end with the last clone.
 #[derive(Clone)]
-pub(super) struct Watchers(broadcast::Sender<Change>);
+pub(super) struct Watchers(broadcast::Sender<News>);
 
 impl Default for Watchers {
     fn default() -> Self {
@@ -18,10 +25,24 @@ impl Default for Watchers {
 }
 
 impl Watchers {
+    /// Whether nobody watches.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.receiver_count() == 0
+    }
+
     /// Tells all of them.
     pub(super) fn tell(&self, change: Change) {
         // Without watchers nobody gets it, which is no failure.
-        let _ = self.0.send(change);
+        let _ = self.0.send(News::Change(change));
+    }
+
+    /// Tells all of them that so many changes are lost to them.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn missed(&self, count: u64) {
+        if count > 0 {
+            let _ = self.0.send(News::Missed(count));
+        }
     }
 
     /// The changes under this prefix from now on.
@@ -30,14 +51,14 @@ impl Watchers {
     }
 }
 
-type Watcher = (broadcast::Receiver<Change>, String);
+type Watcher = (broadcast::Receiver<News>, String);
 
 async fn next_change((mut changes, prefix): Watcher) -> Option<(Result<Change, StoreError>, Watcher)> {
     loop {
         let change = match changes.recv().await {
-            Ok(change) if change.key.starts_with(&prefix) => Ok(change),
-            Ok(_) => continue,
-            Err(RecvError::Lagged(count)) => Err(StoreError::ChangesMissed { count }),
+            Ok(News::Change(change)) if change.key.starts_with(&prefix) => Ok(change),
+            Ok(News::Change(_)) => continue,
+            Ok(News::Missed(count)) | Err(RecvError::Lagged(count)) => Err(StoreError::ChangesMissed { count }),
             Err(RecvError::Closed) => return None,
         };
         return Some((change, (changes, prefix)));

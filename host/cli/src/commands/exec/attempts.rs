@@ -191,6 +191,14 @@ impl<'a> Attempts<'a> {
 
     /// Ends what the deadline, or a signal while it was being ended, has left behind: an attempt, or what is left of the one before.
     pub(super) async fn finish(&self, deadline: Option<Duration>) {
+        self.end_what_runs(deadline).await;
+        // An attempt that was interrupted says nothing, and others may probe.
+        if let (Some(breaker), Some(admitted)) = (&self.terms.breaker, self.admitted.take()) {
+            breaker.give_back(admitted).await;
+        }
+    }
+
+    async fn end_what_runs(&self, deadline: Option<Duration>) {
         let mut process = self.process.lock().await;
         let Process { input, running } = &mut *process;
         let Some(left) = running.as_mut().filter(|running| !running.is_left() || running.is_being_stopped()) else { return };

@@ -18,12 +18,12 @@ mod processes;
 mod reach;
 mod running;
 mod signals;
-mod state;
 mod stderr;
 mod words;
 
 pub(crate) use becoming::serve_another;
 
+use super::address::address;
 use crate::exit::Failure;
 use crate::output::{Output, complain, span};
 use crate::values;
@@ -33,9 +33,7 @@ use ending::{Ending, Outcome, Told};
 use failure::CommandFailure;
 use input::Input;
 use signals::Signals;
-use state::StateFile;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -89,7 +87,7 @@ pub(crate) struct ExecArguments {
     #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = values::exit_code)]
     retry_on: Vec<u8>,
 
-    /// A circuit breaker of this name, which calls of this program share: after repeated failures the command is not run for a while
+    /// A circuit breaker of this name, which all programs on the same state have in common: after repeated failures the command is not run for a while
     #[arg(long, value_name = "NAME", value_parser = values::breaker)]
     breaker: Option<String>,
 
@@ -101,9 +99,9 @@ pub(crate) struct ExecArguments {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::seconds, requires = "breaker")]
     recovery_timeout: Duration,
 
-    /// The folder that circuit breakers are kept in [default: UPRIGHT_STATE, else upright in the user's folder for state]
-    #[arg(long, value_name = "DIR", requires = "breaker")]
-    state: Option<PathBuf>,
+    /// Where circuit breakers are kept: a file, a folder, or nats://HOST:PORT [default: UPRIGHT_STATE, else the file that the user's programs have in common]
+    #[arg(long, value_name = "STATE", requires = "breaker")]
+    state: Option<String>,
 
     /// What to run, by sh, when the command has failed for good or may not be run; sees UPRIGHT_EXIT_CODE and UPRIGHT_REASON
     #[arg(long, value_name = "COMMAND", value_parser = values::shell_command)]
@@ -163,7 +161,7 @@ fn strategy(arguments: &ExecArguments, policy: &PolicySlot, events: &Events) -> 
     let builder = RetryStrategy::builder()
         .name("exec")
         .config(config)
-        // The one that is shared through a file stands around each attempt.
+        // The one that is kept in the state stands around each attempt.
         .use_circuit_breaker(false)
         .policy(policy.clone())
         .events(events.clone())
@@ -179,8 +177,8 @@ fn breaker(arguments: &ExecArguments, policy: &PolicySlot) -> Result<Option<Brea
         recovery_timeout: arguments.recovery_timeout.as_secs_f64(),
         ..BreakerConfig::default()
     };
-    let file = StateFile::new(state::folder(arguments.state.as_deref())?, name);
-    Ok(Some(Breaker::new(name, file, config, policy.clone(), arguments.quiet)))
+    let address = address(arguments.state.as_deref())?;
+    Ok(Some(Breaker::new(name, address, config, policy.clone(), arguments.quiet)))
 }
 
 /// Makes the attempts, hands signals on and tells what happens.

@@ -2,8 +2,8 @@
 
 use super::keys;
 use super::running::ShadowFlags;
+use crate::commands::address::StateArgument;
 use crate::commands::block_on;
-use crate::commands::state::StateArgument;
 use crate::exit::{Exit, Failure};
 use crate::output::{BAD, FAINT, Output, one_line, printable, span};
 use crate::values;

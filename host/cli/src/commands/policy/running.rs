@@ -1,6 +1,6 @@
 //! `upright policy swap`, `shadow`, `rollback` and `history`: the policies of a running program, through the folder that they live in.
 
-use crate::commands::state::StateArgument;
+use crate::commands::address::StateArgument;
 use crate::exit::{Exit, Failure};
 use crate::output::{BAD, FAINT, Output};
 use crate::values;

@@ -1,46 +1,49 @@
-//! A store in a file: what was saved is there again after a crash, a kill and a loss of power.
+//! A store in a file, for every program of this machine at once: SQLite with a write-ahead log.
 //!
-//! A process that dies between two writes must leave neither half a value nor an older one than it was told was saved. So each write is answered when it is
-//! on the disk, and not before. That takes as long as the disk does; many who write at once share one wait.
+//! A process that dies between two writes must leave neither half a value nor an older one than it answered for. So each write is answered when it is on the
+//! disk, and not before. That takes as long as the disk does; writers that come together share one wait.
 
-mod backend;
-mod block;
-mod commit;
-mod engine;
+mod bell;
+mod connection;
+mod entries;
 mod failure;
-mod group;
-mod log;
-mod pages;
+mod feed;
+mod maintenance;
 mod place;
-mod record;
-mod tables;
+mod process;
+mod readers;
 mod writer;
 
-use super::watch::Watchers;
 use super::{Changes, Entry, Listed, Store, StoreError, StoreFuture, check_key, check_value};
 use crate::clock::SharedClock;
 use bytes::Bytes;
-use engine::Engine;
 use failure::Failure;
-use place::Place;
+use feed::Feed;
+pub use maintenance::{StoreFile, StoreInfo};
+use process::InThisProcess;
+use readers::Readers;
 use std::future::ready;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
 use writer::{Expected, Request, Wish, Writer};
 
-/// Keeps values in one file, by the embedded database redb, and while it is open in a log beside it, the file's name with `-wal`. Cloning shares it.
+/// Keeps values in one SQLite database, which any number of processes of this machine may have open at once. Cloning shares it.
 ///
 /// - A write that was answered is on the disk. Writes that wait at the same time share one wait for it.
 /// - Reads run on the calling thread and wait for no writer.
+/// - A watcher sees what every process writes. Nothing polls: a program that is idle wakes nobody.
 /// - Each value is checked when it is read. A damaged one is a [`StoreError::Corrupt`], and the others stay readable.
 /// - A full disk is a [`StoreError::Full`]: what was saved before stays readable, and writing works again when there is room.
-/// - One process has the file at a time; a second one gets a [`StoreError::InUse`].
-/// - No damaged file is ever changed, deleted or replaced.
+/// - A file that is refused is never changed, deleted or replaced.
 ///
-/// Dropping the last clone waits for the writes that are queued, closes the file and removes the log, which blocks for some milliseconds. A process that is
-/// killed instead loses nothing that was answered: the next opening takes in what the log has, so the two must stay together.
+/// Two files lie beside the database while it is open, `-wal` and `-shm`; they belong to it. A third, `-bell`, wakes other processes and may be deleted.
+/// Dropping the last clone waits for the writes that are queued, which blocks for as long as the disk takes. A process that is killed instead loses nothing
+/// that was answered.
+///
+/// A child that was [forked](https://www.sqlite.org/howtocorrupt.html) from a process with an open store gets [`StoreError::Forked`]: SQLite's locks stay with
+/// the parent.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), upright::store::StoreError> {
@@ -48,15 +51,15 @@ use writer::{Expected, Request, Wish, Writer};
 /// use upright::store::{FileStore, Store};
 ///
 /// # let folder = std::env::temp_dir().join(format!("upright-file-store-{}", std::process::id()));
-/// let path = folder.join("state/store.redb");
+/// let path = folder.join("state/state.db");
 /// let store = FileStore::open(&path, SystemClock::shared())?;
 /// let version = store.put("greeting", "hello".into(), "text/plain").await?;
-/// drop(store);
 ///
-/// let again = FileStore::open(&path, SystemClock::shared())?;
-/// let entry = again.get("greeting").await?.unwrap();
+/// // Here or in another process:
+/// let other = FileStore::open(&path, SystemClock::shared())?;
+/// let entry = other.get("greeting").await?.unwrap();
 /// assert_eq!((&entry.value[..], entry.version), (&b"hello"[..], version));
-/// # drop(again);
+/// # drop((store, other));
 /// # let _ = std::fs::remove_dir_all(folder);
 /// # Ok(()) }
 /// ```
@@ -66,12 +69,19 @@ pub struct FileStore {
 }
 
 struct Shared {
-    engine: Arc<Engine>,
-    /// None while the store is dropped.
-    queue: Option<mpsc::Sender<Request>>,
-    writer: Option<JoinHandle<()>>,
-    watchers: Watchers,
+    path: PathBuf,
+    process: InThisProcess,
+    /// None once it was given up, in [`Drop`] alone.
+    open: Option<Open>,
     clock: SharedClock,
+}
+
+/// What must not be touched after a fork.
+struct Open {
+    readers: Arc<Readers>,
+    feed: Arc<Feed>,
+    queue: mpsc::Sender<Request>,
+    writer: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for FileStore {
@@ -83,41 +93,36 @@ impl std::fmt::Debug for FileStore {
 impl FileStore {
     /// Opens the store at this path, or makes it, with the folders above it: for their owner alone (0700, the file 0600). Entries are dated by this clock.
     ///
-    /// Blocks, for less than a millisecond after a clean end, and for some after a kill or a crash. After a kill while there is no log, as before the ninth save, redb reads the whole file once.
+    /// Blocks for a millisecond or two; after a kill for as long as SQLite takes to read its log, at most some 16 MiB.
     ///
     /// # Errors
-    /// [`StoreError::InUse`], [`StoreError::Damaged`], [`StoreError::LogLost`], [`StoreError::Newer`], [`StoreError::Full`], [`StoreError::NotWritable`], and
-    /// [`StoreError::Unavailable`] for anything else that the system refuses.
+    /// [`StoreError::NotAStore`], [`StoreError::OldFormat`], [`StoreError::Newer`], [`StoreError::Damaged`], [`StoreError::Full`],
+    /// [`StoreError::NotWritable`], [`StoreError::NetworkFileSystem`], [`StoreError::Forked`], and [`StoreError::Unavailable`] for anything else that the
+    /// system refuses.
     pub fn open(path: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
-        let path = path.as_ref();
+        let named = path.as_ref();
+        let told = |failure: Failure| failure.told(named);
         // A program may go to another folder later, and what comes beside the file must not.
-        let absolute = std::path::absolute(path).map_err(|error| Failure::from(error).told(path))?;
-        Self::at(Place::File(absolute), clock)
-    }
-
-    /// The same engine over memory, for tests: as fast as one, and gone with its last clone.
-    ///
-    /// # Errors
-    /// Those of [`FileStore::open`], which are not to be expected here.
-    pub fn in_memory(clock: SharedClock) -> Result<Self, StoreError> {
-        Self::at(Place::Memory, clock)
-    }
-
-    fn at(place: Place, clock: SharedClock) -> Result<Self, StoreError> {
-        let told = |failure: Failure| failure.told(place.path());
-        let engine = Arc::new(Engine::open(place.clone()).map_err(told)?);
-        let version = engine.with(|opened, _| Ok(opened.version)).map_err(told)?;
-        let watchers = Watchers::default();
+        let path = std::path::absolute(named).map_err(|error| told(error.into()))?;
+        let process = InThisProcess::enter().map_err(told)?;
+        let connection = connection::open_or_make(&path).map_err(told)?;
+        let readers = Arc::new(Readers::new(&path));
+        let feed = Arc::new(Feed::new(&path, Arc::clone(&readers)));
         let (queue, requests) = mpsc::channel(writer::QUEUE);
-        let writer = Writer::new(Arc::clone(&engine), watchers.clone(), version);
+        let writer = Writer::new(connection, &path, Arc::clone(&feed), Arc::clone(&clock));
         let writer = thread::Builder::new().name("upright-store".into()).spawn(move || writer.run(requests));
         let writer = writer.map_err(|error| told(error.into()))?;
-        Ok(Self { shared: Arc::new(Shared { engine, queue: Some(queue), writer: Some(writer), watchers, clock }) })
+        Ok(Self { shared: Arc::new(Shared { path, process, open: Some(Open { readers, feed, queue, writer }), clock }) })
     }
 
-    /// Where the file is.
+    /// Where the database is.
     pub fn path(&self) -> &Path {
-        self.shared.engine.place().path()
+        &self.shared.path
+    }
+
+    fn open_here(&self) -> Result<&Open, StoreError> {
+        self.shared.process.check().map_err(|failure| self.told(&failure))?;
+        self.shared.open.as_ref().ok_or(StoreError::Closed)
     }
 
     fn told(&self, failure: &Failure) -> StoreError {
@@ -126,7 +131,7 @@ impl FileStore {
 
     /// Has a change made by the thread that writes.
     async fn ask(&self, key: &str, wish: Wish) -> Result<u64, StoreError> {
-        let queue = self.shared.queue.as_ref().ok_or(StoreError::Closed)?;
+        let queue = &self.open_here()?.queue;
         let (answer, answered) = oneshot::channel();
         let request = Request { key: key.to_owned(), wish, answer };
         queue.send(request).await.map_err(|_| StoreError::Closed)?;
@@ -137,23 +142,34 @@ impl FileStore {
         check_key(key)?;
         check_value(key, &value)?;
         let modified = self.shared.clock.wall();
-        let checksum = record::checksum(&value);
-        self.ask(key, Wish::Put { value, checksum, content_type: content_type.to_owned(), modified, expected }).await
+        let crc32 = crc32fast::hash(&value);
+        self.ask(key, Wish::Put { value, crc32, content_type: content_type.to_owned(), modified, expected }).await
     }
 
     async fn remove(&self, key: &str, expected: Option<u64>) -> Result<bool, StoreError> {
         check_key(key)?;
         Ok(self.ask(key, Wish::Delete { expected }).await? > 0)
     }
+
+    fn read<T>(&self, work: impl FnOnce(&rusqlite::Connection) -> Result<T, Failure>) -> Result<T, StoreError> {
+        self.open_here()?.readers.with(work).map_err(|failure| self.told(&failure))
+    }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // The thread ends when it has written what is queued; the engine is closed after it.
-        drop(self.queue.take());
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        let Some(open) = self.open.take() else { return };
+        if self.process.check().is_err() {
+            // The threads are the parent's, and closing the connections would meddle with the parent's log.
+            std::mem::forget(open);
+            return;
         }
+        let Open { readers, feed, queue, writer } = open;
+        feed.end();
+        // The thread ends when it has written what is queued.
+        drop(queue);
+        let _ = writer.join();
+        drop((feed, readers));
     }
 }
 
@@ -161,7 +177,7 @@ impl Store for FileStore {
     fn get<'a>(&'a self, key: &'a str) -> StoreFuture<'a, Option<Entry>> {
         Box::pin(async move {
             check_key(key)?;
-            self.shared.engine.with(|opened, _| tables::get(&opened.database, key)).map_err(|failure| self.told(&failure.at(key)))
+            self.read(|connection| entries::get(connection, key))
         })
     }
 
@@ -182,13 +198,15 @@ impl Store for FileStore {
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Vec<Listed>> {
-        Box::pin(async move {
-            self.shared.engine.with(|opened, _| tables::list(&opened.database, prefix)).map_err(|failure| self.told(&failure))
-        })
+        Box::pin(async move { self.read(|connection| entries::list(connection, prefix)) })
     }
 
     fn watch<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Changes> {
-        Box::pin(ready(Ok(self.shared.watchers.watch(prefix))))
+        Box::pin(ready(self.open_here().and_then(|open| open.feed.watch(prefix).map_err(|failure| self.told(&failure)))))
+    }
+
+    fn is_on_this_machine(&self) -> bool {
+        true
     }
 }
 

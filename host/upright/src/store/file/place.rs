@@ -1,184 +1,91 @@
 //! Where the file is, and how it comes to be there.
 //!
-//! State may be private, so the file and the folders above it that are not there yet are made for their owner alone. A process can be killed while it
-//! makes a store, and half a store looks like a damaged one. So a new store is made beside its place and put there when it is whole.
+//! State may be private, so the file and the folders above it that are not there yet are made for their owner alone.
 
-use super::backend::Backend;
-use super::commit::Committing;
 use super::failure::{Case, Failure};
-use super::log::Log;
-use super::record::About;
-use super::{group, log, tables, writer};
-use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{Builder, Database, StorageBackend};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Memory for pages of the file: redb's own default is 1 GiB, and a model beside it needs that more.
-const CACHE: usize = 64 << 20;
 
 /// Drafts that this process has made: two threads must not share one.
 static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
-/// What a file is known by, whatever its name.
-pub(super) type Identity = Option<(u64, u64)>;
-
-#[cfg(unix)]
-pub(super) fn identity(file: &Metadata) -> Identity {
-    use std::os::unix::fs::MetadataExt;
-    Some((file.dev(), file.ino()))
+/// The path of a file that lies beside this one and has its name with an ending.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().map_or_else(OsString::new, ToOwned::to_owned);
+    name.push(ending);
+    path.with_file_name(name)
 }
 
-/// Nothing stable tells: all are taken for the same.
+/// Fails on a file system that locks, and shares no memory between machines: SQLite's log needs both.
+pub(super) fn refuse_network_file_systems(path: &Path) -> Result<(), Failure> {
+    network_file_system(path).map_or(Ok(()), |name| Err(Failure::new(Case::NetworkFileSystem(name), "")))
+}
+
+/// Fails where the file or its folder must not be written. SQLite would go on reading, or say that it cannot open what is beside the file.
+#[cfg(unix)]
+pub(super) fn refuse_read_only(path: &Path) -> Result<(), Failure> {
+    let may_write = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(io::Error::from);
+    may_write(path)?;
+    Ok(may_write(path.canonicalize()?.parent().unwrap_or(path))?)
+}
+
 #[cfg(not(unix))]
-pub(super) fn identity(_: &Metadata) -> Identity {
+pub(super) fn refuse_read_only(path: &Path) -> Result<(), Failure> {
+    let is_read_only = fs::metadata(path)?.permissions().readonly();
+    if is_read_only { Err(Failure::new(Case::NotWritable, "it is read-only")) } else { Ok(()) }
+}
+
+/// By the number that `statfs` gives (linux/magic.h and the file systems' own sources).
+#[cfg(target_os = "linux")]
+const NETWORK_FILE_SYSTEMS: [(u64, &str); 5] =
+    [(0x6969, "NFS"), (0x517b, "SMB"), (0xff53_4d42, "SMB (CIFS)"), (0xfe53_4d42, "SMB 2"), (0x0102_1997, "9p")];
+
+#[cfg(target_os = "linux")]
+fn network_file_system(path: &Path) -> Option<&'static str> {
+    let found = path.ancestors().find_map(|path| rustix::fs::statfs(path).ok())?;
+    named(found.f_type as u64)
+}
+
+#[cfg(target_os = "linux")]
+fn named(kind: u64) -> Option<&'static str> {
+    // On machines of 32 bits the number may come with its sign.
+    NETWORK_FILE_SYSTEMS.iter().find(|(number, _)| *number == kind & 0xffff_ffff).map(|(_, name)| *name)
+}
+
+/// A share by its name, `\\server\share`.
+#[cfg(windows)]
+fn network_file_system(path: &Path) -> Option<&'static str> {
+    use std::path::{Component, Prefix};
+    let Some(Component::Prefix(prefix)) = path.components().next() else { return None };
+    matches!(prefix.kind(), Prefix::UNC(..) | Prefix::VerbatimUNC(..)).then_some("SMB")
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
+fn network_file_system(_: &Path) -> Option<&'static str> {
     None
 }
 
-/// Where a store is.
-#[derive(Clone, Debug)]
-pub(super) enum Place {
-    File(PathBuf),
-    Memory,
-}
-
-impl Place {
-    /// The path, also to be told.
-    pub(super) fn path(&self) -> &Path {
-        match self {
-            Self::File(path) => path,
-            Self::Memory => Path::new(":memory:"),
-        }
-    }
-
-    /// Which file is there now; none where the system does not tell.
-    pub(super) fn identity(&self) -> Identity {
-        match self {
-            Self::File(path) => fs::metadata(path).ok().as_ref().and_then(identity),
-            Self::Memory => None,
-        }
-    }
-
-    /// Opens the store, or makes it.
-    pub(super) fn open(&self) -> Result<Opened, Failure> {
-        match self {
-            Self::File(path) => match existing(path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => create(path),
-                file => opened(path, file?),
-            },
-            Self::Memory => Ok(Opened::made(made(InMemoryBackend::new())?, None)),
-        }
-    }
-
-    /// Opens the store anew, which was in this file; one that is gone is not made again, and no other is taken for it.
-    pub(super) fn reopen(&self, identity: Identity) -> Result<Opened, Failure> {
-        match self {
-            Self::File(path) if self.identity() != identity => {
-                Err(Failure::new(Case::Unavailable, format!("{} is gone, or another file by now", path.display())))
-            }
-            Self::File(path) => opened(path, existing(path)?),
-            Self::Memory => Err(Failure::new(Case::Unavailable, "a store in memory that failed is lost")),
-        }
-    }
-}
-
-fn existing(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path)
-}
-
-/// A store that is open.
-pub(super) struct Opened {
-    pub(super) database: Database,
-    /// A version beyond which none had been given when it was opened.
-    pub(super) version: u64,
-    committing: Mutex<Committing>,
-}
-
-impl Opened {
-    fn new(database: Database, version: u64, committing: Committing) -> Self {
-        Self { database, version, committing: Mutex::new(committing) }
-    }
-
-    /// One that was made just now, in this file or in memory.
-    fn made(database: Database, path: Option<&Path>) -> Self {
-        Self::new(database, 0, Committing::new(path.map(log_of), None, About::default()))
-    }
-
-    /// For whoever writes.
-    pub(super) fn committing(&self) -> MutexGuard<'_, Committing> {
-        // One that a panic left says so itself.
-        self.committing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn opened(path: &Path, file: File) -> Result<Opened, Failure> {
-    // redb makes a database of an empty file, as it does of one that is not there.
-    if file.metadata()?.len() == 0 {
-        return Ok(Opened::made(made(FileBackend::new(file)?)?, Some(path)));
-    }
-    let (backend, refusal) = Backend::new(file)?;
-    let database = database(backend)?;
-    // Before it is closed.
-    let refused = |failure| {
-        refusal.refuse();
-        Err(failure)
-    };
-    taken_in(&database, &log_of(path)).map_or_else(refused, |(version, committing)| Ok(Opened::new(database, version, committing)))
-}
-
-/// Has the database do again what its log has. A version beyond which none was given, and what is to be known for writing.
-fn taken_in(database: &Database, log: &Path) -> Result<(u64, Committing), Failure> {
-    let about = tables::about(database)?;
-    let (mut version, mut open) = (about.version, None);
-    if about.epochs.now != 0 {
-        if let Some((log, found)) = Log::open(log.to_owned(), about.epochs)? {
-            let changes = found.changes().map_err(|fault| Failure::log(log.path(), fault))?;
-            let last = group::again(database, &changes)?.unwrap_or_default();
-            // A last block that was damaged looks as if it were not there.
-            version = version.max(last) + writer::QUEUE as u64;
-            open = Some(log);
-        } else {
-            version += log::LENGTH;
-        }
-    }
-    Ok((version, Committing::new(Some(log.to_owned()), open, about)))
-}
-
-fn database(backend: impl StorageBackend) -> Result<Database, Failure> {
-    Ok(Builder::new().set_cache_size(CACHE).create_with_backend(backend)?)
-}
-
-fn made(backend: impl StorageBackend) -> Result<Database, Failure> {
-    let database = database(backend)?;
-    tables::make(&database)?;
-    Ok(database)
-}
-
-/// Makes a store where none was. Of two processes that do so at once both end up with the same one, or one of them is told that it is in use.
-fn create(path: &Path) -> Result<Opened, Failure> {
-    let folder = folder(path);
+/// Makes a store where none is: `fill` makes the whole of it beside its place, and it is put there when it is whole. Half a store, which a killed process would
+/// leave, looks like a damaged one. Of several that do so at once one puts its own there, and the others find it. Whether this one did.
+pub(super) fn make(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<bool, Failure> {
+    let folder = path.parent().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?;
     private_folder(folder)?;
-    let mut name = path.file_name().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?.to_owned();
-    name.push(format!(".new-{}-{}", std::process::id(), DRAFTS.fetch_add(1, Ordering::Relaxed)));
-    let draft = folder.join(name);
-    let database = private_file(&draft).map_err(Failure::from).and_then(|file| made(FileBackend::new(file)?));
-    let placed = database.and_then(|database| match put(&draft, path) {
-        Ok(()) => Ok(Some(database)),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
-        Err(error) => Err(error.into()),
+    let draft = beside(path, &format!(".new-{}-{}", std::process::id(), DRAFTS.fetch_add(1, Ordering::Relaxed)));
+    let filled = private_file(&draft).map_err(Failure::from).and_then(|()| fill(&draft));
+    let placed = filled.and_then(|()| match put(&draft, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        placed => Ok(placed.map(|()| true)?),
     });
-    // Where it was moved it is not there any more.
-    let _ = fs::remove_file(&draft);
-    match placed? {
-        Some(database) => {
-            keep_name(path)?;
-            Ok(Opened::made(database, Some(path)))
-        }
-        None => opened(path, existing(path)?),
+    for ending in ["", "-wal", "-shm"] {
+        // Where it was moved it is not there any more.
+        let _ = fs::remove_file(beside(&draft, ending));
     }
+    let placed = placed?;
+    keep_name(folder)?;
+    Ok(placed)
 }
 
 /// Gives the file its name, unless there is one of that name.
@@ -198,28 +105,37 @@ fn private_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-fn private_file(path: &Path) -> io::Result<File> {
+/// An empty file for its owner alone. SQLite gives what it puts beside it the same permissions.
+fn private_file(path: &Path) -> io::Result<()> {
+    private().truncate(true).open(path).map(drop)
+}
+
+/// How files are opened, and made, that are their owner's alone.
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    // What an earlier process of the same number left half made.
-    options.read(true).write(true).create(true).truncate(true);
+    options.read(true).write(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    options
 }
 
-/// The log of this file, beside the file itself where that was asked for by way of a link.
-fn log_of(path: &Path) -> PathBuf {
-    Log::path_for(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+/// Sees to it that the names in a folder, too, outlive a loss of power.
+fn keep_name(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_systems_of_a_network_are_known_by_their_numbers_and_local_ones_are_not_taken_for_them() {
+        assert_eq!(
+            [0x6969, 0xff53_4d42, 0xffff_ffff_ff53_4d42, 0x0102_1997].map(named),
+            [Some("NFS"), Some("SMB (CIFS)"), Some("SMB (CIFS)"), Some("9p")]
+        );
+        // ext4, xfs, btrfs, tmpfs, overlay
+        assert!([0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630].into_iter().all(|kind| named(kind).is_none()));
+        assert_eq!(network_file_system(Path::new("/proc/none/of/these")), None);
     }
-}
-
-/// Sees to it that a file's name, too, outlives a loss of power.
-pub(super) fn keep_name(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder(path))?.sync_all() } else { Ok(()) }
 }

@@ -1,0 +1,214 @@
+//! A breaker of programs that run for a moment: its state is in a store, and nowhere else.
+//!
+//! A [`CircuitBreaker`] remembers, and tells its store what others should know. A program that makes one call and ends has nothing to remember with. So each
+//! question is answered from the store, and what comes of the call is written there before the program ends.
+
+use super::lease::{self, Lease};
+use super::sharing::{self, Record, since_1970};
+use super::{CircuitBreaker, Rejection, SavedState};
+use crate::clock::{SharedClock, SystemClock};
+use crate::configuration;
+use crate::error::{CircuitOpen, ConfigurationError};
+use crate::policy::PolicySlot;
+use crate::store::seal::JSON;
+use crate::store::{Store, StoreError};
+use crate::types::{BreakerConfig, Fault, Phase};
+use std::sync::Arc;
+
+/// A circuit breaker whose state is in a [`Store`], for programs that make one call and end. All programs on the store that use the name have it in common, those
+/// too that keep their breakers in it ([`RecoveryManagerBuilder::state`](crate::manager::RecoveryManagerBuilder::state)).
+///
+/// While a probe of the half-open breaker is in flight all other programs are rejected. A program that is killed in its probe holds them up for the breaker's
+/// recovery timeout.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use upright::breaker::StoredBreaker;
+/// use upright::store::MemoryStore;
+/// use upright::types::{BreakerConfig, Fault, FaultKind, Phase};
+///
+/// let store = Arc::new(MemoryStore::default());
+/// let breaker = StoredBreaker::new("search", store, BreakerConfig { failure_threshold: 1, ..BreakerConfig::default() })?;
+/// let permit = breaker.admit().await??;
+/// let moved = breaker.settle(permit, Err(Fault::new(FaultKind::ConnectionRefused, "nobody listens"))).await?;
+/// assert_eq!(moved, (Phase::Closed, Phase::Open));
+/// // In the next process, too:
+/// assert!(breaker.admit().await?.is_err());
+/// # Ok(()) }
+/// ```
+pub struct StoredBreaker {
+    name: Arc<str>,
+    store: Arc<dyn Store>,
+    config: BreakerConfig,
+    policy: PolicySlot,
+    clock: SharedClock,
+}
+
+/// A call that may be made. [Settle](StoredBreaker::settle) it, or give it back: a probe whose permit is only dropped counts as in flight for the breaker's recovery
+/// timeout.
+#[must_use = "settle it, or give it back"]
+pub struct StoredPermit {
+    generation: u64,
+    lease: Option<Lease>,
+    moved: (Phase, Phase),
+}
+
+impl StoredPermit {
+    /// Where the breaker stood before this was granted, and after.
+    pub fn moved(&self) -> (Phase, Phase) {
+        self.moved
+    }
+}
+
+/// What the store has for a breaker.
+struct Found {
+    breaker: CircuitBreaker,
+    /// As it was restored.
+    before: SavedState,
+    /// None where the store has nothing.
+    version: Option<u64>,
+    moved_at: u64,
+    /// What is in the store means the same on this clock.
+    is_as_kept: bool,
+}
+
+impl StoredBreaker {
+    /// The breaker of this name in this store, on the machine's clock and under the built-in policy's native code.
+    ///
+    /// # Errors
+    /// Names the first setting that cannot be used.
+    pub fn new(name: impl Into<Arc<str>>, store: Arc<dyn Store>, config: BreakerConfig) -> Result<Self, ConfigurationError> {
+        configuration::breaker(&config)?;
+        Ok(Self { name: name.into(), store, config, policy: PolicySlot::native(), clock: SystemClock::shared() })
+    }
+
+    /// Another policy decides.
+    #[must_use]
+    pub fn policy(self, policy: PolicySlot) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Another clock.
+    #[must_use]
+    pub fn clock(self, clock: SharedClock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// May a call be made?
+    ///
+    /// # Errors
+    /// Those of the store; in them, that the call is rejected.
+    pub async fn admit(&self) -> Result<Result<StoredPermit, CircuitOpen>, StoreError> {
+        loop {
+            let found = self.found().await?;
+            let permit = match found.breaker.try_acquire() {
+                Err(open) => {
+                    self.keep(&found).await?;
+                    return Ok(Err(open));
+                }
+                Ok(permit) => permit,
+            };
+            let generation = permit.passage.generation;
+            let lease = if permit.probe {
+                let (probes, patience) = (found.breaker.shared.gate.probes(), found.breaker.patience());
+                let Some(lease) = lease::take(&*self.store, &*self.clock, &self.name, probes, patience).await? else {
+                    return Ok(Err(CircuitOpen { breaker: Arc::clone(&self.name), rejection: Rejection::Probing }));
+                };
+                Some(lease)
+            } else {
+                None
+            };
+            drop(permit);
+            // Also what came of the probe before, which was written before its place was free.
+            let is_current = match &lease {
+                Some(_) => self.store.get(&sharing::key(&self.name)).await?.map(|entry| entry.version) == found.version,
+                None => true,
+            };
+            if is_current && self.keep(&found).await? {
+                return Ok(Ok(StoredPermit { generation, lease, moved: (found.before.state.phase, found.breaker.state()) }));
+            }
+            self.free(lease).await?;
+        }
+    }
+
+    /// The call succeeded, or failed with these facts. Where the breaker stood before, and where it stands now.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn settle(&self, permit: StoredPermit, ended: Result<(), Fault>) -> Result<(Phase, Phase), StoreError> {
+        let moved = loop {
+            let found = self.found().await?;
+            // What began in an older generation changes nothing.
+            if found.breaker.snapshot().generation == permit.generation
+                && let Ok(permit) = found.breaker.try_acquire()
+            {
+                match ended.clone() {
+                    Ok(()) => permit.success(),
+                    Err(fault) => drop(permit.fault(fault)),
+                }
+            }
+            if self.keep(&found).await? {
+                break (found.before.state.phase, found.breaker.state());
+            }
+        };
+        self.free(permit.lease).await?;
+        Ok(moved)
+    }
+
+    /// The call was not made, or its end says nothing.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn give_back(&self, permit: StoredPermit) -> Result<(), StoreError> {
+        self.free(permit.lease).await
+    }
+
+    async fn free(&self, lease: Option<Lease>) -> Result<(), StoreError> {
+        match lease {
+            Some(lease) => lease::give_back(&*self.store, &lease).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn found(&self) -> Result<Found, StoreError> {
+        let entry = self.store.get(&sharing::key(&self.name)).await?;
+        let version = entry.as_ref().map(|entry| entry.version);
+        // What is no record is written over.
+        let record = entry.and_then(|entry| Record::read(&entry.value));
+        let moved_at = record.as_ref().map_or(0, |record| record.moved_at);
+        let kept = record.as_ref().map(Record::saved).cloned();
+        let seen = record.map(|record| record.seen_by(&*self.clock));
+        let is_as_kept = seen == kept;
+        let builder =
+            CircuitBreaker::builder(Arc::clone(&self.name)).config(self.config).policy(self.policy.clone()).clock(Arc::clone(&self.clock));
+        let breaker = seen.into_iter().fold(builder, |builder, saved| builder.restored(saved)).build_checked();
+        Ok(Found { before: breaker.save(), breaker, version, moved_at, is_as_kept })
+    }
+
+    /// Writes what became of the breaker; whether nobody else has written meanwhile.
+    async fn keep(&self, found: &Found) -> Result<bool, StoreError> {
+        let after = found.breaker.save();
+        // A state of another clock is written as this one has it: it would begin anew with each program otherwise.
+        if after == found.before && found.is_as_kept {
+            return Ok(true);
+        }
+        let has_moved = after.state.phase != found.before.state.phase;
+        let moved_at = if has_moved { since_1970(self.clock.wall()).max(found.moved_at + 1) } else { found.moved_at };
+        let key = sharing::key(&self.name);
+        let record = Record::of(after, moved_at, &*self.clock);
+        let json = serde_json::to_vec(&record).map_err(|source| StoreError::NotSerializable { key: key.clone(), source })?;
+        match self.store.compare_and_set(&key, found.version, json.into(), JSON).await {
+            Ok(_) if found.version.is_none() => sharing::forget_old(&*self.store, &*self.clock).await.map(|()| true),
+            Ok(_) => Ok(true),
+            Err(StoreError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl std::fmt::Debug for StoredBreaker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "StoredBreaker({:?})", self.name)
+    }
+}
