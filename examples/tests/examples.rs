@@ -161,7 +161,7 @@ async fn a_checkpoint_of_an_older_program_is_told_of_and_no_end() {
     let server = server_that(EMBED, &[]).await;
     let state = state("older");
     let manager = RecoveryManager::builder().state(StateAddress::File(state.clone().into())).build().unwrap();
-    manager.save_checkpoint("import_job", "row 12, I think").await.unwrap();
+    manager.save_checkpoint("pattern-4/import", "row 12, I think").await.unwrap();
     manager.shutdown_gracefully(Duration::from_secs(60)).await;
     drop(manager);
     let out = run!("pattern_4_corrupted_state", server, &[&state]);

@@ -2,7 +2,7 @@
 //! killed; a checkpoint that cannot be read is told from one that is not there.
 //!
 //! ```console
-//! $ cargo run --package upright-examples --bin pattern_4_corrupted_state               # end it in the middle, and run it again
+//! $ cargo run --package upright-examples --bin pattern_4_corrupted_state             # end it in the middle, and run it again
 //! $ cargo run --package upright-examples --bin pattern_4_corrupted_state -- jobs.db  # its state in a file of your choice
 //! ```
 //!
@@ -16,7 +16,8 @@ use upright::types::RetryConfig;
 use upright::{Attempt, RecoveryManager};
 use upright_examples::{Arguments, narrated, ollama};
 
-const KEY: &str = "import_job";
+/// Programs that share a state share its keys.
+const KEY: &str = "pattern-4/import";
 const ROWS: usize = 40;
 const STEP: usize = 10;
 /// Raised when [`Progress`] comes to mean something else.
@@ -35,12 +36,12 @@ async fn main() -> anyhow::Result<()> {
     let model = arguments.model_or("nomic-embed-text");
     let ollama = ollama(Budgets::default())?;
     let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();
-    let mut manager = RecoveryManager::builder().retry(RetryConfig { base_delay, ..RetryConfig::default() });
-    // Where nothing is said it is this program's file in the user's folder for state.
-    if let [state] = arguments.words.as_slice() {
-        manager = manager.state(state.parse::<StateAddress>()?);
-    }
-    let manager = manager.build()?;
+    // Where nothing is said it is the file that all programs of this user share.
+    let state = match arguments.words.as_slice() {
+        [state] => state.parse()?,
+        _ => StateAddress::of_this_user()?,
+    };
+    let manager = RecoveryManager::builder().state(state).retry(RetryConfig { base_delay, ..RetryConfig::default() }).build()?;
     tell_of_what_cannot_be_read(&manager).await?;
 
     let operation = manager.operation("import").checkpoint(KEY).schema(SCHEMA).remove_when_done().start_over_if_unreadable();

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::scratch::Scratch;
+use common::scratch::{Scratch, until};
 use common::{Ran, command, finish};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -90,43 +90,82 @@ async fn a_file_with_one_wrong_line_imports_nothing() {
 }
 
 #[tokio::test]
-async fn a_folder_stands_for_the_one_store_in_it_and_several_are_named() {
+async fn a_folder_stands_for_the_state_in_it() {
     let scratch = Scratch::new();
-    kept(&scratch, "jobs.db").await;
-    let folder = path(&scratch, "");
-    let listed = checkpoint(&["list", "--state", &folder, "--json"], "").await.ends_with(0);
+    kept(&scratch, "state.db").await;
+    let listed = checkpoint(&["list", "--state", &path(&scratch, ""), "--json"], "").await.ends_with(0);
     assert_eq!(keys(&listed).len(), 2);
-    kept(&scratch, "more.db").await;
-    let refused = checkpoint(&["list", "--state", &folder], "").await.ends_with(2);
-    assert!(refused.err.contains("jobs.db") && refused.err.contains("more.db"), "{refused:?}");
 }
 
 #[tokio::test]
 async fn a_store_that_cannot_be_meant_is_told_and_none_is_made() {
     let scratch = Scratch::new();
-    let missing = path(&scratch, "missing.db");
+    let (missing, empty) = (path(&scratch, "missing.db"), path(&scratch, "empty.db"));
+    std::fs::write(&empty, "").unwrap();
     for (state, why) in [
         (missing.as_str(), "no such file"),
         (":memory:", "in memory"),
         ("http://me:secret@host", "expected a file, nats://"),
-        (&path(&scratch, ""), "no file of a store"),
+        (&path(&scratch, ""), "no such file"),
+        (&empty, "the file is empty"),
     ] {
         let refused = checkpoint(&["list", "--state", state], "").await.ends_with(2);
         assert!(refused.err.contains(why) && refused.err.lines().count() == 1 && !refused.err.contains("secret"), "{refused:?}");
     }
     assert!(!std::path::Path::new(&missing).exists());
+    assert_eq!(std::fs::metadata(&empty).unwrap().len(), 0, "what only reads makes no store of it");
     assert!(checkpoint(&["list"], "").await.ends_with(2).err.contains("--state"));
     let text = path(&scratch, "text.db");
     std::fs::write(&text, "no store").unwrap();
     assert_eq!(checkpoint(&["list", "--state", &text], "").await.ends_with(1).err.lines().count(), 1);
 }
 
+const WRITES: &str = "UPRIGHT_TEST_STATE_OF_A_PROGRAM_THAT_WRITES";
+
+/// A program that saves until it is killed; as a test of its own it does nothing.
 #[tokio::test]
-async fn a_store_that_a_program_holds_is_said_to_be_in_use() {
+async fn the_program_that_writes() {
+    let Some(state) = std::env::var_os(WRITES) else { return };
+    let manager = RecoveryManager::builder().state(StateAddress::File(state.into())).build().unwrap();
+    let key = format!("program/{}", std::process::id());
+    for row in 0_u64.. {
+        manager.save_checkpoint(&key, &row).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn while_three_programs_write_checkpoints_are_listed_shown_removed_and_the_fleet_is_read() {
     let scratch = Scratch::new();
     let state = kept(&scratch, "jobs.db").await;
-    let manager = RecoveryManager::builder().state(StateAddress::File(state.clone().into())).build().unwrap();
-    manager.save_checkpoint("mine", &1).await.unwrap();
-    let refused = checkpoint(&["list", "--state", &state], "").await.ends_with(1);
-    assert!(refused.err.contains("in use") || refused.err.contains("another process"), "{refused:?}");
+    let mut programs: Vec<_> = std::iter::repeat_with(|| {
+        let mut program = std::process::Command::new(std::env::current_exe().unwrap());
+        program.args(["--exact", "the_program_that_writes"]).env(WRITES, &state).stdout(std::process::Stdio::null()).spawn().unwrap()
+    })
+    .take(3)
+    .collect();
+    let rows = async || {
+        let listed = checkpoint(&["list", "--state", &state, "--json"], "").await.ends_with(0);
+        let mut rows = Vec::new();
+        for key in keys(&listed).iter().filter_map(Value::as_str).filter(|key| key.starts_with("program/")) {
+            let shown = checkpoint(&["show", key, "--state", &state], "").await.ends_with(0).out;
+            rows.push((key.to_owned(), shown.trim().parse::<u64>().unwrap()));
+        }
+        rows
+    };
+    until("all three write", async || rows().await.len() == 3).await;
+    let before = rows().await;
+    until("all three have gone on", async || {
+        let now = rows().await;
+        now.iter().zip(&before).all(|(now, before)| now.0 == before.0 && now.1 > before.1)
+    })
+    .await;
+    checkpoint(&["remove", "other", "--state", &state], "").await.ends_with(0);
+    let fleet = finish(command(None, &["policy", "fleet", "--state", &state]), "").await.ends_with(0);
+    assert_eq!(fleet.out, "nothing is published\n");
+    assert!(programs.iter_mut().all(|program| program.try_wait().unwrap().is_none()), "a program ended by itself");
+    for program in &mut programs {
+        program.kill().unwrap();
+        program.wait().unwrap();
+    }
+    assert_eq!(rows().await.len(), 3);
 }

@@ -4,30 +4,50 @@
 
 mod common;
 
-use common::finish;
 use common::scratch::{Scratch, until};
+use common::{command, finish};
 use futures_util::future::join_all;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use upright::clock::SystemClock;
+use upright::store::{FileStore, StateAddress, Store};
+use upright::types::{BreakerConfig, Phase};
+use upright::{CircuitBreaker, RecoveryManager};
 
 const FLAGS: [&str; 6] = ["--breaker", "api", "--failure-threshold", "2", "--retries", "0"];
 /// Leaves a trace, and does what the file says.
 const SCRIPT: &str = "echo x >> runs; exit $(cat code)";
+/// Leaves a trace, and waits until it may end well.
+const WAITS: &str = "echo x >> runs; while [ ! -e go ]; do sleep 0.01; done";
+const KEY: &str = "breaker/api";
 
-fn file(scratch: &Scratch) -> PathBuf {
-    scratch.path("state/breakers/api.json")
+fn store(scratch: &Scratch) -> FileStore {
+    FileStore::open(scratch.path("state"), SystemClock::shared()).unwrap()
 }
 
-fn state(scratch: &Scratch) -> Value {
-    serde_json::from_str(&fs::read_to_string(file(scratch)).unwrap()).unwrap()
+/// What is kept of the breaker.
+async fn state(scratch: &Scratch) -> Value {
+    serde_json::from_slice(&store(scratch).get(KEY).await.unwrap().unwrap().value).unwrap()
 }
 
-/// Moves the beginning of the breaker's phase: so many nanoseconds since 1970.
-fn move_to(scratch: &Scratch, since: u64) {
-    let mut content = state(scratch);
-    content["state"]["since"] = since.into();
-    fs::write(file(scratch), content.to_string()).unwrap();
+async fn phase(scratch: &Scratch) -> String {
+    state(scratch).await["state"]["phase"].as_str().unwrap().to_owned()
+}
+
+/// Changes what is kept of the breaker.
+async fn change(scratch: &Scratch, change: impl FnOnce(&mut Value)) {
+    let mut record = state(scratch).await;
+    change(&mut record);
+    store(scratch).put(KEY, record.to_string().into(), "application/json").await.unwrap();
+}
+
+/// As if it had opened when the machine was started.
+async fn let_its_timeout_pass(scratch: &Scratch) {
+    change(scratch, |record| record["state"]["since"] = json!(0)).await;
 }
 
 /// A breaker that two failures have opened.
@@ -43,7 +63,7 @@ async fn opened() -> Scratch {
 #[tokio::test]
 async fn failures_of_several_calls_open_it_and_then_the_command_is_not_run() {
     let scratch = opened().await;
-    assert_eq!(state(&scratch)["state"]["phase"], "open");
+    assert_eq!(phase(&scratch).await, "open");
     scratch.write("code", "0");
     let ran = scratch.exec(&FLAGS, SCRIPT).await.ends_with(3);
     assert_eq!(scratch.runs(), 2);
@@ -67,11 +87,11 @@ async fn the_failure_that_opens_it_ends_the_attempts_and_is_the_commands_own() {
 #[tokio::test]
 async fn after_its_timeout_it_is_probed_and_successes_of_two_calls_close_it() {
     let scratch = opened().await;
-    move_to(&scratch, 0);
+    let_its_timeout_pass(&scratch).await;
     scratch.write("code", "0");
-    for phase in ["half_open", "closed"] {
+    for expected in ["half_open", "closed"] {
         scratch.exec(&FLAGS, SCRIPT).await.ends_with(0);
-        assert_eq!(state(&scratch)["state"]["phase"], phase);
+        assert_eq!(phase(&scratch).await, expected);
     }
     assert_eq!(scratch.runs(), 4);
 }
@@ -79,7 +99,7 @@ async fn after_its_timeout_it_is_probed_and_successes_of_two_calls_close_it() {
 #[tokio::test]
 async fn a_probe_that_fails_opens_it_again() {
     let scratch = opened().await;
-    move_to(&scratch, 0);
+    let_its_timeout_pass(&scratch).await;
     scratch.exec(&FLAGS, SCRIPT).await.ends_with(75);
     scratch.exec(&FLAGS, SCRIPT).await.ends_with(3);
     assert_eq!(scratch.runs(), 3);
@@ -102,7 +122,7 @@ async fn a_success_in_between_ends_the_row() {
         scratch.write("code", code);
         scratch.exec(&FLAGS, SCRIPT).await.ends_with(code.parse().unwrap());
     }
-    assert_eq!(state(&scratch)["state"]["phase"], "closed");
+    assert_eq!(phase(&scratch).await, "closed");
 }
 
 #[tokio::test]
@@ -116,13 +136,23 @@ async fn mistakes_of_the_caller_do_not_count() {
 }
 
 #[tokio::test]
-async fn a_wall_clock_that_was_stepped_back_keeps_it_open_for_its_timeout_at_most() {
-    let scratch = opened().await;
-    let day = 86_400_000_000_000;
-    move_to(&scratch, state(&scratch)["state"]["since"].as_u64().unwrap() + day);
-    let ran = scratch.exec(&FLAGS, SCRIPT).await.ends_with(3);
-    let left = ran.err.split("for another ").nth(1).unwrap().split(' ').next().unwrap();
-    assert!(left.parse::<f64>().unwrap() <= 60.0, "{ran:?}");
+async fn after_the_wall_clock_was_stepped_back_it_is_open_for_its_timeout_at_most_and_then_recovers() {
+    let scratch = Scratch::new();
+    scratch.write("code", "75");
+    let flags = ["--breaker", "api", "--failure-threshold", "1", "--recovery-timeout", "0.2", "--retries", "0"];
+    scratch.exec(&flags, SCRIPT).await.ends_with(75);
+    // It opened a minute ago, when the wall clock was a day ahead.
+    let (minute, day) = (60_000_000_000_u64, 86_400_000_000_000_u64);
+    change(&scratch, |record| {
+        for instant in ["/now", "/state/since"] {
+            let instant = record.pointer_mut(instant).unwrap();
+            *instant = instant.as_u64().unwrap().saturating_sub(minute).into();
+        }
+        record["wall"] = (record["wall"].as_u64().unwrap() + day).into();
+    })
+    .await;
+    scratch.write("code", "0");
+    until("it has recovered", async || finish(scratch.sh(&flags, SCRIPT), "").await.code == Some(0)).await;
 }
 
 #[tokio::test]
@@ -139,7 +169,7 @@ async fn calls_that_end_at_once_lose_none_of_what_the_others_saw() {
     };
     let (calls, ()) = tokio::join!(calls, release);
     calls.into_iter().for_each(|ran| drop(ran.ends_with(75)));
-    assert_eq!(state(&scratch)["state"]["phase"], "open");
+    assert_eq!(phase(&scratch).await, "open");
 }
 
 #[tokio::test]
@@ -154,17 +184,17 @@ async fn what_began_before_it_moved_changes_nothing() {
             for _ in 0..2 {
                 scratch.exec(&FLAGS, SCRIPT).await.ends_with(75);
             }
-            move_to(&scratch, 0);
+            let_its_timeout_pass(&scratch).await;
             scratch.write("code", "0");
             scratch.exec(&FLAGS, SCRIPT).await.ends_with(0);
-            let half_open = state(&scratch);
+            let half_open = state(&scratch).await;
             scratch.write("go", "");
             half_open
         };
         let (late, half_open) = tokio::join!(late, meanwhile);
         late.ends_with(code.parse().unwrap());
         assert_eq!((&half_open["state"]["phase"], &half_open["state"]["half_open_successes"]), (&json!("half_open"), &json!(1)));
-        assert_eq!(state(&scratch), half_open);
+        assert_eq!(state(&scratch).await["state"], half_open["state"]);
     }
 }
 
@@ -187,67 +217,151 @@ async fn an_attempt_that_had_its_time_and_took_longer_counts() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_is_told_in_one_line_and_counts_as_closed() {
-    let whole = fs::read_to_string(file(&opened().await)).unwrap();
-    let mut foreign: Value = serde_json::from_str(&whole).unwrap();
-    foreign["format"] = json!(99);
-    let (half, foreign, long) = (whole[..whole.len() / 2].to_owned(), foreign.to_string(), " ".repeat(1 << 20));
-    for content in ["", "{", "\0\u{1}nonsense", "[1]", &half, &foreign, &long] {
+async fn of_twelve_calls_at_once_one_probes_and_the_others_are_rejected_until_it_has_ended() {
+    const CALLS: usize = 12;
+    let scratch = opened().await;
+    let_its_timeout_pass(&scratch).await;
+    let rejected = AtomicUsize::new(0);
+    let calls = join_all((0..CALLS).map(|_| async {
+        let ran = scratch.exec(&FLAGS, WAITS).await;
+        rejected.fetch_add(usize::from(ran.code == Some(3)), Ordering::SeqCst);
+        ran
+    }));
+    let release = async {
+        until("all others are rejected", async || rejected.load(Ordering::SeqCst) == CALLS - 1).await;
+        scratch.exec(&FLAGS, WAITS).await.ends_with(3);
+        scratch.write("go", "");
+    };
+    let (calls, ()) = tokio::join!(calls, release);
+    assert_eq!(calls.iter().filter(|ran| ran.code == Some(0)).count(), 1);
+    assert!(calls.iter().filter(|ran| ran.code == Some(3)).all(|ran| ran.err.contains("is being probed")), "{calls:?}");
+    assert_eq!(scratch.runs(), 2 + 1);
+    // One more closes it.
+    scratch.exec(&FLAGS, WAITS).await.ends_with(0);
+    assert_eq!(phase(&scratch).await, "closed");
+}
+
+/// Starts a probe, and sends it a signal when it runs.
+async fn probe_that_gets(scratch: &Scratch, signal: Signal, flags: &[&str]) {
+    let mut probe = scratch.sh(flags, WAITS);
+    let mut probe = probe.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let runs = scratch.runs();
+    until("the probe runs", async || scratch.runs() > runs).await;
+    kill_process(Pid::from_raw(probe.id().unwrap() as i32).unwrap(), signal).unwrap();
+    probe.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_probe_that_is_interrupted_leaves_its_place_to_the_next() {
+    let scratch = opened().await;
+    let_its_timeout_pass(&scratch).await;
+    probe_that_gets(&scratch, Signal::TERM, &FLAGS).await;
+    scratch.write("code", "0");
+    scratch.exec(&FLAGS, SCRIPT).await.ends_with(0);
+}
+
+#[tokio::test]
+async fn a_probe_that_is_killed_holds_up_the_others_for_the_recovery_timeout_and_no_longer() {
+    let scratch = Scratch::new();
+    scratch.write("code", "75");
+    let flags = ["--breaker", "api", "--failure-threshold", "1", "--retries", "0", "--recovery-timeout"];
+    let (long, short) = ([&flags[..], &["600"]].concat(), [&flags[..], &["0.2"]].concat());
+    scratch.exec(&long, SCRIPT).await.ends_with(75);
+    let_its_timeout_pass(&scratch).await;
+    probe_that_gets(&scratch, Signal::KILL, &long).await;
+    scratch.write("go", "");
+    scratch.write("code", "0");
+    scratch.exec(&long, SCRIPT).await.ends_with(3);
+    until("another may probe", async || finish(scratch.sh(&short, SCRIPT), "").await.code == Some(0)).await;
+}
+
+#[tokio::test]
+async fn a_program_and_calls_on_the_same_state_have_a_breaker_of_a_name_in_common() {
+    let scratch = Scratch::new();
+    let breaker = BreakerConfig { failure_threshold: 2, ..BreakerConfig::default() };
+    let state = StateAddress::File(scratch.path("state"));
+    let manager = RecoveryManager::builder().state(state).breaker(breaker).build().unwrap();
+    let api = manager.breakers().get("api");
+    let fail = |breaker: &CircuitBreaker| drop(breaker.try_acquire().unwrap().failure(&std::io::Error::other("refused")));
+    manager.breakers_settled().await;
+    scratch.write("code", "75");
+    for _ in 0..2 {
+        scratch.exec(&FLAGS, SCRIPT).await.ends_with(75);
+    }
+    until("the program knows", async || api.state() == Phase::Open).await;
+    api.reset();
+    manager.breakers_settled().await;
+    scratch.write("code", "0");
+    scratch.exec(&FLAGS, SCRIPT).await.ends_with(0);
+    (0..2).for_each(|_| fail(&api));
+    assert_eq!(api.state(), Phase::Open);
+    manager.breakers_settled().await;
+    scratch.exec(&FLAGS, SCRIPT).await.ends_with(3);
+}
+
+#[tokio::test]
+async fn what_is_kept_and_is_no_breaker_counts_as_closed_and_is_written_over() {
+    for content in ["", "{", "\0\u{1}nonsense", "[1]", r#"{"format":99}"#] {
         let scratch = opened().await;
-        fs::write(file(&scratch), content).unwrap();
-        scratch.write("code", "0");
-        let ran = scratch.exec(&FLAGS, SCRIPT).await.ends_with(0);
-        assert!(ran.err.lines().count() == 1 && ran.err.contains("cannot be used") && ran.err.contains("api.json"), "{ran:?}");
-        // It was replaced.
-        assert_eq!(scratch.exec(&FLAGS, SCRIPT).await.ends_with(0).err, "");
+        store(&scratch).put(KEY, content.to_owned().into(), "application/json").await.unwrap();
+        scratch.exec(&FLAGS, SCRIPT).await.ends_with(75);
+        assert_eq!(state(&scratch).await["state"]["consecutive_failures"], 1, "{content:?}");
     }
 }
 
 #[tokio::test]
-async fn where_nothing_can_be_kept_the_command_runs_all_the_same() {
-    for blocked in ["api.json", "api.lock"] {
+async fn where_nothing_can_be_kept_that_is_said_once_and_the_command_runs_all_the_same() {
+    for what in ["folder", "text", "newer"] {
         let scratch = Scratch::new();
-        fs::create_dir_all(scratch.path("state/breakers").join(blocked)).unwrap();
-        scratch.write("code", "7");
-        let ran = scratch.exec(&FLAGS, SCRIPT).await.ends_with(7);
-        assert_eq!((scratch.runs(), ran.err.lines().count()), (1, 2), "{ran:?}");
-        assert!(ran.err.starts_with("upright: the state of the circuit breaker api"), "{ran:?}");
+        let path = scratch.path("state");
+        match what {
+            // In a file no folder can be made.
+            "folder" => fs::write(&path, "x").unwrap(),
+            "text" => fs::write(&path, "no store ".repeat(1000)).unwrap(),
+            _ => {
+                drop(store(&scratch));
+                let mut newer = fs::read(&path).unwrap();
+                // The user version, in the header of the file.
+                newer[60..64].copy_from_slice(&9_u32.to_be_bytes());
+                fs::write(&path, newer).unwrap();
+            }
+        }
+        scratch.write("code", "75");
+        let state = if what == "folder" { path.join("state.db") } else { path };
+        let flags = ["--breaker", "api", "--retries", "1", "--base-delay", "0", "--state", state.to_str().unwrap()];
+        let ran = scratch.exec(&flags, SCRIPT).await.ends_with(75);
+        assert_eq!(scratch.runs(), 2);
+        assert_eq!(ran.err.matches("the state of the circuit breaker api cannot be kept").count(), 1, "{ran:?}");
+        assert!(ran.err.contains("going on without it") && !ran.err.contains("panicked"), "{ran:?}");
     }
 }
 
 #[tokio::test]
-async fn no_name_leads_out_of_the_folder() {
+async fn the_state_is_the_flags_else_the_environments_else_the_users() {
     let scratch = Scratch::new();
-    for name in ["../out", "/tmp/out", "..", ".hidden", "a/b", "no\u{e9} name"] {
-        scratch.exec(&["--breaker", name], "exit 0").await.ends_with(0);
-    }
-    let files = fs::read_dir(scratch.path("state/breakers")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let files: Vec<_> = files.filter(|name| name.ends_with(".json")).collect();
-    assert_eq!((files.len(), files.iter().any(|name| name.starts_with('.'))), (6, false), "{files:?}");
-    assert_eq!(fs::read_dir(scratch.path("state")).unwrap().count(), 1);
-}
-
-#[tokio::test]
-async fn the_folder_is_the_flags_else_the_environments_else_the_users() {
-    let scratch = Scratch::new();
-    for (flag, variables, folder) in [
+    for (flag, variables, file) in [
         (Some("by-flag"), &[("UPRIGHT_STATE", "by-variable")][..], "by-flag"),
         (None, &[("UPRIGHT_STATE", "by-variable")], "by-variable"),
-        (None, &[("XDG_STATE_HOME", "xdg")], "xdg/upright"),
-        (None, &[("XDG_STATE_HOME", ""), ("HOME", "home")], "home/.local/state/upright"),
+        (None, &[("UPRIGHT_STATE", ""), ("XDG_STATE_HOME", "xdg")], "xdg/upright/state.db"),
+        (None, &[("XDG_STATE_HOME", ""), ("HOME", "home")], "home/.local/state/upright/state.db"),
     ] {
-        let mut command = scratch.sh(&[&["--breaker", "api"][..], &flag.map_or(vec![], |folder| vec!["--state", folder])].concat(), "true");
-        command.env_remove("UPRIGHT_STATE").env_remove("XDG_STATE_HOME").env_remove("HOME");
-        for (name, value) in variables {
-            // The user's must be absolute.
-            let value = if name.starts_with("UPRIGHT") || value.is_empty() { PathBuf::from(value) } else { scratch.path(value) };
-            command.env(name, value);
+        let mut exec = scratch.sh(&[&["--breaker", "api"][..], &flag.map_or(vec![], |file| vec!["--state", file])].concat(), "exit 75");
+        let mut list = scratch.place(command(None, &[&["state", "info"][..], &flag.map_or(vec![], |file| vec!["--state", file])].concat()));
+        for command in [&mut exec, &mut list] {
+            command.env_remove("UPRIGHT_STATE").env_remove("XDG_STATE_HOME").env_remove("HOME");
+            for (name, value) in variables {
+                // The user's must be absolute.
+                let value = if name.starts_with("UPRIGHT") || value.is_empty() { PathBuf::from(value) } else { scratch.path(value) };
+                command.env(name, value);
+            }
         }
-        finish(command, "").await.ends_with(0);
-        assert!(scratch.path(folder).join("breakers/api.json").exists(), "{folder}");
+        finish(exec, "").await.ends_with(75);
+        assert!(scratch.path(file).exists(), "{file}");
+        let info = finish(list, "").await.ends_with(0);
+        assert!(info.out.contains("breaker/"), "the other commands have the same: {info:?}");
     }
     let mut homeless = scratch.sh(&["--breaker", "api"], "true");
     homeless.env_remove("UPRIGHT_STATE").env_remove("XDG_STATE_HOME").env_remove("HOME");
     let ran = finish(homeless, "").await.ends_with(2);
-    assert!(ran.err.contains("expected --state DIR"), "{ran:?}");
+    assert!(ran.err.contains("--state") && ran.err.contains("UPRIGHT_STATE"), "{ran:?}");
 }

@@ -204,6 +204,33 @@ async fn what_is_in_the_store_and_is_no_breaker_is_written_over_and_harms_nobody
 }
 
 #[tokio::test]
+async fn breakers_that_have_been_closed_for_a_week_are_removed() {
+    let clock = DrivenClock::new();
+    let store = MemoryStore::new(clock.shared());
+    let first = host(&store, &clock);
+    let day = 24 * 3600 * SECOND;
+    for name in ["old", "young", "isolated", "open"] {
+        let breaker = first.breakers().get(name);
+        match name {
+            "isolated" => breaker.isolate(),
+            "open" => fail(&breaker, 3),
+            "young" => {}
+            _ => breaker.reset(),
+        }
+    }
+    first.breakers_settled().await;
+    clock.advance(7 * day);
+    first.breakers().get("young").reset();
+    first.breakers_settled().await;
+    let names = async || store.list("breaker/").await.unwrap().into_iter().map(|listed| listed.key).collect::<Vec<_>>();
+    host(&store, &clock).breakers_settled().await;
+    assert_eq!(names().await, ["breaker/isolated", "breaker/old", "breaker/open", "breaker/young"]);
+    clock.advance(SECOND);
+    host(&store, &clock).breakers_settled().await;
+    assert_eq!(names().await, ["breaker/isolated", "breaker/open", "breaker/young"]);
+}
+
+#[tokio::test]
 async fn breakers_are_not_kept_where_nothing_was_said_of_state_or_it_was_said_that_they_are_not() {
     assert_eq!(RecoveryManager::builder().build().unwrap().breaker_sharing(), None);
     let store = MemoryStore::default();

@@ -198,7 +198,11 @@ async fn export(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCo
     if lost.is_empty() {
         return Ok(Exit::Success.into());
     }
-    Err(Failure::new(Exit::Failed, format!("{} places cannot be read; all else was exported", lost.len())).into())
+    Err(Failure::new(
+        Exit::Failed,
+        format!("the file is damaged in {} places; what could not be read is named above, and all else was exported", lost.len()),
+    )
+    .into())
 }
 
 async fn export_from_server(address: &StateAddress, output: &Output) -> anyhow::Result<Vec<String>> {

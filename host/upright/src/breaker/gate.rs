@@ -127,6 +127,11 @@ impl Gate {
         self.allowed.load(Ordering::Acquire)
     }
 
+    /// Whether probes of this generation may be made.
+    pub(super) fn is_probed(&self, generation: u64) -> bool {
+        self.word.load(Ordering::Acquire) & !TIMED == generation << GENERATION | PROBES
+    }
+
     /// Gives a probe's permit back; one of an older generation is worth nothing any more.
     pub(super) fn give_back(&self, generation: u64) {
         let allowed = self.allowed.load(Ordering::Acquire);

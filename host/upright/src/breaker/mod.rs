@@ -183,15 +183,14 @@ impl CircuitBreaker {
         loop {
             let rejection = match shared.gate.ask(&*shared.clock) {
                 Answer::Pass { generation } => return Ok(Permit { breaker: self, passage: self.passage(generation), probe: false }),
-                Answer::Probe { generation } => match self.may_probe() {
+                Answer::Probe { generation } => match self.may_probe(generation) {
                     Leave::Granted => return Ok(Permit { breaker: self, passage: self.passage(generation), probe: true }),
-                    leave => {
-                        shared.gate.give_back(generation);
-                        match leave {
-                            Leave::Moved => continue,
-                            _ => Rejection::Probing,
-                        }
+                    // To a state of which the policy was not asked yet.
+                    Leave::Moved => {
+                        asked = false;
+                        continue;
                     }
+                    Leave::Taken => Rejection::Probing,
                 },
                 Answer::NotFor(left) => Rejection::Open { time_left: Duration::from_nanos(left) },
                 Answer::Elapsed if !asked => {
@@ -285,10 +284,22 @@ impl CircuitBreaker {
         self.step(|_| true, BreakerEvent::Elapsed, None);
     }
 
-    /// This process has a probe left: have those on the same machine?
-    fn may_probe(&self) -> Leave {
+    /// This process has a probe left: have the programs on this machine together? Where it may not be made its permit is given back.
+    fn may_probe(&self, generation: u64) -> Leave {
         let Some(sharing) = &self.shared.sharing else { return Leave::Granted };
-        sharing.may_probe(&self.shared.name, self.shared.gate.probes(), self.patience())
+        let gate = &self.shared.gate;
+        match sharing.may_probe(&self.shared.name, gate.probes(), self.patience()) {
+            // While leave was asked for the breaker may have gone where others' probes led.
+            Leave::Granted if !gate.is_probed(generation) => {
+                self.probe_ended(generation);
+                Leave::Moved
+            }
+            Leave::Granted => Leave::Granted,
+            leave => {
+                gate.give_back(generation);
+                leave
+            }
+        }
     }
 
     /// A probe's permit comes back, after the state has moved.

@@ -112,6 +112,8 @@ pub(super) enum Leave {
 struct Inner {
     clock: SharedClock,
     known: Mutex<HashMap<Arc<str>, Known>>,
+    /// Held while a state is taken over.
+    adopting: Mutex<()>,
     /// Where it is kept, if all who share it are on this machine.
     on_this_machine: OnceLock<Weak<dyn Store>>,
     calls: Calls,
@@ -183,6 +185,7 @@ impl BreakerSharing {
         let inner = Inner {
             clock,
             known: Mutex::default(),
+            adopting: Mutex::default(),
             on_this_machine: OnceLock::new(),
             calls: Calls::default(),
             settled: Notify::new(),
@@ -265,13 +268,10 @@ impl BreakerSharing {
             // What came of the probe before was written before its place was free.
             let keeper = Keeper { inner: Arc::clone(&self.inner), store: Arc::clone(&store) };
             let moved = keeper.look_at(&key(name), u64::MAX).await.unwrap_or_default();
-            let mut all = self.inner.known();
-            let known = all.entry(Arc::clone(name)).or_default();
-            let leases = if moved { &mut known.ended_leases } else { &mut known.leases };
-            leases.push(lease);
-            drop(all);
             if moved {
-                self.inner.calls.wake();
+                lease::give_back(&*store, &lease).await?;
+            } else {
+                self.inner.known().entry(Arc::clone(name)).or_default().leases.push(lease);
             }
             Ok(if moved { Leave::Moved } else { Leave::Granted })
         })
@@ -350,6 +350,8 @@ impl Keeper {
 
     /// Whether it was taken over.
     fn take_over(&self, name: &Arc<str>, record: Option<Record>, version: u64) -> bool {
+        // Whoever finds that it is taken over already must find the breaker where it leads.
+        let one_by_one = self.inner.adopting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.inner.known();
         let known = all.entry(Arc::clone(name)).or_default();
         known.version = Some(version);
@@ -361,7 +363,10 @@ impl Keeper {
                 // The breaker's own lock comes after, never within, this one.
                 drop(all);
                 self.inner.counters.adopted.fetch_add(1, Ordering::Relaxed);
-                CircuitBreaker { shared }.adopt(record.seen_by(&*self.inner.clock));
+                let breaker = CircuitBreaker { shared };
+                let (from, to) = breaker.adopt(record.seen_by(&*self.inner.clock));
+                drop(one_by_one);
+                breaker.tell(from, to);
             }
             None => known.record = Some(record),
         }
@@ -486,8 +491,8 @@ impl Record {
 }
 
 impl CircuitBreaker {
-    /// Enters a state that another host has found. What is in flight says nothing any more.
-    fn adopt(&self, mut saved: SavedState) {
+    /// Enters a state that another host has found. What is in flight says nothing any more. From where to where it went.
+    fn adopt(&self, mut saved: SavedState) -> (Phase, Phase) {
         let shared = &*self.shared;
         let mut kept = self.kept();
         let from = kept.state.phase;
@@ -500,8 +505,7 @@ impl CircuitBreaker {
         }
         let to = new.state.phase;
         *kept = new;
-        drop(kept);
-        self.tell(from, to);
+        (from, to)
     }
 }
 

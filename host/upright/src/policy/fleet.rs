@@ -26,6 +26,7 @@ use crate::store::{Entry, Store, StoreError, background};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
+use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -126,8 +127,11 @@ pub struct HostStatus {
     /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// When it said so, in milliseconds since 1970. Every [`REPORT_INTERVAL`]; one that is older has ended, or cannot reach the store.
+    /// When it said so, in milliseconds since 1970: whenever something changes and, where the store is not this machine's own, every [`REPORT_INTERVAL`].
     pub unix_milliseconds: u64,
+    /// The number of its process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<u32>,
 }
 
 /// The hosts that follow what is published in one store. Cloning shares it.
@@ -180,7 +184,33 @@ impl PolicyFleet {
                 self.store.compare_and_delete(&listed.key, listed.version).await?;
             }
         }
+        self.forget_ended().await?;
         Ok(order.number)
+    }
+
+    /// Removes what programs of this machine said that have ended without taking it back.
+    async fn forget_ended(&self) -> Result<(), StoreError> {
+        if self.store.is_on_this_machine() {
+            for listed in self.store.list(HOSTS).await? {
+                let status = self.store.get(&listed.key).await?.and_then(|entry| read::<HostStatus>(&listed.key, &entry).ok());
+                if status.is_none_or(|status| self.is_silent(&status)) {
+                    self.store.compare_and_delete(&listed.key, listed.version).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a host has ended, or cannot reach the store: it has said nothing for three times [`REPORT_INTERVAL`]. Where the store is this machine's own,
+    /// whether its process has ended.
+    pub fn is_silent(&self, host: &HostStatus) -> bool {
+        match host.process.filter(|_| self.store.is_on_this_machine()) {
+            Some(process) => !runs(process),
+            None => {
+                let age = unix_milliseconds(self.clock.wall()).saturating_sub(host.unix_milliseconds);
+                u128::from(age) > (REPORT_INTERVAL * 3).as_millis()
+            }
+        }
     }
 
     /// Orders all hosts back to the policy that was published before; to the built-in one where there is none. Returns the number of the order.
@@ -284,8 +314,10 @@ impl PolicySlot {
             key,
             calls: Arc::clone(&calls),
             done: None,
+            said: None,
         };
         let runtime = background::runtime().map_err(|error| FleetError::NoThread { detail: error.to_string() })?;
+        self.life().follower = Arc::downgrade(&calls);
         let of_task = Arc::clone(&calls);
         runtime.spawn(async move {
             let clock = Arc::clone(&follower.fleet.clock);
@@ -311,11 +343,14 @@ struct Follower {
     key: String,
     calls: Arc<Calls>,
     done: Option<Done>,
+    /// What the store has of it.
+    said: Option<HostStatus>,
 }
 
 impl Follow for Follower {
     async fn follow(&mut self, works: &AtomicBool) -> Result<(), StoreError> {
         let store = Arc::clone(&self.fleet.store);
+        self.said = None;
         // Before looking, so that nothing in between is overlooked.
         let mut changes = store.watch(ORDER).await?;
         loop {
@@ -331,7 +366,9 @@ impl Follow for Follower {
             self.report().await?;
             works.store(true, Ordering::Relaxed);
             let woken = pin!(self.calls.woken());
-            let otherwise = select(self.fleet.clock.sleep(REPORT_INTERVAL), woken);
+            let again =
+                if self.has_to_look_again() { Either::Left(self.fleet.clock.sleep(REPORT_INTERVAL)) } else { Either::Right(pending()) };
+            let otherwise = select(again, woken);
             if let Either::Left((change, _)) = select(changes.next(), otherwise).await {
                 change.ok_or(StoreError::Closed)??;
             }
@@ -371,7 +408,13 @@ impl Follower {
         Ok(())
     }
 
-    async fn report(&self) -> Result<(), StoreError> {
+    /// Whether something may change that nobody says: that a probation is over, or, where others can see nothing else, that this program still runs.
+    fn has_to_look_again(&self) -> bool {
+        let is_on_probation = || self.slot.upgrade().is_some_and(|shared| PolicySlot { shared }.is_on_probation());
+        !self.fleet.store.is_on_this_machine() || is_on_probation()
+    }
+
+    async fn report(&mut self) -> Result<(), StoreError> {
         let Some(slot) = self.slot.upgrade().map(|shared| PolicySlot { shared }) else { return Ok(()) };
         slot.settle();
         let status = HostStatus {
@@ -382,9 +425,30 @@ impl Follower {
             stage: self.done.as_ref().and_then(|done| done.stage),
             refused: self.done.as_ref().and_then(|done| done.refused.clone()),
             unix_milliseconds: unix_milliseconds(self.fleet.clock.wall()),
+            process: Some(std::process::id()),
         };
-        self.fleet.store.put(&self.key, json(&self.key, &status)?, JSON).await.map(drop)
+        let said = self.said.as_ref().map(|said| HostStatus { unix_milliseconds: status.unix_milliseconds, ..said.clone() });
+        if said.as_ref() == Some(&status) && self.fleet.store.is_on_this_machine() {
+            return Ok(());
+        }
+        self.fleet.store.put(&self.key, json(&self.key, &status)?, JSON).await?;
+        self.said = Some(status);
+        Ok(())
     }
+}
+
+/// Whether a process of this machine runs.
+#[cfg(unix)]
+fn runs(process: u32) -> bool {
+    let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+    // One of another user's may not be asked, and runs.
+    process.is_some_and(|process| !matches!(rustix::process::test_kill_process(process), Err(rustix::io::Errno::SRCH)))
+}
+
+#[cfg(not(unix))]
+fn runs(process: u32) -> bool {
+    use sysinfo::{Pid, ProcessesToUpdate, System};
+    System::new().refresh_processes(ProcessesToUpdate::Some(&[Pid::from_u32(process)]), true) > 0
 }
 
 /// Does what was ordered, by this host's rules.

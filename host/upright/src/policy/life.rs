@@ -13,11 +13,12 @@ use crate::clock::{Instant, nanoseconds, unix_milliseconds};
 use crate::events::Event;
 use crate::policy::Policy;
 use crate::policy::home::Keeper;
+use crate::store::following::Calls;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A policy that fails so often within [`STRIKE_WINDOW`] is replaced.
@@ -75,6 +76,8 @@ pub(super) struct Life {
     highest_revision: Option<u64>,
     history: VecDeque<HistoryEntry>,
     pub(super) keeper: Option<Keeper>,
+    /// Who tells a fleet how this slot stands.
+    pub(super) follower: Weak<Calls>,
 }
 
 impl Life {
@@ -87,6 +90,7 @@ impl Life {
             highest_revision: None,
             history: VecDeque::new(),
             keeper: None,
+            follower: Weak::new(),
         }
     }
 }
@@ -271,6 +275,9 @@ impl PolicySlot {
             keeper.write_down(entry.clone());
         }
         life.history.push_back(entry);
+        if let Some(follower) = life.follower.upgrade() {
+            follower.wake();
+        }
     }
 
     fn wall(&self) -> u64 {

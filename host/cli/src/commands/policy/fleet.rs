@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 use upright::clock::SystemClock;
 use upright::policy::PolicyFleet;
-use upright::policy::fleet::{HostStatus, Order, PublishOptions, REPORT_INTERVAL};
+use upright::policy::fleet::{HostStatus, Order, PublishOptions};
 
 /// Publish a policy to all hosts that follow the same state
 #[derive(Debug, clap::Args)]
@@ -91,7 +91,12 @@ pub(super) fn fleet(arguments: &FleetArguments, output: &Output) -> anyhow::Resu
         let (order, hosts) = (fleet.order().await?, fleet.hosts().await?);
         let now = u64::try_from(UNIX_EPOCH.elapsed().unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
         if output.json {
-            output.json_line(&json!({ "order": order, "hosts": hosts }))?;
+            let told = hosts.iter().map(|host| {
+                let mut told = serde_json::to_value(host)?;
+                told["silent"] = fleet.is_silent(host).into();
+                Ok(told)
+            });
+            output.json_line(&json!({ "order": order, "hosts": told.collect::<anyhow::Result<Vec<_>>>()? }))?;
         } else {
             output.line(
                 order
@@ -99,10 +104,10 @@ pub(super) fn fleet(arguments: &FleetArguments, output: &Output) -> anyhow::Resu
                     .map_or_else(|| "nothing is published".to_owned(), |order| format!("order {}: {}", order.number, named(order))),
             )?;
             for host in &hosts {
-                output.line(host_text(host, order.as_ref(), now, output))?;
+                output.line(host_text(host, order.as_ref(), fleet.is_silent(host).then(|| age(host, now)), output))?;
             }
         }
-        let troubled = hosts.iter().filter(|host| host.refused.is_some() || is_silent(host, now)).count();
+        let troubled = hosts.iter().filter(|host| host.refused.is_some() || fleet.is_silent(host)).count();
         if troubled > 0 {
             return Err(Failure::new(Exit::Failed, format!("{troubled} of {} hosts have refused it or are silent", hosts.len())).into());
         }
@@ -110,27 +115,20 @@ pub(super) fn fleet(arguments: &FleetArguments, output: &Output) -> anyhow::Resu
     })
 }
 
-fn is_silent(host: &HostStatus, now: u64) -> bool {
-    age(host, now) > REPORT_INTERVAL * 3
-}
-
 fn age(host: &HostStatus, now: u64) -> Duration {
     Duration::from_millis(now.saturating_sub(host.unix_milliseconds))
 }
 
-fn host_text(host: &HostStatus, order: Option<&Order>, now: u64, output: &Output) -> String {
+/// One that is silent said something last so long ago.
+fn host_text(host: &HostStatus, order: Option<&Order>, silent: Option<Duration>, output: &Output) -> String {
     let (name, active) = (printable(&host.host), printable(&host.active));
     let digest = host.digest.as_deref().and_then(|digest| digest.get(..12)).unwrap_or_default();
     let stands = match (&host.refused, host.stage) {
-        _ if is_silent(host, now) => output.paint(BAD, format_args!("silent for {}", span(age(host, now)))),
+        _ if silent.is_some() => output.paint(BAD, format_args!("silent for {}", span(silent.unwrap_or_default()))),
         (Some(refused), _) => output.paint(BAD, format_args!("refused: {}", one_line(refused))),
         _ if host.order != order.map(|order| order.number) => "has not dealt with it yet".to_owned(),
         (None, Some(stage)) => stage.to_string(),
         (None, None) => String::new(),
     };
-    format!(
-        "{}  {name:<24}  {active}  {}  {stands}",
-        output.mark(host.refused.is_none() && !is_silent(host, now)),
-        output.paint(FAINT, digest)
-    )
+    format!("{}  {name:<24}  {active}  {}  {stands}", output.mark(host.refused.is_none() && silent.is_none()), output.paint(FAINT, digest))
 }

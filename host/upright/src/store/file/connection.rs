@@ -51,7 +51,8 @@ pub(super) fn open_or_make(path: &Path) -> Result<Connection, Failure> {
             place::make(path, |draft| open(draft, STEPS).map(drop))?;
         }
         Ok(file) if file.is_dir() => return Err(Failure::new(Case::Unavailable, "it is a folder; expected a file")),
-        found => drop(found?),
+        Err(error) => return Err(error.into()),
+        Ok(_) => {}
     }
     open(path, STEPS)
 }

@@ -6,7 +6,7 @@ use super::failure::{Case, Failure};
 use super::place;
 use super::process::InThisProcess;
 use crate::store::{Entry, StoreError};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -218,8 +218,9 @@ impl<F: FnMut(String, Entry)> Salvage<'_, F> {
             let mut rows = statement.query([low, high])?;
             while let Some(row) = rows.next()? {
                 reached = row.get(0)?;
-                if let Err(lost) = row.get(1).map_err(Failure::from).and_then(|key| self.row(reached, key)) {
-                    self.lost.push(lost.told(Path::new("the file")).to_string());
+                match row.get::<_, String>(1) {
+                    Ok(key) => self.row(reached, key),
+                    Err(error) => self.lost.push(format!("the key of row {reached} cannot be read: {error}")),
                 }
             }
             Ok::<_, Failure>(())
@@ -227,18 +228,29 @@ impl<F: FnMut(String, Entry)> Salvage<'_, F> {
         (reached, walked.err())
     }
 
-    fn row(&mut self, number: i64, key: String) -> Result<(), Failure> {
-        let entry = {
-            let mut statement = self.connection.prepare_cached(ROW)?;
-            let mut rows = statement.query([number]).map_err(|error| Failure::from(error).at(&key))?;
-            match rows.next().map_err(|error| Failure::from(error).at(&key))? {
-                None => return Ok(()),
-                Some(row) => About::read(row, 0)?.entry(&key, entries::blob(row, 4)?)?,
+    fn row(&mut self, number: i64, key: String) {
+        match self.entry(number, &key) {
+            Ok(Some(entry)) => {
+                let found: rusqlite::Result<i64> = self.number(&key);
+                if found != Ok(number) {
+                    self.lost.push(format!("the index does not lead to {key:?}, which is there"));
+                }
+                (self.each)(key, entry);
             }
-        };
-        let found: Option<i64> = self.connection.prepare_cached(NUMBER)?.query_row([&key], |row| row.get(0)).optional()?;
-        (self.each)(key.clone(), entry);
-        if found == Some(number) { Ok(()) } else { Err(Failure::new(Case::Damaged, "the index does not lead to it").at(&key)) }
+            // Removed meanwhile.
+            Ok(None) => {}
+            Err(failure) => self.lost.push(format!("what is stored as {key:?} cannot be read: {}", failure.source())),
+        }
+    }
+
+    fn entry(&self, number: i64, key: &str) -> Result<Option<Entry>, Failure> {
+        let mut statement = self.connection.prepare_cached(ROW)?;
+        let mut rows = statement.query([number])?;
+        rows.next()?.map(|row| About::read(row, 0)?.entry(key, entries::blob(row, 4)?)).transpose()
+    }
+
+    fn number(&self, key: &str) -> rusqlite::Result<i64> {
+        self.connection.prepare_cached(NUMBER)?.query_row([key], |row| row.get(0))
     }
 }
 

@@ -3,8 +3,9 @@
 //! What costs time in saving is waiting for the disk, not writing. So one thread takes all that waits into one transaction, waits for the disk once, and
 //! answers each. Whoever comes alone is not kept waiting for company: while the disk is busy, the company gathers by itself.
 //!
-//! Writing on the thread of whoever asks would save two wakings, and block whatever else that thread has to do for as long as the disk, or another process that
-//! writes, takes.
+//! A save by one writer waits for two threads to be woken, its own and this one: 0.1 ms of 0.4 on a virtual machine with two processors whose disk takes 0.2.
+//! Tried in its place: writing on the thread of whoever asks takes as long as SQLite alone, and blocks whatever else that thread has to do for as long as the
+//! disk, or another process that writes, takes; looking for the next request for 30 or 150 µs before sleeping gains nothing.
 
 use super::bell::{self, Bell};
 use super::connection::still_known;

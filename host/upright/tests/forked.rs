@@ -1,0 +1,66 @@
+//! A child that is forked from a process with an open store leaves the parent's connections alone.
+//!
+//! SQLite's locks are a process's own, and its memory is inherited: what a child did with the file could damage it
+//! (<https://www.sqlite.org/howtocorrupt.html>, 2.6).
+#![cfg(all(unix, feature = "sqlite"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+// `fork` is nothing but unsafe, and no safe interface to it is there.
+#![allow(unsafe_code)]
+
+mod scratch;
+
+use futures_util::FutureExt;
+use scratch::Folder;
+use upright::clock::SystemClock;
+use upright::store::{FileStore, Store, StoreError};
+
+/// What a child finds, as its exit code.
+fn in_a_child(work: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the child calls nothing but this closure and `_exit`; it takes no lock that another thread of the parent may hold, but those of the allocator, which
+    // the C library sees to.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let code = work();
+        // SAFETY: ends the child without the parent's own ends.
+        unsafe { libc::_exit(code) }
+    }
+    let mut status = 0;
+    // SAFETY: `status` is there to be written.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status), "the child was ended by a signal: {status}");
+    libc::WEXITSTATUS(status)
+}
+
+#[tokio::test]
+async fn a_forked_child_is_refused_and_the_parents_store_goes_on() {
+    let folder = Folder::new("forked");
+    let path = folder.0.join("state.db");
+    let store = FileStore::open(&path, SystemClock::shared()).unwrap();
+    store.put("a", "1".into(), "text/plain").await.unwrap();
+    for round in 0..20 {
+        let (lent, path) = (store.clone(), folder.0.join("state.db"));
+        let code = in_a_child(move || {
+            let forked = |answer: Option<Result<(), StoreError>>| matches!(answer, Some(Err(StoreError::Forked { .. })));
+            let found = [
+                forked(lent.get("a").now_or_never().map(|got| got.map(drop))),
+                forked(lent.put("a", "2".into(), "text/plain").now_or_never().map(|put| put.map(drop))),
+                forked(lent.list("").now_or_never().map(|listed| listed.map(drop))),
+                forked(lent.watch("").now_or_never().map(|watched| watched.map(drop))),
+                forked(Some(FileStore::open(&path, SystemClock::shared()).map(drop))),
+            ];
+            // All of its clones, so that the last one goes here as well.
+            drop(lent);
+            found.iter().position(|found| !found).map_or(42, |position| position as i32)
+        });
+        assert_eq!(code, 42, "round {round}: which of them was not refused");
+        let path = folder.0.join("state.db");
+        store.put("a", round.to_string().into(), "text/plain").await.unwrap();
+        let other = FileStore::open(&path, SystemClock::shared()).unwrap();
+        assert_eq!(other.get("a").await.unwrap().unwrap().value, round.to_string());
+    }
+    // Once nothing is open any more a child opens its own.
+    drop(store);
+    let path = folder.0.join("state.db");
+    let opened = in_a_child(|| i32::from(FileStore::open(&path, SystemClock::shared()).is_ok()));
+    assert_eq!(opened, 1);
+}
