@@ -327,9 +327,9 @@ async fn where_nothing_can_be_kept_that_is_said_once_and_the_command_runs_all_th
             }
         }
         scratch.write("code", "75");
-        let state = if what == "folder" { path.join("state.db") } else { path };
-        let flags = ["--breaker", "api", "--retries", "1", "--base-delay", "0", "--state", state.to_str().unwrap()];
-        let ran = scratch.exec(&flags, SCRIPT).await.ends_with(75);
+        let mut exec = scratch.sh(&["--breaker", "api", "--retries", "1", "--base-delay", "0"], SCRIPT);
+        exec.env("UPRIGHT_STATE", if what == "folder" { path.join("state.db") } else { path });
+        let ran = finish(exec, "").await.ends_with(75);
         assert_eq!(scratch.runs(), 2);
         assert_eq!(ran.err.matches("the state of the circuit breaker api cannot be kept").count(), 1, "{ran:?}");
         assert!(ran.err.contains("going on without it") && !ran.err.contains("panicked"), "{ran:?}");

@@ -94,7 +94,7 @@ const WRONG: &[(&[&str], &str, &str)] = &[
     #[cfg(unix)]
     (&["exec", "--state", "x", "true"], "--breaker", "expected: upright exec"),
     #[cfg(unix)]
-    (&["exec", "--breaker", "x", "--state", TEXT_FILE, "true"], TEXT_FILE, "expected one, or a path"),
+    (&["exec", "--breaker", "x", "--state", TEXT_FILE, "true"], TEXT_FILE, "name another file"),
     (&["health", "--interval", "1"], "--watch", "expected: upright health --watch"),
     (&["health", "--watch", "--interval", "0"], "--interval", "expected a number of seconds above 0"),
     (&["health", "--timeout", "x"], "\"x\"", "expected a number of seconds above 0"),

@@ -170,6 +170,7 @@ async fn several_who_make_the_same_store_at_once_end_up_with_one() {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn by_way_of_a_link_and_from_another_folder_it_is_the_same_store() {
     let folder = Folder::new("link");

@@ -121,8 +121,7 @@ impl CircuitBreaker {
         // A new generation: what is in flight says nothing any more.
         kept.state.generation = kept.state.generation.wrapping_add(1);
         self.shared.gate.isolate(kept.state.generation);
-        drop(kept);
-        self.share();
+        self.share(&kept);
     }
 
     /// Closes it, whatever its state, and forgets what it counted.
@@ -136,10 +135,10 @@ impl CircuitBreaker {
         self.shared.gate.set(transition.state.generation, transition.admission);
         kept.state = transition.state;
         let to = kept.state.phase;
+        // Also where it was closed: it may have been isolated.
+        self.share(&kept);
         drop(kept);
         self.tell(from, to);
-        // Also where it was closed: it may have been isolated.
-        self.share();
     }
 
     /// Leave to make one call, for those who own their loop.
@@ -364,19 +363,16 @@ impl CircuitBreaker {
         let (from, to) = (kept.state.phase, transition.state.phase);
         self.shared.gate.set(transition.state.generation, transition.admission);
         kept.state = transition.state;
-        drop(kept);
-        self.moved(from, to);
-    }
-
-    fn moved(&self, from: Phase, to: Phase) {
-        self.tell(from, to);
         // What comes of its probes is for the others to know, not that it probes.
         if from != to && to != Phase::HalfOpen {
-            self.share();
+            self.share(&kept);
         }
+        drop(kept);
+        self.tell(from, to);
     }
 
-    fn share(&self) {
+    /// Others shall know of the state that was entered just now, under the breaker's lock.
+    fn share(&self, _: &Kept) {
         if let Some(sharing) = &self.shared.sharing {
             sharing.moved(&self.shared.name);
         }

@@ -244,7 +244,7 @@ impl BreakerSharing {
         breaker
     }
 
-    /// The breaker has entered another state, by itself or by hand.
+    /// The breaker has entered another state, by itself or by hand. Its lock is held, so that no state of another's is taken over in between.
     pub(super) fn moved(&self, name: &Arc<str>) {
         let now = since_1970(self.inner.clock.wall());
         let mut all = self.inner.known();
@@ -332,10 +332,9 @@ impl Keeper {
         for listed in self.store.list(PREFIX).await? {
             self.look_at(&listed.key, listed.version).await?;
         }
-        forget_old(&*self.store, &*self.inner.clock).await?;
         self.inner.loaded.store(true, Ordering::Release);
         self.inner.settled.notify_waiters();
-        Ok(())
+        forget_old(&*self.store, &*self.inner.clock).await
     }
 
     /// Takes over what is in the store, if it is new and was entered later. Whether it was.
@@ -360,13 +359,20 @@ impl Keeper {
         known.waits = false;
         match known.breaker.upgrade() {
             Some(shared) => {
-                // The breaker's own lock comes after, never within, this one.
+                // The breaker's own lock comes before this one, and never within it.
                 drop(all);
-                self.inner.counters.adopted.fetch_add(1, Ordering::Relaxed);
-                let breaker = CircuitBreaker { shared };
-                let (from, to) = breaker.adopt(record.seen_by(&*self.inner.clock));
+                let (breaker, moved_at) = (CircuitBreaker { shared }, record.moved_at);
+                // One that has moved by itself since is further.
+                let is_latest = || {
+                    let is_latest = self.inner.known().get(name).is_some_and(|known| known.moved_at == moved_at);
+                    self.inner.counters.adopted.fetch_add(u64::from(is_latest), Ordering::Relaxed);
+                    is_latest
+                };
+                let adopted = breaker.adopt(record.seen_by(&*self.inner.clock), is_latest);
                 drop(one_by_one);
-                breaker.tell(from, to);
+                if let Some((from, to)) = adopted {
+                    breaker.tell(from, to);
+                }
             }
             None => known.record = Some(record),
         }
@@ -491,10 +497,13 @@ impl Record {
 }
 
 impl CircuitBreaker {
-    /// Enters a state that another host has found. What is in flight says nothing any more. From where to where it went.
-    fn adopt(&self, mut saved: SavedState) -> (Phase, Phase) {
+    /// Enters a state that another host has found, if that is the latest. What is in flight says nothing any more. From where to where it went.
+    fn adopt(&self, mut saved: SavedState, is_latest: impl FnOnce() -> bool) -> Option<(Phase, Phase)> {
         let shared = &*self.shared;
         let mut kept = self.kept();
+        if !is_latest() {
+            return None;
+        }
         let from = kept.state.phase;
         saved.state.generation = saved.state.generation.max(kept.state.generation).wrapping_add(1);
         let (new, admission) = resume(&shared.policy, kept.config, saved, shared.clock.now());
@@ -505,7 +514,7 @@ impl CircuitBreaker {
         }
         let to = new.state.phase;
         *kept = new;
-        (from, to)
+        Some((from, to))
     }
 }
 
@@ -529,7 +538,7 @@ mod tests {
     fn what_is_in_flight_when_a_state_is_taken_over_says_nothing_even_where_the_generations_are_alike() {
         let breaker = breaker(&DrivenClock::new());
         let in_flight = breaker.try_acquire().unwrap();
-        breaker.adopt(breaker.save());
+        breaker.adopt(breaker.save(), || true);
         in_flight.failure(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
         assert_eq!((breaker.state(), breaker.snapshot().consecutive_failures), (Phase::Closed, 0));
     }

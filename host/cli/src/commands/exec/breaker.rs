@@ -3,6 +3,7 @@
 //! A call asks whether its attempt may be made, and says afterwards how that ended. While the command runs nothing is locked, but that a half-open breaker lets
 //! no other probe through.
 
+use crate::exit::Failure;
 use crate::output::complain;
 use std::cell::Cell;
 use tokio::sync::OnceCell;
@@ -31,6 +32,21 @@ pub(super) type Admitted = Option<StoredPermit>;
 impl Breaker {
     pub(super) fn new(name: &str, address: StateAddress, config: BreakerConfig, policy: PolicySlot, quiet: bool) -> Self {
         Self { name: name.to_owned(), address, config, policy, quiet, opened: OnceCell::new(), said: Cell::new(false) }
+    }
+
+    /// Opens the state that the caller named. One that is something else is a mistake of the caller; what else fails is said, and the command runs.
+    pub(super) async fn open_named(&self) -> Result<(), Failure> {
+        match self.opened().await {
+            Err(error @ (StoreError::NotAStore { .. } | StoreError::OldFormat { .. })) => {
+                Err(Failure::bad_input(format!("--state: {error}")))
+            }
+            opened => {
+                let opened = opened.inspect_err(|error| self.complain(error)).ok().flatten();
+                // It is not open yet.
+                let _ = self.opened.set(opened);
+                Ok(())
+            }
+        }
     }
 
     /// May an attempt be made?
@@ -72,13 +88,15 @@ impl Breaker {
         }
     }
 
+    async fn opened(&self) -> Result<Option<StoredBreaker>, StoreError> {
+        let store = self.address.open(SystemClock::shared()).await?;
+        // Its settings were checked with the arguments.
+        let breaker = StoredBreaker::new(self.name.as_str(), store, self.config).ok();
+        Ok(breaker.map(|breaker| breaker.policy(self.policy.clone())))
+    }
+
     async fn breaker(&self) -> Option<&StoredBreaker> {
-        let open = async || {
-            let opened = self.address.open(SystemClock::shared()).await.inspect_err(|error| self.complain(error)).ok()?;
-            let breaker = StoredBreaker::new(self.name.as_str(), opened, self.config);
-            // The arguments were checked.
-            breaker.ok().map(|breaker| breaker.policy(self.policy.clone()))
-        };
+        let open = async || self.opened().await.inspect_err(|error| self.complain(error)).ok().flatten();
         self.opened.get_or_init(open).await.as_ref()
     }
 

@@ -129,7 +129,7 @@ pub(crate) async fn run(arguments: ExecArguments, output: &Output) -> anyhow::Re
         command: &arguments.command,
         limit: arguments.attempt_timeout,
         retry_on: &arguments.retry_on,
-        breaker: breaker(&arguments, &policy)?,
+        breaker: breaker(&arguments, &policy).await?,
         policy,
         repeated,
     };
@@ -170,7 +170,7 @@ fn strategy(arguments: &ExecArguments, policy: &PolicySlot, events: &Events) -> 
     arguments.deadline.into_iter().fold(builder, |builder, deadline| builder.deadline(deadline)).build()
 }
 
-fn breaker(arguments: &ExecArguments, policy: &PolicySlot) -> Result<Option<Breaker>, Failure> {
+async fn breaker(arguments: &ExecArguments, policy: &PolicySlot) -> Result<Option<Breaker>, Failure> {
     let Some(name) = &arguments.breaker else { return Ok(None) };
     let config = BreakerConfig {
         failure_threshold: arguments.failure_threshold,
@@ -178,7 +178,11 @@ fn breaker(arguments: &ExecArguments, policy: &PolicySlot) -> Result<Option<Brea
         ..BreakerConfig::default()
     };
     let address = address(arguments.state.as_deref())?;
-    Ok(Some(Breaker::new(name, address, config, policy.clone(), arguments.quiet)))
+    let breaker = Breaker::new(name, address, config, policy.clone(), arguments.quiet);
+    if arguments.state.is_some() {
+        breaker.open_named().await?;
+    }
+    Ok(Some(breaker))
 }
 
 /// Makes the attempts, hands signals on and tells what happens.
