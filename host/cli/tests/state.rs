@@ -61,7 +61,13 @@ async fn what_is_exported_can_be_imported_byte_for_byte_and_replaces_only_if_ask
         let [one, two] = [one.get(key).await.unwrap().unwrap(), two.get(key).await.unwrap().unwrap()];
         assert_eq!((one.value, one.content_type), (two.value, two.content_type));
     }
-    for line in ["{", "{}", r#"{"key":"a","type":"b","base64":"?"}"#, r#"{"key":"a","type":"b","value":"c","more":1}"#] {
+    for line in [
+        "{",
+        "{}",
+        r#"{"key":"a","type":"b","base64":"?"}"#,
+        r#"{"key":"a","type":"b","value":"c","more":1}"#,
+        r#"{"key":"","type":"b","value":"c"}"#,
+    ] {
         let refused = state(&["import", "-", "--state", &scratch.path("none.db").display().to_string()], line).await.ends_with(2);
         assert!(refused.err.contains("line 1") && refused.err.lines().count() == 1, "{refused:?}");
     }

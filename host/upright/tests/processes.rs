@@ -270,16 +270,13 @@ async fn a_policy_that_one_program_publishes_is_active_in_all_others() {
     fleet.publish(&policy, PublishOptions::default()).await.unwrap();
     programs.all("policy upright-steady", "upright-steady");
     println!("published and active in three programs after {:?}", began.elapsed());
-    // One that is killed is known to have ended; and what it said goes with the next order.
+    // One that is killed is known to have ended.
     let killed = programs.running[2].0.id().to_string();
     programs.running[2].0.kill().unwrap();
     programs.running[2].0.wait().unwrap();
     let hosts = fleet.hosts().await.unwrap();
     let silent: Vec<_> = hosts.iter().filter(|host| fleet.is_silent(host)).map(|host| &host.host).collect();
     assert_eq!((hosts.len(), silent), (3, vec![&killed]));
-    fleet.roll_back().await.unwrap();
-    fleet.publish(&policy, PublishOptions::default()).await.unwrap();
-    assert!(fleet.hosts().await.unwrap().iter().all(|host| host.host != killed));
 }
 
 /// Every thread of an idle program waits for something that somebody else does, and for no time.

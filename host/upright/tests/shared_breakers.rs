@@ -1,6 +1,9 @@
 //! Breakers that are kept in a store: after the end of the process, and by several at the same time.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(feature = "sqlite")]
+mod scratch;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -228,6 +231,31 @@ async fn breakers_that_have_been_closed_for_a_week_are_removed() {
     clock.advance(SECOND);
     host(&store, &clock).breakers_settled().await;
     assert_eq!(names().await, ["breaker/isolated", "breaker/open", "breaker/young"]);
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_program_makes_its_next_probe_as_soon_as_one_has_ended_and_probes_also_after_its_end() {
+    let folder = scratch::Folder::new("next-probe");
+    let clock = DrivenClock::new();
+    let store = upright::store::FileStore::open(folder.0.join("state.db"), clock.shared()).unwrap();
+    let breaker = BreakerConfig { failure_threshold: 3, success_threshold: 3, ..BreakerConfig::default() };
+    let host = RecoveryManager::builder().breaker(breaker).clock(clock.shared()).store(Arc::new(store.clone())).build().unwrap();
+    let breaker = host.breakers().get("ollama");
+    for round in 0..20 {
+        fail(&breaker, 3);
+        clock.advance(60 * SECOND);
+        (0..3).for_each(|_| succeed(&breaker));
+        assert_eq!(breaker.state(), Phase::Closed, "round {round}");
+    }
+    host.breakers_settled().await;
+    assert!(store.list("probe/").await.unwrap().is_empty());
+    // What it does after its end is its own, and holds up no other program.
+    fail(&breaker, 3);
+    host.shutdown_gracefully(SECOND).await;
+    clock.advance(60 * SECOND);
+    succeed(&breaker);
+    assert!(store.list("probe/").await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 use upright::clock::SystemClock;
-use upright::store::{Entry, StateAddress, StoreError, StoreFile};
+use upright::store::{Entry, KEY_LIMIT, StateAddress, StoreError, StoreFile, VALUE_LIMIT};
 
 /// Look after the state that programs keep: what is in it, whether it is whole, copies
 #[derive(Debug, clap::Args)]
@@ -83,7 +83,7 @@ struct Line {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Value {
-    /// What is text stands as it is.
+    /// Text stands as it is.
     Value(String),
     Base64(String),
 }
@@ -243,6 +243,12 @@ async fn import(arguments: &ImportArguments, output: &Output) -> anyhow::Result<
             Value::Value(text) => text.into_bytes(),
             Value::Base64(text) => BASE64.decode(text).map_err(|error| wrong(&error))?,
         };
+        if !(1..=KEY_LIMIT).contains(&key.len()) {
+            return Err(wrong(&format_args!("a key of {} bytes; 1 to {KEY_LIMIT} may be kept", key.len())).into());
+        }
+        if value.len() > VALUE_LIMIT {
+            return Err(wrong(&format_args!("a value of {} bytes; at most {VALUE_LIMIT} are kept", value.len())).into());
+        }
         read.push((key, content_type, value));
     }
     let store = arguments.state.open_or_make().await?;

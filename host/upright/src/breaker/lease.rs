@@ -18,6 +18,7 @@ pub(super) const PREFIX: &str = "probe/";
 const MOST: u64 = 64;
 
 /// A probe that may be made, until it is [given back](give_back).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lease {
     key: String,
     version: u64,
@@ -35,10 +36,12 @@ impl Held {
         Self { now: clock.now(), wall: since_1970(clock.wall()) }
     }
 
-    /// How long before another moment it was. The machine may have been started anew and its wall clock stepped in between: what is longer counts, since one
+    /// How long before another moment it was. The machine may have been started again and its wall clock stepped in between: the longer span counts, since one
     /// probe too many does less harm than none.
     fn before(self, later: Self) -> Duration {
-        Duration::from_nanos(later.now.saturating_sub(self.now).max(later.wall.saturating_sub(self.wall)))
+        // Elsewhere each process counts its instants from its own beginning.
+        let by_instants = if cfg!(target_os = "linux") { later.now.saturating_sub(self.now) } else { 0 };
+        Duration::from_nanos(by_instants.max(later.wall.saturating_sub(self.wall)))
     }
 }
 
@@ -58,14 +61,29 @@ pub(super) async fn take(
         if held.is_some_and(|held| held.before(now) < patience) {
             continue;
         }
-        let json = serde_json::to_vec(&now).map_err(|source| StoreError::NotSerializable { key: key.clone(), source })?;
-        match store.compare_and_set(&key, entry.map(|entry| entry.version), json.into(), JSON).await {
+        let json = json(&key, now)?;
+        match store.compare_and_set(&key, entry.map(|entry| entry.version), json, JSON).await {
             Ok(version) => return Ok(Some(Lease { key, version })),
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error),
         }
     }
     Ok(None)
+}
+
+/// The same leave from now on; none where another has it by now.
+pub(super) async fn renew(store: &dyn Store, clock: &dyn Clock, lease: &Lease) -> Result<Option<Lease>, StoreError> {
+    let key = lease.key.clone();
+    let json = json(&key, Held::at(clock))?;
+    match store.compare_and_set(&key, Some(lease.version), json, JSON).await {
+        Ok(version) => Ok(Some(Lease { key, version })),
+        Err(StoreError::Conflict { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn json(key: &str, held: Held) -> Result<bytes::Bytes, StoreError> {
+    serde_json::to_vec(&held).map(Into::into).map_err(|source| StoreError::NotSerializable { key: key.to_owned(), source })
 }
 
 /// The probe has ended. One that took so long that another took its place gives nothing back.

@@ -17,7 +17,7 @@ use super::{CircuitBreaker, Shared};
 use crate::clock::{self, Clock, Instant, SharedClock, nanoseconds};
 use crate::store::following::{Calls, Follow, keep_up};
 use crate::store::seal::JSON;
-use crate::store::{self, ChangeKind, Store, StoreError, background};
+use crate::store::{ChangeKind, Store, StoreError, background};
 use crate::types::Phase;
 use futures_util::future::{Either, select};
 use futures_util::{FutureExt, StreamExt};
@@ -99,13 +99,13 @@ impl Known {
     }
 }
 
-/// What came of asking for leave to probe.
+/// The answer to a question for leave to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
     Granted,
     /// Others probe.
     Taken,
-    /// What came of the probe of another was not known here yet, and is now.
+    /// The outcome of another's probe was not known here yet, and is now.
     Moved,
 }
 
@@ -258,38 +258,96 @@ impl BreakerSharing {
     }
 }
 
+/// Nobody waits longer for leave to probe: another process may be writing something large.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 impl BreakerSharing {
     /// May a breaker that is half-open make one of so many probes? Waits for the store's disk. Where the store cannot say, each program decides by itself.
     pub(super) fn may_probe(&self, name: &Arc<str>, probes: u64, patience: Duration) -> Leave {
-        let Some(store) = self.inner.on_this_machine.get().and_then(Weak::upgrade) else { return Leave::Granted };
-        let clock = &*self.inner.clock;
-        store::wait(async {
-            let Some(lease) = lease::take(&*store, clock, name, probes, patience).await? else { return Ok(Leave::Taken) };
-            // What came of the probe before was written before its place was free.
-            let keeper = Keeper { inner: Arc::clone(&self.inner), store: Arc::clone(&store) };
-            let moved = keeper.look_at(&key(name), u64::MAX).await.unwrap_or_default();
-            if moved {
-                lease::give_back(&*store, &lease).await?;
-            } else {
-                self.inner.known().entry(Arc::clone(name)).or_default().leases.push(lease);
+        let inner = &self.inner;
+        if inner.calls.is_ended() || inner.ended.load(Ordering::Acquire) {
+            return Leave::Granted;
+        }
+        let (Some(store), Ok(runtime)) = (inner.on_this_machine.get().and_then(Weak::upgrade), background::runtime()) else {
+            return Leave::Granted;
+        };
+        let (asking, name) = (Asking { keeper: Keeper { inner: Arc::clone(inner), store }, probes, patience }, Arc::clone(name));
+        let (sender, answer) = std::sync::mpsc::channel();
+        // On the store's own thread: a caller's runtime may not go on while this thread waits.
+        runtime.spawn(async move {
+            let leave = asking.leave(&name).await.unwrap_or_else(|error| {
+                tracing::debug!(target: "upright", %error, breaker = &*name, "the store does not say who probes");
+                Leave::Granted
+            });
+            if sender.send(leave).is_err() && leave == Leave::Granted {
+                asking.keeper.inner.probe_ended(&name);
             }
-            Ok(if moved { Leave::Moved } else { Leave::Granted })
-        })
-        .unwrap_or_else(|error: StoreError| {
-            tracing::debug!(target: "upright", %error, breaker = &**name, "the store does not say who probes");
-            Leave::Granted
-        })
+        });
+        answer.recv_timeout(PATIENCE).unwrap_or(Leave::Granted)
     }
 
     /// A probe has ended; what came of it has been said by [`BreakerSharing::moved`].
     pub(super) fn probe_ended(&self, name: &Arc<str>) {
-        let mut all = self.inner.known();
+        self.inner.probe_ended(name);
+    }
+}
+
+/// A question for leave to probe.
+struct Asking {
+    keeper: Keeper,
+    probes: u64,
+    patience: Duration,
+}
+
+impl Asking {
+    async fn leave(&self, name: &Arc<str>) -> Result<Leave, StoreError> {
+        let Self { keeper, probes, patience } = self;
+        let (inner, store) = (&keeper.inner, &*keeper.store);
+        let lease = match self.of_this_process(name).await? {
+            Some(lease) => lease,
+            None => match lease::take(store, &*inner.clock, name, *probes, *patience).await? {
+                Some(lease) => lease,
+                None => return Ok(Leave::Taken),
+            },
+        };
+        // The outcome of the probe before was written before its place was free.
+        if keeper.look_at(&key(name), u64::MAX).await.unwrap_or_default() {
+            lease::give_back(store, &lease).await?;
+            return Ok(Leave::Moved);
+        }
+        inner.known().entry(Arc::clone(name)).or_default().leases.push(lease);
+        Ok(Leave::Granted)
+    }
+
+    /// The place of a probe of this process that has ended, and that the store still counts. No other process has probed meanwhile.
+    async fn of_this_process(&self, name: &Arc<str>) -> Result<Option<Lease>, StoreError> {
+        let inner = &self.keeper.inner;
+        let ended = inner.known().get_mut(name).and_then(|known| known.ended_leases.pop());
+        match ended {
+            Some(lease) => lease::renew(&*self.keeper.store, &*inner.clock, &lease).await,
+            None => Ok(None),
+        }
+    }
+}
+
+impl Inner {
+    fn probe_ended(&self, name: &Arc<str>) {
+        let mut all = self.known();
         let Some(known) = all.get_mut(name) else { return };
-        // Which of them it was makes no difference.
-        let Some(lease) = known.leases.pop() else { return };
+        if known.leases.is_empty() {
+            return;
+        }
+        // The oldest: one that hangs, and whose place another has taken, gives nothing back.
+        let lease = known.leases.remove(0);
         known.ended_leases.push(lease);
         drop(all);
-        self.inner.calls.wake();
+        self.calls.wake();
+    }
+
+    /// A probe that has ended, whose outcome the store has.
+    fn freed(&self) -> Option<(Arc<str>, Lease)> {
+        let all = self.known();
+        all.iter().filter(|(_, known)| !known.waits).find_map(|(name, known)| Some((Arc::clone(name), known.ended_leases.last()?.clone())))
     }
 }
 
@@ -302,8 +360,12 @@ impl Inner {
 impl Follow for Keeper {
     async fn follow(&mut self, works: &AtomicBool) -> Result<(), StoreError> {
         // Before looking, so that nothing in between is overlooked.
-        let mut changes = self.store.watch(PREFIX).await?;
+        let watched = self.store.watch(PREFIX).await;
         self.load().await?;
+        if watched.is_err() {
+            self.publish().await?;
+        }
+        let mut changes = watched?;
         loop {
             self.publish().await?;
             works.store(true, Ordering::Relaxed);
@@ -349,7 +411,7 @@ impl Keeper {
 
     /// Whether it was taken over.
     fn take_over(&self, name: &Arc<str>, record: Option<Record>, version: u64) -> bool {
-        // Whoever finds that it is taken over already must find the breaker where it leads.
+        // A thread that finds it taken over already must find the breaker where it leads.
         let one_by_one = self.inner.adopting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.inner.known();
         let known = all.entry(Arc::clone(name)).or_default();
@@ -385,10 +447,11 @@ impl Keeper {
         for name in waiting {
             self.publish_one(&name).await?;
         }
-        // Whoever probes next must find what came of these.
-        let next = || self.inner.known().values_mut().find_map(|known| known.ended_leases.pop());
-        while let Some(lease) = next() {
+        while let Some((name, lease)) = self.inner.freed() {
             lease::give_back(&*self.store, &lease).await?;
+            if let Some(known) = self.inner.known().get_mut(&name) {
+                known.ended_leases.retain(|ended| *ended != lease);
+            }
         }
         Ok(())
     }
@@ -444,7 +507,7 @@ impl Keeper {
 /// Closed breakers that have not moved for so long are removed.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Removes what nobody needs any more: a breaker that is closed says no more than none.
+/// Removes records that nobody needs any more: a breaker that is closed says no more than none.
 pub(super) async fn forget_old(store: &dyn Store, clock: &dyn Clock) -> Result<(), StoreError> {
     for prefix in [PREFIX, lease::PREFIX] {
         for listed in store.list(prefix).await? {

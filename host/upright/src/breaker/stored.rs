@@ -6,7 +6,7 @@
 use super::lease::{self, Lease};
 use super::sharing::{self, Record, since_1970};
 use super::{CircuitBreaker, Rejection, SavedState};
-use crate::clock::{SharedClock, SystemClock};
+use crate::clock::{Instant, SharedClock, SystemClock};
 use crate::configuration;
 use crate::error::{CircuitOpen, ConfigurationError};
 use crate::policy::PolicySlot;
@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// A circuit breaker whose state is in a [`Store`], for programs that make one call and end. All programs on the store that use the name have it in common, those
 /// too that keep their breakers in it ([`RecoveryManagerBuilder::state`](crate::manager::RecoveryManagerBuilder::state)).
 ///
-/// While a probe of the half-open breaker is in flight all other programs are rejected. A program that is killed in its probe holds them up for the breaker's
-/// recovery timeout.
+/// While a probe of the half-open breaker is in flight all other programs are rejected, for the breaker's recovery timeout at most: a program that is killed in
+/// its probe holds them up no longer.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -50,6 +50,8 @@ pub struct StoredBreaker {
 #[must_use = "settle it, or give it back"]
 pub struct StoredPermit {
     generation: u64,
+    /// None where nobody wants to know how long it takes.
+    began: Option<Instant>,
     lease: Option<Lease>,
     moved: (Phase, Phase),
 }
@@ -61,7 +63,7 @@ impl StoredPermit {
     }
 }
 
-/// What the store has for a breaker.
+/// A breaker as the store has it.
 struct Found {
     breaker: CircuitBreaker,
     /// As it was restored.
@@ -69,7 +71,7 @@ struct Found {
     /// None where the store has nothing.
     version: Option<u64>,
     moved_at: u64,
-    /// What is in the store means the same on this clock.
+    /// Its instants mean the same on this clock.
     is_as_kept: bool,
 }
 
@@ -119,17 +121,30 @@ impl StoredBreaker {
             } else {
                 None
             };
+            let began = permit.passage.began;
             drop(permit);
-            // Also what came of the probe before, which was written before its place was free.
-            let is_current = match &lease {
-                Some(_) => self.store.get(&sharing::key(&self.name)).await?.map(|entry| entry.version) == found.version,
-                None => true,
-            };
-            if is_current && self.keep(&found).await? {
-                return Ok(Ok(StoredPermit { generation, lease, moved: (found.before.state.phase, found.breaker.state()) }));
+            match self.admitted(&found, lease.as_ref()).await {
+                Ok(true) => {
+                    let moved = (found.before.state.phase, found.breaker.state());
+                    return Ok(Ok(StoredPermit { generation, began, lease, moved }));
+                }
+                Ok(false) => self.free(lease).await?,
+                Err(error) => {
+                    // The first failure is the one to tell.
+                    let _ = self.free(lease).await;
+                    return Err(error);
+                }
             }
-            self.free(lease).await?;
         }
+    }
+
+    /// Keeps what became of the breaker when it let a call through; whether it still stands where it was found.
+    async fn admitted(&self, found: &Found, lease: Option<&Lease>) -> Result<bool, StoreError> {
+        // The outcome of the probe before was written before its place was free.
+        if lease.is_some() && self.store.get(&sharing::key(&self.name)).await?.map(|entry| entry.version) != found.version {
+            return Ok(false);
+        }
+        self.keep(found).await
     }
 
     /// The call succeeded, or failed with these facts. Where the breaker stood before, and where it stands now.
@@ -137,23 +152,28 @@ impl StoredBreaker {
     /// # Errors
     /// Those of the store.
     pub async fn settle(&self, permit: StoredPermit, ended: Result<(), Fault>) -> Result<(Phase, Phase), StoreError> {
-        let moved = loop {
+        let moved = self.told(&permit, ended).await;
+        let freed = self.free(permit.lease).await;
+        moved.and_then(|moved| freed.map(|()| moved))
+    }
+
+    async fn told(&self, permit: &StoredPermit, ended: Result<(), Fault>) -> Result<(Phase, Phase), StoreError> {
+        loop {
             let found = self.found().await?;
-            // What began in an older generation changes nothing.
+            // A call that began in an older generation changes nothing.
             if found.breaker.snapshot().generation == permit.generation
-                && let Ok(permit) = found.breaker.try_acquire()
+                && let Ok(mut call) = found.breaker.try_acquire()
             {
+                call.passage.began = permit.began;
                 match ended.clone() {
-                    Ok(()) => permit.success(),
-                    Err(fault) => drop(permit.fault(fault)),
+                    Ok(()) => call.success(),
+                    Err(fault) => drop(call.fault(fault)),
                 }
             }
             if self.keep(&found).await? {
-                break (found.before.state.phase, found.breaker.state());
+                return Ok((found.before.state.phase, found.breaker.state()));
             }
-        };
-        self.free(permit.lease).await?;
-        Ok(moved)
+        }
     }
 
     /// The call was not made, or its end says nothing.
@@ -174,7 +194,7 @@ impl StoredBreaker {
     async fn found(&self) -> Result<Found, StoreError> {
         let entry = self.store.get(&sharing::key(&self.name)).await?;
         let version = entry.as_ref().map(|entry| entry.version);
-        // What is no record is written over.
+        // Anything else than a record is written over.
         let record = entry.and_then(|entry| Record::read(&entry.value));
         let moved_at = record.as_ref().map_or(0, |record| record.moved_at);
         let kept = record.as_ref().map(Record::saved).cloned();
@@ -186,7 +206,7 @@ impl StoredBreaker {
         Ok(Found { before: breaker.save(), breaker, version, moved_at, is_as_kept })
     }
 
-    /// Writes what became of the breaker; whether nobody else has written meanwhile.
+    /// Writes the breaker's state; whether nobody else has written meanwhile.
     async fn keep(&self, found: &Found) -> Result<bool, StoreError> {
         let after = found.breaker.save();
         // A state of another clock is written as this one has it: it would begin anew with each program otherwise.
@@ -199,8 +219,13 @@ impl StoredBreaker {
         let record = Record::of(after, moved_at, &*self.clock);
         let json = serde_json::to_vec(&record).map_err(|source| StoreError::NotSerializable { key: key.clone(), source })?;
         match self.store.compare_and_set(&key, found.version, json.into(), JSON).await {
-            Ok(_) if found.version.is_none() => sharing::forget_old(&*self.store, &*self.clock).await.map(|()| true),
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                if found.version.is_none() {
+                    // Nothing depends on it.
+                    let _ = sharing::forget_old(&*self.store, &*self.clock).await;
+                }
+                Ok(true)
+            }
             Err(StoreError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error),
         }

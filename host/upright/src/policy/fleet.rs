@@ -40,6 +40,8 @@ const WASM: &str = "application/wasm";
 const FORMAT: u32 = 1;
 /// So many orders can be gone back from.
 const WAY_BACK: usize = 10;
+/// A host of this machine that has ended is forgotten after so long.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// How often a host says how it stands, where nothing happens.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -193,7 +195,9 @@ impl PolicyFleet {
         if self.store.is_on_this_machine() {
             for listed in self.store.list(HOSTS).await? {
                 let status = self.store.get(&listed.key).await?.and_then(|entry| read::<HostStatus>(&listed.key, &entry).ok());
-                if status.is_none_or(|status| self.is_silent(&status)) {
+                // The system may not show the processes of another container.
+                let is_old = |status: &HostStatus| self.age(status) > FORGOTTEN_AFTER;
+                if status.is_none_or(|status| self.is_silent(&status) && is_old(&status)) {
                     self.store.compare_and_delete(&listed.key, listed.version).await?;
                 }
             }
@@ -206,11 +210,12 @@ impl PolicyFleet {
     pub fn is_silent(&self, host: &HostStatus) -> bool {
         match host.process.filter(|_| self.store.is_on_this_machine()) {
             Some(process) => !runs(process),
-            None => {
-                let age = unix_milliseconds(self.clock.wall()).saturating_sub(host.unix_milliseconds);
-                u128::from(age) > (REPORT_INTERVAL * 3).as_millis()
-            }
+            None => self.age(host) > REPORT_INTERVAL * 3,
         }
+    }
+
+    fn age(&self, host: &HostStatus) -> Duration {
+        Duration::from_millis(unix_milliseconds(self.clock.wall()).saturating_sub(host.unix_milliseconds))
     }
 
     /// Orders all hosts back to the policy that was published before; to the built-in one where there is none. Returns the number of the order.
@@ -343,7 +348,7 @@ struct Follower {
     key: String,
     calls: Arc<Calls>,
     done: Option<Done>,
-    /// What the store has of it.
+    /// Its status as the store has it.
     said: Option<HostStatus>,
 }
 

@@ -76,7 +76,7 @@ pub(super) struct Life {
     highest_revision: Option<u64>,
     history: VecDeque<HistoryEntry>,
     pub(super) keeper: Option<Keeper>,
-    /// Who tells a fleet how this slot stands.
+    /// Tells a fleet how this slot stands.
     pub(super) follower: Weak<Calls>,
 }
 

@@ -20,16 +20,14 @@ use crate::error::BoxError;
 pub use address::StateAddress;
 use bytes::Bytes;
 #[cfg(feature = "sqlite")]
-pub use file::{FileStore, StoreFile, StoreInfo};
+pub use file::{FileStore, StoreFile, StoreInfo, StoredKind};
 use futures_util::Stream;
 pub use memory::MemoryStore;
 #[cfg(feature = "nats")]
 pub use nats::{Connectivities, Connectivity, NatsCleaned, NatsOptions, NatsStore};
 use std::future::Future;
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
+use std::pin::Pin;
 use std::time::SystemTime;
 
 /// The longest key, in bytes.
@@ -315,24 +313,6 @@ pub enum StoreError {
 
 fn version(version: Option<u64>) -> String {
     version.map_or_else(|| "no version".to_owned(), |version| format!("version {version}"))
-}
-
-/// Waits on this thread for an answer that others give: a store's own thread, and not the caller's runtime.
-pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(std::thread::Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let mut future = pin!(future);
-    let waker = Arc::new(Unpark(std::thread::current())).into();
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }
 
 /// Refuses what cannot be a key.

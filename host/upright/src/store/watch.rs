@@ -10,7 +10,8 @@ pub(super) const BACKLOG: usize = 1024;
 #[derive(Clone)]
 enum News {
     Change(Change),
-    /// So many changes cannot be told any more.
+    /// As many changes cannot be told any more.
+    #[cfg(feature = "sqlite")]
     Missed(u64),
 }
 
@@ -58,7 +59,9 @@ async fn next_change((mut changes, prefix): Watcher) -> Option<(Result<Change, S
         let change = match changes.recv().await {
             Ok(News::Change(change)) if change.key.starts_with(&prefix) => Ok(change),
             Ok(News::Change(_)) => continue,
-            Ok(News::Missed(count)) | Err(RecvError::Lagged(count)) => Err(StoreError::ChangesMissed { count }),
+            #[cfg(feature = "sqlite")]
+            Ok(News::Missed(count)) => Err(StoreError::ChangesMissed { count }),
+            Err(RecvError::Lagged(count)) => Err(StoreError::ChangesMissed { count }),
             Err(RecvError::Closed) => return None,
         };
         return Some((change, (changes, prefix)));

@@ -6,7 +6,7 @@
 use super::failure::{Case, Failure};
 use super::place;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,7 +38,8 @@ impl Bell {
 
     fn touch(&mut self, now: SystemTime) -> io::Result<()> {
         let file = match self.file.take() {
-            Some(file) if is_at(&file, &self.path) => file,
+            // Elsewhere nothing says whether it still has its name.
+            Some(file) if cfg!(unix) && is_at(&file, &self.path) => file,
             _ => place::private().open(&self.path)?,
         };
         self.file.insert(file).set_modified(now)
@@ -49,12 +50,12 @@ impl Bell {
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let identity = |file: io::Result<Metadata>| file.map(|file| (file.dev(), file.ino())).ok();
+    let identity = |file: io::Result<std::fs::Metadata>| file.map(|file| (file.dev(), file.ino())).ok();
     let named = identity(std::fs::metadata(path));
     named.is_some() && named == identity(file.metadata())
 }
 
-/// A file that is open cannot be removed here.
+/// Nothing says here whether it is another one of that name.
 #[cfg(not(unix))]
 fn is_at(_: &File, path: &Path) -> bool {
     path.exists()

@@ -129,7 +129,11 @@ fn recognise(connection: &Connection, steps: &[&str]) -> Result<(), Failure> {
     // All that is asked is of one moment: another process may be making it a store just now.
     let connection = &*connection.unchecked_transaction()?;
     let application: i32 = pragma(connection, "application_id")?;
-    if application != APPLICATION && !is_empty(connection)? {
+    let is_empty = is_empty(connection)?;
+    if application == APPLICATION && !is_empty && format(connection, steps)? == 0 {
+        return Err(Failure::new(Case::Damaged, "it has tables, and no format"));
+    }
+    if application != APPLICATION && !is_empty {
         let found = format!("a database of SQLite with the application id {application:#010x}; expected {APPLICATION:#010x}");
         return Err(Failure::new(Case::NotAStore, found));
     }

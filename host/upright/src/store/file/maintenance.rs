@@ -106,7 +106,7 @@ impl StoreFile {
     /// Where the file cannot be opened, or is no store.
     pub fn read(&self, each: impl FnMut(String, Entry)) -> Result<Vec<String>, StoreError> {
         let bytes = size(&self.path);
-        self.with(connection::reader_of_damaged, |connection| Ok(Salvage { connection, bytes, each, lost: Vec::new() }.all()))
+        self.with(connection::reader_of_damaged, |connection| Ok(Salvage { connection, bytes, each, lost: Vec::new(), newest: 0 }.all()))
     }
 
     /// Gives back the room that is free in the file, and begins its log again. Returns its size before and after, bytes.
@@ -182,12 +182,15 @@ struct Salvage<'c, F> {
     bytes: u64,
     each: F,
     lost: Vec<String>,
+    /// The highest version of an entry.
+    newest: u64,
 }
 
 impl<F: FnMut(String, Entry)> Salvage<'_, F> {
     fn all(mut self) -> Vec<String> {
-        // Each row that was ever added took a version; where that cannot be read the file has no room for more.
-        let end = entries::last_version(self.connection).unwrap_or(self.bytes / SMALLEST_ROW) as i64 + 1;
+        // Each row that was ever added took a version, and the file has room for no more than these.
+        let last = entries::last_version(self.connection).ok().and_then(|last| i64::try_from(last).ok()).unwrap_or_default();
+        let end = last.max((self.bytes / SMALLEST_ROW) as i64).saturating_add(1);
         let mut gaps = VecDeque::from([(0, end)]);
         let (mut given_up, mut why, mut tries) = (Vec::new(), None, 0);
         while let Some((low, high)) = gaps.pop_front() {
@@ -206,6 +209,9 @@ impl<F: FnMut(String, Entry)> Salvage<'_, F> {
             let why = why.source();
             let rows = |(low, high)| format!("the entries between the rows {low} and {high} cannot be read: {why}");
             self.lost.extend(joined(given_up).into_iter().map(rows));
+        }
+        if self.newest > last as u64 {
+            self.lost.push(format!("the last version that was given is {last}, and an entry has version {}", self.newest));
         }
         self.lost
     }
@@ -235,6 +241,7 @@ impl<F: FnMut(String, Entry)> Salvage<'_, F> {
                 if found != Ok(number) {
                     self.lost.push(format!("the index does not lead to {key:?}, which is there"));
                 }
+                self.newest = self.newest.max(entry.version);
                 (self.each)(key, entry);
             }
             // Removed meanwhile.

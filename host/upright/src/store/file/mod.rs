@@ -19,7 +19,7 @@ use crate::clock::SharedClock;
 use bytes::Bytes;
 use failure::Failure;
 use feed::Feed;
-pub use maintenance::{StoreFile, StoreInfo};
+pub use maintenance::{StoreFile, StoreInfo, StoredKind};
 use process::InThisProcess;
 use readers::Readers;
 use std::future::ready;

@@ -7,10 +7,6 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Drafts that this process has made: two threads must not share one.
-static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// The path of a file that lies beside this one and has its name with an ending.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -73,7 +69,8 @@ fn network_file_system(_: &Path) -> Option<&'static str> {
 pub(super) fn make(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<bool, Failure> {
     let folder = path.parent().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?;
     private_folder(folder)?;
-    let draft = beside(path, &format!(".new-{}-{}", std::process::id(), DRAFTS.fetch_add(1, Ordering::Relaxed)));
+    // Two containers on one folder may have the same numbers of processes.
+    let draft = beside(path, &format!(".new-{:016x}", fastrand::u64(..)));
     let filled = private_file(&draft).map_err(Failure::from).and_then(|()| fill(&draft));
     let placed = filled.and_then(|()| match put(&draft, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
@@ -92,9 +89,21 @@ pub(super) fn make(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Failure>)
 fn put(draft: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(draft, path) {
         // A file system without links.
-        Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.exists() => fs::rename(draft, path),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.exists() => rename(draft, path),
         linked => linked,
     }
+}
+
+#[cfg(target_os = "linux")]
+fn rename(draft: &Path, path: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE)?)
+}
+
+/// Replaces nothing on Windows; elsewhere one that is put there at the same moment.
+#[cfg(not(target_os = "linux"))]
+fn rename(draft: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(draft, path)
 }
 
 fn private_folder(folder: &Path) -> io::Result<()> {
@@ -107,7 +116,7 @@ fn private_folder(folder: &Path) -> io::Result<()> {
 
 /// An empty file for its owner alone. SQLite gives what it puts beside it the same permissions.
 fn private_file(path: &Path) -> io::Result<()> {
-    private().truncate(true).open(path).map(drop)
+    private().create_new(true).open(path).map(drop)
 }
 
 /// How files are opened, and made, that are their owner's alone.

@@ -74,6 +74,8 @@ impl Writer {
 
     /// Writes until nobody can ask any more.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        // A process that was killed between its commit and its ring has woken nobody.
+        self.bell.ring(self.clock.wall());
         let mut waiting = Vec::new();
         while !waiting.is_empty() || queue.blocking_recv_many(&mut waiting, QUEUE) > 0 {
             let mut bytes = 0;
