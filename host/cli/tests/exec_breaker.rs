@@ -29,7 +29,7 @@ fn store(scratch: &Scratch) -> FileStore {
     FileStore::open(scratch.path("state"), SystemClock::shared()).unwrap()
 }
 
-/// What is kept of the breaker.
+/// The breaker as it is kept.
 async fn state(scratch: &Scratch) -> Value {
     serde_json::from_slice(&store(scratch).get(KEY).await.unwrap().unwrap().value).unwrap()
 }

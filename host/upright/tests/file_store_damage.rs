@@ -111,7 +111,7 @@ async fn try_out(folder: &Folder, bytes: &[u8], values: &Values, what: &str, cou
         Err(StoreError::Corrupt { .. } | StoreError::Damaged { .. }) => counts.lists_refused += 1,
         Err(error) => panic!("{what}: {error:?}"),
     }
-    // What goes missing without an error is found at will.
+    // A check finds keys that go missing without an error.
     assert!(missed == 0 || !wrong.is_empty(), "{what}: {missed} keys are missing, and the check finds nothing");
     counts.without_effect += usize::from(wrong.is_empty());
     // Writing beside the damage works, or says why not.
@@ -185,7 +185,7 @@ async fn a_flipped_byte_in_a_value_hurts_that_key_alone() {
     assert_eq!(store.list("").await.unwrap().len(), values.len(), "a list reads no values");
     let wrong = StoreFile::at(&path).check().unwrap();
     assert!(wrong.len() == 1 && wrong[0].contains(key.as_str()), "{wrong:?}");
-    // It can be written anew, and then nothing is wrong any more.
+    // It can be written again, and then nothing is wrong any more.
     store.put(key, "new".into(), TEXT).await.unwrap();
     assert_eq!(store.get(key).await.unwrap().unwrap().value, "new");
     assert_eq!(StoreFile::at(&path).check().unwrap(), Vec::<String>::new());

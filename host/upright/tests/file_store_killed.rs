@@ -1,4 +1,4 @@
-//! A process that is killed while it saves loses nothing that it was told was saved.
+//! A process that is killed while it saves loses nothing that was answered as saved.
 //!
 //! The processes are this test program, started again: two at a time on one file, of two threads each that save, and print what was answered. One of them is killed
 //! by SIGKILL at a random moment, hundreds of times, while the other goes on: over the same file and over new ones, also while it makes the file.
@@ -120,12 +120,12 @@ impl Saving {
             .unwrap();
         let out = BufReader::new(process.stdout.take().unwrap());
         let (hear, lines) = channel();
-        // What one says must not wait until the other is listened to.
+        // Answers of one must not wait until the other is listened to.
         std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| hear.send(line)));
         Self { process, lines, first_version: known.last_version }
     }
 
-    /// Kills it after so many answers and a moment more, and takes note of what it was told.
+    /// Kills it after so many answers and a moment more, and takes note of its answers.
     fn kill(mut self, answers: usize, moment: u32, known: &mut Known, counts: &mut Counts) {
         let mut heard = 0;
         while heard < answers {

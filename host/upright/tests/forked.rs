@@ -14,7 +14,7 @@ use scratch::Folder;
 use upright::clock::SystemClock;
 use upright::store::{FileStore, Store, StoreError};
 
-/// What a child finds, as its exit code.
+/// The exit code of a child that does this.
 fn in_a_child(work: impl FnOnce() -> i32) -> i32 {
     // SAFETY: the child calls nothing but this closure and `_exit`; it takes no lock that another thread of the parent may hold, but those of the allocator, which
     // the C library sees to.

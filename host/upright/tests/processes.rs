@@ -99,7 +99,7 @@ fn answer(text: impl std::fmt::Display) {
     io::stdout().write_all(format!("\nanswer: {text}\n").as_bytes()).unwrap();
 }
 
-/// What the program is told; it ends where nobody tells it anything any more.
+/// The next line of the program's input; the program ends where there is none.
 fn line() -> String {
     let mut line = String::new();
     if io::stdin().read_line(&mut line).unwrap() == 0 {
@@ -153,7 +153,7 @@ async fn a_program() {
                 answer(name);
             }
             ["rest"] => {
-                // What the beginning has left to do is done.
+                // All that the beginning has left to do is done.
                 manager.save_checkpoint("rest", &1).await.unwrap();
                 manager.breakers_settled().await;
                 answer("rests");

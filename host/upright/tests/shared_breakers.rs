@@ -250,7 +250,7 @@ async fn a_program_makes_its_next_probe_as_soon_as_one_has_ended_and_probes_also
     }
     host.breakers_settled().await;
     assert!(store.list("probe/").await.unwrap().is_empty());
-    // What it does after its end is its own, and holds up no other program.
+    // Its probes after its end are its own, and hold up no other program.
     fail(&breaker, 3);
     host.shutdown_gracefully(SECOND).await;
     clock.advance(60 * SECOND);

@@ -560,7 +560,7 @@ impl Record {
 }
 
 impl CircuitBreaker {
-    /// Enters a state that another host has found, if that is the latest. What is in flight says nothing any more. From where to where it went.
+    /// Enters a state that another host has found, if that is the latest. Calls in flight say nothing any more. From where to where it went.
     fn adopt(&self, mut saved: SavedState, is_latest: impl FnOnce() -> bool) -> Option<(Phase, Phase)> {
         let shared = &*self.shared;
         let mut kept = self.kept();

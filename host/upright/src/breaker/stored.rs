@@ -209,7 +209,7 @@ impl StoredBreaker {
     /// Writes the breaker's state; whether nobody else has written meanwhile.
     async fn keep(&self, found: &Found) -> Result<bool, StoreError> {
         let after = found.breaker.save();
-        // A state of another clock is written as this one has it: it would begin anew with each program otherwise.
+        // A state of another clock is written as this one has it: it would begin again with each program otherwise.
         if after == found.before && found.is_as_kept {
             return Ok(true);
         }

@@ -32,7 +32,7 @@ pub enum StateAddress {
     Nats(String),
 }
 
-/// What names the address of state in the environment.
+/// The variable that names the address of state.
 const VARIABLE: &str = "UPRIGHT_STATE";
 /// The file of a store where a folder is named.
 const FILE: &str = "state.db";

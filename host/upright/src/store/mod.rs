@@ -221,7 +221,7 @@ pub enum StoreError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         source: BoxError,
     },
 
@@ -230,7 +230,7 @@ pub enum StoreError {
     NotAStore {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of file.
         found: String,
     },
 

@@ -22,7 +22,7 @@ pub(super) struct Breaker {
     quiet: bool,
     /// None where the state cannot be opened.
     opened: OnceCell<Option<StoredBreaker>>,
-    /// What is wrong with the state is said once.
+    /// A fault of the state is said once.
     said: Cell<bool>,
 }
 

@@ -66,7 +66,7 @@ pub(super) struct Listener {
     _watcher: RecommendedWatcher,
 }
 
-/// The bell may be replaced while a listener is made, and again. Whoever does so has no reason to go on.
+/// The bell may be replaced while a listener is made, and again. Nobody has a reason to go on with that.
 const TRIES: usize = 100;
 
 impl Listener {

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Says that a database is a store of this crate: "UPRT".
 const APPLICATION: i32 = 0x5550_5254;
 
-/// What brings a store from each format to the next; the first makes it. Each runs in one transaction with the number that it leads to.
+/// Steps that bring a store from each format to the next; the first makes it. Each runs in one transaction with the number that it leads to.
 const STEPS: &[&str] = &["
     CREATE TABLE entries(
         id INTEGER PRIMARY KEY,
@@ -105,7 +105,7 @@ fn set(connection: &Connection) -> Result<(), Failure> {
     Ok(connection.pragma_update(None, "journal_size_limit", LOG_KEPT)?)
 }
 
-/// A connection to what is a store, or an empty file. What is neither is left as it is: its log, too, is not written back on closing.
+/// A connection to a store, or to an empty file. Anything else is left as it is: its log, too, is not written back on closing.
 fn recognised(path: &Path, steps: &[&str], damaged: bool) -> Result<Connection, Failure> {
     let length = fs::metadata(path)?.len();
     // SQLite takes what is shorter than a page for empty.
@@ -140,7 +140,7 @@ fn recognise(connection: &Connection, steps: &[&str]) -> Result<(), Failure> {
     format(connection, steps).map(drop)
 }
 
-/// What SQLite does not take for a database. This process has no lock on it that closing it could drop.
+/// Names a file that SQLite does not take for a database. This process has no lock on it that closing it could drop.
 fn by_its_beginning(path: &Path) -> Failure {
     let mut beginning = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut beginning));
@@ -221,7 +221,7 @@ mod tests {
     use super::super::tests::Folder;
     use super::*;
 
-    /// What a later version may do.
+    /// Steps that a later version may have.
     const LATER: &[&str] = &[STEPS[0], "ALTER TABLE changes ADD COLUMN program TEXT NOT NULL DEFAULT '';"];
 
     fn file(folder: &Folder) -> std::path::PathBuf {

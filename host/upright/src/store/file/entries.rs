@@ -16,7 +16,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// So many changes are kept for watchers that are behind.
+/// Changes that are kept for watchers that are behind.
 pub(super) const KEPT_CHANGES: u64 = 4096;
 /// Changes that are too old are removed once in so many.
 const TRIMMED_EVERY: u64 = 1024;
@@ -134,7 +134,7 @@ pub(super) fn version_of(connection: &Connection, key: &str) -> Result<Option<u6
     Ok(version.map(|version| version as u64))
 }
 
-/// What a row says beside key and version.
+/// The columns of a row beside key and version.
 pub(super) struct Put<'a> {
     pub(super) value: &'a [u8],
     pub(super) crc32: u32,

@@ -1,6 +1,6 @@
-//! What went wrong, by what somebody can do about it.
+//! Failures, by what somebody can do about them.
 //!
-//! A failed group of writes is told to each of its writers, so a failure can be cloned, which SQLite's and the system's errors cannot.
+//! Each writer of a failed group gets the failure, so a failure can be cloned, which SQLite's and the system's errors cannot.
 
 use crate::error::BoxError;
 use crate::store::StoreError;

@@ -1,6 +1,6 @@
 //! Tells watchers what was written, by this process and by others, in the order of the versions.
 //!
-//! What this process writes its own thread tells. What others write is read from the table of changes when their bell rings, and before this process tells of a
+//! The writing thread tells of this process's own changes. Those of others are read from the table of changes when their bell rings, and before this process tells of a
 //! later version. So each watcher gets each change once.
 
 use super::bell::{self, Listener};
@@ -93,7 +93,7 @@ impl Feed {
             return;
         }
         if let Err(failure) = self.readers.with(|connection| self.catch_up(connection, &mut told)) {
-            tracing::warn!(target: "upright", error = %failure.told(&self.bell), "what another process wrote is seen with the next change");
+            tracing::warn!(target: "upright", error = %failure.told(&self.bell), "changes of another process are seen with the next change");
         }
     }
 
@@ -113,7 +113,7 @@ impl Feed {
         }
     }
 
-    /// Tells all that is newer than what was told.
+    /// Tells of all newer changes.
     fn catch_up(&self, connection: &Connection, told: &mut u64) -> Result<(), Failure> {
         let mut statement = connection.prepare_cached(SINCE)?;
         let mut rows = statement.query([*told as i64])?;

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// What is in a store's file.
+/// The contents of a store's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreInfo {
@@ -26,11 +26,11 @@ pub struct StoreInfo {
     pub log_bytes: u64,
     /// The version that was given last, by whichever program.
     pub last_version: u64,
-    /// What is there, by the part of the keys up to the first slash, in order.
+    /// The entries, by the part of the keys up to the first slash, in order.
     pub kinds: Vec<StoredKind>,
 }
 
-/// What is in a store's file under the keys that begin alike.
+/// The entries of a store's file whose keys begin alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredKind {
@@ -56,7 +56,7 @@ impl StoreFile {
         Self { path: path.into() }
     }
 
-    /// What is in it.
+    /// Says how large it is and what it holds.
     ///
     /// # Errors
     /// Those of [`FileStore::open`](super::FileStore::open).
@@ -80,7 +80,7 @@ impl StoreFile {
         })
     }
 
-    /// What is wrong with it, by SQLite's own check of its structure and the checksum of each entry; nothing where it is whole. Reads the whole file.
+    /// Names all damage, by SQLite's own check of its structure and the checksum of each entry; nothing where the file is whole. Reads the whole file.
     ///
     /// # Errors
     /// Where the file cannot be opened, or is no store.
@@ -92,7 +92,7 @@ impl StoreFile {
             Ok(found.map(|line| line.unwrap_or_else(|error| error.to_string())).filter(|line| line != "ok").collect::<Vec<_>>())
         })?;
         wrong.extend(self.read(|_, _| {})?);
-        // What was looked at is what can be read; programs open the file in a stricter way.
+        // So far all was looked at that can be read; programs open the file in a stricter way.
         match self.with(connection::of_existing, |_| Ok(())) {
             Err(error @ StoreError::Damaged { .. }) if wrong.is_empty() => wrong.push(error.to_string()),
             _ => {}
@@ -162,7 +162,7 @@ fn size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |file| file.len())
 }
 
-/// So many places are looked for beyond damage. Each costs some page reads.
+/// Places that are looked for beyond damage, at most. Each costs some page reads.
 const TRIES: usize = 20_000;
 /// No row takes less room, bytes.
 const SMALLEST_ROW: u64 = 16;

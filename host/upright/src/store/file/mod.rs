@@ -76,7 +76,7 @@ struct Shared {
     clock: SharedClock,
 }
 
-/// What must not be touched after a fork.
+/// The parts that must not be touched after a fork.
 struct Open {
     readers: Arc<Readers>,
     feed: Arc<Feed>,

@@ -6,7 +6,7 @@ use crossbeam_queue::ArrayQueue;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 
-/// So many connections stay open for the next reader.
+/// Connections that stay open for the next reader.
 const KEPT: usize = 8;
 
 pub(super) struct Readers {

@@ -93,7 +93,7 @@ impl Writer {
         match self.attempt(&group).or_else(|failure| self.attempt_with_room(failure, &group)) {
             Ok(outcomes) => {
                 for (request, outcome) in group.into_iter().zip(outcomes) {
-                    // Who does not wait any more need not know.
+                    // Nobody may wait any more.
                     let _ = request.answer.send(outcome);
                 }
             }
@@ -182,7 +182,7 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// What happened to the key; none where there was nothing to delete.
+/// The change of the key; none where there was nothing to delete.
 fn apply(connection: &Connection, request: &Request, version: u64) -> Result<Result<Option<ChangeKind>, StoreError>, Failure> {
     let key = &request.key;
     match &request.wish {
