@@ -1,13 +1,10 @@
 //! `upright checkpoint`: what programs have saved to resume from.
 
 use super::address::StateArgument;
+use super::import::{Counts, ImportArguments};
 use crate::exit::{Exit, Failure};
-use crate::output::{FAINT, Output, one_line, printable, span};
-use anyhow::Context;
+use crate::output::{FAINT, Output, printable, span};
 use serde_json::json;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -61,19 +58,6 @@ struct SomeArguments {
 struct ExportArguments {
     /// The checkpoints' keys [default: all]
     keys: Vec<String>,
-
-    #[command(flatten)]
-    state: StateArgument,
-}
-
-#[derive(Debug, clap::Args)]
-struct ImportArguments {
-    /// Lines of JSON, as they were exported; - for standard input
-    file: PathBuf,
-
-    /// Let them take the place of those that are there under the same keys
-    #[arg(long)]
-    replace: bool,
 
     #[command(flatten)]
     state: StateArgument,
@@ -170,41 +154,17 @@ async fn export(checkpoints: &Checkpoints, mut keys: Vec<String>, output: &Outpu
 }
 
 async fn import(arguments: &ImportArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let name = arguments.file.display().to_string();
-    let lines: Box<dyn BufRead> = if arguments.file == Path::new("-") {
-        Box::new(BufReader::new(io::stdin()))
-    } else {
-        Box::new(BufReader::new(File::open(&arguments.file).map_err(|error| Failure::bad_input(format!("{name}: {error}")))?))
-    };
-    // All of it is read first: a file that is wrong somewhere changes nothing.
-    let mut read = Vec::new();
-    for (number, line) in (1..).zip(lines.lines()) {
-        let line = line.with_context(|| format!("{name}, line {number}"))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let exported: Exported = serde_json::from_str(&line).map_err(|error| {
-            let expected = "expected what `upright checkpoint export` prints";
-            Failure::bad_input(format!("{name}, line {number}: {}; {expected}", one_line(&error.to_string())))
-        })?;
-        read.push(exported);
-    }
+    let read: Vec<Exported> = arguments.read("upright checkpoint export", Ok)?;
     let checkpoints = over(arguments.state.open_or_make().await?);
-    let (mut new, mut replaced, mut kept) = (0, 0, 0);
+    let mut counts = Counts::default();
     for exported in &read {
         *match checkpoints.import(exported, arguments.replace).await? {
-            Imported::New => &mut new,
-            Imported::Replaced => &mut replaced,
-            Imported::Kept => &mut kept,
+            Imported::New => &mut counts.new,
+            Imported::Replaced => &mut counts.replaced,
+            Imported::Kept => &mut counts.kept,
         } += 1;
     }
-    if output.json {
-        output.json_line(&json!({ "new": new, "replaced": replaced, "kept": kept }))?;
-    } else {
-        let hint = if kept > 0 { " (--replace replaces them)" } else { "" };
-        output.line(format_args!("{new} new, {replaced} replaced, {kept} kept as they were{hint}"))?;
-    }
-    Ok(Exit::Success.into())
+    counts.print(output)
 }
 
 fn none(key: &str) -> Failure {

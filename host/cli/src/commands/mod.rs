@@ -8,6 +8,7 @@ pub(crate) mod completions;
 #[cfg(unix)]
 pub(crate) mod exec;
 pub(crate) mod health;
+mod import;
 pub(crate) mod loading;
 pub(crate) mod policy;
 pub(crate) mod replay;

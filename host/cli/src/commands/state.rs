@@ -1,16 +1,15 @@
 //! `upright state`: looks after the file that programs keep their state in.
 
 use super::address::StateArgument;
+use super::import::{Counts, ImportArguments};
 use crate::exit::{Exit, Failure};
 use crate::output::{FAINT, Output, complain, one_line, printable};
-use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 use upright::clock::SystemClock;
@@ -48,19 +47,6 @@ struct ExportArguments {
     /// Write a copy of the file here instead, as it is at one moment; the new file is a store
     #[arg(long, value_name = "FILE")]
     copy: Option<PathBuf>,
-
-    #[command(flatten)]
-    state: StateArgument,
-}
-
-#[derive(Debug, clap::Args)]
-struct ImportArguments {
-    /// Lines of JSON, as they were exported; - for standard input
-    file: PathBuf,
-
-    /// Let them take the place of what is there under the same keys
-    #[arg(long)]
-    replace: bool,
 
     #[command(flatten)]
     state: StateArgument,
@@ -220,58 +206,38 @@ async fn export_from_server(address: &StateAddress, output: &Output) -> anyhow::
     Ok(lost)
 }
 
-async fn import(arguments: &ImportArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    let name = arguments.file.display().to_string();
-    let lines: Box<dyn BufRead> = if arguments.file == Path::new("-") {
-        Box::new(BufReader::new(io::stdin()))
-    } else {
-        Box::new(BufReader::new(File::open(&arguments.file).map_err(|error| Failure::bad_input(format!("{name}: {error}")))?))
+/// The key, the type and the value of a line, as a store takes them.
+fn accept(line: Line) -> Result<(String, String, Bytes), String> {
+    let Line { key, content_type, value, .. } = line;
+    let value = match value {
+        Value::Value(text) => text.into_bytes(),
+        Value::Base64(text) => BASE64.decode(text).map_err(|error| error.to_string())?,
     };
-    // All of it is read first: a file that is wrong somewhere changes nothing.
-    let mut read = Vec::new();
-    for (number, text) in (1..).zip(lines.lines()) {
-        let text = text.with_context(|| format!("{name}, line {number}"))?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        let wrong = |why: &dyn std::fmt::Display| {
-            let expected = "expected what `upright state export` prints";
-            Failure::bad_input(format!("{name}, line {number}: {}; {expected}", one_line(&why.to_string())))
-        };
-        let Line { key, content_type, value, .. } = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
-        let value = match value {
-            Value::Value(text) => text.into_bytes(),
-            Value::Base64(text) => BASE64.decode(text).map_err(|error| wrong(&error))?,
-        };
-        if !(1..=KEY_LIMIT).contains(&key.len()) {
-            return Err(wrong(&format_args!("a key of {} bytes; 1 to {KEY_LIMIT} may be kept", key.len())).into());
-        }
-        if value.len() > VALUE_LIMIT {
-            return Err(wrong(&format_args!("a value of {} bytes; at most {VALUE_LIMIT} are kept", value.len())).into());
-        }
-        read.push((key, content_type, value));
+    if !(1..=KEY_LIMIT).contains(&key.len()) {
+        return Err(format!("a key of {} bytes; 1 to {KEY_LIMIT} may be kept", key.len()));
     }
+    if value.len() > VALUE_LIMIT {
+        return Err(format!("a value of {} bytes; at most {VALUE_LIMIT} are kept", value.len()));
+    }
+    Ok((key, content_type, value.into()))
+}
+
+async fn import(arguments: &ImportArguments, output: &Output) -> anyhow::Result<ExitCode> {
+    let read = arguments.read("upright state export", accept)?;
     let store = arguments.state.open_or_make().await?;
-    let (mut new, mut replaced, mut kept) = (0, 0, 0);
+    let mut counts = Counts::default();
     for (key, content_type, value) in read {
-        let value = bytes::Bytes::from(value);
         match store.compare_and_set(&key, None, value.clone(), &content_type).await {
-            Ok(_) => new += 1,
+            Ok(_) => counts.new += 1,
             Err(StoreError::Conflict { .. }) if arguments.replace => {
                 store.put(&key, value, &content_type).await?;
-                replaced += 1;
+                counts.replaced += 1;
             }
-            Err(StoreError::Conflict { .. }) => kept += 1,
+            Err(StoreError::Conflict { .. }) => counts.kept += 1,
             Err(error) => return Err(error.into()),
         }
     }
-    if output.json {
-        output.json_line(&json!({ "new": new, "replaced": replaced, "kept": kept }))?;
-    } else {
-        let hint = if kept > 0 { " (--replace replaces them)" } else { "" };
-        output.line(format_args!("{new} new, {replaced} replaced, {kept} kept as they were{hint}"))?;
-    }
-    Ok(Exit::Success.into())
+    counts.print(output)
 }
 
 /// Bytes, for people.

@@ -20,6 +20,7 @@ mod lease;
 #[cfg(feature = "tower")]
 mod owned;
 mod permit;
+mod record;
 mod registry;
 mod restore;
 mod sharing;

@@ -12,31 +12,25 @@
 //! network nobody is kept waiting for that.
 
 use super::lease::{self, Lease};
+use super::record::{PREFIX, Record, forget_old, key, since_1970};
 use super::restore::{SavedState, resume};
 use super::{CircuitBreaker, Shared};
-use crate::clock::{self, Clock, Instant, SharedClock, nanoseconds};
+use crate::clock::SharedClock;
 use crate::store::following::{Calls, Follow, keep_up};
 use crate::store::seal::JSON;
 use crate::store::{ChangeKind, Store, StoreError, background};
 use crate::types::Phase;
 use futures_util::future::{Either, select};
 use futures_util::{FutureExt, StreamExt};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Before the name of each breaker in the store.
-const PREFIX: &str = "breaker/";
-/// The layout of a [`Record`].
-const FORMAT: u32 = 1;
 /// So many names are remembered before those are forgotten whose breakers are gone.
 const MOST_KNOWN: usize = 4096;
-/// Two clocks whose readings differ by less have the same origin.
-const SAME_ORIGIN: u64 = 1_000_000_000;
 
 /// What has been done to keep breakers in a store. All numbers only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,19 +54,6 @@ struct Counters {
     conflicts: AtomicU64,
     coalesced: AtomicU64,
     failed: AtomicU64,
-}
-
-/// A breaker in the store.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Record {
-    format: u32,
-    #[serde(flatten)]
-    saved: SavedState,
-    /// When the breaker entered this state, nanoseconds since 1970.
-    pub(super) moved_at: u64,
-    /// What the writer's two clocks showed at the same moment; the second in nanoseconds since 1970.
-    now: Instant,
-    wall: u64,
 }
 
 /// What is known of the breaker of a name.
@@ -349,9 +330,7 @@ impl Inner {
         let all = self.known();
         all.iter().filter(|(_, known)| !known.waits).find_map(|(name, known)| Some((Arc::clone(name), known.ended_leases.last()?.clone())))
     }
-}
 
-impl Inner {
     fn known(&self) -> MutexGuard<'_, HashMap<Arc<str>, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -504,61 +483,6 @@ impl Keeper {
     }
 }
 
-/// Closed breakers that have not moved for so long are removed.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// Removes records that nobody needs any more: a breaker that is closed says no more than none.
-pub(super) async fn forget_old(store: &dyn Store, clock: &dyn Clock) -> Result<(), StoreError> {
-    for prefix in [PREFIX, lease::PREFIX] {
-        for listed in store.list(prefix).await? {
-            let is_old = clock.wall().duration_since(listed.modified).is_ok_and(|age| age > FORGOTTEN_AFTER);
-            if is_old
-                && let Some(entry) = store.get(&listed.key).await?
-                && Record::read(&entry.value).is_none_or(|record| record.saved.state.phase == Phase::Closed && !record.saved.isolated)
-            {
-                store.compare_and_delete(&listed.key, listed.version).await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The key of a breaker in the store.
-pub(super) fn key(name: &str) -> String {
-    format!("{PREFIX}{name}")
-}
-
-impl Record {
-    pub(super) fn of(saved: SavedState, moved_at: u64, clock: &dyn Clock) -> Self {
-        Self { format: FORMAT, saved, moved_at, now: clock.now(), wall: since_1970(clock.wall()) }
-    }
-
-    pub(super) fn saved(&self) -> &SavedState {
-        &self.saved
-    }
-
-    /// What is none, or was written by a later version of this library, is as good as nothing.
-    pub(super) fn read(json: &[u8]) -> Option<Self> {
-        serde_json::from_slice(json).ok().filter(|record: &Self| record.format == FORMAT)
-    }
-
-    /// The state, on another clock.
-    ///
-    /// Between two clocks of the same origin, such as those of two processes since the machine was started, nothing changes. Otherwise the wall clocks say how
-    /// long ago it was written, and the policy's private memory, which may hold instants, is cleared.
-    pub(super) fn seen_by(self, clock: &dyn Clock) -> SavedState {
-        let Self { mut saved, now: written, wall, .. } = self;
-        let ago = since_1970(clock.wall()).saturating_sub(wall);
-        let written_here = clock.now().saturating_sub(ago);
-        if written_here.abs_diff(written) >= SAME_ORIGIN {
-            let before_that = written.saturating_sub(saved.state.since);
-            saved.state.since = written_here.saturating_sub(before_that);
-            saved.state.memory.clear();
-        }
-        saved
-    }
-}
-
 impl CircuitBreaker {
     /// Enters a state that another host has found, if that is the latest. Calls in flight say nothing any more. From where to where it went.
     fn adopt(&self, mut saved: SavedState, is_latest: impl FnOnce() -> bool) -> Option<(Phase, Phase)> {
@@ -581,11 +505,6 @@ impl CircuitBreaker {
     }
 }
 
-/// Nanoseconds since 1970.
-pub(super) fn since_1970(wall: SystemTime) -> u64 {
-    nanoseconds(clock::since_1970(wall))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -604,22 +523,5 @@ mod tests {
         breaker.adopt(breaker.save(), || true);
         in_flight.failure(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
         assert_eq!((breaker.state(), breaker.snapshot().consecutive_failures), (Phase::Closed, 0));
-    }
-
-    #[test]
-    fn private_memory_is_kept_on_clocks_of_one_origin_and_cleared_on_another() {
-        let clock = DrivenClock::new();
-        clock.advance(Duration::from_secs(100));
-        let mut saved = breaker(&clock).save();
-        saved.state.memory = vec![1, 2, 3];
-        let record = Record { format: FORMAT, saved, moved_at: 1, now: clock.now(), wall: since_1970(clock.wall()) };
-        clock.advance(Duration::from_secs(7));
-        let (seen, since) = (record.clone().seen_by(&clock), record.saved.state.since);
-        assert_eq!((seen.state.memory.as_slice(), seen.state.since), (&[1, 2, 3][..], since));
-        let other = DrivenClock::new();
-        other.advance(Duration::from_secs(57));
-        other.step_wall(Duration::from_secs(50));
-        let seen = record.seen_by(&other);
-        assert_eq!((seen.state.memory.as_slice(), seen.state.since), (&[][..], since - 50_000_000_000));
     }
 }

@@ -4,7 +4,7 @@
 //! question is answered from the store, and what comes of the call is written there before the program ends.
 
 use super::lease::{self, Lease};
-use super::sharing::{self, Record, since_1970};
+use super::record::{self, Record, since_1970};
 use super::{CircuitBreaker, Rejection, SavedState};
 use crate::clock::{Instant, SharedClock, SystemClock};
 use crate::configuration;
@@ -141,7 +141,7 @@ impl StoredBreaker {
     /// Keeps what became of the breaker when it let a call through; whether it still stands where it was found.
     async fn admitted(&self, found: &Found, lease: Option<&Lease>) -> Result<bool, StoreError> {
         // The outcome of the probe before was written before its place was free.
-        if lease.is_some() && self.store.get(&sharing::key(&self.name)).await?.map(|entry| entry.version) != found.version {
+        if lease.is_some() && self.store.get(&record::key(&self.name)).await?.map(|entry| entry.version) != found.version {
             return Ok(false);
         }
         self.keep(found).await
@@ -192,14 +192,13 @@ impl StoredBreaker {
     }
 
     async fn found(&self) -> Result<Found, StoreError> {
-        let entry = self.store.get(&sharing::key(&self.name)).await?;
+        let entry = self.store.get(&record::key(&self.name)).await?;
         let version = entry.as_ref().map(|entry| entry.version);
         // Anything else than a record is written over.
-        let record = entry.and_then(|entry| Record::read(&entry.value));
-        let moved_at = record.as_ref().map_or(0, |record| record.moved_at);
-        let kept = record.as_ref().map(Record::saved).cloned();
-        let seen = record.map(|record| record.seen_by(&*self.clock));
-        let is_as_kept = seen == kept;
+        let kept = entry.and_then(|entry| Record::read(&entry.value));
+        let moved_at = kept.as_ref().map_or(0, |kept| kept.moved_at);
+        let seen = kept.clone().map(|kept| kept.seen_by(&*self.clock));
+        let is_as_kept = seen == kept.map(|kept| kept.saved);
         let builder =
             CircuitBreaker::builder(Arc::clone(&self.name)).config(self.config).policy(self.policy.clone()).clock(Arc::clone(&self.clock));
         let breaker = seen.into_iter().fold(builder, |builder, saved| builder.restored(saved)).build_checked();
@@ -215,14 +214,14 @@ impl StoredBreaker {
         }
         let has_moved = after.state.phase != found.before.state.phase;
         let moved_at = if has_moved { since_1970(self.clock.wall()).max(found.moved_at + 1) } else { found.moved_at };
-        let key = sharing::key(&self.name);
-        let record = Record::of(after, moved_at, &*self.clock);
-        let json = serde_json::to_vec(&record).map_err(|source| StoreError::NotSerializable { key: key.clone(), source })?;
+        let key = record::key(&self.name);
+        let json = serde_json::to_vec(&Record::of(after, moved_at, &*self.clock))
+            .map_err(|source| StoreError::NotSerializable { key: key.clone(), source })?;
         match self.store.compare_and_set(&key, found.version, json.into(), JSON).await {
             Ok(_) => {
                 if found.version.is_none() {
                     // Nothing depends on it.
-                    let _ = sharing::forget_old(&*self.store, &*self.clock).await;
+                    let _ = record::forget_old(&*self.store, &*self.clock).await;
                 }
                 Ok(true)
             }

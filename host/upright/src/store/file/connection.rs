@@ -80,11 +80,18 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
-/// A connection that reads what it can where the database is damaged, and changes nothing.
+/// A connection that reads all that it can where the database is damaged, as it is at one moment, and changes nothing.
 pub(super) fn reader_of_damaged(path: &Path) -> Result<Connection, Failure> {
     let connection = recognised(path, STEPS, true)?;
     connection.pragma_update(None, "query_only", true)?;
+    // Programs may write meanwhile.
+    connection.execute_batch("BEGIN")?;
     Ok(connection)
+}
+
+/// Opens the database as programs do, and changes nothing.
+pub(super) fn strict_reader(path: &Path) -> Result<Connection, Failure> {
+    recognised(path, STEPS, false)
 }
 
 fn connect(path: &Path) -> Result<Connection, Failure> {

@@ -85,15 +85,16 @@ impl StoreFile {
     /// # Errors
     /// Where the file cannot be opened, or is no store.
     pub fn check(&self) -> Result<Vec<String>, StoreError> {
+        let bytes = size(&self.path);
         let mut wrong = self.with(connection::reader_of_damaged, |connection| {
             let mut statement = connection.prepare("PRAGMA quick_check")?;
             let found = statement.query_map([], |row| row.get::<_, String>(0))?;
             // Damage may keep SQLite from looking further.
-            Ok(found.map(|line| line.unwrap_or_else(|error| error.to_string())).filter(|line| line != "ok").collect::<Vec<_>>())
+            let lines = found.map(|line| line.unwrap_or_else(|error| error.to_string())).filter(|line| line != "ok");
+            Ok(lines.chain(Salvage::new(connection, bytes, |_, _| {}).all()).collect::<Vec<_>>())
         })?;
-        wrong.extend(self.read(|_, _| {})?);
         // So far all was looked at that can be read; programs open the file in a stricter way.
-        match self.with(connection::of_existing, |_| Ok(())) {
+        match self.with(connection::strict_reader, |_| Ok(())) {
             Err(error @ StoreError::Damaged { .. }) if wrong.is_empty() => wrong.push(error.to_string()),
             _ => {}
         }
@@ -106,7 +107,7 @@ impl StoreFile {
     /// Where the file cannot be opened, or is no store.
     pub fn read(&self, each: impl FnMut(String, Entry)) -> Result<Vec<String>, StoreError> {
         let bytes = size(&self.path);
-        self.with(connection::reader_of_damaged, |connection| Ok(Salvage { connection, bytes, each, lost: Vec::new(), newest: 0 }.all()))
+        self.with(connection::reader_of_damaged, |connection| Ok(Salvage::new(connection, bytes, each).all()))
     }
 
     /// Gives back the room that is free in the file, and begins its log again. Returns its size before and after, bytes.
@@ -186,7 +187,11 @@ struct Salvage<'c, F> {
     newest: u64,
 }
 
-impl<F: FnMut(String, Entry)> Salvage<'_, F> {
+impl<'c, F: FnMut(String, Entry)> Salvage<'c, F> {
+    fn new(connection: &'c Connection, bytes: u64, each: F) -> Self {
+        Self { connection, bytes, each, lost: Vec::new(), newest: 0 }
+    }
+
     fn all(mut self) -> Vec<String> {
         // Each row that was ever added took a version, and the file has room for no more than these.
         let last = entries::last_version(self.connection).ok().and_then(|last| i64::try_from(last).ok()).unwrap_or_default();
@@ -244,8 +249,8 @@ impl<F: FnMut(String, Entry)> Salvage<'_, F> {
                 self.newest = self.newest.max(entry.version);
                 (self.each)(key, entry);
             }
-            // Removed meanwhile.
-            Ok(None) => {}
+            // Its page led to it and then did not.
+            Ok(None) => self.lost.push(format!("row {number} with the key {key:?} cannot be found again")),
             Err(failure) => self.lost.push(format!("what is stored as {key:?} cannot be read: {}", failure.source())),
         }
     }

@@ -151,3 +151,31 @@ async fn a_row_whose_version_or_type_was_changed_by_hand_is_corrupt_in_a_listing
         assert_eq!(wrong.len(), 1, "{change}: {wrong:?}");
     }
 }
+
+#[test]
+fn a_check_finds_nothing_wrong_while_others_write_and_remove() {
+    let folder = Folder::new("checked");
+    let [ours, theirs] = two(&folder);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                for number in (0_u64..).take_while(|_| !done.load(Ordering::Relaxed)) {
+                    let keys: Vec<_> = (0..50).map(|key| (number * 7 + key) % 200).map(|key| key.to_string()).collect();
+                    futures_util::future::join_all(keys.iter().map(|key| theirs.put(key, "1".into(), ""))).await;
+                    futures_util::future::join_all(keys.iter().step_by(3).map(|key| theirs.delete(key))).await;
+                }
+            });
+        });
+        for _ in 0..100 {
+            let wrong = StoreFile::at(ours.path()).check();
+            if !wrong.as_ref().is_ok_and(Vec::is_empty) {
+                done.store(true, Ordering::Relaxed);
+                panic!("{wrong:?}");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        writing.join().unwrap();
+    });
+}
