@@ -30,7 +30,7 @@ pub(crate) struct Committed {
 
 /// All of them. The first is the policy that the host has built in.
 pub(crate) const COMPONENTS: [Committed; 6] = [
-    Committed { package: "upright-policy", path: "host/upright/policy.wasm", crates: &["guest/logic", "guest/shim", "guest/policy"] },
+    Committed { package: "upright-policy", path: "host/runtime/policy.wasm", crates: &["guest/logic", "guest/shim", "guest/policy"] },
     Committed {
         package: "upright-policy-steady",
         path: "guest/examples/steady/steady.wasm",

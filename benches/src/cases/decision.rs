@@ -5,7 +5,7 @@ use crate::group::{Case, Group, Target};
 use anyhow::{Result, ensure};
 use std::io;
 use upright::types::*;
-use upright::{CircuitBreaker, PolicySlot};
+use upright::{CircuitBreaker, PolicyLifecycle, PolicySlot};
 
 const EMPTY: &str = "an empty component call";
 const DECIDE: &str = "decide, WebAssembly: `PolicySlot::decide`";
@@ -54,8 +54,9 @@ pub(super) fn incident(policy: &PolicySlot) -> Incident {
 
 fn cases() -> Result<Vec<Case>> {
     ensure!(MESSAGE.len() == 70, "the message has {} bytes", MESSAGE.len());
-    let (component, native) = (PolicySlot::built_in(), PolicySlot::native());
+    let (component, native) = (PolicyLifecycle::built_in(), PolicySlot::native());
     ensure!(component.policy().is_some(), "no component can run here");
+    let component = PolicySlot::from(component);
     let incident = incident(&component);
     ensure!(incident.guard.is_some(), "the policy did not move the breaker");
     let fault = fault();

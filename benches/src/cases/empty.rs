@@ -46,7 +46,7 @@ impl Instance {
     }
 }
 
-/// As `host/upright/src/policy/engine.rs` has it.
+/// As `host/runtime/src/engine.rs` has it.
 fn configuration() -> Config {
     let mut config = Config::new();
     config

@@ -3,7 +3,7 @@
 use crate::group::{Case, Group, Target};
 use anyhow::Result;
 use serde::de::IgnoredAny;
-use upright_wire::{Asked, Judge, Piece, Reader, Route};
+use upright_protocol::{Asked, Judge, Piece, Reader, Route};
 
 const PARSED: &str = "serde_json: the line, looked at and dropped";
 const JUDGED: &str = "upright `Judge::take`: a piece that is decoded already";

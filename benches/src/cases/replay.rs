@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use upright::journal::Journal;
 use upright::policy::replay::{Replay, ReplayReport, Replayer};
 use upright::testing::DrivenClock;
-use upright::{PolicySlot, RetryStrategy};
+use upright::{PolicyLifecycle, RetryStrategy};
 
 const REPLAY: &str = "read, ask and compare one decision";
 /// In a build for tests, which is slow, a hundredth.
@@ -87,7 +87,7 @@ fn journal() -> Result<Vec<Vec<u8>>> {
 
 fn write(file: &Path) -> Result<()> {
     let journal = Journal::builder().file(file).limits(1 << 30, 2 << 30).build()?;
-    let policy = PolicySlot::built_in().with_journal(journal.clone());
+    let policy = PolicyLifecycle::built_in().with_journal(journal.clone());
     let clock = DrivenClock::skipping();
     for operation in 0..DECISIONS / (ATTEMPTS as usize + 1) {
         // Each with a breaker of its own, which does not open.

@@ -13,7 +13,7 @@ use tower_resilience::retry::RetryLayer;
 use tower_resilience::timelimiter::TimeLimiterLayer;
 use upright::retry::RetryStrategyBuilder;
 use upright::store::StateAddress;
-use upright::{CircuitBreaker, ErrorClassifier, PolicySlot, RecoveryManager, RetryStrategy};
+use upright::{CircuitBreaker, ErrorClassifier, PolicyLifecycle, RecoveryManager, RetryStrategy};
 
 const EXECUTE: &str = "upright `RetryStrategy::execute`";
 const CALL: &str = "upright `CircuitBreaker::call`";
@@ -86,7 +86,7 @@ pub(super) fn with_state() -> Result<Group> {
 
 /// A strategy with everything that a success could have to do with.
 pub(super) fn armed() -> RetryStrategyBuilder {
-    let policy = PolicySlot::built_in();
+    let policy = PolicyLifecycle::built_in();
     let classifier = ErrorClassifier::default().with_policy(policy.clone());
     RetryStrategy::builder().breaker_config(peers::breaker_config()).max_retries(RETRIES).policy(policy).classifier(Arc::new(classifier))
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use upright::policy::shadow::ShadowOptions;
 use upright::policy::{PolicyLoader, SwapOptions};
 use upright::types::Verdict;
-use upright::{Policy, PolicySlot};
+use upright::{Policy, PolicyLifecycle};
 
 const DECIDE: &str = "decide";
 const SHADOWED: &str = "decide, with a shadow that is asked about everything";
@@ -45,21 +45,21 @@ fn never_seen() -> Vec<u8> {
 
 fn cases() -> Result<Vec<Case>> {
     let decided = |verdict: &Verdict| verdict.breaker.is_some();
-    let (plain, shadowed) = (PolicySlot::built_in(), PolicySlot::new(Policy::built_in()?));
+    let (plain, shadowed) = (PolicyLifecycle::built_in(), PolicyLifecycle::new(Policy::built_in()?));
     let options = SwapOptions { shadow: Some(ShadowOptions::default()), ..SwapOptions::default() };
     shadowed.swap(Policy::from_bytes(STEADY)?, &options)?;
-    let incident = Arc::new(decision::incident(&plain));
+    let incident = Arc::new(decision::incident(plain.slot()));
     let mut cases = Vec::new();
     for (name, slot) in [(DECIDE, plain), (SHADOWED, shadowed)] {
         let incident = Arc::clone(&incident);
         let call = move || {
             let (slot, incident) = (slot.clone(), Arc::clone(&incident));
-            move || slot.decide(black_box(&incident))
+            move || slot.slot().decide(black_box(&incident))
         };
         cases.push(Case::new(name, call, decided));
     }
 
-    let slot = PolicySlot::built_in();
+    let slot = PolicyLifecycle::built_in();
     let components = [Policy::built_in()?.bytes().to_vec(), STEADY.to_vec()].map(Arc::new);
     let (given, of_case) = (Arc::clone(&incident), slot.clone());
     let known = move || {
@@ -79,7 +79,7 @@ fn cases() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn swap_and_decide(slot: &PolicySlot, component: &[u8], incident: &upright::types::Incident) -> Result<Verdict> {
+fn swap_and_decide(slot: &PolicyLifecycle, component: &[u8], incident: &upright::types::Incident) -> Result<Verdict> {
     slot.swap(PolicyLoader::default().from_bytes(component)?, &SwapOptions::default())?;
-    Ok(slot.decide(incident))
+    Ok(slot.slot().decide(incident))
 }

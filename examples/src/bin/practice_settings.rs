@@ -7,10 +7,10 @@
 //! Nothing is called: it asks the policy what it recommends, and for the delays of clients that failed at the same moment.
 
 use upright::types::Profile;
-use upright::{PolicySlot, RetryStrategy};
+use upright::{PolicyLifecycle, RetryStrategy};
 
 fn main() -> anyhow::Result<()> {
-    let policy = PolicySlot::default();
+    let policy = PolicyLifecycle::default();
     println!("{:14}{:>8}{:>14}{:>14}", "operation", "retries", "first delay", "last delay");
     for profile in Profile::ALL {
         let retry = RetryStrategy::recommended(*profile, policy.clone()).jitter(false).build()?;

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use upright::policy::CONTRACT_VERSION;
 use upright_fault_server::{FaultServer, Match};
 
-const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../upright/policy.wasm");
+const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 
 #[tokio::test]
 async fn a_healthy_server_is_told_line_by_line() {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use support::{hostile, policy};
 use upright::policy::CONTRACT_VERSION;
 
-const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../upright/policy.wasm");
+const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 
 /// A folder with this policy, and its file's path.
 fn file(bytes: Vec<u8>) -> (Scratch, String) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::process::Child;
 
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
-const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../upright/policy.wasm");
+const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 
 /// A file or folder of the test.
 fn text(scratch: &Scratch, name: &str) -> String {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
 
-const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../upright/policy.wasm");
+const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 
 /// For a build that hangs.

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use upright::journal::Journal;
 use upright::testing::DrivenClock;
-use upright::{PolicySlot, RetryStrategy};
+use upright::{PolicyLifecycle, RetryStrategy};
 
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
-const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../upright/policy.wasm");
+const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 
 /// A folder with a journal of what the built-in policy decided, which goes when it is dropped.
 struct Recorded(PathBuf);
@@ -27,7 +27,7 @@ impl Recorded {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(&folder).unwrap();
         let journal = Journal::builder().file(folder.join("journal.jsonl")).build().unwrap();
-        let policy = PolicySlot::built_in().with_journal(journal);
+        let policy = PolicyLifecycle::built_in().with_journal(journal);
         let clock = DrivenClock::skipping();
         for _ in 0..operations {
             // Each with a breaker of its own, which does not open.

@@ -233,7 +233,7 @@ async fn the_flag_names_the_server_before_the_environment_does() {
 #[tokio::test]
 async fn a_policy_out_of_a_file_decides() {
     let server = server_that(&["server-busy", "ok"]).await;
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../upright/policy.wasm");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
     let ran = ask(&server, &["--policy", file, "--decision-limit", "10"]).await.ends_with(0);
     assert_eq!(ran.out, answer("qwen3:8b", "one two three"));
 }

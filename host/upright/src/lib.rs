@@ -157,64 +157,58 @@ extern crate self as upright;
 #[path = "../tests/patient/mod.rs"]
 mod patient;
 
-pub mod breaker;
-pub mod budget;
-pub mod bulkhead;
-pub mod chaos;
-pub mod checkpoints;
-pub mod classifier;
-pub mod clock;
-mod configuration;
 pub mod degradation;
-pub mod error;
-pub mod events;
-pub mod fault;
 pub mod health;
-pub mod hedge;
-pub mod journal;
 mod machine;
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod macro_support;
 pub mod manager;
-#[cfg(feature = "metrics")]
-pub mod metrics;
 pub mod ollama;
 pub mod operation;
 #[cfg(doctest)]
 mod pages;
-pub mod policy;
-pub mod random;
-mod registry;
 #[cfg(feature = "reqwest-middleware")]
 pub mod reqwest_middleware;
-pub mod retry;
-pub mod retry_after;
-pub mod retryable;
-mod session;
-pub mod store;
-mod sync;
-pub mod testing;
 #[cfg(feature = "tower")]
 pub mod tower;
-pub mod types;
 
-pub use breaker::{CircuitBreaker, CircuitBreakers};
-pub use budget::{RetryBudget, RetryBudgets};
-pub use bulkhead::{Bulkhead, Bulkheads};
-pub use classifier::ErrorClassifier;
+pub use upright_core::{
+    Attempt, Bulkhead, Bulkheads, CircuitBreaker, CircuitBreakers, Error, ErrorClassifier, Event, Hedge, PolicySlot, RetryBudget, RetryBudgets,
+    RetryStrategy, Retryable, RetryableBlocking, breaker, budget, bulkhead, chaos, checkpoints, classifier, clock, error, events, fault, hedge,
+    random, retry, retryable, testing, types,
+};
+pub use upright_runtime::{Policy, PolicyLifecycle, journal};
+
+/// How long a server asks to be left alone.
+pub mod retry_after {
+    pub use upright_protocol::parse_retry_after;
+}
+
+/// The policy runtime: where decisions are made.
+pub mod policy {
+    pub use upright_core::policy::{Answer, Ask, Decider, Decision, Function, PolicyFailure, PolicySlot, Question, Recorder};
+    pub use upright_runtime::*;
+}
+
+/// Stores: where state is kept that outlives the call, and with a durable engine the process.
+pub mod store {
+    pub use upright_core::store::{
+        Change, ChangeKind, Changes, Entry, KEY_LIMIT, Listed, MemoryStore, Store, StoreError, StoreFuture, VALUE_LIMIT,
+    };
+    pub(crate) use upright_core::store::{background, seal};
+    pub use upright_state::*;
+}
+
 pub use degradation::GracefulDegradation;
-pub use error::Error;
-pub use events::Event;
 pub use health::{HealthCheck, HealthStatus};
-pub use hedge::Hedge;
 pub use manager::RecoveryManager;
 pub use operation::{Recovered, Served};
-pub use policy::{Policy, PolicySlot};
-pub use retry::RetryStrategy;
-pub use retryable::{Retryable, RetryableBlocking};
-pub use session::Attempt;
 pub use types::{BreakerConfig, ErrorCategory, ErrorSeverity, RetryConfig};
+
+use upright_core::session;
+#[cfg(feature = "metrics")]
+use upright_core::events::metrics;
 
 #[cfg(feature = "macros")]
 pub use upright_macros::{with_circuit_breaker, with_retry};

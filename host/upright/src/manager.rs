@@ -24,7 +24,7 @@ use crate::events::{Events, Subscription};
 use crate::fault::OperationError;
 use crate::health::{HealthCheck, HealthReport};
 use crate::operation::{Operation, Recovered};
-use crate::policy::PolicySlot;
+use crate::policy::PolicyLifecycle;
 use crate::random::{SharedRandom, SystemRandom};
 use crate::retry::{RetryStrategy, RetryStrategyBuilder};
 use crate::session::Attempt;
@@ -45,7 +45,7 @@ pub struct RecoveryManager {
 
 struct Shared {
     strategy: RetryStrategy,
-    policy: PolicySlot,
+    policy: PolicyLifecycle,
     classifier: Arc<ErrorClassifier>,
     degradation: GracefulDegradation,
     health: Option<HealthCheck>,
@@ -78,7 +78,7 @@ pub struct RecoveryManagerBuilder {
     budgets: (u32, f64),
     bulkheads: BulkheadBuilder,
     fallback_models: Vec<String>,
-    policy: Option<PolicySlot>,
+    policy: Option<PolicyLifecycle>,
     clock: SharedClock,
     random: SharedRandom,
     state: Option<State>,
@@ -153,8 +153,8 @@ impl RecoveryManagerBuilder {
     }
 
     /// Who decides; the built-in policy if this is not set. The manager takes it over: swap it through [`RecoveryManager::policy`].
-    pub fn policy(mut self, policy: PolicySlot) -> Self {
-        self.policy = Some(policy);
+    pub fn policy(mut self, policy: impl Into<PolicyLifecycle>) -> Self {
+        self.policy = Some(policy.into());
         self
     }
 
@@ -229,7 +229,8 @@ impl RecoveryManagerBuilder {
     pub fn build(self) -> Result<RecoveryManager, ConfigurationError> {
         let events = Events::default();
         let clock = self.clock;
-        let policy = self.policy.unwrap_or_default().connected(Arc::clone(&clock), events.clone());
+        let lifecycle = self.policy.unwrap_or_default().connected(Arc::clone(&clock), events.clone());
+        let policy = lifecycle.slot().clone();
         let classifier = ErrorClassifier::new(self.max_history).with_clock(Arc::clone(&clock)).with_policy(policy.clone());
         let classifier = Arc::new(classifier);
         let template = CircuitBreaker::builder("breaker")
@@ -268,7 +269,7 @@ impl RecoveryManagerBuilder {
         let degradation = GracefulDegradation::new(self.fallback_models).with_cache(cache).with_policy(policy.clone());
         let shared = Shared {
             strategy,
-            policy,
+            policy: lifecycle,
             classifier,
             degradation,
             health: self.health,
@@ -419,8 +420,8 @@ impl RecoveryManager {
         }
     }
 
-    /// The slot that holds the active policy; swap it here.
-    pub fn policy(&self) -> &PolicySlot {
+    /// The policies that decide for this manager: swap them here.
+    pub fn policy(&self) -> &PolicyLifecycle {
         &self.shared.policy
     }
 

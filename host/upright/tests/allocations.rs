@@ -12,7 +12,7 @@ use upright::clock::SystemClock;
 use upright::error::Error;
 use upright::retry::RetryStrategyBuilder;
 use upright::types::Phase;
-use upright::{Bulkhead, CircuitBreaker, ErrorClassifier, Hedge, PolicySlot, RetryBudget, RetryStrategy};
+use upright::{Bulkhead, CircuitBreaker, ErrorClassifier, Hedge, PolicyLifecycle, RetryBudget, RetryStrategy};
 
 const CALLS: usize = 100;
 
@@ -56,7 +56,7 @@ fn open() -> CircuitBreaker {
 
 /// With a breaker, retries, a history and a policy in WebAssembly.
 fn armed() -> RetryStrategyBuilder {
-    let policy = PolicySlot::built_in();
+    let policy = PolicyLifecycle::built_in();
     let classifier = ErrorClassifier::default().with_policy(policy.clone());
     RetryStrategy::builder().policy(policy).classifier(Arc::new(classifier))
 }

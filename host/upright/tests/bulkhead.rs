@@ -15,7 +15,7 @@ use upright::error::BulkheadFull;
 use upright::events::Events;
 use upright::testing::{DrivenClock, EventLog, Outcome, Script};
 use upright::types::{BreakerConfig, ErrorCategory, FaultKind, Phase};
-use upright::{Bulkhead, Bulkheads, CircuitBreaker, Error, Event, PolicySlot, RecoveryManager, RetryBudget, RetryStrategy};
+use upright::{Bulkhead, Bulkheads, CircuitBreaker, Error, Event, PolicyLifecycle, RecoveryManager, RetryBudget, RetryStrategy};
 
 /// Room for one call, places for three.
 fn narrow(clock: &DrivenClock) -> BulkheadBuilder {
@@ -217,7 +217,7 @@ fn a_rejection_is_told_from_a_failure_by_its_type_and_by_its_kind() {
     let wrapped = io::Error::other(rejected.clone());
     for error in [&rejected as &(dyn std::error::Error + 'static), &Error::from(rejected.clone()), &wrapped] {
         let fault = upright::fault::fault_of(error);
-        let classification = PolicySlot::built_in().classify(&fault);
+        let classification = PolicyLifecycle::built_in().slot().classify(&fault);
         assert_eq!((fault.kind, &*classification.rule), (FaultKind::BulkheadFull, "bulkhead-full"));
         assert!(classification.category == ErrorCategory::Transient && classification.retryable && !classification.counted);
     }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use sources::{COMPONENTS, Committed};
-use upright::PolicySlot;
+use upright::{PolicyLifecycle, PolicySlot};
 use upright::types::*;
 
 fn root() -> &'static Path {
@@ -50,8 +50,8 @@ fn the_steady_component_waits_equally_long_where_the_built_in_one_waits_longer_e
             seconds
         })
     };
-    assert_eq!(waits(&patient::slot()), [1.0, 2.0, 4.0]);
-    let steady = PolicySlot::new(patient::loader().from_file(root().join(COMPONENTS[1].path)).unwrap());
-    assert_eq!(waits(&steady), [1.0, 1.0, 1.0]);
+    assert_eq!(waits(patient::slot().slot()), [1.0, 2.0, 4.0]);
+    let steady = PolicyLifecycle::new(patient::loader().from_file(root().join(COMPONENTS[1].path)).unwrap());
+    assert_eq!(waits(steady.slot()), [1.0, 1.0, 1.0]);
     assert_eq!(steady.description().name, "upright-steady");
 }

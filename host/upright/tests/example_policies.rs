@@ -10,7 +10,7 @@ use upright::events::Events;
 use upright::policy::SwapOptions;
 use upright::testing::DrivenClock;
 use upright::types::*;
-use upright::{CircuitBreaker, Policy, PolicySlot};
+use upright::{CircuitBreaker, Policy, PolicyLifecycle};
 
 fn example(name: &str) -> Policy {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples")).join(name);
@@ -18,7 +18,7 @@ fn example(name: &str) -> Policy {
 }
 
 /// A breaker on the default policy, and the slot to swap another into.
-fn guarded(config: BreakerConfig) -> (DrivenClock, PolicySlot, CircuitBreaker) {
+fn guarded(config: BreakerConfig) -> (DrivenClock, PolicyLifecycle, CircuitBreaker) {
     let clock = DrivenClock::new();
     let slot = patient::slot().connected(clock.shared(), Events::default());
     let breaker = CircuitBreaker::builder("ollama").config(config).policy(slot.clone()).clock(clock.shared()).build().unwrap();
@@ -39,7 +39,7 @@ fn succeed(breaker: &CircuitBreaker) {
     breaker.call_blocking(|| Ok::<_, io::Error>(())).unwrap();
 }
 
-fn answered_by_the_component(slot: &PolicySlot) {
+fn answered_by_the_component(slot: &PolicyLifecycle) {
     assert_eq!(slot.counts().safe_mode, 0, "native code answered in the component's place");
 }
 
@@ -115,10 +115,10 @@ fn decorrelated_delays_reach_three_times_the_base_at_once_and_keep_the_cap() {
     let slot = patient::slot();
     slot.swap(example("decorrelated-jitter"), &SwapOptions::default()).unwrap();
     let config = RetryConfig { max_delay: 8.0, ..RetryConfig::default() };
-    assert_eq!(slot.delay(&config, 0, 0.0), Duration::from_secs(1));
-    assert_eq!(slot.delay(&config, 0, 0.75), Duration::from_millis(2500));
+    assert_eq!(slot.slot().delay(&config, 0, 0.0), Duration::from_secs(1));
+    assert_eq!(slot.slot().delay(&config, 0, 0.75), Duration::from_millis(2500));
     for attempt in [1, 10, u32::MAX] {
-        assert!(slot.delay(&config, attempt, 0.99) <= Duration::from_secs(8));
+        assert!(slot.slot().delay(&config, attempt, 0.99) <= Duration::from_secs(8));
     }
     answered_by_the_component(&slot);
 }

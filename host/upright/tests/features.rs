@@ -55,7 +55,7 @@ async fn with_anyhow_the_type_within_its_error_is_kept_and_classified() {
 #[cfg(not(feature = "wasi"))]
 #[test]
 fn without_wasi_no_policy_can_be_allowed_it_and_the_refusal_names_the_feature() {
-    let policy = include_bytes!("../policy.wasm");
+    let policy = include_bytes!("../../runtime/policy.wasm");
     let error = upright::policy::PolicyLoader::default().allow_wasi(true).from_bytes(policy).unwrap_err();
     assert!(error.to_string().contains("feature `wasi`"), "{error}");
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use support::hostile::{GIVES_UP, sensible};
 use support::{hurried, policy, unprobed};
 use upright::events::Events;
-use upright::policy::{PolicyLoader, PolicySlot, STRIKES, Stage, SwapOptions};
+use upright::policy::{PolicyLoader, PolicyLifecycle, PolicySlot, STRIKES, Stage, SwapOptions};
 use upright::testing::DrivenClock;
 use upright::types::*;
 
-static BUILT_IN: &[u8] = include_bytes!("../policy.wasm");
+static BUILT_IN: &[u8] = include_bytes!("../../runtime/policy.wasm");
 
 fn incident() -> Incident {
     let state =
@@ -191,7 +191,7 @@ fn every_attack_is_refused_with_a_reason_or_contained() {
         }
         let bytes = policy(&bodies);
         let clock = DrivenClock::new();
-        let slot = PolicySlot::built_in().connected(clock.shared(), Events::default());
+        let slot = PolicyLifecycle::built_in().connected(clock.shared(), Events::default());
         let before = slot.description().name;
         // The probe finds it …
         let refused = slot.swap(hurried(&bytes), &SwapOptions::default()).unwrap_err();
@@ -207,7 +207,7 @@ fn every_attack_is_refused_with_a_reason_or_contained() {
         while slot.description().name == "hostile" {
             assert!(asked < STRIKES + 1, "{name}: still there after {asked} questions");
             let began = Instant::now();
-            let answer = ask(&slot, function);
+            let answer = ask(slot.slot(), function);
             longest = longest.max(began.elapsed());
             asked += 1;
             assert!(answer == native, "{name}: {answer} instead of {native}");

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use support::{hurried, policy, unprobed};
 use upright::events::{Events, Subscription};
-use upright::policy::{PolicyError, PolicySlot, STRIKE_WINDOW, STRIKES};
+use upright::policy::{PolicyError, PolicyLifecycle, STRIKE_WINDOW, STRIKES};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{CircuitBreaker, Event, Policy, RetryStrategy};
@@ -37,11 +37,11 @@ fn incident() -> Incident {
 }
 
 /// A slot with a misbehaving policy in place of the built-in one, and what it reports.
-fn slot_with(bodies: &[(&str, &str)], clock: &DrivenClock) -> (PolicySlot, Subscription) {
+fn slot_with(bodies: &[(&str, &str)], clock: &DrivenClock) -> (PolicyLifecycle, Subscription) {
     slot_of(patient::policy(&policy(bodies)), clock)
 }
 
-fn slot_of(policy: Policy, clock: &DrivenClock) -> (PolicySlot, Subscription) {
+fn slot_of(policy: Policy, clock: &DrivenClock) -> (PolicyLifecycle, Subscription) {
     let events = Events::default();
     let seen = events.subscribe();
     let slot = patient::slot().connected(clock.shared(), events);
@@ -71,7 +71,7 @@ fn the_built_in_policy_imports_nothing_and_exports_the_whole_contract() {
 #[test]
 fn what_is_no_component_is_refused_and_called_what_it_is() {
     let core = component("(module)");
-    let truncated = &std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/policy.wasm")).unwrap()[..5000];
+    let truncated = &std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm")).unwrap()[..5000];
     for (bytes, says) in [
         (&b""[..], "empty"),
         (b"#!/bin/sh\necho hello", "not WebAssembly"),
@@ -119,11 +119,11 @@ fn a_policy_that_cannot_describe_itself_is_refused() {
 
 #[test]
 fn a_trap_in_any_function_is_answered_by_safe_mode_as_native_logic_answers() {
-    let native = PolicySlot::native();
+    let native = PolicyLifecycle::native();
     let clock = DrivenClock::new();
     let retry = incident().retry;
     let slot = || slot_with(&[], &clock);
-    let classification = native.classify(&refused_connection());
+    let classification = native.slot().classify(&refused_connection());
     let snapshot = ResourceSnapshot {
         memory_total_bytes: 10,
         memory_available_bytes: 5,
@@ -133,19 +133,19 @@ fn a_trap_in_any_function_is_answered_by_safe_mode_as_native_logic_answers() {
     };
     let workflow = [WorkflowEntry { key: "temperature".into(), value: WorkflowValue::Number(0.9) }];
     let chain = ["a".to_owned(), "b".to_owned()];
-    type Question<'a> = (&'a str, Box<dyn Fn(&PolicySlot) -> String + 'a>);
+    type Question<'a> = (&'a str, Box<dyn Fn(&PolicyLifecycle) -> String + 'a>);
     let questions: Vec<Question<'_>> = vec![
-        ("settings.recommend", Box::new(|slot| format!("{:?}", slot.recommend(Profile::Slow)))),
-        ("backoff.delay", Box::new(|slot| format!("{:?}", slot.delay(&retry, 3, 0.5)))),
-        ("classifier.classify", Box::new(|slot| format!("{:?}", slot.classify(&refused_connection())))),
-        ("degradation.next-model", Box::new(|slot| format!("{:?}", slot.next_model("a", &chain)))),
-        ("degradation.simplify-workflow", Box::new(|slot| format!("{:?}", slot.simplify_workflow(&workflow)))),
+        ("settings.recommend", Box::new(|slot| format!("{:?}", slot.slot().recommend(Profile::Slow)))),
+        ("backoff.delay", Box::new(|slot| format!("{:?}", slot.slot().delay(&retry, 3, 0.5)))),
+        ("classifier.classify", Box::new(|slot| format!("{:?}", slot.slot().classify(&refused_connection())))),
+        ("degradation.next-model", Box::new(|slot| format!("{:?}", slot.slot().next_model("a", &chain)))),
+        ("degradation.simplify-workflow", Box::new(|slot| format!("{:?}", slot.slot().simplify_workflow(&workflow)))),
         (
             "degradation.may-serve-cached",
-            Box::new(|slot| format!("{:?}", slot.may_serve_cached(Duration::from_secs(1), Duration::from_secs(2), &classification))),
+            Box::new(|slot| format!("{:?}", slot.slot().may_serve_cached(Duration::from_secs(1), Duration::from_secs(2), &classification))),
         ),
-        ("health.judge", Box::new(|slot| format!("{:?}", slot.judge(&snapshot, &ResourceThresholds::default())))),
-        ("recovery.decide", Box::new(|slot| format!("{:?}", slot.decide(&incident())))),
+        ("health.judge", Box::new(|slot| format!("{:?}", slot.slot().judge(&snapshot, &ResourceThresholds::default())))),
+        ("recovery.decide", Box::new(|slot| format!("{:?}", slot.slot().decide(&incident())))),
     ];
     for (function, ask) in questions {
         let (slot, mut seen) = slot();
@@ -182,8 +182,8 @@ fn a_policy_that_loops_for_ever_recurses_or_hoards_memory_is_stopped_and_named()
     for (body, says) in attacks {
         let clock = DrivenClock::new();
         let (slot, mut seen) = slot_of(hurried(&policy(&[("recovery#decide", body)])), &clock);
-        let verdict = slot.decide(&incident());
-        assert_eq!(verdict, PolicySlot::native().decide(&incident()));
+        let verdict = slot.slot().decide(&incident());
+        assert_eq!(verdict, PolicyLifecycle::native().slot().decide(&incident()));
         let errors = safe_mode_errors(&mut seen);
         assert!(errors.len() == 1 && errors[0].contains(says), "{body}: {errors:?}");
     }
@@ -195,14 +195,14 @@ fn an_answer_that_makes_no_sense_is_not_followed() {
     for nonsense in ["nan", "inf", "-1", "60.001", "-inf"] {
         let clock = DrivenClock::new();
         let (slot, mut seen) = slot_with(&[("backoff#delay", &format!("(f64.const {nonsense})"))], &clock);
-        assert_eq!(slot.delay(&retry, 0, 0.5), Duration::from_secs(1), "{nonsense}");
+        assert_eq!(slot.slot().delay(&retry, 0, 0.5), Duration::from_secs(1), "{nonsense}");
         assert!(safe_mode_errors(&mut seen)[0].contains("nonsense"));
     }
     let clock = DrivenClock::new();
     // Some(7): a model outside the chain.
     let outside = "(i32.store8 (i32.const 256) (i32.const 1)) (i32.store (i32.const 260) (i32.const 7)) (i32.const 256)";
     let (slot, mut seen) = slot_with(&[("degradation#next-model", outside)], &clock);
-    assert_eq!(slot.next_model("a", &["a".into(), "b".into()]), Some(1));
+    assert_eq!(slot.slot().next_model("a", &["a".into(), "b".into()]), Some(1));
     assert!(safe_mode_errors(&mut seen)[0].contains("model 7 of a chain of 2"));
 }
 
@@ -212,13 +212,13 @@ fn three_failures_within_a_minute_bring_the_last_good_policy_back() {
     let (slot, mut seen) = slot_with(&[], &clock);
     for _ in 0..STRIKES {
         assert_eq!(slot.description().name, "hostile");
-        slot.decide(&incident());
+        slot.slot().decide(&incident());
     }
     assert_eq!(slot.description().name, "upright-default");
     let events: Vec<_> = std::iter::from_fn(|| seen.try_recv()).collect();
     assert!(matches!(events.last(), Some(Event::PolicyRolledBack { from, .. }) if from.starts_with("hostile")), "{events:?}");
     let before = slot.counts().safe_mode;
-    slot.decide(&incident());
+    slot.slot().decide(&incident());
     assert_eq!((slot.counts().safe_mode, slot.counts().rollbacks), (before, 1));
 }
 
@@ -226,10 +226,10 @@ fn three_failures_within_a_minute_bring_the_last_good_policy_back() {
 fn a_policy_that_has_failed_is_nothing_to_roll_back_to() {
     let clock = DrivenClock::new();
     let (slot, _seen) = slot_with(&[], &clock);
-    slot.decide(&incident());
+    slot.slot().decide(&incident());
     slot.swap(patient::policy(&policy(&[])), &unprobed()).unwrap();
     for _ in 0..STRIKES {
-        slot.decide(&incident());
+        slot.slot().decide(&incident());
     }
     assert_eq!(slot.description().name, "upright-default");
 }
@@ -239,8 +239,8 @@ fn a_message_of_a_mebibyte_is_decided_upon_and_held_against_nobody() {
     let slot = patient::slot().connected(DrivenClock::new().shared(), Events::default());
     let mut long = incident();
     long.failure.message = "é".repeat(1 << 20);
-    assert_eq!(slot.decide(&long).classification.rule, "connection-refused");
-    assert_eq!(slot.classify(&long.failure).rule, "connection-refused");
+    assert_eq!(slot.slot().decide(&long).classification.rule, "connection-refused");
+    assert_eq!(slot.slot().classify(&long.failure).rule, "connection-refused");
     assert_eq!(slot.counts().safe_mode, 0);
 }
 
@@ -249,7 +249,7 @@ fn failures_further_apart_than_a_minute_do_not_add_up() {
     let clock = DrivenClock::new();
     let (slot, _seen) = slot_with(&[], &clock);
     for _ in 0..STRIKES * 3 {
-        slot.decide(&incident());
+        slot.slot().decide(&incident());
         clock.advance(STRIKE_WINDOW);
     }
     assert_eq!(slot.description().name, "hostile");
@@ -259,8 +259,8 @@ fn failures_further_apart_than_a_minute_do_not_add_up() {
 fn a_policy_goes_on_after_each_trap_since_a_trap_poisons_only_its_own_store() {
     let clock = DrivenClock::new();
     let (slot, _seen) = slot_with(&[("backoff#delay", "(f64.const 2)")], &clock);
-    slot.classify(&refused_connection());
-    assert_eq!(slot.delay(&incident().retry, 0, 0.5), Duration::from_secs(2));
+    slot.slot().classify(&refused_connection());
+    assert_eq!(slot.slot().delay(&incident().retry, 0, 0.5), Duration::from_secs(2));
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn swapping_while_eight_threads_decide_fails_no_call_and_mixes_no_answers() {
         for _ in 0..8 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    let delay = slot.delay(&incident().retry, 3, 0.5).as_secs();
+                    let delay = slot.slot().delay(&incident().retry, 3, 0.5).as_secs();
                     assert!([8, 31, 37].contains(&delay), "a mixture: {delay}");
                     decisions.fetch_add(1, Ordering::Relaxed);
                 }

@@ -13,13 +13,13 @@ use upright::policy::eval::Evaluator;
 use upright::policy::fleet::{PolicyFleet, PublishOptions};
 use upright::policy::replay::Replayer;
 use upright::policy::signature::{SecretKey, Signature, Trust};
-use upright::policy::{CONTRACT_VERSION, PolicyError, PolicyHome, PolicyLoader, PolicySlot, Stage, SwapOptions};
+use upright::policy::{CONTRACT_VERSION, PolicyError, PolicyHome, PolicyLoader, PolicyLifecycle, PolicySlot, Stage, SwapOptions};
 use upright::store::MemoryStore;
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{Policy, RetryStrategy};
 
-static BUILT_IN: &[u8] = include_bytes!("../policy.wasm");
+static BUILT_IN: &[u8] = include_bytes!("../../runtime/policy.wasm");
 
 fn refusal(bytes: &[u8]) -> PolicyError {
     let error = Policy::from_bytes(bytes).map(|policy| panic!("{policy:?} was accepted")).unwrap_err();
@@ -87,7 +87,7 @@ fn a_policy_of_another_patch_version_is_let_in_and_decides() {
         assert!(policy.surface().exports.contains(&format!("upright:policy/recovery@{version}#decide")));
         let slot = patient::slot();
         assert_eq!(slot.swap(policy.clone(), &SwapOptions::default()).unwrap(), Stage::Active);
-        assert_eq!(slot.decide(&failure()), PolicySlot::native().decide(&failure()));
+        assert_eq!(slot.slot().decide(&failure()), PolicySlot::native().decide(&failure()));
         assert_eq!((slot.counts().safe_mode, slot.policy().unwrap().digest()), (0, policy.digest()));
         // Whoever finds its functions by name finds them.
         let mut evaluator = Evaluator::new(policy.clone());
@@ -272,7 +272,7 @@ fn what_traps_or_answers_nonsense_is_refused_when_it_is_loaded_and_not_when_some
         let error = refusal(&policy(&hostile::sensible_but(function, body)));
         assert!(error.stage() == Stage::Probe && error.to_string().contains(says), "{error}");
     }
-    let slot = PolicySlot::new(Policy::from_bytes(&policy(&hostile::sensible())).unwrap());
+    let slot = PolicyLifecycle::new(Policy::from_bytes(&policy(&hostile::sensible())).unwrap());
     RetryStrategy::builder().policy(slot).build().unwrap();
 }
 

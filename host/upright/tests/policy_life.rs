@@ -11,7 +11,7 @@ use upright::events::{Events, Subscription};
 use upright::policy::home::{Request, RequestError, Start};
 use upright::policy::shadow::{Promotion, ShadowOptions};
 use upright::policy::signature::{SecretKey, Signature, SignatureError, Trust};
-use upright::policy::{PROBATION, PolicyError, PolicyHome, PolicySlot, STRIKES, Stage, SwapOptions};
+use upright::policy::{PROBATION, PolicyError, PolicyHome, PolicyLifecycle, STRIKES, Stage, SwapOptions};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{CircuitBreaker, Event, Policy};
@@ -51,13 +51,13 @@ fn steady() -> Policy {
     patient::loader().from_file(STEADY).unwrap()
 }
 
-fn slot(clock: &DrivenClock) -> (PolicySlot, Subscription) {
+fn slot(clock: &DrivenClock) -> (PolicyLifecycle, Subscription) {
     let events = Events::default();
     let seen = events.subscribe();
     (patient::slot().connected(clock.shared(), events), seen)
 }
 
-fn stages(slot: &PolicySlot) -> Vec<(String, Stage)> {
+fn stages(slot: &PolicyLifecycle) -> Vec<(String, Stage)> {
     let name = |text: String| text.split(' ').next().unwrap().to_owned();
     slot.history().into_iter().map(|entry| (name(entry.policy), entry.stage)).collect()
 }
@@ -146,7 +146,7 @@ fn who_is_on_probation_is_nothing_to_roll_back_to() {
     let traps = || patient::policy(&policy(&[]));
     slot.swap(traps(), &unprobed()).unwrap();
     for _ in 0..STRIKES {
-        slot.decide(&failure(0));
+        slot.slot().decide(&failure(0));
     }
     assert_eq!(slot.description().name, "upright-default");
 
@@ -154,7 +154,7 @@ fn who_is_on_probation_is_nothing_to_roll_back_to() {
     clock.advance(PROBATION);
     slot.swap(traps(), &unprobed()).unwrap();
     for _ in 0..STRIKES {
-        slot.decide(&failure(0));
+        slot.slot().decide(&failure(0));
     }
     assert_eq!(slot.description().name, "upright-steady");
     let last: Vec<_> = stages(&slot).into_iter().rev().take(2).collect();
@@ -220,7 +220,7 @@ fn a_lower_revision_than_was_accepted_is_refused_even_after_a_restart() {
     before.live_in(&home, None, &loader, &options).unwrap();
     before.swap(signed(7), &options).unwrap();
     before.swap(signed(7), &options).unwrap();
-    let refused = |slot: &PolicySlot| slot.swap(signed(6), &options).unwrap_err();
+    let refused = |slot: &PolicyLifecycle| slot.swap(signed(6), &options).unwrap_err();
     assert!(matches!(refused(&before), PolicyError::Signature(SignatureError::LowerRevision { revision: 6, highest: 7 })));
     before.flush_home();
     drop(before);
@@ -255,7 +255,7 @@ fn a_shadow_answers_beside_the_active_policy_and_decides_nothing() {
     let options = SwapOptions { shadow: Some(ShadowOptions::default()), ..SwapOptions::default() };
     assert_eq!(slot.swap(steady(), &options).unwrap(), Stage::Shadow);
     for attempt in 0..3 {
-        let verdict = slot.decide(&failure(attempt));
+        let verdict = slot.slot().decide(&failure(attempt));
         assert_eq!(verdict.directive, Directive::RetryAfter(f64::from(1 << attempt)));
     }
     let report = slot.shadow_report().unwrap();
@@ -281,11 +281,11 @@ fn a_shadow_is_promoted_by_its_rule_and_not_before() {
         slot.swap(steady(), &SwapOptions { shadow: Some(shadow), ..SwapOptions::default() }).unwrap();
         // Every fifth decision differs.
         for number in 0..9 {
-            slot.decide(&failure(u32::from(number % 5 == 0)));
+            slot.slot().decide(&failure(u32::from(number % 5 == 0)));
         }
         slot.shadow_report();
         assert_eq!(slot.description().name, "upright-default");
-        slot.decide(&failure(0));
+        slot.slot().decide(&failure(0));
         slot.shadow_report();
         slot.description().name == "upright-steady"
     };
@@ -300,7 +300,7 @@ fn a_sample_is_the_share_that_was_asked_for() {
         let shadow = ShadowOptions { sample, ..ShadowOptions::default() };
         slot.swap(steady(), &SwapOptions { shadow: Some(shadow), ..SwapOptions::default() }).unwrap();
         for _ in 0..100 {
-            slot.decide(&failure(0));
+            slot.slot().decide(&failure(0));
         }
         assert_eq!(slot.end_shadow().unwrap().decisions, asked, "{sample}");
     }
@@ -318,7 +318,7 @@ fn a_shadow_that_traps_harms_nobody_and_is_counted() {
     let options = SwapOptions { shadow: Some(ShadowOptions::default()), ..unprobed() };
     slot.swap(patient::policy(&policy(&[])), &options).unwrap();
     for _ in 0..5 {
-        slot.decide(&failure(0));
+        slot.slot().decide(&failure(0));
     }
     let report = slot.end_shadow().unwrap();
     assert_eq!((report.disagreements[0].kind, report.disagreements[0].count), ("failed", 5));
@@ -365,7 +365,7 @@ fn a_reply_that_nobody_waits_for_any_more_is_removed_and_a_new_one_stays() {
         let file = std::fs::File::create(home.directory().join("replies").join(name)).unwrap();
         file.set_modified(now - Duration::from_secs(age)).unwrap();
     }
-    home.answer_all(&PolicySlot::native(), &patient::loader());
+    home.answer_all(&PolicyLifecycle::native(), &patient::loader());
     let left: Vec<_> = std::fs::read_dir(home.directory().join("replies")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["new.json"]);
 }
@@ -396,7 +396,7 @@ mod watching {
         std::fs::write(&path, &bytes).unwrap();
         until("the whole is swapped in", || slot.description().name == "upright-steady");
         // As editors and builds do it: another file under the same name.
-        let new = folder.file("new", include_bytes!("../policy.wasm"));
+        let new = folder.file("new", include_bytes!("../../runtime/policy.wasm"));
         std::fs::rename(new, &path).unwrap();
         until("the other is swapped in", || slot.description().name == "upright-default");
         std::fs::remove_file(&path).unwrap();
@@ -425,9 +425,9 @@ mod watching {
             refused.error.unwrap().contains("the same question in backoff.delay twice") && refused.active.starts_with("upright-steady")
         );
         let shadow = upright::policy::home::ShadowRequest { sample: 1.0, decisions: None, disagreements: 0 };
-        let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/policy.wasm");
+        let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
         assert_eq!(ask(&swap(Some(shadow)), Some(Path::new(built_in))).stage, Some(Stage::Shadow));
-        slot.decide(&failure(2));
+        slot.slot().decide(&failure(2));
         let reply = ask(&Request::Promote, None);
         assert_eq!(reply.shadow.unwrap()["disagreeing"], 1);
         assert!(reply.active.starts_with("upright-default"));

@@ -10,7 +10,7 @@ use upright::policy::replay::{Replay, ReplayReport, Replayer};
 /// Three attempts that failed, each answered by the built-in policy.
 fn journal() -> Vec<String> {
     let journal = upright::journal::Journal::builder().build().unwrap();
-    let slot = upright::PolicySlot::native().with_journal(journal.clone());
+    let slot = upright::PolicyLifecycle::native().with_journal(journal.clone());
     let clock = upright::testing::DrivenClock::skipping();
     let retry = upright::RetryStrategy::builder().max_retries(2).jitter(false).policy(slot).clock(clock.shared()).build().unwrap();
     let failed = retry.execute_blocking(|| Err::<(), _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));

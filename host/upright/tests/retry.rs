@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use upright::error::{AttemptTimeout, RejectedResult};
 use upright::ollama::{Budgets, ChatRequest, OllamaClient};
-use upright::policy::PolicySlot;
+use upright::policy::PolicyLifecycle;
 use upright::random::SeededRandom;
 use upright::testing::DrivenClock;
 use upright::types::{ErrorCategory, JitterRange, Phase, Profile, Reason, RetryConfig};
@@ -389,11 +389,11 @@ async fn every_failed_attempt_goes_to_the_history_also_when_a_retry_made_it_good
 
 #[tokio::test]
 async fn success_never_enters_webassembly_and_one_failure_enters_it_once() {
-    let slot = PolicySlot::built_in();
+    let slot = PolicyLifecycle::built_in();
     let policy = slot.policy().expect("components run here");
     let clock = DrivenClock::skipping();
     // Other tests of this process share the compiled policy; the slot's own count is what this strategy asked.
-    let own = PolicySlot::new(policy);
+    let own = PolicyLifecycle::new(policy);
     let counted = RetryStrategy::builder().policy(own.clone()).clock(clock.shared()).build().unwrap();
     let after_building = own.counts().decisions;
     for _ in 0..1000 {
@@ -408,7 +408,7 @@ async fn success_never_enters_webassembly_and_one_failure_enters_it_once() {
 #[test]
 fn the_policys_recommendations_make_strategies() {
     for profile in Profile::ALL {
-        let strategy = RetryStrategy::recommended(*profile, PolicySlot::built_in()).build().unwrap();
+        let strategy = RetryStrategy::recommended(*profile, PolicyLifecycle::built_in()).build().unwrap();
         assert!(strategy.config().max_retries >= 1, "{profile}");
     }
 }

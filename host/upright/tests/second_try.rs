@@ -12,7 +12,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 use upright::events::Events;
 use upright::policy::eval::Evaluator;
-use upright::policy::{PolicyError, PolicyLoader, PolicySlot, STRIKES};
+use upright::policy::{PolicyError, PolicyLoader, PolicyLifecycle, STRIKES};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{Event, Policy};
@@ -68,7 +68,7 @@ fn failure() -> Incident {
 }
 
 /// The built-in policy with this one in its place, and what is told of it.
-fn slot_with(policy: Policy) -> (PolicySlot, upright::events::Subscription) {
+fn slot_with(policy: Policy) -> (PolicyLifecycle, upright::events::Subscription) {
     let events = Events::default();
     let seen = events.subscribe();
     let slot = patient::slot().connected(DrivenClock::new().shared(), events);
@@ -87,7 +87,7 @@ fn a_policy_that_answers_at_the_second_try_has_not_failed() {
     let policy = hurried(&policy(&sensible_but("recovery#decide", &decides)));
     let (slot, mut seen) = slot_with(policy.clone());
     for _ in 0..STRIKES * 3 {
-        assert_eq!(slot.decide(&failure()).directive, Directive::GiveUp);
+        assert_eq!(slot.slot().decide(&failure()).directive, Directive::GiveUp);
     }
     assert_eq!((slot.counts().safe_mode, safe_modes(&mut seen)), (0, 0));
     assert_eq!(slot.description().name, "hostile");
@@ -101,7 +101,7 @@ fn a_policy_that_never_answers_is_asked_twice_and_struck_once_for_each_question(
     let policy = hurried(&policy(&sensible_but("recovery#decide", ENDLESS)));
     let (slot, mut seen) = slot_with(policy.clone());
     for asked in 1..=STRIKES {
-        assert_eq!(slot.decide(&failure()), PolicySlot::native().decide(&failure()));
+        assert_eq!(slot.slot().decide(&failure()), PolicyLifecycle::native().slot().decide(&failure()));
         assert_eq!((policy.crossings(), safe_modes(&mut seen)), (2 * asked as u64, 1));
     }
     assert_eq!(slot.description().name, "upright-default");
@@ -119,8 +119,8 @@ fn what_fails_otherwise_than_by_time_is_not_asked_again() {
         let policy = patient::policy(&policy(&sensible_but(function, body)));
         let (slot, mut seen) = slot_with(policy.clone());
         let ((), tries) = second_tries(|| match function {
-            "backoff#delay" => drop(slot.delay(&failure().retry, 0, 0.5)),
-            _ => drop(slot.decide(&failure())),
+            "backoff#delay" => drop(slot.slot().delay(&failure().retry, 0, 0.5)),
+            _ => drop(slot.slot().decide(&failure())),
         });
         assert_eq!((policy.crossings(), tries, safe_modes(&mut seen)), (1, 0, 1), "{body}");
     }

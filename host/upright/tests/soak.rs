@@ -43,7 +43,7 @@ fn a_thousand_swaps_under_eight_threads_fail_no_call_mix_no_answers_lose_no_stat
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     // 1 s by one policy, 8 s by the other, and nothing between.
-                    let delay = slot.delay(&config, 3, 0.5).as_secs();
+                    let delay = slot.slot().delay(&config, 3, 0.5).as_secs();
                     assert!([1, 8].contains(&delay), "a mixture: {delay}");
                     decisions.fetch_add(1, Ordering::Relaxed);
                 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::{policy, policy_importing};
 use upright::policy::eval::Evaluator;
 use upright::policy::{PolicyError, PolicyLoader};
-use upright::{Policy, PolicySlot};
+use upright::{Policy, PolicyLifecycle};
 
 /// As much of WASI as the policies here import.
 const WASI: [&str; 4] = [
@@ -150,8 +150,8 @@ fn a_policy_that_hoards_handles_is_stopped() {
 #[tokio::test]
 async fn wasi_can_be_called_where_a_runtime_of_tokios_drives_the_caller() {
     assert_eq!(answer(&writer()), Ok(json!(0.0)));
-    let slot = PolicySlot::new(allowed(&writer()));
-    assert_eq!(slot.delay(&upright::types::RetryConfig::default(), 0, 0.5), Duration::ZERO);
+    let slot = PolicyLifecycle::new(allowed(&writer()));
+    assert_eq!(slot.slot().delay(&upright::types::RetryConfig::default(), 0, 0.5), Duration::ZERO);
     assert_eq!(slot.counts().safe_mode, 0);
 }
 
@@ -179,8 +179,8 @@ fn a_decision_is_ended_at_the_limit_that_the_loader_gives() {
         let events = upright::events::Events::default();
         let mut seen = events.subscribe();
         let slot =
-            PolicySlot::new(loader.probe(false).from_bytes(&endless).unwrap()).connected(upright::clock::SystemClock::shared(), events);
-        slot.classify(&upright::types::Fault::new(upright::types::FaultKind::Other, ""));
+            PolicyLifecycle::new(loader.probe(false).from_bytes(&endless).unwrap()).connected(upright::clock::SystemClock::shared(), events);
+        slot.slot().classify(&upright::types::Fault::new(upright::types::FaultKind::Other, ""));
         let said = std::iter::from_fn(|| seen.try_recv()).map(|event| format!("{event:?}")).collect::<String>();
         assert!(said.contains(&format!("longer than {milliseconds} ms")), "{said}");
     }

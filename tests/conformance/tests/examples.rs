@@ -9,7 +9,7 @@ mod patient;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use upright::PolicySlot;
+use upright::{PolicyLifecycle, PolicySlot};
 use upright::policy::Policy as Component;
 use upright::policy::eval::Evaluator;
 use upright_conformance::compare::difference;
@@ -136,8 +136,8 @@ fn the_host_finds_every_answer_sensible_where_it_finds_the_default_policys_sensi
         let mut asked = 0;
         for vector in &vectors {
             // A slot of its own for each question: three failures would replace the policy.
-            let slot = PolicySlot::new(component_once(name));
-            if ask(&slot, vector).is_none() {
+            let slot = PolicyLifecycle::new(component_once(name));
+            if ask(slot.slot(), vector).is_none() {
                 continue;
             }
             asked += 1;
@@ -145,7 +145,7 @@ fn the_host_finds_every_answer_sensible_where_it_finds_the_default_policys_sensi
                 continue;
             }
             let default = patient::slot();
-            ask(&default, vector);
+            ask(default.slot(), vector);
             assert_ne!(default.counts().safe_mode, 0, "{name}: the host refused the answer to {} {:?}", vector.function, vector.name);
         }
         assert!(asked > 1000, "{name}: only {asked} questions");

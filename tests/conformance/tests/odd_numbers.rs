@@ -7,7 +7,7 @@
 #[path = "../../../host/upright/tests/patient/mod.rs"]
 mod patient;
 
-use upright::PolicySlot;
+use upright::{PolicyLifecycle, PolicySlot};
 use upright::types::*;
 
 const ODD: [f64; 14] = [
@@ -36,7 +36,7 @@ fn nans() -> [f64; 3] {
 }
 
 struct Both {
-    component: PolicySlot,
+    component: PolicyLifecycle,
     native: PolicySlot,
 }
 
@@ -48,12 +48,12 @@ impl Both {
     }
 
     fn delay(&self, config: &RetryConfig, attempt: u32, random: f64) {
-        let (component, native) = (self.component.delay(config, attempt, random), self.native.delay(config, attempt, random));
+        let (component, native) = (self.component.slot().delay(config, attempt, random), self.native.delay(config, attempt, random));
         assert_eq!(component, native, "{config:?}, attempt {attempt}, random {random}");
     }
 
     fn decide(&self, incident: &Incident) {
-        assert_eq!(self.component.decide(incident), self.native.decide(incident), "{incident:?}");
+        assert_eq!(self.component.slot().decide(incident), self.native.decide(incident), "{incident:?}");
     }
 
     /// Fails where the component did not answer everything that was asked.
@@ -114,7 +114,7 @@ fn classifications_are_the_same_whatever_the_server_asks_for() {
     let both = Both::new();
     for seconds in ODD.into_iter().chain(nans()) {
         let fault = fault(Some(seconds));
-        assert_eq!(both.component.classify(&fault), both.native.classify(&fault), "{seconds}");
+        assert_eq!(both.component.slot().classify(&fault), both.native.classify(&fault), "{seconds}");
     }
     both.finish(17);
 }
@@ -214,7 +214,7 @@ fn judgements_are_the_same_for_odd_percentages() {
                 cpu_percent: Some(cpu),
             };
             let thresholds = ResourceThresholds { memory_percent: limit, disk_percent: limit, disk_free_bytes: 3, cpu_percent: limit };
-            let (component, native) = (both.component.judge(&snapshot, &thresholds), both.native.judge(&snapshot, &thresholds));
+            let (component, native) = (both.component.slot().judge(&snapshot, &thresholds), both.native.judge(&snapshot, &thresholds));
             // `==` takes the two zeros for one.
             let bits = |judgement: &Judgement| judgement.findings.iter().map(|finding| finding.percent.to_bits()).collect::<Vec<_>>();
             assert_eq!((&component, bits(&component)), (&native, bits(&native)), "{cpu} {limit}");
@@ -229,7 +229,7 @@ fn workflows_are_simplified_the_same_for_odd_numbers() {
     let entry = |key: &str, number| WorkflowEntry { key: key.into(), value: WorkflowValue::Number(number) };
     let keys = ["temperature", "max_iterations", "top_p", "seed"];
     let workflow: Vec<_> = keys.iter().flat_map(|key| ODD.map(|number| entry(key, number))).collect();
-    let (component, native) = (both.component.simplify_workflow(&workflow), both.native.simplify_workflow(&workflow));
+    let (component, native) = (both.component.slot().simplify_workflow(&workflow), both.native.simplify_workflow(&workflow));
     assert_eq!(component, native);
     assert!(!native.is_empty());
     both.finish(1);

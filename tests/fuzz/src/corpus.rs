@@ -54,7 +54,7 @@ impl Corpus {
     pub fn read() -> Result<Self, CorpusError> {
         let repository = root().join("../../..");
         let mut components = Vec::new();
-        for path in ["host/upright/policy.wasm", "guest/examples/steady/steady.wasm"] {
+        for path in ["host/runtime/policy.wasm", "guest/examples/steady/steady.wasm"] {
             components.push(component(&repository.join(path))?);
         }
         for folder in ["components", "policies"] {

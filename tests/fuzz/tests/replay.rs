@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use upright::policy::{PolicyLoader, SwapOptions};
 use upright::types::{Fault, FaultKind};
-use upright::{Policy, PolicySlot};
+use upright::{Policy, PolicyLifecycle, PolicySlot};
 use upright_fuzz::campaign::{self, Limit, Plan, Report};
 use upright_fuzz::corpus::Corpus;
 use upright_fuzz::dice::Dice;
@@ -81,11 +81,11 @@ fn a_few_thousand_mutated_arguments_are_borne() {
 #[test]
 fn an_endless_decision_is_answered_by_safe_mode() {
     let seed = upright_fuzz::corpus::component(&upright_fuzz::corpus::root().join("policies/endless.txt")).unwrap();
-    let slot = PolicySlot::built_in();
+    let slot = PolicyLifecycle::built_in();
     let policy = PolicyLoader::default().probe(false).from_bytes(&seed.bytes).unwrap();
     slot.swap(policy, &SwapOptions { probe: false, ..SwapOptions::default() }).unwrap();
     let fault = Fault::new(FaultKind::Timeout, "timed out");
-    assert_eq!(slot.classify(&fault), PolicySlot::native().classify(&fault));
+    assert_eq!(slot.slot().classify(&fault), PolicySlot::native().classify(&fault));
     assert_eq!(slot.counts().safe_mode, 1);
 }
 

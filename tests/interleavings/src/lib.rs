@@ -4,10 +4,10 @@
 //! same files with atomics of its own and runs each model once for each order of its steps, with every value that a load may see by the memory
 //! model. A model is small, two or three threads with a step or two each, since orders multiply.
 
-#[path = "../../../host/upright/src/budget/bucket.rs"]
+#[path = "../../../host/core/src/budget/bucket.rs"]
 mod bucket;
 #[expect(dead_code, reason = "what needs no model")]
-#[path = "../../../host/upright/src/breaker/gate.rs"]
+#[path = "../../../host/core/src/breaker/gate.rs"]
 mod gate;
 
 pub mod models;

@@ -8,7 +8,7 @@
 //! # use upright_system_tests::other_hosts::Host;
 //! # fn a_test() -> std::io::Result<()> {
 //! let Some(host) = Host::Node.prepare_or_skip("a_test") else { return Ok(()) };
-//! let output = host.run("embed", &["host/upright/policy.wasm".as_ref()])?;
+//! let output = host.run("embed", &["host/runtime/policy.wasm".as_ref()])?;
 //! # Ok(())
 //! # }
 //! ```

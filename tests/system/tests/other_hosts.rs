@@ -21,7 +21,7 @@ fn count(folder: &Path) -> usize {
 }
 
 fn compare(host: Host, installed: &Installed, vectors: &Path) -> Output {
-    let (policy, wit) = (repository("host/upright/policy.wasm"), repository("wit"));
+    let (policy, wit) = (repository("host/runtime/policy.wasm"), repository("wit"));
     // Python reads the types from the component; `jco` leaves none in what it makes.
     let all = [&*policy, vectors, &*wit];
     installed.run("conformance", if host == Host::Node { &all } else { &all[..2] }).unwrap()
@@ -175,7 +175,7 @@ fn the_programs_that_the_documentation_shows_are_these_and_they_run() {
         let program = fs::read_to_string(repository("tests/other-hosts").join(file)).unwrap();
         assert!(page.contains(&program), "docs/other-hosts.md does not show {file} as it is");
         let Some(installed) = host.prepare_or_skip("the_programs_that_the_documentation_shows_are_these_and_they_run") else { continue };
-        let output = installed.run("embed", &[&repository("host/upright/policy.wasm")]).unwrap();
+        let output = installed.run("embed", &[&repository("host/runtime/policy.wasm")]).unwrap();
         let wait = if host == Host::Python { "4.0" } else { "4" };
         assert_eq!(said(&output), format!("upright-default waits {wait} s\n"));
     }

@@ -123,8 +123,8 @@ impl GracefulDegradation {
 
     /// Lets the slot's active policy decide.
     #[must_use]
-    pub fn with_policy(self, policy: PolicySlot) -> Self {
-        self.with_decider(Arc::new(policy))
+    pub fn with_policy(self, policy: impl Into<PolicySlot>) -> Self {
+        self.with_decider(Arc::new(policy.into()))
     }
 
     /// Lets this decide.

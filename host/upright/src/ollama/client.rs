@@ -1,16 +1,14 @@
 //! Calls, each within its budgets of time and size.
 
 use super::address::BaseUrl;
-use super::error::{Budget, OllamaError, SetupError};
-use super::exchange::Exchange;
 use super::learned::Learned;
 use super::messages::{ChatAnswer, ChatChunk, ChatRequest, EmbedRequest, Embeddings, LoadedModel, ModelInfo, Models, Version, Written};
 use super::question::Question;
+use super::setup::{SetupError, is_tls};
 use super::stream;
-use super::window::Refusal;
 use crate::clock::SharedClock;
-use crate::fault::{ErrorBody, fault_of_body};
-use crate::types::Endpoint;
+use crate::fault::fault_of;
+use crate::types::{Endpoint, Fault, FaultKind};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::{Either, select};
@@ -21,7 +19,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use upright_wire::{ANSWER_LIMIT, Judge, ModelCard, Verdict};
+use upright_protocol::{ANSWER_LIMIT, Budget, ErrorBody, Exchange, Judge, ModelCard, OllamaError, Refusal, Verdict, fault_of_body};
 
 /// What a server that runs says on `/`.
 const RUNNING: &str = "Ollama is running";
@@ -288,7 +286,9 @@ impl OllamaClient {
         if source.is_connect() && source.is_timeout() {
             return OllamaError::Timeout { endpoint, budget: Budget::Connect, limit: self.budgets.connect };
         }
-        OllamaError::Transport { endpoint, source }
+        let fault = fault_of(&source);
+        let kind = if is_tls(&source) { FaultKind::Tls } else { fault.kind };
+        OllamaError::Transport { fault: Box::new(Fault { kind, endpoint, ..fault }), source: source.into() }
     }
 }
 

@@ -1,11 +1,10 @@
 //! What goes to Ollama and what comes back.
 
 use super::learned::Notice;
-use crate::fault::ErrorBody;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
-use upright_wire::{Ending, Piece, Usage, Verdict};
+use upright_protocol::{Ending, ErrorBody, Piece, Usage, Verdict};
 
 /// A request to write the next message of a conversation. What is `None` or empty is not sent, so the model's own setting holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -17,21 +17,19 @@
 
 mod address;
 mod client;
-mod error;
-mod exchange;
 mod learned;
 mod messages;
-mod options;
 mod question;
+mod setup;
 mod stream;
 mod window;
 
 pub use address::{AddressError, BaseUrl, ENVIRONMENT_VARIABLE};
 pub use client::{Budgets, OllamaClient};
-pub use error::{Budget, OllamaError, SetupError};
-pub use exchange::Exchange;
 pub use learned::Notice;
 pub use messages::{ChatAnswer, ChatChunk, ChatRequest, EmbedRequest, Embeddings, LoadedModel, Message, ModelDetails, ModelInfo, Timings};
-pub use options::{OPTIONS, OptionError, OptionKind, check_options, option_kind, read_option};
-pub use upright_wire::{Asked, CacheType, Cut, Empty, Judgement, ModelCard, QuestionCut, Received, Usage, Verdict};
-pub use window::Refusal;
+pub use setup::SetupError;
+pub use upright_protocol::{
+    Asked, Budget, CacheType, Cut, Empty, Exchange, Judgement, ModelCard, OPTIONS, OllamaError, OptionError, OptionKind, QuestionCut, Received,
+    Refusal, Usage, Verdict, check_options, option_kind, read_option,
+};

@@ -1,11 +1,9 @@
 //! A question as it is sent: its body, what its answer is judged by, and the window that it asks for.
 
-use super::error::OllamaError;
 use super::messages::{ChatRequest, EmbedRequest, saturated};
-use super::options::check_options;
 use crate::types::Endpoint;
 use serde_json::{Map, Value};
-use upright_wire::{Asked, Route};
+use upright_protocol::{Asked, OllamaError, Route, check_options};
 
 /// A question as it is sent.
 pub(super) struct Question {

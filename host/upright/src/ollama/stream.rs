@@ -3,14 +3,13 @@
 //! Bytes are no sign of life: a server can drip white space for ever. So a budget runs from one whole line to the next.
 
 use super::client::OllamaClient;
-use super::error::{Budget, OllamaError};
 use super::messages::{ChatChunk, ChatRequest, Written};
 use super::question::Question;
 use crate::types::Endpoint;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use reqwest::Response;
-use upright_wire::{Cut, Judge, LINE_LIMIT, LineSplitter};
+use upright_protocol::{Budget, Cut, Judge, LINE_LIMIT, LineSplitter, OllamaError};
 
 const ENDPOINT: Endpoint = Endpoint::Chat;
 

@@ -1,62 +1,19 @@
 //! The window of a question: before it is sent, when it is refused, and when it is answered.
 
 use super::client::OllamaClient;
-use super::error::OllamaError;
+use super::OllamaError;
 use super::learned::{DEFAULT_WINDOW, Notice, Shown};
 use super::messages::{LoadedModel, ModelInfo, Timings, saturated};
 use super::question::{Question, Window};
-use crate::fault::ErrorBody;
 use crate::machine::available_memory;
-use crate::types::{Circumstances, ErrorCategory, MemoryOwner, ModelFacts, SuggestedAction, WindowFacts};
+use crate::types::{ErrorCategory, MemoryOwner, ModelFacts, SuggestedAction, WindowFacts};
 use futures_util::future::join3;
-use std::fmt;
 use upright_logic::classifier::classify;
 use upright_logic::degradation::same_model;
-use upright_wire::{CacheType, Judge, ModelCard};
+use upright_protocol::{CacheType, Judge, ModelCard, Refusal};
 
 /// A model takes at most this much memory beside its file and its cache; more than that is the cache's. Bytes.
 const BUFFERS: u64 = 2 << 30;
-
-/// The facts of the window and of other models' windows, where a question was refused or a model could not be loaded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
-    /// The window.
-    pub facts: WindowFacts,
-    /// The models that the server has.
-    pub models: Vec<(String, ModelFacts)>,
-}
-
-impl Refusal {
-    /// The counts that a refusal names.
-    pub(super) fn counted(said: &ErrorBody) -> Option<Self> {
-        let facts = WindowFacts { needed: said.prompt_tokens.map(saturated), loaded: said.window.map(saturated), ..WindowFacts::UNKNOWN };
-        (facts != WindowFacts::UNKNOWN).then_some(Self { facts, models: Vec::new() })
-    }
-
-    /// The facts for a policy.
-    pub(super) fn circumstances(&self) -> Circumstances {
-        Circumstances { window: Some(self.facts), ..Circumstances::default() }
-    }
-}
-
-/// The numbers, to stand behind the server's own words; nothing where nothing is known.
-impl fmt::Display for Refusal {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let WindowFacts { needed, estimated, asked, fixed, loaded, model_limit, caller_limit, .. } = self.facts;
-        let about = if estimated { "about " } else { "" };
-        let parts = [
-            needed.map(|needed| format!("the question has {about}{needed} tokens")),
-            loaded.map(|loaded| format!("the window {loaded}")),
-            asked.filter(|asked| fixed || loaded.is_none_or(|loaded| loaded != *asked)).map(|asked| {
-                if fixed { format!("num_ctx={asked} was asked for by the caller") } else { format!("a window of {asked} was asked for") }
-            }),
-            model_limit.map(|limit| format!("the model can have {limit}")),
-            caller_limit.map(|limit| format!("the caller allows {limit}")),
-        ];
-        let parts: Vec<String> = parts.into_iter().flatten().collect();
-        formatter.write_str(&parts.join(", "))
-    }
-}
 
 impl OllamaClient {
     /// Chooses the question's window: that which the model was made to have already, so that it is not loaded back and forth. Refuses images for a model that

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 use upright::policy::PolicyLoader;
-use upright::{Policy, PolicySlot};
+use upright::{Policy, PolicyLifecycle};
 
 /// A loader that gives every decision the longest time that there is.
 pub(crate) fn loader() -> PolicyLoader {
@@ -21,6 +21,6 @@ pub(crate) fn built_in() -> Policy {
 }
 
 /// A slot with that policy.
-pub(crate) fn slot() -> PolicySlot {
-    PolicySlot::new(built_in())
+pub(crate) fn slot() -> PolicyLifecycle {
+    PolicyLifecycle::new(built_in())
 }

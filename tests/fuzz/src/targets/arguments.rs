@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use upright::policy::PolicyError;
 use upright::policy::eval::Evaluator;
-use upright::{Policy, PolicySlot};
+use upright::{Policy, PolicyLifecycle, PolicySlot};
 use upright_conformance::native;
 
 /// A question is changed at most so often.
@@ -73,8 +73,8 @@ impl Target for Arguments<'_> {
     fn examine(&self, question: &Question, tally: &mut Tally) -> Result<(), Broken> {
         let within = reach::can_be_asked(question);
         count(tally, if within { "within a host's reach" } else { "beyond a host's reach" });
-        let (slot, native) = (PolicySlot::new(self.policy.clone()), PolicySlot::native());
-        let (answer, natively) = (question.ask(&slot), question.ask(&native));
+        let (slot, native) = (PolicyLifecycle::new(self.policy.clone()), PolicySlot::native());
+        let (answer, natively) = (question.ask(slot.slot()), question.ask(&native));
         // What is asked more than once may be answered by both in turn.
         let (asked, failed) = (slot.counts().decisions, slot.counts().safe_mode);
         if failed > 0 {

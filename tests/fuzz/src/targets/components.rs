@@ -15,7 +15,7 @@ use upright::policy::PolicyError;
 use upright::policy::eval::Evaluator;
 use upright::policy::{PolicyLoader, STRIKES, Stage, SwapOptions};
 use upright::testing::{DrivenClock, EventLog};
-use upright::{Policy, PolicySlot};
+use upright::{Policy, PolicyLifecycle};
 
 /// The target.
 pub struct Components<'a> {
@@ -58,10 +58,10 @@ impl<'a> Components<'a> {
 }
 
 /// A slot with the policy that comes with the host, on a clock that stands still, and what happens in it.
-fn slot() -> (PolicySlot, EventLog) {
+fn slot() -> (PolicyLifecycle, EventLog) {
     let events = Events::default();
     let log = EventLog::of(&events);
-    let slot = super::built_in().map_or_else(|_| PolicySlot::native(), PolicySlot::new);
+    let slot = super::built_in().map_or_else(|_| PolicyLifecycle::native(), PolicyLifecycle::new);
     (slot.connected(DrivenClock::new().shared(), events), log)
 }
 
@@ -85,8 +85,8 @@ fn told(log: &EventLog) -> Result<(), Broken> {
 }
 
 /// Asks, and looks at the answer, by whichever way it came.
-fn ask(slot: &PolicySlot, question: &Question) -> Result<(), Broken> {
-    let answer = question.ask(slot);
+fn ask(slot: &PolicyLifecycle, question: &Question) -> Result<(), Broken> {
+    let answer = question.ask(slot.slot());
     let nonsense = |expected| Broken::Nonsense { question: question.name(), answer: format!("{answer:?}"), expected };
     sense::of(question, &answer).map_err(nonsense)
 }

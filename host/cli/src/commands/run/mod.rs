@@ -27,7 +27,7 @@ use upright::clock::SystemClock;
 use upright::degradation::cache_key;
 use upright::ollama::{BaseUrl, Budgets, ChatRequest, Message, OllamaClient, option_kind};
 use upright::types::RetryConfig;
-use upright::{Error, HealthCheck, PolicySlot, Recovered, RecoveryManager};
+use upright::{Error, HealthCheck, PolicyLifecycle, Recovered, RecoveryManager};
 
 /// Looking a model up may take so long; a slow server shall not hold up the question for it.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -161,8 +161,8 @@ impl<'a> Asking<'a> {
         let address = super::address(arguments.host.clone())?;
         // Where the built-in policy cannot run as a component, its logic decides natively.
         let policy = match &arguments.policy {
-            Some(file) => PolicySlot::new(arguments.loading.load(Some(file))?),
-            None => PolicySlot::built_in(),
+            Some(file) => PolicyLifecycle::new(arguments.loading.load(Some(file))?),
+            None => PolicyLifecycle::built_in(),
         };
         let retry = RetryConfig {
             max_retries: arguments.retries,

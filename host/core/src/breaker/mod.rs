@@ -1,0 +1,397 @@
+//! Circuit breakers: stop calling what is failing, and find out when it works again.
+//!
+//! A service that is down costs every caller its time-outs and gets no chance to recover. A [`CircuitBreaker`] rejects calls at once
+//! after repeated failures, lets a few through as probes when some time has passed, and closes when these succeed. When to open, probe and close is
+//! the policy's decision; the breaker keeps the state and enforces the policy's last answer by itself.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::CircuitBreaker;
+//!
+//! let breaker = CircuitBreaker::builder("ollama").failure_threshold(5).build()?;
+//! let answer = breaker.call(|| async { Ok::<_, std::io::Error>("hello") }).await?;
+//! assert_eq!(answer, "hello");
+//! # Ok(()) }
+//! ```
+
+mod builder;
+mod gate;
+mod lease;
+mod owned;
+mod permit;
+mod record;
+mod registry;
+mod restore;
+mod sharing;
+mod stored;
+
+pub use builder::CircuitBreakerBuilder;
+pub use owned::OwnedPermit;
+pub use permit::Permit;
+pub use registry::CircuitBreakers;
+pub use restore::SavedState;
+pub use sharing::SharingCounts;
+#[doc(hidden)]
+pub use sharing::{BreakerSharing, Keeping};
+pub use stored::{StoredBreaker, StoredPermit};
+
+use crate::classifier::ErrorClassifier;
+use crate::clock::{SharedClock, nanoseconds, seconds};
+use crate::configuration;
+use crate::error::{BoxError, CircuitOpen, ConfigurationError, Error, Failure, Rejection};
+use crate::events::{Event, Events};
+use crate::fault::{OperationError, fault_of};
+use crate::policy::PolicySlot;
+use crate::types::*;
+use gate::{Answer, Gate};
+use permit::{Passage, single_attempt};
+use sharing::Leave;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Rejects calls to a service that is failing. Cloning shares the breaker.
+#[derive(Clone)]
+pub struct CircuitBreaker {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: Arc<str>,
+    gate: Gate,
+    kept: Mutex<Kept>,
+    policy: PolicySlot,
+    clock: SharedClock,
+    events: Events,
+    classifier: Option<Arc<ErrorClassifier>>,
+    sharing: Option<BreakerSharing>,
+}
+
+/// What is looked at only when something fails or moves.
+struct Kept {
+    config: BreakerConfig,
+    state: BreakerState,
+    /// The layout of the state's memory.
+    layout: u32,
+    isolated: bool,
+}
+
+impl CircuitBreaker {
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.shared.name
+    }
+
+    /// Where it stands. An open breaker becomes half-open when the next caller comes after its timeout.
+    pub fn state(&self) -> Phase {
+        self.kept().state.phase
+    }
+
+    /// Its whole state.
+    pub fn snapshot(&self) -> BreakerState {
+        self.kept().state.clone()
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> BreakerConfig {
+        self.kept().config
+    }
+
+    /// Changes its settings and keeps its state; calls in flight are not touched. An open breaker takes its new timeout when it next opens, and calls are
+    /// measured, where a new setting wants that, that begin after this.
+    ///
+    /// # Errors
+    /// Names the first setting that cannot be used; then nothing is changed.
+    pub fn reconfigure(&self, config: BreakerConfig) -> Result<(), ConfigurationError> {
+        configuration::breaker(&config)?;
+        let mut kept = self.kept();
+        kept.config = config;
+        self.shared.gate.measure(slow_from(&config));
+        Ok(())
+    }
+
+    /// Whether it was isolated by hand.
+    pub fn is_isolated(&self) -> bool {
+        self.kept().isolated
+    }
+
+    /// Rejects every call until [`CircuitBreaker::reset`].
+    pub fn isolate(&self) {
+        let mut kept = self.kept();
+        kept.isolated = true;
+        // A new generation: what is in flight says nothing any more.
+        kept.state.generation = kept.state.generation.wrapping_add(1);
+        self.shared.gate.isolate(kept.state.generation);
+        self.share(&kept);
+    }
+
+    /// Closes it, whatever its state, and forgets what it counted.
+    pub fn reset(&self) {
+        let mut kept = self.kept();
+        let (mut transition, layout) = self.shared.policy.initial(self.shared.clock.now());
+        transition.state.generation = kept.state.generation.wrapping_add(1);
+        let from = kept.state.phase;
+        kept.isolated = false;
+        kept.layout = layout;
+        self.shared.gate.set(transition.state.generation, transition.admission);
+        kept.state = transition.state;
+        let to = kept.state.phase;
+        // Also where it was closed: it may have been isolated.
+        self.share(&kept);
+        drop(kept);
+        self.tell(from, to);
+    }
+
+    /// Leave to make one call, for those who own their loop.
+    ///
+    /// # Errors
+    /// [`CircuitOpen`] names the breaker and the time left.
+    #[inline]
+    pub fn try_acquire(&self) -> Result<Permit<'_>, CircuitOpen> {
+        match self.shared.gate.passes() {
+            Some(generation) => Ok(self.permit(generation)),
+            None => self.try_acquire_unless_closed(),
+        }
+    }
+
+    /// The generation in which everything passes and no call is measured, if that is so.
+    #[inline]
+    pub(crate) fn passes(&self) -> Option<u64> {
+        self.shared.gate.passes()
+    }
+
+    /// A call that [passed](CircuitBreaker::passes) in this generation has succeeded.
+    #[inline]
+    pub(crate) fn passed(&self, generation: u64) {
+        self.shared.gate.succeeded(generation);
+    }
+
+    /// The permit of a call that [passed](CircuitBreaker::passes) in this generation.
+    #[inline]
+    pub(crate) fn permit(&self, generation: u64) -> Permit<'_> {
+        Permit { breaker: self, passage: Passage { generation, began: None }, probe: false }
+    }
+
+    /// The passage of a call that begins now in this generation.
+    fn passage(&self, generation: u64) -> Passage {
+        Passage { generation, began: self.shared.gate.is_timed().then(|| self.shared.clock.now()) }
+    }
+
+    fn try_acquire_unless_closed(&self) -> Result<Permit<'_>, CircuitOpen> {
+        let shared = &*self.shared;
+        let mut asked = false;
+        loop {
+            let rejection = match shared.gate.ask(&*shared.clock) {
+                Answer::Pass { generation } => return Ok(Permit { breaker: self, passage: self.passage(generation), probe: false }),
+                Answer::Probe { generation } => match self.may_probe(generation) {
+                    Leave::Granted => return Ok(Permit { breaker: self, passage: self.passage(generation), probe: true }),
+                    // To a state of which the policy was not asked yet.
+                    Leave::Moved => {
+                        asked = false;
+                        continue;
+                    }
+                    Leave::Taken => Rejection::Probing,
+                },
+                Answer::NotFor(left) => Rejection::Open { time_left: Duration::from_nanos(left) },
+                Answer::Elapsed if !asked => {
+                    asked = true;
+                    self.elapsed();
+                    continue;
+                }
+                // The policy was asked and keeps it open, with an instant that has passed by now.
+                Answer::Elapsed => Rejection::Open { time_left: Duration::ZERO },
+                Answer::ProbesTaken { generation } if self.relieved(generation) => continue,
+                Answer::ProbesTaken { .. } => Rejection::Probing,
+                Answer::Isolated => Rejection::Isolated,
+            };
+            return Err(CircuitOpen { breaker: Arc::clone(&shared.name), rejection });
+        }
+    }
+
+    /// Makes a call if it may be made. Dropping the future ends the call and counts for nothing.
+    ///
+    /// # Errors
+    /// [`Error::CircuitOpen`] without having called, or [`Error::Failed`].
+    pub async fn call<T, E, F>(&self, operation: impl FnOnce() -> F) -> Result<T, Error>
+    where
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        let permit = self.try_acquire()?;
+        match operation().await {
+            Ok(value) => {
+                permit.success();
+                Ok(value)
+            }
+            Err(error) => Err(self.failed(permit, error.into_boxed())),
+        }
+    }
+
+    /// [`CircuitBreaker::call`] for a function that blocks.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn call_blocking<T, E: OperationError>(&self, operation: impl FnOnce() -> Result<T, E>) -> Result<T, Error> {
+        let permit = self.try_acquire()?;
+        match operation() {
+            Ok(value) => {
+                permit.success();
+                Ok(value)
+            }
+            Err(error) => Err(self.failed(permit, error.into_boxed())),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, permit: Permit<'_>, error: BoxError) -> Error {
+        let Verdict { classification, reason, .. } = self.judge(permit, &*error);
+        Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error }))
+    }
+
+    /// The call has ended, with this error if it failed. Only looks at the error.
+    #[doc(hidden)]
+    pub fn observe(&self, permit: Permit<'_>, error: Option<&(dyn std::error::Error + 'static)>) {
+        match error {
+            None => permit.success(),
+            Some(error) => {
+                self.judge(permit, error);
+            }
+        }
+    }
+
+    #[cold]
+    fn judge(&self, permit: Permit<'_>, error: &(dyn std::error::Error + 'static)) -> Verdict {
+        let mut incident = single_attempt(fault_of(error), self.shared.clock.now());
+        let verdict = permit.decide(&self.shared.policy, &mut incident);
+        if let Some(classifier) = &self.shared.classifier {
+            classifier.record(&incident.failure, &verdict.classification);
+        }
+        verdict
+    }
+
+    /// Whether nobody else holds it and it has nothing to remember.
+    fn is_idle(&self) -> bool {
+        let kept = self.kept();
+        Arc::strong_count(&self.shared) == 1 && !kept.isolated && kept.state.phase == Phase::Closed && kept.state.consecutive_failures == 0
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The instant of the last answer has passed: may probes go through now?
+    fn elapsed(&self) {
+        self.step(|_| true, BreakerEvent::Elapsed, None);
+    }
+
+    /// This process has a probe left: have the programs on this machine together? Where it may not be made its permit is given back.
+    fn may_probe(&self, generation: u64) -> Leave {
+        let Some(sharing) = &self.shared.sharing else { return Leave::Granted };
+        let gate = &self.shared.gate;
+        match sharing.may_probe(&self.shared.name, gate.probes(), self.patience()) {
+            // While leave was asked for the breaker may have gone where others' probes led.
+            Leave::Granted if !gate.is_probed(generation) => {
+                self.probe_ended(generation);
+                Leave::Moved
+            }
+            Leave::Granted => Leave::Granted,
+            leave => {
+                gate.give_back(generation);
+                leave
+            }
+        }
+    }
+
+    /// A probe's permit comes back, after the state has moved.
+    fn probe_ended(&self, generation: u64) {
+        self.shared.gate.give_back(generation);
+        if let Some(sharing) = &self.shared.sharing {
+            sharing.probe_ended(&self.shared.name);
+        }
+    }
+
+    /// How long a probe may be in flight before another goes.
+    fn patience(&self) -> Duration {
+        seconds(self.kept().config.recovery_timeout)
+    }
+
+    /// All probes are in flight: have they been for so long that another may go?
+    fn relieved(&self, generation: u64) -> bool {
+        let patience = nanoseconds(self.patience());
+        self.shared.gate.relieve(generation, self.shared.clock.now(), patience)
+    }
+
+    /// The policy hears of this success by itself: of a probe, or a slow call.
+    fn told_of_success(&self, passage: Passage) {
+        let Passage { generation, .. } = passage;
+        self.step(|kept| kept.state.generation == generation, BreakerEvent::Success(generation), Some(passage));
+    }
+
+    /// Tells the policy of an event, if it still means something, and of the call that it is about.
+    fn step(&self, means_something: impl FnOnce(&Kept) -> bool, event: BreakerEvent, call: Option<Passage>) {
+        let mut kept = self.kept();
+        if kept.isolated || !means_something(&kept) {
+            return;
+        }
+        let now = self.shared.clock.now();
+        let took = call.map_or(0.0, |passage| passage.took(now));
+        let seen = Observation { event, now, successes: self.shared.gate.take_successes(), took };
+        let Kept { config, state, layout, .. } = &mut *kept;
+        let transition = self.shared.policy.step(config, state.clone(), layout, &seen);
+        self.apply(kept, transition);
+    }
+
+    /// Puts the incident before the policy together with the breaker's state, and follows what it says of the breaker.
+    fn decide(&self, policy: &PolicySlot, incident: &mut Incident, passage: Passage) -> Verdict {
+        let generation = passage.generation;
+        let mut kept = self.kept();
+        // Its own time: the strategy that asks may have another clock.
+        incident.now = self.shared.clock.now();
+        // What began in an older generation changes nothing, so it must not use up what was counted in this one.
+        let successes = if generation == kept.state.generation { self.shared.gate.take_successes() } else { 0 };
+        incident.guard =
+            Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes, took: passage.took(incident.now) });
+        let verdict = policy.decide_guarded(incident, &mut kept.layout);
+        if let Some(transition) = &verdict.breaker
+            && !kept.isolated
+        {
+            self.apply(kept, transition.clone());
+        }
+        verdict
+    }
+
+    fn apply(&self, mut kept: MutexGuard<'_, Kept>, transition: Transition) {
+        let (from, to) = (kept.state.phase, transition.state.phase);
+        self.shared.gate.set(transition.state.generation, transition.admission);
+        kept.state = transition.state;
+        // What comes of its probes is for the others to know, not that it probes.
+        if from != to && to != Phase::HalfOpen {
+            self.share(&kept);
+        }
+        drop(kept);
+        self.tell(from, to);
+    }
+
+    /// Others shall know of the state that was entered just now, under the breaker's lock.
+    fn share(&self, _: &Kept) {
+        if let Some(sharing) = &self.shared.sharing {
+            sharing.moved(&self.shared.name);
+        }
+    }
+
+    fn tell(&self, from: Phase, to: Phase) {
+        if from != to {
+            self.shared.events.emit(|| Event::BreakerMoved { breaker: Arc::clone(&self.shared.name), from, to });
+        }
+    }
+}
+
+/// From how many nanoseconds on a call is slow.
+fn slow_from(config: &BreakerConfig) -> Option<u64> {
+    config.slow_call_duration.map(|duration| nanoseconds(seconds(duration)))
+}
+
+impl std::fmt::Debug for CircuitBreaker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "CircuitBreaker({:?}, {})", self.shared.name, self.state())
+    }
+}

@@ -1,0 +1,529 @@
+//! Breakers that outlive their process, and that a fleet has in common.
+//!
+//! A program that is started anew while its service is down would call it again until its breakers have opened again, and ten hosts find out ten times what
+//! one of them knows. So each transition is put into a [`Store`], and what others have put there is taken over. Nobody who calls waits for that: breakers decide
+//! by themselves, and a task on a thread of its own writes down and reads what is new, whenever the store can be reached. What waits to be written is
+//! the latest state of each breaker that moved, so it is bounded by their number.
+//!
+//! Of two states the one that was entered later holds, by the wall clocks of those who entered it. Writing is by compare-and-set, so that of two hosts
+//! that move a breaker at the same time neither overlooks the other. Half-open is each host's own: who probes tells the others what came of it.
+//!
+//! On one machine programs have their probes in common as well: asking the store for leave takes no longer than its disk does, once for each probe. Over a
+//! network nobody is kept waiting for that.
+
+use super::lease::{self, Lease};
+use super::record::{PREFIX, Record, forget_old, key, since_1970};
+use super::restore::{SavedState, resume};
+use super::{CircuitBreaker, Shared};
+use crate::clock::SharedClock;
+use crate::store::following::{Calls, Follow, keep_up};
+use crate::store::seal::JSON;
+use crate::store::{ChangeKind, Store, StoreError, background};
+use crate::types::Phase;
+use futures_util::future::{Either, select};
+use futures_util::{FutureExt, StreamExt};
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// So many names are remembered before those are forgotten whose breakers are gone.
+const MOST_KNOWN: usize = 4096;
+
+/// What has been done to keep breakers in a store. All numbers only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SharingCounts {
+    /// Transitions that were written.
+    pub published: u64,
+    /// States of others that were taken over.
+    pub adopted: u64,
+    /// Writes that found that somebody else had written first.
+    pub conflicts: u64,
+    /// Transitions that were not written because the breaker moved again before they could be.
+    pub coalesced: u64,
+    /// Times that the store could not be reached or did not answer.
+    pub failed: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    published: AtomicU64,
+    adopted: AtomicU64,
+    conflicts: AtomicU64,
+    coalesced: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// What is known of the breaker of a name.
+#[derive(Default)]
+struct Known {
+    breaker: Weak<Shared>,
+    /// What is in the store for a breaker that is not made yet.
+    record: Option<Record>,
+    /// When it entered its state, nanoseconds since 1970; 0 for one that never moved.
+    moved_at: u64,
+    /// The version of what is in the store.
+    version: Option<u64>,
+    /// Whether the store does not have its state yet.
+    waits: bool,
+    /// Probes of this process that are in flight.
+    leases: Vec<Lease>,
+    /// Those that have ended, and of which the store does not know yet.
+    ended_leases: Vec<Lease>,
+}
+
+impl Known {
+    fn has_work(&self) -> bool {
+        self.waits || !self.ended_leases.is_empty()
+    }
+}
+
+/// The answer to a question for leave to probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    Granted,
+    /// Others probe.
+    Taken,
+    /// The outcome of another's probe was not known here yet, and is now.
+    Moved,
+}
+
+struct Inner {
+    clock: SharedClock,
+    known: Mutex<HashMap<Arc<str>, Known>>,
+    /// Held while a state is taken over.
+    adopting: Mutex<()>,
+    /// Where it is kept, if all who share it are on this machine.
+    on_this_machine: OnceLock<Weak<dyn Store>>,
+    calls: Calls,
+    /// All that waited has been written, or the first look into the store is done.
+    settled: Notify,
+    loaded: AtomicBool,
+    /// The task has come to its end, and has let go of the store.
+    ended: AtomicBool,
+    counters: Counters,
+}
+
+/// What the task has and breakers have not: they may outlive the manager, and must not hold its store open.
+struct Keeper {
+    inner: Arc<Inner>,
+    store: Arc<dyn Store>,
+}
+
+/// Keeps breakers in a store. Cloning shares it.
+#[derive(Clone)]
+pub struct BreakerSharing {
+    inner: Arc<Inner>,
+}
+
+/// The task that writes and reads, until this is dropped.
+pub struct Keeping(BreakerSharing);
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.0.inner.calls.end();
+    }
+}
+
+impl Keeping {
+    /// Writes what waits, and ends; from then on each breaker is alone.
+    pub async fn end(&self) {
+        self.0.inner.calls.end();
+        self.until(|inner| inner.ended.load(Ordering::Acquire)).await;
+    }
+
+    /// Number of states written and read so far.
+    pub fn counts(&self) -> SharingCounts {
+        let Counters { published, adopted, conflicts, coalesced, failed } = &self.0.inner.counters;
+        let [published, adopted, conflicts, coalesced, failed] =
+            [published, adopted, conflicts, coalesced, failed].map(|counter| counter.load(Ordering::Relaxed));
+        SharingCounts { published, adopted, conflicts, coalesced, failed }
+    }
+
+    /// Ends when the store has been looked into once, and has all that was to be written until then.
+    pub async fn settled(&self) {
+        self.until(|inner| inner.loaded.load(Ordering::Acquire) && !inner.known().values().any(Known::has_work)).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&Inner) -> bool) {
+        let inner = &self.0.inner;
+        loop {
+            let settled = inner.settled.notified();
+            tokio::pin!(settled);
+            // Listening must begin before looking.
+            settled.as_mut().enable();
+            if holds(inner) || inner.ended.load(Ordering::Acquire) {
+                return;
+            }
+            settled.await;
+        }
+    }
+}
+
+impl BreakerSharing {
+    /// Sharing on this clock, without a store so far.
+    pub fn new(clock: SharedClock) -> Self {
+        let inner = Inner {
+            clock,
+            known: Mutex::default(),
+            adopting: Mutex::default(),
+            on_this_machine: OnceLock::new(),
+            calls: Calls::default(),
+            settled: Notify::new(),
+            loaded: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            counters: Counters::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Looks into a store that answers at once, and begins to keep what happens from now on.
+    pub fn keep(&self, store: Arc<dyn Store>) -> Keeping {
+        let keeping = Keeping(self.clone());
+        if store.is_on_this_machine() {
+            // Kept once for each manager, whose only store it is.
+            let _ = self.inner.on_this_machine.set(Arc::downgrade(&store));
+        }
+        let mut keeper = Keeper { inner: Arc::clone(&self.inner), store };
+        let runtime = match background::runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(target: "upright", %error, "the system gives no thread: breakers are not kept");
+                self.inner.ended.store(true, Ordering::Release);
+                return keeping;
+            }
+        };
+        {
+            // The store's timers and connections belong to the runtime on which it is looked into again.
+            let _on_it = runtime.enter();
+            // One on the network is looked into when it answers.
+            if let Some(Err(error)) = keeper.load().now_or_never() {
+                tracing::warn!(target: "upright", %error, "breakers begin without what was kept of them");
+            }
+        }
+        runtime.spawn(async move {
+            let inner = Arc::clone(&keeper.inner);
+            keep_up(&mut keeper, &inner.calls, &inner.clock).await;
+            // The store is free once it has ended.
+            drop(keeper);
+            inner.ended.store(true, Ordering::Release);
+            inner.settled.notify_waiters();
+        });
+        keeping
+    }
+
+    /// A breaker of this name comes to be, in the state that the store has for it.
+    pub(super) fn join(&self, name: &Arc<str>, make: impl FnOnce(Option<SavedState>) -> CircuitBreaker) -> CircuitBreaker {
+        let mut all = self.inner.known();
+        if all.len() >= MOST_KNOWN {
+            all.retain(|_, known| known.has_work() || known.breaker.strong_count() > 0);
+        }
+        let known = all.entry(Arc::clone(name)).or_default();
+        let saved = known.record.take().map(|record| record.seen_by(&*self.inner.clock));
+        let breaker = make(saved);
+        known.breaker = Arc::downgrade(&breaker.shared);
+        breaker
+    }
+
+    /// The breaker has entered another state, by itself or by hand. Its lock is held, so that no state of another's is taken over in between.
+    pub(super) fn moved(&self, name: &Arc<str>) {
+        let now = since_1970(self.inner.clock.wall());
+        let mut all = self.inner.known();
+        let Some(known) = all.get_mut(name) else { return };
+        known.moved_at = now.max(known.moved_at.saturating_add(1));
+        if std::mem::replace(&mut known.waits, true) {
+            self.inner.counters.coalesced.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(all);
+        self.inner.calls.wake();
+    }
+}
+
+/// Nobody waits longer for leave to probe: another process may be writing something large.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl BreakerSharing {
+    /// May a breaker that is half-open make one of so many probes? Waits for the store's disk. Where the store cannot say, each program decides by itself.
+    pub(super) fn may_probe(&self, name: &Arc<str>, probes: u64, patience: Duration) -> Leave {
+        let inner = &self.inner;
+        if inner.calls.is_ended() || inner.ended.load(Ordering::Acquire) {
+            return Leave::Granted;
+        }
+        let (Some(store), Ok(runtime)) = (inner.on_this_machine.get().and_then(Weak::upgrade), background::runtime()) else {
+            return Leave::Granted;
+        };
+        let (asking, name) = (Asking { keeper: Keeper { inner: Arc::clone(inner), store }, probes, patience }, Arc::clone(name));
+        let (sender, answer) = std::sync::mpsc::channel();
+        // On the store's own thread: a caller's runtime may not go on while this thread waits.
+        runtime.spawn(async move {
+            let leave = asking.leave(&name).await.unwrap_or_else(|error| {
+                tracing::debug!(target: "upright", %error, breaker = &*name, "the store does not say who probes");
+                Leave::Granted
+            });
+            if sender.send(leave).is_err() && leave == Leave::Granted {
+                asking.keeper.inner.probe_ended(&name);
+            }
+        });
+        answer.recv_timeout(PATIENCE).unwrap_or(Leave::Granted)
+    }
+
+    /// A probe has ended; what came of it has been said by [`BreakerSharing::moved`].
+    pub(super) fn probe_ended(&self, name: &Arc<str>) {
+        self.inner.probe_ended(name);
+    }
+}
+
+/// A question for leave to probe.
+struct Asking {
+    keeper: Keeper,
+    probes: u64,
+    patience: Duration,
+}
+
+impl Asking {
+    async fn leave(&self, name: &Arc<str>) -> Result<Leave, StoreError> {
+        let Self { keeper, probes, patience } = self;
+        let (inner, store) = (&keeper.inner, &*keeper.store);
+        let lease = match self.of_this_process(name).await? {
+            Some(lease) => lease,
+            None => match lease::take(store, &*inner.clock, name, *probes, *patience).await? {
+                Some(lease) => lease,
+                None => return Ok(Leave::Taken),
+            },
+        };
+        // The outcome of the probe before was written before its place was free.
+        if keeper.look_at(&key(name), u64::MAX).await.unwrap_or_default() {
+            lease::give_back(store, &lease).await?;
+            return Ok(Leave::Moved);
+        }
+        inner.known().entry(Arc::clone(name)).or_default().leases.push(lease);
+        Ok(Leave::Granted)
+    }
+
+    /// The place of a probe of this process that has ended, and that the store still counts. No other process has probed meanwhile.
+    async fn of_this_process(&self, name: &Arc<str>) -> Result<Option<Lease>, StoreError> {
+        let inner = &self.keeper.inner;
+        let ended = inner.known().get_mut(name).and_then(|known| known.ended_leases.pop());
+        match ended {
+            Some(lease) => lease::renew(&*self.keeper.store, &*inner.clock, &lease).await,
+            None => Ok(None),
+        }
+    }
+}
+
+impl Inner {
+    fn probe_ended(&self, name: &Arc<str>) {
+        let mut all = self.known();
+        let Some(known) = all.get_mut(name) else { return };
+        if known.leases.is_empty() {
+            return;
+        }
+        // The oldest: one that hangs, and whose place another has taken, gives nothing back.
+        let lease = known.leases.remove(0);
+        known.ended_leases.push(lease);
+        drop(all);
+        self.calls.wake();
+    }
+
+    /// A probe that has ended, whose outcome the store has.
+    fn freed(&self) -> Option<(Arc<str>, Lease)> {
+        let all = self.known();
+        all.iter().filter(|(_, known)| !known.waits).find_map(|(name, known)| Some((Arc::clone(name), known.ended_leases.last()?.clone())))
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Arc<str>, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Follow for Keeper {
+    async fn follow(&mut self, works: &AtomicBool) -> Result<(), StoreError> {
+        // Before looking, so that nothing in between is overlooked.
+        let watched = self.store.watch(PREFIX).await;
+        self.load().await?;
+        if watched.is_err() {
+            self.publish().await?;
+        }
+        let mut changes = watched?;
+        loop {
+            self.publish().await?;
+            works.store(true, Ordering::Relaxed);
+            self.inner.settled.notify_waiters();
+            if self.inner.calls.is_ended() {
+                return Ok(());
+            }
+            let Either::Left((change, _)) = select(changes.next(), pin!(self.inner.calls.woken())).await else { continue };
+            let change = change.ok_or(StoreError::Closed)??;
+            if change.kind == ChangeKind::Put {
+                self.look_at(&change.key, change.version).await?;
+            }
+        }
+    }
+
+    fn failed(&self, error: &StoreError, again: bool) {
+        self.inner.counters.failed.fetch_add(1, Ordering::Relaxed);
+        if !again {
+            tracing::warn!(target: "upright", %error, "breakers are not kept for now; each decides by itself");
+        }
+    }
+}
+
+impl Keeper {
+    async fn load(&self) -> Result<(), StoreError> {
+        for listed in self.store.list(PREFIX).await? {
+            self.look_at(&listed.key, listed.version).await?;
+        }
+        self.inner.loaded.store(true, Ordering::Release);
+        self.inner.settled.notify_waiters();
+        forget_old(&*self.store, &*self.inner.clock).await
+    }
+
+    /// Takes over what is in the store, if it is new and was entered later. Whether it was.
+    async fn look_at(&self, key: &str, version: u64) -> Result<bool, StoreError> {
+        let Some(name) = key.strip_prefix(PREFIX).map(Arc::<str>::from) else { return Ok(false) };
+        if self.inner.known().get(&name).is_some_and(|known| known.version >= Some(version)) {
+            return Ok(false);
+        }
+        let entry = self.store.get(key).await?;
+        Ok(entry.is_some_and(|entry| self.take_over(&name, Record::read(&entry.value), entry.version)))
+    }
+
+    /// Whether it was taken over.
+    fn take_over(&self, name: &Arc<str>, record: Option<Record>, version: u64) -> bool {
+        // A thread that finds it taken over already must find the breaker where it leads.
+        let one_by_one = self.inner.adopting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.inner.known();
+        let known = all.entry(Arc::clone(name)).or_default();
+        known.version = Some(version);
+        let Some(record) = record.filter(|record| record.moved_at > known.moved_at) else { return false };
+        known.moved_at = record.moved_at;
+        known.waits = false;
+        match known.breaker.upgrade() {
+            Some(shared) => {
+                // The breaker's own lock comes before this one, and never within it.
+                drop(all);
+                let (breaker, moved_at) = (CircuitBreaker { shared }, record.moved_at);
+                // One that has moved by itself since is further.
+                let is_latest = || {
+                    let is_latest = self.inner.known().get(name).is_some_and(|known| known.moved_at == moved_at);
+                    self.inner.counters.adopted.fetch_add(u64::from(is_latest), Ordering::Relaxed);
+                    is_latest
+                };
+                let adopted = breaker.adopt(record.seen_by(&*self.inner.clock), is_latest);
+                drop(one_by_one);
+                if let Some((from, to)) = adopted {
+                    breaker.tell(from, to);
+                }
+            }
+            None => known.record = Some(record),
+        }
+        true
+    }
+
+    /// Writes what waits to be written.
+    async fn publish(&self) -> Result<(), StoreError> {
+        let waiting: Vec<_> = self.inner.known().iter().filter(|(_, known)| known.waits).map(|(name, _)| Arc::clone(name)).collect();
+        for name in waiting {
+            self.publish_one(&name).await?;
+        }
+        while let Some((name, lease)) = self.inner.freed() {
+            lease::give_back(&*self.store, &lease).await?;
+            if let Some(known) = self.inner.known().get_mut(&name) {
+                known.ended_leases.retain(|ended| *ended != lease);
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish_one(&self, name: &Arc<str>) -> Result<(), StoreError> {
+        let key = key(name);
+        loop {
+            let (breaker, moved_at, version) = match self.inner.known().get(name) {
+                Some(known) if known.waits => (known.breaker.upgrade(), known.moved_at, known.version),
+                _ => return Ok(()),
+            };
+            let Some(breaker) = breaker else {
+                self.written(name, moved_at, version);
+                return Ok(());
+            };
+            let saved = CircuitBreaker { shared: breaker }.save();
+            let Ok(json) = serde_json::to_vec(&Record::of(saved, moved_at, &*self.inner.clock)) else { return Ok(()) };
+            match self.store.compare_and_set(&key, version, json.into(), JSON).await {
+                Ok(version) => {
+                    self.inner.counters.published.fetch_add(1, Ordering::Relaxed);
+                    self.written(name, moved_at, Some(version));
+                    return Ok(());
+                }
+                Err(StoreError::Conflict { .. }) => {
+                    self.inner.counters.conflicts.fetch_add(1, Ordering::Relaxed);
+                    match self.store.get(&key).await? {
+                        Some(entry) => {
+                            self.take_over(name, Record::read(&entry.value), entry.version);
+                        }
+                        None => self.inner.known().entry(Arc::clone(name)).or_default().version = None,
+                    }
+                }
+                // A name that is too long for a key will not become shorter.
+                Err(error @ (StoreError::KeyInvalid { .. } | StoreError::ValueTooLarge { .. })) => {
+                    tracing::warn!(target: "upright", %error, breaker = &**name, "the breaker is not kept");
+                    self.written(name, moved_at, version);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The store has the state that was entered then.
+    fn written(&self, name: &Arc<str>, moved_at: u64, version: Option<u64>) {
+        if let Some(known) = self.inner.known().get_mut(name) {
+            known.version = version;
+            known.waits = known.moved_at > moved_at;
+        }
+    }
+}
+
+impl CircuitBreaker {
+    /// Enters a state that another host has found, if that is the latest. Calls in flight say nothing any more. From where to where it went.
+    fn adopt(&self, mut saved: SavedState, is_latest: impl FnOnce() -> bool) -> Option<(Phase, Phase)> {
+        let shared = &*self.shared;
+        let mut kept = self.kept();
+        if !is_latest() {
+            return None;
+        }
+        let from = kept.state.phase;
+        saved.state.generation = saved.state.generation.max(kept.state.generation).wrapping_add(1);
+        let (new, admission) = resume(&shared.policy, kept.config, saved, shared.clock.now());
+        if new.isolated {
+            shared.gate.isolate(new.state.generation);
+        } else {
+            shared.gate.set(new.state.generation, admission);
+        }
+        let to = new.state.phase;
+        *kept = new;
+        Some((from, to))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PolicySlot;
+    use crate::testing::DrivenClock;
+
+    fn breaker(clock: &DrivenClock) -> CircuitBreaker {
+        let breaker = CircuitBreaker::builder("service").failure_threshold(1).policy(PolicySlot::native()).clock(clock.shared());
+        breaker.build().unwrap()
+    }
+
+    #[test]
+    fn what_is_in_flight_when_a_state_is_taken_over_says_nothing_even_where_the_generations_are_alike() {
+        let breaker = breaker(&DrivenClock::new());
+        let in_flight = breaker.try_acquire().unwrap();
+        breaker.adopt(breaker.save(), || true);
+        in_flight.failure(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+        assert_eq!((breaker.state(), breaker.snapshot().consecutive_failures), (Phase::Closed, 0));
+    }
+}

@@ -1,0 +1,161 @@
+//! Reduces any error to facts.
+//!
+//! What a failure means stands in an errno, a status or a type far down the chain of causes more often than in the text on top. So the
+//! whole chain is walked, a table of small readers (`readers`) looks at each error in it, and what is specific (an errno, a
+//! status) beats what is general ("could not connect"). The text is collected as well, bounded, for what only text can tell.
+
+mod known;
+mod message;
+mod operation;
+mod readers;
+#[cfg(test)]
+mod tests;
+
+use crate::error::BoxError;
+use crate::types::{Circumstances, Fault, FaultKind, ModelFacts};
+pub use upright_protocol::{ErrorBody, fault_of_answer};
+use message::Bounded;
+pub use known::KnownFault;
+pub use operation::OperationError;
+pub use readers::endpoint_of;
+use readers::{Reading, Strength};
+use std::error::Error;
+use std::fmt::Write as _;
+use upright_protocol::OllamaError;
+
+/// An error in a chain of causes.
+type Link = dyn Error + 'static;
+
+/// So many errors of a chain are looked at. A chain that bites its own tail ends here too.
+const DEPTH: usize = 32;
+
+/// What a failure to connect is when nothing but its text tells more.
+const CONNECT_TEXTS: &[(&str, FaultKind)] = &[
+    ("dns error", FaultKind::Dns),
+    ("failed to lookup address information", FaultKind::Dns),
+    ("certificate", FaultKind::Tls),
+    ("handshake", FaultKind::Tls),
+];
+
+/// The facts about an error: those of the most specific error in its chain of causes; of equally specific ones, the outermost.
+///
+/// The message is the outermost text followed by those of the causes that it does not contain, at most
+/// [`MESSAGE_LIMIT`](crate::types::MESSAGE_LIMIT) bytes of it. Never fails, not even where an error cannot produce its own text.
+pub fn fault_of(error: &(dyn Error + 'static)) -> Fault {
+    let mut fault = Fault::new(FaultKind::Other, "");
+    let mut strength = Strength::Nothing;
+    let mut message = String::new();
+    // Without the text of the link before: an error that carries its facts says no more than they do.
+    let mut outer = String::new();
+    for link in std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH) {
+        let Reading { fault: read, strength: read_strength } = readers::read(link);
+        let whole = read_strength == Strength::Whole;
+        if whole {
+            message = joined(outer, &read.message);
+            fault = read;
+            strength = read_strength;
+            break;
+        }
+        outer = message.clone();
+        message = joined(message, &message::text_of(link));
+        if read_strength > strength {
+            fault.kind = read.kind;
+            strength = read_strength;
+        }
+        fault.status = fault.status.or(read.status);
+        fault.errno = fault.errno.or(read.errno);
+        fault.retry_after = fault.retry_after.or(read.retry_after);
+        if fault.endpoint == crate::types::Endpoint::Other {
+            fault.endpoint = read.endpoint;
+        }
+    }
+    if fault.kind == FaultKind::Unreachable && strength == Strength::General {
+        fault.kind = by_text(&message, CONNECT_TEXTS).unwrap_or(fault.kind);
+    }
+    fault.message = message;
+    fault
+}
+
+/// A text as a fault's message holds it: of a long one the beginning and the end.
+pub fn bounded(text: &str) -> String {
+    let mut kept = Bounded::default();
+    // Writing to it cannot fail.
+    let _ = kept.write_str(text);
+    kept.finish()
+}
+
+/// A caller's own reader: the facts about an error of a type that only the caller knows. None leaves it to [`fault_of`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use upright::RetryStrategy;
+/// use upright::types::{Fault, FaultKind};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("row {0} is malformed")]
+/// struct Malformed(u64);
+///
+/// let retry = RetryStrategy::builder()
+///     .fault_reader(|error| error.downcast_ref::<Malformed>().map(|malformed| Fault::new(FaultKind::InvalidInput, malformed.to_string())))
+///     .build()?;
+/// # Ok(()) }
+/// ```
+pub type FaultReader = std::sync::Arc<dyn Fn(&(dyn Error + 'static)) -> Option<Fault> + Send + Sync>;
+
+/// The facts about an error, as the caller's reader tells them, else as [`fault_of`] does.
+pub(crate) fn read_by(reader: Option<&FaultReader>, error: &(dyn Error + 'static)) -> Fault {
+    let read = |reader: &FaultReader| std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH).find_map(|link| reader(link));
+    reader.and_then(read).unwrap_or_else(|| fault_of(error))
+}
+
+/// [`fault_of`] for an error in a box.
+pub fn fault_of_boxed(error: &BoxError) -> Fault {
+    fault_of(&**error)
+}
+
+/// The first error of this type in the chain of causes, also where it is boxed, shared or within an I/O error.
+pub fn find_in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH).find_map(readers::find)
+}
+
+/// What else is known of the exchange that failed.
+pub(crate) fn circumstances_of(error: &(dyn Error + 'static)) -> Option<Circumstances> {
+    find_in_chain::<OllamaError>(error).and_then(OllamaError::circumstances)
+}
+
+/// The facts of the server's models, where the failure made the client look.
+pub(crate) fn models_of<'a>(error: &'a (dyn Error + 'static)) -> &'a [(String, ModelFacts)] {
+    find_in_chain::<OllamaError>(error).and_then(OllamaError::window).map_or(&[], |refusal| &refusal.models)
+}
+
+/// The next error in the chain.
+fn cause(error: &Link) -> Option<&Link> {
+    // The source of an I/O error that wraps another error is that error's source: the error itself would be skipped.
+    if let Some(inner) = readers::find::<std::io::Error>(error).and_then(std::io::Error::get_ref) {
+        return Some(inner);
+    }
+    // What had failed first decides what to do; how the fallback failed stands in the text.
+    if let Some(crate::error::Error::FallbackFailed { first, .. }) = readers::find(error) {
+        return Some(&**first);
+    }
+    error.source()
+}
+
+/// The message with one more text, unless it says that already.
+fn joined(message: String, text: &str) -> String {
+    if text.is_empty() || message.contains(text) {
+        return message;
+    }
+    if message.is_empty() {
+        return text.to_owned();
+    }
+    let mut longer = Bounded::default();
+    // Writing to it cannot fail.
+    let _ = write!(longer, "{message}: {text}");
+    longer.finish()
+}
+
+fn by_text(text: &str, table: &[(&str, FaultKind)]) -> Option<FaultKind> {
+    let text = text.to_ascii_lowercase();
+    table.iter().find(|(phrase, _)| text.contains(phrase)).map(|(_, kind)| *kind)
+}

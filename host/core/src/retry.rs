@@ -1,0 +1,511 @@
+//! Retries with exponential backoff, jitter, a circuit breaker inside and limits of time.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::RetryStrategy;
+//!
+//! let retry = RetryStrategy::builder().max_retries(3).build()?;
+//! let page = retry.execute(|| async { Ok::<_, std::io::Error>("page") }).await?;
+//! assert_eq!(page, "page");
+//! # Ok(()) }
+//! ```
+
+mod variants;
+
+use crate::breaker::{CircuitBreaker, CircuitBreakerBuilder};
+use crate::budget::RetryBudget;
+use crate::bulkhead::Bulkhead;
+use crate::classifier::ErrorClassifier;
+use crate::clock::{Instant, SharedClock, SystemClock};
+use crate::error::{BoxError, CircuitOpen, ConfigurationError, Error, RejectedResult};
+use crate::events::{Events, is_watched};
+use crate::fault::{FaultReader, OperationError};
+use crate::hedge::Hedge;
+use crate::policy::PolicySlot;
+use crate::random::{SharedRandom, SystemRandom};
+use crate::session::{Alone, Attempt, Ending, Guarding, Session, Terms, outcome_error, poll_limit};
+use crate::types::{BreakerConfig, Fault, Profile, RetryConfig};
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// A first attempt that failed before there was a session.
+struct FirstFailure {
+    error: BoxError,
+    /// The breaker's, when the attempt began.
+    generation: Option<u64>,
+    began: Option<Instant>,
+}
+
+/// Keeps what happens after a failure out of the code that every call runs through: its stack is large.
+#[inline(never)]
+fn poll_apart<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+    future.poll(context)
+}
+
+/// Retries operations. Cloning shares its breaker.
+///
+/// # What is outside what
+///
+/// The order in which the builder is told things does not matter; what guards an attempt always stands in this order, outermost first: the deadline
+/// over everything; retries; the circuit breaker, which rejects before anything is waited for; the bulkhead, in whose queue the attempt's own time limit does not
+/// yet run; the time limit of the attempt; its rivals, which share that limit; the operation. A fallback comes last and has no limit.
+#[derive(Clone)]
+pub struct RetryStrategy {
+    shared: Arc<Shared>,
+}
+
+#[doc(hidden)]
+pub struct Shared {
+    pub guarding: Guarding,
+    pub terms: Terms,
+    pub breaker: Option<CircuitBreaker>,
+    /// Whether an attempt is no more than a call within a limit of time.
+    simple: bool,
+}
+
+impl Shared {
+    fn new(guarding: Guarding, terms: Terms, breaker: Option<CircuitBreaker>) -> Arc<Self> {
+        let simple = terms.bulkhead.is_none() && terms.hedge.is_none();
+        Arc::new(Self { guarding, terms, breaker, simple })
+    }
+}
+
+/// Which breaker a strategy has.
+#[derive(Clone)]
+enum Breaker {
+    /// None.
+    None,
+    /// One of its own.
+    Own(BreakerConfig),
+    /// This one, perhaps shared with others.
+    Given(CircuitBreaker),
+}
+
+/// Builds a [`RetryStrategy`]. What is not set is as the specification has it: 3 retries, delays from 1 s doubling to at most 60 s, jitter
+/// from 0.8 to 1.2, a circuit breaker of its own; no limits of time.
+#[derive(Clone)]
+#[must_use]
+pub struct RetryStrategyBuilder {
+    terms: Terms,
+    breaker: Breaker,
+    policy: Option<PolicySlot>,
+    clock: SharedClock,
+    random: SharedRandom,
+    events: Events,
+    classifier: Option<Arc<ErrorClassifier>>,
+    fault_reader: Option<FaultReader>,
+}
+
+impl Default for RetryStrategyBuilder {
+    fn default() -> Self {
+        Self {
+            terms: Terms {
+                name: "operation".into(),
+                retry: RetryConfig::default(),
+                attempt_timeout: None,
+                deadline: None,
+                idempotent: true,
+                budget: None,
+                bulkhead: None,
+                hedge: None,
+            },
+            breaker: Breaker::Own(BreakerConfig::default()),
+            policy: None,
+            clock: SystemClock::shared(),
+            random: Arc::new(SystemRandom),
+            events: Events::default(),
+            classifier: None,
+            fault_reader: None,
+        }
+    }
+}
+
+impl RetryStrategyBuilder {
+    /// The name in events, and of the strategy's own breaker.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.terms.name = name.into();
+        self
+    }
+
+    /// All retry settings at once.
+    pub fn config(mut self, config: RetryConfig) -> Self {
+        self.terms.retry = config;
+        self
+    }
+
+    /// Retries after the first attempt; 0 for none.
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.terms.retry.max_retries = retries;
+        self
+    }
+
+    /// The delay before the first retry.
+    pub fn base_delay(mut self, delay: Duration) -> Self {
+        self.terms.retry.base_delay = delay.as_secs_f64();
+        self
+    }
+
+    /// No delay is longer. A server that asks for a longer wait (`Retry-After`) is not waited for.
+    pub fn max_delay(mut self, delay: Duration) -> Self {
+        self.terms.retry.max_delay = delay.as_secs_f64();
+        self
+    }
+
+    /// What each further delay is multiplied by; at least 1.
+    pub fn backoff_factor(mut self, factor: f64) -> Self {
+        self.terms.retry.backoff_factor = factor;
+        self
+    }
+
+    /// Whether delays vary at random.
+    pub fn jitter(mut self, jitter: bool) -> Self {
+        self.terms.retry.jitter = jitter;
+        self
+    }
+
+    /// A circuit breaker of the strategy's own, with the default settings, or none.
+    pub fn use_circuit_breaker(mut self, wanted: bool) -> Self {
+        self.breaker = if wanted { Breaker::Own(BreakerConfig::default()) } else { Breaker::None };
+        self
+    }
+
+    /// A circuit breaker of the strategy's own, with these settings.
+    pub fn breaker_config(mut self, config: BreakerConfig) -> Self {
+        self.breaker = Breaker::Own(config);
+        self
+    }
+
+    /// This circuit breaker, which others may share.
+    pub fn breaker(mut self, breaker: CircuitBreaker) -> Self {
+        self.breaker = Breaker::Given(breaker);
+        self
+    }
+
+    /// Who decides; the built-in policy if this is not set.
+    pub fn policy(mut self, policy: impl Into<PolicySlot>) -> Self {
+        self.policy = Some(policy.into());
+        self
+    }
+
+    /// Where time comes from.
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Where randomness comes from.
+    pub fn random(mut self, random: SharedRandom) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// Where events are sent to.
+    pub fn events(mut self, events: Events) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Whose history every failed attempt goes to, those that a retry made good too.
+    pub fn classifier(mut self, classifier: Arc<ErrorClassifier>) -> Self {
+        self.classifier = Some(classifier);
+        self
+    }
+
+    /// How long one attempt may take. A blocking attempt is told, and cannot be stopped.
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.terms.attempt_timeout = Some(limit);
+        self
+    }
+
+    /// How long all attempts and the waits between them may take together, by the clock. A fallback runs after it, without a limit of its own.
+    pub fn deadline(mut self, limit: Duration) -> Self {
+        self.terms.deadline = Some(limit);
+        self
+    }
+
+    /// Whether repeating the operation can do no harm (the default). If it can, only what never reached the service is retried.
+    pub fn idempotent(mut self, idempotent: bool) -> Self {
+        self.terms.idempotent = idempotent;
+        self
+    }
+
+    /// The budget that this strategy's retries are taken from, perhaps shared with others.
+    pub fn budget(mut self, budget: RetryBudget) -> Self {
+        self.terms.budget = Some(budget);
+        self
+    }
+
+    /// The bulkhead that every attempt must find room in, perhaps shared with others. Waits between attempts take no room.
+    pub fn bulkhead(mut self, bulkhead: Bulkhead) -> Self {
+        self.terms.bulkhead = Some(bulkhead);
+        self
+    }
+
+    /// Sends rivals after slow attempts. They are taken from the hedge's own budget, else from the strategy's.
+    pub fn hedge(mut self, hedge: Hedge) -> Self {
+        self.terms.hedge = Some(hedge);
+        self
+    }
+
+    /// Tells the facts about errors of your own types; what it does not know is read as always. See [`FaultReader`].
+    pub fn fault_reader(mut self, reader: impl Fn(&(dyn std::error::Error + 'static)) -> Option<Fault> + Send + Sync + 'static) -> Self {
+        self.fault_reader = Some(Arc::new(reader));
+        self
+    }
+
+    /// The strategy.
+    ///
+    /// # Errors
+    /// Names the first setting that cannot be used.
+    pub fn build(self) -> Result<RetryStrategy, ConfigurationError> {
+        self.terms.check()?;
+        let Self { terms, breaker, policy, clock, random, events, classifier, fault_reader } = self;
+        let policy = policy.unwrap_or_else(|| PolicySlot::native().connected(Arc::clone(&clock), events.clone()));
+        let own = |config| -> Result<CircuitBreaker, ConfigurationError> {
+            let builder: CircuitBreakerBuilder = CircuitBreaker::builder(Arc::clone(&terms.name)).config(config);
+            builder.policy(policy.clone()).clock(Arc::clone(&clock)).events(events.clone()).build()
+        };
+        let breaker = match breaker {
+            Breaker::None => None,
+            Breaker::Own(config) => Some(own(config)?),
+            Breaker::Given(breaker) => Some(breaker),
+        };
+        let guarding = Guarding { policy, clock, random, events, classifier, fault_reader };
+        Ok(RetryStrategy { shared: Shared::new(guarding, terms, breaker) })
+    }
+}
+
+impl Default for RetryStrategy {
+    /// The strategy of the specification's settings, with a breaker of its own: build one and keep it, since the breaker lives in it.
+    fn default() -> Self {
+        let RetryStrategyBuilder { terms, clock, random, events, .. } = RetryStrategyBuilder::default();
+        let policy = PolicySlot::native();
+        let breaker = CircuitBreaker::builder(Arc::clone(&terms.name)).policy(policy.clone()).build_checked();
+        let guarding = Guarding { policy, clock, random, events, classifier: None, fault_reader: None };
+        Self { shared: Shared::new(guarding, terms, Some(breaker)) }
+    }
+}
+
+impl From<&RetryStrategy> for RetryStrategy {
+    fn from(strategy: &RetryStrategy) -> Self {
+        strategy.clone()
+    }
+}
+
+impl RetryStrategy {
+    /// Builds a strategy.
+    pub fn builder() -> RetryStrategyBuilder {
+        RetryStrategyBuilder::default()
+    }
+
+    /// A builder with what the policy recommends for this kind of operation.
+    pub fn recommended(profile: Profile, policy: impl Into<PolicySlot>) -> RetryStrategyBuilder {
+        let policy = policy.into();
+        let recommendation = policy.recommend(profile);
+        let limit = |span: Option<f64>| span.map(crate::clock::seconds);
+        let default = RetryStrategyBuilder::default();
+        RetryStrategyBuilder {
+            terms: Terms {
+                retry: recommendation.retry,
+                attempt_timeout: limit(recommendation.attempt_timeout),
+                deadline: limit(recommendation.total_deadline),
+                ..default.terms
+            },
+            breaker: Breaker::Own(recommendation.breaker),
+            policy: Some(policy),
+            ..default
+        }
+    }
+
+    /// Its circuit breaker, if it has one.
+    pub fn breaker(&self) -> Option<&CircuitBreaker> {
+        self.shared.breaker.as_ref()
+    }
+
+    /// Its retry settings.
+    pub fn config(&self) -> RetryConfig {
+        self.shared.terms.retry
+    }
+
+    #[doc(hidden)]
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// The delay after attempt `attempt` (the first is 0) failed, as the policy decides it.
+    pub fn delay(&self, attempt: u32) -> Duration {
+        let Guarding { policy, random, .. } = &self.shared.guarding;
+        policy.delay(&self.shared.terms.retry, attempt, random.draw())
+    }
+
+    /// Runs an operation, retrying it as the policy says.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with the operation's own last error; [`Error::CircuitOpen`] or [`Error::BulkheadFull`] if it was not tried.
+    pub fn execute<T, E, F>(&self, mut operation: impl FnMut() -> F) -> impl Future<Output = Result<T, Error>>
+    where
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        self.execute_accepting(move |_| operation(), |_| true)
+    }
+
+    /// Runs an operation that is told about each attempt, and whose `Ok` results must be accepted too: one that is not counts as a failure.
+    ///
+    /// # Errors
+    /// As [`RetryStrategy::execute`]; the last error may be [`crate::error::RejectedResult`].
+    pub async fn execute_accepting<T, E, F>(&self, mut operation: impl FnMut(Attempt) -> F, accept: impl Fn(&T) -> bool) -> Result<T, Error>
+    where
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        let Shared { guarding, terms, breaker, simple } = &*self.shared;
+        let mut first = None;
+        // Nearly all calls end here: one attempt through a closed breaker. A session is made when there is something to remember.
+        if *simple && !is_watched() {
+            let passes = breaker.as_ref().map(CircuitBreaker::passes);
+            if let Some(None) = passes {
+                if let Some(open) = self.rejected() {
+                    return Err(Error::CircuitOpen(open));
+                }
+            } else {
+                let (limit, mut began) = terms.first_limit(&guarding.clock);
+                let mut attempt = pin!(operation(Attempt::first(limit)));
+                let mut timer = None;
+                let outcome = poll_fn(|context| match attempt.as_mut().poll(context) {
+                    Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Some)),
+                    Poll::Pending => {
+                        if began.is_none() {
+                            began = Some(guarding.clock.coarse());
+                        }
+                        poll_limit(limit, &guarding.clock, &mut timer, context).map(|()| Err(None))
+                    }
+                })
+                .await;
+                let generation = passes.flatten();
+                let error = match outcome {
+                    Ok(value) if accept(&value) => {
+                        if let (Some(breaker), Some(generation)) = (breaker, generation) {
+                            breaker.passed(generation);
+                        }
+                        return Ok(value);
+                    }
+                    Ok(_) => RejectedResult.into(),
+                    Err(error) => outcome_error(error, limit),
+                };
+                first = Some(FirstFailure { error, generation, began });
+            }
+        }
+        let mut rest = pin!(self.go_on(first, operation, accept));
+        poll_fn(|context| poll_apart(rest.as_mut(), context)).await
+    }
+
+    /// Goes on after the first attempt has failed, or makes it where it is more than a call.
+    async fn go_on<T, E, F>(
+        &self,
+        first: Option<FirstFailure>,
+        operation: impl FnMut(Attempt) -> F,
+        accept: impl Fn(&T) -> bool,
+    ) -> Result<T, Error>
+    where
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+    {
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
+        let alone = Alone { fallback: false };
+        let (mut session, next) = match first {
+            None => (Session::begin(guarding, terms, &alone, None), None),
+            Some(FirstFailure { error, generation, began }) => {
+                let permit = breaker.as_ref().zip(generation).map(|(breaker, generation)| breaker.permit(generation));
+                let (session, next) = Session::after_failure(guarding, terms, &alone, began, error, permit);
+                (session, Some(next))
+            }
+        };
+        match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept, next).await {
+            Ending::Live(value) => Ok(value),
+            Ending::Failed(error) | Ending::Cached(error) | Ending::Fallback(error) => Err(error),
+        }
+    }
+
+    /// The rejection of a call that its breaker does not let through. None if it lets it through after all: then a session asks it again.
+    #[cold]
+    fn rejected(&self) -> Option<CircuitOpen> {
+        self.shared.breaker.as_ref().and_then(|breaker| breaker.try_acquire().err())
+    }
+
+    /// Runs an operation; if it fails for good, or its breaker is open, runs the fallback.
+    ///
+    /// # Errors
+    /// [`Error::FallbackFailed`] holds both errors.
+    pub async fn execute_with_fallback<T, E, F, G, H>(
+        &self,
+        mut operation: impl FnMut() -> F,
+        fallback: impl FnOnce() -> H,
+    ) -> Result<T, Error>
+    where
+        E: OperationError,
+        F: Future<Output = Result<T, E>>,
+        G: OperationError,
+        H: Future<Output = Result<T, G>>,
+    {
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
+        let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
+        match session.run(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true, None).await {
+            Ending::Live(value) => Ok(value),
+            Ending::Failed(error) => Err(error),
+            Ending::Cached(error) | Ending::Fallback(error) => match fallback().await {
+                Ok(value) => Ok(value),
+                Err(failed) => Err(Error::FallbackFailed { fallback: failed.into_boxed(), first: Box::new(error) }),
+            },
+        }
+    }
+
+    /// [`RetryStrategy::execute`] for a function that blocks; waits block the thread.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn execute_blocking<T, E: OperationError>(&self, mut operation: impl FnMut() -> Result<T, E>) -> Result<T, Error> {
+        self.execute_accepting_blocking(move |_| operation(), |_| true)
+    }
+
+    /// [`RetryStrategy::execute_accepting`] for a function that blocks.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn execute_accepting_blocking<T, E: OperationError>(
+        &self,
+        operation: impl FnMut(Attempt) -> Result<T, E>,
+        accept: impl Fn(&T) -> bool,
+    ) -> Result<T, Error> {
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
+        let mut session = Session::begin(guarding, terms, &Alone { fallback: false }, None);
+        match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), operation, accept) {
+            Ending::Live(value) => Ok(value),
+            Ending::Failed(error) | Ending::Cached(error) | Ending::Fallback(error) => Err(error),
+        }
+    }
+
+    /// [`RetryStrategy::execute_with_fallback`] for functions that block.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn execute_with_fallback_blocking<T, E: OperationError, G: OperationError>(
+        &self,
+        mut operation: impl FnMut() -> Result<T, E>,
+        fallback: impl FnOnce() -> Result<T, G>,
+    ) -> Result<T, Error> {
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
+        let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
+        match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true) {
+            Ending::Live(value) => Ok(value),
+            Ending::Failed(error) => Err(error),
+            Ending::Cached(error) | Ending::Fallback(error) => {
+                fallback().map_err(|failed| Error::FallbackFailed { fallback: failed.into_boxed(), first: Box::new(error) })
+            }
+        }
+    }
+}

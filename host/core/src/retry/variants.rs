@@ -1,0 +1,53 @@
+//! One strategy for operations that differ in how far they may be repeated.
+
+use super::{RetryStrategy, Shared};
+use crate::session::Attempt;
+use crate::session::Terms;
+
+impl RetryStrategy {
+    /// Whether repeating its operations can do no harm.
+    pub fn is_idempotent(&self) -> bool {
+        self.shared.terms.idempotent
+    }
+
+    /// The same strategy for operations whose repetition can do no harm, or can: then only what never reached the service is retried, and
+    /// no rivals are sent. Both share everything else, breaker and budget among it.
+    ///
+    /// ```
+    /// use upright::RetryStrategy;
+    ///
+    /// let reading = RetryStrategy::builder().build()?;
+    /// let ordering = reading.with_idempotent(false);
+    /// assert!(reading.is_idempotent() && !ordering.is_idempotent());
+    /// # Ok::<(), upright::error::ConfigurationError>(())
+    /// ```
+    #[must_use]
+    pub fn with_idempotent(&self, idempotent: bool) -> Self {
+        self.varied(|terms| {
+            terms.idempotent = idempotent;
+            terms.hedge = terms.hedge.take().filter(|_| idempotent);
+        })
+    }
+
+    /// The same strategy for operations that can be made only once.
+    #[must_use]
+    pub fn without_retries(&self) -> Self {
+        self.varied(|terms| {
+            terms.retry.max_retries = 0;
+            terms.hedge = None;
+        })
+    }
+
+    /// Whether the operation may be called again after this attempt has begun. If not, it need keep nothing back.
+    pub fn may_repeat(&self, attempt: &Attempt) -> bool {
+        let Terms { retry, hedge, .. } = &self.shared.terms;
+        attempt.number <= retry.max_retries || hedge.is_some()
+    }
+
+    fn varied(&self, change: impl FnOnce(&mut Terms)) -> Self {
+        let Shared { guarding, terms, breaker, .. } = &*self.shared;
+        let mut terms = terms.clone();
+        change(&mut terms);
+        Self { shared: Shared::new(guarding.clone(), terms, breaker.clone()) }
+    }
+}

@@ -1,0 +1,73 @@
+//! The thread on which state is kept while its owner goes on: what is written behind, watched and reconciled.
+//!
+//! One for the process, with a runtime of its own: what a caller's runtime does, or that it ends, does not hold it up, and it holds up nobody.
+
+use std::io;
+use std::sync::OnceLock;
+use std::{future::poll_fn, pin::pin};
+use tokio::runtime::{Builder, Handle};
+
+/// Where the store's tasks are spawned.
+///
+/// # Errors
+/// Where the system gives no thread for it; a later call tries again.
+pub fn runtime() -> io::Result<&'static Handle> {
+    static RUNTIME: OnceLock<Handle> = OnceLock::new();
+    if let Some(handle) = RUNTIME.get() {
+        return Ok(handle);
+    }
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    // Of several that come here first one stays; the other's thread ends at once.
+    let (decided, wait) = std::sync::mpsc::channel::<bool>();
+    std::thread::Builder::new().name("upright-state".into()).spawn(move || {
+        if wait.recv() == Ok(true) {
+            runtime.block_on(std::future::pending::<()>());
+        }
+    })?;
+    let stays = RUNTIME.set(handle).is_ok();
+    // The thread waits for it.
+    let _ = decided.send(stays);
+    RUNTIME.get().ok_or_else(|| io::Error::other("the state's runtime is gone"))
+}
+
+/// Drives something whose timers and tasks belong to that runtime, whichever runtime its caller has, or none.
+pub async fn with_it<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let _on_it = runtime().ok().map(Handle::enter);
+        future.as_mut().poll(context)
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_one_and_runs_what_it_is_given_without_any_other_runtime() {
+        let (done, result) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let done = done.clone();
+                scope.spawn(move || runtime().unwrap().spawn(async move { done.send((number, std::thread::current().id())) }));
+            }
+        });
+        drop(done);
+        let mut ran: Vec<_> = result.iter().collect();
+        ran.sort_unstable_by_key(|(number, _)| *number);
+        assert!(ran.iter().map(|(number, _)| *number).eq(0..8), "{ran:?}");
+        assert!(ran.iter().all(|(_, thread)| *thread == ran[0].1), "{ran:?}");
+    }
+
+    #[test]
+    fn what_is_driven_with_it_has_timers_on_a_runtime_that_has_none_and_on_none() {
+        use futures_util::FutureExt;
+        // A timer that is made where there are none panics.
+        let timed = || with_it(async { tokio::time::timeout(std::time::Duration::from_secs(60), async {}).await });
+        let other = Builder::new_current_thread().build().unwrap();
+        other.block_on(timed()).unwrap();
+        timed().now_or_never().unwrap().unwrap();
+    }
+}

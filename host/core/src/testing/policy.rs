@@ -1,0 +1,248 @@
+//! A policy that answers as told.
+
+use crate::policy::{Answer, Ask, Decider, PolicyFailure, PolicySlot};
+use crate::types::*;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use upright_logic as native;
+
+/// What a test answers instead of the usual answer; none where it was not told anything.
+type Told<F> = Option<Arc<F>>;
+
+/// A policy whose answers a test gives. Cloning shares what it was asked, and its directives.
+///
+/// What it is not told it answers as the built-in policy does. What it is told is checked as a component's answers are: nonsense is not
+/// followed but counts as a failure of the policy, and [`STRIKES`](crate::policy::STRIKES) of those within a minute replace it. So a
+/// test can also see what its program does then.
+///
+/// Each closure is handed the usual answer last, to change what matters:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::io;
+/// use upright::RetryStrategy;
+/// use upright::testing::{DrivenClock, Script, TestPolicy};
+/// use upright::types::{Directive, FaultKind, Verdict};
+///
+/// let policy = TestPolicy::new().decide(|incident, usual| match incident.failure.kind {
+///     FaultKind::ConnectionRefused => Verdict { directive: Directive::RetryAfter(0.5), ..usual },
+///     _ => usual,
+/// });
+/// let clock = DrivenClock::skipping();
+/// let retry = RetryStrategy::builder().policy(policy.slot()).clock(clock.shared()).build()?;
+/// let connect = Script::failing(1, || io::Error::from(io::ErrorKind::ConnectionRefused)).then_ok(());
+/// retry.execute(|| connect.call()).await?;
+/// assert_eq!(clock.waits()[0].as_millis(), 500);
+/// assert_eq!(policy.incidents().len(), 1);
+/// # Ok(()) }
+/// ```
+///
+/// Questions are independent, as a component's are: a guarded call that fails asks only [`decide`](Self::decide), which does not ask the others.
+#[derive(Clone, Default)]
+#[expect(clippy::type_complexity, reason = "each closure has the parameters of its question")]
+pub struct TestPolicy {
+    decide: Told<dyn Fn(&Incident, Verdict) -> Verdict + Send + Sync>,
+    classify: Told<dyn Fn(&Fault, Classification) -> Classification + Send + Sync>,
+    delay: Told<dyn Fn(&RetryConfig, u32, f64, Seconds) -> Seconds + Send + Sync>,
+    step: Told<dyn Fn(&BreakerState, &Observation, Transition) -> Transition + Send + Sync>,
+    recommend: Told<dyn Fn(Profile, Recommendation) -> Recommendation + Send + Sync>,
+    next_model: Told<dyn Fn(&str, &[String], Option<u32>) -> Option<u32> + Send + Sync>,
+    simplify_workflow: Told<dyn Fn(&[WorkflowEntry], Vec<WorkflowEdit>) -> Vec<WorkflowEdit> + Send + Sync>,
+    may_serve_cached: Told<dyn Fn(Seconds, Seconds, &Classification, bool) -> bool + Send + Sync>,
+    judge: Told<dyn Fn(&ResourceSnapshot, &ResourceThresholds, Judgement) -> Judgement + Send + Sync>,
+    traps: bool,
+    asked: Arc<Mutex<Asked>>,
+}
+
+#[derive(Default)]
+struct Asked {
+    directives: VecDeque<Directive>,
+    incidents: Vec<Incident>,
+}
+
+impl fmt::Debug for TestPolicy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let asked = self.asked();
+        write!(formatter, "TestPolicy({} incidents, {} directives left)", asked.incidents.len(), asked.directives.len())
+    }
+}
+
+impl TestPolicy {
+    /// A policy that answers everything as the built-in one does.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A slot with this policy as it is now, for the builders' `policy`.
+    pub fn slot(&self) -> PolicySlot {
+        PolicySlot::of(self.clone())
+    }
+
+    /// The incidents that it was to decide, in order.
+    pub fn incidents(&self) -> Vec<Incident> {
+        self.asked().incidents.clone()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to do about the next incidents, one each; they come before what [`TestPolicy::decide`] was told. Classification and breaker are as usual.
+    #[must_use]
+    pub fn directives(self, directives: impl IntoIterator<Item = Directive>) -> Self {
+        self.asked().directives.extend(directives);
+        self
+    }
+
+    /// What to do about an incident: a failure, or a rejection by a breaker where something is at hand that could serve.
+    #[must_use]
+    pub fn decide(mut self, told: impl Fn(&Incident, Verdict) -> Verdict + Send + Sync + 'static) -> Self {
+        self.decide = Some(Arc::new(told));
+        self
+    }
+
+    /// What a failure means, where only that is asked ([`crate::ErrorClassifier`], [`PolicySlot::classify`]).
+    #[must_use]
+    pub fn classify(mut self, told: impl Fn(&Fault, Classification) -> Classification + Send + Sync + 'static) -> Self {
+        self.classify = Some(Arc::new(told));
+        self
+    }
+
+    /// The delay in seconds after an attempt (the first is 0), by a number in [0, 1), where only that is asked ([`crate::RetryStrategy::delay`]).
+    #[must_use]
+    pub fn delay(mut self, told: impl Fn(&RetryConfig, u32, f64, Seconds) -> Seconds + Send + Sync + 'static) -> Self {
+        self.delay = Some(Arc::new(told));
+        self
+    }
+
+    /// The step of a breaker whose timeout has passed, whose probe has succeeded, or through which a slow call has. After a failure [`TestPolicy::decide`] says where it goes.
+    #[must_use]
+    pub fn step(mut self, told: impl Fn(&BreakerState, &Observation, Transition) -> Transition + Send + Sync + 'static) -> Self {
+        self.step = Some(Arc::new(told));
+        self
+    }
+
+    /// The settings for a kind of operation.
+    #[must_use]
+    pub fn recommend(mut self, told: impl Fn(Profile, Recommendation) -> Recommendation + Send + Sync + 'static) -> Self {
+        self.recommend = Some(Arc::new(told));
+        self
+    }
+
+    /// The index of the model after this one in the chain.
+    #[must_use]
+    pub fn next_model(mut self, told: impl Fn(&str, &[String], Option<u32>) -> Option<u32> + Send + Sync + 'static) -> Self {
+        self.next_model = Some(Arc::new(told));
+        self
+    }
+
+    /// The edits that make a workflow lighter.
+    #[must_use]
+    pub fn simplify_workflow(
+        mut self,
+        told: impl Fn(&[WorkflowEntry], Vec<WorkflowEdit>) -> Vec<WorkflowEdit> + Send + Sync + 'static,
+    ) -> Self {
+        self.simplify_workflow = Some(Arc::new(told));
+        self
+    }
+
+    /// Whether an answer of the first age may be served, at most of the second, in seconds, after this failure.
+    #[must_use]
+    pub fn may_serve_cached(mut self, told: impl Fn(Seconds, Seconds, &Classification, bool) -> bool + Send + Sync + 'static) -> Self {
+        self.may_serve_cached = Some(Arc::new(told));
+        self
+    }
+
+    /// What a resource snapshot is worth.
+    #[must_use]
+    pub fn judge(mut self, told: impl Fn(&ResourceSnapshot, &ResourceThresholds, Judgement) -> Judgement + Send + Sync + 'static) -> Self {
+        self.judge = Some(Arc::new(told));
+        self
+    }
+
+    /// Answers nothing at all: each question fails, as in a component that traps.
+    #[must_use]
+    pub fn trapping(mut self) -> Self {
+        self.traps = true;
+        self
+    }
+
+    /// The verdict on an incident, which is remembered.
+    fn verdict(&self, incident: &Incident, usual: Verdict) -> Verdict {
+        let directive = {
+            let mut asked = self.asked();
+            asked.incidents.push(incident.clone());
+            asked.directives.pop_front()
+        };
+        match (directive, &self.decide) {
+            (Some(directive), _) => directed(directive, usual),
+            (None, Some(told)) => told(incident, usual),
+            (None, None) => usual,
+        }
+    }
+}
+
+impl Decider for TestPolicy {
+    fn describe(&self) -> Description {
+        Description { name: "test-policy".into(), ..native::metadata::describe() }
+    }
+
+    fn answer(&self, ask: Ask<'_>) -> Result<Answer, PolicyFailure> {
+        let usual = ask.answer_natively();
+        let answer = match (ask, usual) {
+            (Ask::Decide { incident }, Answer::Decide(usual)) => Answer::Decide(self.verdict(incident, usual)),
+            (Ask::Recommend { profile }, Answer::Recommend(usual)) => {
+                Answer::Recommend(told(&self.recommend, usual, |told, usual| told(*profile, usual)))
+            }
+            (Ask::Delay { config, attempt, random }, Answer::Delay(usual)) => {
+                Answer::Delay(told(&self.delay, usual, |told, usual| told(config, *attempt, *random, usual)))
+            }
+            (Ask::Step { state, observation, .. }, Answer::Step(usual)) => {
+                Answer::Step(told(&self.step, usual, |told, usual| told(state, observation, usual)))
+            }
+            (Ask::Classify { fault }, Answer::Classify(usual)) => {
+                Answer::Classify(told(&self.classify, usual, |told, usual| told(fault, usual)))
+            }
+            (Ask::NextModel { current, chain }, Answer::NextModel(usual)) => {
+                Answer::NextModel(told(&self.next_model, usual, |told, usual| told(current, chain, usual)))
+            }
+            (Ask::SimplifyWorkflow { workflow }, Answer::SimplifyWorkflow(usual)) => {
+                Answer::SimplifyWorkflow(told(&self.simplify_workflow, usual, |told, usual| told(workflow, usual)))
+            }
+            (Ask::MayServeCached { age, max_age, failure }, Answer::MayServeCached(usual)) => {
+                Answer::MayServeCached(told(&self.may_serve_cached, usual, |told, usual| told(*age, *max_age, failure, usual)))
+            }
+            (Ask::Judge { snapshot, thresholds }, Answer::Judge(usual)) => {
+                Answer::Judge(told(&self.judge, usual, |told, usual| told(snapshot, thresholds, usual)))
+            }
+            (_, usual) => usual,
+        };
+        if self.traps {
+            let function = ask.function();
+            return Err(PolicyFailure::NoAnswer(format!("the policy trapped in {function}: as the test says").into()));
+        }
+        Ok(answer)
+    }
+}
+
+/// The answer that a test gives, else the usual one.
+fn told<F: ?Sized, R>(told: &Told<F>, usual: R, answer: impl FnOnce(&F, R) -> R) -> R {
+    match told {
+        Some(told) => answer(told, usual),
+        None => usual,
+    }
+}
+
+/// The verdict with another directive, and a reason that does not contradict it.
+fn directed(directive: Directive, usual: Verdict) -> Verdict {
+    let reason = match (directive, usual.reason) {
+        (Directive::RetryAfter(_) | Directive::AskAgain, _) => Reason::Retryable,
+        (_, Reason::Retryable) => Reason::NotRetryable,
+        (_, reason) => reason,
+    };
+    Verdict { directive, reason, ..usual }
+}
+
+#[cfg(test)]
+mod tests;

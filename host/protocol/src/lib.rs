@@ -1,0 +1,47 @@
+//! What goes between a client and Ollama, and whether an answer is one.
+//!
+//! Many of Ollama's failures look like success: a stream that just ends, an answer without a word, an answer to half a question. A [`Judge`] says of
+//! an exchange whether it is whole, cut, empty, used up its length, or answers a question that was cut. It knows Ollama's own routes and those of OpenAI's and
+//! Anthropic's protocols that Ollama serves, streamed and whole. It decides nothing: what to do about it is a policy's.
+//!
+//! Whoever reads answers already hands each [`Piece`] to a [`Judge`]. Whoever has bytes hands them to a [`Reader`].
+//!
+//! ```
+//! use upright_protocol::{Asked, Cut, Reader, Route, Verdict};
+//!
+//! let asked = Asked::read(Route::Chat, br#"{"model":"qwen3","messages":[{"role":"user","content":"Hello?"}]}"#);
+//! let mut reader = Reader::new(asked, 200);
+//! reader.push(b"{\"message\":{\"role\":\"assistant\",\"content\":\"Hel\"},\"done\":false}\n");
+//! let judgement = reader.end(true);
+//! assert_eq!(judgement.verdict, Verdict::Cut(Cut::NoDone));
+//! assert_eq!(judgement.received.text, 3);
+//! ```
+#![forbid(unsafe_code)]
+
+mod answer;
+mod asked;
+mod card;
+mod decode;
+mod error;
+mod exchange;
+mod judge;
+mod lines;
+mod options;
+mod reader;
+mod refusal;
+mod retry_after;
+mod route;
+
+pub use answer::{ErrorBody, fault_of_answer, fault_of_body};
+pub use asked::Asked;
+pub use card::{CacheType, ModelCard};
+pub use decode::{Ending, Piece, Unreadable, Usage, decode};
+pub use error::{Budget, OllamaError};
+pub use exchange::Exchange;
+pub use judge::{Cut, Empty, Failed, Judge, Judgement, QuestionCut, Received, Verdict};
+pub use lines::{LINE_LIMIT, LineSplitter, LineTooLong};
+pub use options::{OPTIONS, OptionError, OptionKind, check_options, option_kind, read_option};
+pub use reader::{ANSWER_LIMIT, Reader};
+pub use refusal::Refusal;
+pub use retry_after::{of_headers, parse_retry_after};
+pub use route::Route;

@@ -1,0 +1,273 @@
+//! Leaves prompts, paths and keys out of what is written down.
+//!
+//! A failure's text may quote the request, and with it whatever the user typed. What the failure means hangs on the words that the built-in
+//! classifier knows, so only these are kept, where they stand. Names of models and keys of workflows become numbers, equal ones the same.
+
+use upright_core::policy::Question;
+use crate::types::*;
+use std::sync::OnceLock;
+use upright_logic::classifier::text::{Vocabulary, error_status, is_status};
+use upright_logic::degradation::{is_simplified, same_model};
+
+/// What stands for a word.
+const WORD: &str = "x";
+/// What stands for a number. A digit, so that `HTTP/1.1 503` still reads as a version before a status.
+const NUMBER: &str = "0";
+/// What stands for signs that are neither words nor white space nor ASCII punctuation.
+const SIGNS: char = '?';
+
+fn vocabulary() -> &'static Vocabulary {
+    static VOCABULARY: OnceLock<Vocabulary> = OnceLock::new();
+    VOCABULARY.get_or_init(Vocabulary::new)
+}
+
+/// The text with only those words in it that the built-in classifier knows.
+pub(crate) fn text(text: &str) -> String {
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut masked = String::with_capacity(text.len());
+    let (mut at, mut within_signs) = (0, false);
+    while let Some(first) = text[at..].chars().next() {
+        let length = text[at..].find(|letter| !is_word(letter)).unwrap_or(text.len() - at);
+        if length > 0 {
+            let word = &text[at..at + length];
+            push_word(&mut masked, word, is_status(text, at));
+            (at, within_signs) = (at + length, false);
+            continue;
+        }
+        at += first.len_utf8();
+        let stays = first.is_ascii_punctuation() || first.is_whitespace();
+        if stays {
+            masked.push(first);
+        } else if !within_signs {
+            masked.push(SIGNS);
+        }
+        within_signs = !stays;
+    }
+    masked
+}
+
+fn push_word(masked: &mut String, word: &str, is_status: bool) {
+    if is_status || vocabulary().has(word) {
+        masked.push_str(word);
+    } else if word.bytes().all(|byte| byte.is_ascii_digit()) {
+        masked.push_str(NUMBER);
+    } else {
+        // "timeouts" is a "timeout*", and neither a "timeout" nor anything else.
+        let beginning = vocabulary().beginning_of(word).unwrap_or_default();
+        masked.push_str(beginning);
+        if beginning.len() < word.len() {
+            masked.push_str(WORD);
+        }
+    }
+}
+
+/// Numbers for names, in the order in which they come.
+struct Numbered<'a> {
+    kind: &'static str,
+    same: fn(&str, &str) -> bool,
+    names: Vec<&'a str>,
+}
+
+impl<'a> Numbered<'a> {
+    fn new(kind: &'static str, same: fn(&str, &str) -> bool) -> Self {
+        Self { kind, same, names: Vec::new() }
+    }
+
+    fn mask(&mut self, name: &'a str) -> String {
+        let known = self.names.iter().position(|known| (self.same)(known, name));
+        let number = known.unwrap_or_else(|| {
+            self.names.push(name);
+            self.names.len() - 1
+        });
+        format!("{}-{}", self.kind, number + 1)
+    }
+}
+
+/// The current model's name and the chain's: `model-1`, `model-2`, …, and one number for what Ollama takes for the same model.
+fn models(current: &str, chain: &[String]) -> (String, Vec<String>) {
+    let mut numbered = Numbered::new("model", same_model);
+    let chain = chain.iter().map(|name| numbered.mask(name)).collect();
+    (numbered.mask(current), chain)
+}
+
+/// Keys that simplifying knows stay; others, and texts, become numbers.
+fn workflow(entries: &[WorkflowEntry]) -> Vec<WorkflowEntry> {
+    let same = |one: &str, other: &str| one == other;
+    let (mut keys, mut texts) = (Numbered::new("key", same), Numbered::new("text", same));
+    entries
+        .iter()
+        .map(|entry| WorkflowEntry {
+            key: if is_simplified(&entry.key) { entry.key.clone() } else { keys.mask(&entry.key) },
+            value: match &entry.value {
+                WorkflowValue::Text(value) => WorkflowValue::Text(texts.mask(value)),
+                value => value.clone(),
+            },
+        })
+        .collect()
+}
+
+/// The texts of a failure. That it points somewhere stays, and not where to: an address to sign in at holds a key.
+fn fault(fault: &mut Fault) {
+    fault.message = message(&fault.message);
+    fault.points_to = fault.points_to.take().map(|_| "x".to_owned());
+    if let Some(labels) = &mut fault.labels {
+        for label in [&mut labels.error_type, &mut labels.error_code].into_iter().flatten() {
+            // A code that is a status decides.
+            if error_status(label).is_none() {
+                *label = message(label);
+            }
+        }
+    }
+}
+
+fn fact(fact: &mut Fact) {
+    if let FactValue::Text(text) = &mut fact.value {
+        *text = message(text);
+    }
+}
+
+/// A question without prompts, paths, keys and names: of a failure's text only the words that the built-in classifier knows and
+/// numbers that stand as statuses, of other words `x`, of other numbers `0`; numbers for names of models and keys of workflows.
+///
+/// The built-in policy answers it as it does the whole one. Two things it cannot keep: where a phrase has a gap (the name in
+/// `model {} not found`, or the rest of a line), one of more than 256 bytes does not fill it, but masked it is shorter; and a text of more than
+/// [`MESSAGE_LIMIT`] bytes is cut before it is masked, as it is before a component sees it.
+#[must_use]
+pub fn masked(mut question: Question) -> Question {
+    match &mut question {
+        Question::Decide { incident } => {
+            fault(&mut incident.failure);
+            incident.circumstances.iter_mut().flat_map(|known| &mut known.more).for_each(fact);
+            if let Some(choice) = &mut incident.models {
+                (choice.current, choice.chain) = models(&choice.current, &choice.chain);
+            }
+        }
+        Question::Classify { fault: whole } => fault(whole),
+        Question::NextModel { current, chain } => (*current, *chain) = models(current, chain),
+        Question::SimplifyWorkflow { workflow: entries } => *entries = workflow(entries),
+        // Numbers, and what the policy itself has said.
+        Question::Describe {}
+        | Question::Step { .. }
+        | Question::Initial { .. }
+        | Question::Delay { .. }
+        | Question::MayServeCached { .. }
+        | Question::Judge { .. }
+        | Question::Recommend { .. } => {}
+    }
+    question
+}
+
+fn message(whole: &str) -> String {
+    if whole.len() > MESSAGE_LIMIT { text(&upright_core::fault::bounded(whole)) } else { text(whole) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use upright_logic::classifier::classify;
+
+    #[test]
+    fn a_prompt_a_path_and_a_key_do_not_survive_and_the_meaning_does() {
+        let whole = "model 'hr/salaries:8b' not found, ask Ada: /home/ada/.pem Bearer sk-12ab34 \u{201c}né à Paris\u{201d}";
+        assert_eq!(text(whole), "model 'x/x:x' not found, x x: /x/x/.x x x-x ?x? ? x?");
+        let fault = Fault { status: Some(404), ..Fault::new(FaultKind::HttpStatus, whole) };
+        let kept = masked(Question::Classify { fault: fault.clone() });
+        assert_eq!(kept.answer_natively(), upright_core::policy::Answer::Classify(classify(&fault)));
+    }
+
+    #[test]
+    fn statuses_stay_and_other_numbers_do_not() {
+        assert_eq!(
+            text("HTTP/1.1 503: berth 8080, 500 Internal Server Error, 404 rows"),
+            "HTTP/1.1 503: x 0, 500 Internal Server Error, 0 x"
+        );
+    }
+
+    #[test]
+    fn a_word_that_a_phrase_only_begins_keeps_that_beginning() {
+        assert_eq!(text("TimeoutException throttled"), "timeoutx throttlx");
+    }
+
+    #[test]
+    fn what_is_blank_stays_blank_and_what_is_not_does_not_become_so() {
+        assert_eq!(text(" \t\u{a0}\n"), " \t\u{a0}\n");
+        assert_eq!(text("\u{7}\u{1b}"), "?");
+        assert_eq!(text(""), "");
+    }
+
+    #[test]
+    fn of_labels_and_addresses_only_what_decides_is_kept() {
+        let labels = ErrorLabels { error_type: Some("secret_error".into()), error_code: Some("404".into()) };
+        let points_to = Some("https://ollama.com/connect?key=secret".to_owned());
+        let whole =
+            Fault { labels: Some(labels), points_to, status: Some(401), ..Fault::new(FaultKind::HttpStatus, "unauthorized secret") };
+        let Question::Classify { fault: masked } = masked(Question::Classify { fault: whole.clone() }) else { panic!() };
+        let text = format!("{masked:?}");
+        assert!(!text.contains("secret") && text.contains("404"), "{text}");
+        assert_eq!(classify(&masked), classify(&whole));
+    }
+
+    #[test]
+    fn signs_keep_words_apart() {
+        assert_eq!(text("timeout\u{e9}zq rate\u{a0}limit"), "timeout?x rate\u{a0}limit");
+    }
+
+    #[test]
+    fn no_word_outside_the_vocabulary_survives_whatever_the_text() {
+        let mut random = fastrand::Rng::with_seed(11);
+        let known: Vec<&str> = vocabulary().iter().collect();
+        let odd = [" ", "  ", "\n", "'", "\"", ":", "/", "-", ".", "=", "(", "é", "\u{a0}", "\u{7}", "中", "%", ","];
+        for _ in 0..20_000 {
+            let mut whole = String::new();
+            for _ in 0..random.usize(0..14) {
+                match random.u8(0..5) {
+                    0 | 1 => whole.push_str(known[random.usize(0..known.len())]),
+                    2 => whole.push_str(odd[random.usize(0..odd.len())]),
+                    3 => whole.push_str(&random.u32(0..700).to_string()),
+                    _ => whole.extend((0..random.usize(1..6)).map(|_| random.alphanumeric())),
+                }
+                if random.bool() {
+                    whole.push(' ');
+                }
+            }
+            let masked = text(&whole);
+            for word in masked.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').filter(|word| !word.is_empty()) {
+                let beginning = word.strip_suffix(WORD).is_some_and(|beginning| vocabulary().iter().any(|known| known == beginning));
+                let status = word.parse().is_ok_and(|number: u16| (400..600).contains(&number));
+                let stays = vocabulary().has(word) || vocabulary().iter().any(|known| known == word);
+                assert!(word == WORD || word == NUMBER || beginning || status || stays, "{word:?} of {whole:?} in {masked:?}");
+            }
+            assert!(masked.len() <= whole.len() && masked.chars().all(|letter| letter.is_ascii() || letter.is_whitespace()), "{masked:?}");
+            assert_eq!(text(&masked), masked, "masked again: {whole:?}");
+            for kind in [FaultKind::Other, FaultKind::HttpStatus] {
+                let means = |text: &str| classify(&Fault::new(kind, text));
+                assert_eq!(means(&masked), means(&whole), "{whole:?} became {masked:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn models_are_numbered_and_the_same_model_has_one_number() {
+        let chain = ["qwen3", "secret/one:8b", "QWEN3:latest"].map(String::from);
+        let (current, masked) = models("registry.ollama.ai/secret/one:8B", &chain);
+        assert_eq!((current.as_str(), masked), ("model-2", vec!["model-1".into(), "model-2".into(), "model-1".into()]));
+        assert_eq!(models("other", &chain).0, "model-3");
+    }
+
+    #[test]
+    fn a_workflows_keys_are_numbered_but_for_those_that_matter() {
+        let entry = |key: &str, value| WorkflowEntry { key: key.into(), value };
+        let whole = Question::SimplifyWorkflow {
+            workflow: vec![
+                entry("temperature", WorkflowValue::Number(0.9)),
+                entry("system_prompt", WorkflowValue::Text("You are Ada's assistant".into())),
+                entry("customer", WorkflowValue::Nested),
+            ],
+        };
+        let kept = masked(whole.clone());
+        assert_eq!(kept.answer_natively(), whole.answer_natively());
+        let Question::SimplifyWorkflow { workflow } = kept else { panic!() };
+        assert_eq!(workflow[1], entry("key-1", WorkflowValue::Text("text-1".into())));
+        assert_eq!((workflow[0].key.as_str(), workflow[2].key.as_str()), ("temperature", "key-2"));
+    }
+}

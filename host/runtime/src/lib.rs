@@ -1,0 +1,69 @@
+//! Upright's policy runtime: WebAssembly policies that are verified, swapped, shadowed, rolled back and replayed while a program runs.
+//!
+//! A [`Policy`] is a WebAssembly component that imports nothing and answers questions about failures. A [`PolicyLifecycle`] looks after the policies of a slot.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod bindings;
+mod engine;
+mod error;
+pub mod eval;
+pub mod fleet;
+mod fuel;
+pub mod home;
+mod inspect;
+mod instance;
+pub mod journal;
+mod lifecycle;
+mod limits;
+mod link;
+mod loaded;
+mod loader;
+mod nothing;
+mod probe;
+pub mod replay;
+pub mod shadow;
+pub mod signature;
+#[cfg(feature = "wasi")]
+mod wasi;
+#[cfg(feature = "watch")]
+pub mod watch;
+
+pub use error::PolicyError;
+pub use fleet::PolicyFleet;
+pub use home::PolicyHome;
+pub use inspect::{CONTRACT_VERSION, Surface};
+pub use lifecycle::{HistoryEntry, PROBATION, PolicyLifecycle, STRIKE_WINDOW, STRIKES, SlotCounts, SwapOptions};
+pub use loaded::Policy;
+pub use loader::PolicyLoader;
+pub use nothing::EmptyCall;
+pub use upright_core::events::Stage;
+
+use upright_core::policy::label;
+use upright_core::{clock, events, store, types};
+
+/// Policies for tests that are not about time: with a limit that no machine reaches by being slow, busy or shared.
+#[cfg(test)]
+mod patient {
+    use crate::{Policy, PolicyLifecycle, PolicyLoader};
+    use std::time::Duration;
+
+    /// A loader that gives every decision the longest time that there is.
+    pub(crate) fn loader() -> PolicyLoader {
+        PolicyLoader::default().decision_limit(Duration::from_secs(10))
+    }
+
+    /// A policy of these bytes, whatever the probe would have against it.
+    pub(crate) fn policy(bytes: &[u8]) -> Policy {
+        loader().probe(false).from_bytes(bytes).unwrap()
+    }
+
+    /// The default policy.
+    pub(crate) fn built_in() -> Policy {
+        policy(Policy::built_in().unwrap().bytes())
+    }
+
+    /// The life of that policy.
+    pub(crate) fn slot() -> PolicyLifecycle {
+        PolicyLifecycle::new(built_in())
+    }
+}

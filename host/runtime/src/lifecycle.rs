@@ -1,0 +1,475 @@
+//! The life of a candidate: probe, shadow, active, probation, and back again.
+//!
+//! Replacing the recovery logic of a running program must be safer than redeploying it. So a candidate passes its stages one after the other
+//! ([`Stage`]), each may end its life for a reason of its own, and until it has decided for a while without trouble the policy before it is kept ready.
+
+use crate::clock::{Instant, SharedClock, nanoseconds, unix_milliseconds};
+use crate::error::PolicyError;
+use crate::events::{Event, Events, Stage};
+use crate::home::Keeper;
+use crate::journal::Journal;
+use crate::loaded::Policy;
+use crate::loader::PolicyLoader;
+use crate::shadow::{ShadowOptions, Shadowing};
+use crate::signature::SignatureError;
+use crate::store::following::Calls;
+use crate::types::{Description, Incident};
+use serde::{Deserialize, Serialize};
+use std::any::Any;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use upright_core::PolicySlot;
+use upright_core::policy::{Active, ActivePolicy, DecisionCounts, PolicyFailure, Recorder, SlotObserver, label};
+
+/// A policy that fails so often within [`STRIKE_WINDOW`] is replaced.
+pub const STRIKES: usize = 3;
+/// Failures of a policy that are further apart do not add up.
+pub const STRIKE_WINDOW: Duration = Duration::from_secs(60);
+/// How long a policy decides before others are rolled back to it, unless [`SwapOptions::probation`] says otherwise.
+pub const PROBATION: Duration = Duration::from_secs(60);
+/// So many entries of a slot's history are kept in memory.
+const HISTORY: usize = 256;
+
+/// How a candidate is swapped in.
+#[derive(Clone, Debug)]
+pub struct SwapOptions {
+    /// Whether it must pass the conformance probe first. On by default; off for tests of what the probe would refuse.
+    pub probe: bool,
+    /// Lets it answer live questions beside the active policy first; it becomes active by [`PolicyLifecycle::promote`] or by a rule.
+    pub shadow: Option<ShadowOptions>,
+    /// How long it must decide without being struck out to count as good. A minute by default.
+    pub probation: Duration,
+    /// Lets in a signed policy of a lower revision than was seen: a way back that the signer's owner has to ask for. Off by default.
+    pub allow_lower_revision: bool,
+}
+
+impl Default for SwapOptions {
+    fn default() -> Self {
+        Self { probe: true, shadow: None, probation: PROBATION, allow_lower_revision: false }
+    }
+}
+
+/// One step in the life of a slot's policies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Milliseconds since 1970, by the wall clock.
+    pub unix_milliseconds: u64,
+    /// Name and version, or the file where it never got as far as to have one.
+    pub policy: String,
+    /// SHA-256 of the component, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The stage that it entered, or could not.
+    pub stage: Stage,
+    /// Why it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// What only swaps and failures look at.
+pub(crate) struct Life {
+    last_good: Active,
+    strikes: VecDeque<Instant>,
+    /// When the active policy's probation ends, if it has not.
+    probation_ends: Option<Instant>,
+    /// The highest revision of a signature that was accepted.
+    highest_revision: Option<u64>,
+    history: VecDeque<HistoryEntry>,
+    pub(crate) keeper: Option<Keeper>,
+    /// Tells a fleet how this slot stands.
+    pub(crate) follower: Weak<Calls>,
+}
+
+impl Life {
+    pub(crate) fn new() -> Self {
+        Self {
+            // There was none before the first: should that one fail repeatedly, native code decides.
+            last_good: Active::Native,
+            strikes: VecDeque::new(),
+            probation_ends: None,
+            highest_revision: None,
+            history: VecDeque::new(),
+            keeper: None,
+            follower: Weak::new(),
+        }
+    }
+
+    /// Adds to the history.
+    fn note(&mut self, entry: HistoryEntry) {
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        if let Some(keeper) = &self.keeper {
+            keeper.write_down(entry.clone());
+        }
+        self.history.push_back(entry);
+        if let Some(follower) = self.follower.upgrade() {
+            follower.wake();
+        }
+    }
+}
+
+/// Number of decisions and swaps of a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotCounts {
+    /// Questions answered, in any way.
+    pub decisions: u64,
+    /// Of those, answered natively, because the policy failed or none can run.
+    pub safe_mode: u64,
+    /// Policies that [`PolicyLifecycle::swap`] put in place.
+    pub swaps: u64,
+    /// Policies that were replaced because they failed repeatedly.
+    pub rollbacks: u64,
+}
+
+/// Looks after the policies of a slot: swaps them, puts them in shadow and on probation, and rolls failing ones back. Cloning shares it.
+///
+/// Recovery must not stop while its logic is replaced, and must not be worse off when the new logic is bad. A swap is one pointer store: calls in flight finish on
+/// the policy that they began with. A policy that fails [`STRIKES`] times within [`STRIKE_WINDOW`] is replaced by the last good one.
+#[derive(Clone)]
+pub struct PolicyLifecycle {
+    pub(crate) shared: Arc<Shared>,
+    slot: PolicySlot,
+}
+
+pub(crate) struct Shared {
+    pub(crate) active: Arc<ActivePolicy>,
+    recorder: Option<Arc<dyn Recorder>>,
+    life: Mutex<Life>,
+    pub(crate) shadowing: Shadowing,
+    swaps: AtomicU64,
+    rollbacks: AtomicU64,
+}
+
+impl Shared {
+    fn new(active: Arc<ActivePolicy>, recorder: Option<Arc<dyn Recorder>>) -> Arc<Self> {
+        Arc::new(Self {
+            active,
+            recorder,
+            life: Mutex::new(Life::new()),
+            shadowing: Shadowing::default(),
+            swaps: AtomicU64::new(0),
+            rollbacks: AtomicU64::new(0),
+        })
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wall(&self) -> u64 {
+        unix_milliseconds(self.active.clock().wall())
+    }
+
+    fn replace_by_last_good(&self, life: &mut Life, failed: &Active) -> String {
+        life.strikes.clear();
+        life.probation_ends = None;
+        // Should the last good one turn out bad as well, native code takes over.
+        let last_good = std::mem::replace(&mut life.last_good, Active::Native);
+        let (from, to) = (label(&failed.description()), label(&last_good.description()));
+        self.active.swap(last_good);
+        self.rollbacks.fetch_add(1, Ordering::Relaxed);
+        life.note(entry(&from, failed.digest(), Stage::RolledBack, None, self.wall()));
+        self.active.events().emit(|| Event::PolicyRolledBack { from, to: to.clone() });
+        to
+    }
+}
+
+impl SlotObserver for Shared {
+    fn deciding(&self, incident: &Incident) {
+        self.shadowing.offer(incident);
+    }
+
+    /// The third failure within a minute replaces the policy by the last good one.
+    fn failed(&self, failed: &Arc<Active>, _: &PolicyFailure) {
+        let now = self.active.clock().now();
+        let mut life = self.life();
+        // A call that began before a swap says nothing of the policy that is active now.
+        if !self.active.is(failed) {
+            return;
+        }
+        life.strikes.push_back(now);
+        forget_old_strikes(&mut life.strikes, now);
+        if life.strikes.len() >= STRIKES {
+            self.replace_by_last_good(&mut life, failed);
+        }
+    }
+
+    fn of_copy(&self, active: &Arc<ActivePolicy>) -> Arc<dyn SlotObserver> {
+        Shared::new(Arc::clone(active), None)
+    }
+}
+
+impl Default for PolicyLifecycle {
+    fn default() -> Self {
+        Self::built_in()
+    }
+}
+
+impl std::fmt::Debug for PolicyLifecycle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "PolicyLifecycle({:?})", self.shared.active.load())
+    }
+}
+
+impl From<&PolicyLifecycle> for PolicySlot {
+    fn from(lifecycle: &PolicyLifecycle) -> Self {
+        lifecycle.slot.clone()
+    }
+}
+
+impl From<PolicyLifecycle> for PolicySlot {
+    fn from(lifecycle: PolicyLifecycle) -> Self {
+        lifecycle.slot
+    }
+}
+
+impl From<Policy> for PolicyLifecycle {
+    fn from(policy: Policy) -> Self {
+        Self::new(policy)
+    }
+}
+
+impl From<&PolicyLifecycle> for PolicyLifecycle {
+    fn from(lifecycle: &PolicyLifecycle) -> Self {
+        lifecycle.clone()
+    }
+}
+
+/// A slot that nobody looks after yet: the lifecycle begins with its policy, in a slot of its own.
+impl From<PolicySlot> for PolicyLifecycle {
+    fn from(slot: PolicySlot) -> Self {
+        let (active, recorder) = slot.into_parts();
+        Self::of(Shared::new(active, recorder))
+    }
+}
+
+impl PolicyLifecycle {
+    /// Begins with the default policy, as a component. Where no component can run (a platform that forbids generating code), the same logic decides natively.
+    pub fn built_in() -> Self {
+        match Policy::built_in() {
+            Ok(policy) => Self::new(policy),
+            Err(error) => {
+                tracing::warn!(%error, "the built-in policy cannot run as a component here: deciding natively");
+                Self::native()
+            }
+        }
+    }
+
+    /// Begins with this policy, as it was loaded: it has passed the probe, unless its loader skipped that.
+    pub fn new(policy: Policy) -> Self {
+        PolicySlot::of(policy).into()
+    }
+
+    /// Begins without a component: the built-in logic decides natively.
+    pub fn native() -> Self {
+        PolicySlot::native().into()
+    }
+
+    /// The same policy with a life of its own, which takes its time from `clock` and reports to `events`.
+    #[must_use]
+    pub fn connected(&self, clock: SharedClock, events: Events) -> Self {
+        let active = ActivePolicy::new(Active::clone(&self.shared.active.load()), clock, events);
+        Self::of(Shared::new(Arc::new(active), self.shared.recorder.clone()))
+    }
+
+    /// The same policy with a life of its own, whose decisions are kept in `journal`.
+    #[must_use]
+    pub fn with_journal(&self, journal: Journal) -> Self {
+        let Shared { active, .. } = &*self.shared;
+        let active = ActivePolicy::new(Active::clone(&active.load()), SharedClock::clone(active.clock()), active.events().clone());
+        Self::of(Shared::new(Arc::new(active), Some(Arc::new(journal))))
+    }
+
+    /// The slot, for whoever asks it: the active policy decides there, whatever becomes of it.
+    pub fn slot(&self) -> &PolicySlot {
+        &self.slot
+    }
+
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        let slot = PolicySlot::observed(Arc::clone(&shared.active), Arc::clone(&shared) as Arc<dyn SlotObserver>, shared.recorder.clone());
+        Self { shared, slot }
+    }
+
+    /// The active policy; `None` where native code decides alone, or a test.
+    pub fn policy(&self) -> Option<Policy> {
+        component(&self.shared.active.load()).cloned()
+    }
+
+    /// Name, version and breaker-state layout of the active policy.
+    pub fn description(&self) -> Description {
+        self.shared.active.load().description()
+    }
+
+    /// The number of decisions and swaps so far.
+    pub fn counts(&self) -> SlotCounts {
+        let Shared { active, swaps, rollbacks, .. } = &*self.shared;
+        let DecisionCounts { decisions, safe_mode } = active.counts();
+        SlotCounts { decisions, safe_mode, swaps: swaps.load(Ordering::Relaxed), rollbacks: rollbacks.load(Ordering::Relaxed) }
+    }
+
+    pub(crate) fn life(&self) -> MutexGuard<'_, Life> {
+        self.shared.life()
+    }
+}
+
+/// The component of a slot, where its policy is one.
+pub(crate) fn component(active: &Active) -> Option<&Policy> {
+    match active {
+        Active::Policy(policy) => (&**policy as &dyn Any).downcast_ref(),
+        Active::Native => None,
+    }
+}
+
+impl PolicyLifecycle {
+    /// Makes a candidate the active policy, or its shadow, and tells which. Calls in flight finish on the policy that they began with.
+    ///
+    /// # Errors
+    /// What the probe finds, or [`SignatureError::LowerRevision`]; the active policy stays.
+    pub fn swap(&self, candidate: Policy, options: &SwapOptions) -> Result<Stage, PolicyError> {
+        let named = label(candidate.description());
+        let swapped = self.try_swap(candidate, options);
+        if let Err(error) = &swapped {
+            self.note_refusal(&named, error);
+        }
+        swapped
+    }
+
+    /// Reads a candidate from a file and swaps it in. Each stage that it passes is an event, and so is the one that it does not.
+    ///
+    /// # Errors
+    /// Each stage's own; the active policy stays.
+    pub fn swap_file(&self, path: impl AsRef<Path>, loader: &PolicyLoader, options: &SwapOptions) -> Result<Stage, PolicyError> {
+        let path = path.as_ref();
+        let file = path.display().to_string();
+        let candidate =
+            loader.step_by_step(path, &mut |stage| self.note(&file, None, stage)).inspect_err(|error| self.note_refusal(&file, error))?;
+        self.swap(candidate, options)
+    }
+
+    fn try_swap(&self, candidate: Policy, options: &SwapOptions) -> Result<Stage, PolicyError> {
+        if options.probe {
+            candidate.probe()?;
+            self.note(&label(candidate.description()), Some(candidate.digest()), Stage::Probe);
+        }
+        if !options.allow_lower_revision {
+            self.check_revision(&candidate)?;
+        }
+        match &options.shadow {
+            Some(shadow) => {
+                self.begin_shadow(candidate, shadow.clone(), options.probation)?;
+                Ok(Stage::Shadow)
+            }
+            None => {
+                self.activate(candidate, options.probation);
+                Ok(Stage::Active)
+            }
+        }
+    }
+
+    fn check_revision(&self, candidate: &Policy) -> Result<(), PolicyError> {
+        let (Some(signature), Some(highest)) = (candidate.signature(), self.life().highest_revision) else { return Ok(()) };
+        let revision = signature.manifest.revision;
+        if revision < highest {
+            return Err(SignatureError::LowerRevision { revision, highest }.into());
+        }
+        Ok(())
+    }
+
+    /// Remembers a revision that was accepted before this process began.
+    pub(crate) fn saw_revision(&self, revision: u64) {
+        let mut life = self.life();
+        life.highest_revision = life.highest_revision.max(Some(revision));
+    }
+
+    /// One pointer store.
+    pub(crate) fn activate(&self, policy: Policy, probation: Duration) {
+        self.settle();
+        let (to, digest) = (policy.description().clone(), policy.digest().to_owned());
+        let revision = policy.signature().map(|signature| signature.manifest.revision);
+        let from = {
+            let mut life = self.life();
+            let from = self.shared.active.swap(Active::Policy(Arc::new(policy)));
+            // One that is on probation, or has failed lately, is nothing to go back to.
+            if life.strikes.is_empty() && life.probation_ends.is_none() {
+                life.last_good = Active::clone(&from);
+            }
+            life.strikes.clear();
+            life.highest_revision = life.highest_revision.max(revision);
+            life.probation_ends = Some(self.shared.active.clock().now().saturating_add(nanoseconds(probation)));
+            if let Some(keeper) = &life.keeper {
+                keeper.wake_in(probation);
+                if let Some(revision) = life.highest_revision.filter(|_| revision.is_some()) {
+                    keeper.saw_revision(revision);
+                }
+            }
+            from
+        };
+        self.shared.swaps.fetch_add(1, Ordering::Relaxed);
+        let (from, from_digest) = (label(&from.description()), from.digest().map(str::to_owned));
+        self.shared.active.events().emit(|| Event::PolicySwapped { from: from.clone(), to: label(&to) });
+        self.note(&from, from_digest.as_deref(), Stage::Retired);
+        self.note(&label(&to), Some(&digest), Stage::Active);
+    }
+
+    /// Ends the active policy's probation if its time is over: it counts as good from then on.
+    pub fn settle(&self) {
+        let now = self.shared.active.clock().now();
+        let mut life = self.life();
+        forget_old_strikes(&mut life.strikes, now);
+        let over = life.probation_ends.is_some_and(|ends| now >= ends) && life.strikes.is_empty();
+        if !over {
+            return;
+        }
+        life.probation_ends = None;
+        let active = self.shared.active.load();
+        if let (Some(keeper), Some(policy)) = (&life.keeper, component(&active)) {
+            keeper.remember(policy.clone());
+        }
+        drop(life);
+        self.note(&label(&active.description()), active.digest(), Stage::Good);
+    }
+
+    /// Whether the active policy does not count as good yet.
+    pub fn is_on_probation(&self) -> bool {
+        self.life().probation_ends.is_some()
+    }
+
+    /// Goes back to the last good policy, as if the active one had been struck out, and tells its name and version.
+    pub fn roll_back(&self) -> String {
+        let mut life = self.life();
+        self.shared.replace_by_last_good(&mut life, &self.shared.active.load())
+    }
+
+    /// What happened to this slot's policies, the latest at the end; at most 256 entries.
+    pub fn history(&self) -> Vec<HistoryEntry> {
+        self.settle();
+        self.life().history.iter().cloned().collect()
+    }
+
+    /// Notes that a policy entered a stage.
+    pub(crate) fn note(&self, policy: &str, digest: Option<&str>, stage: Stage) {
+        self.shared.active.events().emit(|| Event::PolicyStage { policy: policy.to_owned(), stage });
+        self.life().note(entry(policy, digest, stage, None, self.shared.wall()));
+    }
+
+    /// Notes that a candidate could not enter a stage.
+    pub(crate) fn note_refusal(&self, policy: &str, error: &PolicyError) {
+        let (stage, refused) = (error.stage(), error.to_string());
+        self.shared.active.events().emit(|| Event::PolicyRefused { policy: policy.to_owned(), stage, error: refused.clone() });
+        self.life().note(entry(policy, None, stage, Some(refused), self.shared.wall()));
+    }
+}
+
+fn forget_old_strikes(strikes: &mut VecDeque<Instant>, now: Instant) {
+    while strikes.front().is_some_and(|strike| now.saturating_sub(*strike) > nanoseconds(STRIKE_WINDOW)) {
+        strikes.pop_front();
+    }
+}
+
+fn entry(policy: &str, digest: Option<&str>, stage: Stage, refused: Option<String>, unix_milliseconds: u64) -> HistoryEntry {
+    HistoryEntry { unix_milliseconds, policy: policy.to_owned(), digest: digest.map(str::to_owned), stage, refused }
+}

@@ -1,0 +1,258 @@
+//! What another policy would have decided.
+//!
+//! A new policy is to take over. That it was right in tests says little of last week's failures. A journal ([`crate::journal`]) holds them as they
+//! were asked, and decisions are pure: so the policy is asked the same questions, and what it answers differently is grouped and counted.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use upright::policy::replay::{Replay, Replayer};
+//!
+//! let mut replay = Replay::new(Replayer::from_file("my-policy.wasm")?, None);
+//! replay.begin("journal.jsonl");
+//! for line in std::fs::read("journal.jsonl")?.split(|byte| *byte == b'\n') {
+//!     replay.line(line);
+//! }
+//! for group in replay.report().differences {
+//!     println!("{} x {}: {} → {}, first at {}", group.count, group.what, group.before, group.after, group.example);
+//! }
+//! # Ok(()) }
+//! ```
+
+mod difference;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use report::{Change, DifferenceGroup, Place, ReplayReport, Replayed, Unreadable, UnreadableLine};
+
+use super::fuel::Counted;
+use super::{Policy, PolicyError, loaded, loader};
+use crate::journal::{Entry, Line, breaker_after};
+use crate::types::Directive;
+use difference::Difference;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use upright_core::policy::{Answer, Function, Question};
+
+/// A policy that answers the questions of a journal, and whose work is counted.
+#[derive(Debug)]
+pub struct Replayer {
+    counted: Counted,
+    asked: u64,
+}
+
+impl Replayer {
+    /// This policy, however it was loaded.
+    ///
+    /// # Errors
+    /// [`PolicyError::Compile`] where it cannot be compiled so that its work is counted.
+    pub fn new(policy: Policy) -> Result<Self, PolicyError> {
+        Ok(Self { counted: Counted::new(policy)?, asked: 0 })
+    }
+
+    /// The policy that comes with this crate.
+    ///
+    /// # Errors
+    /// [`PolicyError::Compile`] where no component can run.
+    pub fn built_in() -> Result<Self, PolicyError> {
+        Self::new(Policy::built_in()?)
+    }
+
+    /// Reads a component from a file.
+    ///
+    /// # Errors
+    /// All of [`Policy::from_file`], but for those of its signature: it decides nothing here.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
+        let path = path.as_ref();
+        Self::from_bytes(&loader::read(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?)
+    }
+
+    /// Inspects, compiles and probes a component.
+    ///
+    /// # Errors
+    /// All of [`Policy::from_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, PolicyError> {
+        Self::new(Policy::from_bytes(bytes)?)
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        self.counted.policy()
+    }
+
+    /// The layout of breakers' memory that its answers have.
+    fn layout(&self) -> u32 {
+        self.policy().description().state_layout
+    }
+
+    /// What a slot with this policy would answer, and how the policy failed where it is safe mode's answer.
+    fn answer(&mut self, question: &mut Question, recorded_layout: u32) -> (Answer, Option<PolicyError>) {
+        self.asked += 1;
+        // What another layout wrote is not for this policy; the next one may read it.
+        let hidden = if recorded_layout == self.layout() {
+            None
+        } else {
+            question.breaker_state_mut().map(|state| std::mem::take(&mut state.memory))
+        };
+        let asked = loaded::ask(&self.counted, question.ask()).and_then(|answer| question.check(&answer).map(|()| answer).map_err(PolicyError::from));
+        let answer = match asked {
+            Ok(answer) => (answer, None),
+            Err(error) => {
+                let natively = question.answer_natively();
+                // A question to which no answer makes sense (settings that no guard accepts) says nothing of the policy.
+                let senseless = matches!(error, PolicyError::Nonsense { .. }) && question.check(&natively).is_err();
+                (natively, (!senseless).then_some(error))
+            }
+        };
+        if let (Some(memory), Some(state)) = (hidden, question.breaker_state_mut()) {
+            state.memory = memory;
+        }
+        answer
+    }
+
+    fn fuel_per_decision(&self) -> Option<f64> {
+        (self.asked > 0).then(|| self.counted.fuel() as f64 / self.asked as f64)
+    }
+}
+
+/// Puts journals to a policy, line by line.
+#[derive(Debug)]
+pub struct Replay {
+    policy: Replayer,
+    against: Option<Replayer>,
+    journal: Arc<str>,
+    line: u64,
+    entries: u64,
+    lost: u64,
+    unreadable: Unreadable,
+    differing: u64,
+    groups: BTreeMap<(Function, Difference), Group>,
+    delay_seconds: Change<f64>,
+    retries: Change<u64>,
+}
+
+#[derive(Debug)]
+struct Group {
+    count: u64,
+    journal: Arc<str>,
+    line: u64,
+}
+
+impl Replay {
+    /// A replay with `policy`, compared with `against`, or with the recorded answers where that is none.
+    pub fn new(policy: Replayer, against: Option<Replayer>) -> Self {
+        Self {
+            policy,
+            against,
+            journal: Arc::from("-"),
+            line: 0,
+            entries: 0,
+            lost: 0,
+            unreadable: Unreadable::default(),
+            differing: 0,
+            groups: BTreeMap::new(),
+            delay_seconds: Change::default(),
+            retries: Change::default(),
+        }
+    }
+
+    /// Begins a journal; its name says in the report where something stands.
+    pub fn begin(&mut self, journal: &str) {
+        (self.journal, self.line) = (Arc::from(journal), 0);
+    }
+
+    /// Replays a line. One that is no entry is counted; an empty one is passed over.
+    pub fn line(&mut self, line: &[u8]) {
+        self.line += 1;
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            return;
+        }
+        match Line::read(line) {
+            Ok(Line::Entry(entry)) => self.entry(*entry),
+            Ok(Line::Lost(lost)) => self.lost = self.lost.saturating_add(lost),
+            Err(error) => self.note_unreadable(error.to_string()),
+        }
+    }
+
+    /// Counts a line that could not be read to its end.
+    pub fn unreadable_line(&mut self, reason: impl Into<String>) {
+        self.line += 1;
+        self.note_unreadable(reason.into());
+    }
+
+    fn note_unreadable(&mut self, reason: String) {
+        self.unreadable.lines += 1;
+        let place = Place { journal: self.journal.as_ref().to_owned(), line: self.line };
+        self.unreadable.first.get_or_insert(UnreadableLine { place, reason });
+    }
+
+    fn entry(&mut self, entry: Entry) {
+        let Entry { mut question, answer: recorded, layout, .. } = entry;
+        self.entries += 1;
+        let (mut before, before_layout) = match &mut self.against {
+            Some(other) => (other.answer(&mut question, layout).0, other.layout()),
+            None => (recorded, layout),
+        };
+        let (mut after, failure) = self.policy.answer(&mut question, layout);
+        add(&before, &mut self.delay_seconds.before, &mut self.retries.before);
+        add(&after, &mut self.delay_seconds.after, &mut self.retries.after);
+        let found = match failure {
+            Some(error) => Some(difference::no_answer(&error)),
+            None => {
+                if before_layout != self.policy.layout() {
+                    // Nobody but its policy knows what a memory means.
+                    [&mut before, &mut after].into_iter().filter_map(breaker_after).for_each(|state| state.memory.clear());
+                }
+                difference::between(&before, &after)
+            }
+        };
+        if let Some(difference) = found {
+            self.differing += 1;
+            let first = || Group { count: 0, journal: Arc::clone(&self.journal), line: self.line };
+            self.groups.entry((question.function(), difference)).or_insert_with(first).count += 1;
+        }
+    }
+
+    /// What was found so far.
+    pub fn report(&self) -> ReplayReport {
+        let differences = self.groups.iter().map(|((function, difference), group)| DifferenceGroup {
+            function: *function,
+            what: difference.what.to_owned(),
+            before: difference.before.to_string(),
+            after: difference.after.to_string(),
+            count: group.count,
+            share: group.count as f64 / self.entries as f64,
+            example: Place { journal: group.journal.as_ref().to_owned(), line: group.line },
+        });
+        let mut differences: Vec<_> = differences.collect();
+        // Stable, so that groups of one size stand in the order of their names.
+        differences.sort_by_key(|group| Reverse(group.count));
+        ReplayReport {
+            policy: Replayed::new(self.policy.policy()),
+            against: self.against.as_ref().map(|against| Replayed::new(against.policy())),
+            entries: self.entries,
+            lost: self.lost,
+            unreadable: self.unreadable.clone(),
+            differing: self.differing,
+            differences,
+            delay_seconds: self.delay_seconds,
+            retries: self.retries,
+            fuel_per_decision: Change {
+                before: self.against.as_ref().and_then(Replayer::fuel_per_decision),
+                after: self.policy.fuel_per_decision(),
+            },
+        }
+    }
+}
+
+fn add(answer: &Answer, delay_seconds: &mut f64, retries: &mut u64) {
+    if let Answer::Decide(verdict) = answer
+        && let Directive::RetryAfter(seconds) = verdict.directive
+    {
+        *delay_seconds += seconds;
+        *retries += 1;
+    }
+}

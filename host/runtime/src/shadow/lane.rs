@@ -1,0 +1,187 @@
+//! How incidents get from those who decide to the shadow's thread.
+//!
+//! Decisions are under two microseconds, so even a queue is dear: both ends write to the same lines of memory, again and again, and what one thread
+//! allocates the other frees. So each thread has a lane with room for a few hundred incidents, which the shadow's thread exchanges as a
+//! whole for an empty one every few milliseconds; and an incident is written over an older one, whose texts have their memory already.
+
+use upright_core::sync::thread_number;
+use crate::types::{Guard, Incident, ModelChoice};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// So many threads get in each other's way nowhere.
+const LANES: usize = 16;
+/// So many incidents fit into a lane between two glances; more are dropped.
+const ROOM: usize = 256;
+
+#[derive(Default)]
+pub(super) struct Lanes {
+    lanes: [Lane; LANES],
+    /// A lane that is filled next, with the memory of its last use.
+    spare: Mutex<Vec<Batch>>,
+    /// Dropped because another thread was in the lane.
+    crowded: AtomicU64,
+    /// Dropped because there was no room, as far as has been taken.
+    full: AtomicU64,
+}
+
+/// On lines of memory of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Lane(Mutex<Batch>);
+
+#[derive(Default)]
+struct Batch {
+    incidents: Vec<Incident>,
+    /// So many of them are new.
+    used: usize,
+    dropped: u64,
+}
+
+impl Lanes {
+    /// Copies an incident into this thread's lane, if there is room at once.
+    pub(super) fn put(&self, incident: &Incident) {
+        let Ok(mut batch) = self.lanes[thread_number().unwrap_or_default() % LANES].0.try_lock() else {
+            self.crowded.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let used = batch.used;
+        if used == ROOM {
+            batch.dropped += 1;
+            return;
+        }
+        match batch.incidents.get_mut(used) {
+            Some(older) => copy(incident, older),
+            None => batch.incidents.push(incident.clone()),
+        }
+        batch.used += 1;
+    }
+
+    /// Hands out all that has been put in, one after the other.
+    pub(super) fn take(&self, mut look: impl FnMut(&Incident)) {
+        for lane in &self.lanes {
+            let mut batch = self.spare().pop().unwrap_or_default();
+            std::mem::swap(&mut *lane.0.lock().unwrap_or_else(PoisonError::into_inner), &mut batch);
+            batch.incidents[..batch.used].iter().for_each(&mut look);
+            self.full.fetch_add(batch.dropped, Ordering::Relaxed);
+            (batch.used, batch.dropped) = (0, 0);
+            self.spare().push(batch);
+        }
+    }
+
+    /// How many were not taken up, as far as has been looked.
+    pub(super) fn dropped(&self) -> u64 {
+        self.crowded.load(Ordering::Relaxed) + self.full.load(Ordering::Relaxed)
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Batch>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes an incident over an older one, in the memory that the older one has.
+fn copy(from: &Incident, to: &mut Incident) {
+    let Incident { failure, attempt, elapsed, deadline, idempotent, retry_budget, retry, random, now, guard, models, .. } = &mut *to;
+    let mut message = std::mem::take(&mut failure.message);
+    message.clone_from(&from.failure.message);
+    *failure = crate::types::Fault { message, ..without_message(&from.failure) };
+    (*attempt, *elapsed, *deadline, *idempotent) = (from.attempt, from.elapsed, from.deadline, from.idempotent);
+    (*retry_budget, *retry, *random, *now) = (from.retry_budget, from.retry, from.random, from.now);
+    match (guard, &from.guard) {
+        (Some(to), Some(from)) => copy_guard(from, to),
+        (to, from) => to.clone_from(from),
+    }
+    match (models, &from.models) {
+        (Some(ModelChoice { current, chain, known }), Some(from)) => {
+            current.clone_from(&from.current);
+            chain.clone_from(&from.chain);
+            known.clone_from(&from.known);
+        }
+        (to, from) => to.clone_from(from),
+    }
+    let Incident { at_hand, resources, circumstances, .. } = to;
+    (*at_hand, *resources) = (from.at_hand, from.resources);
+    circumstances.clone_from(&from.circumstances);
+}
+
+fn without_message(fault: &crate::types::Fault) -> crate::types::Fault {
+    let crate::types::Fault { kind, status, errno, endpoint, message: _, labels, retry_after, should_retry, points_to } = fault;
+    crate::types::Fault {
+        kind: *kind,
+        status: *status,
+        errno: *errno,
+        endpoint: *endpoint,
+        message: String::new(),
+        labels: labels.clone(),
+        retry_after: *retry_after,
+        should_retry: *should_retry,
+        points_to: points_to.clone(),
+    }
+}
+
+fn copy_guard(from: &Guard, to: &mut Guard) {
+    let mut memory = std::mem::take(&mut to.state.memory);
+    memory.clone_from(&from.state.memory);
+    let crate::types::BreakerState { phase, consecutive_failures, half_open_successes, since, generation, memory: _ } = from.state;
+    let state = crate::types::BreakerState { phase, consecutive_failures, half_open_successes, since, generation, memory };
+    *to = Guard { config: from.config, state, generation: from.generation, successes: from.successes, took: from.took };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::*;
+
+    fn incident(text: &str, with_more: bool) -> Incident {
+        let state = BreakerState {
+            phase: Phase::HalfOpen,
+            consecutive_failures: 3,
+            half_open_successes: 1,
+            since: 9,
+            generation: 2,
+            memory: text.as_bytes().to_vec(),
+        };
+        Incident {
+            attempt: text.len() as u32,
+            elapsed: 0.5,
+            deadline: with_more.then_some(3.0),
+            idempotent: with_more,
+            retry_budget: with_more.then_some(4),
+            retry: RetryConfig { max_retries: text.len() as u32, ..RetryConfig::default() },
+            random: 0.25,
+            now: 77,
+            guard: with_more.then(|| Guard { config: BreakerConfig::default(), state, generation: 2, successes: 5, took: 1.5 }),
+            models: with_more.then(|| ModelChoice { current: text.into(), chain: vec![text.into(); 3], known: None }),
+            at_hand: AtHand { fallback: with_more, ..AtHand::default() },
+            ..Incident::of(Fault { status: Some(500), ..Fault::new(FaultKind::HttpStatus, text) })
+        }
+    }
+
+    #[test]
+    fn what_is_written_over_an_older_incident_is_whole() {
+        let all = [("a", true), ("longer than before", false), ("", true), ("b", true), ("longer again", true)]
+            .map(|(text, more)| incident(text, more));
+        for from in &all {
+            for older in &all {
+                let mut to = older.clone();
+                copy(from, &mut to);
+                assert_eq!(&to, from);
+            }
+        }
+    }
+
+    #[test]
+    fn all_that_is_put_in_comes_out_once_and_the_rest_is_counted() {
+        let lanes = Lanes::default();
+        for round in 0..3 {
+            for number in 0..ROOM + 10 {
+                lanes.put(&incident(&number.to_string(), number % 2 == 0));
+            }
+            let mut seen = Vec::new();
+            lanes.take(|incident| seen.push(incident.failure.message.clone()));
+            assert_eq!(seen, (0..ROOM).map(|number| number.to_string()).collect::<Vec<_>>());
+            assert_eq!(lanes.dropped(), 10 * (round + 1));
+            lanes.take(|_| panic!("twice"));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Files that are looked at while the program runs: a policy that is swapped in whenever it changes, and a home that requests come to (feature `watch`).
+//!
+//! An editor or a build writes a file in pieces, and replaces it by another under the same name. So the folder is watched and not the file, what happens in it
+//! is waited out for a moment, and what is half written is refused like any other component that is not whole: the active policy
+//! stays, and the next piece is another try.
+
+use super::home::{Answering, HomeError, PolicyHome};
+use super::lifecycle::SwapOptions;
+use super::loader::PolicyLoader;
+use crate::lifecycle::{PolicyLifecycle, Shared};
+use notify_debouncer_mini::notify::{self, RecommendedWatcher, RecursiveMode};
+use notify_debouncer_mini::{DebounceEventResult, Debouncer, new_debouncer};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+
+/// A file must have been left alone for so long before it is read.
+pub const QUIET: Duration = Duration::from_millis(100);
+
+/// Why a folder cannot be watched.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be watched: {detail}; expected a folder that is there and belongs to this program", path.display())]
+pub struct WatchError {
+    /// The folder.
+    pub path: PathBuf,
+    /// Why.
+    pub detail: String,
+}
+
+/// What is watched, until this is dropped.
+#[must_use = "watching ends when this is dropped"]
+pub struct Watch {
+    _debouncer: Debouncer<RecommendedWatcher>,
+    /// Of a home.
+    answering: Option<Answering>,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Watch")
+    }
+}
+
+impl PolicyLifecycle {
+    /// Swaps in the policy in this file whenever the file changes. A candidate that is refused is an event, and the active policy stays.
+    ///
+    /// The file need not be there yet, its folder must. The slot may be dropped before the watch is.
+    ///
+    /// # Errors
+    /// [`WatchError`].
+    pub fn watch(&self, path: impl Into<PathBuf>, loader: &PolicyLoader, options: &SwapOptions) -> Result<Watch, WatchError> {
+        let path = path.into();
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        let (slot, loader, options) = (Arc::downgrade(&self.shared), loader.clone(), options.clone());
+        let (name, mut seen) = (path.file_name().map(ToOwned::to_owned), Fingerprint::of(&path));
+        watch_folder(&folder, move |changed| {
+            if !changed.iter().any(|changed| changed.file_name() == name.as_deref()) {
+                return;
+            }
+            let now = Fingerprint::of(&path);
+            if now.is_some()
+                && now != std::mem::replace(&mut seen, now)
+                && let Some(slot) = alive(&slot)
+            {
+                // What is refused has been told by an event.
+                let _ = slot.swap_file(&path, &loader, &options);
+            }
+        })
+    }
+
+    /// Answers what is asked in this home, by [`PolicyHome::ask`] from another process.
+    ///
+    /// # Errors
+    /// [`WatchError`].
+    pub fn answer_requests(&self, home: &PolicyHome, loader: &PolicyLoader) -> Result<Watch, WatchError> {
+        let (slot, of_watch, loader_of_watch) = (Arc::downgrade(&self.shared), home.clone(), loader.clone());
+        let mut watch = watch_folder(&home.requests(), move |changed| {
+            if changed.iter().any(|changed| changed.is_file())
+                && let Some(slot) = alive(&slot)
+            {
+                of_watch.answer_all(&slot, &loader_of_watch);
+            }
+        })?;
+        let cannot = |error: HomeError| WatchError { path: home.directory().to_owned(), detail: error.to_string() };
+        watch.answering = Some(home.answering().map_err(cannot)?);
+        // What was asked before the watch began.
+        home.answer_all(self, loader);
+        Ok(watch)
+    }
+}
+
+/// What tells one content of a file from another without opening it: reading a file is something that happens in its folder, too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Fingerprint {
+    modified: Option<SystemTime>,
+    length: u64,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl Fingerprint {
+    fn of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self {
+            modified: found.modified().ok(),
+            length: found.len(),
+            #[cfg(unix)]
+            inode: std::os::unix::fs::MetadataExt::ino(&found),
+        })
+    }
+}
+
+fn alive(slot: &Weak<Shared>) -> Option<PolicyLifecycle> {
+    slot.upgrade().map(PolicyLifecycle::of)
+}
+
+fn watch_folder(folder: &Path, mut changed: impl FnMut(Vec<PathBuf>) + Send + 'static) -> Result<Watch, WatchError> {
+    let failed = |error: notify::Error| WatchError { path: folder.to_owned(), detail: error.to_string() };
+    let handler = move |events: DebounceEventResult| match events {
+        Ok(events) => changed(events.into_iter().map(|event| event.path).collect()),
+        Err(error) => tracing::error!(target: "upright", %error, "watching failed"),
+    };
+    let mut debouncer = new_debouncer(QUIET, handler).map_err(failed)?;
+    debouncer.watcher().watch(folder, RecursiveMode::NonRecursive).map_err(failed)?;
+    Ok(Watch { _debouncer: debouncer, answering: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_a_file_is_no_news_of_it_and_writing_or_replacing_it_is() {
+        let folder = std::env::temp_dir().join(format!("upright-fingerprint-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (path, other) = (folder.join("policy.wasm"), folder.join("other"));
+        assert!(Fingerprint::of(&path).is_none());
+        std::fs::write(&path, "one").unwrap();
+        let first = Fingerprint::of(&path);
+        std::fs::read(&path).unwrap();
+        assert!(first.is_some() && Fingerprint::of(&path) == first);
+        std::fs::write(&path, "longer").unwrap();
+        let second = Fingerprint::of(&path);
+        assert!(second != first);
+        std::fs::write(&other, "longer").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert!(Fingerprint::of(&path) != second);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

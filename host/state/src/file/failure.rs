@@ -1,0 +1,176 @@
+//! Failures, by what somebody can do about them.
+//!
+//! Each writer of a failed group gets the failure, so a failure can be cloned, which SQLite's and the system's errors cannot.
+
+use upright_core::error::BoxError;
+use upright_core::store::StoreError;
+use rusqlite::ErrorCode;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A failure, before a caller gets it.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) case: Case,
+    cause: Cause,
+    /// The key that is damaged, where it is one alone.
+    key: Option<Arc<str>>,
+}
+
+/// Which failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Case {
+    /// What is in the file makes no sense.
+    Damaged,
+    /// It is none of SQLite's.
+    NotADatabase,
+    /// It is no store.
+    NotAStore,
+    /// It is a store of the engine before this one.
+    OldFormat,
+    /// A newer version of Upright wrote the file.
+    Newer { found: u32, known: u32 },
+    /// There is no room.
+    Full,
+    /// The file or its folder must not be written.
+    NotWritable,
+    /// A file system that locks, and shares no memory.
+    NetworkFileSystem(&'static str),
+    /// The connections are another process's.
+    Forked,
+    /// Anything else.
+    Unavailable,
+}
+
+#[derive(Clone, Debug)]
+enum Cause {
+    System(i32),
+    Said(Arc<str>),
+}
+
+impl Failure {
+    pub(super) fn new(case: Case, said: impl Into<Arc<str>>) -> Self {
+        Self { case, cause: Cause::Said(said.into()), key: None }
+    }
+
+    /// Damage at this key.
+    pub(super) fn at(mut self, key: &str) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    pub(super) fn told(&self, path: &Path) -> StoreError {
+        let (path, source) = (path.to_owned(), self.source());
+        match (self.case, &self.key) {
+            (Case::Damaged, Some(key)) => StoreError::Corrupt { key: key.to_string(), source },
+            (Case::Damaged | Case::NotADatabase, _) => StoreError::Damaged { path, source },
+            (Case::NotAStore, _) => StoreError::NotAStore { path, found: source.to_string() },
+            (Case::OldFormat, _) => StoreError::OldFormat { path },
+            (Case::Newer { found, known }, _) => StoreError::Newer { path, found, known },
+            (Case::Full, _) => StoreError::Full { path, source },
+            (Case::NotWritable, _) => StoreError::NotWritable { path, source },
+            (Case::NetworkFileSystem(file_system), _) => StoreError::NetworkFileSystem { path, file_system },
+            (Case::Forked, _) => StoreError::Forked { path },
+            (Case::Unavailable, _) => StoreError::Unavailable { store: "file store", source },
+        }
+    }
+
+    /// What is wrong, by itself.
+    pub(super) fn source(&self) -> BoxError {
+        match &self.cause {
+            Cause::System(number) => io::Error::from_raw_os_error(*number).into(),
+            Cause::Said(said) => (&**said).into(),
+        }
+    }
+}
+
+fn case_of(error: &io::Error) -> Case {
+    use ErrorKind::*;
+    match error.kind() {
+        // A limit on the size of files, too, is met by removing something.
+        StorageFull | QuotaExceeded | FileTooLarge => Case::Full,
+        PermissionDenied | ReadOnlyFilesystem => Case::NotWritable,
+        _ => Case::Unavailable,
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let cause = error.raw_os_error().map_or_else(|| Cause::Said(error.to_string().into()), Cause::System);
+        Self { case: case_of(&error), cause, key: None }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        // Before anything else calls the system: SQLite says that reading or writing failed, and the system why.
+        let system = io::Error::last_os_error();
+        let case = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Case::Full,
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Case::NotWritable,
+            Some(ErrorCode::DatabaseCorrupt) => Case::Damaged,
+            Some(ErrorCode::NotADatabase) => Case::NotADatabase,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => return Self { key: None, ..Self::of_system(&error, &system) },
+            // A value of another type than a column can have, or text that is none.
+            None => Case::Damaged,
+            Some(_) => Case::Unavailable,
+        };
+        Self::new(case, error.to_string())
+    }
+}
+
+impl Failure {
+    fn of_system(error: &rusqlite::Error, system: &io::Error) -> Self {
+        match (case_of(system), system.raw_os_error()) {
+            (case, Some(number)) if case != Case::Unavailable => Self { case, cause: Cause::System(number), key: None },
+            _ => Self::new(Case::Unavailable, format!("{error} ({system})")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::ffi;
+
+    fn told(failure: impl Into<Failure>) -> StoreError {
+        failure.into().told(Path::new("/state/state.db"))
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_told_by_what_can_be_done_about_it() {
+        let of = |number| told(io::Error::from_raw_os_error(number));
+        // ENOSPC, EDQUOT, EFBIG
+        for number in [28, 122, 27] {
+            assert!(matches!(of(number), StoreError::Full { .. }), "{number}");
+        }
+        // EACCES, EPERM, EROFS
+        for number in [13, 1, 30] {
+            assert!(matches!(of(number), StoreError::NotWritable { .. }), "{number}");
+        }
+        assert!(matches!(of(5), StoreError::Unavailable { .. }));
+        let text = of(28).to_string();
+        assert!(text.contains("/state/state.db") && text.contains("No space left"), "{text}");
+    }
+
+    #[test]
+    fn what_sqlite_refuses_is_told_by_what_can_be_done_about_it() {
+        let of = |code| told(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        assert!(matches!(of(ffi::SQLITE_FULL), StoreError::Full { .. }));
+        assert!(matches!(of(ffi::SQLITE_READONLY), StoreError::NotWritable { .. }));
+        assert!(matches!(of(ffi::SQLITE_CORRUPT), StoreError::Damaged { .. }));
+        assert!(matches!(of(ffi::SQLITE_NOTADB), StoreError::Damaged { .. }));
+        assert!(matches!(of(ffi::SQLITE_BUSY), StoreError::Unavailable { .. }));
+    }
+
+    #[test]
+    fn damage_is_told_with_its_key_where_it_is_known() {
+        let damage = |key: Option<&str>| {
+            let failure = Failure::new(Case::Damaged, "page 7");
+            told(key.into_iter().fold(failure, Failure::at)).to_string()
+        };
+        assert_eq!(damage(Some("a")), "what is stored as \"a\" cannot be read: page 7");
+        assert!(damage(None).contains("page 7") && damage(None).contains("upright state check"));
+    }
+}

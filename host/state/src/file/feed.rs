@@ -1,0 +1,130 @@
+//! Tells watchers what was written, by this process and by others, in the order of the versions.
+//!
+//! The writing thread tells of this process's own changes. Those of others are read from the table of changes when their bell rings, and before this process tells of a
+//! later version. So each watcher gets each change once.
+
+use super::bell::{self, Listener};
+use super::entries::last_version;
+use super::failure::Failure;
+use super::readers::Readers;
+use upright_core::store::watch::Watchers;
+use upright_core::store::{Change, ChangeKind, Changes};
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+const SINCE: &str = "SELECT version, key, deleted FROM changes WHERE version > ?1 ORDER BY version";
+
+pub(super) struct Feed {
+    bell: PathBuf,
+    readers: Arc<Readers>,
+    watchers: Watchers,
+    /// The last version that watchers know of. Means nothing while there are none.
+    told: Mutex<u64>,
+    /// While somebody has watched since the store was opened.
+    listener: Mutex<Option<Listener>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Neither lock protects what a panic could leave half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Feed {
+    pub(super) fn new(database: &Path, readers: Arc<Readers>) -> Self {
+        Self { bell: bell::path_for(database), readers, watchers: Watchers::default(), told: Mutex::default(), listener: Mutex::default() }
+    }
+
+    pub(super) fn watch(self: &Arc<Self>, prefix: &str) -> Result<Changes, Failure> {
+        // Before looking where the changes stand, so that nothing in between is overlooked.
+        let mut listener = locked(&self.listener);
+        if listener.is_none() {
+            *listener = Some(self.listen()?);
+        }
+        drop(listener);
+        let mut told = locked(&self.told);
+        if self.watchers.is_empty() {
+            *told = self.readers.with(last_version)?;
+        } else {
+            self.readers.with(|connection| self.catch_up(connection, &mut told))?;
+        }
+        Ok(self.watchers.watch(prefix))
+    }
+
+    fn listen(self: &Arc<Self>) -> Result<Listener, Failure> {
+        let feed = Arc::downgrade(self);
+        Listener::new(&self.bell, move |is_there| Self::heard(&feed, is_there))
+    }
+
+    /// Nobody listens any more.
+    pub(super) fn end(&self) {
+        drop(locked(&self.listener).take());
+    }
+
+    /// The bell was rung, or is gone.
+    fn heard(feed: &Weak<Self>, is_there: bool) {
+        let Some(feed) = feed.upgrade() else { return };
+        if !is_there {
+            // Not on this thread, which is the old listener's.
+            let again = Arc::clone(&feed);
+            let _ = std::thread::Builder::new().name("upright-bell".into()).spawn(move || again.listen_again());
+        }
+        feed.look();
+    }
+
+    fn listen_again(self: &Arc<Self>) {
+        let mut listener = locked(&self.listener);
+        // Where there is none the store was closed.
+        if listener.is_some() {
+            match self.listen() {
+                Ok(new) => *listener = Some(new),
+                Err(failure) => {
+                    tracing::warn!(target: "upright", error = %failure.told(&self.bell), "other processes are not heard any more")
+                }
+            }
+        }
+        drop(listener);
+        self.look();
+    }
+
+    fn look(&self) {
+        let mut told = locked(&self.told);
+        if self.watchers.is_empty() {
+            return;
+        }
+        if let Err(failure) = self.readers.with(|connection| self.catch_up(connection, &mut told)) {
+            tracing::warn!(target: "upright", error = %failure.told(&self.bell), "changes of another process are seen with the next change");
+        }
+    }
+
+    /// This process has written these changes, the first of them after this version.
+    pub(super) fn committed(&self, connection: &Connection, before: u64, changes: &[Change]) {
+        let mut told = locked(&self.told);
+        if self.watchers.is_empty() {
+            return;
+        }
+        if *told == before {
+            for change in changes {
+                *told = change.version;
+                self.watchers.tell(change.clone());
+            }
+        } else if let Err(failure) = self.catch_up(connection, &mut told) {
+            tracing::warn!(target: "upright", error = %failure.told(&self.bell), "watchers hear of this with the next change");
+        }
+    }
+
+    /// Tells of all newer changes.
+    fn catch_up(&self, connection: &Connection, told: &mut u64) -> Result<(), Failure> {
+        let mut statement = connection.prepare_cached(SINCE)?;
+        let mut rows = statement.query([*told as i64])?;
+        while let Some(row) = rows.next()? {
+            let version = row.get::<_, i64>(0)? as u64;
+            // Each version is one change, so a gap is changes that were removed from the table before they were read.
+            self.watchers.missed(version - *told - 1);
+            let kind = if row.get(2)? { ChangeKind::Deleted } else { ChangeKind::Put };
+            *told = version;
+            self.watchers.tell(Change { key: row.get(1)?, version, kind });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,290 @@
+//! Looking after the file: what is in it, whether it is whole, and what can be saved of it where it is not.
+
+use super::connection::{self, FORMAT};
+use super::entries::{self, About};
+use super::failure::{Case, Failure};
+use super::place;
+use super::process::InThisProcess;
+use upright_core::store::{Entry, StoreError};
+use rusqlite::Connection;
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+/// The contents of a store's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreInfo {
+    /// The format of the file.
+    pub format: u32,
+    /// The version of SQLite that this program has.
+    pub sqlite: &'static str,
+    /// The database, bytes.
+    pub bytes: u64,
+    /// Its log, bytes.
+    pub log_bytes: u64,
+    /// The version that was given last, by whichever program.
+    pub last_version: u64,
+    /// The entries, by the part of the keys up to the first slash, in order.
+    pub kinds: Vec<StoredKind>,
+}
+
+/// The entries of a store's file whose keys begin alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredKind {
+    /// How the keys begin: `checkpoint/`.
+    pub prefix: String,
+    /// Entries.
+    pub entries: u64,
+    /// Their values, bytes.
+    pub bytes: u64,
+}
+
+/// The file of a store, for whoever looks after it; programs may have it open meanwhile.
+///
+/// Each method opens the file, and none makes it. All of them block.
+#[derive(Clone, Debug)]
+pub struct StoreFile {
+    path: PathBuf,
+}
+
+impl StoreFile {
+    /// The file at this path.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Says how large it is and what it holds.
+    ///
+    /// # Errors
+    /// Those of [`FileStore::open`](super::FileStore::open).
+    pub fn info(&self) -> Result<StoreInfo, StoreError> {
+        self.with(connection::of_existing, |connection| {
+            const KINDS: &str =
+                "SELECT substr(key, 1, instr(key, '/')) AS kind, count(*), sum(length(value)) FROM entries GROUP BY kind ORDER BY kind";
+            let mut statement = connection.prepare(KINDS)?;
+            let kind = |row: &rusqlite::Row<'_>| {
+                Ok(StoredKind { prefix: row.get(0)?, entries: row.get::<_, i64>(1)? as u64, bytes: row.get::<_, i64>(2)? as u64 })
+            };
+            let kinds = statement.query_map([], kind)?.collect::<Result<_, _>>()?;
+            Ok(StoreInfo {
+                format: FORMAT,
+                sqlite: rusqlite::version(),
+                bytes: size(&self.path),
+                log_bytes: size(&place::beside(&self.path, "-wal")),
+                last_version: entries::last_version(connection)?,
+                kinds,
+            })
+        })
+    }
+
+    /// Names all damage, by SQLite's own check of its structure and the checksum of each entry; nothing where the file is whole. Reads the whole file.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or is no store.
+    pub fn check(&self) -> Result<Vec<String>, StoreError> {
+        let bytes = size(&self.path);
+        let mut wrong = self.with(connection::reader_of_damaged, |connection| {
+            let mut statement = connection.prepare("PRAGMA quick_check")?;
+            let found = statement.query_map([], |row| row.get::<_, String>(0))?;
+            // Damage may keep SQLite from looking further.
+            let lines = found.map(|line| line.unwrap_or_else(|error| error.to_string())).filter(|line| line != "ok");
+            Ok(lines.chain(Salvage::new(connection, bytes, |_, _| {}).all()).collect::<Vec<_>>())
+        })?;
+        // So far all was looked at that can be read; programs open the file in a stricter way.
+        match self.with(connection::strict_reader, |_| Ok(())) {
+            Err(error @ StoreError::Damaged { .. }) if wrong.is_empty() => wrong.push(error.to_string()),
+            _ => {}
+        }
+        Ok(wrong)
+    }
+
+    /// Reads all that can be read, in no order, and says what cannot. Where the file is damaged it goes around the damage.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or is no store.
+    pub fn read(&self, each: impl FnMut(String, Entry)) -> Result<Vec<String>, StoreError> {
+        let bytes = size(&self.path);
+        self.with(connection::reader_of_damaged, |connection| Ok(Salvage::new(connection, bytes, each).all()))
+    }
+
+    /// Gives back the room that is free in the file, and begins its log again. Returns its size before and after, bytes.
+    ///
+    /// # Errors
+    /// Those of [`FileStore::open`](super::FileStore::open); [`StoreError::Full`] where there is not as much room again as the file takes.
+    pub fn compact(&self) -> Result<(u64, u64), StoreError> {
+        self.with(connection::of_existing, |connection| {
+            let all = || size(&self.path) + size(&place::beside(&self.path, "-wal"));
+            let before = all();
+            connection.execute_batch("VACUUM")?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            Ok((before, all()))
+        })
+    }
+
+    /// Writes a copy of it, as it is at one moment, into a new file that is its owner's alone.
+    ///
+    /// # Errors
+    /// Those of [`FileStore::open`](super::FileStore::open); [`StoreError::Unavailable`] where the new file is there already.
+    pub fn copy_to(&self, copy: impl AsRef<Path>) -> Result<(), StoreError> {
+        let copy = copy.as_ref();
+        let told = |failure: Failure| failure.told(copy);
+        let copy_to = std::path::absolute(copy).map_err(|error| told(error.into()))?;
+        self.with(connection::of_existing, |connection| {
+            let fill = |draft: &Path| {
+                let draft = draft.to_str().ok_or_else(|| Failure::new(Case::Unavailable, "SQLite takes no path that is not UTF-8"))?;
+                Ok(connection.execute("VACUUM INTO ?1", [draft]).map(drop)?)
+            };
+            Ok(place::make(&copy_to, fill).and_then(|made| {
+                let exists = || Failure::from(io::Error::new(ErrorKind::AlreadyExists, format!("{} is there already", copy.display())));
+                if made { Ok(()) } else { Err(exists()) }
+            }))
+        })?
+        .map_err(told)
+    }
+
+    fn with<T>(
+        &self,
+        open: impl FnOnce(&Path) -> Result<Connection, Failure>,
+        work: impl FnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        let worked = InThisProcess::enter().and_then(|_here| {
+            let path = std::path::absolute(&self.path)?;
+            work(&open(&path)?)
+        });
+        worked.map_err(|failure| failure.told(&self.path))
+    }
+}
+
+/// Of a file, in bytes; nothing of one that is not there.
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |file| file.len())
+}
+
+/// Places that are looked for beyond damage, at most. Each costs some page reads.
+const TRIES: usize = 20_000;
+/// No row takes less room, bytes.
+const SMALLEST_ROW: u64 = 16;
+
+const UP: &str = "SELECT id, key FROM entries WHERE id > ?1 AND id < ?2 ORDER BY id";
+const DOWN: &str = "SELECT id, key FROM entries WHERE id > ?1 AND id < ?2 ORDER BY id DESC";
+const ROW: &str = "SELECT version, modified, type, checksum, value FROM entries WHERE id = ?1";
+const NUMBER: &str = "SELECT id FROM entries WHERE key = ?1";
+
+/// Reads what is around damage.
+///
+/// A page that makes no sense ends a walk along the rows. So each walk is made from both ends, and what lies between the two places where they ended is halved
+/// and walked again: the tree leads past the page to others that are whole.
+struct Salvage<'c, F> {
+    connection: &'c Connection,
+    /// The length of the file.
+    bytes: u64,
+    each: F,
+    lost: Vec<String>,
+    /// The highest version of an entry.
+    newest: u64,
+}
+
+impl<'c, F: FnMut(String, Entry)> Salvage<'c, F> {
+    fn new(connection: &'c Connection, bytes: u64, each: F) -> Self {
+        Self { connection, bytes, each, lost: Vec::new(), newest: 0 }
+    }
+
+    fn all(mut self) -> Vec<String> {
+        // Each row that was ever added took a version, and the file has room for no more than these.
+        let last = entries::last_version(self.connection).ok().and_then(|last| i64::try_from(last).ok()).unwrap_or_default();
+        let end = last.max((self.bytes / SMALLEST_ROW) as i64).saturating_add(1);
+        let mut gaps = VecDeque::from([(0, end)]);
+        let (mut given_up, mut why, mut tries) = (Vec::new(), None, 0);
+        while let Some((low, high)) = gaps.pop_front() {
+            let (low, Some(failure)) = self.walk(UP, low, high, true) else { continue };
+            let (high, Some(_)) = self.walk(DOWN, low, high, false) else { continue };
+            why.get_or_insert(failure);
+            tries += 1;
+            let middle = low + (high - low) / 2;
+            if middle > low && tries < TRIES {
+                gaps.extend([(low, middle + 1), (middle, high)]);
+            } else {
+                given_up.push((low, high));
+            }
+        }
+        if let Some(why) = why {
+            let why = why.source();
+            let rows = |(low, high)| format!("the entries between the rows {low} and {high} cannot be read: {why}");
+            self.lost.extend(joined(given_up).into_iter().map(rows));
+        }
+        if self.newest > last as u64 {
+            self.lost.push(format!("the last version that was given is {last}, and an entry has version {}", self.newest));
+        }
+        self.lost
+    }
+
+    /// Reads the rows between two numbers from one of them on. How far it came, and why not to the other.
+    fn walk(&mut self, rows: &str, low: i64, high: i64, up: bool) -> (i64, Option<Failure>) {
+        let mut reached = if up { low } else { high };
+        let walked = (|| {
+            let mut statement = self.connection.prepare_cached(rows)?;
+            let mut rows = statement.query([low, high])?;
+            while let Some(row) = rows.next()? {
+                reached = row.get(0)?;
+                match row.get::<_, String>(1) {
+                    Ok(key) => self.row(reached, key),
+                    Err(error) => self.lost.push(format!("the key of row {reached} cannot be read: {error}")),
+                }
+            }
+            Ok::<_, Failure>(())
+        })();
+        (reached, walked.err())
+    }
+
+    fn row(&mut self, number: i64, key: String) {
+        match self.entry(number, &key) {
+            Ok(Some(entry)) => {
+                let found: rusqlite::Result<i64> = self.number(&key);
+                if found != Ok(number) {
+                    self.lost.push(format!("the index does not lead to {key:?}, which is there"));
+                }
+                self.newest = self.newest.max(entry.version);
+                (self.each)(key, entry);
+            }
+            // Its page led to it and then did not.
+            Ok(None) => self.lost.push(format!("row {number} with the key {key:?} cannot be found again")),
+            Err(failure) => self.lost.push(format!("what is stored as {key:?} cannot be read: {}", failure.source())),
+        }
+    }
+
+    fn entry(&self, number: i64, key: &str) -> Result<Option<Entry>, Failure> {
+        let mut statement = self.connection.prepare_cached(ROW)?;
+        let mut rows = statement.query([number])?;
+        rows.next()?.map(|row| About::read(row, 0)?.entry(key, entries::blob(row, 4)?)).transpose()
+    }
+
+    fn number(&self, key: &str) -> rusqlite::Result<i64> {
+        self.connection.prepare_cached(NUMBER)?.query_row([key], |row| row.get(0))
+    }
+}
+
+/// Ranges in order, those that touch as one.
+fn joined(mut ranges: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, before| {
+        let touches = next.0 <= before.1;
+        if touches {
+            before.1 = before.1.max(next.1);
+        }
+        touches
+    });
+    ranges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_touch_are_joined() {
+        assert_eq!(joined(vec![(7, 9), (1, 3), (2, 4), (4, 5), (9, 10)]), [(1, 5), (7, 10)]);
+    }
+}

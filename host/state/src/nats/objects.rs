@@ -1,0 +1,265 @@
+//! Bytes of any length by name: in pieces, and never half of them.
+//!
+//! A message holds 1 MiB unless the server says otherwise. What is longer is cut into pieces, which count only once a last message names them
+//! together with their digest; so whoever reads has all of it or nothing. The form is that of NATS's object stores, and its tools read it.
+
+use super::bucket::Bucket;
+use super::connection::unavailable;
+use super::deliveries::Delivered;
+use upright_core::store::{StoreError, VALUE_LIMIT};
+use async_nats::HeaderMap;
+use async_nats::header::NATS_ROLLUP;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::object_store::{ObjectInfo, ObjectOptions};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+const PIECE: usize = 128 << 10;
+/// So many pieces are on their way at once.
+const PIECES_AHEAD: usize = 16;
+
+/// Objects in one bucket.
+pub(super) struct Objects {
+    bucket: Arc<Bucket>,
+    name: String,
+}
+
+/// An object that is there, without its bytes.
+pub(super) struct Listed {
+    pub(super) info: ObjectInfo,
+    pub(super) sequence: u64,
+    pub(super) stored: SystemTime,
+}
+
+/// The settings of a bucket of objects.
+pub(super) fn config(name: &str, replicas: usize) -> Config {
+    Config {
+        name: format!("OBJ_{name}"),
+        subjects: vec![format!("$O.{name}.C.>"), format!("$O.{name}.M.>")],
+        storage: StorageType::File,
+        num_replicas: replicas,
+        discard: DiscardPolicy::New,
+        allow_rollup: true,
+        allow_direct: true,
+        max_bytes: -1,
+        ..Config::default()
+    }
+}
+
+impl Objects {
+    pub(super) fn new(bucket: Bucket, name: String) -> Self {
+        Self { bucket: Arc::new(bucket), name }
+    }
+
+    /// The subject under which all names are told.
+    fn names(&self) -> String {
+        format!("$O.{}.M.>", self.name)
+    }
+
+    fn told(&self, name: &str) -> String {
+        format!("$O.{}.M.{}", self.name, base64(name.as_bytes()))
+    }
+
+    fn pieces(&self, id: &str) -> String {
+        format!("$O.{}.C.{id}", self.name)
+    }
+
+    /// Keeps an object in place of the one of this name. Returns the sequence at which it is told.
+    pub(super) async fn put(&self, name: &str, value: &Bytes, modified: SystemTime) -> Result<Listed, StoreError> {
+        let before = self.told_now(name).await?;
+        let id = unique(self.bucket.connection().client());
+        let chunks = self.send(&id, value).await?;
+        let info = ObjectInfo {
+            name: name.to_owned(),
+            description: None,
+            metadata: HashMap::new(),
+            headers: None,
+            options: Some(ObjectOptions { link: None, max_chunk_size: Some(PIECE) }),
+            bucket: self.name.clone(),
+            nuid: id,
+            size: value.len(),
+            chunks,
+            modified: Some(modified.into()),
+            digest: Some(digest(value)),
+            deleted: false,
+        };
+        let sequence = self.tell(&info).await?;
+        if let Some(before) = before {
+            // Readers that have begun with it find that it is gone, and begin again.
+            let _ = self.bucket.purge(self.pieces(&before.info.nuid), None).await;
+        }
+        Ok(Listed { info, sequence, stored: modified })
+    }
+
+    async fn send(&self, id: &str, value: &Bytes) -> Result<usize, StoreError> {
+        // Opened first: a message to a stream that is not there is lost.
+        self.bucket.stream().await?;
+        let context = self.bucket.connection().context();
+        let mut waiting = VecDeque::new();
+        let mut chunks = 0;
+        for start in (0..value.len()).step_by(PIECE) {
+            let piece = value.slice(start..value.len().min(start + PIECE));
+            waiting.push_back(context.publish(self.pieces(id), piece).await.map_err(unavailable)?);
+            chunks += 1;
+            if waiting.len() >= PIECES_AHEAD
+                && let Some(first) = waiting.pop_front()
+            {
+                first.await.map_err(unavailable)?;
+            }
+        }
+        for sent in waiting {
+            sent.await.map_err(unavailable)?;
+        }
+        Ok(chunks)
+    }
+
+    async fn tell(&self, info: &ObjectInfo) -> Result<u64, StoreError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_ROLLUP, "sub");
+        let json = serde_json::to_vec(info).map_err(unavailable)?;
+        let sequence = self.bucket.publish(self.told(&info.name), headers, json.into()).await?;
+        Ok(sequence.unwrap_or_default())
+    }
+
+    async fn told_now(&self, name: &str) -> Result<Option<Listed>, StoreError> {
+        let Some(message) = self.bucket.last(&self.told(name)).await? else { return Ok(None) };
+        let info = parse(&message.payload).filter(|info| !info.deleted);
+        Ok(info.map(|info| Listed { info, sequence: message.sequence, stored: message.time.into() }))
+    }
+
+    /// An object with its bytes; none if there is none of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where its bytes are not those that were put there, also after a second look.
+    pub(super) async fn get(&self, name: &str) -> Result<Option<(Listed, Bytes)>, StoreError> {
+        let mut looked_at = None;
+        loop {
+            let Some(listed) = self.told_now(name).await? else { return Ok(None) };
+            let value = self.receive(&listed.info).await?;
+            let info = &listed.info;
+            if value.len() == info.size && info.digest.as_ref().is_none_or(|expected| *expected == digest(&value)) {
+                return Ok(Some((listed, value)));
+            }
+            // It may have been replaced meanwhile.
+            if looked_at.as_ref() == Some(&info.nuid) {
+                let why = format!("of {} bytes {} are there, or others than were put there", info.size, value.len());
+                return Err(StoreError::Corrupt { key: name.to_owned(), source: io::Error::new(io::ErrorKind::InvalidData, why).into() });
+            }
+            looked_at = Some(listed.info.nuid);
+        }
+    }
+
+    async fn receive(&self, info: &ObjectInfo) -> Result<Bytes, StoreError> {
+        // Another program may say what it likes of an object's size.
+        let mut value = BytesMut::with_capacity(info.size.min(VALUE_LIMIT));
+        if info.size > 0 {
+            let each = |piece: Delivered| {
+                if value.len() <= VALUE_LIMIT {
+                    value.extend_from_slice(&piece.payload);
+                }
+            };
+            self.bucket.gather(self.pieces(&info.nuid), DeliverPolicy::All, false, each).await?;
+        }
+        Ok(value.freeze())
+    }
+
+    /// Removes an object and every trace of it. Whether it was there.
+    pub(super) async fn remove(&self, name: &str) -> Result<bool, StoreError> {
+        let Some(listed) = self.told_now(name).await? else { return Ok(false) };
+        self.bucket.purge(self.told(name), None).await?;
+        self.bucket.purge(self.pieces(&listed.info.nuid), None).await?;
+        Ok(true)
+    }
+
+    /// All objects, by name.
+    pub(super) async fn list(&self) -> Result<Vec<Listed>, StoreError> {
+        let mut found = Vec::new();
+        let each = |message: Delivered| {
+            if let Some(info) = parse(&message.payload).filter(|info| !info.deleted) {
+                found.push(Listed { info, sequence: message.sequence, stored: message.stored });
+            }
+        };
+        self.bucket.gather(self.names(), DeliverPolicy::LastPerSubject, false, each).await?;
+        // One that was replaced while it was listed comes twice.
+        found.sort_by(|one, other| one.info.name.cmp(&other.info.name).then(other.sequence.cmp(&one.sequence)));
+        found.dedup_by(|later, earlier| later.info.name == earlier.info.name);
+        Ok(found)
+    }
+
+    /// Removes pieces that no object has, if they were stored before this moment. Of how many objects they were.
+    pub(super) async fn remove_loose_pieces(&self, before: SystemTime) -> Result<usize, StoreError> {
+        let mut loose = HashMap::new();
+        let each = |piece: Delivered| {
+            loose.insert(piece.subject, piece.stored);
+        };
+        self.bucket.gather(self.pieces(">"), DeliverPolicy::LastPerSubject, true, each).await?;
+        for object in self.list().await? {
+            loose.remove(&self.pieces(&object.info.nuid));
+        }
+        let mut removed = 0;
+        for (subject, stored) in loose {
+            if stored <= before {
+                self.bucket.purge(subject, None).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// What a message tells of an object, if it does.
+fn parse(message: &[u8]) -> Option<ObjectInfo> {
+    serde_json::from_slice(message).ok()
+}
+
+/// A name that no client ever had before.
+pub(super) fn unique(client: &async_nats::Client) -> String {
+    // The client makes such names for its inboxes.
+    let inbox = client.new_inbox();
+    inbox.rsplit('.').next().unwrap_or(&inbox).to_owned()
+}
+
+/// A digest as object stores write it.
+pub(super) fn digest(value: &[u8]) -> String {
+    format!("SHA-256={}", base64(&Sha256::digest(value)))
+}
+
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Base 64 for addresses, with padding.
+fn base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let group = three.iter().fold(0, |group, byte| group << 8 | usize::from(*byte)) << (8 * (3 - three.len()));
+        for digit in 0..4 {
+            text.push(if digit <= three.len() { char::from(DIGITS[group >> (18 - 6 * digit) & 63]) } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_64_is_that_of_the_standard() {
+        let known: [(&[u8], &str); 7] = [
+            (b"", ""),
+            (b"f", "Zg=="),
+            (b"fo", "Zm8="),
+            (b"foo", "Zm9v"),
+            (b"foob", "Zm9vYg=="),
+            (b"foobar", "Zm9vYmFy"),
+            (&[0xef, 0xbf, 0xbf], "77-_"),
+        ];
+        for (bytes, text) in known {
+            assert_eq!(base64(bytes), text);
+        }
+    }
+}

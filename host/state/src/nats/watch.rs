@@ -1,0 +1,86 @@
+//! Changes as they happen, and none that is passed over in silence.
+
+use super::connection::{Connectivity, Status};
+use super::deliveries::Delivered;
+use super::feed::{Feed, News};
+use super::{Connectivities, Inner, keys, record};
+use upright_core::store::background::with_it;
+use upright_core::store::{Change, Changes, StoreError};
+use futures_util::stream;
+use std::collections::HashMap;
+use tokio::sync::watch;
+
+/// The changes under a prefix, from now on.
+pub(super) async fn changes(inner: &Inner, prefix: &str) -> Result<Changes, StoreError> {
+    let subject = inner.subject(&keys::filter(prefix));
+    let opened = Feed::open(&inner.keys, inner.alive.subscribe(), subject, true);
+    let feed = inner.connection.bounded(inner.connection.limit(0), opened).await?;
+    let since = feed.seen();
+    let watcher = Watcher { feed, subjects: inner.prefix.clone(), prefix: prefix.to_owned(), since, latest: HashMap::new(), next: None };
+    Ok(Box::pin(stream::unfold(watcher, next_change)))
+}
+
+struct Watcher {
+    feed: Feed,
+    subjects: String,
+    prefix: String,
+    /// The watch began after it.
+    since: u64,
+    /// Of each key that has changed since, its latest version. Each message tells which one it replaced.
+    latest: HashMap<String, u64>,
+    /// Comes after what was missed before it.
+    next: Option<Change>,
+}
+
+async fn next_change(mut watcher: Watcher) -> Option<(Result<Change, StoreError>, Watcher)> {
+    if let Some(change) = watcher.next.take() {
+        return Some((Ok(change), watcher));
+    }
+    loop {
+        let change = match with_it(watcher.feed.next()).await? {
+            News::Missed(count) => {
+                watcher.since = watcher.feed.seen();
+                watcher.latest.clear();
+                Err(StoreError::ChangesMissed { count })
+            }
+            News::Message(message) => match watcher.change(&message) {
+                Some(change) => change,
+                None => continue,
+            },
+        };
+        return Some((change, watcher));
+    }
+}
+
+impl Watcher {
+    fn change(&mut self, message: &Delivered) -> Option<Result<Change, StoreError>> {
+        let key = message.subject.strip_prefix(&self.subjects).and_then(keys::decode).filter(|key| key.starts_with(&self.prefix))?;
+        let before = self.latest.insert(key.clone(), message.sequence);
+        let missed = record::replaced(&message.headers).is_some_and(|replaced| replaced > self.since && before != Some(replaced));
+        let change = Change { key, version: message.sequence, kind: record::kind(&message.headers) };
+        if !missed {
+            return Some(Ok(change));
+        }
+        self.next = Some(change);
+        // How many came one after the other is not known.
+        Some(Err(StoreError::ChangesMissed { count: 1 }))
+    }
+}
+
+/// What is known of the connection, as it changes.
+pub(super) fn connectivities(status: watch::Receiver<Status>, store: watch::Receiver<()>) -> Connectivities {
+    Box::pin(stream::unfold((status, store, None), next_connectivity))
+}
+
+type Listener = (watch::Receiver<Status>, watch::Receiver<()>, Option<Connectivity>);
+
+async fn next_connectivity((mut status, mut store, told): Listener) -> Option<(Connectivity, Listener)> {
+    let gone = async { while store.changed().await.is_ok() {} };
+    let changed = async { status.wait_for(|status| Some(status.connectivity) != told).await.map(|status| status.connectivity) };
+    let connectivity = tokio::select! {
+        biased;
+        connectivity = changed => connectivity.ok()?,
+        () = gone => return None,
+    };
+    Some((connectivity, (status, store, Some(connectivity))))
+}
