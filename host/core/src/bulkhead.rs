@@ -117,6 +117,17 @@ pub struct BulkheadPermit<'a> {
     _permit: SemaphorePermit<'a>,
 }
 
+/// A place in a bulkhead that keeps the bulkhead alive. Dropping it frees the place.
+pub(crate) struct OwnedBulkheadPermit {
+    bulkhead: Bulkhead,
+}
+
+impl Drop for OwnedBulkheadPermit {
+    fn drop(&mut self) {
+        self.bulkhead.shared.semaphore.add_permits(1);
+    }
+}
+
 /// Counts as waiting while it lives.
 struct Waiting<'a>(&'a AtomicU32);
 
@@ -191,6 +202,22 @@ impl Bulkhead {
         };
         // The semaphore is never closed.
         permit.map(|permit| BulkheadPermit { _permit: permit }).ok_or_else(|| self.full(Duration::ZERO))
+    }
+
+    /// [`Bulkhead::try_acquire`] with a permit that borrows nothing.
+    pub(crate) fn try_acquire_owned(&self) -> Result<OwnedBulkheadPermit, BulkheadFull> {
+        self.try_acquire().map(|permit| self.own(permit))
+    }
+
+    /// [`Bulkhead::acquire_within`] with a permit that borrows nothing.
+    pub(crate) async fn acquire_owned_within(&self, limit: Option<Duration>) -> Result<OwnedBulkheadPermit, BulkheadFull> {
+        self.acquire_within(limit).await.map(|permit| self.own(permit))
+    }
+
+    fn own(&self, permit: BulkheadPermit<'_>) -> OwnedBulkheadPermit {
+        // The duty to free the place moves over.
+        permit._permit.forget();
+        OwnedBulkheadPermit { bulkhead: self.clone() }
     }
 
     fn full(&self, waited: Duration) -> BulkheadFull {

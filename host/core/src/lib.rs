@@ -13,6 +13,7 @@ pub mod classifier;
 pub mod clock;
 #[doc(hidden)]
 pub mod configuration;
+pub mod driving;
 pub mod error;
 pub mod events;
 pub mod fault;
@@ -22,8 +23,6 @@ pub mod random;
 mod registry;
 pub mod retry;
 pub mod retryable;
-#[doc(hidden)]
-pub mod session;
 pub mod store;
 #[doc(hidden)]
 pub mod sync;
@@ -34,11 +33,11 @@ pub use breaker::{CircuitBreaker, CircuitBreakers};
 pub use budget::{RetryBudget, RetryBudgets};
 pub use bulkhead::{Bulkhead, Bulkheads};
 pub use classifier::ErrorClassifier;
+pub use driving::Attempt;
 pub use error::Error;
 pub use events::Event;
 pub use hedge::Hedge;
 pub use policy::PolicySlot;
 pub use retry::RetryStrategy;
 pub use retryable::{Retryable, RetryableBlocking};
-pub use session::Attempt;
 pub use types::{BreakerConfig, ErrorCategory, ErrorSeverity, RetryConfig};

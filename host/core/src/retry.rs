@@ -17,19 +17,19 @@ use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;
 use crate::classifier::ErrorClassifier;
 use crate::clock::{Instant, SharedClock, SystemClock};
+use crate::driving::RetryIf;
+use crate::driving::{Alone, Attempt, Ending, Mode, OnUnknown, Run, Runtime, Settings, drive, outcome_error, poll_limit};
 use crate::error::{BoxError, CircuitOpen, ConfigurationError, Error, RejectedResult};
 use crate::events::{Events, is_watched};
-use crate::fault::{FaultReader, OperationError};
+use crate::fault::{DescribesItself, FaultReader, OperationError, find};
 use crate::hedge::Hedge;
 use crate::policy::PolicySlot;
 use crate::random::{SharedRandom, SystemRandom};
-use crate::session::{Alone, Attempt, Ending, Guarding, Session, Terms, outcome_error, poll_limit};
 use crate::types::{BreakerConfig, Fault, Profile, RetryConfig};
-use std::borrow::Cow;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// A first attempt that failed before there was a session.
@@ -60,17 +60,17 @@ pub struct RetryStrategy {
 
 #[doc(hidden)]
 pub struct Shared {
-    pub guarding: Guarding,
-    pub terms: Terms,
+    pub runtime: Arc<Runtime>,
+    pub settings: Settings,
     pub breaker: Option<CircuitBreaker>,
     /// Whether an attempt is no more than a call within a limit of time.
     simple: bool,
 }
 
 impl Shared {
-    fn new(guarding: Guarding, terms: Terms, breaker: Option<CircuitBreaker>) -> Arc<Self> {
-        let simple = terms.bulkhead.is_none() && terms.hedge.is_none();
-        Arc::new(Self { guarding, terms, breaker, simple })
+    fn new(runtime: Arc<Runtime>, settings: Settings, breaker: Option<CircuitBreaker>) -> Arc<Self> {
+        let simple = settings.bulkhead.is_none() && settings.hedge.is_none();
+        Arc::new(Self { runtime, settings, breaker, simple })
     }
 }
 
@@ -90,20 +90,22 @@ enum Breaker {
 #[derive(Clone)]
 #[must_use]
 pub struct RetryStrategyBuilder {
-    terms: Terms,
+    settings: Settings,
     breaker: Breaker,
     policy: Option<PolicySlot>,
     clock: SharedClock,
     random: SharedRandom,
     events: Events,
     classifier: Option<Arc<ErrorClassifier>>,
-    fault_reader: Option<FaultReader>,
+    error_reader: Option<FaultReader>,
+    retry_if: Vec<RetryIf>,
+    on_unknown: OnUnknown,
 }
 
 impl Default for RetryStrategyBuilder {
     fn default() -> Self {
         Self {
-            terms: Terms {
+            settings: Settings {
                 name: "operation".into(),
                 retry: RetryConfig::default(),
                 attempt_timeout: None,
@@ -119,7 +121,9 @@ impl Default for RetryStrategyBuilder {
             random: Arc::new(SystemRandom),
             events: Events::default(),
             classifier: None,
-            fault_reader: None,
+            error_reader: None,
+            retry_if: Vec::new(),
+            on_unknown: OnUnknown::default(),
         }
     }
 }
@@ -127,43 +131,43 @@ impl Default for RetryStrategyBuilder {
 impl RetryStrategyBuilder {
     /// The name in events, and of the strategy's own breaker.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.terms.name = name.into();
+        self.settings.name = name.into();
         self
     }
 
     /// All retry settings at once.
     pub fn config(mut self, config: RetryConfig) -> Self {
-        self.terms.retry = config;
+        self.settings.retry = config;
         self
     }
 
     /// Retries after the first attempt; 0 for none.
     pub fn max_retries(mut self, retries: u32) -> Self {
-        self.terms.retry.max_retries = retries;
+        self.settings.retry.max_retries = retries;
         self
     }
 
     /// The delay before the first retry.
     pub fn base_delay(mut self, delay: Duration) -> Self {
-        self.terms.retry.base_delay = delay.as_secs_f64();
+        self.settings.retry.base_delay = delay.as_secs_f64();
         self
     }
 
     /// No delay is longer. A server that asks for a longer wait (`Retry-After`) is not waited for.
     pub fn max_delay(mut self, delay: Duration) -> Self {
-        self.terms.retry.max_delay = delay.as_secs_f64();
+        self.settings.retry.max_delay = delay.as_secs_f64();
         self
     }
 
     /// What each further delay is multiplied by; at least 1.
     pub fn backoff_factor(mut self, factor: f64) -> Self {
-        self.terms.retry.backoff_factor = factor;
+        self.settings.retry.backoff_factor = factor;
         self
     }
 
     /// Whether delays vary at random.
     pub fn jitter(mut self, jitter: bool) -> Self {
-        self.terms.retry.jitter = jitter;
+        self.settings.retry.jitter = jitter;
         self
     }
 
@@ -217,43 +221,97 @@ impl RetryStrategyBuilder {
 
     /// How long one attempt may take. A blocking attempt is told, and cannot be stopped.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
-        self.terms.attempt_timeout = Some(limit);
+        self.settings.attempt_timeout = Some(limit);
         self
     }
 
     /// How long all attempts and the waits between them may take together, by the clock. A fallback runs after it, without a limit of its own.
     pub fn deadline(mut self, limit: Duration) -> Self {
-        self.terms.deadline = Some(limit);
+        self.settings.deadline = Some(limit);
         self
     }
 
     /// Whether repeating the operation can do no harm (the default). If it can, only what never reached the service is retried.
     pub fn idempotent(mut self, idempotent: bool) -> Self {
-        self.terms.idempotent = idempotent;
+        self.settings.idempotent = idempotent;
         self
     }
 
     /// The budget that this strategy's retries are taken from, perhaps shared with others.
     pub fn budget(mut self, budget: RetryBudget) -> Self {
-        self.terms.budget = Some(budget);
+        self.settings.budget = Some(budget);
         self
     }
 
     /// The bulkhead that every attempt must find room in, perhaps shared with others. Waits between attempts take no room.
     pub fn bulkhead(mut self, bulkhead: Bulkhead) -> Self {
-        self.terms.bulkhead = Some(bulkhead);
+        self.settings.bulkhead = Some(bulkhead);
         self
     }
 
     /// Sends rivals after slow attempts. They are taken from the hedge's own budget, else from the strategy's.
     pub fn hedge(mut self, hedge: Hedge) -> Self {
-        self.terms.hedge = Some(hedge);
+        self.settings.hedge = Some(hedge);
         self
     }
 
     /// Tells the facts about errors of your own types; what it does not know is read as always. See [`FaultReader`].
     pub fn fault_reader(mut self, reader: impl Fn(&(dyn std::error::Error + 'static)) -> Option<Fault> + Send + Sync + 'static) -> Self {
-        self.fault_reader = Some(Arc::new(reader));
+        self.error_reader = Some(Arc::new(reader));
+        self
+    }
+
+    /// Decides by the caller's own error type whether to retry: `true` retries, `false` gives up, whatever the classifier says. The type is looked for in the
+    /// whole chain of causes; errors of other types are classified as always. May be called for several types.
+    ///
+    /// ```
+    /// use upright::RetryStrategy;
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("job {state}")]
+    /// struct JobError {
+    ///     state: &'static str,
+    /// }
+    ///
+    /// let retry = RetryStrategy::builder().retry_if(|error: &JobError| error.state == "pending").build()?;
+    /// # Ok::<(), upright::error::ConfigurationError>(())
+    /// ```
+    pub fn retry_if<E: std::error::Error + 'static>(mut self, retries: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        self.retry_if.push(Arc::new(move |error| find::<E>(error).map(&retries)));
+        self
+    }
+
+    /// Reads the facts of an error type that describes itself. The type is looked for in the whole chain of causes. May be called for several types.
+    ///
+    /// ```
+    /// use upright::RetryStrategy;
+    /// use upright::fault::DescribesItself;
+    /// use upright::types::{Fault, FaultKind};
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("row {0} is malformed")]
+    /// struct Malformed(u64);
+    ///
+    /// impl DescribesItself for Malformed {
+    ///     fn fault(&self) -> Fault {
+    ///         Fault::new(FaultKind::InvalidInput, self.to_string())
+    ///     }
+    /// }
+    ///
+    /// let retry = RetryStrategy::builder().describes::<Malformed>().build()?;
+    /// # Ok::<(), upright::error::ConfigurationError>(())
+    /// ```
+    pub fn describes<E: DescribesItself>(mut self) -> Self {
+        let before = self.error_reader.take();
+        self.error_reader = Some(Arc::new(move |error| {
+            find::<E>(error).map(DescribesItself::fault).or_else(|| before.as_ref().and_then(|read| read(error)))
+        }));
+        self
+    }
+
+    /// Decides what follows an error that no rule of the classifier knows. By default the operation gives up, and the log says how to retry it.
+    pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
+        self.on_unknown = on_unknown;
         self
     }
 
@@ -262,11 +320,11 @@ impl RetryStrategyBuilder {
     /// # Errors
     /// Names the first setting that cannot be used.
     pub fn build(self) -> Result<RetryStrategy, ConfigurationError> {
-        self.terms.check()?;
-        let Self { terms, breaker, policy, clock, random, events, classifier, fault_reader } = self;
+        self.settings.check()?;
+        let Self { settings, breaker, policy, clock, random, events, classifier, error_reader, retry_if, on_unknown } = self;
         let policy = policy.unwrap_or_else(|| PolicySlot::native().connected(Arc::clone(&clock), events.clone()));
         let own = |config| -> Result<CircuitBreaker, ConfigurationError> {
-            let builder: CircuitBreakerBuilder = CircuitBreaker::builder(Arc::clone(&terms.name)).config(config);
+            let builder: CircuitBreakerBuilder = CircuitBreaker::builder(Arc::clone(&settings.name)).config(config);
             builder.policy(policy.clone()).clock(Arc::clone(&clock)).events(events.clone()).build()
         };
         let breaker = match breaker {
@@ -274,19 +332,19 @@ impl RetryStrategyBuilder {
             Breaker::Own(config) => Some(own(config)?),
             Breaker::Given(breaker) => Some(breaker),
         };
-        let guarding = Guarding { policy, clock, random, events, classifier, fault_reader };
-        Ok(RetryStrategy { shared: Shared::new(guarding, terms, breaker) })
+        let runtime = Runtime { policy, clock, random, events, classifier, error_reader, retry_if, on_unknown };
+        Ok(RetryStrategy { shared: Shared::new(Arc::new(runtime), settings, breaker) })
     }
 }
 
 impl Default for RetryStrategy {
     /// The strategy of the specification's settings, with a breaker of its own: build one and keep it, since the breaker lives in it.
     fn default() -> Self {
-        let RetryStrategyBuilder { terms, clock, random, events, .. } = RetryStrategyBuilder::default();
-        let policy = PolicySlot::native();
-        let breaker = CircuitBreaker::builder(Arc::clone(&terms.name)).policy(policy.clone()).build_checked();
-        let guarding = Guarding { policy, clock, random, events, classifier: None, fault_reader: None };
-        Self { shared: Shared::new(guarding, terms, Some(breaker)) }
+        let RetryStrategyBuilder { settings, clock, random, events, retry_if, on_unknown, .. } = RetryStrategyBuilder::default();
+        let policy = PolicySlot::default();
+        let breaker = CircuitBreaker::builder(Arc::clone(&settings.name)).policy(policy.clone()).build_checked();
+        let runtime = Runtime { policy, clock, random, events, classifier: None, error_reader: None, retry_if, on_unknown };
+        Self { shared: Shared::new(Arc::new(runtime), settings, Some(breaker)) }
     }
 }
 
@@ -309,11 +367,11 @@ impl RetryStrategy {
         let limit = |span: Option<f64>| span.map(crate::clock::seconds);
         let default = RetryStrategyBuilder::default();
         RetryStrategyBuilder {
-            terms: Terms {
+            settings: Settings {
                 retry: recommendation.retry,
                 attempt_timeout: limit(recommendation.attempt_timeout),
                 deadline: limit(recommendation.total_deadline),
-                ..default.terms
+                ..default.settings
             },
             breaker: Breaker::Own(recommendation.breaker),
             policy: Some(policy),
@@ -328,7 +386,7 @@ impl RetryStrategy {
 
     /// Its retry settings.
     pub fn config(&self) -> RetryConfig {
-        self.shared.terms.retry
+        self.shared.settings.retry
     }
 
     #[doc(hidden)]
@@ -338,8 +396,8 @@ impl RetryStrategy {
 
     /// The delay after attempt `attempt` (the first is 0) failed, as the policy decides it.
     pub fn delay(&self, attempt: u32) -> Duration {
-        let Guarding { policy, random, .. } = &self.shared.guarding;
-        policy.delay(&self.shared.terms.retry, attempt, random.draw())
+        let Runtime { policy, random, .. } = &*self.shared.runtime;
+        policy.delay(&self.shared.settings.retry, attempt, random.draw())
     }
 
     /// Runs an operation, retrying it as the policy says.
@@ -363,7 +421,7 @@ impl RetryStrategy {
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
-        let Shared { guarding, terms, breaker, simple } = &*self.shared;
+        let Shared { runtime, settings, breaker, simple } = &*self.shared;
         let mut first = None;
         // Nearly all calls end here: one attempt through a closed breaker. A session is made when there is something to remember.
         if *simple && !is_watched() {
@@ -373,16 +431,16 @@ impl RetryStrategy {
                     return Err(Error::CircuitOpen(open));
                 }
             } else {
-                let (limit, mut began) = terms.first_limit(&guarding.clock);
+                let (limit, mut began) = settings.first_limit(&runtime.clock);
                 let mut attempt = pin!(operation(Attempt::first(limit)));
                 let mut timer = None;
                 let outcome = poll_fn(|context| match attempt.as_mut().poll(context) {
                     Poll::Ready(outcome) => Poll::Ready(outcome.map_err(Some)),
                     Poll::Pending => {
                         if began.is_none() {
-                            began = Some(guarding.clock.coarse());
+                            began = Some(runtime.clock.coarse());
                         }
-                        poll_limit(limit, &guarding.clock, &mut timer, context).map(|()| Err(None))
+                        poll_limit(limit, &runtime.clock, &mut timer, context).map(|()| Err(None))
                     }
                 })
                 .await;
@@ -415,20 +473,25 @@ impl RetryStrategy {
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
-        let Shared { guarding, terms, breaker, .. } = &*self.shared;
-        let alone = Alone { fallback: false };
-        let (mut session, next) = match first {
-            None => (Session::begin(guarding, terms, &alone, None), None),
+        let (mut run, first) = match first {
+            None => (Run::begin(self), None),
             Some(FirstFailure { error, generation, began }) => {
-                let permit = breaker.as_ref().zip(generation).map(|(breaker, generation)| breaker.permit(generation));
-                let (session, next) = Session::after_failure(guarding, terms, &alone, began, error, permit);
-                (session, Some(next))
+                let mut run = Run::after_first(self, Alone::default(), began, generation);
+                let facts = run.facts(&*error);
+                let step = run.failed(facts);
+                (run, Some((step, error)))
             }
         };
-        match session.run(breaker.as_ref().map(Cow::Borrowed), operation, accept, next).await {
+        match drive(&mut run, first, operation, accept, Mode::Async).await {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) | Ending::Cached(error) | Ending::Fallback(error) => Err(error),
         }
+    }
+
+    /// A run that has nothing but, perhaps, a fallback.
+    fn run(&self, fallback: bool) -> Run {
+        let Shared { runtime, settings, breaker, .. } = &*self.shared;
+        Run::with(Arc::clone(runtime), settings.clone(), Alone { fallback }, breaker.clone(), None)
     }
 
     /// The rejection of a call that its breaker does not let through. None if it lets it through after all: then a session asks it again.
@@ -452,9 +515,7 @@ impl RetryStrategy {
         G: OperationError,
         H: Future<Output = Result<T, G>>,
     {
-        let Shared { guarding, terms, breaker, .. } = &*self.shared;
-        let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
-        match session.run(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true, None).await {
+        match drive(&mut self.run(true), None, move |_| operation(), |_| true, Mode::Async).await {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) => Err(error),
             Ending::Cached(error) | Ending::Fallback(error) => match fallback().await {
@@ -481,9 +542,7 @@ impl RetryStrategy {
         operation: impl FnMut(Attempt) -> Result<T, E>,
         accept: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
-        let Shared { guarding, terms, breaker, .. } = &*self.shared;
-        let mut session = Session::begin(guarding, terms, &Alone { fallback: false }, None);
-        match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), operation, accept) {
+        match drive_blocking(self.run(false), operation, accept) {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) | Ending::Cached(error) | Ending::Fallback(error) => Err(error),
         }
@@ -498,14 +557,26 @@ impl RetryStrategy {
         mut operation: impl FnMut() -> Result<T, E>,
         fallback: impl FnOnce() -> Result<T, G>,
     ) -> Result<T, Error> {
-        let Shared { guarding, terms, breaker, .. } = &*self.shared;
-        let mut session = Session::begin(guarding, terms, &Alone { fallback: true }, None);
-        match session.run_blocking(breaker.as_ref().map(Cow::Borrowed), move |_| operation(), |_| true) {
+        match drive_blocking(self.run(true), move |_| operation(), |_| true) {
             Ending::Live(value) => Ok(value),
             Ending::Failed(error) => Err(error),
             Ending::Cached(error) | Ending::Fallback(error) => {
                 fallback().map_err(|failed| Error::FallbackFailed { fallback: failed.into_boxed(), first: Box::new(error) })
             }
         }
+    }
+}
+
+/// Drives a run on this thread. A time limit is in [`Attempt::time_left`]: the attempt cannot be stopped from outside.
+fn drive_blocking<T, E: OperationError>(
+    mut run: Run,
+    mut operation: impl FnMut(Attempt) -> Result<T, E>,
+    accept: impl Fn(&T) -> bool,
+) -> Ending<T> {
+    let driven = pin!(drive(&mut run, None, move |attempt| ready(operation(attempt)), accept, Mode::Blocking));
+    match driven.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(ending) => ending,
+        // All that a blocking drive awaits is ready: `Mode::Blocking` has no timer and no queue.
+        Poll::Pending => unreachable!("a blocking drive waits for nothing"),
     }
 }

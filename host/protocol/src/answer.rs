@@ -5,9 +5,9 @@
 //! What decides is the innermost message with its labels; what was said around it is kept, for people.
 
 use crate::retry_after;
-use upright_logic::types::{Endpoint, ErrorLabels, Fault, FaultKind, MESSAGE_LIMIT};
 use serde_json::{Map, Value};
 use std::time::SystemTime;
+use upright_logic::types::{Endpoint, ErrorLabels, Fault, FaultKind, MESSAGE_LIMIT};
 
 /// What the body of an error says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
-use upright_recordings::named;
 use upright_protocol::{CacheType, ModelCard};
+use upright_recordings::named;
 
 fn cache(name: &str) -> CacheType {
     match name {

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use upright_recordings::{Body, Label, Recording, named, recordings};
 use upright_protocol::{Asked, Cut, Empty, Failed, Judgement, QuestionCut, Reader, Route, Verdict};
+use upright_recordings::{Body, Label, Recording, named, recordings};
 
 fn asked(recording: &Recording) -> Option<Asked> {
     Some(Asked::read(Route::of(&recording.request.path)?, &recording.request.bytes()))

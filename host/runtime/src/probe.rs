@@ -7,10 +7,10 @@
 use super::error::PolicyError;
 use super::loaded::Policy;
 use super::loader::Given;
-use upright_core::policy::{Answer, Question};
 use crate::types::*;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use upright_core::policy::{Answer, Question};
 use upright_logic::breaker::Event;
 
 const SECOND: u64 = 1_000_000_000;

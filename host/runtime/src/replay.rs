@@ -96,7 +96,8 @@ impl Replayer {
         } else {
             question.breaker_state_mut().map(|state| std::mem::take(&mut state.memory))
         };
-        let asked = loaded::ask(&self.counted, question.ask()).and_then(|answer| question.check(&answer).map(|()| answer).map_err(PolicyError::from));
+        let asked = loaded::ask(&self.counted, question.ask())
+            .and_then(|answer| question.check(&answer).map(|()| answer).map_err(PolicyError::from));
         let answer = match asked {
             Ok(answer) => (answer, None),
             Err(error) => {

@@ -1,6 +1,5 @@
 //! Which store is meant, in one line of text: `:memory:`, a file, or a server of NATS.
 
-use upright_core::store::{Changes, Entry, Listed, MemoryStore, Store, StoreError, StoreFuture};
 use crate::clock::SharedClock;
 use bytes::Bytes;
 use std::env;
@@ -9,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
+use upright_core::store::{Changes, Entry, Listed, MemoryStore, Store, StoreError, StoreFuture};
 
 /// Where state is kept.
 ///

@@ -174,9 +174,9 @@ pub mod reqwest_middleware;
 pub mod tower;
 
 pub use upright_core::{
-    Attempt, Bulkhead, Bulkheads, CircuitBreaker, CircuitBreakers, Error, ErrorClassifier, Event, Hedge, PolicySlot, RetryBudget, RetryBudgets,
-    RetryStrategy, Retryable, RetryableBlocking, breaker, budget, bulkhead, chaos, checkpoints, classifier, clock, error, events, fault, hedge,
-    random, retry, retryable, testing, types,
+    Attempt, Bulkhead, Bulkheads, CircuitBreaker, CircuitBreakers, Error, ErrorClassifier, Event, Hedge, PolicySlot, RetryBudget,
+    RetryBudgets, RetryStrategy, Retryable, RetryableBlocking, breaker, budget, bulkhead, chaos, checkpoints, classifier, clock, driving,
+    error, events, fault, hedge, random, retry, retryable, testing, types,
 };
 pub use upright_runtime::{Policy, PolicyLifecycle, journal};
 
@@ -206,7 +206,6 @@ pub use manager::RecoveryManager;
 pub use operation::{Recovered, Served};
 pub use types::{BreakerConfig, ErrorCategory, ErrorSeverity, RetryConfig};
 
-use upright_core::session;
 #[cfg(feature = "metrics")]
 use upright_core::events::metrics;
 

@@ -9,8 +9,8 @@ use std::fs;
 use std::path::Path;
 
 use sources::{COMPONENTS, Committed};
-use upright::{PolicyLifecycle, PolicySlot};
 use upright::types::*;
+use upright::{PolicyLifecycle, PolicySlot};
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))

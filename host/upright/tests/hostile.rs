@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use support::hostile::{GIVES_UP, sensible};
 use support::{hurried, policy, unprobed};
 use upright::events::Events;
-use upright::policy::{PolicyLoader, PolicyLifecycle, PolicySlot, STRIKES, Stage, SwapOptions};
+use upright::policy::{PolicyLifecycle, PolicyLoader, PolicySlot, STRIKES, Stage, SwapOptions};
 use upright::testing::DrivenClock;
 use upright::types::*;
 

@@ -13,7 +13,7 @@ use upright::policy::eval::Evaluator;
 use upright::policy::fleet::{PolicyFleet, PublishOptions};
 use upright::policy::replay::Replayer;
 use upright::policy::signature::{SecretKey, Signature, Trust};
-use upright::policy::{CONTRACT_VERSION, PolicyError, PolicyHome, PolicyLoader, PolicyLifecycle, PolicySlot, Stage, SwapOptions};
+use upright::policy::{CONTRACT_VERSION, PolicyError, PolicyHome, PolicyLifecycle, PolicyLoader, PolicySlot, Stage, SwapOptions};
 use upright::store::MemoryStore;
 use upright::testing::DrivenClock;
 use upright::types::*;

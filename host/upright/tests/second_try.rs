@@ -12,7 +12,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 use upright::events::Events;
 use upright::policy::eval::Evaluator;
-use upright::policy::{PolicyError, PolicyLoader, PolicyLifecycle, STRIKES};
+use upright::policy::{PolicyError, PolicyLifecycle, PolicyLoader, STRIKES};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{Event, Policy};

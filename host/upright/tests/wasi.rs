@@ -178,8 +178,8 @@ fn a_decision_is_ended_at_the_limit_that_the_loader_gives() {
     ] {
         let events = upright::events::Events::default();
         let mut seen = events.subscribe();
-        let slot =
-            PolicyLifecycle::new(loader.probe(false).from_bytes(&endless).unwrap()).connected(upright::clock::SystemClock::shared(), events);
+        let slot = PolicyLifecycle::new(loader.probe(false).from_bytes(&endless).unwrap())
+            .connected(upright::clock::SystemClock::shared(), events);
         slot.slot().classify(&upright::types::Fault::new(upright::types::FaultKind::Other, ""));
         let said = std::iter::from_fn(|| seen.try_recv()).map(|event| format!("{event:?}")).collect::<String>();
         assert!(said.contains(&format!("longer than {milliseconds} ms")), "{said}");

@@ -7,8 +7,8 @@
 #[path = "../../../host/upright/tests/patient/mod.rs"]
 mod patient;
 
-use upright::{PolicyLifecycle, PolicySlot};
 use upright::types::*;
+use upright::{PolicyLifecycle, PolicySlot};
 
 const ODD: [f64; 14] = [
     f64::NAN,

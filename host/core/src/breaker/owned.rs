@@ -1,38 +1,68 @@
-//! A permit that keeps its breaker alive, for futures that borrow nothing.
+//! A permit that keeps its breaker alive, for calls that borrow nothing.
 
 use super::permit::Passage;
 use super::{CircuitBreaker, Permit};
 use crate::error::{BoxError, CircuitOpen, Error};
+use crate::policy::PolicySlot;
+use crate::types::{Classification, Fault, Incident, Verdict};
 use std::mem::take;
 
-/// As [`Permit`]: dropping it says nothing about the call and gives a probe's permit back.
+/// A [`Permit`] that keeps its breaker alive. Report how the call ended; dropping it reports nothing and gives a probe's place back.
 #[must_use = "dropping a permit says nothing about the call"]
 pub struct OwnedPermit {
-    breaker: CircuitBreaker,
-    passage: Passage,
-    probe: bool,
+    pub(super) breaker: CircuitBreaker,
+    pub(super) passage: Passage,
+    pub(super) probe: bool,
 }
 
 impl CircuitBreaker {
-    /// [`CircuitBreaker::try_acquire`] with a permit that borrows nothing.
+    /// Permission for one call, with a permit that borrows nothing.
+    ///
+    /// # Errors
+    /// [`CircuitOpen`] names the breaker and the time left.
     pub fn try_acquire_owned(&self) -> Result<OwnedPermit, CircuitOpen> {
-        let mut permit = self.try_acquire()?;
-        // The duty to give it back moves over.
-        let probe = take(&mut permit.probe);
-        Ok(OwnedPermit { breaker: self.clone(), passage: permit.passage, probe })
+        self.try_acquire().map(Permit::into_owned)
+    }
+}
+
+impl std::fmt::Debug for OwnedPermit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "OwnedPermit({:?})", self.breaker.name())
     }
 }
 
 impl OwnedPermit {
-    /// The call succeeded.
+    /// Reports that the call succeeded.
     pub fn success(mut self) {
         self.lend().success();
     }
 
-    /// The call failed so; what the caller gets.
+    /// Reports that the call failed. Whether that counts against the service is the policy's decision.
+    pub fn failure(mut self, error: &(dyn std::error::Error + 'static)) -> Classification {
+        self.lend().failure(error)
+    }
+
+    /// Reports that the call failed with these facts.
+    pub fn fault(mut self, fault: Fault) -> Classification {
+        self.lend().fault(fault)
+    }
+
+    /// Reports that the call failed, and gives the error that a caller gets.
     pub fn failed(mut self, error: BoxError) -> Error {
         let permit = self.lend();
         permit.breaker.failed(permit, error)
+    }
+
+    /// Asks `policy` what the failure means for the breaker and for the caller, together.
+    pub(crate) fn decide(mut self, policy: &PolicySlot, incident: &mut Incident) -> Verdict {
+        self.lend().decide(policy, incident)
+    }
+
+    /// The call begins only now: time since the permit was granted is not the call's.
+    pub(crate) fn begins(&mut self) {
+        if let Some(began) = &mut self.passage.began {
+            *began = self.breaker.shared.clock.now();
+        }
     }
 
     fn lend(&mut self) -> Permit<'_> {

@@ -88,17 +88,17 @@ impl Permit<'_> {
         }
     }
 
+    /// The same permit, keeping its breaker alive.
+    pub(crate) fn into_owned(mut self) -> super::OwnedPermit {
+        // The duty to give a probe's place back moves over.
+        let probe = std::mem::take(&mut self.probe);
+        super::OwnedPermit { breaker: self.breaker.clone(), passage: self.passage, probe }
+    }
+
     /// Asks `policy` what the failure means for the breaker and for the caller, together.
     pub(crate) fn decide(self, policy: &PolicySlot, incident: &mut Incident) -> Verdict {
         self.breaker.decide(policy, incident, self.passage)
         // Dropping the permit gives a probe's place back, after the state has moved.
-    }
-
-    /// The call begins only now: what passed since the permit was had is not its time.
-    pub(crate) fn begins(&mut self) {
-        if let Some(began) = &mut self.passage.began {
-            *began = self.breaker.shared.clock.now();
-        }
     }
 }
 

@@ -20,9 +20,9 @@
 //! An answer that is served fresh from the cache, without a call, is counted and has no duration. The last step before the caller, a cached answer or a fallback, is outside the duration. With this feature the success path reads the exact clock twice and looks its
 //! instruments up; without it none of this is there.
 
+use crate::driving::Ending;
 use crate::error::Error;
 use crate::events::Event;
-use crate::session::Ending;
 use ::metrics::{SharedString, counter, histogram};
 use std::sync::Arc;
 use std::time::Duration;

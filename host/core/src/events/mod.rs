@@ -11,8 +11,8 @@ mod trace;
 
 pub use subscription::Subscription;
 
-pub use stage::Stage;
 use crate::types::{Classification, Phase, Reason};
+pub use stage::Stage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -13,15 +13,16 @@ mod tests;
 
 use crate::error::BoxError;
 use crate::types::{Circumstances, Fault, FaultKind, ModelFacts};
-pub use upright_protocol::{ErrorBody, fault_of_answer};
-use message::Bounded;
 pub use known::KnownFault;
+use message::Bounded;
 pub use operation::OperationError;
 pub use readers::endpoint_of;
+pub(crate) use readers::find;
 use readers::{Reading, Strength};
 use std::error::Error;
 use std::fmt::Write as _;
 use upright_protocol::OllamaError;
+pub use upright_protocol::{ErrorBody, fault_of_answer};
 
 /// An error in a chain of causes.
 type Link = dyn Error + 'static;
@@ -45,13 +46,12 @@ pub fn fault_of(error: &(dyn Error + 'static)) -> Fault {
     let mut fault = Fault::new(FaultKind::Other, "");
     let mut strength = Strength::Nothing;
     let mut message = String::new();
-    // Without the text of the link before: an error that carries its facts says no more than they do.
+    // Without the text of the link before.
     let mut outer = String::new();
-    for link in std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH) {
+    for link in links(error) {
         let Reading { fault: read, strength: read_strength } = readers::read(link);
-        let whole = read_strength == Strength::Whole;
-        if whole {
-            message = joined(outer, &read.message);
+        if read_strength >= Strength::Whole {
+            message = joined(if read_strength == Strength::Carried { outer } else { message }, &read.message);
             fault = read;
             strength = read_strength;
             break;
@@ -102,10 +102,16 @@ pub fn bounded(text: &str) -> String {
 /// ```
 pub type FaultReader = std::sync::Arc<dyn Fn(&(dyn Error + 'static)) -> Option<Fault> + Send + Sync>;
 
-/// The facts about an error, as the caller's reader tells them, else as [`fault_of`] does.
-pub(crate) fn read_by(reader: Option<&FaultReader>, error: &(dyn Error + 'static)) -> Fault {
-    let read = |reader: &FaultReader| std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH).find_map(|link| reader(link));
-    reader.and_then(read).unwrap_or_else(|| fault_of(error))
+/// An error type that says what it is. A strategy reads it after
+/// [`describes`](crate::retry::RetryStrategyBuilder::describes).
+pub trait DescribesItself: Error + 'static {
+    /// The facts about this error.
+    fn fault(&self) -> Fault;
+}
+
+/// The errors of a chain of causes, outermost first.
+pub(crate) fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a Link> {
+    std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH)
 }
 
 /// [`fault_of`] for an error in a box.
@@ -115,7 +121,7 @@ pub fn fault_of_boxed(error: &BoxError) -> Fault {
 
 /// The first error of this type in the chain of causes, also where it is boxed, shared or within an I/O error.
 pub fn find_in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH).find_map(readers::find)
+    links(error).find_map(readers::find)
 }
 
 /// What else is known of the exchange that failed.

@@ -1,12 +1,12 @@
 //! The readers: each knows one type of error.
 
 use super::{Link, by_text};
-use crate::error::{self, AttemptTimeout, BulkheadFull, CircuitOpen, ConfigurationError, RejectedResult};
 use crate::error::StoreError;
+use crate::error::{self, AttemptTimeout, BulkheadFull, CircuitOpen, ConfigurationError, RejectedResult};
 use crate::fault::KnownFault;
 use crate::types::{Endpoint, Fault, FaultKind};
 use FaultKind::*;
-use Strength::{General, Nothing, Specific, Whole};
+use Strength::{Carried, General, Nothing, Specific, Whole};
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub(super) enum Strength {
     Specific,
     /// All is known: no other error of the chain counts.
     Whole,
+    /// All is known, and the error that names it as its source says no more.
+    Carried,
 }
 
 /// What one error of the chain says. The fault's message is filled only where the reading is [`Strength::Whole`].
@@ -126,7 +128,7 @@ pub(super) fn read(error: &Link) -> Reading {
 }
 
 /// The error as this type, also where it is boxed or shared within the chain.
-pub(super) fn find<E: Error + 'static>(error: &Link) -> Option<&E> {
+pub(crate) fn find<E: Error + 'static>(error: &Link) -> Option<&E> {
     error
         .downcast_ref::<E>()
         .or_else(|| error.downcast_ref::<Box<E>>().map(|inner| &**inner))
@@ -143,7 +145,7 @@ fn ollama(error: &Link) -> Option<Reading> {
 
 fn known(error: &Link) -> Option<Reading> {
     let fault = &find::<KnownFault>(error)?.fault;
-    Some(Reading { fault: Fault { message: super::bounded(&fault.message), ..fault.clone() }, strength: Whole })
+    Some(Reading { fault: Fault { message: super::bounded(&fault.message), ..fault.clone() }, strength: Carried })
 }
 
 fn own(error: &Link) -> Option<Reading> {

@@ -1,13 +1,13 @@
 //! One strategy for operations that differ in how far they may be repeated.
 
 use super::{RetryStrategy, Shared};
-use crate::session::Attempt;
-use crate::session::Terms;
+use crate::driving::{Attempt, Settings};
+use std::sync::Arc;
 
 impl RetryStrategy {
     /// Whether repeating its operations can do no harm.
     pub fn is_idempotent(&self) -> bool {
-        self.shared.terms.idempotent
+        self.shared.settings.idempotent
     }
 
     /// The same strategy for operations whose repetition can do no harm, or can: then only what never reached the service is retried, and
@@ -23,31 +23,31 @@ impl RetryStrategy {
     /// ```
     #[must_use]
     pub fn with_idempotent(&self, idempotent: bool) -> Self {
-        self.varied(|terms| {
-            terms.idempotent = idempotent;
-            terms.hedge = terms.hedge.take().filter(|_| idempotent);
+        self.varied(|settings| {
+            settings.idempotent = idempotent;
+            settings.hedge = settings.hedge.take().filter(|_| idempotent);
         })
     }
 
     /// The same strategy for operations that can be made only once.
     #[must_use]
     pub fn without_retries(&self) -> Self {
-        self.varied(|terms| {
-            terms.retry.max_retries = 0;
-            terms.hedge = None;
+        self.varied(|settings| {
+            settings.retry.max_retries = 0;
+            settings.hedge = None;
         })
     }
 
     /// Whether the operation may be called again after this attempt has begun. If not, it need keep nothing back.
     pub fn may_repeat(&self, attempt: &Attempt) -> bool {
-        let Terms { retry, hedge, .. } = &self.shared.terms;
+        let Settings { retry, hedge, .. } = &self.shared.settings;
         attempt.number <= retry.max_retries || hedge.is_some()
     }
 
-    fn varied(&self, change: impl FnOnce(&mut Terms)) -> Self {
-        let Shared { guarding, terms, breaker, .. } = &*self.shared;
-        let mut terms = terms.clone();
-        change(&mut terms);
-        Self { shared: Shared::new(guarding.clone(), terms, breaker.clone()) }
+    fn varied(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let Shared { runtime, settings, breaker, .. } = &*self.shared;
+        let mut settings = settings.clone();
+        change(&mut settings);
+        Self { shared: Shared::new(Arc::clone(runtime), settings, breaker.clone()) }
     }
 }

@@ -11,7 +11,6 @@ pub const BACKLOG: usize = 1024;
 enum News {
     Change(Change),
     /// As many changes cannot be told any more.
-
     Missed(u64),
 }
 

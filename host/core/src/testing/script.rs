@@ -1,8 +1,8 @@
 //! Outcomes that are written down beforehand.
 
 use crate::clock::SharedClock;
+use crate::driving::Attempt;
 use crate::fault::KnownFault;
-use crate::session::Attempt;
 use crate::types::{Fault, FaultKind};
 use std::collections::VecDeque;
 use std::fmt;
@@ -262,7 +262,8 @@ impl<T, E> Script<T, E> {
             return outcome;
         }
         let (call, scripted) = (state.calls, state.scripted);
-        let known = Fault::new(FaultKind::Cancelled, format!("the script has ended: this is call {call}, and {scripted} outcomes are scripted"));
+        let known =
+            Fault::new(FaultKind::Cancelled, format!("the script has ended: this is call {call}, and {scripted} outcomes are scripted"));
         let ended = ScriptEnded { call, scripted, known: known.into() };
         let always = match &state.end {
             End::Panic => return Outcome::Panic(ended.to_string()),

@@ -2,8 +2,8 @@
 
 use super::{HomeError, PolicyHome};
 use crate::lifecycle::HistoryEntry;
-use crate::loaded::Policy;
 use crate::lifecycle::{PolicyLifecycle, Shared};
+use crate::loaded::Policy;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};

@@ -6,10 +6,10 @@
 
 use super::{HomeError, PolicyHome, files};
 use crate::lifecycle::{HistoryEntry, SwapOptions};
+use crate::lifecycle::{PolicyLifecycle, SlotCounts};
 use crate::loader::PolicyLoader;
 use crate::shadow::{Promotion, ShadowOptions, ShadowReport};
 use crate::signature::Signature;
-use crate::lifecycle::{PolicyLifecycle, SlotCounts};
 use crate::{PolicyError, Stage};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};

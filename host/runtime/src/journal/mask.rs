@@ -3,9 +3,9 @@
 //! A failure's text may quote the request, and with it whatever the user typed. What the failure means hangs on the words that the built-in
 //! classifier knows, so only these are kept, where they stand. Names of models and keys of workflows become numbers, equal ones the same.
 
-use upright_core::policy::Question;
 use crate::types::*;
 use std::sync::OnceLock;
+use upright_core::policy::Question;
 use upright_logic::classifier::text::{Vocabulary, error_status, is_status};
 use upright_logic::degradation::{is_simplified, same_model};
 

@@ -1,9 +1,9 @@
 use super::*;
 use crate::PolicyLifecycle;
-use upright_core::policy::{Answer, Function, Question};
-use upright_core::testing::{DrivenClock, TestPolicy};
 use crate::types::*;
 use std::time::Duration;
+use upright_core::policy::{Answer, Function, Question};
+use upright_core::testing::{DrivenClock, TestPolicy};
 
 /// A folder that goes when it is dropped.
 struct Folder(PathBuf);

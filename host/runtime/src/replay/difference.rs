@@ -4,10 +4,10 @@
 //! it would wait; then what the failure was taken for, and where the breaker went.
 
 use crate::PolicyError;
-use upright_core::policy::Answer;
 use crate::types::*;
 use std::borrow::Cow;
 use std::fmt;
+use upright_core::policy::Answer;
 
 /// A kind of difference.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
 //! What a replay found.
 
 use crate::Policy;
-use upright_core::policy::Function;
 use serde::Serialize;
+use upright_core::policy::Function;
 
 /// What a replay found. The same journal gives the same report, on every machine.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -4,10 +4,10 @@
 //! allocates the other frees. So each thread has a lane with room for a few hundred incidents, which the shadow's thread exchanges as a
 //! whole for an empty one every few milliseconds; and an incident is written over an older one, whose texts have their memory already.
 
-use upright_core::sync::thread_number;
 use crate::types::{Guard, Incident, ModelChoice};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use upright_core::sync::thread_number;
 
 /// So many threads get in each other's way nowhere.
 const LANES: usize = 16;

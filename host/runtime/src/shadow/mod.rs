@@ -15,9 +15,9 @@ pub use report::{Disagreement, Latency, ShadowExample, ShadowReport};
 
 use super::error::PolicyError;
 use super::loaded::Policy;
+use crate::events::Stage;
 use crate::label;
 use crate::lifecycle::{PolicyLifecycle, Shared};
-use crate::events::Stage;
 use crate::types::Incident;
 use arc_swap::ArcSwapOption;
 use lane::Lanes;

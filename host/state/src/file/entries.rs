@@ -11,10 +11,10 @@
 //! a look at the values.
 
 use super::failure::{Case, Failure};
-use upright_core::store::{Entry, Listed};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use upright_core::store::{Entry, Listed};
 
 /// Changes that are kept for watchers that are behind.
 pub(super) const KEPT_CHANGES: u64 = 4096;

@@ -2,12 +2,12 @@
 //!
 //! Each writer of a failed group gets the failure, so a failure can be cloned, which SQLite's and the system's errors cannot.
 
-use upright_core::error::BoxError;
-use upright_core::store::StoreError;
 use rusqlite::ErrorCode;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
+use upright_core::error::BoxError;
+use upright_core::store::StoreError;
 
 /// A failure, before a caller gets it.
 #[derive(Clone, Debug)]

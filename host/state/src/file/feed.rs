@@ -7,11 +7,11 @@ use super::bell::{self, Listener};
 use super::entries::last_version;
 use super::failure::Failure;
 use super::readers::Readers;
-use upright_core::store::watch::Watchers;
-use upright_core::store::{Change, ChangeKind, Changes};
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use upright_core::store::watch::Watchers;
+use upright_core::store::{Change, ChangeKind, Changes};
 
 const SINCE: &str = "SELECT version, key, deleted FROM changes WHERE version > ?1 ORDER BY version";
 

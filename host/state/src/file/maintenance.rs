@@ -5,12 +5,12 @@ use super::entries::{self, About};
 use super::failure::{Case, Failure};
 use super::place;
 use super::process::InThisProcess;
-use upright_core::store::{Entry, StoreError};
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use upright_core::store::{Entry, StoreError};
 
 /// The contents of a store's file.
 #[derive(Clone, Debug, PartialEq, Eq)]

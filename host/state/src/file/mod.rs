@@ -14,7 +14,6 @@ mod process;
 mod readers;
 mod writer;
 
-use upright_core::store::{Changes, Entry, Listed, Store, StoreError, StoreFuture, check_key, check_value};
 use crate::clock::SharedClock;
 use bytes::Bytes;
 use failure::Failure;
@@ -27,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use tokio::sync::{mpsc, oneshot};
+use upright_core::store::{Changes, Entry, Listed, Store, StoreError, StoreFuture, check_key, check_value};
 use writer::{Expected, Request, Wish, Writer};
 
 /// Keeps values in one SQLite database, which any number of processes of this machine may have open at once. Cloning shares it.

@@ -1,9 +1,9 @@
 use super::*;
 use crate::clock::SystemClock;
-use upright_core::store::{Change, ChangeKind};
 use futures_util::StreamExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use upright_core::store::{Change, ChangeKind};
 
 /// An empty folder, which goes with this.
 pub(super) struct Folder(pub(super) PathBuf);

@@ -13,13 +13,13 @@ use super::entries::{self, Put};
 use super::failure::{Case, Failure};
 use super::feed::Feed;
 use crate::clock::SharedClock;
-use upright_core::store::{Change, ChangeKind, StoreError};
 use bytes::Bytes;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::{mpsc, oneshot};
+use upright_core::store::{Change, ChangeKind, StoreError};
 
 /// So many requests wait for the thread; who comes later waits for room.
 pub(super) const QUEUE: usize = 1024;

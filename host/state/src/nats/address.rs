@@ -1,8 +1,8 @@
 //! Where a NATS server is, and who asks: parsed apart, so that no password can end up in a message.
 
 use super::NatsOptions;
-use upright_core::store::StoreError;
 use async_nats::{ConnectOptions, ServerAddr};
+use upright_core::store::StoreError;
 
 const BUCKET: &str = "upright";
 const PORT: &str = "4222";

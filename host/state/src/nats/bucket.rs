@@ -2,7 +2,6 @@
 
 use super::connection::{Connection, unavailable};
 use super::deliveries::{Delivered, Deliveries, Wanted};
-use upright_core::store::StoreError;
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::context::{GetStreamErrorKind, PublishErrorKind};
@@ -14,6 +13,7 @@ use std::error::Error;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use upright_core::store::StoreError;
 
 /// How soon the server says that nothing is left to be listed.
 const LIST_HEARTBEAT: Duration = Duration::from_millis(200);

@@ -4,12 +4,12 @@
 //! harms nobody, and nobody will ever ask for it. A marker of a deletion stays so that watchers that were away hear of it.
 
 use super::{NatsStore, record};
-use upright_core::store::background::with_it;
-use upright_core::store::{ChangeKind, StoreError};
 use async_nats::jetstream::consumer::DeliverPolicy;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use upright_core::store::background::with_it;
+use upright_core::store::{ChangeKind, StoreError};
 
 /// What [`NatsStore::clean`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,6 @@
 use super::address::Address;
 use super::{NatsOptions, STORE};
 use crate::clock::SharedClock;
-use upright_core::store::{StoreError, background};
 use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event};
@@ -15,6 +14,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
+use upright_core::store::{StoreError, background};
 
 /// The longest pause between two attempts to reconnect.
 const PAUSE_LIMIT: Duration = Duration::from_secs(1);

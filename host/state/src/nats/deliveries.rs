@@ -4,7 +4,6 @@
 //! reconnection, and none says that everything there is has been delivered. So this one mends nothing; it says what happened, and its owner decides.
 
 use super::connection::unavailable;
-use upright_core::store::StoreError;
 use async_nats::header::NATS_LAST_CONSUMER;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, push};
 use async_nats::jetstream::{self, stream};
@@ -12,6 +11,7 @@ use async_nats::{HeaderMap, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::time::{Duration, SystemTime};
+use upright_core::store::StoreError;
 
 const STALLED: &str = "Nats-Consumer-Stalled";
 /// The server forgets a consumer that nobody has listened to for so long.

@@ -6,12 +6,12 @@
 use super::bucket::Bucket;
 use super::connection::unavailable;
 use super::deliveries::{Delivered, Deliveries, Delivery, Wanted};
-use upright_core::store::StoreError;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::stream::Info;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
+use upright_core::store::StoreError;
 
 /// The server says so often that it is there. One that does not three times over is asked anew: in a cluster the messages may come from another server
 /// than the one that is connected, and end with that one.

@@ -17,8 +17,6 @@ mod objects;
 mod record;
 mod watch;
 
-use upright_core::store::background::with_it;
-use upright_core::store::{ChangeKind, Changes, Entry, Listed, Store, StoreError, StoreFuture, check_key, check_value};
 use crate::clock::SharedClock;
 use address::Address;
 use async_nats::jetstream::consumer::DeliverPolicy;
@@ -38,6 +36,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch as latest;
+use upright_core::store::background::with_it;
+use upright_core::store::{ChangeKind, Changes, Entry, Listed, Store, StoreError, StoreFuture, check_key, check_value};
 
 /// What errors call it.
 const STORE: &str = "NATS server";

@@ -6,7 +6,6 @@
 use super::bucket::Bucket;
 use super::connection::unavailable;
 use super::deliveries::Delivered;
-use upright_core::store::{StoreError, VALUE_LIMIT};
 use async_nats::HeaderMap;
 use async_nats::header::NATS_ROLLUP;
 use async_nats::jetstream::consumer::DeliverPolicy;
@@ -18,6 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
+use upright_core::store::{StoreError, VALUE_LIMIT};
 
 const PIECE: usize = 128 << 10;
 /// So many pieces are on their way at once.

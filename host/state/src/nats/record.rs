@@ -3,10 +3,10 @@
 //! A small value is the message's payload, so that other programs can read it; what the bucket has no place for stands in headers. A value that
 //! another program wrote has none of them, and is one all the same.
 
-use upright_core::store::ChangeKind;
 use async_nats::header::{HeaderMap, HeaderValue, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
+use upright_core::store::ChangeKind;
 
 /// The value's media type; what is not plain in it is written `%XX`.
 const CONTENT_TYPE: &str = "Content-Type";

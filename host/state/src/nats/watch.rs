@@ -4,11 +4,11 @@ use super::connection::{Connectivity, Status};
 use super::deliveries::Delivered;
 use super::feed::{Feed, News};
 use super::{Connectivities, Inner, keys, record};
-use upright_core::store::background::with_it;
-use upright_core::store::{Change, Changes, StoreError};
 use futures_util::stream;
 use std::collections::HashMap;
 use tokio::sync::watch;
+use upright_core::store::background::with_it;
+use upright_core::store::{Change, Changes, StoreError};
 
 /// The changes under a prefix, from now on.
 pub(super) async fn changes(inner: &Inner, prefix: &str) -> Result<Changes, StoreError> {

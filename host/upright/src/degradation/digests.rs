@@ -5,8 +5,8 @@
 //! the server can be asked, and for as long as answers are while it cannot.
 
 use super::{ResponseCache, cache_key};
+use crate::driving::within;
 use crate::ollama::OllamaClient;
-use crate::session::within;
 use serde_json::{Value, json};
 use std::time::Duration;
 use upright_logic::degradation::{canonical_model, same_model};

@@ -1,7 +1,7 @@
 //! The window of a question: before it is sent, when it is refused, and when it is answered.
 
-use super::client::OllamaClient;
 use super::OllamaError;
+use super::client::OllamaClient;
 use super::learned::{DEFAULT_WINDOW, Notice, Shown};
 use super::messages::{LoadedModel, ModelInfo, Timings, saturated};
 use super::question::{Question, Window};

@@ -2,11 +2,11 @@
 
 mod running;
 
+use crate::driving::{Attempt, Settings};
 use crate::error::Error;
 use crate::fault::OperationError;
 use crate::hedge::Hedge;
 use crate::manager::RecoveryManager;
-use crate::session::{Attempt, Terms};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::{Future, Ready};
@@ -140,7 +140,7 @@ pub struct Operation<'a, B = NoFallback, C = NoCheckpoint> {
 /// What was said of an operation.
 struct Described<'a> {
     manager: &'a RecoveryManager,
-    terms: Terms,
+    settings: Settings,
     attempts: Option<u32>,
     models: Vec<String>,
     caching: Option<Caching>,
@@ -160,10 +160,10 @@ struct Resumption {
 
 impl<'a> Operation<'a> {
     pub(crate) fn new(manager: &'a RecoveryManager, name: Arc<str>) -> Self {
-        let terms = Terms { name, ..manager.strategy().shared().terms.clone() };
+        let settings = Settings { name, ..manager.strategy().shared().settings.clone() };
         let described = Described {
             manager,
-            terms,
+            settings,
             attempts: None,
             models: Vec::new(),
             caching: None,
@@ -307,13 +307,13 @@ impl<B> Operation<'_, B, Resuming> {
 impl<'a, B, C> Operation<'a, B, C> {
     /// How long everything together may take: attempts, waits, other models. Above 0.
     pub fn deadline(mut self, limit: Duration) -> Self {
-        self.described.terms.deadline = Some(limit);
+        self.described.settings.deadline = Some(limit);
         self
     }
 
     /// How long one attempt may take. Above 0.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
-        self.described.terms.attempt_timeout = Some(limit);
+        self.described.settings.attempt_timeout = Some(limit);
         self
     }
 
@@ -325,7 +325,7 @@ impl<'a, B, C> Operation<'a, B, C> {
 
     /// Whether repeating it can do no harm.
     pub fn idempotent(mut self, idempotent: bool) -> Self {
-        self.described.terms.idempotent = idempotent;
+        self.described.settings.idempotent = idempotent;
         self
     }
 
@@ -395,19 +395,19 @@ impl<'a, B, C> Operation<'a, B, C> {
 
     /// The name of the budget that its retries and rivals are taken from; the manager's budget of this name is shared by all that name it.
     pub fn budget(mut self, name: &str) -> Self {
-        self.described.terms.budget = Some(self.described.manager.budgets().get(name));
+        self.described.settings.budget = Some(self.described.manager.budgets().get(name));
         self
     }
 
     /// The name of the bulkhead that each attempt must find room in; the manager's bulkhead of this name is shared by all that name it.
     pub fn bulkhead(mut self, name: &str) -> Self {
-        self.described.terms.bulkhead = Some(self.described.manager.bulkheads().get(name));
+        self.described.settings.bulkhead = Some(self.described.manager.bulkheads().get(name));
         self
     }
 
     /// Sends rivals after slow attempts.
     pub fn hedge(mut self, hedge: &Hedge) -> Self {
-        self.described.terms.hedge = Some(hedge.clone());
+        self.described.settings.hedge = Some(hedge.clone());
         self
     }
 }

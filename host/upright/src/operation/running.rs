@@ -4,15 +4,14 @@ use crate::breaker::CircuitBreaker;
 use crate::checkpoints::Checkpoint;
 use crate::clock::{Instant, between};
 use crate::degradation::{CachedResponse, Landed, Lead, Turn};
+use crate::driving::{Attempt, Ending, Mode, OperationContext, Run, drive, within};
 use crate::error::{BoxError, ConfigurationError, Error};
 use crate::fault::OperationError;
-use crate::session::{Attempt, Ending, Session, Surroundings, within};
 use crate::store::StoreError;
 use crate::types::{CachedAnswer, ResourceSnapshot};
 use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,9 +23,9 @@ impl<'m> Described<'m> {
     fn settle(&mut self) -> Result<(), ConfigurationError> {
         if let Some(attempts) = self.attempts {
             ConfigurationError::unless(attempts >= 1, "attempts", attempts, "expected at least 1")?;
-            self.terms.retry.max_retries = attempts - 1;
+            self.settings.retry.max_retries = attempts - 1;
         }
-        self.terms.check()
+        self.settings.check()
     }
 
     /// Runs attempts that are handed what was saved last.
@@ -92,27 +91,27 @@ impl<'m> Described<'m> {
             };
             if let Some((value, age)) = found {
                 #[cfg(feature = "metrics")]
-                crate::metrics::answered_without_a_call(&self.terms.name);
+                crate::metrics::answered_without_a_call(&self.settings.name);
                 return Ok(Recovered { value, served: Served::Cached { age }, model: None, attempts: 0 });
             }
         }
         self.extend_models();
         let first = self.models.first().map(|model| Arc::from(model.as_str()));
-        let at_hand = AtHandHere { operation: &self, fallback: B::IS_THERE };
+        let at_hand = Context { operation: &self, fallback: B::IS_THERE };
         let strategy = manager.strategy().shared();
         let breaker = match (&first, &self.breaker) {
-            (Some(model), _) => Some(Cow::Owned(self.model_breaker(model))),
-            (None, Some(name)) => Some(Cow::Owned(manager.breakers().get(name))),
-            (None, None) => strategy.breaker.as_ref().map(Cow::Borrowed),
+            (Some(model), _) => Some(self.model_breaker(model)),
+            (None, Some(name)) => Some(manager.breakers().get(name)),
+            (None, None) => strategy.breaker.clone(),
         };
-        let mut session = Session::begin(&strategy.guarding, &self.terms, &at_hand, first);
+        let mut run = Run::with(Arc::clone(&strategy.runtime), self.settings.clone(), at_hand, breaker, first);
         if let Some(began) = before.began {
-            session.count_from(began);
+            run.count_from(began);
         }
-        let next = before.out_of_time.then(|| session.out_of_time());
-        let ending = session.run(breaker, operation, accept, next).await;
-        let as_asked = session.is_as_asked();
-        let (model, attempts) = session.summary();
+        let out_of_time = before.out_of_time.then(|| run.out_of_time());
+        let ending = drive(&mut run, out_of_time, operation, accept, Mode::Async).await;
+        let as_asked = run.is_as_asked();
+        let (model, attempts) = (run.model().cloned(), run.attempts());
         if !matches!(ending, Ending::Live(_)) {
             // Those who wait for the same do not wait for what takes its place.
             before.lead = None;
@@ -162,7 +161,7 @@ impl<'m> Described<'m> {
         let manager = self.manager;
         let clock = manager.clock();
         let began = *before.began.insert(clock.now());
-        let left = || self.terms.deadline.map(|deadline| deadline.saturating_sub(between(began, clock.now())));
+        let left = || self.settings.deadline.map(|deadline| deadline.saturating_sub(between(began, clock.now())));
         let Caching { key, fresh, stale } = caching;
         let cache = manager.degradation().cache();
         if !fresh.is_zero() {
@@ -239,13 +238,13 @@ async fn fall_back<T>(fallback: impl Alternative<T>, error: Error, attempts: u32
     }
 }
 
-/// What an operation has at hand.
-struct AtHandHere<'o, 'm> {
+/// What a manager's operation has besides its own call.
+struct Context<'o, 'm> {
     operation: &'o Described<'m>,
     fallback: bool,
 }
 
-impl Surroundings for AtHandHere<'_, '_> {
+impl OperationContext for Context<'_, '_> {
     fn models(&self) -> &[String] {
         &self.operation.models
     }
@@ -260,7 +259,7 @@ impl Surroundings for AtHandHere<'_, '_> {
         Some(CachedAnswer { age: cached.age.as_secs_f64(), max_age: caching.stale.as_secs_f64() })
     }
 
-    fn fallback(&self) -> bool {
+    fn has_fallback(&self) -> bool {
         self.fallback
     }
 

@@ -54,10 +54,10 @@ pub(crate) use failed::FailedResponse;
 pub use repeatable::Repeatable;
 
 use crate::clock::{Clock, Instant, between};
+use crate::driving::Attempt;
 use crate::error::{BoxError, Error};
 use crate::fault::OperationError;
 use crate::retry::RetryStrategy;
-use crate::session::Attempt;
 use ::reqwest_middleware::{Error as ClientError, Middleware, Next};
 use http::Extensions;
 use reqwest::{Request, Response};
@@ -108,7 +108,7 @@ impl std::fmt::Debug for RecoveryMiddleware {
 impl Middleware for RecoveryMiddleware {
     async fn handle(&self, request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response, ClientError> {
         let strategy = self.strategy(&request, extensions);
-        let clock = &*strategy.shared().guarding.clock;
+        let clock = &**strategy.shared().runtime.clock();
         let latest = Mutex::new(None);
         let (given, slot) = (&*extensions, &latest);
         let mut request = Some(request);

@@ -1,9 +1,9 @@
 //! A whole retry strategy as a layer.
 
 use super::accept::{Accept, AcceptAll};
+use crate::driving::Attempt;
 use crate::error::{BoxError, Error, RejectedResult};
 use crate::retry::RetryStrategy;
-use crate::session::Attempt;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::mem::replace;

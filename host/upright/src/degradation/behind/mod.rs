@@ -13,7 +13,7 @@ pub use options::{CacheCounts, StoredCacheOptions};
 use super::cache::{Kept, ResponseCache};
 use super::limits::size;
 use crate::clock::{SharedClock, nanoseconds};
-use crate::session::within;
+use crate::driving::within;
 use crate::store::{Entry, Store, StoreError, VALUE_LIMIT, background};
 use cleaning::Cleaning;
 use futures_util::FutureExt;

@@ -1,0 +1,56 @@
+//! What an operation has besides its own call.
+
+use crate::breaker::CircuitBreaker;
+use crate::checkpoints::Checkpoint;
+use crate::types::{CachedAnswer, ResourceSnapshot};
+
+/// What could serve in place of a live answer. It is asked only after something has failed.
+pub trait OperationContext: Sync {
+    /// The models that may be used, best first.
+    fn models(&self) -> &[String] {
+        &[]
+    }
+
+    /// The breaker of a model, where each model has its own.
+    fn breaker(&self, _model: &str) -> Option<CircuitBreaker> {
+        None
+    }
+
+    /// The age of a cached answer to the same request.
+    fn cached(&self) -> Option<CachedAnswer> {
+        None
+    }
+
+    /// Whether the caller gave a fallback.
+    fn has_fallback(&self) -> bool {
+        false
+    }
+
+    /// Whether the caller can run a simplified workflow.
+    fn can_simplify(&self) -> bool {
+        false
+    }
+
+    /// The checkpoint that progress is saved in.
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        None
+    }
+
+    /// Free memory, disk and processor time of this machine.
+    fn resources(&self) -> Option<ResourceSnapshot> {
+        None
+    }
+}
+
+/// An operation that has nothing but, perhaps, a fallback.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Alone {
+    /// Whether the caller gave a fallback.
+    pub fallback: bool,
+}
+
+impl OperationContext for Alone {
+    fn has_fallback(&self) -> bool {
+        self.fallback
+    }
+}
