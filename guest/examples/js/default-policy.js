@@ -1,9 +1,9 @@
-// The default policy, in JavaScript: every decision to the bit as Upright's own makes it.
+// The default policy in JavaScript, with decisions equal to the bit.
 //
-// A policy in JavaScript takes these functions and changes what it wants to. Decisions are pure: nothing is kept between calls, and time and
-// randomness are arguments. The classifier's rules are data (`rules.js`), written from the default policy's own table.
+// Policies in JavaScript take these functions and change what they want. Decisions are pure: nothing is kept between
+// calls; time and randomness are arguments. The classifier's rules (`rules.js`) come from the default policy's table.
 //
-// Spellings are those that componentize-js gives the contract: camelCase, enums as kebab-case strings, 64-bit numbers as BigInt, a case of a
+// Spellings are those of componentize-js: camelCase, enums as kebab-case strings, 64-bit numbers as BigInt, a case of a
 // variant as { tag, val }, an absent option as undefined.
 
 import { power } from './power.js';
@@ -15,7 +15,7 @@ const U64 = 0xffffffffffffffffn;
 const least = (one, other) => (one < other ? one : other);
 const most = (one, other) => (one > other ? one : other);
 
-// Who this is.
+// Identity.
 
 export function describe() {
   return { name: 'upright-default-js', version: '0.1.0', stateLayout: 2 };
@@ -50,7 +50,7 @@ export function recommend(profile) {
 
 // Delays.
 
-/** A finite number from 0 on; NaN and what is below 0 becomes 0. */
+/** A finite, non-negative number; NaN becomes 0. */
 function sane(value) {
   return value > 0 ? Math.min(value, Number.MAX_VALUE) : 0;
 }
@@ -64,13 +64,13 @@ export function delay(config, attempt, random) {
   return config.jitterMayExceedMax ? jittered : Math.min(jittered, longest);
 }
 
-/** The wait after a `Retry-After`: as long, and up to a quarter longer, 50 ms at least, so that not all come back together. */
+/** The delay for a `Retry-After`, up to a quarter longer, at least 50 ms, so that clients return apart. */
 function asAsked(seconds, random) {
   const asked = sane(seconds);
   return sane(asked + Math.max(asked / 4, 0.05) * Math.min(sane(random), 1));
 }
 
-// The circuit breaker. Its memory is a window of calls: when it began, the last failure, calls, failures and slow calls.
+// The circuit breaker. Its memory is a window: start, last failure, calls, failures, slow calls.
 
 const WINDOW_BYTES = 28;
 
@@ -116,7 +116,7 @@ function nextState(config, state, { event, now, successes, took }) {
   if (state.phase === 'half-open') {
     if (event.tag === 'failure') return enter('open', state, now);
     if (event.tag === 'success') {
-      // Closed, the breaker would let through all the calls that are as slow.
+      // Closed, the breaker would admit equally slow calls.
       if (slow && config.slowCallRateThreshold > 0 && config.slowCallRateThreshold <= 1) return enter('open', state, now);
       const passed = Math.min(state.halfOpenSuccesses + 1, U32);
       return passed >= Math.max(config.successThreshold, 1) ? enter('closed', state, now) : { ...state, halfOpenSuccesses: passed };
@@ -150,7 +150,7 @@ function writeWindow({ began, lastFailure, calls, failures, slow }) {
   return new Uint8Array(view.buffer);
 }
 
-/** Counts calls while closed: successes that came first and, after them, perhaps a call that failed, was slow, or both. */
+/** Counts successes, then the failed or slow call `last`, if any. */
 function count(config, state, now, successes, last) {
   const length = nanoseconds(config.failureWindow);
   let window = readWindow(state);
@@ -183,13 +183,13 @@ const WORDS = /[a-z0-9_]+/g;
 const DIGITS = new Set('0123456789');
 const NONE = [];
 const SPEAKING = new Set(['other', 'http-status', 'stream-error', 'invalid-answer']);
-// What Rust takes for white space; JavaScript's own has one more and one fewer.
+// White space in Rust; JavaScript's has one more and one fewer.
 const BLANK = /^[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]*$/;
 const EDGES = /^[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+|[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+$/g;
 
 const kebab = (name) => name.replaceAll('_', '-');
 
-/** Phrases, divided after their first words; each knows the list that it is in. */
+/** Phrases, divided after their first words; each knows its list. */
 function readPhrases(phrases) {
   const list = [];
   for (const phrase of phrases ?? NONE) {
@@ -226,7 +226,7 @@ function readRule({ name, kinds, statuses, endpoints, blank, points, phrases, al
 const RULES = TABLE.rules.map(readRule);
 const UNKNOWN = readRule(TABLE.unknown);
 const STATUS_WORDS = new Set(TABLE.status_words);
-// Phrases by their first word; those that may go on (`timeout*`) by its first letter.
+// Phrases by first word; open ones (`timeout*`) by first letter.
 const BY_WORD = new Map();
 const BY_LETTER = new Map();
 for (const phrase of RULES.flatMap(({ phrases, also, unless }) => [...phrases, ...also, ...unless])) {
@@ -234,7 +234,7 @@ for (const phrase of RULES.flatMap(({ phrases, also, unless }) => [...phrases, .
   map.set(key, [...(map.get(key) ?? NONE), phrase]);
 }
 
-/** The text's bytes in UTF-8 that are looked at, a character each, ASCII letters in lower case: of a long text the start and the end. */
+/** The bytes of the text that are read, one character each, in lower case: of long texts the start and the end. */
 function lookedAt(message) {
   const bytes = new TextEncoder().encode(message);
   if (bytes.length <= MESSAGE_LIMIT) return [lowered(bytes)];
@@ -254,7 +254,7 @@ function skip(text, at, those) {
   return at;
 }
 
-/** The end of the token at `at`: the closing quote's, or the next white space. */
+/** The end of the token at `at`: its closing quote or the next white space. */
 function skipToken(text, at) {
   const rest = text.slice(at, at + TOKEN_LIMIT);
   if (rest !== '' && '"\'`'.includes(rest[0])) {
@@ -265,7 +265,7 @@ function skipToken(text, at) {
   return at + (length < 0 ? rest.length : length);
 }
 
-/** Whether what is left of a phrase stands at `at`, and ends at the end of a word. */
+/** Whether the rest of a phrase matches at `at` and ends at a word's end. */
 function matches(phrase, text, at) {
   for (let index = 0; index < phrase.length; index += 1) {
     const letter = phrase[index];
@@ -288,7 +288,7 @@ function matches(phrase, text, at) {
   return !WORD.has(text[at]);
 }
 
-/** Whether what is left of a phrase stands at one of the next words of the line. */
+/** Whether the rest of a phrase follows later in the line. */
 function matchesFurther(phrase, text, start) {
   const [line] = text.slice(start, start + GAP_LIMIT).split('\n', 1);
   for (let at = Math.max(start, 1); at < start + line.length; at += 1) {
@@ -297,7 +297,7 @@ function matchesFurther(phrase, text, start) {
   return false;
 }
 
-/** The number at `at`, if it stands as an error status: after a word that says so or before its reason. */
+/** The error status at `at`, next to a word or reason. */
 function standsAsStatus(text, at) {
   const digits = text.slice(at, at + 3);
   if (!/^[45][0-9][0-9]$/.test(digits)) return undefined;
@@ -328,7 +328,7 @@ function saidAfter(number, after) {
 
 function scan(text, said) {
   let first;
-  // What is no word is skipped, and words are cut, by the engine's own code: most of them begin no phrase.
+  // The engine's own code skips what is no word.
   for (let found; (found = WORDS.exec(text)) !== null; ) {
     const [word] = found;
     const end = WORDS.lastIndex;
@@ -343,7 +343,7 @@ function scan(text, said) {
   }
 }
 
-/** The status that a label names, if it is one and nothing else. */
+/** The status, if the label is nothing else. */
 function errorStatus(label) {
   const [, digits] = label?.match(/^[+]?0*([345][0-9][0-9])$/) ?? NONE;
   return digits && Number(digits);
@@ -353,15 +353,15 @@ export function classify(fault) {
   let { kind, status } = fault;
   if (kind === 'other' && fault.errno !== undefined) kind = kebab(TABLE.errno_kinds[fault.errno] ?? kind);
   const texts = lookedAt(fault.message);
-  /** The lists of which texts were found to say a phrase, and a number in them that stands as a status. */
+  /** Lists with a phrase found, and a status. */
   const said = { lists: new Set(), status: undefined };
-  // Where the kind is a fact by itself, what the text mentions is beside the point.
+  // Other kinds are facts by themselves.
   if (SPEAKING.has(kind)) for (const text of texts) scan(text, said);
   if (kind === 'other') status ??= said.status;
   for (const label of [fault.labels?.errorType, fault.labels?.errorCode]) {
     if (label !== undefined) for (const text of lookedAt(label)) scan(text, said);
   }
-  // Under 200, in a stream, the code is all there is of a status.
+  // In a stream under 200, only the code tells a status.
   if (!(status >= 300)) status = errorStatus(fault.labels?.errorCode) ?? status;
   const isBlank = texts.length === 1 && BLANK.test(fault.message);
   const isMet = (phrases) => phrases.length === 0 || said.lists.has(phrases);
@@ -377,7 +377,7 @@ export function classify(fault) {
   return obey((RULES.find(fits) ?? UNKNOWN).meaning, fault.shouldRetry);
 }
 
-/** What the server says of trying again holds, as it does for the clients that its maker writes. */
+/** Applies `x-should-retry`, as the server vendor's own clients do. */
 function obey(meaning, shouldRetry) {
   if (shouldRetry === false) return { ...meaning, retryable: false, retryLimit: undefined };
   if (shouldRetry === undefined || meaning.action === 'nothing') return { ...meaning };
@@ -394,19 +394,19 @@ const LIGHTER = {
 };
 const DROPPED = new Set(['top_k', 'top_p', 'min_p', 'typical_p', 'tfs_z', 'mirostat', 'mirostat_eta', 'mirostat_tau']);
 
-/** What follows the last `mark`, and what comes before it. */
+/** The text after the last `mark`, and the text before. */
 function lastPart(text, mark) {
   const at = text.lastIndexOf(mark);
   return at < 0 ? ['', text] : [text.slice(0, at), text.slice(at + mark.length)];
 }
 
-/** A model's name in full, as Ollama takes it: `[[host/]namespace/]name[:tag]`. */
+/** A model name as Ollama reads it: `[[host/]namespace/]name[:tag]`. */
 function modelName(text) {
   text = text.replace(EDGES, '');
   const scheme = text.indexOf('://');
   if (scheme >= 0) text = text.slice(scheme + 3);
   const colon = text.lastIndexOf(':');
-  // A colon before the last slash belongs to a host's port.
+  // A colon before the last slash belongs to a port.
   const tagged = colon >= 0 && !text.slice(colon).includes('/');
   const [path, tag] = tagged ? [text.slice(0, colon), text.slice(colon + 1)] : [text, ''];
   const [rest, name] = lastPart(path, '/');
@@ -462,13 +462,13 @@ export function judge(snapshot, thresholds) {
   return { healthy: findings.every((finding) => finding.level !== 'unhealthy'), findings };
 }
 
-// What to do next.
+// The next step.
 
 const NOTHING_WAS_DONE = new Set(['connection-refused', 'dns', 'unreachable', 'tls', 'circuit-open', 'bulkhead-full']);
 
-/** Failures before which nothing was done: repeating the call repeats nothing. */
+/** Whether the call was refused or never arrived: repeating it is safe. */
 function nothingWasDone({ kind, status }) {
-  // 408 and 499 come when the server had begun.
+  // 408 and 499 come after the server began.
   if (kind === 'http-status') return (status >= 400 && status <= 407) || (status >= 409 && status <= 498);
   return NOTHING_WAS_DONE.has(kind);
 }
@@ -486,41 +486,41 @@ export function decide(incident) {
   if (reason !== 'retryable' && isTooSmall(incident, classification)) {
     return { classification, breaker, ...tooSmall(incident, classification, reason, isOpen) };
   }
-  // Nothing has to recover from a model's own words: there is nothing to wait for.
+  // Nothing has to recover from unusable output, so there is no delay.
   const again = isOutput(classification) ? { tag: 'ask-again' } : { tag: 'retry-after', val: wait };
   const directive = reason === 'retryable' ? again : instead(incident, classification, reason);
   return { classification, breaker, directive, reason };
 }
 
-/** Whether it is the model's own words that are of no use, and nothing else has failed. */
+/** Whether only the model's output is at fault. */
 function isOutput({ action, counted }) {
   return action === 'resample' && !counted;
 }
 
-/** Whether the model would write the same again, or run out of the same room. */
+/** Whether fixed sampling or an exhausted length would fail again. */
 function wouldBeTheSame({ circumstances }) {
   const { request, exchange } = circumstances ?? {};
   return request?.seedFixed || request?.temperature === 0 || exchange?.verdict === 'used-up-length';
 }
 
-// The window, in tokens: room for an answer, the smallest and the largest that is asked for, what sizes are multiples of; and what a token's cache
-// is multiplied with for all that it takes.
+// The window in tokens: preferred and minimum answer, smallest and largest request, step. `MARGIN` is the memory of a
+// token relative to its cache.
 const [ROOM, LEAST_ROOM, SMALLEST, LARGEST, STEP, MARGIN] = [1024, 256, 2048, 1048576, 256, 1.375];
 
 const knownWindow = ({ circumstances }) => circumstances?.window;
 
-/** Whether the question did not fit, and something is known of the window. */
+/** Whether the prompt did not fit a known window. */
 function isTooSmall(incident, { action }) {
   return action === 'shorten-prompt' && knownWindow(incident) !== undefined;
 }
 
-/** Whether a model could not be loaded with a window that neither the caller nor the question asked for. */
+/** Whether the host chose the window by itself. */
 function mayBeUndone(incident, { category }) {
   const window = knownWindow(incident);
   return category === 'resource' && window !== undefined && !window.fixed && window.asked !== undefined && window.needed === undefined;
 }
 
-/** A larger window, else what serves best in its place. */
+/** A larger window, or a substitute. */
 function tooSmall(incident, classification, why, isOpen) {
   const repeatable = incident.idempotent || nothingWasDone(incident.failure);
   const tokens = repeatable && !isOpen ? enlarged(incident) : undefined;
@@ -530,22 +530,21 @@ function tooSmall(incident, classification, why, isOpen) {
 }
 
 const before = (window) => Math.max(window.asked ?? 0, window.loaded ?? 0);
-/** How long the answer may be. */
 const answer = (window, unlessSaid) => window.answerLength ?? unlessSaid;
 
-/** The smallest window that will do: an estimate says only that the last one did not. */
+/** The smallest sufficient window; an estimate only proves the last one too small. */
 function leastWindow(window) {
   return window.needed === undefined || window.estimated ? before(window) + 1 : window.needed + Math.min(answer(window, LEAST_ROOM), LEAST_ROOM);
 }
 
-/** The window to ask the same model for: doubled until question and answer have room. */
+/** The window to ask for, doubled until prompt and answer fit. */
 function enlarged(incident) {
   const window = knownWindow(incident);
   if (window.fixed || !inTime(incident, window)) return undefined;
   const [last, needs] = [before(window), leastWindow(window)];
   const limits = [window.modelLimit, window.callerLimit].filter((limit) => limit !== undefined);
   const limit = limits.length > 0 ? Math.min(...limits) : LARGEST;
-  // A server that gave less than it was asked for has no more to give, and without counts only the model's own window ends the search.
+  // A server that gave less has no more. Without counts, only the model's limit ends the search.
   const gaveLess = window.loaded < window.asked;
   const endless = window.modelLimit === undefined && (window.estimated || window.needed === undefined);
   if (limit <= last || limit < needs || gaveLess || endless) return undefined;
@@ -558,24 +557,24 @@ function enlarged(incident) {
   return tokens > last && tokens >= needs && tokens <= U32 ? tokens : undefined;
 }
 
-/** The largest window that memory has room for; undefined where that is not known. */
+/** The largest window that fits the memory; undefined if unknown. */
 function affordable(window) {
   const { bytesPerToken, memoryAvailable, memory } = window;
   if (!(bytesPerToken > 0) || memoryAvailable === undefined || memory !== 'this-machine') return undefined;
   return before(window) + Math.floor(Math.min(Number(memoryAvailable) / (bytesPerToken * MARGIN), LARGEST));
 }
 
-/** Whether the model can be loaded, and the question read, before the deadline. */
+/** Whether loading and reading end before the deadline. */
 function inTime({ deadline, elapsed }, { needed, readingSpeed, loadTime }) {
   if (deadline === undefined) return true;
   const reading = needed !== undefined && readingSpeed > 0 ? needed / readingSpeed : 0;
   return elapsed + (sane(loadTime ?? 0) + reading) < deadline;
 }
 
-/** The next model whose window is large enough, or is not known; one that is loaded with such a window where there is no time for loading. */
+/** The next model with a large enough or unknown window; a loaded one if there is no time to load. */
 function nextThatFits(incident, classification, { current, chain, known }) {
   const window = knownWindow(incident);
-  // A count holds whatever failed; an estimate only where the question was refused.
+  // A count holds after any failure, an estimate only after a refused prompt.
   const counted = window?.needed !== undefined && !window.estimated;
   if (window === undefined || !(counted || isTooSmall(incident, classification))) return nextModel(current, chain);
   const needs = leastWindow(window);
@@ -586,10 +585,10 @@ function nextThatFits(incident, classification, { current, chain, known }) {
   return hurried ?? nextModel(current, chain, fits);
 }
 
-/** The delay after which to try the same call again, or why not. */
+/** The delay before the same call, or the reason against it. */
 function sameCallAgain(incident, classification, isOpen) {
   const { failure, retry, resources } = incident;
-  // The host has let go of a window that it had chosen by itself, so the same call is a lighter one.
+  // Without the host's own window, the call needs less.
   const undone = mayBeUndone(incident, classification);
   const limit = Math.min(undone ? U32 : (classification.retryLimit ?? U32), retry.maxRetries);
   if (classification.action === 'nothing') return [0, 'cancelled'];
@@ -602,7 +601,7 @@ function sameCallAgain(incident, classification, isOpen) {
   if (isOpen) return [0, 'circuit-open'];
   if (incident.attempt >= limit) return [0, 'attempts-exhausted'];
   if (incident.retryBudget === 0) return [0, 'budget-exhausted'];
-  // Where memory is short already, the same model will not find more of it.
+  // The same model will not find more memory.
   const inUse = resources && usedPercent(resources.memoryTotalBytes, resources.memoryAvailableBytes);
   if (classification.category === 'resource' && inUse > 90 && !undone) return [0, 'model-unsuitable'];
   const asked = sane(failure.retryAfter ?? 0);
@@ -613,7 +612,7 @@ function sameCallAgain(incident, classification, isOpen) {
   return [wait, 'retryable'];
 }
 
-/** What serves best when the same call is not tried again. */
+/** The best substitute for the same call. */
 function instead(incident, classification, reason) {
   const { atHand, models, failure } = incident;
   const { category } = classification;

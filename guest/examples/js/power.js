@@ -1,10 +1,10 @@
-// Powers to the bit as Upright computes them.
+// Powers equal to Upright's, to the bit.
 //
-// An engine's own `Math.pow` may differ in the last bit from one engine to the next. This is FreeBSD's `e_pow.c`, as far as delays need it: a base
-// from 0 on, and a whole exponent below 2^32.
+// `Math.pow` may differ in the last bit between engines. This is FreeBSD's `e_pow.c` for bases from 0 and whole
+// exponents below 2^32.
 //
-// Copyright (C) 2004 by Sun Microsystems, Inc. All rights reserved. Permission to use, copy, modify, and distribute this software is freely
-// granted, provided that this notice is preserved.
+// Copyright (C) 2004 by Sun Microsystems, Inc. All rights reserved. Permission to use, copy, modify, and distribute
+// this software is freely granted, provided that this notice is preserved.
 
 const BP = [1.0, 1.5];
 const DP_H = [0.0, 5.84962487220764160156e-1];
@@ -42,7 +42,7 @@ function fromWords(upperWord, lowerWord) {
   return view.getFloat64(0);
 }
 
-/** The number without the lower half of its bits. */
+/** The number without its lower half of bits. */
 function upper(x) {
   return fromWords(high(x), 0);
 }
@@ -55,7 +55,7 @@ export function power(x, y) {
   let t1;
   let t2;
   if (high(y) > 0x41e00000) {
-    // The exponent is above 2^31: all but what is close to one overflows or vanishes.
+    // The exponent is above 2^31: all but bases close to 1 overflow or vanish.
     if (ix < 0x3fefffff) return 0;
     if (ix > 0x3ff00000) return Infinity;
     const t = x - 1;
@@ -80,7 +80,7 @@ export function power(x, y) {
   return exponential(lower, whole, j);
 }
 
-/** The logarithm to the base 2, in two parts. */
+/** The base-2 logarithm, in two parts. */
 function logarithm(ax, ix) {
   let n = 0;
   if (ix < 0x00100000) {
@@ -124,7 +124,7 @@ function logarithm(ax, ix) {
   return [t1, zL - (t1 - n - DP_H[k] - zH)];
 }
 
-/** 2 to the power of a number in two parts, of which `j` is the upper word. */
+/** 2 to the power of a number in two parts; `j` is its upper word. */
 function exponential(lower, whole, j) {
   const i = j & 0x7fffffff;
   let n = 0;

@@ -1,7 +1,7 @@
-"""The default policy, in Python: every decision to the bit as Upright's own makes it.
+"""The default policy in Python, with decisions equal to the bit.
 
-A policy in Python takes these functions and changes what it wants to. Decisions are pure: nothing is kept between calls, and time and randomness
-are arguments. The classifier's rules are data (`rules.json`), written from the default policy's own table.
+Policies in Python take these functions and change what they want. Decisions are pure: nothing is kept between calls;
+time and randomness are arguments. The classifier's rules (`rules.json`) come from the default policy's table.
 """
 
 import json
@@ -28,11 +28,11 @@ from power import power
 
 LARGEST = float.fromhex("0x1.fffffffffffffp+1023")
 U32, U64 = 2**32 - 1, 2**64 - 1
-# What Rust takes for white space.
+# White space in Rust.
 WHITE = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 
 
-# Who this is.
+# Identity.
 
 def describe() -> metadata.Description:
     return metadata.Description(name="upright-default-python", version="0.1.0", state_layout=2)
@@ -61,7 +61,7 @@ def recommend(profile: settings.Profile) -> settings.Recommendation:
 # Delays.
 
 def sane(value: float) -> float:
-    """A finite number from 0 on; NaN and what is below 0 becomes 0."""
+    """A finite, non-negative number; NaN becomes 0."""
     return min(value, LARGEST) if value > 0.0 else 0.0
 
 
@@ -76,12 +76,12 @@ def delay(config: backoff.RetryConfig, attempt: int, random: float) -> float:
 
 
 def as_asked(asked: float, random: float) -> float:
-    """The wait after a `Retry-After`: as long, and up to a quarter longer, 50 ms at least, so that not all come back together."""
+    """The delay for a `Retry-After`, up to a quarter longer, at least 50 ms, so that clients return apart."""
     asked = sane(asked)
     return sane(asked + max(asked / 4.0, 0.05) * min(sane(random), 1.0))
 
 
-# The circuit breaker. Its memory is a window of calls: when it began, the last failure, calls, failures and slow calls.
+# The circuit breaker. Its memory is a window: start, last failure, calls, failures, slow calls.
 
 WINDOW = struct.Struct("<QQIII")
 
@@ -124,7 +124,7 @@ def next_state(config: BreakerConfig, state: BreakerState, observation: Observat
         if isinstance(event, Event_Failure):
             return enter(Phase.OPEN, state, now)
         if isinstance(event, Event_Success):
-            # Closed, the breaker would let through all the calls that are as slow.
+            # Closed, the breaker would admit equally slow calls.
             if slow and 0.0 < config.slow_call_rate_threshold <= 1.0:
                 return enter(Phase.OPEN, state, now)
             passed = min(state.half_open_successes + 1, U32)
@@ -147,7 +147,7 @@ def is_slow(config: BreakerConfig, took: float) -> bool:
 
 
 def count(config: BreakerConfig, state: BreakerState, now: int, successes: int, last: tuple[bool, bool] | None) -> BreakerState:
-    """Counts calls while closed: successes that came first and, after them, perhaps a call that failed, was slow, or both."""
+    """Counts successes, then the failed or slow call `last`, if any."""
     length = nanoseconds(config.failure_window)
     memory = bytes(state.memory)
     empty = (state.since, state.since, 0, 0, 0)
@@ -201,7 +201,7 @@ class Phrase:
 
 
 class Rule:
-    """One rule: all its conditions hold, or it does not match. None asks nothing, and nor does a set without phrases."""
+    """A rule, matched if all conditions hold; None and an empty set always hold."""
 
     def __init__(self, data: dict) -> None:
         meaning = data["meaning"]
@@ -224,7 +224,7 @@ UNKNOWN = Rule(TABLE["unknown"])
 ERRNO_KINDS = {int(errno): FaultKind[kind.upper()] for errno, kind in TABLE["errno_kinds"].items()}
 STATUS_WORDS = {word.encode() for word in TABLE["status_words"]}
 STATUS_REASONS = [(status, reason.encode()) for status, reason in TABLE["status_reasons"]]
-# Phrases by their first word; those that may go on (`timeout*`) by its first letter.
+# Phrases by first word; open ones (`timeout*`) by first letter.
 PHRASES: dict[bytes | int, list[Phrase]] = {}
 for _rule in RULES:
     for _phrase in _rule.phrases | _rule.also | _rule.unless:
@@ -232,7 +232,7 @@ for _rule in RULES:
 
 
 def skip_token(text: bytes, at: int) -> int:
-    """The end of the token at `at`: the closing quote's, or the next white space."""
+    """The end of the token at `at`: its closing quote or the next white space."""
     rest = text[at : at + TOKEN_LIMIT]
     if rest and rest[0] in b"\"'`":
         closing = rest.find(rest[0], 1)
@@ -242,7 +242,7 @@ def skip_token(text: bytes, at: int) -> int:
 
 
 def matches(phrase: bytes, text: bytes, at: int) -> bool:
-    """Whether what is left of a phrase stands at `at`, and ends at the end of a word."""
+    """Whether the rest of a phrase matches at `at` and ends at a word's end."""
     for index, letter in enumerate(phrase):
         if letter == ord("*"):
             return True
@@ -265,14 +265,14 @@ def matches(phrase: bytes, text: bytes, at: int) -> bool:
 
 
 def matches_further(phrase: bytes, text: bytes, start: int) -> bool:
-    """Whether what is left of a phrase stands at one of the next words of the line."""
+    """Whether the rest of a phrase follows later in the line."""
     line = text[start : start + GAP_LIMIT].split(b"\n", 1)[0]
     words = (at for at in range(max(start, 1), start + len(line)) if text[at] in WORD and text[at - 1] not in WORD)
     return any(matches(phrase, text, at) for at in words)
 
 
 def stands_as_status(text: bytes, at: int) -> int | None:
-    """The number at `at`, if it stands as an error status: after a word that says so or before its reason."""
+    """The error status at `at`, next to a word or reason."""
     digits, after = text[at : at + 3], text[at + 3 :]
     if len(digits) < 3 or not all(byte in DIGITS for byte in digits):
         return None
@@ -309,14 +309,14 @@ def said_after(number: int, after: bytes) -> bool:
 
 
 class Said:
-    """The phrases that texts were found to say, and a number in them that stands as a status."""
+    """Phrases found in texts, and a status."""
 
     def __init__(self) -> None:
         self.phrases: set[Phrase] = set()
         self.status: int | None = None
 
     def read(self, message: str) -> None:
-        # What is not ASCII stays as it is.
+        # Only ASCII letters change.
         text = message.encode().lower()
         if len(text) <= MESSAGE_LIMIT:
             self.scan(text)
@@ -340,7 +340,7 @@ class Said:
 
 
 def error_status(label: str | None) -> int | None:
-    """The status that a label names, if it is one and nothing else."""
+    """The status, if the label is nothing else."""
     number = ERROR_STATUS.fullmatch(label or "")
     return int(number[1]) if number and 300 <= int(number[1]) <= 599 else None
 
@@ -350,7 +350,7 @@ def classify(fault: types.Fault) -> Classification:
     if kind == FaultKind.OTHER and fault.errno is not None:
         kind = ERRNO_KINDS.get(fault.errno, kind)
     said = Said()
-    # Where the kind is a fact by itself, what the text mentions is beside the point.
+    # Other kinds are facts by themselves.
     if kind in SPEAKING:
         said.read(fault.message)
     status = fault.status if fault.status is not None else said.status if kind == FaultKind.OTHER else None
@@ -358,7 +358,7 @@ def classify(fault: types.Fault) -> Classification:
         for label in (fault.labels.error_type, fault.labels.error_code):
             if label is not None:
                 said.read(label)
-        # Under 200, in a stream, the code is all there is of a status.
+        # In a stream under 200, only the code tells a status.
         code = error_status(fault.labels.error_code)
         status = code if code is not None and (status is None or status < 300) else status
     is_blank = len(fault.message.encode()) <= MESSAGE_LIMIT and not fault.message.strip(WHITE)
@@ -379,7 +379,7 @@ def classify(fault: types.Fault) -> Classification:
 
 
 def obey(meaning: Classification, should_retry: bool | None) -> Classification:
-    """What the server says of trying again holds, as it does for the clients that its maker writes."""
+    """Applies `x-should-retry`, as the server vendor's own clients do."""
     if should_retry is False:
         return replace(meaning, retryable=False, retry_limit=None)
     if should_retry is None or meaning.action == SuggestedAction.NOTHING:
@@ -396,13 +396,13 @@ LIGHTER = {"max_iterations": ("at most", 3.0), "tools": ("first items", 3), "tem
 
 
 def model_name(text: str) -> tuple:
-    """A model's name taken apart as Ollama does: `[[host/]namespace/]name[:tag]`."""
+    """A model name as Ollama reads it: `[[host/]namespace/]name[:tag]`."""
     text = text.strip(WHITE)
     if "://" in text:
         text = text.split("://", 1)[1]
     path, tag = text, ""
     colon = text.rfind(":")
-    # A colon before the last slash belongs to a host's port.
+    # A colon before the last slash belongs to a port.
     if colon >= 0 and "/" not in text[colon:]:
         path, tag = text[:colon], text[colon + 1 :]
     rest, _, name = path.rpartition("/")
@@ -463,7 +463,7 @@ def judge(snapshot: health.ResourceSnapshot, thresholds: health.ResourceThreshol
     return health.Judgement(all(finding.level != level.UNHEALTHY for finding in findings), findings)
 
 
-# What to do next.
+# The next step.
 
 NOTHING_WAS_DONE = (
     FaultKind.CONNECTION_REFUSED, FaultKind.DNS, FaultKind.UNREACHABLE, FaultKind.TLS, FaultKind.CIRCUIT_OPEN, FaultKind.BULKHEAD_FULL,
@@ -471,9 +471,9 @@ NOTHING_WAS_DONE = (
 
 
 def nothing_was_done(failure: types.Fault) -> bool:
-    """Failures before which nothing was done: repeating the call repeats nothing."""
+    """Whether the call was refused or never arrived: repeating it is safe."""
     if failure.kind == FaultKind.HTTP_STATUS:
-        # 408 and 499 come when the server had begun.
+        # 408 and 499 come after the server began.
         return failure.status is not None and (400 <= failure.status <= 407 or 409 <= failure.status <= 498)
     return failure.kind in NOTHING_WAS_DONE
 
@@ -491,18 +491,18 @@ def decide(incident: recovery.Incident) -> Verdict:
     elif reason != Reason.RETRYABLE:
         directive = instead(incident, classification, reason)
     else:
-        # Nothing has to recover from a model's own words: there is nothing to wait for.
+        # Nothing has to recover from unusable output, so there is no delay.
         directive = Directive_AskAgain() if is_output(classification) else Directive_RetryAfter(wait)
     return Verdict(classification, after, directive, reason, None)
 
 
 def is_output(classification: Classification) -> bool:
-    """Whether it is the model's own words that are of no use, and nothing else has failed."""
+    """Whether only the model's output is at fault."""
     return classification.action == SuggestedAction.RESAMPLE and not classification.counted
 
 
 def would_be_the_same(incident: recovery.Incident) -> bool:
-    """Whether the model would write the same again, or run out of the same room."""
+    """Whether fixed sampling or an exhausted length would fail again."""
     known = incident.circumstances
     if known is None:
         return False
@@ -510,8 +510,8 @@ def would_be_the_same(incident: recovery.Incident) -> bool:
     return fixed or (known.exchange is not None and known.exchange.verdict == ExchangeVerdict.USED_UP_LENGTH)
 
 
-# The window, in tokens: room for an answer, the smallest and the largest that is asked for, what sizes are multiples of; and what a token's cache
-# is multiplied with for all that it takes.
+# The window in tokens: preferred and minimum answer, smallest and largest request, step. `MARGIN` is the memory of a
+# token relative to its cache.
 ROOM, LEAST_ROOM, SMALLEST, LARGEST_WINDOW, STEP, MARGIN = 1024, 256, 2048, 1 << 20, 256, 1.375
 
 
@@ -520,12 +520,12 @@ def known_window(incident: recovery.Incident) -> WindowFacts | None:
 
 
 def is_too_small(incident: recovery.Incident, classification: Classification) -> bool:
-    """Whether the question did not fit, and something is known of the window."""
+    """Whether the prompt did not fit a known window."""
     return classification.action == SuggestedAction.SHORTEN_PROMPT and known_window(incident) is not None
 
 
 def may_be_undone(incident: recovery.Incident, classification: Classification) -> bool:
-    """Whether a model could not be loaded with a window that neither the caller nor the question asked for."""
+    """Whether the host chose the window by itself."""
     window = known_window(incident)
     unasked = window is not None and not window.fixed and window.asked is not None and window.needed is None
     return classification.category == ErrorCategory.RESOURCE and unasked
@@ -534,7 +534,7 @@ def may_be_undone(incident: recovery.Incident, classification: Classification) -
 def too_small(
     incident: recovery.Incident, classification: Classification, reason: Reason, is_open: bool
 ) -> tuple[recovery.Directive, Reason]:
-    """A larger window, else what serves best in its place."""
+    """A larger window, or a substitute."""
     repeatable = incident.idempotent or nothing_was_done(incident.failure)
     tokens = enlarged(incident) if repeatable and not is_open else None
     if reason in (Reason.MODEL_UNSUITABLE, Reason.NOT_RETRYABLE):
@@ -547,25 +547,25 @@ def before(window: WindowFacts) -> int:
 
 
 def answer(window: WindowFacts, unless_said: int) -> int:
-    """How long the answer may be."""
+    """The length of the answer."""
     return unless_said if window.answer_length is None else window.answer_length
 
 
 def least_window(window: WindowFacts) -> int:
-    """The smallest window that will do: an estimate says only that the last one did not."""
+    """The smallest sufficient window; an estimate only proves the last one too small."""
     if window.needed is None or window.estimated:
         return before(window) + 1
     return window.needed + min(answer(window, LEAST_ROOM), LEAST_ROOM)
 
 
 def enlarged(incident: recovery.Incident) -> int | None:
-    """The window to ask the same model for: doubled until question and answer have room."""
+    """The window to ask for, doubled until prompt and answer fit."""
     window = known_window(incident)
     if window is None or window.fixed or not in_time(incident, window):
         return None
     last, least = before(window), least_window(window)
     limit = min((size for size in (window.model_limit, window.caller_limit) if size is not None), default=LARGEST_WINDOW)
-    # A server that gave less than it was asked for has no more to give, and without counts only the model's own window ends the search.
+    # A server that gave less has no more. Without counts, only the model's limit ends the search.
     gave_less = window.loaded is not None and window.asked is not None and window.loaded < window.asked
     endless = window.model_limit is None and (window.estimated or window.needed is None)
     if limit <= last or limit < least or gave_less or endless:
@@ -582,7 +582,7 @@ def enlarged(incident: recovery.Incident) -> int | None:
 
 
 def affordable(window: WindowFacts) -> int | None:
-    """The largest window that memory has room for; none where that is not known."""
+    """The largest window that fits the memory; None if unknown."""
     each, left = window.bytes_per_token, window.memory_available
     if each is None or not each > 0.0 or left is None or window.memory != MemoryOwner.THIS_MACHINE:
         return None
@@ -590,7 +590,7 @@ def affordable(window: WindowFacts) -> int | None:
 
 
 def in_time(incident: recovery.Incident, window: WindowFacts) -> bool:
-    """Whether the model can be loaded, and the question read, before the deadline."""
+    """Whether loading and reading end before the deadline."""
     if incident.deadline is None:
         return True
     speed = window.reading_speed
@@ -600,9 +600,9 @@ def in_time(incident: recovery.Incident, window: WindowFacts) -> bool:
 
 
 def next_that_fits(incident: recovery.Incident, classification: Classification, models: recovery.ModelChoice) -> int | None:
-    """The next model whose window is large enough, or is not known; one that is loaded with such a window where there is no time for loading."""
+    """The next model with a large enough or unknown window; a loaded one if there is no time to load."""
     window, index = known_window(incident), None
-    # A count holds whatever failed; an estimate only where the question was refused.
+    # A count holds after any failure, an estimate only after a refused prompt.
     counted = window is not None and window.needed is not None and not window.estimated
     if window is None or not (counted or is_too_small(incident, classification)):
         return next_model(models.current, models.chain)
@@ -627,8 +627,8 @@ def next_that_fits(incident: recovery.Incident, classification: Classification, 
 
 
 def same_call_again(incident: recovery.Incident, classification: Classification, is_open: bool) -> tuple[float, Reason]:
-    """The delay after which to try the same call again, or why not."""
-    # The host has let go of a window that it had chosen by itself, so the same call is a lighter one.
+    """The delay before the same call, or the reason against it."""
+    # Without the host's own window, the call needs less.
     undone = may_be_undone(incident, classification)
     allowed = incident.retry.max_retries
     limit = allowed if undone or classification.retry_limit is None else min(classification.retry_limit, allowed)
@@ -648,7 +648,7 @@ def same_call_again(incident: recovery.Incident, classification: Classification,
         return 0.0, Reason.ATTEMPTS_EXHAUSTED
     if incident.retry_budget == 0:
         return 0.0, Reason.BUDGET_EXHAUSTED
-    # Where memory is short already, the same model will not find more of it.
+    # The same model will not find more memory.
     left = incident.resources
     in_use = None if left is None else used_percent(left.memory_total_bytes, left.memory_available_bytes)
     if classification.category == ErrorCategory.RESOURCE and in_use is not None and in_use > 90.0 and not undone:
@@ -664,7 +664,7 @@ def same_call_again(incident: recovery.Incident, classification: Classification,
 
 
 def instead(incident: recovery.Incident, classification: Classification, reason: Reason) -> recovery.Directive:
-    """What serves best when the same call is not tried again."""
+    """The best substitute for the same call."""
     category, at_hand = classification.category, incident.at_hand
     time_left = incident.deadline is None or incident.elapsed < incident.deadline
     repeatable = incident.idempotent or nothing_was_done(incident.failure)

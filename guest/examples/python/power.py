@@ -1,10 +1,10 @@
-"""Powers to the bit as Upright computes them.
+"""Powers equal to Upright's, to the bit.
 
-The platform's own `pow` may differ in the last bit from one C library to the next. This is FreeBSD's `e_pow.c`, as far as delays need it: a base from
-0 on, and a whole exponent below 2^32.
+`pow` may differ in the last bit between C libraries. This is FreeBSD's `e_pow.c` for bases from 0 and whole exponents
+below 2^32.
 
-Copyright (C) 2004 by Sun Microsystems, Inc. All rights reserved. Permission to use, copy, modify, and distribute this software is freely granted,
-provided that this notice is preserved.
+Copyright (C) 2004 by Sun Microsystems, Inc. All rights reserved. Permission to use, copy, modify, and distribute this
+software is freely granted, provided that this notice is preserved.
 """
 
 import struct
@@ -22,7 +22,7 @@ IVLN2, IVLN2_H, IVLN2_L = 1.44269504088896338700e+00, 1.44269502162933349609e+00
 
 
 def words(x: float) -> tuple[int, int]:
-    """The upper word, signed, and the lower."""
+    """The upper word, signed, and the lower word."""
     return struct.unpack(">iI", struct.pack(">d", x))
 
 
@@ -31,7 +31,7 @@ def from_words(high: int, low: int) -> float:
 
 
 def upper(x: float) -> float:
-    """The number without the lower half of its bits."""
+    """The number without its lower half of bits."""
     return from_words(words(x)[0], 0)
 
 
@@ -45,7 +45,7 @@ def power(x: float, y: float) -> float:
     if y == 2.0:
         return x * x
     if iy > 0x41E00000:
-        # The exponent is above 2^31: all but what is close to one overflows or vanishes.
+        # The exponent is above 2^31: all but bases close to 1 overflow or vanish.
         if ix < 0x3FEFFFFF:
             return 0.0
         if ix > 0x3FF00000:
@@ -71,7 +71,7 @@ def power(x: float, y: float) -> float:
 
 
 def logarithm(ax: float, ix: int) -> tuple[float, float]:
-    """The logarithm to the base 2, in two parts."""
+    """The base-2 logarithm, in two parts."""
     n = 0
     if ix < 0x00100000:
         ax *= 9007199254740992.0
@@ -110,7 +110,7 @@ def logarithm(ax: float, ix: int) -> tuple[float, float]:
 
 
 def exponential(p_l: float, p_h: float, j: int) -> float:
-    """2 to the power of a number in two parts, of which `j` is the upper word."""
+    """2 to the power of a number in two parts; `j` is its upper word."""
     i, n = j & 0x7FFFFFFF, 0
     k = (i >> 20) - 0x3FF
     if i > 0x3FE00000:

@@ -1,42 +1,42 @@
-//! How long to wait before the next attempt (`wit/backoff.wit`).
+//! Delay before the next attempt (`wit/backoff.wit`).
 //!
-//! The rule is the specification's: `min(base_delay × backoff_factor ^ attempt, max_delay)`, then a random factor. Unlike the plain
-//! formula the cap holds after jitter too, unless [`RetryConfig::jitter_may_exceed_max`] asks for it.
+//! The formula is `min(base_delay × backoff_factor ^ attempt, max_delay)` times jitter. The cap holds after jitter too,
+//! unless [`RetryConfig::jitter_may_exceed_max`] is set.
 
 use crate::types::Seconds;
 
-/// The range of the factor that jitter multiplies a delay by.
+/// Range of jitter's random factor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct JitterRange {
-    /// At least 0, at most `high`.
+    /// Minimum factor, from 0 to `high`.
     pub low: f64,
-    /// Finite.
+    /// Maximum factor, finite.
     pub high: f64,
 }
 
-/// When and how often to retry.
+/// Retry settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RetryConfig {
-    /// Retries after the first attempt: 3 makes at most 4 attempts.
+    /// Maximum number of retries.
     pub max_retries: u32,
-    /// The delay before the first retry; seconds.
+    /// Delay before the first retry, seconds.
     pub base_delay: Seconds,
-    /// No delay is longer; seconds.
+    /// Maximum delay, seconds.
     pub max_delay: Seconds,
-    /// What each further delay is multiplied by; at least 1.
+    /// Factor from one delay to the next, at least 1.
     pub backoff_factor: f64,
     /// Whether delays vary at random.
     pub jitter: bool,
-    /// The range of the random factor.
+    /// Range of the random factor.
     pub jitter_range: JitterRange,
-    /// Jitter may carry a delay past `max_delay`, as the specification's plain formula does.
+    /// Whether jitter may exceed `max_delay`.
     pub jitter_may_exceed_max: bool,
 }
 
 impl Default for RetryConfig {
-    /// The specification's: 3 retries, 1 s doubling to at most 60 s, jitter 0.8 to 1.2.
+    /// From the specification: 3 retries, 1 s doubling to at most 60 s, jitter 0.8 to 1.2.
     fn default() -> Self {
         Self {
             max_retries: 3,
@@ -50,17 +50,17 @@ impl Default for RetryConfig {
     }
 }
 
-/// A finite, non-negative number: NaN and what is below 0 becomes 0, infinity the largest number.
+/// Finite and non-negative; NaN becomes 0.
 pub(crate) fn sane(value: f64) -> f64 {
     if value > 0.0 { value.min(f64::MAX) } else { 0.0 }
 }
 
-/// The delay after the failure of attempt `attempt` (the first is 0); `random` is in [0, 1).
+/// Returns the delay in seconds after attempt `attempt` (from 0); `random` is in [0, 1).
 ///
-/// Defined for every argument: never negative, NaN or infinite, whatever the configuration holds.
+/// The delay is always finite and non-negative.
 pub fn delay(config: &RetryConfig, attempt: u32, random: f64) -> Seconds {
     let max = sane(config.max_delay);
-    // `pow` may be infinite, or NaN for 0 × infinity; `min` and `sane` bring both back.
+    // `pow` may give infinity, or NaN for 0 × infinity.
     let grown = sane(config.base_delay) * libm::pow(sane(config.backoff_factor), f64::from(attempt));
     let plain = sane(grown).min(max);
     if !config.jitter {
@@ -71,15 +71,15 @@ pub fn delay(config: &RetryConfig, attempt: u32, random: f64) -> Seconds {
     if config.jitter_may_exceed_max { jittered } else { jittered.min(max) }
 }
 
-/// The wait for a server that asked to be left alone for `asked` seconds: as long, and up to a quarter longer, 50 ms at least.
+/// Returns the delay for a `Retry-After`: `asked` seconds plus up to [`longest_extra`].
 ///
-/// All that were refused together hear the same `Retry-After`; without the extra they would come back together and be refused together.
+/// The extra keeps clients with equal `Retry-After` values apart.
 pub fn as_asked(asked: Seconds, random: f64) -> Seconds {
     let asked = sane(asked);
     sane(asked + longest_extra(asked) * sane(random).min(1.0))
 }
 
-/// The longest extra that is added to a wait of `asked` seconds: a quarter of it, at least 50 ms.
+/// Maximum extra in seconds: a quarter of `asked`, at least 50 ms.
 pub fn longest_extra(asked: Seconds) -> Seconds {
     (sane(asked) / 4.0).max(0.05)
 }

@@ -1,71 +1,69 @@
-//! The circuit breaker as a machine (`wit/breaker.wit`): state and event in, next state and admission out.
+//! Circuit breaker as a state machine (`wit/breaker.wit`).
 //!
-//! The transitions are the specification's four. Two things count as "failures reach the threshold": so many in a row, or so large a share
-//! of the calls in a window, because a service that fails four calls in five never fails many in a row. A service that answers, but so late that
-//! nobody can use it, never fails at all; so a share of slow calls counts as a third, where the caller says what is slow.
+//! Besides consecutive failures, a share of failures opens it: a service that fails four calls in five never fails many
+//! in a row. A share of slow calls catches a service that answers too late.
 
 use crate::backoff::sane;
 use crate::types::{Instant, Seconds};
 use alloc::vec::Vec;
 
-/// The layout of the `memory` that this module writes; see `Window`.
+/// Layout number of this breaker's `memory`.
 pub const STATE_LAYOUT: u32 = 2;
 
 named_enum! {
-    /// Where a breaker stands.
+    /// Phase of a breaker.
     pub enum Phase {
-        /// Calls pass.
+        /// Admits all calls.
         Closed = "closed",
-        /// Calls are rejected.
+        /// Rejects all calls.
         Open = "open",
-        /// A few calls pass, to see whether the service has recovered.
+        /// Admits a few probes.
         HalfOpen = "half_open",
     }
 }
 
-/// How a breaker behaves.
+/// Settings of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BreakerConfig {
-    /// This many failures in a row open it; at least 1.
+    /// Number of consecutive failures that opens it, at least 1.
     pub failure_threshold: u32,
-    /// How long it stays open before it lets probes through; seconds, more than 0.
+    /// Seconds from opening to the first probe, more than 0.
     pub recovery_timeout: Seconds,
-    /// This many successes close it from half-open; at least 1.
+    /// Number of successful probes that closes it, at least 1.
     pub success_threshold: u32,
-    /// This many calls may be in flight in half-open; at least 1.
+    /// Maximum number of probes in flight, at least 1.
     pub half_open_permits: u32,
-    /// Failures further apart than this do not add up; seconds, more than 0.
+    /// Maximum seconds between failures that add up, more than 0.
     pub failure_window: Seconds,
-    /// The share of failures among a window's calls that opens it too, in (0, 1]; above 1 never.
+    /// Share of failed calls that opens it, in (0, 1]; above 1 never.
     pub failure_rate_threshold: f64,
-    /// The shares are judged from this many calls on; at least 1.
+    /// Minimum number of calls before shares count, at least 1.
     pub minimum_calls: u32,
-    /// A call that took at least this long was slow, however it ended; seconds, more than 0, none where no call is.
+    /// Minimum seconds of a slow call, more than 0; `None` if no call is slow.
     #[cfg_attr(feature = "serde", serde(default))]
     pub slow_call_duration: Option<Seconds>,
-    /// The share of slow calls among a window's calls that opens it too, in (0, 1]; above 1 never.
+    /// Share of slow calls that opens it, in (0, 1]; above 1 never.
     #[cfg_attr(feature = "serde", serde(default = "all_of_them"))]
     pub slow_call_rate_threshold: f64,
 }
 
-/// The threshold of journals that were written when there was none.
+/// Default for older journals.
 #[cfg(feature = "serde")]
 const fn all_of_them() -> f64 {
     1.0
 }
 
 impl BreakerConfig {
-    /// Whether a call that took so long, in seconds, was slow. One that was not measured took 0.
+    /// Whether a call of `took` seconds was slow.
     pub fn is_slow(&self, took: Seconds) -> bool {
         self.slow_call_duration.is_some_and(|duration| duration > 0.0 && took >= duration)
     }
 }
 
 impl Default for BreakerConfig {
-    /// The specification's 5 failures, 60 s and 2 successes. The window is ten minutes, long enough for five model
-    /// time-outs in a row to add up; half of at least 20 calls failing opens it too.
-    /// What is slow nobody knows but the caller: no call is.
+    /// From the specification: 5 failures, 60 s, 2 successes. Five model timeouts fit the ten-minute window. No call is
+    /// slow, because only the caller knows which are.
     fn default() -> Self {
         Self {
             failure_threshold: 5,
@@ -81,99 +79,96 @@ impl Default for BreakerConfig {
     }
 }
 
-/// A breaker's state.
+/// State of a breaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BreakerState {
-    /// Where it stands.
+    /// Current phase.
     pub phase: Phase,
-    /// Failures in a row while closed.
+    /// Number of consecutive failures while closed.
     pub consecutive_failures: u32,
-    /// Successful probes while half-open.
+    /// Number of successful probes while half-open.
     pub half_open_successes: u32,
-    /// When this phase began.
+    /// Time when the phase began.
     pub since: Instant,
-    /// Counts transitions.
+    /// Number of transitions.
     pub generation: u64,
-    /// Private to the policy that wrote it. Empty is always valid.
+    /// Private data of the policy. Empty is always valid.
     pub memory: Vec<u8>,
 }
 
-/// What the host lets through, by itself, until it next asks.
+/// Calls that the host admits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Admission {
-    /// Everything; successes are counted, but for slow ones, which are told at once.
+    /// Admits all; slow successes are reported at once.
     All,
-    /// Nothing until that instant.
+    /// Rejects all until this instant.
     NoneUntil(Instant),
-    /// At most this many in flight, every outcome reported.
+    /// Admits at most this many calls in flight.
     Probes(u32),
 }
 
-/// Something that happened; the number is the generation in which the call began.
+/// Event, with the generation of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Event {
-    /// The instant of a `NoneUntil` has passed and a caller waits.
+    /// `NoneUntil` passed and a caller waits.
     Elapsed,
     /// A call succeeded.
     Success(u64),
-    /// A call failed, and the failure counts.
+    /// A call failed, and it counts.
     Failure(u64),
-    /// A call ended in a way that says nothing of the service.
+    /// A call ended, but does not count.
     Ignored(u64),
 }
 
-/// What is known when the machine takes a step.
+/// Input of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Observation {
-    /// What happened.
+    /// Event of this step.
     pub event: Event,
-    /// When.
+    /// Time of the event.
     pub now: Instant,
-    /// Calls that succeeded under `All` since the host last asked, without the one that this is about.
+    /// Number of earlier successes not yet reported.
     pub successes: u64,
-    /// How long the event's call took; seconds, 0 where that was not measured.
+    /// Duration of the call, seconds; 0 if not measured.
     #[cfg_attr(feature = "serde", serde(default))]
     pub took: Seconds,
 }
 
-/// The next state and what the host shall let through in it.
+/// Result of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Transition {
-    /// The next state.
+    /// Next state.
     pub state: BreakerState,
-    /// What may pass in it.
+    /// Calls admitted in it.
     pub admission: Admission,
 }
 
-/// A span in nanoseconds; what is not a positive number becomes 1, so that no configuration can freeze a breaker.
+/// At least 1, so that no setting can freeze a breaker.
 pub(crate) fn nanoseconds(span: Seconds) -> u64 {
-    // The cast saturates: an infinite span is the longest one.
+    // The cast saturates.
     ((sane(span) * 1e9) as u64).max(1)
 }
 
-/// The calls of the window that is running: what `memory` holds, in little-endian order.
+/// Current window in `memory`, little-endian.
 struct Window {
     began: Instant,
     last_failure: Instant,
     calls: u32,
     failures: u32,
-    /// Those that took too long, whether they failed or not.
     slow: u32,
 }
 
-/// How a call ended that the window must hear of by itself.
 #[derive(Clone, Copy)]
 struct Call {
     failed: bool,
     slow: bool,
 }
 
-/// Takes the bytes of a number; zeros where there are too few.
 fn next<const BYTES: usize>(rest: &mut &[u8]) -> [u8; BYTES] {
     rest.split_off(..BYTES).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or([0; BYTES])
 }
@@ -181,7 +176,7 @@ fn next<const BYTES: usize>(rest: &mut &[u8]) -> [u8; BYTES] {
 impl Window {
     const BYTES: usize = 28;
 
-    /// Another policy's bytes, or none, are an empty window that begins with the phase.
+    /// Foreign bytes mean an empty window.
     fn read(state: &BreakerState) -> Self {
         let mut rest = state.memory.as_slice();
         if rest.len() != Self::BYTES {
@@ -192,7 +187,6 @@ impl Window {
         Self { began, last_failure, calls, failures, slow }
     }
 
-    /// Writes over what it was read from.
     fn write(&self, memory: &mut Vec<u8>) {
         memory.clear();
         memory.reserve_exact(Self::BYTES);
@@ -213,7 +207,6 @@ impl Window {
         self.slow = self.slow.saturating_add(call.slow.into());
     }
 
-    /// Whether one of the shares reaches its threshold among enough calls.
     fn opens(&self, config: &BreakerConfig) -> bool {
         let reaches = |part: u32, threshold: f64| threshold > 0.0 && f64::from(part) / f64::from(self.calls) >= threshold;
         let too_many_fail = reaches(self.failures, config.failure_rate_threshold);
@@ -240,7 +233,7 @@ fn enter(phase: Phase, from: BreakerState, now: Instant) -> BreakerState {
     }
 }
 
-/// The state of a breaker that has seen nothing.
+/// Returns a new breaker's state.
 pub fn initial(now: Instant) -> Transition {
     Transition {
         state: BreakerState {
@@ -255,7 +248,7 @@ pub fn initial(now: Instant) -> Transition {
     }
 }
 
-/// One step. An event of an older generation returns the state as it is.
+/// Computes the next state; older generations change nothing.
 pub fn step(config: &BreakerConfig, state: BreakerState, observation: &Observation) -> Transition {
     let now = observation.now;
     let current = |generation: u64| generation == state.generation;
@@ -265,7 +258,7 @@ pub fn step(config: &BreakerConfig, state: BreakerState, observation: &Observati
         (Phase::Open, Event::Elapsed) if now >= state.since.saturating_add(nanoseconds(config.recovery_timeout)) => {
             enter(Phase::HalfOpen, state, now)
         }
-        // Closed, the breaker would let through all the calls that are as slow.
+        // Closed, it would admit equally slow calls.
         (Phase::HalfOpen, Event::Success(generation)) if current(generation) && slow && opens_by_slow_calls(config) => {
             enter(Phase::Open, state, now)
         }
@@ -292,12 +285,10 @@ pub fn step(config: &BreakerConfig, state: BreakerState, observation: &Observati
     Transition { state, admission }
 }
 
-/// Whether a share of slow calls can open the breaker at all.
 fn opens_by_slow_calls(config: &BreakerConfig) -> bool {
     config.slow_call_rate_threshold > 0.0 && config.slow_call_rate_threshold <= 1.0
 }
 
-/// Counts calls while closed: `successes` that came first and, after them, perhaps a call that failed or was slow.
 fn count(config: &BreakerConfig, mut state: BreakerState, now: Instant, successes: u64, last: Option<Call>) -> BreakerState {
     let length = nanoseconds(config.failure_window);
     let mut window = Window::read(&state);

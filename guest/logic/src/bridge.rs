@@ -1,9 +1,9 @@
-//! One table of conversions for both sides of the component boundary.
+//! Conversions for both sides of the component boundary, as one table.
 //!
-//! The component's shim and the host each have types of their own, generated from `wit/`, with the same names and fields as the types
-//! here. [`bridge!`](crate::bridge!) writes the conversions between the two, in both directions, wherever it is called.
+//! Shim and host generate equal types from `wit/`; [`bridge!`](crate::bridge!) converts them to the types here and
+//! back.
 
-/// Writes the conversions for the types generated under the module `$root`.
+/// Writes the conversions for the types under `$root`.
 #[macro_export]
 macro_rules! bridge {
     ($($root:tt)*) => {
@@ -11,9 +11,9 @@ macro_rules! bridge {
             use $($root)* as wit;
             use $crate as logic;
 
-            /// Converts one value into its twin on the other side: whatever is handed over whole moves, of what is lent a copy is made.
+            /// Conversion to the other side: moves owned values, copies borrowed ones.
             pub(crate) trait Cross<T> {
-                /// The twin.
+                /// Converts it.
                 fn cross(self) -> T;
             }
 
@@ -114,12 +114,12 @@ macro_rules! bridge {
     };
 }
 
-/// The text type of both sides.
+/// Text type of both sides.
 pub type Text = alloc::string::String;
-/// The list type of both sides.
+/// List type of both sides.
 pub type List<T> = alloc::vec::Vec<T>;
 
-/// What is the same on both sides.
+/// Types equal on both sides.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! bridge_same {
@@ -129,7 +129,7 @@ macro_rules! bridge_same {
     )* };
 }
 
-/// An enum without payloads.
+/// Enum without payloads.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! bridge_enum {
@@ -146,7 +146,7 @@ macro_rules! bridge_enum {
     };
 }
 
-/// An enum whose cases may have a payload.
+/// Enum with payloads.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! bridge_variant {
@@ -169,7 +169,7 @@ macro_rules! bridge_variant {
     };
 }
 
-/// A record.
+/// Record.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! bridge_record {

@@ -1,19 +1,19 @@
-//! What to serve when the best is not to be had (`wit/degradation.wit`).
+//! Substitutes for the best answer (`wit/degradation.wit`), with chains and keys from the specification.
 
 use crate::types::{Classification, Seconds, SuggestedAction};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// The specification's chain for speed.
+/// Model chain for speed.
 pub const SPEED_CHAIN: [&str; 3] = ["qwen3:30b-a3b", "qwen3:8b", "gemma3:4b"];
-/// The specification's chain for quality.
+/// Model chain for quality.
 pub const QUALITY_CHAIN: [&str; 2] = ["qwen3:30b", "qwen3:8b"];
-/// The specification's chain for small machines.
+/// Model chain for small machines.
 pub const EDGE_CHAIN: [&str; 2] = ["gemma3:4b", "gemma3:3b"];
-/// The specification's default chain.
+/// Default model chain.
 pub const DEFAULT_CHAIN: [&str; 2] = ["qwen3:8b", "gemma3:4b"];
 
-/// A model's name taken apart as Ollama does: `[[host/]namespace/]name[:tag]`.
+/// Model name as Ollama reads it: `[[host/]namespace/]name[:tag]`.
 #[derive(Clone, Copy)]
 struct ModelName<'a> {
     host: &'a str,
@@ -24,11 +24,11 @@ struct ModelName<'a> {
 
 impl<'a> ModelName<'a> {
     fn parse(text: &'a str) -> Self {
-        // By bytes: what searches a text for characters is a tenth of the component.
+        // Searching by characters would be a tenth of the component.
         let text = text.trim();
         let scheme = text.as_bytes().windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
         let text = text.get(scheme..).unwrap_or(text);
-        // A colon before the last slash belongs to a host's port.
+        // A colon before the last slash belongs to a port.
         let tagged = at_last(text, b':').filter(|(_, tag)| !tag.bytes().any(|byte| byte == b'/'));
         let (path, tag) = tagged.unwrap_or((text, ""));
         let (rest, name) = at_last(path, b'/').unwrap_or(("", path));
@@ -45,18 +45,17 @@ impl<'a> ModelName<'a> {
     }
 }
 
-/// What is before and after the last of this ASCII character.
 fn at_last(text: &str, sign: u8) -> Option<(&str, &str)> {
     let at = text.bytes().rposition(|byte| byte == sign)?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
-/// Whether two names mean the same model to Ollama: `qwen3` is `Qwen3:latest` and `registry.ollama.ai/library/qwen3`.
+/// Whether both names mean one model: `qwen3` is `Qwen3:latest` and `registry.ollama.ai/library/qwen3`.
 pub fn same_model(one: &str, other: &str) -> bool {
     ModelName::parse(one).same(&ModelName::parse(other))
 }
 
-/// The one spelling of a model's name: lower case, with its tag, without the default host and namespace.
+/// Returns a model's name in lower case, with tag, without default host and namespace.
 pub fn canonical_model(text: &str) -> String {
     let parsed = ModelName::parse(text);
     let mut name = String::with_capacity(text.len() + 8);
@@ -76,14 +75,13 @@ pub fn canonical_model(text: &str) -> String {
     name
 }
 
-/// The index in `chain` of the model to try after `current`; none when `current` is the last.
+/// Returns the index in `chain` of the model after `current`; `None` after the last.
 ///
-/// A `current` outside the chain gets the first. A name that the chain repeats counts where it first stands.
+/// A `current` outside the chain gets the first. Repeated names count at their first place.
 pub fn next_model<S: AsRef<str>>(current: &str, chain: &[S]) -> Option<u32> {
     next_model_where(current, chain, &|_| true)
 }
 
-/// The same, of those models whose index in `chain` fits.
 pub(crate) fn next_model_where<S: AsRef<str>>(current: &str, chain: &[S], fits: &dyn Fn(usize) -> bool) -> Option<u32> {
     let current = ModelName::parse(current);
     let first_of = |index: usize| {
@@ -97,57 +95,56 @@ pub(crate) fn next_model_where<S: AsRef<str>>(current: &str, chain: &[S], fits: 
     (start..chain.len()).find(|index| first_of(*index) && fits(*index)).and_then(|index| u32::try_from(index).ok())
 }
 
-/// The value of a workflow's entry, as far as simplifying needs to know it.
+/// Value of a workflow entry.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum WorkflowValue {
-    /// `null`.
+    /// No value.
     Null,
-    /// A truth value.
+    /// Truth value.
     Boolean(bool),
-    /// A number.
+    /// Number.
     Number(f64),
-    /// A text.
+    /// Text.
     Text(String),
-    /// A list of this many items.
+    /// List with this number of items.
     Items(u32),
-    /// A nested object.
+    /// Nested object.
     Nested,
 }
 
-/// One entry of a workflow's top level.
+/// Top-level entry of a workflow.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WorkflowEntry {
-    /// Its key.
+    /// Key.
     pub key: String,
-    /// Its value.
+    /// Value.
     pub value: WorkflowValue,
 }
 
-/// What to do with one entry.
+/// Change to an entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum WorkflowChange {
-    /// Remove it.
+    /// Removes it.
     Drop,
-    /// Put this number in its place.
+    /// Replaces it with this number.
     Set(f64),
-    /// Keep the first so many items.
+    /// Keeps the first items, up to this number.
     Truncate(u32),
 }
 
-/// A change to the entry at this index.
+/// Change to one entry.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WorkflowEdit {
-    /// The entry's index.
+    /// Index of the entry.
     pub entry: u32,
-    /// What to do with it.
+    /// Change.
     pub change: WorkflowChange,
 }
 
-/// How one key is made lighter. Values of another type are left alone.
 #[derive(Clone, Copy)]
 enum Lighter {
     AtMost(f64),
@@ -155,7 +152,6 @@ enum Lighter {
     Dropped,
 }
 
-/// The keys that simplifying knows, from the specification; the knobs below temperature only fine-tune sampling.
 const LIGHTER: [(&str, Lighter); 11] = [
     ("max_iterations", Lighter::AtMost(3.0)),
     ("tools", Lighter::FirstItems(3)),
@@ -170,12 +166,12 @@ const LIGHTER: [(&str, Lighter); 11] = [
     ("mirostat_tau", Lighter::Dropped),
 ];
 
-/// Whether simplifying knows this key.
+/// Whether simplifying can change this key.
 pub fn is_simplified(key: &str) -> bool {
     LIGHTER.iter().any(|(known, _)| *known == key)
 }
 
-/// The edits that make a workflow lighter. Entries without an edit stay as they are.
+/// Returns the changes that make a workflow lighter.
 pub fn simplify_workflow(workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
     let change = |entry: &WorkflowEntry| {
         let (_, rule) = LIGHTER.iter().find(|(key, _)| *key == entry.key)?;
@@ -195,9 +191,9 @@ pub fn simplify_workflow(workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
     edits
 }
 
-/// Whether an answer of this age may be served in place of a live one after this failure.
+/// Whether an answer `age` seconds old may replace a live one.
 ///
-/// Not when the caller's own request is at fault or the caller has gone: an old answer would hide that.
+/// Never if it would hide the caller's mistake or cancellation.
 pub fn may_serve_cached(age: Seconds, max_age: Seconds, failure: &Classification) -> bool {
     let hides_a_mistake = matches!(failure.action, SuggestedAction::FixInput | SuggestedAction::Nothing);
     (0.0..=max_age).contains(&age) && !hides_a_mistake

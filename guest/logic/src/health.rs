@@ -2,99 +2,99 @@
 
 use alloc::vec::Vec;
 
-/// What the machine has left. A total of 0 means that it could not be read.
+/// Resources of the machine; a total of 0 is unreadable.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ResourceSnapshot {
     /// Physical memory, bytes.
     pub memory_total_bytes: u64,
-    /// Memory that can be had without swapping, bytes.
+    /// Memory available without swapping, bytes.
     pub memory_available_bytes: u64,
-    /// Size of the disk that was asked about, bytes.
+    /// Size of the disk, bytes.
     pub disk_total_bytes: u64,
-    /// Free on it, bytes.
+    /// Free space on the disk, bytes.
     pub disk_available_bytes: u64,
-    /// 0 to 100 over all cores; none before the first sample.
+    /// Load of all cores, 0 to 100; `None` before the first sample.
     #[cfg_attr(feature = "serde", serde(default))]
     pub cpu_percent: Option<f64>,
 }
 
 impl ResourceSnapshot {
-    /// Memory in use, percent; none where it could not be read.
+    /// Memory in use, percent; `None` if unreadable.
     pub fn memory_percent(&self) -> Option<f64> {
         used_percent(self.memory_total_bytes, self.memory_available_bytes)
     }
 
-    /// Disk in use, percent; none where it could not be read.
+    /// Disk in use, percent; `None` if unreadable.
     pub fn disk_percent(&self) -> Option<f64> {
         used_percent(self.disk_total_bytes, self.disk_available_bytes)
     }
 }
 
-/// Where a reading becomes a finding.
+/// Limits for a healthy machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ResourceThresholds {
-    /// Memory in use above this share is unhealthy; percent.
+    /// Unhealthy memory use above this, percent.
     pub memory_percent: f64,
-    /// Disk in use above this share is unhealthy, unless `disk_free_bytes` are left; percent.
+    /// Unhealthy disk use above this unless `disk_free_bytes` are free, percent.
     pub disk_percent: f64,
-    /// So much free disk is enough however large the disk is; bytes.
+    /// Free disk space always enough, bytes.
     pub disk_free_bytes: u64,
-    /// CPU in use above this share is a warning; percent.
+    /// CPU warning above this, percent.
     pub cpu_percent: f64,
 }
 
 impl Default for ResourceThresholds {
-    /// The specification's 90 %; 50 GiB of free disk, room for any model that fits such a machine, are always enough.
+    /// 90 % from the specification; 50 GiB hold any model for such a machine.
     fn default() -> Self {
         Self { memory_percent: 90.0, disk_percent: 90.0, disk_free_bytes: 50 << 30, cpu_percent: 90.0 }
     }
 }
 
 named_enum! {
-    /// What was read.
+    /// Resource.
     pub enum ResourceName {
         /// Physical memory.
         Memory = "memory",
-        /// A disk.
+        /// Disk.
         Disk = "disk",
-        /// All processor cores together.
+        /// All processor cores.
         Cpu = "cpu",
     }
 }
 
 named_enum! {
-    /// What a reading means.
+    /// Level of a finding.
     pub enum FindingLevel {
-        /// Within its threshold.
+        /// Within the limit.
         Fine = "fine",
-        /// Worth knowing; the machine still counts as healthy.
+        /// Above the limit, but still healthy.
         Warning = "warning",
-        /// The machine counts as unhealthy.
+        /// Makes the machine unhealthy.
         Unhealthy = "unhealthy",
-        /// It could not be read.
+        /// Could not be read.
         Unread = "unread",
     }
 }
 
-/// One reading, judged.
+/// Finding on one resource.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Finding {
-    /// What was read.
+    /// Resource.
     pub resource: ResourceName,
-    /// What it means.
+    /// Level.
     pub level: FindingLevel,
-    /// In use; percent, 0 where it could not be read.
+    /// Percent in use; 0 if unreadable.
     pub percent: f64,
 }
 
-/// All readings, judged.
+/// Findings on all resources.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Judgement {
-    /// No finding is unhealthy.
+    /// Whether no finding is unhealthy.
     pub healthy: bool,
     /// One for each resource: memory, disk, cpu.
     pub findings: Vec<Finding>,
@@ -104,7 +104,7 @@ fn used_percent(total: u64, available: u64) -> Option<f64> {
     (total > 0).then(|| (total.saturating_sub(available)) as f64 / total as f64 * 100.0)
 }
 
-/// Judges a snapshot.
+/// Compares a snapshot with the limits.
 pub fn judge(snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Judgement {
     let cpu = snapshot.cpu_percent.filter(|percent| percent.is_finite());
     let enough_disk = snapshot.disk_available_bytes >= thresholds.disk_free_bytes;

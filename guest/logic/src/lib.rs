@@ -1,10 +1,9 @@
 //! Every decision of Upright, as pure functions.
 //!
-//! What to do after a failure should not depend on where or when the question is asked. Nothing here reads a clock, draws a random
-//! number, keeps state or touches the world: all of that is in the arguments. The same code runs inside the policy component and,
-//! natively, as the host's safe mode, and gives the same answers to the bit.
+//! Time, random numbers and state are arguments, so the policy component and the host's native safe mode give equal
+//! answers, to the bit.
 //!
-//! One module for each interface of `upright:policy` (see `wit/`), under the same names.
+//! Each interface in `wit/` is a module.
 #![no_std]
 #![forbid(unsafe_code)]
 

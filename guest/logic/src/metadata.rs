@@ -1,20 +1,20 @@
-//! Who this policy is (`wit/metadata.wit`).
+//! Identity of a policy (`wit/metadata.wit`).
 
 use alloc::string::String;
 
-/// A policy's description of itself.
+/// Self-description of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Description {
-    /// Its name, kebab-case.
+    /// Name, kebab-case.
     pub name: String,
-    /// Its version (semver).
+    /// Version (semver).
     pub version: String,
-    /// The layout of the breaker `memory` that it writes.
+    /// Layout number of its breaker `memory`.
     pub state_layout: u32,
 }
 
-/// The description of the policy that this crate implements.
+/// Returns the description of the default policy.
 pub fn describe() -> Description {
     Description {
         name: String::from("upright-default"),

@@ -1,6 +1,6 @@
 //! Enums whose cases have one spelling everywhere.
 
-/// Defines a fieldless enum with its names: `ALL`, `name()`, `Display` and `FromStr`, and the same names in JSON.
+/// Defines a fieldless enum with `ALL`, `name()`, `Display`, `FromStr` and JSON names.
 macro_rules! named_enum {
     (
         $(#[$meta:meta])*
@@ -14,10 +14,10 @@ macro_rules! named_enum {
         }
 
         impl $name {
-            /// Every case, in the order of their definition.
+            /// All cases, in order of definition.
             pub const ALL: &'static [Self] = &[ $( Self::$case, )+ ];
 
-            /// The name in JSON, logs and on the command line.
+            /// Name in JSON, logs and commands.
             pub const fn name(self) -> &'static str {
                 match self { $( Self::$case => $text, )+ }
             }
@@ -32,7 +32,7 @@ macro_rules! named_enum {
         impl core::str::FromStr for $name {
             type Err = $crate::types::UnknownName;
 
-            /// Reads a name; `-` and `_` are the same, so the kebab-case of WIT and of the command line is read too.
+            /// Reads a name in snake case or kebab case.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let same = |name: &str| {
                     name.len() == text.len()

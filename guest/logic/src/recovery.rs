@@ -1,4 +1,4 @@
-//! What to do next (`wit/recovery.wit`): the one call that a failure costs.
+//! The next step after a failure (`wit/recovery.wit`), decided in one call.
 
 use crate::backoff::{self, RetryConfig};
 use crate::breaker::{self, BreakerConfig, BreakerState, Event, Observation, Phase, Transition};
@@ -13,96 +13,96 @@ mod window;
 
 pub use window::{MemoryOwner, WindowFacts};
 
-/// The breaker that guards the call.
+/// Breaker that guards the call.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Guard {
-    /// How it behaves.
+    /// Settings.
     pub config: BreakerConfig,
-    /// Where it stands.
+    /// State.
     pub state: BreakerState,
-    /// The generation in which the failed call was let through.
+    /// Generation that admitted the failed call.
     pub generation: u64,
-    /// Calls that succeeded under `All` since the host last asked.
+    /// Number of successes not yet reported.
     pub successes: u64,
-    /// How long the attempt that failed took; seconds, 0 where that was not measured.
+    /// Duration of the attempt, seconds; 0 if not measured.
     #[cfg_attr(feature = "serde", serde(default))]
     pub took: Seconds,
 }
 
-/// What is known of a model.
+/// Facts about a model; `None` if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ModelFacts {
-    /// Its own window; tokens.
+    /// Maximum window of the model, tokens.
     #[cfg_attr(feature = "serde", serde(default))]
     pub window: Option<u32>,
-    /// The window that it is loaded with; tokens, none where it is not loaded or that is not known.
+    /// Loaded window, tokens; also `None` if not loaded.
     #[cfg_attr(feature = "serde", serde(default))]
     pub loaded_window: Option<u32>,
-    /// What it takes in memory; bytes.
+    /// Size in memory, bytes.
     #[cfg_attr(feature = "serde", serde(default))]
     pub size_bytes: Option<u64>,
-    /// Whether it takes tools, where that is known.
+    /// Supports tools.
     #[cfg_attr(feature = "serde", serde(default))]
     pub tools: Option<bool>,
-    /// Whether it takes images, where that is known.
+    /// Accepts images.
     #[cfg_attr(feature = "serde", serde(default))]
     pub images: Option<bool>,
-    /// Whether it thinks, where that is known.
+    /// Can think.
     #[cfg_attr(feature = "serde", serde(default))]
     pub thinking: Option<bool>,
 }
 
-/// The model in use and those that may take its place, best first.
+/// Current model and substitutes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ModelChoice {
-    /// The model in use.
+    /// Current model.
     pub current: String,
-    /// Those that may be used, best first.
+    /// Usable models, best first.
     pub chain: Vec<String>,
-    /// What is known of the models of the chain, in its order; none where nothing is.
+    /// Facts about `chain`, in its order.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub known: Option<Vec<ModelFacts>>,
 }
 
-/// A host that could be asked.
+/// Host that serves models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HostFacts {
-    /// Whether it has the model in use, where that is known.
+    /// Whether it has the current model, if known.
     #[cfg_attr(feature = "serde", serde(default))]
     pub has_model: Option<bool>,
-    /// Whether its model is the same to the byte as that of the host in use, where that is known.
+    /// Whether its digest equals the current host's, if known.
     #[cfg_attr(feature = "serde", serde(default))]
     pub same_digest: Option<bool>,
-    /// The window that it has the model loaded with; tokens, none where it is not loaded.
+    /// Loaded window, tokens; `None` if not loaded.
     #[cfg_attr(feature = "serde", serde(default))]
     pub loaded_window: Option<u32>,
-    /// Whether its breaker lets a request through.
+    /// Phase of its breaker.
     pub breaker: Phase,
-    /// Requests of ours that it is busy with.
+    /// Number of our requests in flight.
     pub outstanding: u32,
-    /// Attempts of this operation that failed there.
+    /// Number of failed attempts there.
     pub failed: u32,
 }
 
-/// The hosts that could be asked, best first.
+/// Hosts to choose from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HostChoice {
-    /// The index of the host in use.
+    /// Index of the current host.
     pub current: u32,
-    /// All of them.
+    /// Hosts, best first.
     #[cfg_attr(feature = "serde", serde(default))]
     pub hosts: Vec<HostFacts>,
 }
 
 named_enum! {
-    /// How a client speaks.
+    /// Client protocol.
     pub enum ClientProtocol {
-        /// Not through a gateway: the library's own call.
+        /// Library call without gateway.
         Direct = "direct",
         /// `/api/chat`.
         OllamaChat = "ollama_chat",
@@ -125,197 +125,197 @@ named_enum! {
     }
 }
 
-/// What was asked for.
+/// Facts about the request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RequestFacts {
-    /// How the client speaks.
+    /// Client protocol.
     pub protocol: ClientProtocol,
-    /// The answer comes piece by piece.
+    /// Streams the answer.
     pub streamed: bool,
-    /// It offers tools.
+    /// Offers tools.
     pub tools: bool,
-    /// It asks for JSON, or for JSON of a schema.
+    /// Asks for JSON.
     pub format: bool,
-    /// It asks the model to think.
+    /// Asks for thinking.
     pub thinking: bool,
-    /// It holds images.
+    /// Contains images.
     pub images: bool,
-    /// The caller chose the seed: asking again gives the same answer.
+    /// Fixed seed: repeats give equal answers.
     pub seed_fixed: bool,
-    /// The temperature that the caller chose; at 0 asking again gives the same answer.
+    /// Temperature, if set; at 0 repeats give equal answers.
     #[cfg_attr(feature = "serde", serde(default))]
     pub temperature: Option<f64>,
-    /// The caller takes an empty answer for an answer.
+    /// Accepts an empty answer.
     pub allows_empty: bool,
 }
 
 named_enum! {
-    /// What the judge of an exchange says of it.
+    /// Judgement of an answer.
     pub enum ExchangeVerdict {
-        /// Nothing came, or an error did.
+        /// No answer, or an error.
         Failed = "failed",
         /// Its end is missing.
         Cut = "cut",
-        /// It came whole and says nothing.
+        /// Complete, but without content.
         Empty = "empty",
-        /// It ends because its length was used up.
+        /// It ends at the length limit.
         UsedUpLength = "used_up_length",
-        /// The server stopped a model that repeated itself.
+        /// The server stopped a repeating model.
         Repetition = "repetition",
-        /// The server had dropped a part of the question.
+        /// The server dropped a part of the prompt.
         QuestionCut = "question_cut",
-        /// A whole answer.
+        /// Complete.
         Whole = "whole",
     }
 }
 
-/// What came of an answer.
+/// Facts about the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ExchangeFacts {
-    /// What the judge says.
+    /// Judgement.
     pub verdict: ExchangeVerdict,
-    /// Characters of the answer's text that the caller has already.
+    /// Number of text characters delivered.
     pub delivered_text: u64,
-    /// Characters of thinking that the caller has already.
+    /// Number of thinking characters delivered.
     pub delivered_thinking: u64,
-    /// Tool calls that the caller has already.
+    /// Number of tool calls delivered.
     pub delivered_tool_calls: u32,
-    /// Characters of thinking that came, delivered or not.
+    /// Number of thinking characters received.
     pub thinking: u64,
-    /// Tokens of the question that the server read.
+    /// Number of prompt tokens read.
     #[cfg_attr(feature = "serde", serde(default))]
     pub prompt_tokens: Option<u32>,
-    /// Tokens that the model wrote.
+    /// Number of answer tokens written.
     #[cfg_attr(feature = "serde", serde(default))]
     pub answer_tokens: Option<u32>,
 }
 
-/// How an answer that was cut may be finished.
+/// Ways to finish a cut answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Rescue {
-    /// Asking again gives the same text: what the caller has already can be left out of it.
+    /// Repeats give equal text.
     pub replay: bool,
-    /// The model goes on from a text that it is handed.
+    /// The model can continue a given text.
     pub prefill: bool,
-    /// The caller lets itself be told to begin again.
+    /// Restarts are acceptable.
     pub restart: bool,
 }
 
-/// An attempt of this operation that failed before.
+/// An earlier failed attempt of this operation.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PastAttempt {
-    /// The index of its model in the chain.
+    /// Index of its model in the chain.
     #[cfg_attr(feature = "serde", serde(default))]
     pub model: Option<u32>,
-    /// The index of its host.
+    /// Index of its host.
     #[cfg_attr(feature = "serde", serde(default))]
     pub host: Option<u32>,
-    /// What its failure meant.
+    /// Category of its failure.
     pub category: ErrorCategory,
-    /// The rule that matched.
+    /// Name of the matched rule.
     pub rule: String,
-    /// How long it took; seconds.
+    /// Duration of the attempt, seconds.
     pub took: Seconds,
 }
 
-/// A cached answer to the same request.
+/// Cached answer to the same request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CachedAnswer {
-    /// Its age; seconds.
+    /// Age of the answer, seconds.
     pub age: Seconds,
-    /// How old an answer the caller accepts; seconds.
+    /// Maximum acceptable age, seconds.
     pub max_age: Seconds,
 }
 
-/// What could serve in place of a live answer.
+/// Substitutes for the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AtHand {
-    /// The caller gave a fallback.
+    /// The caller has a fallback.
     pub fallback: bool,
-    /// An answer from earlier.
+    /// Cached answer.
     #[cfg_attr(feature = "serde", serde(default))]
     pub cached: Option<CachedAnswer>,
-    /// State to resume from.
+    /// A checkpoint exists.
     pub checkpoint: bool,
-    /// The caller can run a simplified workflow, and has not yet.
+    /// A simplified workflow is possible.
     pub can_simplify: bool,
 }
 
-/// What else is known of the request, its answer and the hosts; none of it for most failures.
+/// Rarely needed facts.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Circumstances {
-    /// The hosts, where there is a choice.
+    /// Hosts, if several.
     #[cfg_attr(feature = "serde", serde(default))]
     pub hosts: Option<HostChoice>,
-    /// What was asked for, where it was a question to a model.
+    /// Request to a model, if any.
     #[cfg_attr(feature = "serde", serde(default))]
     pub request: Option<RequestFacts>,
-    /// The window, where it has to do with the failure.
+    /// Window, if relevant.
     #[cfg_attr(feature = "serde", serde(default))]
     pub window: Option<WindowFacts>,
-    /// What came of the answer, where anything was judged.
+    /// Judged answer, if any.
     #[cfg_attr(feature = "serde", serde(default))]
     pub exchange: Option<ExchangeFacts>,
-    /// How the answer may be finished, where a part of it was delivered.
+    /// Ways to finish a partly delivered answer.
     #[cfg_attr(feature = "serde", serde(default))]
     pub rescue: Option<Rescue>,
-    /// The attempts before, oldest first.
+    /// Earlier attempts, oldest first.
     #[cfg_attr(feature = "serde", serde(default))]
     pub history: Vec<PastAttempt>,
-    /// Facts without a field of their own.
+    /// Further facts.
     #[cfg_attr(feature = "serde", serde(default))]
     pub more: Vec<Fact>,
 }
 
-/// One failure and everything that bears on it.
+/// Failure, with the facts for a decision.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Incident {
-    /// What failed.
+    /// Failure.
     pub failure: Fault,
-    /// The number of the attempt that failed, from 0 for the model in use.
+    /// Number of the attempt with this model, from 0.
     pub attempt: u32,
-    /// Since the operation began; seconds.
+    /// Seconds since the operation began.
     pub elapsed: Seconds,
-    /// How long it may take in all; seconds, none for no limit.
+    /// Maximum seconds for the operation; `None` for no limit.
     #[cfg_attr(feature = "serde", serde(default))]
     pub deadline: Option<Seconds>,
-    /// Whether repeating the call can do no harm.
+    /// Whether repeats are harmless.
     pub idempotent: bool,
-    /// Retries that the shared budget has room for, this one included; none where there is no budget.
+    /// Number of retries left in the shared budget; `None` without one.
     #[cfg_attr(feature = "serde", serde(default))]
     pub retry_budget: Option<u32>,
-    /// When and how often the caller retries.
+    /// Retry settings.
     pub retry: RetryConfig,
-    /// In [0, 1).
+    /// Random number in [0, 1).
     pub random: f64,
-    /// When it failed.
+    /// Time of the failure.
     pub now: Instant,
-    /// The breaker, where there is one.
+    /// Breaker, if any.
     #[cfg_attr(feature = "serde", serde(default))]
     pub guard: Option<Guard>,
-    /// The models, where there is a choice.
+    /// Models, if several.
     #[cfg_attr(feature = "serde", serde(default))]
     pub models: Option<ModelChoice>,
-    /// What else could serve.
+    /// Substitutes for the answer.
     pub at_hand: AtHand,
-    /// What the machine has left, where it is known.
+    /// Machine resources, if known.
     #[cfg_attr(feature = "serde", serde(default))]
     pub resources: Option<ResourceSnapshot>,
-    /// What else is known of the request, its answer and the hosts.
+    /// Rarely needed facts.
     #[cfg_attr(feature = "serde", serde(default))]
     pub circumstances: Option<Circumstances>,
 }
 
 impl Incident {
-    /// A first attempt that failed like this, with nothing else at hand and the specification's settings for retries.
+    /// Creates a first failure with default retry settings.
     pub fn of(failure: Fault) -> Self {
         Self {
             failure,
@@ -336,101 +336,101 @@ impl Incident {
     }
 }
 
-/// What the host shall do.
+/// Next step of the host.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Directive {
-    /// Wait so many seconds, then try the same call again.
+    /// Repeats the call after this many seconds.
     RetryAfter(Seconds),
-    /// Ask the same model at the same host once more, at once: what it wrote was of no use. Counts as a retry.
+    /// Asks again at once after unusable output; counts as a retry.
     AskAgain,
-    /// Try the model at this index of the chain.
+    /// Tries the model at this index.
     SwitchModel(u32),
-    /// Try the same call on the host at this index, at once.
+    /// Repeats the call on the host at this index.
     SwitchHost(u32),
-    /// Ask the same model for a window of this many tokens, at once.
+    /// Asks again with a window of this many tokens.
     EnlargeWindow(u32),
-    /// Ask the host at this index the same again, and leave out what the caller has already.
+    /// Repeats the request on the host at this index, skipping the delivered part.
     Replay(u32),
-    /// Let the model at this host go on from what the caller has.
+    /// Continues the delivered text on the host at this index.
     ContinueAnswer(u32),
-    /// Let the caller begin again, with an answer of this host.
+    /// Restarts the answer on the host at this index.
     RestartAnswer(u32),
-    /// Give the caller what came, and say what is missing.
+    /// Returns the answer and names the missing part.
     Accept,
-    /// Try again with a simplified workflow.
+    /// Tries again with a simplified workflow.
     Simplify,
-    /// Serve the cached answer.
+    /// Serves the cached answer.
     ServeCached,
-    /// Run the caller's fallback.
+    /// Runs the caller's fallback.
     UseFallback,
-    /// Return the failure to the caller.
+    /// Returns the failure to the caller.
     GiveUp,
 }
 
 named_enum! {
-    /// Why the same call is, or is not, tried again.
+    /// Reason for the next step.
     pub enum Reason {
-        /// It can help, and there is room for it.
+        /// A retry can help.
         Retryable = "retryable",
-        /// Trying again cannot help.
+        /// A retry cannot help.
         NotRetryable = "not_retryable",
-        /// Another model can do what this one cannot.
+        /// Another model could succeed.
         ModelUnsuitable = "model_unsuitable",
-        /// Another host can do what this one cannot.
+        /// Another host could succeed.
         HostUnsuitable = "host_unsuitable",
-        /// The question does not fit the window.
+        /// The prompt exceeds the window.
         WindowTooSmall = "window_too_small",
-        /// What the model wrote is of no use, or nothing.
+        /// The output is unusable.
         AnswerUnusable = "answer_unusable",
         /// The answer was cut.
         AnswerCut = "answer_cut",
-        /// All attempts are used.
+        /// No attempts are left.
         AttemptsExhausted = "attempts_exhausted",
-        /// The budget of retries that callers share is used up.
+        /// The shared retry budget is empty.
         BudgetExhausted = "budget_exhausted",
-        /// The next attempt would begin after the deadline.
+        /// The deadline comes before the next attempt.
         DeadlineExceeded = "deadline_exceeded",
-        /// The server asks for a longer wait than the caller allows.
+        /// The server's delay exceeds the caller's limit.
         RetryAfterTooLong = "retry_after_too_long",
-        /// The circuit breaker has opened, or was open.
+        /// The breaker is open.
         CircuitOpen = "circuit_open",
         /// Repeating the call could do harm.
         NotIdempotent = "not_idempotent",
-        /// The caller went away.
+        /// The caller disconnected.
         Cancelled = "cancelled",
     }
 }
 
-/// The policy's answer to an incident.
+/// Decision of a policy.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Verdict {
-    /// What the failure means.
+    /// Meaning of the failure.
     pub classification: Classification,
-    /// The breaker's next state, where there is a breaker.
+    /// Next breaker state, if any.
     pub breaker: Option<Transition>,
-    /// What to do.
+    /// Next step of the host.
     pub directive: Directive,
-    /// Why.
+    /// Reason for the next step.
     pub reason: Reason,
-    /// Advice without a field of its own; a host may leave alone what it does not know.
+    /// Further advice; hosts ignore unknown names.
     #[cfg_attr(feature = "serde", serde(default))]
     pub more: Option<Vec<Fact>>,
 }
 
-/// Failures before which nothing was done: the call did not reach the service, or was refused. Repeating it repeats nothing.
+/// Whether the call never arrived or was refused: repeating it is safe.
 fn nothing_was_done(failure: &Fault) -> bool {
     use FaultKind::{BulkheadFull, CircuitOpen, ConnectionRefused, Dns, HttpStatus, Tls, Unreachable};
     match failure.kind {
         ConnectionRefused | Dns | Unreachable | Tls | CircuitOpen | BulkheadFull => true,
-        // 408 and 499 come when the server had begun.
+        // 408 and 499 come after the server began.
         HttpStatus => matches!(failure.status, Some(400..=407 | 409..=498)),
         _ => false,
     }
 }
 
-/// Classifies the failure, moves the breaker on, and says what to do.
+/// Classifies, moves the breaker, chooses the next step.
 pub fn decide(mut incident: Incident) -> Verdict {
     let classification = classify(&incident.failure);
     let breaker = incident.guard.take().map(|guard| {
@@ -442,7 +442,7 @@ pub fn decide(mut incident: Incident) -> Verdict {
     let again = same_call_again(&incident, &classification, open);
     let (directive, reason) = match again {
         Err(reason) if window::is_too_small(&incident, &classification) => too_small(&incident, &classification, reason, open),
-        // Nothing has to recover from a model's own words: there is nothing to wait for.
+        // Nothing has to recover, so no delay.
         Ok(_) if is_output(&classification) => (Directive::AskAgain, Reason::Retryable),
         Ok(delay) => (Directive::RetryAfter(delay), Reason::Retryable),
         Err(reason) => (instead(&incident, &classification, reason), reason),
@@ -450,7 +450,6 @@ pub fn decide(mut incident: Incident) -> Verdict {
     Verdict { classification, breaker, directive, reason, more: None }
 }
 
-/// The directive where the question does not fit: a larger window, else the best that serves in its place.
 fn too_small(incident: &Incident, classification: &Classification, reason: Reason, open: bool) -> (Directive, Reason) {
     let repeatable = incident.idempotent || nothing_was_done(&incident.failure);
     let larger = if repeatable && !open { window::enlarged(incident) } else { None };
@@ -458,27 +457,24 @@ fn too_small(incident: &Incident, classification: &Classification, reason: Reaso
     (larger.map_or_else(|| instead(incident, classification, reason), Directive::EnlargeWindow), reason)
 }
 
-/// Whether it is the model's own words that are of no use, and nothing else has failed.
 fn is_output(classification: &Classification) -> bool {
     classification.action == SuggestedAction::Resample && !classification.counted
 }
 
-/// Whether the model would write the same again, or run out of the same room: the caller fixed what it draws from, or its thinking used up the length.
 fn would_be_the_same(incident: &Incident) -> bool {
     let Some(known) = &incident.circumstances else { return false };
     let fixed = known.request.is_some_and(|request| request.seed_fixed || request.temperature == Some(0.0));
     fixed || known.exchange.is_some_and(|exchange| exchange.verdict == ExchangeVerdict::UsedUpLength)
 }
 
-/// The delay after which to try the same call again, or why not.
 fn same_call_again(incident: &Incident, classification: &Classification, open: bool) -> Result<Seconds, Reason> {
-    // The host has let go of a window that it had chosen by itself, so the same call is a lighter one.
+    // Without the host's own window, the call needs less.
     let undone = window::may_be_undone(incident, classification);
     let limit = if undone { u32::MAX } else { classification.retry_limit.unwrap_or(u32::MAX) }.min(incident.retry.max_retries);
     if classification.action == SuggestedAction::Nothing {
         return Err(Reason::Cancelled);
     }
-    // An open breaker is there to reject at once: whoever would wait for it may do so outside.
+    // An open breaker rejects at once; callers may wait outside.
     if incident.failure.kind == FaultKind::CircuitOpen {
         return Err(Reason::CircuitOpen);
     }
@@ -500,7 +496,6 @@ fn same_call_again(incident: &Incident, classification: &Classification, open: b
     if incident.retry_budget == Some(0) {
         return Err(Reason::BudgetExhausted);
     }
-    // Where memory is short already, the same model will not find more of it.
     let memory_in_use = incident.resources.and_then(|snapshot| snapshot.memory_percent());
     let short_of_memory = memory_in_use.is_some_and(|percent| percent > ResourceThresholds::default().memory_percent);
     if classification.category == ErrorCategory::Resource && short_of_memory && !undone {
@@ -524,7 +519,6 @@ fn same_call_again(incident: &Incident, classification: &Classification, open: b
     }
 }
 
-/// What serves best when the same call is not tried again: another model, a lighter workflow, an older answer, the caller's fallback.
 fn instead(incident: &Incident, classification: &Classification, reason: Reason) -> Directive {
     use ErrorCategory::{Resource, Timeout, Transient};
     let time_left = incident.deadline.is_none_or(|deadline| incident.elapsed < deadline);

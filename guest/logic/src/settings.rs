@@ -1,25 +1,25 @@
-//! The settings that a policy recommends (`wit/settings.wit`): the specification's best practices as a table.
+//! Recommended settings (`wit/settings.wit`), from the specification's best practices.
 
 use crate::backoff::RetryConfig;
 use crate::breaker::BreakerConfig;
 use crate::types::Seconds;
 
 named_enum! {
-    /// What kind of operation is guarded.
+    /// Kind of operation.
     pub enum Profile {
-        /// When nothing else is known.
+        /// Any operation.
         Standard = "standard",
         /// Answers within moments.
         Quick = "quick",
         /// Model inference.
         Slow = "slow",
-        /// Model downloads.
+        /// Model download.
         VerySlow = "very_slow",
-        /// A service across a network.
+        /// Service across a network.
         Network = "network",
-        /// Something on this machine.
+        /// Service on this machine.
         Local = "local",
-        /// A database.
+        /// Database.
         Database = "database",
         /// Somebody else's API.
         ExternalApi = "external_api",
@@ -30,19 +30,19 @@ named_enum! {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Recommendation {
-    /// When and how often to retry.
+    /// Retry settings.
     pub retry: RetryConfig,
-    /// How the breaker behaves.
+    /// Breaker settings.
     pub breaker: BreakerConfig,
-    /// How long one attempt may take; seconds, none for no limit.
+    /// Maximum seconds of one attempt; `None` for no limit.
     pub attempt_timeout: Option<Seconds>,
-    /// How long all attempts and waits may take together; seconds, none for no limit.
+    /// Maximum seconds of all attempts and delays; `None` for no limit.
     pub total_deadline: Option<Seconds>,
 }
 
-/// max_retries, base_delay, max_delay, attempt_timeout. The specification names the first three for quick, slow and very slow operations and
-/// the retries for the others. A model may take minutes to load before its first byte, and closing the connection then loses the
-/// load, so inference has a long limit and downloads have none.
+/// `max_retries`, `base_delay`, `max_delay`, `attempt_timeout`. The specification names all retries, and the delays for
+/// quick, slow and very slow operations. A model may load for minutes, and disconnecting loses the load: inference gets
+/// a long timeout, downloads none.
 const fn row(profile: Profile) -> (u32, Seconds, Seconds, Option<Seconds>) {
     match profile {
         Profile::Standard => (3, 1.0, 60.0, None),
@@ -56,7 +56,7 @@ const fn row(profile: Profile) -> (u32, Seconds, Seconds, Option<Seconds>) {
     }
 }
 
-/// What this policy recommends.
+/// Returns the recommended settings.
 pub fn recommend(profile: Profile) -> Recommendation {
     let (max_retries, base_delay, max_delay, attempt_timeout) = row(profile);
     Recommendation {

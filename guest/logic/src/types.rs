@@ -1,23 +1,23 @@
-//! What failed and what was made of it (`wit/types.wit`).
+//! Failures and their meaning (`wit/types.wit`).
 
 use alloc::string::String;
 use core::fmt;
 
-/// A span of time in seconds. Never negative, never NaN.
+/// Seconds, never negative or NaN.
 pub type Seconds = f64;
 
-/// A point in time: nanoseconds on the host's monotonic clock.
+/// Nanoseconds on the host's monotonic clock.
 pub type Instant = u64;
 
-/// How much of a failure's text is looked at, in bytes.
+/// Maximum length of text read, bytes.
 pub const MESSAGE_LIMIT: usize = 8 * 1024;
 
-/// A name that none of an enum's cases has.
+/// Unknown name of an enum case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownName {
-    /// The enum.
+    /// Name of the enum.
     pub what: &'static str,
-    /// The names that it knows.
+    /// Known names.
     pub names: &'static [&'static str],
 }
 
@@ -35,63 +35,63 @@ impl fmt::Display for UnknownName {
 impl core::error::Error for UnknownName {}
 
 named_enum! {
-    /// The kind of a failure as far as structured facts tell.
+    /// Kind of a failure, from structured facts.
     pub enum FaultKind {
-        /// Nobody listens at the address.
+        /// No process listens at the address.
         ConnectionRefused = "connection_refused",
-        /// The peer closed the connection hard, or it ended within a message.
+        /// The connection closed or ended within a message.
         ConnectionReset = "connection_reset",
-        /// The name did not resolve.
+        /// Unresolved host name.
         Dns = "dns",
-        /// No route to the host or network.
+        /// No route to the host.
         Unreachable = "unreachable",
-        /// The TLS handshake failed.
+        /// Failed TLS handshake.
         Tls = "tls",
-        /// A budget of time ran out.
+        /// A time limit passed.
         Timeout = "timeout",
-        /// An allocation failed.
+        /// Failed allocation.
         OutOfMemory = "out_of_memory",
-        /// No space left on a device, or over quota.
+        /// Disk full or over quota.
         DiskFull = "disk_full",
         /// Too many open files.
         TooManyOpenFiles = "too_many_open_files",
-        /// The operating system refused access.
+        /// Access refused.
         PermissionDenied = "permission_denied",
-        /// A file, a command or a key that is not there.
+        /// Missing file, command or key.
         NotFound = "not_found",
-        /// Somebody else holds it right now: a lock, a program that is being written, no room for a process.
+        /// In use by another process.
         InUse = "in_use",
-        /// The caller's input is wrong.
+        /// Invalid input.
         InvalidInput = "invalid_input",
-        /// The server answered with an error status.
+        /// Error status.
         HttpStatus = "http_status",
-        /// An error inside a stream that had begun well.
+        /// Error inside a stream.
         StreamError = "stream_error",
-        /// An answer that ended before it was whole.
+        /// Early end of an answer.
         IncompleteAnswer = "incomplete_answer",
-        /// An answer that came whole and says nothing.
+        /// Complete answer without content.
         EmptyAnswer = "empty_answer",
-        /// An answer to a question of which the server had dropped a part.
+        /// The server dropped a part of the prompt.
         CutQuestion = "cut_question",
-        /// An answer that does not parse as the protocol that was agreed.
+        /// Answer outside the agreed protocol.
         InvalidAnswer = "invalid_answer",
-        /// An `Ok` result that the caller's predicate would not have.
+        /// The caller rejected an `Ok` result.
         RejectedResult = "rejected_result",
-        /// The caller went away or cancelled.
+        /// The caller cancelled or disconnected.
         Cancelled = "cancelled",
-        /// A circuit breaker rejected the call.
+        /// Rejected by a circuit breaker.
         CircuitOpen = "circuit_open",
-        /// A bulkhead had no room for the call.
+        /// Rejected by a bulkhead.
         BulkheadFull = "bulkhead_full",
-        /// The operation panicked.
+        /// Panic in the operation.
         Panicked = "panicked",
-        /// None of these: only the text can tell.
+        /// Only the text can tell.
         Other = "other",
     }
 }
 
 named_enum! {
-    /// What was being called.
+    /// Called endpoint.
     pub enum Endpoint {
         /// Ollama `/api/chat`.
         Chat = "chat",
@@ -109,87 +109,87 @@ named_enum! {
         Pull = "pull",
         /// Ollama `/api/version` or `/`.
         Version = "version",
-        /// Ollama's routes that change its models: create, copy, delete, push, blobs.
+        /// Ollama's routes that change models: create, copy, delete, push, blobs.
         Manage = "manage",
         /// Any `/v1/…` path of an OpenAI-compatible server.
         Openai = "openai",
-        /// A tool call.
+        /// Tool call.
         Tool = "tool",
-        /// A store: database, vector index, file.
+        /// Store: database, vector index, file.
         Store = "store",
-        /// Something else, or not known.
+        /// Another endpoint, or unknown.
         Other = "other",
     }
 }
 
-/// How a server labels an error, beside its message.
+/// Error labels from the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ErrorLabels {
-    /// Its `type`.
+    /// `type`.
     #[cfg_attr(feature = "serde", serde(default))]
     pub error_type: Option<String>,
-    /// Its `code`; a number as its digits.
+    /// `code`; a number as its digits.
     #[cfg_attr(feature = "serde", serde(default))]
     pub error_code: Option<String>,
 }
 
-/// A fact that has no field of its own. Whoever does not know its name leaves it alone.
+/// Fact without its own field. Policies ignore unknown names.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Fact {
-    /// Its name, kebab-case.
+    /// Name, kebab-case.
     pub name: String,
-    /// What it says.
+    /// Value.
     pub value: FactValue,
 }
 
-/// What a fact says.
+/// Value of a fact.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum FactValue {
     /// Yes or no.
     Flag(bool),
-    /// A whole number.
+    /// Whole number.
     Whole(i64),
-    /// A number.
+    /// Number.
     Number(f64),
-    /// A text.
+    /// Text.
     Text(String),
 }
 
-/// One failure, reduced to facts.
+/// Failure, reduced to facts.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Fault {
-    /// What the structured facts say.
+    /// Kind from structured facts.
     pub kind: FaultKind,
-    /// The HTTP status where a server gave one, 100 to 599.
+    /// HTTP status, 100 to 599.
     #[cfg_attr(feature = "serde", serde(default))]
     pub status: Option<u16>,
-    /// The operating system's error number (Linux numbering).
+    /// OS error number (Linux numbering).
     #[cfg_attr(feature = "serde", serde(default))]
     pub errno: Option<i32>,
-    /// What was being called.
+    /// Called endpoint.
     pub endpoint: Endpoint,
-    /// The error's text: a server's innermost message, or the texts of a chain of causes; [`MESSAGE_LIMIT`] bytes of it are looked at.
+    /// Server message or chain of causes; [`MESSAGE_LIMIT`] bytes are read.
     pub message: String,
-    /// How the server labels it.
+    /// Labels from the server.
     #[cfg_attr(feature = "serde", serde(default))]
     pub labels: Option<ErrorLabels>,
-    /// How long the server asked to be left alone; seconds.
+    /// Delay that the server asked for, seconds.
     #[cfg_attr(feature = "serde", serde(default))]
     pub retry_after: Option<Seconds>,
-    /// Whether the server says that trying again can help.
+    /// Whether the server advises a retry.
     #[cfg_attr(feature = "serde", serde(default))]
     pub should_retry: Option<bool>,
-    /// Where the server sends its user: the address to sign in at, or that of a redirect.
+    /// Address to sign in at, or of a redirect.
     #[cfg_attr(feature = "serde", serde(default))]
     pub points_to: Option<String>,
 }
 
 impl Fault {
-    /// A fault of this kind with this text, and nothing else known.
+    /// Creates a fault from kind and text.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -206,95 +206,95 @@ impl Fault {
 }
 
 named_enum! {
-    /// What a failure means for recovery.
+    /// Category of a failure.
     pub enum ErrorCategory {
-        /// Passes by itself; a retry is likely to succeed.
+        /// Passes by itself.
         Transient = "transient",
-        /// The same call will fail the same way.
+        /// The same call will fail again.
         Permanent = "permanent",
-        /// Memory, disk or another resource is exhausted.
+        /// A resource is exhausted.
         Resource = "resource",
-        /// The service cannot be reached.
+        /// The service is unreachable.
         Connection = "connection",
-        /// It took too long.
+        /// A time limit passed.
         Timeout = "timeout",
-        /// No rule knew it.
+        /// No rule matched.
         Unknown = "unknown",
     }
 }
 
 named_enum! {
-    /// How bad it is, mildest first.
+    /// Severity of a failure, mildest first.
     pub enum ErrorSeverity {
-        /// Non-critical; work can go on.
+        /// Work can go on.
         Low = "low",
         /// Important but recoverable.
         Medium = "medium",
         /// Needs action soon.
         High = "high",
-        /// The system cannot go on as it is.
+        /// The system cannot go on.
         Critical = "critical",
     }
 }
 
 named_enum! {
-    /// What a person or a program can do about it.
+    /// Action that helps. Each case names its cause.
     pub enum SuggestedAction {
-        /// See [`SuggestedAction::text`], as for each case.
+        /// The service may be down.
         CheckService = "check_service",
-        /// A budget of time was too small, or the service too slow.
+        /// Timeout too short, or service too slow.
         IncreaseTimeout = "increase_timeout",
         /// The model does not fit.
         UseSmallerModel = "use_smaller_model",
         /// A disk is full.
         FreeDisk = "free_disk",
-        /// Too many files are open.
+        /// Too many open files.
         RaiseOpenFilesLimit = "raise_open_files_limit",
-        /// The model is not there.
+        /// The model is missing.
         PullModel = "pull_model",
-        /// The model's file does not suit this server.
+        /// Model file unsuitable for this server.
         RepullModel = "repull_model",
-        /// The server asked for patience.
+        /// The server asks to wait.
         Wait = "wait",
         /// Waiting would take hours.
         UseFallback = "use_fallback",
         /// It passes by itself.
         Retry = "retry",
-        /// The model's output was unusable.
+        /// The output was unusable.
         Resample = "resample",
         /// The request is wrong.
         FixInput = "fix_input",
-        /// The prompt does not fit the context.
+        /// The prompt exceeds the context.
         ShortenPrompt = "shorten_prompt",
         /// The model lacks a feature.
         UseCapableModel = "use_capable_model",
-        /// The server wants to know who calls.
+        /// Sign-in required.
         SignIn = "sign_in",
-        /// This account may not use the model, or it was retired.
+        /// Model not allowed for the account.
         UseAnotherModel = "use_another_model",
-        /// The question does not fit the window.
+        /// The prompt exceeds the window.
         RaiseWindow = "raise_window",
-        /// The answer's length was used up.
+        /// Answer at its length limit.
         RaiseAnswerLength = "raise_answer_length",
-        /// The server cannot start its models.
+        /// Broken server installation.
         RepairServer = "repair_server",
-        /// The server redirects to another address.
+        /// Redirect to another address.
         FixAddress = "fix_address",
         /// Access was refused.
         FixPermissions = "fix_permissions",
-        /// The server guards its `Host` header.
+        /// Refused `Host` header.
         FixHostHeader = "fix_host_header",
-        /// The server does not know the route.
+        /// Unknown route.
         UpgradeServer = "upgrade_server",
-        /// The caller went away.
+        /// The caller disconnected.
         Nothing = "nothing",
-        /// Nothing is known about it.
+        /// No action is known.
         LogAndContinue = "log_and_continue",
     }
 }
 
 impl SuggestedAction {
-    /// The action as a sentence for people, in the specification's words where it has them.
+    /// Returns a sentence for people.
     pub const fn text(self) -> &'static str {
         match self {
             Self::CheckService => "Check service, retry with backoff",
@@ -326,26 +326,26 @@ impl SuggestedAction {
     }
 }
 
-/// What a policy made of one failure.
+/// Meaning of a failure.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Classification {
-    /// What it means for recovery.
+    /// Category.
     pub category: ErrorCategory,
-    /// How bad it is.
+    /// Severity.
     pub severity: ErrorSeverity,
-    /// Whether trying the same call again can help.
+    /// Whether a repeated call may succeed.
     pub retryable: bool,
-    /// At most this many retries for this failure.
+    /// Maximum number of retries.
     pub retry_limit: Option<u32>,
     /// Whether a circuit breaker counts it.
     pub counted: bool,
-    /// Whether another model on the same host could do better with the same request.
+    /// Whether another model on the same host could succeed.
     pub model_specific: bool,
-    /// Whether another host could do better with the same request and the same model.
+    /// Whether another host could succeed with the same model.
     pub host_specific: bool,
-    /// What to do about it.
+    /// Action that helps.
     pub action: SuggestedAction,
-    /// The rule that matched, kebab-case.
+    /// Name of the matched rule, kebab-case.
     pub rule: String,
 }

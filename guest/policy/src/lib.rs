@@ -1,4 +1,4 @@
-//! The default policy as a component: every decision is `upright-logic`'s.
+//! The default policy as a component over `upright-logic`.
 #![no_std]
 
 use upright_shim::{Policy, export_policy};

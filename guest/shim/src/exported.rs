@@ -1,4 +1,4 @@
-//! The crossing: arguments cross into `upright-logic`'s types, answers cross back. Nothing is decided here.
+//! Converts arguments and answers; decides nothing.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use crate::bindings::exports::upright::policy::{backoff, breaker, classifier, de
 
 upright_logic::bridge!(crate::bindings::exports::upright::policy);
 
-/// A [`Policy`] as the bindings want it.
+/// Adapts a [`Policy`] to the bindings.
 #[derive(Debug)]
 pub struct Exported<P>(PhantomData<P>);
 

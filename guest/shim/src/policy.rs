@@ -1,4 +1,4 @@
-//! The functions of the world, each with the default policy's answer.
+//! The functions of a policy.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,62 +13,62 @@ use upright_logic::settings::{Profile, Recommendation};
 use upright_logic::types::{Classification, Fault, Instant, Seconds};
 use upright_logic::{backoff, breaker, classifier, degradation, health, metadata, recovery, settings};
 
-/// A recovery policy: pure decisions, equal answers to equal arguments, nothing kept between calls.
+/// A recovery policy: pure decisions, equal for equal arguments.
 ///
-/// `wit/` says what each function may rely on and must hold to. One function's override does not reach into another's default:
-/// who waits otherwise in [`delay`](Self::delay) sees to it that [`decide`](Self::decide) does as well.
+/// `wit/` states the contract of each function. Overrides do not affect other defaults: a policy with its own
+/// [`delay`](Self::delay) must override [`decide`](Self::decide) too.
 pub trait Policy {
-    /// Who this policy is. Two policies need different names.
+    /// Describes this policy; its name must be unique.
     fn describe() -> Description {
         metadata::describe()
     }
 
-    /// The settings that it recommends.
+    /// Returns the recommended settings.
     fn recommend(profile: Profile) -> Recommendation {
         settings::recommend(profile)
     }
 
-    /// The delay after the failure of attempt `attempt` (the first is 0), in seconds; `random` is in [0, 1).
+    /// Returns the delay in seconds after attempt `attempt` (from 0); `random` is in [0, 1).
     fn delay(config: &RetryConfig, attempt: u32, random: f64) -> Seconds {
         backoff::delay(config, attempt, random)
     }
 
-    /// The state of a breaker that has seen nothing yet.
+    /// Returns a new breaker's state.
     fn initial(now: Instant) -> Transition {
         breaker::initial(now)
     }
 
-    /// The next state of a breaker.
+    /// Returns a breaker's next state.
     fn step(config: &BreakerConfig, state: BreakerState, observation: &Observation) -> Transition {
         breaker::step(config, state, observation)
     }
 
-    /// What a failure means.
+    /// Classifies a failure.
     fn classify(fault: &Fault) -> Classification {
         classifier::classify(fault)
     }
 
-    /// The index in `chain` of the model to try after `current`; none where there is no other.
+    /// Returns the index in `chain` of the model after `current`, if any.
     fn next_model(current: &str, chain: &[String]) -> Option<u32> {
         degradation::next_model(current, chain)
     }
 
-    /// What to change in a workflow so that it asks for less.
+    /// Returns the changes that make a workflow lighter.
     fn simplify_workflow(workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
         degradation::simplify_workflow(workflow)
     }
 
-    /// Whether an answer that is `age` seconds old may be served in place of one that failed so.
+    /// Whether an answer `age` seconds old may replace a failed one.
     fn may_serve_cached(age: Seconds, max_age: Seconds, failure: &Classification) -> bool {
         degradation::may_serve_cached(age, max_age, failure)
     }
 
-    /// Whether the resources suffice.
+    /// Compares resources with their limits.
     fn judge(snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Judgement {
         health::judge(snapshot, thresholds)
     }
 
-    /// Classifies the failure, moves the breaker on, and says what to do.
+    /// Classifies the failure, moves the breaker, chooses the next step.
     fn decide(incident: Incident) -> Verdict {
         recovery::decide(incident)
     }

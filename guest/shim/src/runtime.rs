@@ -1,28 +1,26 @@
-//! What a program without an operating system brings along itself.
+//! Allocator and panic handler without an operating system.
 #![allow(unsafe_code, reason = "an allocator is unsafe by its nature; it is the only one here")]
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::{Cell, UnsafeCell};
 use talc::wasm::{WasmDynamicTalc, new_wasm_dynamic_allocator};
 
-/// Enough for nearly all decisions: a message has 8 KiB at most.
+/// Enough bytes for nearly every decision: messages have at most 8 KiB.
 const ROOM: usize = 32 << 10;
 
-/// The alignment that anything can have; a type that wants more is served by [`Decision::others`].
 #[repr(align(16))]
 struct Room(#[expect(dead_code, reason = "only its address is used")] [u8; ROOM]);
 
-/// Memory for one decision: each block follows the one before, and once all are given back, as they are after every decision, the room is empty again.
-/// So a decision costs no search for free memory. A policy that keeps a block stays right: when the room is full, `others` serves all further ones.
+/// A bump allocator. It empties once all blocks are freed, as after every decision, so it never searches. If a policy
+/// keeps blocks and fills it, `others` serves the rest.
 struct Decision {
     room: UnsafeCell<Room>,
     used: Cell<usize>,
-    /// Blocks that were not given back.
     live: Cell<usize>,
     others: WasmDynamicTalc,
 }
 
-// SAFETY: a component of this target has one thread.
+// SAFETY: this target has one thread.
 unsafe impl Sync for Decision {}
 
 #[global_allocator]
@@ -33,17 +31,16 @@ impl Decision {
     #[cold]
     #[inline(never)]
     fn elsewhere(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the layout is that of a caller of `alloc`, who promises that it is none of no bytes.
+        // SAFETY: callers of `alloc` promise a size above 0.
         unsafe { self.others.alloc(layout) }
     }
 
-    /// Where in the room a block lies, if it does.
     fn offset(&self, block: *mut u8) -> Option<usize> {
         Some(block.addr().wrapping_sub(self.room.get().addr())).filter(|offset| *offset < ROOM)
     }
 }
 
-// SAFETY: blocks of the room are apart from each other, since `used` only grows while one of them lives; all others are talc's.
+// SAFETY: blocks never overlap, as `used` only grows while one lives; `others` is talc's.
 unsafe impl GlobalAlloc for Decision {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let start = self.used.get().next_multiple_of(layout.align());
@@ -52,13 +49,13 @@ unsafe impl GlobalAlloc for Decision {
         }
         self.used.set(start + layout.size());
         self.live.set(self.live.get() + 1);
-        // SAFETY: `start` is within the room.
+        // SAFETY: `start` is inside `room`.
         unsafe { self.room.get().cast::<u8>().add(start) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if self.offset(block).is_none() {
-            // SAFETY: it is not of the room, so it is of these.
+            // SAFETY: blocks outside `room` come from `others`.
             return unsafe { self.others.dealloc(block, layout) };
         }
         self.live.set(self.live.get() - 1);
@@ -68,7 +65,7 @@ unsafe impl GlobalAlloc for Decision {
     }
 }
 
-/// A panic is a trap: the host then answers with its safe mode.
+/// Panics trap; the host then uses safe mode.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()

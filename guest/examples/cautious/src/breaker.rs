@@ -1,6 +1,6 @@
-//! The default breaker, and beside it a count of failures for want of a resource: two are enough.
+//! The default breaker, plus a count of resource failures.
 //!
-//! The memory is the default breaker's with the count around it, so that every other rule stays as it is.
+//! The memory wraps the default breaker's, so its other rules stay.
 
 use alloc::vec::Vec;
 use upright_policy_parts::memory::{opened, sealed};
@@ -9,16 +9,14 @@ use upright_policy_parts::window::nanoseconds;
 use upright_shim::logic::breaker::{self, BreakerConfig, BreakerState, Event, Observation, Phase, Transition};
 use upright_shim::logic::types::{Classification, ErrorCategory, Instant};
 
-/// The layout of the memory that this breaker writes.
+/// Layout number of the memory.
 pub const STATE_LAYOUT: u32 = 0x23;
 
-/// So many failures for want of a resource open the breaker, no further apart than `failure_window`, whatever succeeds between them.
+/// Number of resource failures within `failure_window` that opens the breaker, despite successes between.
 pub const RESOURCE_FAILURES: u32 = 2;
 
-/// The bytes of the count: how many, and when the last was.
 const COUNT_BYTES: usize = 12;
 
-/// Whether a failure was for want of a resource.
 pub(crate) fn is_resource(meaning: &Classification) -> bool {
     meaning.category == ErrorCategory::Resource
 }
@@ -29,12 +27,10 @@ struct Count {
     last: Instant,
 }
 
-/// The count, and what the default breaker remembers.
 fn read(state: &BreakerState) -> (Count, Vec<u8>) {
     let remembered = || {
         let mut bytes = opened(STATE_LAYOUT, &state.memory)?;
         let count = Count { failures: bytes.u32()?, last: bytes.u64()? };
-        // What is left without the count in front and the check sum behind.
         let rest = state.memory.len().checked_sub(4)?;
         Some((count, state.memory.get(COUNT_BYTES..rest)?.to_vec()))
     };
@@ -45,7 +41,6 @@ fn write(count: Count, default: &[u8]) -> Vec<u8> {
     sealed(STATE_LAYOUT, [&count.failures.to_le_bytes()[..], &count.last.to_le_bytes(), default].concat())
 }
 
-/// One step; `resource` says whether a failure was for want of a resource.
 pub(crate) fn step(config: &BreakerConfig, state: BreakerState, seen: &Observation, resource: bool) -> Transition {
     let current = |generation| generation == state.generation;
     let counts = match seen.event {

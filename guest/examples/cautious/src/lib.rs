@@ -1,7 +1,7 @@
-//! For one small machine that serves one person: what the machine has left comes first.
+//! A policy for one small machine with one user, where most failures are the machine's limits.
 //!
-//! On such a machine most failures are its own limits. A model that did not fit does not fit a second later, and each try to load it
-//! pushes everything else out of memory. So it asks for less before it asks again, and stops soon.
+//! A model that did not fit will not fit a second later, and each try evicts everything else. So this policy asks for
+//! less before it retries, and stops soon.
 #![no_std]
 
 extern crate alloc;
@@ -19,7 +19,7 @@ use upright_shim::logic::metadata::{self, Description};
 use upright_shim::logic::recovery::{Incident, Verdict};
 use upright_shim::{Policy, export_policy};
 
-/// The default policy, within the machine's limits.
+/// The default policy within the machine's limits.
 #[derive(Debug)]
 pub struct Cautious;
 
@@ -28,7 +28,7 @@ impl Policy for Cautious {
         Description { name: "upright-cautious".to_string(), state_layout: STATE_LAYOUT, ..metadata::describe() }
     }
 
-    // Here nobody says what the failure was, so it counts as one that no resource is to blame for.
+    // The failure is unknown here.
     fn step(config: &BreakerConfig, state: BreakerState, observation: &Observation) -> Transition {
         breaker::step(config, state, observation, false)
     }

@@ -1,7 +1,7 @@
-//! What the machine has left, and what follows from it.
+//! Rules from the machine's free resources.
 //!
-//! Each rule either changes the question before the default policy decides, or takes something lighter where that would ask again for
-//! the same. So none of them retries what the default policy would not.
+//! Each rule changes the incident before the default policy decides, or replaces its retry by something lighter. So
+//! none retries where the default policy would not.
 
 use upright_shim::logic::classifier::classify;
 use upright_shim::logic::degradation::next_model;
@@ -10,19 +10,18 @@ use upright_shim::logic::recovery::{AtHand, Directive, Incident, Reason, Verdict
 use upright_shim::logic::types::{Classification, ErrorCategory, SuggestedAction};
 use upright_shim::logic::{backoff::RetryConfig, types::FaultKind};
 
-/// Memory in use above this share is short; percent. Less than the 90 of a health check: a model is yet to be loaded.
+/// Maximum memory in use, percent; below a health check's 90, as the model still has to load.
 pub const SHORT_MEMORY_PERCENT: f64 = 80.0;
 
-/// A disk with less than this left is full; bytes.
+/// Minimum free disk space, bytes.
 pub const FULL_DISK_BYTES: u64 = 64 << 20;
 
-/// At most so many retries of what failed for want of a resource.
+/// Maximum number of retries after a resource failure.
 pub const RESOURCE_RETRIES: u32 = 1;
 
-/// The shortest delay is so many times as long while a model is loading; `max_delay` holds.
+/// Factor on the base delay while a model loads; `max_delay` holds.
 pub const LOADING_FACTOR: f64 = 5.0;
 
-/// Rules of the classifier that say that a model is being loaded.
 const LOADING: [&str; 2] = ["runner-loading", "load-timed-out"];
 
 fn memory_is_short(snapshot: &ResourceSnapshot) -> bool {
@@ -33,7 +32,6 @@ fn disk_is_full(snapshot: &ResourceSnapshot) -> bool {
     snapshot.disk_total_bytes > 0 && snapshot.disk_available_bytes < FULL_DISK_BYTES
 }
 
-/// The question that the default policy is asked in place of this one.
 fn within_limits(incident: Incident, meaning: &Classification) -> Incident {
     let retry = if LOADING.contains(&&*meaning.rule) {
         RetryConfig { base_delay: incident.retry.base_delay * LOADING_FACTOR, ..incident.retry }
@@ -43,28 +41,27 @@ fn within_limits(incident: Incident, meaning: &Classification) -> Incident {
         incident.retry
     };
     if meaning.action == SuggestedAction::FreeDisk || incident.failure.kind == FaultKind::DiskFull {
-        // A smaller model finds the disk as full.
+        // A smaller model also needs the disk.
         let at_hand = AtHand { can_simplify: false, ..incident.at_hand };
         return Incident { retry: RetryConfig { max_retries: 0, ..retry }, models: None, at_hand, ..incident };
     }
     Incident { retry, ..incident }
 }
 
-/// What asks for less: the next model of the chain, which is taken to be smaller, or a lighter workflow.
+/// The next model, assumed smaller, or a lighter workflow.
 fn lighter(incident: &Incident) -> Option<Directive> {
     let model = incident.models.as_ref().and_then(|models| next_model(&models.current, &models.chain));
     model.map(Directive::SwitchModel).or(incident.at_hand.can_simplify.then_some(Directive::Simplify))
 }
 
-/// Decides within the machine's limits; `by_default` decides where they leave a choice.
 pub(crate) fn decide(incident: Incident, by_default: impl Fn(Incident) -> Verdict) -> Verdict {
     let meaning = classify(&incident.failure);
     let (short, full) = incident.resources.as_ref().map_or((false, false), |left| (memory_is_short(left), disk_is_full(left)));
-    // A smaller model does not help against a server that cannot be reached.
+    // A smaller model does not help if the server is unreachable.
     let lighter = if short && meaning.category != ErrorCategory::Connection { lighter(&incident) } else { None };
     let limited = within_limits(incident, &meaning);
     if full {
-        // No retry by the default's choice either: it then takes what else there is.
+        // Without retries, the default policy chooses a substitute.
         let without = RetryConfig { max_retries: 0, ..limited.retry };
         let verdict = by_default(Incident { retry: without, ..limited });
         let reason = if verdict.reason == Reason::AttemptsExhausted { Reason::NotRetryable } else { verdict.reason };
@@ -72,7 +69,6 @@ pub(crate) fn decide(incident: Incident, by_default: impl Fn(Incident) -> Verdic
     }
     let verdict = by_default(limited);
     match (verdict.directive, lighter) {
-        // Where the same call may be made again, so may a lighter one.
         (Directive::RetryAfter(_), Some(directive)) => Verdict { directive, reason: Reason::ModelUnsuitable, ..verdict },
         _ => verdict,
     }

@@ -156,7 +156,6 @@ fn totals_that_could_not_be_read_say_nothing() {
     assert_eq!(decided(unread), (Directive::RetryAfter(1.0), Reason::Retryable));
 }
 
-/// A breaker that is told what happens.
 struct Told {
     config: BreakerConfig,
     now: u64,

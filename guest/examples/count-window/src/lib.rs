@@ -1,7 +1,7 @@
-//! A breaker over the last hundred calls.
+//! A breaker over the last hundred calls: resilience4j's count-based sliding window.
 //!
-//! The default policy judges the calls of a window that begins anew: the first failures after a busy hour stand alone. A window that slides
-//! over the last calls has no such edge. It is resilience4j's count-based sliding window.
+//! The default policy's windows restart, so the first failures after a busy hour stand alone. A sliding window has no
+//! edge.
 #![no_std]
 
 extern crate alloc;
@@ -17,7 +17,7 @@ use upright_shim::logic::metadata::{self, Description};
 use upright_shim::logic::recovery::{Incident, Verdict};
 use upright_shim::{Policy, export_policy};
 
-/// The default policy but for its breaker.
+/// The default policy with another breaker.
 #[derive(Debug)]
 pub struct CountWindow;
 

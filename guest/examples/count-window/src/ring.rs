@@ -1,6 +1,6 @@
-//! The last calls as bits, the newest lowest.
+//! The last calls as bits, newest lowest.
 //!
-//! A run of successes is a shift, and a call that failed or was slow a shift and a bit or two, so that a thousand successes cost as much as one.
+//! Shifts make a thousand successes cost as much as one.
 
 use alloc::vec::Vec;
 use upright_policy_parts::memory::{opened, sealed};
@@ -8,21 +8,20 @@ use upright_policy_parts::window::{Call, Tally, Window, nanoseconds};
 use upright_shim::logic::breaker::{BreakerConfig, BreakerState};
 use upright_shim::logic::types::Instant;
 
-/// The layout of the memory that [`Ring`] writes.
+/// Layout number of the memory of [`Ring`].
 pub const STATE_LAYOUT: u32 = 0x21;
 
-/// So many calls are looked at: resilience4j's default. No setting of a breaker says it.
+/// Number of calls in the window: resilience4j's default, not a breaker setting.
 pub const CALLS: u8 = 100;
 
-/// The bits that hold a call.
 const HELD: u128 = (1 << CALLS) - 1;
 
 /// The last calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ring {
-    /// When the last call ended that failed or was slow.
+    /// Time of the last failed or slow call.
     last: Instant,
-    /// Such calls further apart do not add up; nanoseconds.
+    /// Maximum nanoseconds between such calls.
     apart: u64,
     calls: u8,
     failed: u128,
@@ -34,11 +33,9 @@ impl Ring {
         let moved = |bits: u128| if calls >= u64::from(CALLS) { 0 } else { bits << calls & HELD };
         self.failed = moved(self.failed);
         self.slow = moved(self.slow);
-        // No more than `CALLS`, which is 8 bits wide.
         self.calls = u64::from(self.calls).saturating_add(calls).min(u64::from(CALLS)) as u8;
     }
 
-    /// Begins anew where the last call that failed or was slow is too long ago to add up with what comes.
     fn forget(&mut self, now: Instant) {
         if self.failed | self.slow != 0 && now.saturating_sub(self.last) > self.apart {
             (self.calls, self.failed, self.slow) = (0, 0, 0);

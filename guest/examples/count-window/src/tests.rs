@@ -11,10 +11,8 @@ use upright_shim::logic::types::{Fault, FaultKind, Seconds};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// To this breaker a call of two seconds is slow.
 const SLOW: Seconds = 2.0;
 
-/// A breaker that is told what happens.
 struct Told {
     config: BreakerConfig,
     now: u64,
@@ -31,7 +29,6 @@ impl Told {
         self.take(event, 0.0, successes)
     }
 
-    /// As `tell`, of a call that took so long.
     fn take(&mut self, event: Event, took: Seconds, successes: u64) -> Phase {
         let seen = Observation { event, now: self.now, successes, took };
         self.at = CountWindow::step(&self.config, self.at.state.clone(), &seen);
@@ -46,7 +43,6 @@ impl Told {
         self.take(Event::Success(self.at.state.generation), SLOW, successes)
     }
 
-    /// A failure that took so long, decided upon.
     fn decide(&mut self, kind: FaultKind, took: Seconds, successes: u64) -> Phase {
         let mut incident = self.incident(kind, successes);
         incident.guard.as_mut().unwrap().took = took;
@@ -78,7 +74,7 @@ fn it_opens_at_its_rate_and_not_before() {
     for _ in 1..49 {
         assert_eq!(told.fail_after(0), Phase::Closed);
     }
-    // 49 of 99 are less than half; the next makes 50 of 100.
+    // Half of 100.
     assert_eq!(told.tally(), (99, 49, 0));
     assert_eq!(told.fail_after(0), Phase::Open);
     assert_eq!(told.at.admission, Admission::NoneUntil(60 * SECOND));
@@ -111,7 +107,7 @@ fn a_service_that_never_fails_but_is_slow_opens_it_at_the_share_of_slow_calls() 
     for _ in 1..19 {
         assert_eq!(told.succeed_slowly_after(0), Phase::Closed);
     }
-    // 19 of 79 are less than a quarter, and so are 19 of 80; 20 of 81 too, and 21 of 82 are not.
+    // 21 of 82 is the first quarter.
     assert_eq!((told.tally(), told.take(Event::Success(0), 1.999, 0)), ((79, 0, 19), Phase::Closed));
     assert_eq!(told.succeed_slowly_after(0), Phase::Closed);
     assert_eq!(told.succeed_slowly_after(0), Phase::Open);
@@ -349,9 +345,9 @@ fn it_has_a_name_and_a_layout_of_its_own() {
     assert_ne!(own.state_layout, default.state_layout);
 }
 
-/// What the ring stands for: every call, one by one.
+/// The reference.
 struct Naive {
-    /// Whether it failed, and slowly; the oldest first.
+    /// Failed and slow, oldest first.
     calls: VecDeque<(bool, bool)>,
     last_against: u64,
 }
@@ -377,7 +373,6 @@ impl Naive {
 
     fn opens(&self) -> bool {
         let (calls, failures, slow) = self.tally();
-        // In whole numbers: a half, and a quarter.
         calls >= 20 && (failures * 2 >= calls || slow * 4 >= calls)
     }
 }
@@ -389,7 +384,6 @@ fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() 
         let mut random = fastrand::Rng::with_seed(seed);
         let mut told = Told::new();
         let mut naive = Naive { calls: VecDeque::new(), last_against: 0 };
-        // Seeds differ in how healthy the service is.
         let healthy = 1 + seed % 5;
         for _ in 0..1000 {
             told.now += if random.u32(..200) == 0 { 700 * SECOND } else { random.u64(..2 * SECOND) };

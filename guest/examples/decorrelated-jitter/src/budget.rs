@@ -1,15 +1,12 @@
-//! What a budget that runs low is kept for.
+//! Saves a low retry budget for likely successes.
 //!
-//! A policy is told how many retries are left and not how many there can be. But it knows how many one operation may make: where fewer
-//! are left than that, the next operation that fails cannot make all of its own.
+//! A policy knows the retries left, not the budget's size. It is low when one operation could use more than is left.
 
 use upright_shim::logic::classifier::classify;
 use upright_shim::logic::recovery::Incident;
 use upright_shim::logic::types::ErrorCategory;
 
-/// The budget that this failure may use: all, or nothing where it is low and the failure is not likely to pass.
-///
-/// `transient` is the contract's word for what a retry is likely to help. That repeating is safe is asked of every retry anyway.
+/// Returns the budget for this failure: 0 if it is low and the failure is not `transient`.
 pub(crate) fn left_for(incident: &Incident) -> Option<u32> {
     let low = incident.retry_budget.is_some_and(|left| left <= incident.retry.max_retries);
     if low && classify(&incident.failure).category != ErrorCategory::Transient { Some(0) } else { incident.retry_budget }
@@ -52,7 +49,7 @@ mod tests {
     fn a_server_that_asks_for_more_patience_gets_it() {
         let mut asked = busy();
         asked.failure.retry_after = Some(30.0);
-        // The random number is 0.5: half of the extra, which is a quarter at most.
+        // Half of the extra, as `random` is 0.5.
         assert_eq!(decided(asked.clone()).0, Directive::RetryAfter(33.75));
         asked.failure.retry_after = Some(61.0);
         assert_eq!(decided(asked).1, Reason::RetryAfterTooLong);

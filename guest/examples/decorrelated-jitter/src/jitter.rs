@@ -1,36 +1,33 @@
 //! Decorrelated jitter without a memory.
 //!
-//! The formula needs the delay before, and a policy keeps nothing. But that delay is itself made of random numbers, and nobody can tell
-//! whether they were those of then or are made now. So all delays up to this one are walked through: the ones before with numbers
-//! derived from `random`, the last with `random` itself. Each delay alone is distributed as in the formula; what is lost is
-//! that one operation's delays hang together (a long one need not follow a long one).
+//! The formula needs the previous delay, but a policy keeps nothing. So earlier delays are drawn from numbers derived
+//! from `random`, the last from `random` itself. Each delay has the formula's distribution; only the correlation within
+//! an operation is lost.
 
 use upright_shim::logic::backoff::{self, RetryConfig};
 use upright_shim::logic::types::Seconds;
 
-/// So many delays are walked through at most. Long before, the cap or chance decides and not how many there were.
+/// Maximum number of delays drawn. Well before, the cap or chance decides.
 pub const STEPS: u32 = 128;
 
-/// How much longer a delay can be than the one before.
 const GROWTH: f64 = 3.0;
 
-/// A finite number that is not negative.
 fn sane(value: f64) -> f64 {
     if value > 0.0 { value.min(f64::MAX) } else { 0.0 }
 }
 
-/// The next number of the generator SplitMix64, in [0, 1).
+/// SplitMix64, in [0, 1).
 fn next(state: &mut u64) -> f64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    // 53 bits are what an `f64` holds.
+    // An `f64` holds 53 bits.
     ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// The delay after the failure of attempt `attempt` (the first is 0); `random` is in [0, 1).
+/// Returns a delay from `base_delay` to `max_delay`, ignoring `jitter_range` and `backoff_factor`.
 ///
-/// From `base_delay` to `max_delay`, whatever `jitter_range` and `backoff_factor` say. Without `jitter` it is the default policy's.
+/// Without `jitter`, it is the default policy's.
 pub(crate) fn delay(config: &RetryConfig, attempt: u32, random: f64) -> Seconds {
     if !config.jitter {
         return backoff::delay(config, attempt, random);
@@ -74,7 +71,7 @@ mod tests {
         let average = |attempt: u32| {
             (0..DRAWS).map(|draw| delay(&config(), attempt, f64::from(draw) / f64::from(DRAWS))).sum::<f64>() / f64::from(DRAWS)
         };
-        // The formula as it stands, with its sleep kept from one attempt to the next, over another generator's numbers.
+        // The original formula.
         let mut seed = 42_u64;
         let mut draw = || {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

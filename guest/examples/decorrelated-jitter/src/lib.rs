@@ -1,7 +1,7 @@
-//! The default policy but for its delays, which are drawn anew from all that lies between the shortest and three times the one before.
+//! The default policy with decorrelated jitter: each delay is random between the shortest and three times the previous.
 //!
-//! Clients that failed together should not come back together. Exponential delays with a little jitter leave them in bunches; decorrelated
-//! jitter (AWS Architecture Blog, "Exponential Backoff And Jitter": `sleep = min(cap, random_between(base, sleep * 3))`) does not.
+//! The formula is `sleep = min(cap, random_between(base, sleep * 3))`, from the AWS Architecture Blog,
+//! "Exponential Backoff And Jitter": exponential delays with little jitter leave clients in bunches.
 #![no_std]
 
 extern crate alloc;
@@ -18,7 +18,7 @@ use upright_shim::logic::recovery::{self, Incident, Verdict};
 use upright_shim::logic::types::Seconds;
 use upright_shim::{Policy, export_policy};
 
-/// Delays by decorrelated jitter, and a budget that is kept for the likeliest retries when it runs low.
+/// Decorrelated jitter, and a saved retry budget.
 #[derive(Debug)]
 pub struct DecorrelatedJitter;
 
@@ -33,7 +33,7 @@ impl Policy for DecorrelatedJitter {
 
     fn decide(incident: Incident) -> Verdict {
         let delay = Self::delay(&incident.retry, incident.attempt, incident.random);
-        // The default policy comes to this very delay if there is nothing to grow and nothing to draw.
+        // Without growth and jitter, the default delay is this one.
         let retry = RetryConfig { base_delay: delay, backoff_factor: 1.0, jitter: false, ..incident.retry };
         let retry_budget = budget::left_for(&incident);
         recovery::decide(Incident { retry, retry_budget, ..incident })

@@ -1,7 +1,6 @@
-//! What more than one of the example policies needs to have a breaker of its own.
+//! Shared parts of example policies with their own breakers.
 //!
-//! A policy that only counts otherwise should not write the machine's transitions again, nor the choice of what to do next. Here the
-//! default policy's do that work, and are told what the other breaker found.
+//! Transitions and verdicts stay the default policy's, so a policy only has to count differently.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,33 +1,32 @@
-//! A breaker's memory that can be told from anybody else's, and from itself when it is damaged.
+//! Breaker memory with a checksum.
 //!
-//! The host clears memory of another layout, but a state may also come from a file. Where a wrong byte would pass for a count,
-//! a breaker would open or stay closed for no reason; an empty memory is always right.
+//! The host clears memory of another layout, but a state may come from a damaged file. A wrong count would open or
+//! close a breaker for no reason; an empty memory is always valid.
 
 use alloc::vec::Vec;
 
-/// The check sum's size in bytes.
 const SUM: usize = 4;
 
-/// FNV-1a of 32 bits, begun with the layout, so that two layouts of the same size do not read each other.
+/// FNV-1a of 32 bits, seeded with the layout.
 fn sum(layout: u32, contents: &[u8]) -> [u8; SUM] {
     let bytes = layout.to_le_bytes();
     bytes.iter().chain(contents).fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193)).to_le_bytes()
 }
 
-/// The memory that holds these contents.
+/// Returns a memory with these contents.
 pub fn sealed(layout: u32, mut contents: Vec<u8>) -> Vec<u8> {
     let sum = sum(layout, &contents);
     contents.extend_from_slice(&sum);
     contents
 }
 
-/// The contents of a memory; none where it is empty, of another layout, or damaged.
+/// Returns the contents; `None` if empty, of another layout, or damaged.
 pub fn opened(layout: u32, memory: &[u8]) -> Option<Reader<'_>> {
     let (contents, found) = memory.split_at_checked(memory.len().checked_sub(SUM)?)?;
     (sum(layout, contents) == found).then_some(Reader { rest: contents })
 }
 
-/// Reads little-endian numbers one after the other.
+/// Reads little-endian numbers in turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -40,27 +39,27 @@ impl Reader<'_> {
         Some(*first)
     }
 
-    /// The next 8 bits.
+    /// Reads 8 bits.
     pub fn u8(&mut self) -> Option<u8> {
         self.bytes().map(u8::from_le_bytes)
     }
 
-    /// The next 32 bits.
+    /// Reads 32 bits.
     pub fn u32(&mut self) -> Option<u32> {
         self.bytes().map(u32::from_le_bytes)
     }
 
-    /// The next 64 bits.
+    /// Reads 64 bits.
     pub fn u64(&mut self) -> Option<u64> {
         self.bytes().map(u64::from_le_bytes)
     }
 
-    /// The next 128 bits.
+    /// Reads 128 bits.
     pub fn u128(&mut self) -> Option<u128> {
         self.bytes().map(u128::from_le_bytes)
     }
 
-    /// Whether everything was read.
+    /// Whether all was read.
     pub fn is_done(&self) -> bool {
         self.rest.is_empty()
     }

@@ -5,23 +5,21 @@ use upright_logic::classifier::classify;
 use upright_logic::recovery::{self, Guard, Incident, Verdict};
 use upright_logic::types::Classification;
 
-/// Decides as the default policy does, but that `step` moves the breaker.
-///
-/// `step` is told what the failure means and what the breaker sees of it.
+/// Decides as the default policy, except that `step` moves the breaker.
 pub fn with_breaker(incident: Incident, step: impl FnOnce(&Classification, &Guard, &Observation) -> Transition) -> Verdict {
     let Some(guard) = &incident.guard else { return recovery::decide(incident) };
     let meaning = classify(&incident.failure);
     let event = if meaning.counted { Event::Failure(guard.generation) } else { Event::Ignored(guard.generation) };
     let seen = Observation { event, now: incident.now, successes: guard.successes, took: guard.took };
     let transition = step(&meaning, guard, &seen);
-    // Of a call from another generation the default breaker leaves a state as it is: so it says what the step has come to, and no more.
+    // The default breaker keeps a state of another generation, so it only reports the step's phase.
     let state = BreakerState { memory: alloc::vec::Vec::new(), ..transition.state.clone() };
     let settled = Guard { config: guard.config, generation: state.generation.wrapping_add(1), successes: 0, state, took: 0.0 };
     let verdict = recovery::decide(Incident { guard: Some(settled), ..incident });
     Verdict { breaker: Some(transition), ..verdict }
 }
 
-/// The step in which a closed breaker opens.
+/// Opens a closed breaker.
 pub fn trip(config: &BreakerConfig, state: BreakerState, now: u64) -> Transition {
     let event = Event::Failure(state.generation);
     breaker::step(&BreakerConfig { failure_threshold: 1, ..*config }, state, &Observation { event, now, successes: 0, took: 0.0 })

@@ -1,7 +1,6 @@
-//! A breaker that opens by the share of failed, or of slow, calls in a window. What the window is, is the policy's.
+//! A breaker that opens by the share of failed or slow calls in a policy's own window.
 //!
-//! All that is not counting is the default breaker's: when it becomes half-open, what probes do, and that a call of an older
-//! generation changes nothing.
+//! Half-open phase, probes and generations stay the default breaker's.
 
 use crate::verdict::{trip, with_breaker};
 use alloc::vec::Vec;
@@ -9,30 +8,30 @@ use upright_logic::breaker::{self, Admission, BreakerConfig, BreakerState, Event
 use upright_logic::recovery::{Incident, Verdict};
 use upright_logic::types::{Instant, Seconds};
 
-/// How a call ended that speaks against the service: it failed, was slow, or both.
+/// A call that failed, was slow, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Whether it failed.
     pub failed: bool,
-    /// Whether it took too long, however it ended.
+    /// Whether it was slow.
     pub slow: bool,
 }
 
-/// What a window holds.
+/// Calls in a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// All calls.
+    /// Number of calls.
     pub calls: u64,
-    /// Those that failed, slowly or not.
+    /// Number of failures.
     pub failures: u64,
-    /// Those that were slow, whether they failed or not.
+    /// Number of slow calls, failed or not.
     pub slow: u64,
 }
 
 impl Tally {
     /// Whether a share reaches its threshold among at least `minimum` calls.
     ///
-    /// A threshold above 1, not above 0 or that is no number opens nothing by its share.
+    /// Thresholds outside (0, 1] never open.
     pub fn opens(&self, config: &BreakerConfig, minimum: u64) -> bool {
         let reaches = |part: u64, threshold: f64| threshold > 0.0 && part as f64 / self.calls as f64 >= threshold;
         let too_many_fail = reaches(self.failures, config.failure_rate_threshold);
@@ -40,37 +39,37 @@ impl Tally {
     }
 }
 
-/// Calls that count, and how they ended.
+/// A window of calls.
 pub trait Window: Sized {
-    /// The largest `minimum_calls` that it can ever hold; a larger setting means this one.
+    /// Maximum `minimum_calls` it can hold; larger settings mean this one.
     const MOST: u64;
 
-    /// The window in a state's memory; an empty one where that is empty, foreign or damaged.
+    /// Reads a state's memory; empty if foreign or damaged.
     fn read(config: &BreakerConfig, state: &BreakerState) -> Self;
 
-    /// The memory that [`Window::read`] reads.
+    /// Writes memory for [`Window::read`].
     fn write(&self) -> Vec<u8>;
 
-    /// Calls that succeeded in time between the question before and `now`.
+    /// Adds successes since the last step.
     fn succeeded(&mut self, calls: u64, now: Instant);
 
-    /// A call that failed or was slow ended `now`, after those that succeeded.
+    /// Adds a failed or slow call, after the successes.
     fn ended(&mut self, call: Call, now: Instant);
 
-    /// What it holds.
+    /// Counts the calls.
     fn tally(&self) -> Tally;
 
-    /// When the last call ended that speaks against the service and still counts towards a row of failures.
+    /// Time of the last failed or slow call.
     fn last_against(&self) -> Instant;
 }
 
-/// A span in nanoseconds, at least 1; infinity is the longest.
+/// Converts seconds to nanoseconds, at least 1.
 pub fn nanoseconds(span: Seconds) -> u64 {
-    // The cast saturates, and NaN becomes 0.
+    // The cast saturates; NaN becomes 0.
     ((span * 1e9) as u64).max(1)
 }
 
-/// One step of a breaker over such a window.
+/// Computes the next state over this window.
 pub fn step<W: Window>(config: &BreakerConfig, state: BreakerState, seen: &Observation) -> Transition {
     let slow = config.is_slow(seen.took);
     let counted = match seen.event {
@@ -89,7 +88,7 @@ pub fn step<W: Window>(config: &BreakerConfig, state: BreakerState, seen: &Obser
 fn count<W: Window>(config: &BreakerConfig, state: BreakerState, now: Instant, successes: u64, against: Option<Call>) -> Transition {
     let mut window = W::read(config, &state);
     let apart = now.saturating_sub(window.last_against()) > nanoseconds(config.failure_window);
-    // For people: this breaker does not go by it.
+    // For people only.
     let mut consecutive = if successes > 0 || apart { 0 } else { state.consecutive_failures };
     if successes > 0 {
         window.succeeded(successes, now);
@@ -105,7 +104,7 @@ fn count<W: Window>(config: &BreakerConfig, state: BreakerState, now: Instant, s
     Transition { state, admission: Admission::All }
 }
 
-/// The default policy's verdict over such a breaker.
+/// Returns the default policy's verdict over this breaker.
 pub fn decide<W: Window>(incident: Incident) -> Verdict {
     with_breaker(incident, |_, guard, seen| step::<W>(&guard.config, guard.state.clone(), seen))
 }
@@ -114,7 +113,6 @@ pub fn decide<W: Window>(incident: Incident) -> Verdict {
 mod tests {
     use super::*;
 
-    /// Whether a window with so many calls, failures and slow calls opens a breaker with these thresholds.
     fn opens(calls: u64, failures: u64, slow: u64, by_failures: f64, by_slow: f64) -> bool {
         let config = BreakerConfig { failure_rate_threshold: by_failures, slow_call_rate_threshold: by_slow, ..BreakerConfig::default() };
         Tally { calls, failures, slow }.opens(&config, 20)

@@ -1,7 +1,7 @@
-//! The default policy but for its delays, which do not grow: every retry waits `base_delay`.
+//! The default policy with constant delays: every retry waits `base_delay`.
 //!
-//! Growing delays protect a service that many share. A model server on this machine serves one person: it is back when it has
-//! loaded the model, and whoever waits for it loses by waiting longer and longer.
+//! Growing delays protect a shared service. A local model server serves one person and returns once its model is
+//! loaded.
 #![no_std]
 
 use upright_shim::logic::backoff::{self, RetryConfig};

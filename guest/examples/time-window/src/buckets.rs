@@ -1,7 +1,6 @@
-//! The calls of the last while, counted in buckets.
+//! Recent calls, counted in buckets.
 //!
-//! To keep each call's instant would take more memory than there is; a bucket keeps how many there were in a tenth of the window. So the
-//! window is between nine tenths of `failure_window` and all of it long.
+//! The memory is too small for each call's time. So the window is nine to ten tenths of `failure_window` long.
 
 use alloc::vec::Vec;
 use upright_policy_parts::memory::{opened, sealed};
@@ -9,10 +8,10 @@ use upright_policy_parts::window::{Call, Tally, Window, nanoseconds};
 use upright_shim::logic::breaker::{BreakerConfig, BreakerState};
 use upright_shim::logic::types::Instant;
 
-/// The layout of the memory that [`Buckets`] writes.
+/// Layout number of the memory of [`Buckets`].
 pub const STATE_LAYOUT: u32 = 0x22;
 
-/// So many buckets make a window.
+/// Number of buckets in a window.
 pub const BUCKETS: usize = 10;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,18 +21,18 @@ struct Bucket {
     slow: u32,
 }
 
-/// The calls of the last while.
+/// Recent calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buckets {
-    /// The length of a bucket in nanoseconds, at least 1.
+    /// Length of a bucket in nanoseconds, at least 1.
     length: u64,
-    /// The number of the newest bucket: its beginning divided by its length.
+    /// Start of the newest bucket divided by its length.
     newest: u64,
-    /// When the successes were last told.
+    /// Time of the last report of successes.
     asked: Instant,
-    /// When the last call ended that failed or was slow.
+    /// Time of the last failed or slow call.
     last: Instant,
-    /// The newest first.
+    /// Newest first.
     buckets: [Bucket; BUCKETS],
 }
 
@@ -42,7 +41,7 @@ impl Buckets {
         Self { length, newest: since / length, asked: since, last: since, buckets: [Bucket::default(); BUCKETS] }
     }
 
-    /// Where the setting has changed since, the buckets have another length and say nothing.
+    /// If the setting changed, the buckets have another length and are useless.
     fn remembered(memory: &[u8], length: u64) -> Option<Self> {
         let mut bytes = opened(STATE_LAYOUT, memory)?;
         let mut window = Self::empty(length, 0);
@@ -57,7 +56,7 @@ impl Buckets {
         (same && bytes.is_done()).then_some(window)
     }
 
-    /// Makes the bucket of `now` the newest. A clock that stands or goes back moves nothing.
+    /// Makes the bucket of `now` the newest. A clock that stops or goes back moves nothing.
     fn advance(&mut self, now: Instant) {
         let steps = (now / self.length).saturating_sub(self.newest);
         self.newest += steps;
@@ -86,11 +85,10 @@ impl Window for Buckets {
         sealed(STATE_LAYOUT, contents)
     }
 
-    /// Nobody says when they succeeded: they count as if they had come evenly, the last of them now.
+    /// Successes have no times, so they are spread evenly up to now.
     fn succeeded(&mut self, calls: u64, now: Instant) {
         self.advance(now);
         let (span, asked) = (now.saturating_sub(self.asked), self.asked);
-        // How many of them had succeeded by an instant, it included.
         let by = |instant: u64| match u128::from(span) {
             0 => 0,
             span => u128::from(calls) * u128::from(instant.clamp(asked, now) - asked) / span,
@@ -98,7 +96,6 @@ impl Window for Buckets {
         let mut after = u128::from(calls);
         for (age, bucket) in self.buckets.iter_mut().enumerate() {
             let number = self.newest.checked_sub(age as u64);
-            // What a bucket's beginning has not seen yet is its own, or a newer bucket's.
             let before = number.and_then(|number| number.saturating_mul(self.length).checked_sub(1)).map_or(0, by);
             bucket.calls = bucket.calls.saturating_add(u32::try_from(after - before).unwrap_or(u32::MAX));
             after = before;

@@ -1,7 +1,7 @@
-//! A breaker over the calls of the last `failure_window` seconds.
+//! A breaker over the calls of the last `failure_window` seconds: resilience4j's time-based window, in ten buckets.
 //!
-//! The default policy judges the calls of a window that begins anew when it is over: a service that begins to fail late in one window
-//! is judged twice by half of its failures. A window that slides has no such edge. It is resilience4j's time-based sliding window, in ten buckets.
+//! The default policy's windows restart, so a service that starts failing late in one is judged twice by half its
+//! failures. A sliding window has no edge.
 #![no_std]
 
 extern crate alloc;
@@ -17,7 +17,7 @@ use upright_shim::logic::metadata::{self, Description};
 use upright_shim::logic::recovery::{Incident, Verdict};
 use upright_shim::{Policy, export_policy};
 
-/// The default policy but for its breaker.
+/// The default policy with another breaker.
 #[derive(Debug)]
 pub struct TimeWindow;
 

@@ -10,10 +10,9 @@ use upright_shim::logic::types::{Fault, FaultKind, Seconds};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// To this breaker a call of two seconds is slow.
 const SLOW: Seconds = 2.0;
 
-/// A breaker over 100 seconds that is told what happens.
+/// A breaker over 100 seconds.
 struct Told {
     config: BreakerConfig,
     now: u64,
@@ -35,7 +34,6 @@ impl Told {
         self.take(event, 0.0, successes)
     }
 
-    /// As `tell`, of a call that took so long.
     fn take(&mut self, event: Event, took: Seconds, successes: u64) -> Phase {
         let seen = Observation { event, now: self.now, successes, took };
         self.at = TimeWindow::step(&self.config, self.at.state.clone(), &seen);
@@ -46,7 +44,6 @@ impl Told {
         self.tell(Event::Failure(self.at.state.generation), successes)
     }
 
-    /// A failure that took so long, decided upon.
     fn decide(&mut self, kind: FaultKind, took: Seconds, successes: u64) -> Verdict {
         let state = self.at.state.clone();
         let generation = state.generation;
@@ -176,11 +173,10 @@ fn a_slow_probe_opens_it_again_and_a_slow_success_from_before_changes_nothing() 
 #[test]
 fn successes_count_as_if_they_had_come_evenly_since_they_were_last_told() {
     let mut told = Told::new();
-    // A thousand in a thousand seconds: the window begins at 900 s, and holds the last of them and the failure.
+    // The window from 900 s holds 101 of 1000, and the failure.
     told.now = 1000 * SECOND - 1;
     told.fail_after(1000);
     assert_eq!(told.tally(), (102, 1, 0));
-    // Told at one instant, all are of that instant.
     told.fail_after(40);
     assert_eq!(told.tally(), (143, 2, 0));
 }
@@ -320,9 +316,9 @@ fn it_has_a_name_and_a_layout_of_its_own() {
     assert_ne!(own.state_layout, default.state_layout);
 }
 
-/// What the buckets stand for: every call, one by one, with when it was made.
+/// The reference.
 struct Naive {
-    /// When, whether it failed, and slowly.
+    /// Time, failed, slow.
     calls: Vec<(u64, bool, bool)>,
     asked: u64,
 }
@@ -345,7 +341,6 @@ impl Naive {
 
     fn opens(&self) -> bool {
         let (calls, failures, slow) = self.tally();
-        // In whole numbers: a half, and a quarter.
         calls >= 20 && (failures * 2 >= calls || slow * 4 >= calls)
     }
 }
@@ -357,13 +352,12 @@ fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() 
         let mut random = fastrand::Rng::with_seed(seed);
         let mut told = Told::new();
         let mut naive = Naive { calls: Vec::new(), asked: 0 };
-        // Seeds differ in how healthy the service is.
         let healthy = 1 + seed % 5;
         for _ in 0..1000 {
             told.now += match random.u32(..100) {
                 0 => random.u64(..500 * SECOND),
                 1..20 => 0,
-                // To the edge of a bucket, where mistakes are.
+                // To a bucket's edge.
                 20..30 => 10 * SECOND - told.now % (10 * SECOND) - u64::from(random.bool()),
                 _ => random.u64(..2 * SECOND),
             };

@@ -2,7 +2,7 @@ use super::*;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// A breaker that is told what happens, second by second.
+/// Breaker fed with events.
 struct Told {
     config: BreakerConfig,
     now: Instant,
@@ -24,7 +24,6 @@ impl Told {
         self.tell(Event::Failure(self.at.state.generation), 0)
     }
 
-    /// A call of this generation that took so many seconds.
     fn take(&mut self, event: fn(u64) -> Event, took: Seconds, successes: u64) -> Phase {
         let event = event(self.at.state.generation);
         let observation = Observation { event, now: self.now, successes, took };
@@ -32,12 +31,10 @@ impl Told {
         self.at.state.phase
     }
 
-    /// A breaker to which calls of two seconds are slow.
     fn impatient() -> Self {
         Self::new(BreakerConfig { slow_call_duration: Some(2.0), slow_call_rate_threshold: 0.5, ..BreakerConfig::default() })
     }
 
-    /// Calls, failures and slow calls of the window.
     fn window(&self) -> (u32, u32, u32) {
         let window = Window::read(&self.at.state);
         (window.calls, window.failures, window.slow)
@@ -168,7 +165,7 @@ fn an_ignored_outcome_moves_nothing() {
 
 #[test]
 fn a_foreign_or_missing_memory_is_an_empty_window() {
-    // 24 bytes had the layout before.
+    // 24 bytes is the previous layout.
     for memory in [Vec::new(), alloc::vec![7; 3], alloc::vec![1; 24], alloc::vec![255; 4096]] {
         let mut told = Told::new(BreakerConfig::default());
         told.at.state.memory = memory;
@@ -185,7 +182,7 @@ fn a_service_that_never_fails_but_is_slow_opens_it_at_the_share_and_not_before()
         assert_eq!(told.take(Event::Success, 2.0, 0), Phase::Closed);
         assert_eq!(told.window(), (19 + slow, 0, slow));
     }
-    // 18 of 38, 19 of 39, and 20 of 40 are half.
+    // 20 of 40 are half.
     assert_eq!(told.take(Event::Success, 1.999, 0), Phase::Closed);
     assert_eq!(told.take(Event::Success, 2.0, 0), Phase::Closed);
     assert_eq!(told.take(Event::Success, 2.0, 0), Phase::Open);
@@ -274,7 +271,7 @@ fn a_slow_probe_opens_it_again_where_slow_calls_count_at_all() {
         told.now += 5 * SECOND;
         told.config = BreakerConfig { slow_call_duration: Some(2.0), slow_call_rate_threshold: threshold, ..told.config };
         assert_eq!(told.take(Event::Success, 1.9, 0), Phase::HalfOpen);
-        // Where this one counts as a success, it is the second and closes the breaker.
+        // Otherwise the second success closes it.
         assert_eq!(told.take(Event::Success, 2.0, 0), then, "{threshold}");
     }
 }

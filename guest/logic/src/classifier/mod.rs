@@ -1,8 +1,7 @@
-//! What a failure means (`wit/classifier.wit`).
+//! Classifies failures (`wit/classifier.wit`).
 //!
-//! Status alone is wrong in both directions: Ollama sends permanent faults as 500 and transient ones as 400. So the classifier is an ordered
-//! table of small named rules over all the facts ([`rules::RULES`]), most specific first; the first that matches decides.
-//! [`text`] finds every rule's phrases in one pass over the message.
+//! Status alone misleads: Ollama sends permanent faults as 500 and transient ones as 400. The first match in an ordered
+//! table of rules ([`rules::RULES`]) decides.
 
 mod bytes;
 mod phrases;
@@ -15,11 +14,11 @@ use alloc::string::String;
 use rules::{CONDITIONS, Conditions, NO_PHRASE, NOTHING_KNOWN};
 use text::Found;
 
-/// The kinds that error numbers stand for (Linux numbering), so that a host that could tell no more than the number is understood.
+/// Linux error numbers, for hosts without other facts.
 const ERRNO_KINDS: [(i32, FaultKind); 26] = [
     (1, FaultKind::PermissionDenied),    // EPERM
     (2, FaultKind::NotFound),            // ENOENT
-    (11, FaultKind::Timeout),            // EAGAIN: what a socket says when its read timed out
+    (11, FaultKind::Timeout),            // EAGAIN: a socket read timed out
     (12, FaultKind::OutOfMemory),        // ENOMEM
     (13, FaultKind::PermissionDenied),   // EACCES
     (16, FaultKind::InUse),              // EBUSY
@@ -45,12 +44,11 @@ const ERRNO_KINDS: [(i32, FaultKind); 26] = [
     (125, FaultKind::Cancelled),         // ECANCELED
 ];
 
-/// The kind that an error number stands for, where it stands for one.
+/// Returns the kind of a Linux error number, if known.
 pub fn kind_of_errno(errno: i32) -> Option<FaultKind> {
     ERRNO_KINDS.iter().find(|(number, _)| *number == errno).map(|(_, kind)| *kind)
 }
 
-/// The facts that rules look at, gathered once.
 struct Facts<'a> {
     kind: FaultKind,
     status: Option<u16>,
@@ -58,7 +56,7 @@ struct Facts<'a> {
     found: Found,
 }
 
-/// Whether the text may decide: where the kind is a fact by itself, what the text mentions is beside the point.
+/// Whether text may decide for this kind.
 fn words_count(kind: FaultKind) -> bool {
     matches!(kind, FaultKind::Other | FaultKind::HttpStatus | FaultKind::StreamError | FaultKind::InvalidAnswer)
 }
@@ -73,19 +71,18 @@ impl<'a> Facts<'a> {
         if words_count(kind) {
             text::find(&fault.message, &mut found);
         }
-        // A status in the text counts only where nothing structured contradicts it.
+        // Structured facts outrank a status in the text.
         let mut status = fault.status.or(if kind == FaultKind::Other { found.status } else { None });
         if let Some(labels) = &fault.labels {
             for label in [&labels.error_type, &labels.error_code].into_iter().flatten() {
                 text::find(label, &mut found);
             }
-            // Under 200, in a stream, the code is all there is of a status.
+            // In a stream under 200, only the code tells a status.
             status = status.filter(|status| *status >= 300).or(labels.error_code.as_deref().and_then(text::error_status)).or(status);
         }
         Self { kind, status, fault, found }
     }
 
-    /// Whether a candidate fits.
     fn fits(&self, rule: &Conditions) -> bool {
         (!rule.points || self.fault.points_to.is_some())
             && (rule.also == NO_PHRASE || self.found.has_second(rule.also))
@@ -99,7 +96,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Never fails: what no rule knows is `unknown`.
+/// Classifies a failure; `unknown` if no rule matches.
 pub fn classify(fault: &Fault) -> Classification {
     let rule = Facts::gather(fault).rule();
     let meaning = &rule.meaning;
@@ -123,7 +120,7 @@ pub fn classify(fault: &Fault) -> Classification {
     classification
 }
 
-/// What the server says of trying again holds, as it does for the clients that its maker writes.
+/// Applies `x-should-retry`, as the server vendor's own clients do.
 fn obey(classification: &mut Classification, should_retry: bool) {
     if !should_retry {
         (classification.retryable, classification.retry_limit) = (false, None);

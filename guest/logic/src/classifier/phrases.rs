@@ -1,9 +1,8 @@
-//! The phrases of all rules, by their first words: tables that are made while compiling.
+//! Compile-time tables of all phrases, by first word.
 
 use super::bytes::{KEY_CASE, LOWER, Word, eight, first_bytes, is_word};
 use super::rules::{RULES, Role, second};
 
-/// How many phrases the rules have, of all roles.
 const PHRASES: usize = {
     let mut count = 0;
     let mut rule = 0;
@@ -18,13 +17,10 @@ const PHRASES: usize = {
     count
 };
 
-/// A phrase as the rules list it.
 #[derive(Clone, Copy)]
 struct Listed {
     text: &'static [u8],
-    /// See [`Entry::target`].
     target: u8,
-    /// Whether it must begin the message.
     first: bool,
 }
 
@@ -50,7 +46,6 @@ impl Listed {
         Self { text, target: target as u8, first }
     }
 
-    /// How long its first word is.
     const fn word(&self) -> usize {
         let mut length = 0;
         while length < self.text.len() && LOWER[self.text[length] as usize] != 0 {
@@ -59,17 +54,15 @@ impl Listed {
         length
     }
 
-    /// Whether its first word may go on.
+    /// Whether its first word may continue (`*`).
     const fn is_open(&self) -> bool {
         self.word() < self.text.len() && self.text[self.word()] == b'*'
     }
 
-    /// The part of it that its [`Entry`] keeps: all, or what follows its first word.
     const fn kept(&self) -> usize {
         if self.is_open() { 0 } else { self.word() }
     }
 
-    /// The first eight letters of its first word, as [`Word::key`] has them.
     const fn key(&self) -> u64 {
         let (mut key, mut letter) = (0, 0);
         while letter < self.word() && letter < 8 {
@@ -87,7 +80,6 @@ impl Listed {
         letter == self.word() && letter == other.word()
     }
 
-    /// See [`Entry::next`].
     const fn next(&self) -> u8 {
         let (text, word) = (self.text, self.word());
         if word == text.len() {
@@ -100,7 +92,6 @@ impl Listed {
         }
     }
 
-    /// See [`Entry::later`].
     const fn later(&self) -> u8 {
         let (text, mut at) = (self.text, 0);
         while at + 4 < text.len() {
@@ -116,40 +107,33 @@ impl Listed {
     }
 }
 
-/// A phrase in [`TABLE`]. Small, since a component carries all of them: its bytes stand in [`TEXT`], after those of the phrase before.
+/// A phrase; its bytes follow the previous phrase's in [`TEXT`].
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
-    /// How many bytes follow its first word, which is that of its group; of an open word, how many it has.
+    /// Number of bytes after the first word, or of an open word.
     length: u8,
-    /// The rule of which it is a phrase; of second phrases, how many rules there are and the number of the bit in [`super::text::Found::second`].
+    /// Rule, or `RULES.len()` plus the bit in [`super::text::Found::second`].
     pub(super) target: u8,
-    /// Whether it must begin the message.
     first: bool,
-    /// What tells most texts from this phrase at once: of one that begins with a whole word the letter after the space that follows it, of one that begins with
-    /// the beginning of a word its second letter; 0 where that may be anything.
+    /// Letter that excludes most texts: after the first word's space, or second in an open word; 0 for any.
     next: u8,
-    /// The place among [`Words`] of the word that a gap in it leads to: most messages do not have that word.
+    /// Place in [`Words`] of the word after a gap.
     pub(super) later: u8,
 }
 
 impl Entry {
     const NONE: Self = Self { length: 0, target: 0, first: false, next: 0, later: Self::NO_WORD };
-    /// It has no gap.
     pub(super) const NO_WORD: u8 = u8::MAX;
-    /// It has a gap that leads to an open word, which may be any.
     const ANY_WORD: u8 = u8::MAX - 1;
 
-    /// What follows its first word, which stands at `at` in [`TEXT`].
     pub(super) fn rest(&self, at: usize) -> Rest {
         Rest { at, end: at + usize::from(self.length) }
     }
 
-    /// Whether it may stand here in a message.
     pub(super) fn stands(&self, before: &[u8]) -> bool {
         !self.first || !before.iter().any(|byte| is_word(*byte))
     }
 
-    /// Whether a word begins as this one, which is open and stands at `start` in [`TEXT`].
     pub(super) fn begins(&self, word: &Word<'_>, start: usize) -> bool {
         let length = usize::from(self.length) - 1;
         length <= word.letters.len()
@@ -158,24 +142,20 @@ impl Entry {
     }
 }
 
-/// The phrases that begin with the same word.
+/// Phrases with equal first words.
 #[derive(Clone, Copy)]
 pub(super) struct Group {
-    /// The word's first eight letters, as [`Word::key`] has them.
     key: u64,
-    /// Where the letters that follow them stand in [`TEXT`]. After them come its phrases.
+    /// Start in [`TEXT`] of the word's other letters and its phrases.
     start: u16,
     length: u8,
-    /// Where its phrases begin in [`TABLE`]; they end where those of the next group begin.
     entries: u16,
-    /// The letters that its phrases may go on with: see [`mask`].
     pub(super) next: u16,
 }
 
 impl Group {
     const NONE: Self = Self { key: 0, start: 0, length: 0, entries: 0, next: 0 };
 
-    /// Whether this is the word.
     fn is(&self, word: &Word<'_>) -> bool {
         self.key == word.key && word.letters.len().saturating_sub(8) == usize::from(self.length) && self.goes_on_as(word)
     }
@@ -186,20 +166,19 @@ impl Group {
     }
 }
 
-/// One bit for a letter that follows, the same for some; all bits where that may be any.
+/// One of 16 bits for a next letter; all bits for any.
 pub(super) const fn mask(next: u8) -> u16 {
     if next == 0 { u16::MAX } else { 1 << (next % 16) }
 }
 
-/// Groups have a place by the key of their word.
 const PLACES: usize = 512;
 
 const fn place(key: u64) -> usize {
-    // Multiplied by 2^64 over the golden ratio, whose upper bits depend on all bits of the key.
+    // 2^64 over the golden ratio: all bits of the key count.
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 55) as usize % PLACES
 }
 
-/// Which words have a group, by more bits of the same product: most words have none, and this is small enough to stay at hand.
+/// Cache-sized filter: most words have no group.
 static KNOWN: [u64; 32] = {
     let mut known = [0; 32];
     let mut index = 0;
@@ -215,7 +194,6 @@ const fn known_bit(key: u64) -> usize {
     (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 43) as usize % 2048
 }
 
-/// All phrases, rule by rule.
 #[expect(clippy::large_const_arrays, reason = "it is read while compiling and no more")]
 const LISTED: [Listed; PHRASES] = {
     let mut listed = [Listed::NONE; PHRASES];
@@ -237,18 +215,16 @@ const LISTED: [Listed; PHRASES] = {
     listed
 };
 
-/// Which phrases make a group.
 struct Groups {
-    /// The group of each phrase; of an open word [`PHRASES`] and its first letter.
+    /// Group of each phrase, or [`PHRASES`] plus an open word's first letter.
     of: [u16; PHRASES],
-    /// A phrase of each group.
     example: [u16; PHRASES],
     count: usize,
 }
 
 const GROUPS: Groups = {
     let mut groups = Groups { of: [0; PHRASES], example: [0; PHRASES], count: 0 };
-    // The groups found so far, by the place of their word: the last one, and for each the one before it, plus one.
+    // Linked lists of groups by place; 0 ends a list.
     let (mut last, mut before) = ([0_u16; PLACES], [0_u16; PHRASES]);
     let mut phrase = 0;
     while phrase < PHRASES {
@@ -275,11 +251,10 @@ const GROUPS: Groups = {
     groups
 };
 
-/// The groups of whole words; after them come 26 for open words, by their first letter.
+/// Number of groups of whole words; 26 for open words follow.
 pub(super) const WORDS: usize = GROUPS.count;
 const ALL_GROUPS: usize = WORDS + 26;
 
-/// How many bytes [`TEXT`] has.
 const BYTES: usize = {
     let (mut bytes, mut index) = (0, 0);
     while index < WORDS {
@@ -297,11 +272,9 @@ const BYTES: usize = {
 
 struct Tables {
     text: [u8; BYTES],
-    /// Where the groups of each place begin.
     places: [u16; PLACES + 1],
-    /// The groups by place, those of open words, and one that ends the last.
+    /// By place, then open words, then an end.
     groups: [Group; ALL_GROUPS + 1],
-    /// The phrases by group, and within a group by [`Entry::next`].
     entries: [Entry; PHRASES],
 }
 
@@ -318,7 +291,6 @@ const TABLES: Tables = {
         tables.places[index + 1] += tables.places[index];
         index += 1;
     }
-    // Where each group comes to stand; those of open words stay in their order.
     let (mut rank, mut free, mut word_of) = ([0; WORDS], tables.places, [0; WORDS]);
     index = 0;
     while index < WORDS {
@@ -364,7 +336,6 @@ const TABLES: Tables = {
         next[group] += 1;
         index += 1;
     }
-    // The text, in the order of groups and their phrases.
     let mut at = 0;
     index = 0;
     while index < ALL_GROUPS {
@@ -386,13 +357,11 @@ const TABLES: Tables = {
     tables
 };
 
-/// Where the group of a phrase stands.
 const fn ranked(phrase: usize, rank: &[usize; WORDS]) -> usize {
     let group = GROUPS.of[phrase] as usize;
     if group < PHRASES { rank[group] } else { WORDS + group - PHRASES }
 }
 
-/// Writes a part of a phrase, and says where it ends.
 const fn put(text: &mut [u8; BYTES], mut at: usize, phrase: &[u8], mut from: usize, until: usize) -> usize {
     while from < until {
         text[at] = phrase[from];
@@ -402,16 +371,11 @@ const fn put(text: &mut [u8; BYTES], mut at: usize, phrase: &[u8], mut from: usi
     at
 }
 
-/// Of each group what its word has beside its key, then what follows it in each of its phrases.
 pub(super) static TEXT: [u8; BYTES] = TABLES.text;
-/// Where the groups of each place begin among all.
 static BEGINS: [u16; PLACES + 1] = TABLES.places;
-/// All groups, by place.
 pub(super) static WORD_GROUPS: [Group; ALL_GROUPS + 1] = TABLES.groups;
-/// All phrases, by group.
 pub(super) static TABLE: [Entry; PHRASES] = TABLES.entries;
 
-/// The group of this word.
 pub(super) fn group_of(word: &Word<'_>) -> Option<usize> {
     let bit = known_bit(word.key);
     if KNOWN[bit / 64] >> (bit % 64) & 1 == 0 {
@@ -421,8 +385,7 @@ pub(super) fn group_of(word: &Word<'_>) -> Option<usize> {
     (usize::from(BEGINS[place])..usize::from(BEGINS[place + 1])).find(|group| WORD_GROUPS[*group].is(word))
 }
 
-/// The phrases of a group that may go on with this letter, in lower case, which spares most looks at their texts: with their indexes in [`TABLE`] and where
-/// they stand in [`TEXT`].
+/// Returns the phrases that may continue with `next`: index in [`TABLE`], start in [`TEXT`], entry.
 pub(super) fn phrases(group: usize, next: u8) -> impl Iterator<Item = (usize, usize, &'static Entry)> {
     let Group { start, length, entries, .. } = WORD_GROUPS[group];
     let mut end = usize::from(start) + usize::from(length);
@@ -437,7 +400,7 @@ pub(super) fn phrases(group: usize, next: u8) -> impl Iterator<Item = (usize, us
         .filter(move |(.., entry)| entry.next == 0 || entry.next == next)
 }
 
-/// Words that a text has: of two at the same place one stands for both.
+/// A set of words, with collisions.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Words(u64);
 
@@ -455,7 +418,6 @@ impl Words {
     }
 }
 
-/// What is left of a phrase: where it stands in [`TEXT`].
 #[derive(Clone, Copy)]
 pub(super) struct Rest {
     pub(super) at: usize,
@@ -467,7 +429,6 @@ impl Rest {
         &TEXT[self.at..self.end]
     }
 
-    /// The same without its first bytes.
     pub(super) fn after(self, bytes: usize) -> Self {
         Self { at: self.at + bytes, ..self }
     }

@@ -1,7 +1,7 @@
-//! The rules, as data. Where two could match, the earlier one is the more specific.
+//! The rules, most specific first.
 //!
-//! Sources: the specification's table; Ollama's texts of versions 0.5 to 0.33 and those of its cloud; the errno and status
-//! registries. A phrase's syntax is described in [`super::text`].
+//! Sources: the specification's table; Ollama 0.5 to 0.33 and its cloud; the errno and status registries.
+//! [`super::text`] describes the syntax of phrases.
 
 use crate::types::{
     Endpoint,
@@ -12,74 +12,74 @@ use crate::types::{
 };
 use core::ops::RangeInclusive;
 
-/// How often the same call may be tried again.
+/// Number of useful retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retries {
-    /// It cannot help.
+    /// None.
     Never,
-    /// This often, where the caller allows as many.
+    /// At most this number.
     AtMost(u8),
-    /// As often as the caller allows.
+    /// The caller's limit.
     Allowed,
 }
 
-/// What a rule asks of the message.
+/// Condition on the message.
 #[derive(Clone, Copy, Debug)]
 pub enum Said {
-    /// Nothing.
+    /// No condition.
     Anything,
-    /// That it is empty.
+    /// Empty.
     Nothing,
-    /// That one of these phrases stands in it.
+    /// Has one of these phrases.
     Any(&'static [&'static str]),
 }
 
-/// What a failure that a rule matches means.
+/// Meaning of a matched failure.
 #[derive(Clone, Copy, Debug)]
 pub struct Meaning {
-    /// See [`crate::types::Classification`].
+    /// Category.
     pub category: ErrorCategory,
-    /// How bad it is.
+    /// Severity.
     pub severity: ErrorSeverity,
-    /// How often trying again can help.
+    /// Number of useful retries.
     pub retries: Retries,
     /// Whether a breaker counts it.
     pub counted: bool,
-    /// Whether another model on the same host could do better.
+    /// Whether another model could succeed.
     pub model_specific: bool,
-    /// Whether another host could do better.
+    /// Whether another host could succeed.
     pub host_specific: bool,
-    /// What to do about it.
+    /// Action that helps.
     pub action: SuggestedAction,
 }
 
-/// One rule: all its conditions hold, or it does not match. `None` asks nothing.
+/// A rule, matched if all conditions hold; `None` always holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
-    /// Its name, kebab-case.
+    /// Name, kebab-case.
     pub name: &'static str,
-    /// The kind is one of these.
+    /// Kinds of failures.
     pub kinds: Option<&'static [FaultKind]>,
-    /// The status is in one of these ranges.
+    /// Ranges of statuses.
     pub statuses: Option<&'static [RangeInclusive<u16>]>,
-    /// The endpoint is one of these.
+    /// Endpoints.
     pub endpoints: Option<&'static [Endpoint]>,
-    /// Whether the server points its user somewhere: an address to sign in at, a redirect.
+    /// Requires an address from the server.
     pub points: bool,
-    /// What the message, or a label of the error, says.
+    /// Condition on the message or its labels.
     pub said: Said,
-    /// The rule of this name, which asks for the same phrases: they are kept once.
+    /// Rule with the same phrases, stored once.
     pub same_words_as: Option<&'static str>,
-    /// One of these phrases is said as well; empty asks nothing.
+    /// Phrases also required, one at least.
     pub also: &'static [&'static str],
-    /// None of these phrases is said.
+    /// Forbidden phrases.
     pub unless: &'static [&'static str],
-    /// What it means.
+    /// Meaning.
     pub meaning: Meaning,
 }
 
 impl Rule {
-    /// Its phrases, and what each is to it.
+    /// Returns the phrases in a role.
     pub const fn phrases(&self, role: Role) -> &'static [&'static str] {
         match (role, self.said) {
             (Role::Said, Said::Any(phrases)) if self.same_words_as.is_none() => phrases,
@@ -90,28 +90,26 @@ impl Rule {
     }
 }
 
-/// What a phrase is to its rule.
+/// Role of a phrase in its rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// One of the phrases that the rule asks for.
+    /// First condition.
     Said,
-    /// One of its second phrases.
+    /// Also required.
     Also,
-    /// One of those that it may not have.
+    /// Forbidden.
     Unless,
 }
 
 impl Role {
-    /// All of them.
+    /// All roles.
     pub const ALL: [Self; 3] = [Self::Said, Self::Also, Self::Unless];
 }
 
-/// A [`RuleSet`] is this many words of 64 rules.
 const WORDS: usize = 3;
-/// How many rules fit into a [`RuleSet`].
 const MOST_RULES: usize = 64 * WORDS;
 
-/// Some of the rules, by their indexes in [`RULES`].
+/// A set of indexes in [`RULES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleSet([u64; WORDS]);
 
@@ -121,22 +119,22 @@ impl RuleSet {
         self.0[rule / 64 % WORDS] |= 1 << (rule % 64);
     }
 
-    /// Whether a rule is among them.
+    /// Whether it has a rule.
     pub const fn has(self, rule: usize) -> bool {
         rule < MOST_RULES && self.0[rule / 64] >> (rule % 64) & 1 == 1
     }
 
-    /// Those of both.
+    /// Returns the union.
     pub const fn with(self, other: Self) -> Self {
         Self([self.0[0] | other.0[0], self.0[1] | other.0[1], self.0[2] | other.0[2]])
     }
 
-    /// Those that are in the other as well.
+    /// Returns the intersection.
     pub const fn and(self, other: Self) -> Self {
         Self([self.0[0] & other.0[0], self.0[1] & other.0[1], self.0[2] & other.0[2]])
     }
 
-    /// The indexes, most specific rule first.
+    /// Returns the indexes in order.
     pub fn indexes(self) -> impl Iterator<Item = usize> {
         let mut left = self.0;
         core::iter::from_fn(move || {
@@ -148,21 +146,20 @@ impl RuleSet {
     }
 }
 
-/// What a rule asks beside its first phrases, and what it means: all of a rule that is looked at when it may match. The phrases are elsewhere, in a table that
-/// is searched once for all rules.
+/// A rule without its phrases.
 #[derive(Clone, Copy, Debug)]
 pub struct Conditions {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// Whether the server points its user somewhere.
+    /// Requires an address from the server.
     pub points: bool,
-    /// Whether the message is empty.
+    /// Requires an empty message.
     pub blank: bool,
-    /// The second phrases of which one is said as well, as [`second`] numbers them; [`NO_PHRASE`] asks for none.
+    /// Phrases also required, from [`second`].
     pub also: u8,
-    /// Those of which none may be said; [`NO_PHRASE`] forbids none.
+    /// Forbidden phrases, from [`second`].
     pub unless: u8,
-    /// What it means.
+    /// Meaning.
     pub meaning: Meaning,
 }
 
@@ -173,7 +170,7 @@ impl Conditions {
     }
 }
 
-/// The conditions of all rules, in their order.
+/// Conditions of all rules.
 pub static CONDITIONS: [Conditions; RULES.len()] = {
     let mut conditions = [Conditions::of(&UNKNOWN); RULES.len()];
     let mut rule = 0;
@@ -185,10 +182,10 @@ pub static CONDITIONS: [Conditions; RULES.len()] = {
     conditions
 };
 
-/// The number of no second phrases.
+/// Number for no phrases.
 pub const NO_PHRASE: u8 = 31;
 
-/// The number that the phrases of this role, of the rule at this index, have together: a bit of [`super::text::Found::second`].
+/// Returns the bit in [`super::text::Found::second`] for these phrases.
 pub const fn second(rule: usize, role: Role) -> u8 {
     if RULES[rule].phrases(role).is_empty() {
         return NO_PHRASE;
@@ -203,10 +200,9 @@ pub const fn second(rule: usize, role: Role) -> u8 {
     bit
 }
 
-/// What no rule knows.
+/// Rule for unknown failures.
 pub static NOTHING_KNOWN: Conditions = Conditions::of(&UNKNOWN);
 
-/// The rules that match without a phrase.
 const WITHOUT_SAID: RuleSet = {
     let mut set = RuleSet([0; WORDS]);
     let mut rule = 0;
@@ -219,7 +215,6 @@ const WITHOUT_SAID: RuleSet = {
     set
 };
 
-/// How many rules have the phrases of another.
 const SHARING: usize = {
     let (mut count, mut rule) = (0, 0);
     while rule < RULES.len() {
@@ -229,7 +224,6 @@ const SHARING: usize = {
     count
 };
 
-/// The rules that have the phrases of another, and that other.
 const SHARED: [(u8, u8); SHARING] = {
     let mut shared = [(0, 0); SHARING];
     let (mut next, mut rule) = (0, 0);
@@ -243,7 +237,6 @@ const SHARED: [(u8, u8); SHARING] = {
     shared
 };
 
-/// The rules whose phrases others have as well.
 const LENDERS: RuleSet = {
     let mut set = RuleSet([0; WORDS]);
     let mut index = 0;
@@ -254,7 +247,6 @@ const LENDERS: RuleSet = {
     set
 };
 
-/// The index of the rule of this name.
 const fn named(name: &str) -> usize {
     let mut rule = 0;
     while rule < RULES.len() {
@@ -271,7 +263,7 @@ const fn named(name: &str) -> usize {
     panic!("no rule of this name")
 }
 
-/// For each case of an enum, the rules that ask for it in this field, or for none.
+/// Rules by case of an enum.
 macro_rules! rules_for {
     ($field:ident of $cases:ty) => {{
         assert!(RULES.len() <= MOST_RULES, "one bit a rule");
@@ -306,12 +298,10 @@ macro_rules! rules_for {
 static FOR_KIND: [RuleSet; FaultKind::ALL.len()] = rules_for!(kinds of FaultKind);
 static FOR_ENDPOINT: [RuleSet; Endpoint::ALL.len()] = rules_for!(endpoints of Endpoint);
 
-/// Statuses that rules ask for are below this.
 const STATUSES: usize = 600;
-/// And not below this.
 const FIRST_STATUS: usize = 300;
 
-/// The rules that ask for this status, or for none; of [`STATUSES`] those that ask for none.
+/// Rules that allow a status; [`STATUSES`] means no status.
 const fn for_status(status: usize) -> RuleSet {
     let mut set = RuleSet([0; WORDS]);
     let mut rule = 0;
@@ -336,7 +326,6 @@ const fn for_status(status: usize) -> RuleSet {
     set
 }
 
-/// Whether the rules that ask for this status may be others than those that ask for the one before: a range begins there, or has ended.
 const fn is_status_step(status: usize) -> bool {
     let mut rule = 0;
     while rule < RULES.len() {
@@ -354,7 +343,6 @@ const fn is_status_step(status: usize) -> bool {
     false
 }
 
-/// For each status from [`FIRST_STATUS`] to [`STATUSES`] its step: statuses of one step are asked for by the same rules.
 const STEPS: [u8; STATUSES - FIRST_STATUS + 1] = {
     let mut steps = [0; STATUSES - FIRST_STATUS + 1];
     let mut at = 1;
@@ -367,7 +355,6 @@ const STEPS: [u8; STATUSES - FIRST_STATUS + 1] = {
 
 static STATUS_STEP: [u8; STEPS.len()] = STEPS;
 
-/// For each step, the rules that ask for its statuses, or for none.
 static FOR_STATUS: [RuleSet; STEPS[STEPS.len() - 1] as usize + 1] = {
     let mut sets = [RuleSet([0; WORDS]); STEPS[STEPS.len() - 1] as usize + 1];
     let mut at = 0;
@@ -378,7 +365,7 @@ static FOR_STATUS: [RuleSet; STEPS[STEPS.len() - 1] as usize + 1] = {
     sets
 };
 
-/// The rules that a failure can match of this kind, at this endpoint, with this status, in whose text the phrases of these were found.
+/// Returns the rules that a failure may match.
 pub fn candidates(kind: FaultKind, endpoint: Endpoint, status: Option<u16>, mut said: RuleSet) -> RuleSet {
     if said.and(LENDERS) != RuleSet::default() {
         for (rule, other) in SHARED {
@@ -446,60 +433,48 @@ impl Rule {
     }
 }
 
-/// A fault that speaks against the service and not against the caller or the model.
 const fn service(category: ErrorCategory, severity: ErrorSeverity, retries: Retries, action: SuggestedAction) -> Meaning {
     Meaning { category, severity, retries, counted: true, model_specific: false, host_specific: true, action }
 }
 
-/// A fault of the caller's: repeating it cannot help and the service is not to blame.
 const fn caller(severity: ErrorSeverity, action: SuggestedAction) -> Meaning {
     Meaning { category: Permanent, severity, retries: Retries::Never, counted: false, model_specific: false, host_specific: false, action }
 }
 
-/// A fault of this model with this request: another model may do.
 const fn model(severity: ErrorSeverity, action: SuggestedAction) -> Meaning {
     Meaning { model_specific: true, ..caller(severity, action) }
 }
 
-/// The same, where the service is to blame as well.
 const fn service_model(category: ErrorCategory, severity: ErrorSeverity, retries: Retries, action: SuggestedAction) -> Meaning {
     Meaning { model_specific: true, ..service(category, severity, retries, action) }
 }
 
-/// A fault of the model's own words, which may be others the next time.
 const fn output() -> Meaning {
     service_model(Transient, Low, Retries::AtMost(2), Resample).uncounted().anywhere()
 }
 
 impl Meaning {
-    /// The same, where no breaker counts it.
     const fn uncounted(self) -> Self {
         Self { counted: false, ..self }
     }
 
-    /// The same, where it passes by itself.
     const fn passing(self) -> Self {
         Self { category: Transient, retries: Retries::Allowed, ..self }
     }
 
-    /// The same, where another host could do better.
     const fn here(self) -> Self {
         Self { host_specific: true, ..self }
     }
 
-    /// The same, where no other host could do better.
     const fn anywhere(self) -> Self {
         Self { host_specific: false, ..self }
     }
 }
 
-/// The kinds under which a server speaks in its own words.
 const SERVER_SPEAKS: &[FaultKind] = &[FaultKind::HttpStatus, FaultKind::StreamError];
-/// The same, and where a client hands those words on without saying whose they are.
+/// Also text that a client passed on.
 const SERVER_OR_TEXT: &[FaultKind] = &[FaultKind::HttpStatus, FaultKind::StreamError, FaultKind::Other];
-/// The kind under which the text is all there is.
 const ONLY_TEXT: &[FaultKind] = &[FaultKind::Other];
-/// The endpoints of a model server.
 const SERVED: &[Endpoint] = &[
     Endpoint::Chat,
     Endpoint::Generate,
@@ -512,9 +487,8 @@ const SERVED: &[Endpoint] = &[
     Endpoint::Manage,
     Endpoint::Openai,
 ];
-/// Those at which a model writes.
 const GENERATION: &[Endpoint] = &[Endpoint::Chat, Endpoint::Generate, Endpoint::Openai];
-/// Texts of every allocator that Ollama's runners report: system, CUDA, HIP and Vulkan.
+/// Allocators of Ollama's runners: system, CUDA, HIP, Vulkan.
 const MEMORY_TEXTS: &[&str] = &[
     "out of memory",
     "out-of-memory",
@@ -556,7 +530,7 @@ const MEMORY_TEXTS: &[&str] = &[
     "not enough gpu memory",
     "not enough metal memory",
 ];
-/// What Go's readers of JSON and XML say of a text that is none.
+/// Go's JSON and XML readers.
 const UNPARSED: &[&str] = &[
     "invalid character {} looking for beginning of",
     "invalid character {} after",
@@ -566,11 +540,10 @@ const UNPARSED: &[&str] = &[
     "unexpected eof$",
     "^eof$",
 ];
-/// Where a local server asks for its cloud models.
+/// Addresses where a local server asks its cloud models.
 const CLOUD: &[&str] = &["https://ollama.com", "lookup ollama.com"];
-/// What the command and the client say of a registry that they pull from.
 const REGISTRY: &[&str] = &["pull model manifest", "max retries exceeded:", "registry-1.docker.io", "registry.ollama.ai/v2"];
-/// What tells that a model's file is not what is wrong, though the text speaks of loading one.
+/// Texts that clear the model's file.
 const MEMORY_AND_ENGINE: &[&str] = &[
     "out of memory",
     "unable to allocate",
@@ -1053,7 +1026,7 @@ const INVALID_TEXTS: &[&str] = &[
 
 /// All rules, most specific first.
 pub const RULES: &[Rule] = &[
-    // Not failures of the service at all.
+    // No failures of the service.
     rule("cancelled", caller(Low, Nothing)).kinds(&[FaultKind::Cancelled]),
     rule("request-cancelled", caller(Low, Nothing)).statuses(&[499..=499]),
     rule("cancelled-text", caller(Low, Nothing))
@@ -1097,8 +1070,7 @@ pub const RULES: &[Rule] = &[
         "toomanyredirects",
         "error following redirect",
     ]),
-    // A disk's quota, before the cloud's.
-    // What a command says of a name or a value that it was given: the name itself may sound like a failure.
+    // Errors that quote a name, which may sound like a failure.
     rule("named-in-vain", caller(Low, FixInput)).kinds(ONLY_TEXT).said(&[
         "unexpected keyword argument",
         "did not match any file",
@@ -1121,6 +1093,7 @@ pub const RULES: &[Rule] = &[
         "directory not empty",
         "unknown url type",
     ]),
+    // Disk quotas, before cloud quotas.
     rule("disk-full-text", service(Resource, High, Retries::Never, FreeDisk)).said(&[
         "no space left on device",
         "disk full",
@@ -1135,7 +1108,7 @@ pub const RULES: &[Rule] = &[
         "there is not enough space on the disk",
         "disk usage exceeded flood-stage",
     ]),
-    // A server that was asked to pull speaks of its registry, in all words that a network has.
+    // Pulls: registry errors in network words.
     rule("pulled-model-missing", model(High, PullModel).here()).said(&["pull model manifest .. file does not exist"]),
     rule("server-too-old", model(High, UpgradeServer).here()).said(&[
         "requires a newer version of ollama",
@@ -1173,7 +1146,7 @@ pub const RULES: &[Rule] = &[
         "download validation failed",
         "failed to download model",
     ]),
-    // The cloud behind Ollama, and others. A quota comes back after hours or days, or when it is paid for.
+    // Cloud services. A quota returns after hours, days or payment.
     rule("model-unavailable", model(High, UseAnotherModel)).said(&[
         "requires a subscription",
         "not included in your .. usage",
@@ -1238,7 +1211,7 @@ pub const RULES: &[Rule] = &[
         "engine_overloaded*",
         "models busy",
     ]),
-    // What stands in front of the server.
+    // In front of the server.
     rule("proxy-overflow", service(Transient, Medium, Retries::Allowed, Wait)).said(&["reset reason: overflow"]),
     rule("host-header-named", caller(High, FixHostHeader).here()).said(&["invalid host header", "host not allowed"]),
     rule("plain-http-to-tls", service(Connection, High, Retries::Never, CheckService)).said(&[
@@ -1283,7 +1256,7 @@ pub const RULES: &[Rule] = &[
     rule("tls-behind-proxy", service(Connection, High, Retries::Never, CheckService))
         .said(&["error code: 525", "error code: 526", "invalid ssl certificate", "ssl handshake failed"])
         .kinds(SERVER_SPEAKS),
-    // The model's own words. They look like the caller's broken JSON, or like an answer that was cut.
+    // Output that looks like the caller's broken JSON or a cut answer.
     rule("server-answer-unreadable", service(Transient, Medium, Retries::Allowed, Retry)).kinds(SERVER_OR_TEXT).said(&[
         "error unmarshalling llama-server",
         "error unmarshaling llama*",
@@ -1367,7 +1340,6 @@ pub const RULES: &[Rule] = &[
         .endpoints(GENERATION)
         .same_words_as("unusable-output-in-stream", UNPARSED)
         .unless(&["llama-server", "llama runner", "manifest", "x00", "option", "invalid format", "unexpected eof", "^eof$"]),
-    // Too long a question, in everybody's words.
     rule("context-overflow", model(Low, ShortenPrompt))
         .kinds(SERVER_OR_TEXT)
         .said(&[
@@ -1474,7 +1446,7 @@ pub const RULES: &[Rule] = &[
         "max_new_tokens .. must be",
         "max_tokens .. must be",
     ]),
-    // A model that is there and cannot be read, before one that is not there.
+    // Unreadable models, before missing ones.
     rule("blob-missing", caller(Medium, FixInput))
         .endpoints(&[Endpoint::Manage, Endpoint::Other])
         .kinds(SERVER_SPEAKS)
@@ -1486,7 +1458,7 @@ pub const RULES: &[Rule] = &[
         "does not recognize this architecture",
     ]),
     rule("model-unreadable-inner", model(High, RepullModel).here()).kinds(SERVER_OR_TEXT).said(UNREADABLE_TEXTS).unless(MEMORY_AND_ENGINE),
-    // The model and the request do not suit each other. Several of these come as 500.
+    // Unsuitable models or requests, some with status 500.
     rule("model-unavailable-here", model(High, UseAnotherModel)).statuses(&[403..=403]).said(&["model not found", "model {} not found"]),
     rule("model-not-found", model(High, PullModel).here())
         .said(&[
@@ -1613,7 +1585,7 @@ pub const RULES: &[Rule] = &[
         .statuses(&[400..=400])
         .said(&["^unexpected eof$", "invalid character {} looking for beginning of", "unexpected end of json input"])
         .unless(&["state lock"]),
-    // Memory. What a server's runner could not allocate, it may after evicting another model; what this program could not, it cannot.
+    // Memory. A runner may evict another model; this program cannot.
     rule("model-too-large", Meaning { category: Resource, ..model(Critical, UseSmallerModel).here() }).said(&[
         "requires more system memory",
         "requires more gpu memory",
@@ -1656,7 +1628,7 @@ pub const RULES: &[Rule] = &[
         "enfile",
         "object file: error 24",
     ]),
-    // The server's installation: no model runs there.
+    // Broken installations.
     rule("engine-missing", Meaning { model_specific: true, ..service(Permanent, Critical, Retries::Never, RepairServer) }).said(&[
         "mlx is not supported",
         "mlx not available",
@@ -1702,7 +1674,6 @@ pub const RULES: &[Rule] = &[
             "only supported on windows",
         ])
         .unless(&["error 24"]),
-    // The runner behind the server.
     rule("load-timed-out", service_model(Transient, Medium, Retries::AtMost(1), IncreaseTimeout)).said(&[
         "timed out waiting for llama*",
         "timeout waiting for mlx*",
@@ -1771,7 +1742,7 @@ pub const RULES: &[Rule] = &[
         "failed to decode batch",
         "failed to decode prompt",
     ]),
-    // It may say that it died of an "error loading model", so it comes before one that is loading.
+    // After dead runners, which may report an "error loading model".
     rule("runner-loading", service(Transient, Medium, Retries::Allowed, Retry))
         .said(&[
             "llm server loading model",
@@ -1792,7 +1763,7 @@ pub const RULES: &[Rule] = &[
         .kinds(SERVER_SPEAKS),
     rule("runner-cut", service(Transient, Medium, Retries::Allowed, Retry)).kinds(SERVER_SPEAKS).said(&["unexpected eof"]),
     rule("queue-full", service(Transient, Medium, Retries::Allowed, Wait)).said(&["server busy", "maximum pending requests exceeded"]),
-    // What the operating system or the client library said.
+    // Client side.
     rule("dns", service(Connection, High, Retries::Allowed, CheckService)).kinds(&[FaultKind::Dns]),
     rule("connection-refused", service(Connection, High, Retries::Allowed, CheckService)).kinds(&[FaultKind::ConnectionRefused]),
     rule("connection-reset", service(Connection, High, Retries::Allowed, CheckService)).kinds(&[FaultKind::ConnectionReset]),
@@ -1808,7 +1779,6 @@ pub const RULES: &[Rule] = &[
     rule("cut-question", model(Low, RaiseWindow)).kinds(&[FaultKind::CutQuestion]),
     rule("invalid-answer", service(Transient, Medium, Retries::AtMost(1), CheckService)).kinds(&[FaultKind::InvalidAnswer]),
     rule("rejected-result", service(Transient, Low, Retries::Allowed, Resample)).kinds(&[FaultKind::RejectedResult]),
-    // Statuses.
     rule("host-header-refused", caller(High, FixHostHeader).here()).statuses(&[403..=403]).endpoints(SERVED).blank(),
     rule("invalid-key", caller(High, SignIn)).statuses(&[400..=403]).said(&[
         "api key not valid",
@@ -1905,7 +1875,6 @@ pub const RULES: &[Rule] = &[
     rule("not-implemented", caller(Medium, UpgradeServer).here()).statuses(&[501..=501, 505..=505]),
     rule("server-error", service(Transient, Medium, Retries::Allowed, Retry)).statuses(&[500..=599]),
     rule("invalid-request-status", caller(Low, FixInput)).statuses(&[400..=499]),
-    // Only text is left.
     rule("server-error-in-stream", service(Transient, Medium, Retries::Allowed, Retry)).kinds(SERVER_SPEAKS),
     rule("out-of-memory-text", service_model(Resource, Critical, Retries::Never, UseSmallerModel).uncounted().anywhere())
         .same_words_as("server-out-of-memory", MEMORY_TEXTS),
@@ -2207,7 +2176,7 @@ pub const RULES: &[Rule] = &[
     ]),
     rule("connection-text", service(Connection, High, Retries::Allowed, CheckService)).said(CONNECTION_TEXTS),
     rule("cut-text", service(Connection, High, Retries::Allowed, CheckService)).said(CUT_TEXTS),
-    // A "gateway timeout" is what a 504 is, so it comes before timeouts.
+    // Before timeouts: "gateway timeout" is a 504.
     rule("server-error-text", service(Transient, Medium, Retries::Allowed, Retry)).said(&[
         "internal server error",
         "bad gateway",
@@ -2268,5 +2237,5 @@ pub const RULES: &[Rule] = &[
     ]),
 ];
 
-/// What no rule knows.
+/// Rule for unknown failures.
 pub const UNKNOWN: Rule = rule("unknown", service(Unknown, Medium, Retries::Never, LogAndContinue).anywhere());

@@ -1,4 +1,4 @@
-//! The traps of classifying, and the specification's table.
+//! Traps of classification, and the specification's table.
 
 use super::rules::{RULES, Role};
 use super::*;
@@ -272,7 +272,6 @@ fn every_phrase_of_every_rule_is_found_by_itself() {
     }
 }
 
-/// A text that the phrase stands for.
 fn said(phrase: &str) -> String {
     phrase.replace("{}", "'some name'").replace(" .. ", " 1.5 of \"it\", and ").replace(['*', '^', '$'], "")
 }
@@ -283,7 +282,6 @@ fn found(text: &str) -> text::Found {
     found
 }
 
-/// Whether the phrase of that role, of the rule at this index, is found.
 fn has(text: &str, role: Role, index: usize) -> bool {
     let found = found(text);
     match role {
@@ -315,7 +313,7 @@ fn a_phrase_is_found_wherever_it_stands_and_never_within_a_longer_word() {
 #[test]
 fn a_gap_is_followed_to_the_end_of_the_line_and_256_bytes_however_many_gaps_a_message_has() {
     let classified = |text: &str| by_text(text).rule;
-    // More gaps than are left for later, before the one that leads to its word.
+    // More gaps than can be deferred.
     let opened = "prompt, model, maximum, exceeded, input; ".repeat(6);
     assert_eq!(classified(&format!("{opened}\nthis prompt of 9000 words is too long")), "context-overflow");
     assert_eq!(classified(&format!("{opened}\nthis prompt of 9000 words\nis too long")), "unknown");

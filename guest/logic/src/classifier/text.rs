@@ -1,11 +1,14 @@
-//! Finds the phrases of all rules, and a status code, in one pass over a message.
+//! Finds all phrases, and a status code, in one pass over a message.
 //!
-//! Words found as mere substrings mislead: "separate limits" is no rate limit, `10.0.0.7:5000` no status 500. So a phrase matches only from the
-//! start of a word to the end of one, and a number is a status only where something says that it is.
+//! Substrings mislead: "separate limits" is no rate limit, `10.0.0.7:5000` no status 500. Phrases match whole words,
+//! and a number is a status only next to words that say so.
 //!
-//! In a phrase, a space stands for any run of white space, `{}` for at most one token (a word, or whatever stands between quotes), ` .. ` for the rest of
-//! a line up to its next word, and a `*` at the end lets the last word go on. `^` before a phrase asks that the message begins with it, `$` after it that the
-//! message ends with it. Letters match without regard to ASCII case.
+//! Syntax of phrases, in any ASCII case:
+//! - a space: white space
+//! - `{}`: at most one word or quoted text
+//! - ` .. `: any text up to a later word of the line
+//! - final `*`: the rest of the word
+//! - leading `^`, final `$`: start and end of the message
 
 use super::bytes::{Word, eight, first_bytes, in_word, is_word, lower, lowered, position, run};
 use super::phrases::{Entry, Rest, TABLE, TEXT, WORD_GROUPS, WORDS, Words, group_of, mask, phrases};
@@ -14,14 +17,14 @@ use crate::types::MESSAGE_LIMIT;
 
 pub use super::vocabulary::Vocabulary;
 
-/// What a message was found to say.
+/// Phrases and status found in a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The rules of which a phrase was found.
+    /// Rules with a phrase found.
     pub said: RuleSet,
-    /// The second phrases that were found, and those that a rule may not have: see [`super::rules::second`].
+    /// Bits of second phrases found: see [`super::rules::second`].
     pub second: u32,
-    /// A 4xx or 5xx that stands as a status.
+    /// An error status, 400 to 599.
     pub status: Option<u16>,
 }
 
@@ -40,12 +43,12 @@ impl Found {
     }
 }
 
-/// The longest token that `{}` stands for, in bytes.
+/// Maximum token for `{}`, bytes.
 const TOKEN_LIMIT: usize = 256;
-/// The longest text that ` .. ` stands for, in bytes.
+/// Maximum text for ` .. `, bytes.
 const GAP_LIMIT: usize = 256;
 
-/// Reads a message. Of one longer than [`MESSAGE_LIMIT`] the first three quarters of the limit and the last quarter are read.
+/// Reads a message. Beyond [`MESSAGE_LIMIT`], reads its start (three quarters of the limit) and end (one quarter).
 pub fn find(message: &str, found: &mut Found) {
     let bytes = message.as_bytes();
     if bytes.len() <= MESSAGE_LIMIT {
@@ -56,25 +59,24 @@ pub fn find(message: &str, found: &mut Found) {
     }
 }
 
-/// The status that a label names, if it is one and nothing else.
+/// Returns the status if the label is nothing else.
 pub fn error_status(label: &str) -> Option<u16> {
     label.parse().ok().filter(|status| (300..=599).contains(status))
 }
 
-/// Whether there is nothing in a message but white space.
+/// Whether a message is only white space.
 pub fn is_blank(message: &str) -> bool {
     message.len() <= MESSAGE_LIMIT && message.chars().all(char::is_whitespace)
 }
 
-/// Phrases with gaps: whether the words are there that the gaps lead to is known once all words are.
+/// Phrases with gaps, checked when all words are known.
 #[derive(Clone, Copy, Default)]
 struct Deferred {
-    /// Their indexes in [`TABLE`], where they stand in [`TEXT`], and where in the message the first word of each ends.
+    /// Index in [`TABLE`], start in [`TEXT`], end of the first word.
     phrases: [(u16, u16, u16); 8],
     count: usize,
 }
 
-/// What is being read, and what was seen of it.
 struct Reader<'a> {
     bytes: &'a [u8],
     words: Words,
@@ -115,7 +117,6 @@ fn scan(bytes: &[u8], found: &mut Found) {
 }
 
 impl Reader<'_> {
-    /// Finds the phrases that begin with this word, which stands at `start`, or with its beginning.
     fn phrases_at(&mut self, word: &Word<'_>, start: usize, found: &mut Found) {
         let (bytes, end) = (self.bytes, start + word.letters.len());
         self.words.insert(Words::place(word.key));
@@ -143,17 +144,15 @@ impl Reader<'_> {
 }
 
 impl Deferred {
-    /// Leaves a phrase until all words are known, if there is room to remember it.
     fn push(&mut self, phrase: usize, at: usize, end: usize) -> bool {
         let Some(free) = self.phrases.get_mut(self.count) else { return false };
-        // A message is read in parts of 8 KiB at most.
+        // Message parts are at most 8 KiB.
         *free = (phrase as u16, at as u16, end as u16);
         self.count += 1;
         true
     }
 }
 
-/// Whether what is left of a phrase stands at `at`, and ends at the end of a word.
 fn matches(mut rest: Rest, bytes: &[u8], mut at: usize) -> bool {
     while rest.at < rest.end {
         let wanted = eight(&TEXT, rest.at);
@@ -166,7 +165,6 @@ fn matches(mut rest: Rest, bytes: &[u8], mut at: usize) -> bool {
             rest = rest.after(1);
             continue;
         }
-        // Another phrase may follow at once.
         let length = run(in_word(wanted)).min(rest.end - rest.at);
         if length == 0 {
             return matches_sign(rest, bytes, at);
@@ -179,7 +177,6 @@ fn matches(mut rest: Rest, bytes: &[u8], mut at: usize) -> bool {
     bytes.get(at).is_none_or(|byte| !is_word(*byte))
 }
 
-/// The same for what begins with neither a letter nor a space that stands for one.
 #[inline(never)]
 fn matches_sign(rest: Rest, bytes: &[u8], at: usize) -> bool {
     match rest.bytes() {
@@ -195,12 +192,10 @@ fn matches_sign(rest: Rest, bytes: &[u8], at: usize) -> bool {
     }
 }
 
-/// Whether what is left of a phrase stands at the beginning of one of the next words of the line.
 fn matches_further(rest: Rest, bytes: &[u8], from: usize) -> bool {
     let until = bytes.len().min(from + GAP_LIMIT);
     let until = position(bytes, from, until, b'\n').unwrap_or(until);
     let mut at = from.max(1);
-    // Its first letter is lower-case, so most places are left at once.
     while let Some(found) = position(bytes, at, until, TEXT[rest.at]) {
         if !is_word(bytes[found - 1]) && matches(rest, bytes, found) {
             return true;
@@ -212,7 +207,6 @@ fn matches_further(rest: Rest, bytes: &[u8], from: usize) -> bool {
 
 fn skip_space(bytes: &[u8], at: usize) -> usize {
     match bytes.get(at..) {
-        // Nearly always it is one space.
         Some([b' ', next, ..]) if *next > b' ' => at + 1,
         Some([next, ..]) if *next > b' ' => at,
         rest => at + spaces(rest.unwrap_or_default()),
@@ -224,7 +218,6 @@ fn spaces(rest: &[u8]) -> usize {
     rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
-/// The end of the token at `at`: the closing quote's, or the next white space.
 fn skip_token(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at.min(bytes.len())..];
     let rest = &rest[..rest.len().min(TOKEN_LIMIT)];
@@ -236,10 +229,10 @@ fn skip_token(bytes: &[u8], at: usize) -> usize {
     at + rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len())
 }
 
-/// Words before a number that make it a status.
+/// Words before a status.
 pub const STATUS_WORDS: [&str; 9] = ["http", "status", "code", "error", "returned", "response", "got", "http_status", "status_code"];
 
-/// What stands after a number that is a status.
+/// Reasons after a status.
 pub const STATUS_REASONS: [(u16, &str); 25] = [
     (400, "bad request"),
     (401, "unauthorized"),
@@ -268,7 +261,7 @@ pub const STATUS_REASONS: [(u16, &str); 25] = [
     (504, "server error"),
 ];
 
-/// The number at `at`, if it stands as an error status: three digits by themselves, after a word that says so or before its reason.
+/// Returns the error status at `at`, next to a word or reason.
 #[inline(never)]
 fn status(bytes: &[u8], at: usize) -> Option<u16> {
     let digits = bytes.get(at..at + 3)?;
@@ -294,7 +287,7 @@ fn said_before(before: &[u8]) -> bool {
     if separators == 0 || separators > 4 {
         return false;
     }
-    // "HTTP/1.1 503": step over the version.
+    // Skips the version in "HTTP/1.1".
     let version = before[..end].iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
     if version > 0 && before[..end - version].last() == Some(&b'/') {
         end -= version + 1;
@@ -313,7 +306,7 @@ fn said_after(number: u16, after: &[u8]) -> bool {
         })
 }
 
-/// Whether the number that begins at this byte of a message stands as an error status.
+/// Whether an error status begins at this byte.
 pub fn is_status(message: &str, at: usize) -> bool {
     status(message.as_bytes(), at).is_some()
 }

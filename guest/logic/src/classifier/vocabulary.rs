@@ -1,14 +1,11 @@
-//! The words that the rules know.
-//!
-//! A message may hold a prompt, a path, a key. What it means hangs on a few words only, so it can be written down without the others
-//! and still mean the same.
+//! Words of all rules: a message reduced to them keeps its meaning but not its prompts, paths and keys.
 
 use super::bytes::is_word;
 use super::rules::{RULES, Role};
 use super::text::{STATUS_REASONS, STATUS_WORDS};
 use alloc::vec::Vec;
 
-/// The words that phrases and statuses are made of: a message without any others means the same, and tells nothing else.
+/// Words of all phrases and statuses.
 #[derive(Clone, Debug)]
 pub struct Vocabulary {
     words: Vec<&'static str>,
@@ -22,7 +19,7 @@ impl Default for Vocabulary {
 }
 
 impl Vocabulary {
-    /// Gathers the words; to be done once.
+    /// Gathers the words; call it once.
     pub fn new() -> Self {
         let (mut words, mut beginnings) = (Vec::new(), Vec::new());
         let phrases = RULES.iter().flat_map(|rule| Role::ALL.iter().flat_map(|role| rule.phrases(*role)));
@@ -45,25 +42,24 @@ impl Vocabulary {
         Self { words, beginnings }
     }
 
-    /// Whether a phrase or a status has this word, without regard to ASCII case.
+    /// Whether a phrase or status has this word, in any ASCII case.
     pub fn has(&self, word: &str) -> bool {
         let lowered = || word.bytes().map(|byte| byte.to_ascii_lowercase());
         self.words.binary_search_by(|known| known.bytes().cmp(lowered())).is_ok()
     }
 
-    /// The longest beginning of this word with which a phrase ends.
+    /// Returns the longest open ending (`*`) that begins this word.
     pub fn beginning_of(&self, word: &str) -> Option<&'static str> {
         let begins = |known: &&&str| word.get(..known.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(known));
         self.beginnings.iter().filter(begins).max_by_key(|known| known.len()).copied()
     }
 
-    /// All words, in order, and then all beginnings.
+    /// Returns all words in order, then all beginnings.
     pub fn iter(&self) -> impl Iterator<Item = &'static str> {
         self.words.iter().chain(&self.beginnings).copied()
     }
 }
 
-/// Whether a letter stands in words.
 fn is_word_letter(letter: char) -> bool {
     u8::try_from(letter).is_ok_and(is_word)
 }

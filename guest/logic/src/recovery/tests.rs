@@ -39,7 +39,7 @@ fn a_server_that_asks_to_be_left_alone_is_obeyed_within_the_callers_limit() {
         incident.failure.retry_after = Some(seconds);
         decided(incident)
     };
-    // The random number is 0.5: half of the extra.
+    // Half of the extra, as `random` is 0.5.
     assert_eq!(asked(8.0), (Directive::RetryAfter(9.0), Reason::Retryable));
     assert_eq!(asked(0.1), (Directive::RetryAfter(0.125), Reason::Retryable));
     assert_eq!(asked(0.0), (Directive::RetryAfter(1.0), Reason::Retryable));
@@ -202,7 +202,6 @@ fn equal_incidents_get_equal_verdicts() {
     }
 }
 
-/// A question of 6,010 tokens for a window of 4,096, with a model that can have 8,192.
 const WINDOW: WindowFacts = WindowFacts { needed: Some(6010), loaded: Some(4096), model_limit: Some(8192), ..WindowFacts::UNKNOWN };
 
 fn too_long(window: WindowFacts) -> Incident {
@@ -228,7 +227,7 @@ fn a_window_is_doubled_until_question_and_answer_have_room() {
     assert_eq!(of(6010, Some(3000)), Some(16_384));
     assert_eq!(of(6010, Some(2182)), Some(8192));
     assert_eq!(of(131_072, None), None);
-    // An answer may be shorter than the caller allows.
+    // Answers may be shorter.
     assert_eq!(enlarged(WindowFacts { answer_length: Some(4096), ..WINDOW }), Some(8192));
     assert_eq!(enlarged(WindowFacts { needed: Some(8190), answer_length: Some(2), ..WINDOW }), Some(8192));
     assert_eq!(of(u32::MAX, Some(u32::MAX)), None);
@@ -265,7 +264,7 @@ fn memory_of_this_machine_limits_a_window_and_other_memory_does_not() {
         |memory, available| enlarged(WindowFacts { memory, memory_available: Some(available), bytes_per_token: Some(23_040.0), ..WINDOW });
     let each = 31_680; // 1.375 times the cache
     assert_eq!(with(MemoryOwner::ThisMachine, 4096 * each), Some(8192));
-    // Less is enough for the question, in steps of 256.
+    // Rounded down to steps of 256.
     assert_eq!(with(MemoryOwner::ThisMachine, 4095 * each), Some(7936));
     assert_eq!(with(MemoryOwner::ThisMachine, 2304 * each), Some(6400));
     assert_eq!(with(MemoryOwner::ThisMachine, 2303 * each), None);
@@ -326,7 +325,7 @@ fn a_kept_window_that_cannot_be_loaded_is_let_go_of_and_the_same_call_made_again
     let kept = WindowFacts { needed: None, asked: Some(8192), loaded: None, ..WINDOW };
     assert_eq!(with(kept), Directive::RetryAfter(1.0));
     assert_eq!(with(WindowFacts { fixed: true, ..kept }), Directive::SwitchModel(1));
-    // The question needs it.
+    // The prompt needs it.
     assert_eq!(with(WindowFacts { asked: Some(8192), ..WINDOW }), Directive::SwitchModel(1));
 }
 
@@ -335,6 +334,6 @@ fn an_open_breaker_and_a_call_that_may_not_be_repeated_are_left_as_they_are() {
     let state = BreakerState { phase: Phase::Open, ..breaker::initial(0).state };
     let guard = Guard { config: BreakerConfig::default(), state, generation: 0, successes: 0, took: 0.0 };
     assert_eq!(decided(Incident { guard: Some(guard), ..too_long(WINDOW) }).0, Directive::GiveUp);
-    // A refusal did nothing: asking again repeats nothing.
+    // A refused call may be repeated.
     assert_eq!(decided(Incident { idempotent: false, ..too_long(WINDOW) }).0, Directive::EnlargeWindow(8192));
 }
