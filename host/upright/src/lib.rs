@@ -157,14 +157,20 @@ extern crate self as upright;
 #[path = "../tests/patient/mod.rs"]
 mod patient;
 
+#[cfg(feature = "manager")]
 pub mod degradation;
+#[cfg(feature = "ollama")]
 pub mod health;
+#[cfg(feature = "ollama")]
 mod machine;
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod macro_support;
+#[cfg(feature = "manager")]
 pub mod manager;
+#[cfg(feature = "ollama")]
 pub mod ollama;
+#[cfg(feature = "manager")]
 pub mod operation;
 #[cfg(doctest)]
 mod pages;
@@ -174,10 +180,11 @@ pub mod reqwest_middleware;
 pub mod tower;
 
 pub use upright_core::{
-    Attempt, Bulkhead, Bulkheads, CircuitBreaker, CircuitBreakers, Error, ErrorClassifier, Event, Hedge, PolicySlot, RetryBudget,
-    RetryBudgets, RetryStrategy, Retryable, RetryableBlocking, breaker, budget, bulkhead, chaos, checkpoints, classifier, clock, driving,
-    error, events, fault, hedge, random, retry, retryable, testing, types,
+    Attempt, Bulkhead, Bulkheads, CircuitBreaker, CircuitBreakers, Error, ErrorClassifier, Event, Hedge, PolicySlot, RetryBudget, RetryBudgets,
+    RetryStrategy, Retryable, RetryableBlocking, breaker, budget, bulkhead, chaos, checkpoints, classifier, clock, driving, error, events, fault, hedge,
+    random, retry, retryable, testing, types,
 };
+#[cfg(feature = "wasm")]
 pub use upright_runtime::{Policy, PolicyLifecycle, journal};
 
 /// How long a server asks to be left alone.
@@ -185,9 +192,10 @@ pub mod retry_after {
     pub use upright_protocol::parse_retry_after;
 }
 
-/// The policy runtime: where decisions are made.
+/// Policies: what decides about failures.
 pub mod policy {
     pub use upright_core::policy::{Answer, Ask, Decider, Decision, Function, PolicyFailure, PolicySlot, Question, Recorder};
+    #[cfg(feature = "wasm")]
     pub use upright_runtime::*;
 }
 
@@ -196,13 +204,19 @@ pub mod store {
     pub use upright_core::store::{
         Change, ChangeKind, Changes, Entry, KEY_LIMIT, Listed, MemoryStore, Store, StoreError, StoreFuture, VALUE_LIMIT,
     };
+    #[cfg(feature = "manager")]
     pub(crate) use upright_core::store::{background, seal};
+    #[cfg(feature = "state")]
     pub use upright_state::*;
 }
 
+#[cfg(feature = "manager")]
 pub use degradation::GracefulDegradation;
+#[cfg(feature = "ollama")]
 pub use health::{HealthCheck, HealthStatus};
+#[cfg(feature = "manager")]
 pub use manager::RecoveryManager;
+#[cfg(feature = "manager")]
 pub use operation::{Recovered, Served};
 pub use types::{BreakerConfig, ErrorCategory, ErrorSeverity, RetryConfig};
 

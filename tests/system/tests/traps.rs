@@ -158,7 +158,7 @@ fn a_test_that_sleeps_is_found_however_it_calls_it() {
     }
     let file = "fn f() {}\n\n#[cfg(test)]\nmod tests {\n}\n";
     assert_eq!(test_code(Path::new("host/upright/src/a.rs"), file), "#[cfg(test)]\nmod tests {\n}\n");
-    assert_eq!(test_code(Path::new("tests/fault-server/src/a.rs"), "fn f() {}"), "");
+    assert_eq!(test_code(Path::new("host/simulator/src/a.rs"), "fn f() {}"), "");
     for whole in ["host/upright/tests/a.rs", "tests/system/tests/a.rs", "guest/logic/src/classifier/tests.rs"] {
         assert_eq!(test_code(Path::new(whole), file), file);
     }
