@@ -1,7 +1,7 @@
-//! Bulkheads: so many calls at once and no more, with a queue that ends somewhere.
+//! Limits concurrent calls, with a bounded queue.
 //!
-//! A model on one machine answers a few requests at a time; what comes on top waits in its queue, invisible, until everybody times out. A
-//! [`Bulkhead`] lets so many calls through at once, keeps so many waiting, first come first served, and rejects the rest at once with an error that says so.
+//! Otherwise a local model's surplus waits invisibly until timeout. A [`Bulkhead`] admits some calls, queues some in
+//! order, and rejects the rest.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Limits how many calls are in flight and how many wait. Cloning shares it.
+/// Limits calls in flight and queued. Clones share it.
 #[derive(Clone)]
 pub struct Bulkhead {
     shared: Arc<Shared>,
@@ -60,7 +60,7 @@ impl Terms {
     }
 }
 
-/// Builds a [`Bulkhead`]. What is not set: 25 calls at once and nobody waiting (as resilience4j has it), and no limit to a wait.
+/// Builds a [`Bulkhead`]. Defaults: 25 calls, no queue (like resilience4j), unlimited wait.
 #[derive(Clone)]
 #[must_use]
 pub struct BulkheadBuilder {
@@ -70,34 +70,34 @@ pub struct BulkheadBuilder {
 }
 
 impl BulkheadBuilder {
-    /// So many calls in flight at once; 1 to 1,000,000.
+    /// Maximum number of concurrent calls; 1 to 1,000,000.
     pub fn max_concurrent(mut self, calls: u32) -> Self {
         self.terms.max_concurrent = calls;
         self
     }
 
-    /// So many calls may wait; with 0 whatever does not fit is rejected at once.
+    /// Maximum number of queued calls; 0 rejects at once.
     pub fn max_queued(mut self, calls: u32) -> Self {
         self.terms.max_queued = calls;
         self
     }
 
-    /// How long a call may wait; more than 0.
+    /// Maximum wait; more than 0.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.terms.max_wait = Some(wait);
         self
     }
 
-    /// Where time comes from.
+    /// Clock.
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The bulkhead.
+    /// Builds it.
     ///
     /// # Errors
-    /// Names the first setting that cannot be used.
+    /// [`ConfigurationError`].
     pub fn build(self) -> Result<Bulkhead, ConfigurationError> {
         self.terms.check()?;
         Ok(self.build_checked())
@@ -110,7 +110,7 @@ impl BulkheadBuilder {
     }
 }
 
-/// Room for one call, until it is dropped.
+/// Permission for one call, until dropped.
 #[derive(Debug)]
 #[must_use = "dropping it gives the room to the next"]
 pub struct BulkheadPermit<'a> {
@@ -138,7 +138,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Bulkhead {
-    /// Builds a bulkhead. The name stands in errors, events and the registry.
+    /// Builds a bulkhead. `name` appears in errors, events and the registry.
     pub fn builder(name: impl Into<Arc<str>>) -> BulkheadBuilder {
         let terms = Terms { max_concurrent: 25, max_queued: 0, max_wait: None };
         BulkheadBuilder { name: name.into(), terms, clock: SystemClock::shared() }
@@ -149,18 +149,17 @@ impl Bulkhead {
         &self.shared.name
     }
 
-    /// Room for calls that there is now.
+    /// Number of free permits.
     pub fn available(&self) -> u32 {
-        // Never more than `max_concurrent`.
         u32::try_from(self.shared.semaphore.available_permits()).unwrap_or(u32::MAX)
     }
 
-    /// Calls that wait now.
+    /// Number of queued calls.
     pub fn queued(&self) -> u32 {
         self.shared.queued.load(Ordering::Acquire)
     }
 
-    /// Room for one call, if there is some now. Never waits and never overtakes those who do.
+    /// A permit, without waiting or overtaking.
     ///
     /// # Errors
     /// [`BulkheadFull`].
@@ -169,21 +168,20 @@ impl Bulkhead {
         permit.map(|permit| BulkheadPermit { _permit: permit }).map_err(|_| self.full(Duration::ZERO))
     }
 
-    /// Room for one call; waits for it, first come first served, where the queue has a place. Dropping the future leaves the queue.
+    /// A permit, after queueing in order if needed. Dropping the future leaves the queue.
     ///
     /// # Errors
-    /// [`BulkheadFull`] if the queue is full too, or the wait took too long.
+    /// [`BulkheadFull`] for a full queue or too long a wait.
     pub async fn acquire(&self) -> Result<BulkheadPermit<'_>, BulkheadFull> {
         self.acquire_within(None).await
     }
 
-    /// [`Bulkhead::acquire`], waiting no longer than this either.
     pub(crate) async fn acquire_within(&self, limit: Option<Duration>) -> Result<BulkheadPermit<'_>, BulkheadFull> {
         if let Ok(permit) = self.try_acquire() {
             return Ok(permit);
         }
         let Shared { terms, clock, semaphore, queued, .. } = &*self.shared;
-        // Looking and taking a place are one step.
+        // Checking and queueing: one step.
         let place = queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, |queued| (queued < terms.max_queued).then(|| queued + 1));
         if place.is_err() {
             return Err(self.full(Duration::ZERO));
@@ -200,7 +198,7 @@ impl Bulkhead {
                 }
             }
         };
-        // The semaphore is never closed.
+        // Never closed.
         permit.map(|permit| BulkheadPermit { _permit: permit }).ok_or_else(|| self.full(Duration::ZERO))
     }
 
@@ -225,10 +223,10 @@ impl Bulkhead {
         BulkheadFull { bulkhead: Arc::clone(name), max_concurrent: *max_concurrent, max_queued: *max_queued, waited }
     }
 
-    /// Makes a call when there is room for it. Dropping the future ends the call or its wait.
+    /// Runs `operation` when admitted. Dropping the future ends call or wait.
     ///
     /// # Errors
-    /// [`Error::BulkheadFull`] without having called, or [`Error::Failed`].
+    /// [`Error::BulkheadFull`] without a call, or [`Error::Failed`].
     pub async fn call<T, E, F>(&self, operation: impl FnOnce() -> F) -> Result<T, Error>
     where
         E: OperationError,
@@ -238,10 +236,10 @@ impl Bulkhead {
         operation().await.map_err(|error| failed(error.into_boxed()))
     }
 
-    /// Makes a call that blocks, if there is room for it now; a thread does not wait in the queue.
+    /// Runs a blocking operation if admitted now; threads do not queue.
     ///
     /// # Errors
-    /// As [`Bulkhead::call`].
+    /// [`Error::BulkheadFull`] without a call, or [`Error::Failed`].
     pub fn call_blocking<T, E: OperationError>(&self, operation: impl FnOnce() -> Result<T, E>) -> Result<T, Error> {
         let _permit = self.try_acquire()?;
         operation().map_err(|error| failed(error.into_boxed()))
@@ -252,7 +250,6 @@ impl Bulkhead {
     }
 }
 
-/// The error of a call that was made once.
 fn failed(source: BoxError) -> Error {
     let classification = upright_logic::classifier::classify(&fault_of(&*source));
     let reason = if classification.retryable { Reason::AttemptsExhausted } else { Reason::NotRetryable };
@@ -266,7 +263,7 @@ impl std::fmt::Debug for Bulkhead {
     }
 }
 
-/// One bulkhead for each name, made when it is first asked for. Cloning shares the registry.
+/// One bulkhead per name, made on first use. Clones share it.
 #[derive(Clone)]
 pub struct Bulkheads {
     bulkheads: Registry<Bulkhead>,
@@ -274,10 +271,10 @@ pub struct Bulkheads {
 }
 
 impl Bulkheads {
-    /// A registry whose bulkheads are built as `template` says.
+    /// A registry that builds from `template`.
     ///
     /// # Errors
-    /// Names the first setting of the template that cannot be used.
+    /// [`ConfigurationError`].
     pub fn new(template: BulkheadBuilder) -> Result<Self, ConfigurationError> {
         template.terms.check()?;
         Ok(Self { bulkheads: Registry::default(), template })
@@ -289,13 +286,13 @@ impl Bulkheads {
         self.bulkheads.get(name, make, Bulkhead::is_idle)
     }
 
-    /// Keeps this bulkhead under its name, in place of the one that was there. Who holds the other keeps it.
+    /// Replaces a bulkhead; holders keep the old one.
     pub fn insert(&self, bulkhead: Bulkhead) {
         let name = Arc::clone(bulkhead.name());
         self.bulkheads.insert(&name, bulkhead);
     }
 
-    /// The bulkhead of this name, if it was asked for before.
+    /// The bulkhead, if it exists.
     pub fn find(&self, name: &str) -> Option<Bulkhead> {
         self.bulkheads.find(name)
     }

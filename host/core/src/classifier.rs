@@ -1,8 +1,7 @@
-//! Says what failures mean, and remembers which there were.
+//! Classifies failures and remembers the latest.
 //!
-//! What an error means is the policy's decision; this module reduces errors to facts for it and keeps a short history for
-//! [`ErrorClassifier::get_error_patterns`]. The history holds compact records and never the errors themselves, which may keep
-//! connections and whole answers alive.
+//! The history ([`ErrorClassifier::get_error_patterns`]) keeps records, not errors, which may hold connections and
+//! answers.
 //!
 //! ```
 //! use upright::classifier::ErrorClassifier;
@@ -27,59 +26,58 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// So many errors are remembered unless another number is asked for.
+/// Default number of remembered errors.
 pub const DEFAULT_HISTORY: usize = 100;
-/// So much of a message is remembered, in bytes.
+/// In bytes.
 const MESSAGE_KEPT: usize = 160;
-/// So much of a rule's name, of a context's key and of its value is remembered, in bytes.
+/// Maximum bytes of rules, keys and values.
 const WORD_KEPT: usize = 64;
-/// So many entries of a context are remembered.
 const CONTEXT_KEPT: usize = 8;
 
-/// What an error means.
+/// An error's classification.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ErrorInfo {
-    /// What it means for recovery.
+    /// Category.
     pub category: ErrorCategory,
-    /// How bad it is.
+    /// Severity.
     pub severity: ErrorSeverity,
-    /// Whether trying the same call again can help.
+    /// Whether retrying can help.
     pub retryable: bool,
-    /// What to do about it; its [`SuggestedAction::text`] is a sentence.
+    /// Suggested action; [`SuggestedAction::text`] is a sentence.
     pub suggested_action: SuggestedAction,
-    /// The rule that matched.
+    /// Matching rule.
     pub rule: String,
-    /// The error's text with its causes, bounded.
+    /// Text with causes, bounded.
     pub message: String,
-    /// What the caller said about the circumstances.
+    /// Caller's context.
     pub context: BTreeMap<String, String>,
-    /// When it was classified; in JSON, seconds since 1970.
+    /// Time; in JSON, seconds since 1970.
     #[serde(serialize_with = "epoch_seconds")]
     pub timestamp: SystemTime,
-    /// The facts that were classified. In JSON its message stands in `message` alone.
+    /// Facts; JSON has only their message.
     #[serde(skip)]
     pub fault: Fault,
 }
 
-/// What is remembered of an error.
+/// A remembered error.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ErrorRecord {
-    /// What it meant for recovery.
+    /// Category.
     pub category: ErrorCategory,
-    /// How bad it was.
+    /// Severity.
     pub severity: ErrorSeverity,
-    /// What the structured facts said.
+    /// Kind of fault.
     pub kind: FaultKind,
-    /// The HTTP status where there was one.
+    /// HTTP status, if any.
     pub status: Option<u16>,
-    /// The rule that matched.
+    /// Matching rule.
     pub rule: Box<str>,
-    /// The beginning of its text, at most 160 bytes.
+    /// Beginning of the text, 160 bytes at most.
     pub message: Box<str>,
-    /// What the caller said about the circumstances, at most eight entries, cut.
+    /// Caller's context, at most eight entries, cut.
     #[serde(serialize_with = "as_map")]
     pub context: Box<[(Box<str>, Box<str>)]>,
-    /// When it was classified; in JSON, seconds since 1970.
+    /// Time; in JSON, seconds since 1970.
     #[serde(serialize_with = "epoch_seconds")]
     pub timestamp: SystemTime,
 }
@@ -112,7 +110,7 @@ impl std::fmt::Debug for ErrorClassifier {
 }
 
 impl ErrorClassifier {
-    /// A classifier that remembers the latest `max_history` errors; 0 remembers none. The built-in logic decides.
+    /// Remembers `max_history` errors; the built-in logic decides.
     pub fn new(max_history: usize) -> Self {
         Self {
             decide: Arc::new(upright_logic::classifier::classify),
@@ -121,14 +119,14 @@ impl ErrorClassifier {
         }
     }
 
-    /// Lets the slot's active policy decide.
+    /// The slot's policy decides.
     #[must_use]
     pub fn with_policy(self, policy: impl Into<PolicySlot>) -> Self {
         let policy = policy.into();
         self.with_decider(move |fault| policy.classify(fault))
     }
 
-    /// Lets this function decide. It must not panic.
+    /// This function decides; it must not panic.
     #[must_use]
     pub fn with_decider(mut self, decide: impl Fn(&Fault) -> Classification + Send + Sync + 'static) -> Self {
         self.decide = Arc::new(decide);
@@ -142,17 +140,17 @@ impl ErrorClassifier {
         self
     }
 
-    /// What the error means.
+    /// Classifies an error.
     pub fn classify(&self, error: &(dyn Error + 'static)) -> ErrorInfo {
         self.classify_fault(fault_of(error), &[])
     }
 
-    /// What the error means, with words about the circumstances for the record; they decide nothing.
+    /// Classifies an error; `context` is only recorded.
     pub fn classify_with_context(&self, error: &(dyn Error + 'static), context: &[(&str, &str)]) -> ErrorInfo {
         self.classify_fault(fault_of(error), context)
     }
 
-    /// What a failure means of which the facts are known.
+    /// Classifies facts.
     pub fn classify_fault(&self, fault: Fault, context: &[(&str, &str)]) -> ErrorInfo {
         let classification = (self.decide)(&fault);
         let timestamp = self.remember(&fault, &classification, context);
@@ -162,17 +160,17 @@ impl ErrorClassifier {
         ErrorInfo { category, severity, retryable, suggested_action: action, rule, message, context, timestamp, fault }
     }
 
-    /// Remembers a failure that was classified elsewhere, such as one that a retry or a fallback recovered.
+    /// Remembers a failure classified elsewhere.
     pub fn record(&self, fault: &Fault, classification: &Classification) {
         self.remember(fault, classification, &[]);
     }
 
-    /// The latest errors, oldest first.
+    /// Remembered errors, oldest first.
     pub fn history(&self) -> Vec<ErrorRecord> {
         self.records().records.iter().cloned().collect()
     }
 
-    /// How many of the remembered errors there are of each category, by its name. Categories without any are left out.
+    /// Numbers of remembered errors by category name.
     pub fn get_error_patterns(&self) -> BTreeMap<&'static str, u64> {
         let mut patterns = BTreeMap::new();
         for record in &self.records().records {
@@ -181,12 +179,12 @@ impl ErrorClassifier {
         patterns
     }
 
-    /// Forgets all errors.
+    /// Forgets all.
     pub fn clear_history(&self) {
         self.records().records = VecDeque::new();
     }
 
-    /// Remembers at most so many errors from now on, and forgets the oldest of those that are too many already.
+    /// Sets the maximum; forgets the oldest beyond.
     pub fn set_max_history(&self, limit: usize) {
         let mut history = self.records();
         history.limit = limit;
@@ -194,7 +192,7 @@ impl ErrorClassifier {
         history.records.shrink_to_fit();
     }
 
-    /// How many errors are remembered at most.
+    /// Maximum number of remembered errors.
     pub fn max_history(&self) -> usize {
         self.records().limit
     }
@@ -242,7 +240,6 @@ impl History {
     }
 }
 
-/// The beginning of a text, whole characters only.
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
@@ -305,7 +302,6 @@ mod tests {
         let classifier = ErrorClassifier::default();
         let fault = fault_of(&refused());
         let classification = upright_logic::classifier::classify(&fault);
-        // Two attempts failed and the third succeeded: nobody called `classify`.
         classifier.record(&fault, &classification);
         classifier.record(&fault, &classification);
         assert_eq!(classifier.get_error_patterns(), BTreeMap::from([("connection", 2)]));

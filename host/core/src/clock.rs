@@ -1,9 +1,7 @@
-//! Where time comes from.
+//! Supplies time, so that tests need not wait.
 //!
-//! Waiting, deadlines and open breakers all depend on time, and a test that must really wait is slow and flaky. So nothing in this
-//! crate reads a clock or sleeps but through [`Clock`]; tests drive one by hand ([`crate::testing::DrivenClock`]).
-//!
-//! Instants are nanoseconds on a monotonic clock; stepping the machine's wall clock changes no decision.
+//! All time comes from [`Clock`]; tests drive one by hand ([`crate::testing::DrivenClock`]). Instants are monotonic
+//! nanoseconds: stepping the wall clock changes no decision.
 
 mod anchored;
 
@@ -14,41 +12,41 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-/// A point in time: nanoseconds since some moment before the clock was made. Only differences mean anything.
+/// Nanoseconds since an arbitrary origin; only differences count.
 pub type Instant = upright_logic::types::Instant;
 
-/// A wait that can be awaited.
+/// A future that ends after a delay.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
-/// Something that tells the time and waits.
+/// Tells time and waits.
 pub trait Clock: Send + Sync + 'static {
-    /// The monotonic time. Never goes back.
+    /// The monotonic time.
     fn now(&self) -> Instant;
 
-    /// The monotonic time as of a few milliseconds ago at most, and never ahead of [`Clock::now`]; for what must be cheap and need not be exact.
+    /// A cheap monotonic time, a few milliseconds old at most and never ahead of [`Clock::now`].
     fn coarse(&self) -> Instant {
         self.now()
     }
 
-    /// The wall-clock time, for dates that come from or go to others; decides nothing.
+    /// The wall-clock time, for exchanged dates; decides nothing.
     fn wall(&self) -> SystemTime;
 
-    /// Ends when so much time has passed. Dropping it ends the wait.
+    /// Ends after `span`; dropping it ends the wait.
     fn sleep(&self, span: Duration) -> Sleep;
 
-    /// Blocks the thread until so much time has passed.
+    /// Blocks the thread for `span`.
     fn sleep_blocking(&self, span: Duration);
 }
 
-/// A clock that is shared.
+/// A shared clock.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// The machine's clock. Its [`Clock::sleep`] needs a tokio runtime with time enabled.
+/// The machine's clock. [`Clock::sleep`] needs a tokio runtime with time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl SystemClock {
-    /// The system clock, ready to share.
+    /// The shared system clock.
     pub fn shared() -> SharedClock {
         static SHARED: OnceLock<SharedClock> = OnceLock::new();
         Arc::clone(SHARED.get_or_init(|| Arc::new(Self)))
@@ -67,7 +65,7 @@ impl Clock for SystemClock {
         nanoseconds(ORIGIN.get_or_init(std::time::Instant::now).elapsed())
     }
 
-    /// On Linux the time of the kernel's last tick: 1 to 10 ms old, and four times cheaper to read (measured: 7 against 27 ns).
+    /// The kernel's last tick on Linux: 1 to 10 ms old, four times cheaper (measured: 7 against 27 ns).
     #[cfg(target_os = "linux")]
     fn coarse(&self) -> Instant {
         since_start_of_machine(rustix::time::ClockId::MonotonicCoarse)
@@ -89,31 +87,31 @@ impl Clock for SystemClock {
 #[cfg(target_os = "linux")]
 fn since_start_of_machine(clock: rustix::time::ClockId) -> Instant {
     let time = rustix::time::clock_gettime(clock);
-    // Neither is negative on a monotonic clock; 584 years fit.
+    // Never negative on a monotonic clock; 584 years fit.
     time.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.unsigned_abs())
 }
 
-/// A span in nanoseconds; what does not fit (584 years) becomes the longest that does.
+/// Nanoseconds of a span, at most `u64::MAX` (584 years).
 pub fn nanoseconds(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The time since 1970; zero before it.
+/// Time since 1970, or zero.
 pub fn since_1970(wall: SystemTime) -> Duration {
     wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The same in milliseconds.
+/// Milliseconds since 1970, or zero.
 pub fn unix_milliseconds(wall: SystemTime) -> u64 {
     u64::try_from(since_1970(wall).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The span from `earlier` to `later`; zero if they are the other way round.
+/// Time from `earlier` to `later`, or zero.
 pub fn between(earlier: Instant, later: Instant) -> Duration {
     Duration::from_nanos(later.saturating_sub(earlier))
 }
 
-/// Seconds as a span; what no `Duration` can hold becomes the nearest that one can.
+/// Seconds as a span, clamped to the range of `Duration`.
 pub fn seconds(seconds: f64) -> Duration {
     if seconds > 0.0 { Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX) } else { Duration::ZERO }
 }

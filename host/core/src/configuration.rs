@@ -1,4 +1,4 @@
-//! Which settings can be used. Each complaint names the setting, its value, and what would be right.
+//! Validates settings; errors name setting, value and expected value.
 
 use crate::error::ConfigurationError;
 use crate::types::{BreakerConfig, RetryConfig};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 type Checked = Result<(), ConfigurationError>;
 
-/// The longest span that a setting may name, in seconds: ten years.
+/// Maximum seconds: ten years.
 const LONGEST: f64 = 315_360_000.0;
 
 fn span(setting: &'static str, seconds: f64) -> Checked {
@@ -22,7 +22,7 @@ fn at_least_one(setting: &'static str, number: u32) -> Checked {
     ConfigurationError::unless(number >= 1, setting, number, "expected at least 1")
 }
 
-/// Whether these retry settings can be used.
+/// Validates retry settings.
 pub fn retry(config: &RetryConfig) -> Checked {
     span("base_delay", config.base_delay)?;
     span("max_delay", config.max_delay)?;
@@ -34,7 +34,7 @@ pub fn retry(config: &RetryConfig) -> Checked {
     ConfigurationError::unless(fits, "jitter_range", range, "expected low from 0 up to high, and high at most 1000000")
 }
 
-/// Whether these breaker settings can be used.
+/// Validates breaker settings.
 pub fn breaker(config: &BreakerConfig) -> Checked {
     at_least_one("failure_threshold", config.failure_threshold)?;
     positive_span("recovery_timeout", config.recovery_timeout)?;
@@ -51,7 +51,7 @@ pub fn breaker(config: &BreakerConfig) -> Checked {
     ConfigurationError::unless(slow > 0.0, "slow_call_rate_threshold", slow, share)
 }
 
-/// Whether this can be a limit of time.
+/// Validates a time limit.
 pub fn limit(setting: &'static str, limit: Duration) -> Checked {
     let fits = !limit.is_zero();
     ConfigurationError::unless(fits, setting, "0 s", "expected more than 0 s; leave it out for no limit")

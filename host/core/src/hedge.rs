@@ -1,11 +1,10 @@
-//! Hedged calls: a slow call gets a rival, and the first success wins.
+//! Repeats slow calls; the first success wins.
 //!
-//! Most calls are quick and a few are slow for no reason of their own: a busy worker, a lost packet. Waiting for those makes up most of the worst times that users
-//! see. A [`Hedge`] sends the same call once more when it has taken longer than usual. Whoever succeeds first wins; the others are
-//! cancelled by dropping them. Each rival is more load, so rivals are taken from a budget, the same that retries are taken from.
+//! A few calls are slow by accident (a busy worker, a lost packet) and make up users' worst times. A [`Hedge`] repeats
+//! them; the first success cancels the others. Hedge attempts are load: they take retry-budget tokens.
 //!
-//! Hedge only what may run twice at the same time without harm, and where the service has room: a single model on a single machine answers two equal
-//! requests more slowly than one.
+//! Hedge only what may run twice at once, on services with capacity: one model on one machine answers two requests more
+//! slowly.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,7 +28,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Sends rivals after slow calls. Cloning shares it.
+/// Hedges slow calls. Clones share it.
 #[derive(Clone)]
 pub struct Hedge {
     settings: Arc<Settings>,
@@ -52,7 +51,7 @@ impl std::fmt::Debug for Hedge {
     }
 }
 
-/// Builds a [`Hedge`]. What is not set: one rival, after 2 s (as Polly has it), from no budget.
+/// Builds a [`Hedge`]. Defaults: one hedge attempt, 2 s (like Polly), no budget.
 #[derive(Clone)]
 #[must_use]
 pub struct HedgeBuilder {
@@ -60,41 +59,40 @@ pub struct HedgeBuilder {
 }
 
 impl HedgeBuilder {
-    /// How long a call may take before a rival is sent after it, and that rival before the next. Above 0; a good value is a time that 19 of 20 calls
-    /// keep to.
+    /// Delay before each hedge attempt; above 0. Good: the 95th percentile of call times.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.settings.delay = delay;
         self
     }
 
-    /// At most so many rivals, 1 to 10.
+    /// Maximum number of hedge attempts, 1 to 10.
     pub fn max_hedges(mut self, hedges: u32) -> Self {
         self.settings.max_hedges = hedges;
         self
     }
 
-    /// The budget that rivals are taken from. When it is empty none are sent, and the call that runs goes on.
+    /// Retry budget; if empty, no hedge attempt starts.
     pub fn budget(mut self, budget: RetryBudget) -> Self {
         self.settings.budget = Some(budget);
         self
     }
 
-    /// Where time comes from. Within a strategy or a manager it comes from theirs.
+    /// Clock; strategies and managers use theirs.
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.settings.clock = clock;
         self
     }
 
-    /// Where events are sent to. Within a strategy or a manager they go to theirs.
+    /// Events; strategies and managers use theirs.
     pub fn events(mut self, events: Events) -> Self {
         self.settings.events = events;
         self
     }
 
-    /// The hedge.
+    /// Builds it.
     ///
     /// # Errors
-    /// Names the first setting that cannot be used.
+    /// [`ConfigurationError`].
     pub fn build(self) -> Result<Hedge, ConfigurationError> {
         let Settings { delay, max_hedges, .. } = &self.settings;
         configuration::limit("hedge delay", *delay)?;
@@ -104,7 +102,7 @@ impl HedgeBuilder {
 }
 
 impl Hedge {
-    /// Builds a hedge. The name stands in events.
+    /// Builds a hedge. `name` appears in events.
     pub fn builder(name: impl Into<Arc<str>>) -> HedgeBuilder {
         HedgeBuilder {
             settings: Settings {
@@ -118,11 +116,11 @@ impl Hedge {
         }
     }
 
-    /// Runs an operation, and rivals of it when it is slow. A failure ends the call only when no rival is in flight any more; trying again after failures is the
-    /// business of retries. A call that is ready at once starts no timer and allocates nothing.
+    /// Runs an operation and hedges it. Fails only when no attempt is in flight; never retries. A call ready at once
+    /// starts no timer and allocates nothing.
     ///
     /// # Errors
-    /// The operation's own: the one that came last.
+    /// The operation's last error.
     pub async fn execute<T, E, F>(&self, mut operation: impl FnMut() -> F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -132,12 +130,11 @@ impl Hedge {
         self.race(|_| operation(), budget.as_ref(), clock, tell).await
     }
 
-    /// The budget of its own, if it has one.
     pub(crate) fn budget(&self) -> Option<&RetryBudget> {
         self.settings.budget.as_ref()
     }
 
-    /// Runs `operation(0)`, and `operation(1)` and so on as rivals. `tell` is called with the number of each rival that is sent.
+    /// Attempt 0 is the operation, later ones hedges; `tell` gets their numbers.
     pub(crate) async fn race<T, E, F>(
         &self,
         mut operation: impl FnMut(u32) -> F,
@@ -166,24 +163,21 @@ impl Hedge {
     }
 }
 
-/// The calls in flight. Dropping it cancels them.
+/// Dropping cancels all calls.
 struct Race<'a, F, E> {
     first: Option<Pin<&'a mut F>>,
     rivals: Vec<Pin<Box<F>>>,
-    /// The failure that came last.
     failed: Option<E>,
     timer: Timer,
 }
 
-/// What tells when the next rival is due.
 enum Timer {
-    /// It runs from the next moment that all calls in flight wait.
+    /// Starts when all calls wait.
     ToBeSet,
     Running(Sleep),
     NotWanted,
 }
 
-/// What a race has come to.
 enum Lap<T, E> {
     Over(Result<T, E>),
     /// All calls in flight are slow.

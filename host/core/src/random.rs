@@ -1,17 +1,17 @@
-//! Where randomness comes from: drawn by the host, handed to decisions as an argument.
+//! Supplies randomness: the host draws, decisions receive.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Something that draws random numbers.
+/// A source of random numbers.
 pub trait Random: Send + Sync + 'static {
-    /// A number in [0, 1), uniformly.
+    /// A uniform number in [0, 1).
     fn draw(&self) -> f64;
 }
 
-/// A source of randomness that is shared.
+/// Shared randomness.
 pub type SharedRandom = Arc<dyn Random>;
 
-/// A generator a thread, seeded by the operating system. Good for spreading delays, not for secrets.
+/// One generator per thread, seeded by the system. Not for secrets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandom;
 
@@ -21,12 +21,12 @@ impl Random for SystemRandom {
     }
 }
 
-/// A generator that draws the same numbers from the same seed.
+/// Repeats its numbers for equal seeds.
 #[derive(Debug)]
 pub struct SeededRandom(Mutex<fastrand::Rng>);
 
 impl SeededRandom {
-    /// A generator with this seed.
+    /// Creates a generator with this seed.
     pub fn new(seed: u64) -> Self {
         Self(Mutex::new(fastrand::Rng::with_seed(seed)))
     }
@@ -38,7 +38,7 @@ impl Random for SeededRandom {
     }
 }
 
-/// Always the same number: delays in tests are exact.
+/// Always one number, for exact delays in tests.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -55,13 +55,13 @@ impl Random for SeededRandom {
 pub struct FixedRandom(f64);
 
 impl FixedRandom {
-    /// This number, from 0 up to but not including 1; what lies outside becomes the nearest inside, and NaN becomes 0.
+    /// `number` clamped to [0, 1); NaN becomes 0.
     pub fn new(number: f64) -> Self {
         let largest_below_one = 1.0 - f64::EPSILON / 2.0;
         Self(if number.is_nan() { 0.0 } else { number.clamp(0.0, largest_below_one) })
     }
 
-    /// One half: delays are as they would be without jitter.
+    /// Draws 0.5: delays without jitter.
     pub fn middle() -> Self {
         Self(0.5)
     }

@@ -1,12 +1,12 @@
-//! Things by name, each made when it is first asked for.
+//! Makes guards by name, in a bounded collection.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// From so many things on, a new one takes the place of an idle one: names may come from anybody.
+/// Above this size idle entries are evicted: names may be attacker-controlled.
 const LIMIT: usize = 1024;
 
-/// One thing for each name. Cloning shares the registry.
+/// Clones share entries.
 pub(crate) struct Registry<T> {
     things: Arc<RwLock<BTreeMap<Arc<str>, T>>>,
 }
@@ -24,7 +24,7 @@ impl<T> Default for Registry<T> {
 }
 
 impl<T: Clone> Registry<T> {
-    /// The thing of this name; `make` makes it, `is_idle` tells which may be forgotten for it.
+    /// Finds or makes an entry; a full registry evicts one that `is_idle`.
     pub(crate) fn get(&self, name: &str, make: impl FnOnce(&Arc<str>) -> T, is_idle: impl Fn(&T) -> bool) -> T {
         if let Some(thing) = self.find(name) {
             return thing;
@@ -56,7 +56,6 @@ impl<T: Clone> Registry<T> {
         self.things.write().unwrap_or_else(PoisonError::into_inner).remove(name)
     }
 
-    /// All things, by name.
     pub(crate) fn all(&self) -> Vec<T> {
         self.things.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

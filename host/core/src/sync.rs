@@ -1,7 +1,7 @@
-//! What is shared between threads without a lock: atomics, and numbers for threads.
+//! Shares state without locks.
 //!
-//! The gate and the budget take their atomics from here and not from the standard library, so that a model checker can put its own in their place
-//! (`tests/interleavings`) and walk through the orders in which threads can meet.
+//! Gate and budget import atomics here, so that a model checker (`tests/interleavings`) can replace them and explore
+//! threads' orders.
 
 #[allow(unreachable_pub)]
 pub use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,16 +9,15 @@ pub use std::sync::atomic::{AtomicU64, Ordering};
 use std::cell::{Cell, OnceCell};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Numbers that no living thread has, and the next that none ever had.
+/// Ended threads' numbers; the next unused number.
 static FREE: Mutex<(Vec<usize>, usize)> = Mutex::new((Vec::new(), 0));
 
 fn free() -> MutexGuard<'static, (Vec<usize>, usize)> {
     FREE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Not asked for yet.
 const UNKNOWN: usize = usize::MAX;
-/// The thread is ending, and its number may be another's already.
+/// The thread is ending; another may have its number.
 const GIVEN_BACK: usize = usize::MAX - 1;
 
 thread_local! {
@@ -26,7 +25,6 @@ thread_local! {
     static HELD: OnceCell<Held> = const { OnceCell::new() };
 }
 
-/// Gives the number back when the thread ends.
 struct Held(usize);
 
 impl Drop for Held {
@@ -36,7 +34,7 @@ impl Drop for Held {
     }
 }
 
-/// A small number that is this thread's alone while it lives; a later thread that gets it sees all that this one did. None while the thread ends.
+/// A small number unique among living threads; `None` while ending. A later thread with it sees this one's writes.
 #[inline]
 pub fn thread_number() -> Option<usize> {
     let number = NUMBER.get();
@@ -57,7 +55,7 @@ fn first_number(seen: usize) -> Option<usize> {
         })
     };
     NUMBER.set(number);
-    // Where it cannot be held any more, the thread is ending and keeps it for ever.
+    // Fails while the thread ends; it then keeps the number.
     let _ = HELD.try_with(|held| held.set(Held(number)).is_ok());
     Some(number)
 }

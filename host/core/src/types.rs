@@ -1,4 +1,4 @@
-//! The words that decisions are made in, as the policy's contract (`wit/`) defines them.
+//! Decision types, defined by the policy's contract (`wit/`).
 
 pub use upright_logic::backoff::{JitterRange, RetryConfig};
 pub use upright_logic::breaker::{Admission, BreakerConfig, BreakerState, Event as BreakerEvent, Observation, Phase, Transition};

@@ -1,4 +1,4 @@
-//! How a breaker is built.
+//! Builds circuit breakers.
 
 use super::gate::Gate;
 use super::restore::{SavedState, resume};
@@ -14,7 +14,7 @@ use crate::types::{BreakerConfig, Transition};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Builds a [`CircuitBreaker`]. What is not set is as the specification has it: 5 failures, 60 s, 2 successes.
+/// Builds a [`CircuitBreaker`]. Defaults: 5 failures, 60 s, 2 successes.
 #[derive(Clone)]
 #[must_use]
 pub struct CircuitBreakerBuilder {
@@ -29,94 +29,92 @@ pub struct CircuitBreakerBuilder {
 }
 
 impl CircuitBreakerBuilder {
-    /// All settings at once.
+    /// All settings.
     pub fn config(mut self, config: BreakerConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// This many failures in a row open it; at least 1.
+    /// Number of consecutive failures that open it; at least 1.
     pub fn failure_threshold(mut self, failures: u32) -> Self {
         self.config.failure_threshold = failures;
         self
     }
 
-    /// How long it stays open before it lets probes through; more than 0.
+    /// Time until an open breaker admits probes; more than 0.
     pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
         self.config.recovery_timeout = timeout.as_secs_f64();
         self
     }
 
-    /// This many successful probes close it; at least 1.
+    /// Number of successful probes that close it; at least 1.
     pub fn success_threshold(mut self, successes: u32) -> Self {
         self.config.success_threshold = successes;
         self
     }
 
-    /// This many probes may be in flight at once; at least 1.
+    /// Maximum number of concurrent probes; at least 1.
     pub fn half_open_permits(mut self, permits: u32) -> Self {
         self.config.half_open_permits = permits;
         self
     }
 
-    /// A call that takes at least this long is slow, also if it succeeds; more than 0. No call is, unless this is set. It opens the breaker
-    /// when [enough](Self::slow_call_rate_threshold) are.
+    /// Minimum duration of a slow call, even a successful one; more than 0. Default: none is slow.
+    /// [Enough](Self::slow_call_rate_threshold) slow calls open the breaker.
     ///
-    /// A call's time is the breaker's clock's from when it was let through to when its end is told, in which it waits for no place in a
-    /// [`Bulkhead`](crate::Bulkhead) of the strategy. A slow success asks the policy, as a failure does.
+    /// The breaker's clock runs from permit to outcome, without time in the strategy's [`Bulkhead`](crate::Bulkhead). A
+    /// slow success asks the policy, like a failure.
     pub fn slow_call_duration(mut self, duration: Duration) -> Self {
         self.config.slow_call_duration = Some(duration.as_secs_f64());
         self
     }
 
-    /// This share of slow calls among those of a window opens it, from [`BreakerConfig::minimum_calls`] calls on; above 0, above 1 never.
-    /// All of them, if this is not set.
+    /// Share of slow calls that opens it, in windows of at least [`BreakerConfig::minimum_calls`]; above 0. Default 1
+    /// (all); above 1 never.
     pub fn slow_call_rate_threshold(mut self, share: f64) -> Self {
         self.config.slow_call_rate_threshold = share;
         self
     }
 
-    /// Who decides; the built-in policy if this is not set.
+    /// Deciding policy; default built-in.
     pub fn policy(mut self, policy: impl Into<PolicySlot>) -> Self {
         self.policy = Some(policy.into());
         self
     }
 
-    /// Where time comes from; the system's clock if this is not set.
+    /// Clock; default the system's.
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Where events are sent to.
+    /// Receives events.
     pub fn events(mut self, events: Events) -> Self {
         self.events = events;
         self
     }
 
-    /// Whose history the failures of [`CircuitBreaker::call`] go to.
+    /// Records failures of [`CircuitBreaker::call`].
     pub fn classifier(mut self, classifier: Arc<ErrorClassifier>) -> Self {
         self.classifier = Some(classifier);
         self
     }
 
-    /// The breaker: closed, unless another state was [restored](Self::restored).
+    /// Builds it, closed unless [restored](Self::restored).
     ///
     /// # Errors
-    /// Names the first setting that cannot be used.
+    /// [`ConfigurationError`].
     pub fn build(self) -> Result<CircuitBreaker, ConfigurationError> {
         configuration::breaker(&self.config)?;
         Ok(self.build_checked())
     }
 
-    /// It is kept in a store.
     #[doc(hidden)]
     pub fn shared_by(mut self, sharing: BreakerSharing) -> Self {
         self.sharing = Some(sharing);
         self
     }
 
-    /// The breaker, of settings that were found usable.
     #[doc(hidden)]
     pub fn build_checked(self) -> CircuitBreaker {
         match self.sharing.clone() {
@@ -150,7 +148,7 @@ impl CircuitBreakerBuilder {
 }
 
 impl CircuitBreaker {
-    /// Builds a breaker. The name stands in errors, events and the registry.
+    /// Builds a breaker. `name` appears in errors, events and the registry.
     pub fn builder(name: impl Into<Arc<str>>) -> CircuitBreakerBuilder {
         CircuitBreakerBuilder {
             name: name.into(),

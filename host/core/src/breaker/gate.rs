@@ -1,8 +1,8 @@
-//! What a breaker enforces by itself, without asking the policy: the last admission, in a few atomics.
+//! Enforces the policy's last admission by a few atomics.
 //!
-//! While everything passes, a call costs one load before and one load and one counter after; no lock, no clock, no policy. The counter of
-//! successes is spread over cells, so that threads do not fight for one cache line. Where slow calls count, a bit of the word says so, and
-//! [`Gate::passes`] no longer answers: so those whom no call is too slow pay nothing for it.
+//! A passing call costs one load before, one load and one counter after: no lock, clock or policy. Success counters are
+//! spread, so threads do not contend for a cache line. [`TIMED`] turns [`Gate::passes`] off, so breakers without a
+//! slow-call threshold pay nothing for it.
 
 use crate::clock::{Clock, Instant};
 use crate::sync::{AtomicU64, Ordering, thread_number};
@@ -14,19 +14,16 @@ const NONE_UNTIL: u64 = 1;
 const PROBES: u64 = 2;
 const ISOLATED: u64 = 3;
 const MODE: u64 = 3;
-/// The bit above: calls are measured.
 const TIMED: u64 = 4;
-/// The generation is above that.
 const GENERATION: u32 = 3;
 
-/// What the gate says to a caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Go on, in this generation.
+    /// Admitted.
     Pass { generation: u64 },
-    /// Go on as a probe; the permit must be given back.
+    /// The permit must be returned.
     Probe { generation: u64 },
-    /// Not for so many nanoseconds.
+    /// Nanoseconds until the instant.
     NotFor(u64),
     /// The instant has passed: ask the policy.
     Elapsed,
@@ -39,13 +36,12 @@ pub(super) enum Answer {
 pub(super) struct Gate {
     word: AtomicU64,
     until: AtomicU64,
-    /// Permits left, in the lower half; the generation that they belong to (its lower half) in the upper.
+    /// Lower half: free permits; upper: their generation.
     permits: AtomicU64,
-    /// How many permits there are, in flight or left.
+    /// Permits, free or taken.
     allowed: AtomicU64,
-    /// When the last permit was taken.
     taken: AtomicU64,
-    /// A call that took so many nanoseconds was slow; only looked at where calls are measured.
+    /// Minimum nanoseconds of a slow call, if measured.
     slow: AtomicU64,
     successes: Successes,
 }
@@ -59,31 +55,29 @@ impl Gate {
         gate
     }
 
-    /// The generation, if everything passes and no call is measured: what nearly all calls need to know.
+    /// The generation if all calls pass unmeasured: the fast path.
     #[inline]
     pub(super) fn passes(&self) -> Option<u64> {
         let word = self.word.load(Ordering::Acquire);
         (word & (MODE | TIMED) == ALL).then_some(word >> GENERATION)
     }
 
-    /// From now on a call that takes so many nanoseconds is slow; none where no call is. Callers hold the breaker's lock.
+    /// `None` stops measuring. Needs the breaker's lock.
     pub(super) fn measure(&self, slow: Option<u64>) {
         let word = self.word.load(Ordering::Acquire) & !TIMED;
         self.slow.store(slow.unwrap_or(u64::MAX), Ordering::Release);
         self.word.store(word | if slow.is_some() { TIMED } else { 0 }, Ordering::Release);
     }
 
-    /// Whether calls that begin now are measured.
     pub(super) fn is_timed(&self) -> bool {
         self.word.load(Ordering::Acquire) & TIMED != 0
     }
 
-    /// Whether a call that took so many nanoseconds was slow.
     pub(super) fn is_slow(&self, took: u64) -> bool {
         took >= self.slow.load(Ordering::Acquire)
     }
 
-    /// May a call pass? The clock is read only if the answer depends on it.
+    /// Reads the clock only if needed.
     #[inline]
     pub(super) fn ask(&self, clock: &(impl Clock + ?Sized)) -> Answer {
         loop {
@@ -107,7 +101,7 @@ impl Gate {
         }
     }
 
-    /// Takes a permit; none if the generation has just changed.
+    /// `None` if the generation just changed.
     fn take_permit(&self, generation: u64, clock: &(impl Clock + ?Sized)) -> Option<Answer> {
         let taken = self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| {
             (permits >> 32 == generation & 0xffff_ffff && permits & 0xffff_ffff > 0).then(|| permits - 1)
@@ -122,17 +116,14 @@ impl Gate {
         }
     }
 
-    /// How many probes may be in flight.
     pub(super) fn probes(&self) -> u64 {
         self.allowed.load(Ordering::Acquire)
     }
 
-    /// Whether probes of this generation may be made.
     pub(super) fn is_probed(&self, generation: u64) -> bool {
         self.word.load(Ordering::Acquire) & !TIMED == generation << GENERATION | PROBES
     }
 
-    /// Gives a probe's permit back; one of an older generation is worth nothing any more.
     pub(super) fn give_back(&self, generation: u64) {
         let allowed = self.allowed.load(Ordering::Acquire);
         let _ = self.permits.fetch_update(Ordering::AcqRel, Ordering::Acquire, |permits| {
@@ -140,10 +131,10 @@ impl Gate {
         });
     }
 
-    /// Adds a permit if none was taken for so long: a probe that hangs must not hold up all others for ever. Whether it did.
+    /// Adds a permit after `patience` nanoseconds without one taken: a hanging probe must not block others forever.
     pub(super) fn relieve(&self, generation: u64, now: Instant, patience: u64) -> bool {
         let taken = self.taken.load(Ordering::Acquire);
-        // Of several that find it due, one adds a permit.
+        // One of several threads adds it.
         let due =
             now.saturating_sub(taken) >= patience && self.taken.compare_exchange(taken, now, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if due {
@@ -152,7 +143,6 @@ impl Gate {
         due
     }
 
-    /// Counts a success under `all`, unless the generation has changed since the call began.
     #[inline]
     pub(super) fn succeeded(&self, generation: u64) {
         if self.word.load(Ordering::Acquire) & !TIMED == generation << GENERATION | ALL {
@@ -160,12 +150,11 @@ impl Gate {
         }
     }
 
-    /// The successes since this was last asked. Callers hold the breaker's lock.
     pub(super) fn take_successes(&self) -> u64 {
         self.successes.take()
     }
 
-    /// Lets through what the policy says from now on. Callers hold the breaker's lock.
+    /// Needs the breaker's lock.
     pub(super) fn set(&self, generation: u64, admission: Admission) {
         let word = self.word.load(Ordering::Acquire);
         let (before, timed) = (word & !TIMED, word & TIMED);
@@ -176,10 +165,10 @@ impl Gate {
                 NONE_UNTIL
             }
             Admission::Probes(permits) => {
-                // In the same generation the permits in flight stay counted.
+                // Within a generation, permits in flight stay counted.
                 self.allowed.store(permits.into(), Ordering::Release);
                 if before != generation << GENERATION | PROBES {
-                    // In one step, so that a permit that comes back meanwhile comes before it or after it.
+                    // One step: a returning permit comes before or after.
                     self.permits.swap((generation & 0xffff_ffff) << 32 | u64::from(permits), Ordering::AcqRel);
                 }
                 PROBES
@@ -191,17 +180,16 @@ impl Gate {
         self.word.store(generation << GENERATION | timed | mode, Ordering::Release);
     }
 
-    /// Lets nothing through until [`Gate::set`] is called. Callers hold the breaker's lock.
+    /// Until [`Gate::set`]. Needs the breaker's lock.
     pub(super) fn isolate(&self, generation: u64) {
         let timed = self.word.load(Ordering::Acquire) & TIMED;
         self.word.store(generation << GENERATION | timed | ISOLATED, Ordering::Release);
     }
 }
 
-/// Nearer to its end than this, in nanoseconds, a rejection needs the exact time: the coarse one may be as much behind.
+/// Nanoseconds within which the exact clock is read: the coarse one may lag that far.
 const NEAR: u64 = 20_000_000;
 
-/// Nanoseconds until that instant; 0 if it has passed.
 fn time_left(until: Instant, clock: &(impl Clock + ?Sized)) -> u64 {
     match until.saturating_sub(clock.coarse()) {
         near @ 1..NEAR => near.min(until.saturating_sub(clock.now())),
@@ -209,21 +197,20 @@ fn time_left(until: Instant, clock: &(impl Clock + ?Sized)) -> u64 {
     }
 }
 
-/// Threads that have a cell of their own.
+/// Threads with their own cell.
 const OWN: usize = 16;
-/// Cells that all other threads share.
+/// Cells for all others.
 const SHARED: usize = 4;
 
-/// A counter for many threads. It only grows: who reads it remembers how far it was, and nobody loses what is added meanwhile.
+/// Only grows, and its reader remembers the last value: no addition is lost.
 #[derive(Default)]
 struct Successes {
     own: [Padded; OWN],
     shared: [Padded; SHARED],
-    /// What had been added when it was last taken.
     taken: AtomicU64,
 }
 
-/// Alone on its cache line (128 bytes: some processors fetch lines in pairs).
+/// Alone on its cache line; 128 bytes: some processors fetch pairs.
 #[derive(Default)]
 #[repr(align(128))]
 struct Padded(AtomicU64);
@@ -233,7 +220,7 @@ impl Successes {
     fn add(&self) {
         let number = thread_number();
         match number.and_then(|number| self.own.get(number)) {
-            // Nobody else writes here, so it takes no locked instruction.
+            // One writer: no locked instruction.
             Some(Padded(cell)) => cell.store(cell.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed),
             None => {
                 self.shared[number.unwrap_or_default() % SHARED].0.fetch_add(1, Ordering::Relaxed);
@@ -241,7 +228,7 @@ impl Successes {
         }
     }
 
-    /// What was added since this was last called. Callers take turns.
+    /// Calls must not overlap.
     fn take(&self) -> u64 {
         let added = self.own.iter().chain(&self.shared).map(|cell| cell.0.load(Ordering::Relaxed)).fold(0, u64::wrapping_add);
         added.wrapping_sub(self.taken.swap(added, Ordering::Relaxed))
@@ -254,14 +241,12 @@ mod tests {
     use crate::testing::DrivenClock;
     use std::time::Duration;
 
-    /// A clock that shows so many nanoseconds.
     fn at(now: u64) -> DrivenClock {
         let clock = DrivenClock::new();
         clock.advance(Duration::from_nanos(now));
         clock
     }
 
-    /// A clock that must not be read.
     struct NoClock;
 
     impl Clock for NoClock {
@@ -282,7 +267,6 @@ mod tests {
         }
     }
 
-    /// A clock whose coarse time is behind.
     struct Behind(DrivenClock, u64);
 
     impl Clock for Behind {

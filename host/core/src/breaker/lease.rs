@@ -1,10 +1,10 @@
-//! Leave to probe, of which all programs on one store have together as many as one breaker has.
+//! Limits probes over all programs on one store.
 //!
 //! ```text
 //! probe/<breaker>/<number>   that a probe is in flight, and since when
 //! ```
 //!
-//! A process that is killed in its probe leaves its entry behind, so an entry holds for a time and no longer.
+//! Killed processes leave entries behind, so entries expire.
 
 use super::record::{PROBES, since_1970};
 use crate::clock::{Clock, Instant};
@@ -13,17 +13,17 @@ use crate::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// No breaker has more of its probes counted; each is a look into the store.
+/// Maximum leases per breaker; each costs a store access.
 const MOST: u64 = 64;
 
-/// A probe that may be made, until it is [given back](give_back).
+/// Permission for a probe, until [returned](give_back).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lease {
     key: String,
     version: u64,
 }
 
-/// When a probe began, by both clocks; the second in nanoseconds since 1970.
+/// Start by both clocks; `wall` in nanoseconds since 1970.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Held {
     now: Instant,
@@ -35,16 +35,15 @@ impl Held {
         Self { now: clock.now(), wall: since_1970(clock.wall()) }
     }
 
-    /// How long before another moment it was. The machine may have been started again and its wall clock stepped in between: the longer span counts, since one
-    /// probe too many does less harm than none.
+    /// The longer time by either clock, after a reboot or a wall-clock step: one probe too many harms less than none.
     fn before(self, later: Self) -> Duration {
-        // Elsewhere each process counts its instants from its own beginning.
+        // Elsewhere, each process has its origin.
         let by_instants = if cfg!(target_os = "linux") { later.now.saturating_sub(self.now) } else { 0 };
         Duration::from_nanos(by_instants.max(later.wall.saturating_sub(self.wall)))
     }
 }
 
-/// Leave to make one of so many probes; none if all of them are in flight. One that has been for longer than `patience` counts no more.
+/// `None` if all are in flight. Leases older than `patience` expire.
 pub(super) async fn take(
     store: &dyn Store,
     clock: &dyn Clock,
@@ -70,7 +69,7 @@ pub(super) async fn take(
     Ok(None)
 }
 
-/// The same leave from now on; none where another has it by now.
+/// `None` if another process took it.
 pub(super) async fn renew(store: &dyn Store, clock: &dyn Clock, lease: &Lease) -> Result<Option<Lease>, StoreError> {
     let key = lease.key.clone();
     let json = json(&key, Held::at(clock))?;
@@ -85,7 +84,7 @@ fn json(key: &str, held: Held) -> Result<bytes::Bytes, StoreError> {
     serde_json::to_vec(&held).map(Into::into).map_err(|source| StoreError::NotSerializable { key: key.to_owned(), source })
 }
 
-/// The probe has ended. One that took so long that another took its place gives nothing back.
+/// No effect if another process took it.
 pub(super) async fn give_back(store: &dyn Store, lease: &Lease) -> Result<(), StoreError> {
     store.compare_and_delete(&lease.key, lease.version).await.map(drop)
 }
@@ -114,7 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_whose_process_is_gone_holds_up_the_others_for_a_time_and_no_longer_whatever_the_wall_clock_does() {
-        // The wall clock of whoever has it was ahead; what the others see went back.
+        // The holder's wall clock was ahead.
         for ahead in [0, 3600] {
             let (store, before, clock) = (MemoryStore::default(), DrivenClock::new(), DrivenClock::new());
             before.step_wall(Duration::from_secs(ahead));
@@ -123,7 +122,7 @@ mod tests {
             assert!(take(&store, &clock, "api", 1, PATIENCE).await.unwrap().is_none());
             clock.advance(Duration::from_nanos(1));
             let next = take(&store, &clock, "api", 1, PATIENCE).await.unwrap().unwrap();
-            // That it comes back after all takes nothing from the next.
+            // A late return must not affect the next.
             give_back(&store, &gone).await.unwrap();
             assert!(take(&store, &clock, "api", 1, PATIENCE).await.unwrap().is_none());
             give_back(&store, &next).await.unwrap();

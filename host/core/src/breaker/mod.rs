@@ -1,8 +1,7 @@
-//! Circuit breakers: stop calling what is failing, and find out when it works again.
+//! Rejects calls to a failing service, which would only time out, and probes whether it works again.
 //!
-//! A service that is down costs every caller its time-outs and gets no chance to recover. A [`CircuitBreaker`] rejects calls at once
-//! after repeated failures, lets a few through as probes when some time has passed, and closes when these succeed. When to open, probe and close is
-//! the policy's decision; the breaker keeps the state and enforces the policy's last answer by itself.
+//! The policy decides when a [`CircuitBreaker`] opens, probes and closes; the breaker keeps the state and enforces the
+//! last decision.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,7 +48,7 @@ use sharing::Leave;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Rejects calls to a service that is failing. Cloning shares the breaker.
+/// Rejects calls to a failing service. Clones share state.
 #[derive(Clone)]
 pub struct CircuitBreaker {
     shared: Arc<Shared>,
@@ -66,11 +65,9 @@ struct Shared {
     sharing: Option<BreakerSharing>,
 }
 
-/// What is looked at only when something fails or moves.
 struct Kept {
     config: BreakerConfig,
     state: BreakerState,
-    /// The layout of the state's memory.
     layout: u32,
     isolated: bool,
 }
@@ -81,12 +78,12 @@ impl CircuitBreaker {
         &self.shared.name
     }
 
-    /// Where it stands. An open breaker becomes half-open when the next caller comes after its timeout.
+    /// Its phase. An open breaker turns half-open at the first call after its timeout.
     pub fn state(&self) -> Phase {
         self.kept().state.phase
     }
 
-    /// Its whole state.
+    /// Its state.
     pub fn snapshot(&self) -> BreakerState {
         self.kept().state.clone()
     }
@@ -96,11 +93,10 @@ impl CircuitBreaker {
         self.kept().config
     }
 
-    /// Changes its settings and keeps its state; calls in flight are not touched. An open breaker takes its new timeout when it next opens, and calls are
-    /// measured, where a new setting wants that, that begin after this.
+    /// Changes settings, not state. An open breaker keeps its timeout.
     ///
     /// # Errors
-    /// Names the first setting that cannot be used; then nothing is changed.
+    /// [`ConfigurationError`]; nothing changes.
     pub fn reconfigure(&self, config: BreakerConfig) -> Result<(), ConfigurationError> {
         configuration::breaker(&config)?;
         let mut kept = self.kept();
@@ -118,13 +114,13 @@ impl CircuitBreaker {
     pub fn isolate(&self) {
         let mut kept = self.kept();
         kept.isolated = true;
-        // A new generation: what is in flight says nothing any more.
+        // A new generation: calls in flight become irrelevant.
         kept.state.generation = kept.state.generation.wrapping_add(1);
         self.shared.gate.isolate(kept.state.generation);
         self.share(&kept);
     }
 
-    /// Closes it, whatever its state, and forgets what it counted.
+    /// Closes it in any state and clears counts.
     pub fn reset(&self) {
         let mut kept = self.kept();
         let (mut transition, layout) = self.shared.policy.initial(self.shared.clock.now());
@@ -135,16 +131,16 @@ impl CircuitBreaker {
         self.shared.gate.set(transition.state.generation, transition.admission);
         kept.state = transition.state;
         let to = kept.state.phase;
-        // Also where it was closed: it may have been isolated.
+        // Even if closed: it may have been isolated.
         self.share(&kept);
         drop(kept);
         self.tell(from, to);
     }
 
-    /// Leave to make one call, for those who own their loop.
+    /// A permit for one call, for callers with their own loop.
     ///
     /// # Errors
-    /// [`CircuitOpen`] names the breaker and the time left.
+    /// [`CircuitOpen`] with name and time left.
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, CircuitOpen> {
         match self.shared.gate.passes() {
@@ -153,25 +149,22 @@ impl CircuitBreaker {
         }
     }
 
-    /// The generation in which everything passes and no call is measured, if that is so.
+    /// The generation if all calls pass unmeasured.
     #[inline]
     pub(crate) fn passes(&self) -> Option<u64> {
         self.shared.gate.passes()
     }
 
-    /// A call that [passed](CircuitBreaker::passes) in this generation has succeeded.
     #[inline]
     pub(crate) fn passed(&self, generation: u64) {
         self.shared.gate.succeeded(generation);
     }
 
-    /// The permit of a call that [passed](CircuitBreaker::passes) in this generation.
     #[inline]
     pub(crate) fn permit(&self, generation: u64) -> Permit<'_> {
         Permit { breaker: self, passage: Passage { generation, began: None }, probe: false }
     }
 
-    /// The passage of a call that begins now in this generation.
     fn passage(&self, generation: u64) -> Passage {
         Passage { generation, began: self.shared.gate.is_timed().then(|| self.shared.clock.now()) }
     }
@@ -184,7 +177,7 @@ impl CircuitBreaker {
                 Answer::Pass { generation } => return Ok(Permit { breaker: self, passage: self.passage(generation), probe: false }),
                 Answer::Probe { generation } => match self.may_probe(generation) {
                     Leave::Granted => return Ok(Permit { breaker: self, passage: self.passage(generation), probe: true }),
-                    // To a state of which the policy was not asked yet.
+                    // The policy was not asked about it.
                     Leave::Moved => {
                         asked = false;
                         continue;
@@ -197,7 +190,7 @@ impl CircuitBreaker {
                     self.elapsed();
                     continue;
                 }
-                // The policy was asked and keeps it open, with an instant that has passed by now.
+                // The policy chose an instant already past.
                 Answer::Elapsed => Rejection::Open { time_left: Duration::ZERO },
                 Answer::ProbesTaken { generation } if self.relieved(generation) => continue,
                 Answer::ProbesTaken { .. } => Rejection::Probing,
@@ -207,10 +200,10 @@ impl CircuitBreaker {
         }
     }
 
-    /// Makes a call if it may be made. Dropping the future ends the call and counts for nothing.
+    /// Runs `operation` if admitted. Dropping the future counts nothing.
     ///
     /// # Errors
-    /// [`Error::CircuitOpen`] without having called, or [`Error::Failed`].
+    /// [`Error::CircuitOpen`] without a call, or [`Error::Failed`].
     pub async fn call<T, E, F>(&self, operation: impl FnOnce() -> F) -> Result<T, Error>
     where
         E: OperationError,
@@ -226,10 +219,10 @@ impl CircuitBreaker {
         }
     }
 
-    /// [`CircuitBreaker::call`] for a function that blocks.
+    /// [`CircuitBreaker::call`] for blocking functions.
     ///
     /// # Errors
-    /// As there.
+    /// [`Error::CircuitOpen`] without a call, or [`Error::Failed`].
     pub fn call_blocking<T, E: OperationError>(&self, operation: impl FnOnce() -> Result<T, E>) -> Result<T, Error> {
         let permit = self.try_acquire()?;
         match operation() {
@@ -247,7 +240,6 @@ impl CircuitBreaker {
         Error::Failed(Box::new(Failure { attempts: 1, reason, classification, elapsed: Duration::ZERO, source: error }))
     }
 
-    /// The call has ended, with this error if it failed. Only looks at the error.
     #[doc(hidden)]
     pub fn observe(&self, permit: Permit<'_>, error: Option<&(dyn std::error::Error + 'static)>) {
         match error {
@@ -268,7 +260,6 @@ impl CircuitBreaker {
         verdict
     }
 
-    /// Whether nobody else holds it and it has nothing to remember.
     fn is_idle(&self) -> bool {
         let kept = self.kept();
         Arc::strong_count(&self.shared) == 1 && !kept.isolated && kept.state.phase == Phase::Closed && kept.state.consecutive_failures == 0
@@ -278,17 +269,16 @@ impl CircuitBreaker {
         self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The instant of the last answer has passed: may probes go through now?
     fn elapsed(&self) {
         self.step(|_| true, BreakerEvent::Elapsed, None);
     }
 
-    /// This process has a probe left: have the programs on this machine together? Where it may not be made its permit is given back.
+    /// Asks for a lease shared on this machine; without one the permit returns.
     fn may_probe(&self, generation: u64) -> Leave {
         let Some(sharing) = &self.shared.sharing else { return Leave::Granted };
         let gate = &self.shared.gate;
         match sharing.may_probe(&self.shared.name, gate.probes(), self.patience()) {
-            // While leave was asked for the breaker may have gone where others' probes led.
+            // Others' probes may have moved it meanwhile.
             Leave::Granted if !gate.is_probed(generation) => {
                 self.probe_ended(generation);
                 Leave::Moved
@@ -301,7 +291,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// A probe's permit comes back, after the state has moved.
+    /// Call after the state moved.
     fn probe_ended(&self, generation: u64) {
         self.shared.gate.give_back(generation);
         if let Some(sharing) = &self.shared.sharing {
@@ -309,24 +299,21 @@ impl CircuitBreaker {
         }
     }
 
-    /// How long a probe may be in flight before another goes.
+    /// Time until a hanging probe is replaced.
     fn patience(&self) -> Duration {
         seconds(self.kept().config.recovery_timeout)
     }
 
-    /// All probes are in flight: have they been for so long that another may go?
     fn relieved(&self, generation: u64) -> bool {
         let patience = nanoseconds(self.patience());
         self.shared.gate.relieve(generation, self.shared.clock.now(), patience)
     }
 
-    /// The policy hears of this success by itself: of a probe, or a slow call.
     fn told_of_success(&self, passage: Passage) {
         let Passage { generation, .. } = passage;
         self.step(|kept| kept.state.generation == generation, BreakerEvent::Success(generation), Some(passage));
     }
 
-    /// Tells the policy of an event, if it still means something, and of the call that it is about.
     fn step(&self, means_something: impl FnOnce(&Kept) -> bool, event: BreakerEvent, call: Option<Passage>) {
         let mut kept = self.kept();
         if kept.isolated || !means_something(&kept) {
@@ -340,13 +327,12 @@ impl CircuitBreaker {
         self.apply(kept, transition);
     }
 
-    /// Puts the incident before the policy together with the breaker's state, and follows what it says of the breaker.
     fn decide(&self, policy: &PolicySlot, incident: &mut Incident, passage: Passage) -> Verdict {
         let generation = passage.generation;
         let mut kept = self.kept();
-        // Its own time: the strategy that asks may have another clock.
+        // The strategy's clock may differ.
         incident.now = self.shared.clock.now();
-        // What began in an older generation changes nothing, so it must not use up what was counted in this one.
+        // An older generation must not consume newer successes.
         let successes = if generation == kept.state.generation { self.shared.gate.take_successes() } else { 0 };
         incident.guard =
             Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes, took: passage.took(incident.now) });
@@ -363,7 +349,7 @@ impl CircuitBreaker {
         let (from, to) = (kept.state.phase, transition.state.phase);
         self.shared.gate.set(transition.state.generation, transition.admission);
         kept.state = transition.state;
-        // What comes of its probes is for the others to know, not that it probes.
+        // Others need a probe's outcome, not its start.
         if from != to && to != Phase::HalfOpen {
             self.share(&kept);
         }
@@ -371,7 +357,7 @@ impl CircuitBreaker {
         self.tell(from, to);
     }
 
-    /// Others shall know of the state that was entered just now, under the breaker's lock.
+    /// Needs the breaker's lock.
     fn share(&self, _: &Kept) {
         if let Some(sharing) = &self.shared.sharing {
             sharing.moved(&self.shared.name);
@@ -385,7 +371,6 @@ impl CircuitBreaker {
     }
 }
 
-/// From how many nanoseconds on a call is slow.
 fn slow_from(config: &BreakerConfig) -> Option<u64> {
     config.slow_call_duration.map(|duration| nanoseconds(seconds(duration)))
 }

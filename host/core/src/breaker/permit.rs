@@ -1,4 +1,4 @@
-//! Leave to make a call, and what is told of the call when it ends.
+//! Ties admitted calls to reports of their outcome.
 
 use super::{CircuitBreaker, Shared};
 use crate::clock::{Instant, between};
@@ -6,24 +6,23 @@ use crate::fault::fault_of;
 use crate::policy::PolicySlot;
 use crate::types::{Classification, Fault, Incident, RetryConfig, Seconds, Verdict};
 
-/// A call that was let through: what is to be known of it when it ends.
 #[derive(Clone, Copy)]
 pub(super) struct Passage {
     pub(super) generation: u64,
-    /// When it began, on the breaker's clock; none where nobody wants to know how long it takes.
+    /// On the breaker's clock; `None` if unmeasured.
     pub(super) began: Option<Instant>,
 }
 
 impl Passage {
-    /// How long the call took that ends now; seconds, 0 where it was not measured.
+    /// Seconds; 0 if unmeasured.
     pub(super) fn took(self, now: Instant) -> Seconds {
         self.began.map_or(0.0, |began| between(began, now).as_secs_f64())
     }
 }
 
-/// Leave to make one call. Say how it ended; dropping it says nothing and gives a probe's permit back.
+/// Permission for one call. Dropping it reports no outcome and returns a probe's permit.
 ///
-/// Where [slow calls](crate::breaker::CircuitBreakerBuilder::slow_call_duration) count, the call's time runs from when the permit was had.
+/// [Slow calls](crate::breaker::CircuitBreakerBuilder::slow_call_duration) are timed from here.
 #[must_use = "dropping a permit says nothing about the call"]
 pub struct Permit<'a> {
     pub(super) breaker: &'a CircuitBreaker,
@@ -41,7 +40,7 @@ impl Drop for Permit<'_> {
 }
 
 impl Permit<'_> {
-    /// The call succeeded.
+    /// Reports success.
     #[inline]
     pub fn success(self) {
         if self.probe {
@@ -54,7 +53,6 @@ impl Permit<'_> {
         }
     }
 
-    /// The policy hears of a slow success at once.
     #[cold]
     fn measured(&self, began: Instant) {
         let Shared { gate, clock, .. } = &*self.breaker.shared;
@@ -65,19 +63,19 @@ impl Permit<'_> {
         }
     }
 
-    /// The call failed. Whether that speaks against the service is the policy's decision.
+    /// Reports failure; the policy decides whether it counts.
     pub fn failure(self, error: &(dyn std::error::Error + 'static)) -> Classification {
         self.fault(fault_of(error))
     }
 
-    /// [`Permit::failure`] for a caller who knows the facts and has no error to read them from.
+    /// [`Permit::failure`] from facts.
     pub fn fault(self, fault: Fault) -> Classification {
         let shared = &*self.breaker.shared;
         let mut incident = single_attempt(fault, shared.clock.now());
         self.decide(&shared.policy, &mut incident).classification
     }
 
-    /// The call ended so. What a failure means is told.
+    /// Reports an outcome; classifies a failure.
     pub fn record<T, E: std::error::Error + 'static>(self, outcome: &Result<T, E>) -> Option<Classification> {
         match outcome {
             Ok(_) => {
@@ -98,11 +96,10 @@ impl Permit<'_> {
     /// Asks `policy` what the failure means for the breaker and for the caller, together.
     pub(crate) fn decide(self, policy: &PolicySlot, incident: &mut Incident) -> Verdict {
         self.breaker.decide(policy, incident, self.passage)
-        // Dropping the permit gives a probe's place back, after the state has moved.
+        // Drops the permit after the state moved.
     }
 }
 
-/// An incident of a call that is not repeated.
 pub(super) fn single_attempt(failure: Fault, now: Instant) -> Incident {
     Incident { retry: RetryConfig { max_retries: 0, ..RetryConfig::default() }, now, ..Incident::of(failure) }
 }

@@ -1,4 +1,4 @@
-//! A breaker in a store.
+//! Stores breakers for other processes and clocks.
 
 use super::SavedState;
 use crate::clock::{self, Clock, Instant, nanoseconds};
@@ -7,32 +7,28 @@ use crate::types::Phase;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
-/// Before the name of each breaker in the store.
 pub(super) const PREFIX: &str = "breaker/";
-/// Before the name of a breaker that is probed.
 pub(super) const PROBES: &str = "probe/";
-/// The layout of a [`Record`].
 const FORMAT: u32 = 1;
-/// Two clocks whose readings differ by less have the same origin.
+/// Nanoseconds within which clocks share an origin.
 const SAME_ORIGIN: u64 = 1_000_000_000;
 
-/// A breaker in the store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     format: u32,
     #[serde(flatten)]
     pub(super) saved: SavedState,
-    /// When the breaker entered this state, nanoseconds since 1970.
+    /// Last transition, nanoseconds since 1970.
     pub(super) moved_at: u64,
-    /// What the writer's two clocks showed at the same moment; the second in nanoseconds since 1970.
+    /// Both clocks at writing; `wall` in nanoseconds since 1970.
     now: Instant,
     wall: u64,
 }
 
-/// Closed breakers that have not moved for so long are removed.
+/// Age at which closed breakers go.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Removes records that nobody needs any more: a breaker that is closed says no more than none.
+/// A closed breaker says no more than an absent one.
 pub(super) async fn forget_old(store: &dyn Store, clock: &dyn Clock) -> Result<(), StoreError> {
     for prefix in [PREFIX, PROBES] {
         for listed in store.list(prefix).await? {
@@ -48,7 +44,6 @@ pub(super) async fn forget_old(store: &dyn Store, clock: &dyn Clock) -> Result<(
     Ok(())
 }
 
-/// The key of a breaker in the store.
 pub(super) fn key(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
@@ -58,15 +53,15 @@ impl Record {
         Self { format: FORMAT, saved, moved_at, now: clock.now(), wall: since_1970(clock.wall()) }
     }
 
-    /// What is none, or was written by a later version of this library, is as good as nothing.
+    /// `None` for malformed records and newer formats.
     pub(super) fn read(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok().filter(|record: &Self| record.format == FORMAT)
     }
 
-    /// The state, on another clock.
+    /// Converts to another clock.
     ///
-    /// Between two clocks of the same origin, such as those of two processes since the machine was started, nothing changes. Otherwise the wall clocks say how
-    /// long ago it was written, and the policy's private memory, which may hold instants, is cleared.
+    /// Clocks of one origin, such as processes since boot, need no change. Otherwise wall clocks give the age, and
+    /// private memory, which may hold instants, is cleared.
     pub(super) fn seen_by(self, clock: &dyn Clock) -> SavedState {
         let Self { mut saved, now: written, wall, .. } = self;
         let ago = since_1970(clock.wall()).saturating_sub(wall);
@@ -80,7 +75,6 @@ impl Record {
     }
 }
 
-/// Nanoseconds since 1970.
 pub(super) fn since_1970(wall: SystemTime) -> u64 {
     nanoseconds(clock::since_1970(wall))
 }

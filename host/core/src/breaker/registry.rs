@@ -1,6 +1,4 @@
-//! Breakers by name.
-//!
-//! One breaker for all models and hosts blocks the healthy with the sick. A registry hands out one for each key, made when it is first asked for.
+//! Keeps one breaker per model or host, so the failing do not block the healthy.
 
 use super::{CircuitBreaker, CircuitBreakerBuilder};
 use crate::error::ConfigurationError;
@@ -8,19 +6,19 @@ use crate::registry::Registry;
 use crate::types::BreakerConfig;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// One breaker for each key. Cloning shares the registry. It holds 1,024 and then forgets those that nobody holds and that have nothing to remember.
+/// One breaker per key, made on first use. Clones share it. From 1,024 on, idle unheld ones are evicted.
 #[derive(Clone)]
 pub struct CircuitBreakers {
     breakers: Registry<CircuitBreaker>,
-    /// How new breakers are built, but for their names.
+    /// For new breakers, except names.
     template: Arc<RwLock<CircuitBreakerBuilder>>,
 }
 
 impl CircuitBreakers {
-    /// A registry whose breakers are built as `template` says.
+    /// A registry that builds from `template`.
     ///
     /// # Errors
-    /// Names the first setting of the template that cannot be used.
+    /// [`ConfigurationError`].
     pub fn new(template: CircuitBreakerBuilder) -> Result<Self, ConfigurationError> {
         crate::configuration::breaker(&template.config)?;
         Ok(Self { breakers: Registry::default(), template: Arc::new(RwLock::new(template)) })
@@ -31,19 +29,19 @@ impl CircuitBreakers {
         let make = |name: &Arc<str>| {
             let mut template = self.template.read().unwrap_or_else(PoisonError::into_inner).clone();
             template.name = Arc::clone(name);
-            // A state is one breaker's.
+            // A state belongs to one breaker.
             template.restored = None;
             template.build_checked()
         };
         self.breakers.get(key, make, CircuitBreaker::is_idle)
     }
 
-    /// The breaker of this key, if it was asked for before.
+    /// The breaker, if it exists.
     pub fn find(&self, key: &str) -> Option<CircuitBreaker> {
         self.breakers.find(key)
     }
 
-    /// Forgets the breaker of this key. Who holds it keeps it.
+    /// Removes it; holders keep it.
     pub fn remove(&self, key: &str) -> Option<CircuitBreaker> {
         self.breakers.remove(key)
     }
@@ -53,10 +51,10 @@ impl CircuitBreakers {
         self.breakers.all()
     }
 
-    /// Changes the settings of all breakers, and of those to come. Their states stay, and calls in flight are not touched.
+    /// Changes settings of all breakers, future ones included. States stay.
     ///
     /// # Errors
-    /// Names the first setting that cannot be used; then nothing is changed.
+    /// [`ConfigurationError`]; nothing changes.
     pub fn reconfigure(&self, config: BreakerConfig) -> Result<(), ConfigurationError> {
         crate::configuration::breaker(&config)?;
         self.template.write().unwrap_or_else(PoisonError::into_inner).config = config;

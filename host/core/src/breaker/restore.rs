@@ -1,7 +1,7 @@
-//! A breaker's state across the ends of processes.
+//! Carries breaker state across processes.
 //!
-//! A program that runs for a moment, once a minute, never sees five failures in a row, though its service has been down for an hour. So a
-//! breaker's state can be [saved](CircuitBreaker::save), kept wherever the program likes, and [restored](CircuitBreakerBuilder::restored).
+//! A program that runs briefly every minute never sees five failures in a row, even in an hour's outage. So it
+//! [saves](CircuitBreaker::save) and [restores](CircuitBreakerBuilder::restored) state.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,29 +26,29 @@ use crate::policy::PolicySlot;
 use crate::types::{Admission, BreakerConfig, BreakerEvent, BreakerState, Observation, Transition};
 use serde::{Deserialize, Serialize};
 
-/// The gate keeps a generation in 61 bits; this leaves room to go on.
+/// The gate has 61 bits.
 const GENERATIONS: u64 = u64::MAX >> 4;
-/// A policy's private memory is no longer, bytes. What is came from elsewhere.
+/// Maximum bytes; more is foreign.
 const LONGEST_MEMORY: usize = 4 << 10;
 
-/// A breaker's state, ready to be kept outside of the process.
+/// A breaker's state, for storage.
 ///
-/// Its instants, those in the policy's private memory too, are on the clock of the breaker that it was taken from. The breaker that gets it must
-/// have a clock of the same origin: an [`AnchoredClock`](crate::clock::AnchoredClock) in either process.
+/// Its instants, also in private memory, are on its breaker's clock. The restoring breaker's clock must have that
+/// origin: use [`AnchoredClock`](crate::clock::AnchoredClock)s.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedState {
-    /// The state itself.
+    /// The state.
     pub state: BreakerState,
-    /// The layout of the state's private memory.
+    /// Layout of private memory.
     pub layout: u32,
-    /// Whether it was isolated by hand.
+    /// Isolated by hand.
     #[serde(default)]
     pub isolated: bool,
 }
 
 impl CircuitBreaker {
-    /// Its state, to be kept and [restored](CircuitBreakerBuilder::restored). Unlike [`CircuitBreaker::snapshot`] it holds all that was counted:
-    /// the policy is told first of the successes of which it has not heard yet.
+    /// Saves state to [restore](CircuitBreakerBuilder::restored). Unlike [`CircuitBreaker::snapshot`], it counts
+    /// successes not yet reported.
     pub fn save(&self) -> SavedState {
         let generation = self.snapshot().generation;
         self.step(|kept| kept.state.generation == generation, BreakerEvent::Ignored(generation), None);
@@ -58,19 +58,18 @@ impl CircuitBreaker {
 }
 
 impl CircuitBreakerBuilder {
-    /// Begins in a state that was [saved](CircuitBreaker::save), under the settings of this builder.
+    /// Starts from a [saved](CircuitBreaker::save) state, with this builder's settings.
     ///
-    /// An open breaker stays open for what is left of its timeout. A half-open one keeps the successes of its probes, and has all its permits: those
-    /// in flight elsewhere are not its own. The generation goes on. Private memory is cleared if another policy's layout wrote it. A state from the
-    /// future, because a wall clock was stepped back, is taken for one of now, so that it stays open for its timeout at most; its memory, which holds
-    /// instants too, is cleared.
+    /// - Open: for the rest of its timeout.
+    /// - Half-open: probe successes stay; all permits are free.
+    /// - The generation continues. Another layout's memory is cleared.
+    /// - From the future (wall clock stepped back): counts as now, without memory, which holds instants.
     pub fn restored(mut self, saved: SavedState) -> Self {
         self.restored = Some(saved);
         self
     }
 }
 
-/// What a saved state is now, and what it lets through.
 pub(super) fn resume(policy: &PolicySlot, config: BreakerConfig, saved: SavedState, now: Instant) -> (Kept, Admission) {
     let SavedState { mut state, mut layout, isolated } = saved;
     state.generation &= GENERATIONS;
@@ -78,7 +77,7 @@ pub(super) fn resume(policy: &PolicySlot, config: BreakerConfig, saved: SavedSta
         state.since = state.since.min(now);
         state.memory.clear();
     }
-    // An event that changes nothing: what is asked for is the admission.
+    // No effect: it asks for the admission.
     let nothing = Observation { event: BreakerEvent::Ignored(state.generation), now, successes: 0, took: 0.0 };
     let Transition { state, admission } = policy.step(&config, state, &mut layout, &nothing);
     (Kept { config, state, layout, isolated }, admission)
@@ -108,7 +107,6 @@ mod tests {
         (0..times).for_each(|_| drop(breaker.try_acquire().unwrap().failure(&refused())));
     }
 
-    /// Through JSON, as it would be kept.
     fn kept(breaker: &CircuitBreaker) -> SavedState {
         serde_json::from_str(&serde_json::to_string(&breaker.save()).unwrap()).unwrap()
     }
@@ -186,7 +184,6 @@ mod tests {
         clock.advance(60 * SECOND);
         first.try_acquire().unwrap().success();
         assert_eq!((first.state(), first.snapshot().half_open_successes), (Phase::HalfOpen, 1));
-        // This one's permit stays in the process that took it.
         let _hanging = first.try_acquire().unwrap();
 
         let second = builder(&clock).restored(kept(&first)).build().unwrap();

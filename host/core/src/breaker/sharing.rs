@@ -1,15 +1,13 @@
-//! Breakers that outlive their process, and that a fleet has in common.
+//! Shares breakers in a fleet and across restarts.
 //!
-//! A program that is started anew while its service is down would call it again until its breakers have opened again, and ten hosts find out ten times what
-//! one of them knows. So each transition is put into a [`Store`], and what others have put there is taken over. Nobody who calls waits for that: breakers decide
-//! by themselves, and a task on a thread of its own writes down and reads what is new, whenever the store can be reached. What waits to be written is
-//! the latest state of each breaker that moved, so it is bounded by their number.
+//! Without this, a restarted program calls a failing service until its breakers reopen, and ten hosts learn what one
+//! knows. So transitions go to a [`Store`], and others' are adopted. Callers never wait: a separate thread syncs when
+//! it can. Only each breaker's latest state waits.
 //!
-//! Of two states the one that was entered later holds, by the wall clocks of those who entered it. Writing is by compare-and-set, so that of two hosts
-//! that move a breaker at the same time neither overlooks the other. Half-open is each host's own: who probes tells the others what came of it.
+//! The state entered later, by wall clock, wins. Writes compare and set, so hosts notice each other. Half-open is
+//! local; probers publish outcomes.
 //!
-//! On one machine programs have their probes in common as well: asking the store for leave takes no longer than its disk does, once for each probe. Over a
-//! network nobody is kept waiting for that.
+//! Programs on one machine share probes, at the cost of the store's disk. Over networks no call waits.
 
 use super::lease::{self, Lease};
 use super::record::{PREFIX, Record, forget_old, key, since_1970};
@@ -29,21 +27,21 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// So many names are remembered before those are forgotten whose breakers are gone.
+/// Above this size, names of dropped breakers are forgotten.
 const MOST_KNOWN: usize = 4096;
 
-/// What has been done to keep breakers in a store. All numbers only grow.
+/// Counts of sharing; they only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SharingCounts {
-    /// Transitions that were written.
+    /// Number of transitions written.
     pub published: u64,
-    /// States of others that were taken over.
+    /// Number of states adopted.
     pub adopted: u64,
-    /// Writes that found that somebody else had written first.
+    /// Number of writes after another's.
     pub conflicts: u64,
-    /// Transitions that were not written because the breaker moved again before they could be.
+    /// Number of transitions skipped for a later one.
     pub coalesced: u64,
-    /// Times that the store could not be reached or did not answer.
+    /// Number of store failures.
     pub failed: u64,
 }
 
@@ -56,21 +54,19 @@ struct Counters {
     failed: AtomicU64,
 }
 
-/// What is known of the breaker of a name.
 #[derive(Default)]
 struct Known {
     breaker: Weak<Shared>,
-    /// What is in the store for a breaker that is not made yet.
+    /// For a breaker not made yet.
     record: Option<Record>,
-    /// When it entered its state, nanoseconds since 1970; 0 for one that never moved.
+    /// Nanoseconds since 1970; 0: never.
     moved_at: u64,
-    /// The version of what is in the store.
     version: Option<u64>,
-    /// Whether the store does not have its state yet.
+    /// The store lacks its state.
     waits: bool,
-    /// Probes of this process that are in flight.
+    /// Probes in flight here.
     leases: Vec<Lease>,
-    /// Those that have ended, and of which the store does not know yet.
+    /// Ended, but still stored.
     ended_leases: Vec<Lease>,
 }
 
@@ -80,45 +76,42 @@ impl Known {
     }
 }
 
-/// The answer to a question for leave to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
     Granted,
-    /// Others probe.
     Taken,
-    /// The outcome of another's probe was not known here yet, and is now.
+    /// Another's probe moved the breaker.
     Moved,
 }
 
 struct Inner {
     clock: SharedClock,
     known: Mutex<HashMap<Arc<str>, Known>>,
-    /// Held while a state is taken over.
     adopting: Mutex<()>,
-    /// Where it is kept, if all who share it are on this machine.
+    /// The store, if all its users are here.
     on_this_machine: OnceLock<Weak<dyn Store>>,
     calls: Calls,
-    /// All that waited has been written, or the first look into the store is done.
+    /// Writes or first load done.
     settled: Notify,
     loaded: AtomicBool,
-    /// The task has come to its end, and has let go of the store.
+    /// Ended; released the store.
     ended: AtomicBool,
     counters: Counters,
 }
 
-/// What the task has and breakers have not: they may outlive the manager, and must not hold its store open.
+/// Held by the task only: breakers may outlive the manager and must not keep its store open.
 struct Keeper {
     inner: Arc<Inner>,
     store: Arc<dyn Store>,
 }
 
-/// Keeps breakers in a store. Cloning shares it.
+/// Keeps breakers in a store. Clones share state.
 #[derive(Clone)]
 pub struct BreakerSharing {
     inner: Arc<Inner>,
 }
 
-/// The task that writes and reads, until this is dropped.
+/// The task; dropping this ends it.
 pub struct Keeping(BreakerSharing);
 
 impl Drop for Keeping {
@@ -128,13 +121,13 @@ impl Drop for Keeping {
 }
 
 impl Keeping {
-    /// Writes what waits, and ends; from then on each breaker is alone.
+    /// Writes what waits, then ends: breakers are alone.
     pub async fn end(&self) {
         self.0.inner.calls.end();
         self.until(|inner| inner.ended.load(Ordering::Acquire)).await;
     }
 
-    /// Number of states written and read so far.
+    /// The counts.
     pub fn counts(&self) -> SharingCounts {
         let Counters { published, adopted, conflicts, coalesced, failed } = &self.0.inner.counters;
         let [published, adopted, conflicts, coalesced, failed] =
@@ -142,7 +135,7 @@ impl Keeping {
         SharingCounts { published, adopted, conflicts, coalesced, failed }
     }
 
-    /// Ends when the store has been looked into once, and has all that was to be written until then.
+    /// Waits for the first load and waiting writes.
     pub async fn settled(&self) {
         self.until(|inner| inner.loaded.load(Ordering::Acquire) && !inner.known().values().any(Known::has_work)).await;
     }
@@ -152,7 +145,7 @@ impl Keeping {
         loop {
             let settled = inner.settled.notified();
             tokio::pin!(settled);
-            // Listening must begin before looking.
+            // Listen before checking.
             settled.as_mut().enable();
             if holds(inner) || inner.ended.load(Ordering::Acquire) {
                 return;
@@ -163,7 +156,7 @@ impl Keeping {
 }
 
 impl BreakerSharing {
-    /// Sharing on this clock, without a store so far.
+    /// Sharing without a store yet.
     pub fn new(clock: SharedClock) -> Self {
         let inner = Inner {
             clock,
@@ -179,11 +172,11 @@ impl BreakerSharing {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Looks into a store that answers at once, and begins to keep what happens from now on.
+    /// Loads a store that answers at once; keeps later transitions.
     pub fn keep(&self, store: Arc<dyn Store>) -> Keeping {
         let keeping = Keeping(self.clone());
         if store.is_on_this_machine() {
-            // Kept once for each manager, whose only store it is.
+            // Set once: a manager has one store.
             let _ = self.inner.on_this_machine.set(Arc::downgrade(&store));
         }
         let mut keeper = Keeper { inner: Arc::clone(&self.inner), store };
@@ -196,9 +189,9 @@ impl BreakerSharing {
             }
         };
         {
-            // The store's timers and connections belong to the runtime on which it is looked into again.
+            // The store's timers and connections belong here.
             let _on_it = runtime.enter();
-            // One on the network is looked into when it answers.
+            // Network stores load later.
             if let Some(Err(error)) = keeper.load().now_or_never() {
                 tracing::warn!(target: "upright", %error, "breakers begin without what was kept of them");
             }
@@ -206,7 +199,6 @@ impl BreakerSharing {
         runtime.spawn(async move {
             let inner = Arc::clone(&keeper.inner);
             keep_up(&mut keeper, &inner.calls, &inner.clock).await;
-            // The store is free once it has ended.
             drop(keeper);
             inner.ended.store(true, Ordering::Release);
             inner.settled.notify_waiters();
@@ -214,7 +206,6 @@ impl BreakerSharing {
         keeping
     }
 
-    /// A breaker of this name comes to be, in the state that the store has for it.
     pub(super) fn join(&self, name: &Arc<str>, make: impl FnOnce(Option<SavedState>) -> CircuitBreaker) -> CircuitBreaker {
         let mut all = self.inner.known();
         if all.len() >= MOST_KNOWN {
@@ -227,7 +218,7 @@ impl BreakerSharing {
         breaker
     }
 
-    /// The breaker has entered another state, by itself or by hand. Its lock is held, so that no state of another's is taken over in between.
+    /// The breaker's lock is held: no adoption comes between.
     pub(super) fn moved(&self, name: &Arc<str>) {
         let now = since_1970(self.inner.clock.wall());
         let mut all = self.inner.known();
@@ -241,11 +232,11 @@ impl BreakerSharing {
     }
 }
 
-/// Nobody waits longer for leave to probe: another process may be writing something large.
+/// Maximum wait: another process may write much.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl BreakerSharing {
-    /// May a breaker that is half-open make one of so many probes? Waits for the store's disk. Where the store cannot say, each program decides by itself.
+    /// Waits for the store's disk. If it cannot answer, programs decide alone.
     pub(super) fn may_probe(&self, name: &Arc<str>, probes: u64, patience: Duration) -> Leave {
         let inner = &self.inner;
         if inner.calls.is_ended() || inner.ended.load(Ordering::Acquire) {
@@ -256,7 +247,7 @@ impl BreakerSharing {
         };
         let (asking, name) = (Asking { keeper: Keeper { inner: Arc::clone(inner), store }, probes, patience }, Arc::clone(name));
         let (sender, answer) = std::sync::mpsc::channel();
-        // On the store's own thread: a caller's runtime may not go on while this thread waits.
+        // The caller's runtime may stand still meanwhile.
         runtime.spawn(async move {
             let leave = asking.leave(&name).await.unwrap_or_else(|error| {
                 tracing::debug!(target: "upright", %error, breaker = &*name, "the store does not say who probes");
@@ -269,13 +260,12 @@ impl BreakerSharing {
         answer.recv_timeout(PATIENCE).unwrap_or(Leave::Granted)
     }
 
-    /// A probe has ended; what came of it has been said by [`BreakerSharing::moved`].
+    /// [`BreakerSharing::moved`] has reported its outcome.
     pub(super) fn probe_ended(&self, name: &Arc<str>) {
         self.inner.probe_ended(name);
     }
 }
 
-/// A question for leave to probe.
 struct Asking {
     keeper: Keeper,
     probes: u64,
@@ -293,7 +283,7 @@ impl Asking {
                 None => return Ok(Leave::Taken),
             },
         };
-        // The outcome of the probe before was written before its place was free.
+        // The last outcome was written before its lease ended.
         if keeper.look_at(&key(name), u64::MAX).await.unwrap_or_default() {
             lease::give_back(store, &lease).await?;
             return Ok(Leave::Moved);
@@ -302,7 +292,7 @@ impl Asking {
         Ok(Leave::Granted)
     }
 
-    /// The place of a probe of this process that has ended, and that the store still counts. No other process has probed meanwhile.
+    /// An ended lease still stored: no other process probed since.
     async fn of_this_process(&self, name: &Arc<str>) -> Result<Option<Lease>, StoreError> {
         let inner = &self.keeper.inner;
         let ended = inner.known().get_mut(name).and_then(|known| known.ended_leases.pop());
@@ -320,14 +310,14 @@ impl Inner {
         if known.leases.is_empty() {
             return;
         }
-        // The oldest: one that hangs, and whose place another has taken, gives nothing back.
+        // The oldest: a replaced hanging probe returns nothing.
         let lease = known.leases.remove(0);
         known.ended_leases.push(lease);
         drop(all);
         self.calls.wake();
     }
 
-    /// A probe that has ended, whose outcome the store has.
+    /// Its outcome is stored.
     fn freed(&self) -> Option<(Arc<str>, Lease)> {
         let all = self.known();
         all.iter().filter(|(_, known)| !known.waits).find_map(|(name, known)| Some((Arc::clone(name), known.ended_leases.last()?.clone())))
@@ -340,7 +330,7 @@ impl Inner {
 
 impl Follow for Keeper {
     async fn follow(&mut self, works: &AtomicBool) -> Result<(), StoreError> {
-        // Before looking, so that nothing in between is overlooked.
+        // Watch before loading: misses nothing.
         let watched = self.store.watch(PREFIX).await;
         self.load().await?;
         if watched.is_err() {
@@ -380,7 +370,6 @@ impl Keeper {
         forget_old(&*self.store, &*self.inner.clock).await
     }
 
-    /// Takes over what is in the store, if it is new and was entered later. Whether it was.
     async fn look_at(&self, key: &str, version: u64) -> Result<bool, StoreError> {
         let Some(name) = key.strip_prefix(PREFIX).map(Arc::<str>::from) else { return Ok(false) };
         if self.inner.known().get(&name).is_some_and(|known| known.version >= Some(version)) {
@@ -390,9 +379,8 @@ impl Keeper {
         Ok(entry.is_some_and(|entry| self.take_over(&name, Record::read(&entry.value), entry.version)))
     }
 
-    /// Whether it was taken over.
     fn take_over(&self, name: &Arc<str>, record: Option<Record>, version: u64) -> bool {
-        // A thread that finds it taken over already must find the breaker where it leads.
+        // A thread that sees it adopted must find the breaker moved.
         let one_by_one = self.inner.adopting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.inner.known();
         let known = all.entry(Arc::clone(name)).or_default();
@@ -402,10 +390,10 @@ impl Keeper {
         known.waits = false;
         match known.breaker.upgrade() {
             Some(shared) => {
-                // The breaker's own lock comes before this one, and never within it.
+                // Lock order: the breaker's first.
                 drop(all);
                 let (breaker, moved_at) = (CircuitBreaker { shared }, record.moved_at);
-                // One that has moved by itself since is further.
+                // It may have moved since.
                 let is_latest = || {
                     let is_latest = self.inner.known().get(name).is_some_and(|known| known.moved_at == moved_at);
                     self.inner.counters.adopted.fetch_add(u64::from(is_latest), Ordering::Relaxed);
@@ -422,7 +410,6 @@ impl Keeper {
         true
     }
 
-    /// Writes what waits to be written.
     async fn publish(&self) -> Result<(), StoreError> {
         let waiting: Vec<_> = self.inner.known().iter().filter(|(_, known)| known.waits).map(|(name, _)| Arc::clone(name)).collect();
         for name in waiting {
@@ -465,7 +452,7 @@ impl Keeper {
                         None => self.inner.known().entry(Arc::clone(name)).or_default().version = None,
                     }
                 }
-                // A name that is too long for a key will not become shorter.
+                // The key stays too long.
                 Err(error @ (StoreError::KeyInvalid { .. } | StoreError::ValueTooLarge { .. })) => {
                     tracing::warn!(target: "upright", %error, breaker = &**name, "the breaker is not kept");
                     self.written(name, moved_at, version);
@@ -476,7 +463,6 @@ impl Keeper {
         }
     }
 
-    /// The store has the state that was entered then.
     fn written(&self, name: &Arc<str>, moved_at: u64, version: Option<u64>) {
         if let Some(known) = self.inner.known().get_mut(name) {
             known.version = version;
@@ -486,7 +472,7 @@ impl Keeper {
 }
 
 impl CircuitBreaker {
-    /// Enters a state that another host has found, if that is the latest. Calls in flight say nothing any more. From where to where it went.
+    /// Calls in flight become irrelevant. Returns old and new phase.
     fn adopt(&self, mut saved: SavedState, is_latest: impl FnOnce() -> bool) -> Option<(Phase, Phase)> {
         let shared = &*self.shared;
         let mut kept = self.kept();

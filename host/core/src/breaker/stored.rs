@@ -1,7 +1,6 @@
-//! A breaker of programs that run for a moment: its state is in a store, and nowhere else.
+//! Keeps breaker state in a store alone, for programs too short-lived to remember.
 //!
-//! A [`CircuitBreaker`] remembers, and tells its store what others should know. A program that makes one call and ends has nothing to remember with. So each
-//! question is answered from the store, and what comes of the call is written there before the program ends.
+//! Decisions read the store; outcomes are written before the program ends.
 
 use super::lease::{self, Lease};
 use super::record::{self, Record, since_1970};
@@ -15,11 +14,10 @@ use crate::store::{Store, StoreError};
 use crate::types::{BreakerConfig, Fault, Phase};
 use std::sync::Arc;
 
-/// A circuit breaker whose state is in a [`Store`], for programs that make one call and end. All programs on the store that use the name have it in common, those
-/// too that keep their breakers in it (`RecoveryManagerBuilder::state`).
+/// A circuit breaker in a [`Store`], for programs that make one call and end. Users of one name share it, including
+/// `RecoveryManagerBuilder::state`.
 ///
-/// While a probe of the half-open breaker is in flight all other programs are rejected, for the breaker's recovery timeout at most: a program that is killed in
-/// its probe holds them up no longer.
+/// A half-open breaker's probe rejects other programs, for at most the recovery timeout, even if its program is killed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,62 +43,61 @@ pub struct StoredBreaker {
     clock: SharedClock,
 }
 
-/// A call that may be made. [Settle](StoredBreaker::settle) it, or give it back: a probe whose permit is only dropped counts as in flight for the breaker's recovery
-/// timeout.
+/// Permission for one call. [Settle](StoredBreaker::settle) it or give it back: a dropped probe stays in flight for the
+/// recovery timeout.
 #[must_use = "settle it, or give it back"]
 pub struct StoredPermit {
     generation: u64,
-    /// None where nobody wants to know how long it takes.
+    /// `None` if unmeasured.
     began: Option<Instant>,
     lease: Option<Lease>,
     moved: (Phase, Phase),
 }
 
 impl StoredPermit {
-    /// Where the breaker stood before this was granted, and after.
+    /// Phases before and after.
     pub fn moved(&self) -> (Phase, Phase) {
         self.moved
     }
 }
 
-/// A breaker as the store has it.
 struct Found {
     breaker: CircuitBreaker,
-    /// As it was restored.
+    /// Restored state.
     before: SavedState,
-    /// None where the store has nothing.
+    /// `None` if absent.
     version: Option<u64>,
     moved_at: u64,
-    /// Its instants mean the same on this clock.
+    /// Its instants fit this clock.
     is_as_kept: bool,
 }
 
 impl StoredBreaker {
-    /// The breaker of this name in this store, on the machine's clock and under the built-in policy's native code.
+    /// A breaker of this name, on the system clock with the built-in policy.
     ///
     /// # Errors
-    /// Names the first setting that cannot be used.
+    /// [`ConfigurationError`].
     pub fn new(name: impl Into<Arc<str>>, store: Arc<dyn Store>, config: BreakerConfig) -> Result<Self, ConfigurationError> {
         configuration::breaker(&config)?;
         Ok(Self { name: name.into(), store, config, policy: PolicySlot::native(), clock: SystemClock::shared() })
     }
 
-    /// Another policy decides.
+    /// Deciding policy.
     #[must_use]
     pub fn policy(self, policy: impl Into<PolicySlot>) -> Self {
         Self { policy: policy.into(), ..self }
     }
 
-    /// Another clock.
+    /// Clock.
     #[must_use]
     pub fn clock(self, clock: SharedClock) -> Self {
         Self { clock, ..self }
     }
 
-    /// May a call be made?
+    /// Requests admission.
     ///
     /// # Errors
-    /// Those of the store; in them, that the call is rejected.
+    /// [`StoreError`]; inside, [`CircuitOpen`] rejects.
     pub async fn admit(&self) -> Result<Result<StoredPermit, CircuitOpen>, StoreError> {
         loop {
             let found = self.found().await?;
@@ -130,7 +127,7 @@ impl StoredBreaker {
                 }
                 Ok(false) => self.free(lease).await?,
                 Err(error) => {
-                    // The first failure is the one to tell.
+                    // The first error matters.
                     let _ = self.free(lease).await;
                     return Err(error);
                 }
@@ -138,19 +135,19 @@ impl StoredBreaker {
         }
     }
 
-    /// Keeps what became of the breaker when it let a call through; whether it still stands where it was found.
+    /// `false` if the breaker moved.
     async fn admitted(&self, found: &Found, lease: Option<&Lease>) -> Result<bool, StoreError> {
-        // The outcome of the probe before was written before its place was free.
+        // The last outcome was written before its lease ended.
         if lease.is_some() && self.store.get(&record::key(&self.name)).await?.map(|entry| entry.version) != found.version {
             return Ok(false);
         }
         self.keep(found).await
     }
 
-    /// The call succeeded, or failed with these facts. Where the breaker stood before, and where it stands now.
+    /// Reports an outcome. Returns phases before and after.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn settle(&self, permit: StoredPermit, ended: Result<(), Fault>) -> Result<(Phase, Phase), StoreError> {
         let moved = self.told(&permit, ended).await;
         let freed = self.free(permit.lease).await;
@@ -160,7 +157,7 @@ impl StoredBreaker {
     async fn told(&self, permit: &StoredPermit, ended: Result<(), Fault>) -> Result<(Phase, Phase), StoreError> {
         loop {
             let found = self.found().await?;
-            // A call that began in an older generation changes nothing.
+            // Older generations change nothing.
             if found.breaker.snapshot().generation == permit.generation
                 && let Ok(mut call) = found.breaker.try_acquire()
             {
@@ -176,10 +173,10 @@ impl StoredBreaker {
         }
     }
 
-    /// The call was not made, or its end says nothing.
+    /// Returns a permit without outcome.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn give_back(&self, permit: StoredPermit) -> Result<(), StoreError> {
         self.free(permit.lease).await
     }
@@ -194,7 +191,7 @@ impl StoredBreaker {
     async fn found(&self) -> Result<Found, StoreError> {
         let entry = self.store.get(&record::key(&self.name)).await?;
         let version = entry.as_ref().map(|entry| entry.version);
-        // Anything else than a record is written over.
+        // Overwrites foreign values.
         let kept = entry.and_then(|entry| Record::read(&entry.value));
         let moved_at = kept.as_ref().map_or(0, |kept| kept.moved_at);
         let seen = kept.clone().map(|kept| kept.seen_by(&*self.clock));
@@ -205,10 +202,10 @@ impl StoredBreaker {
         Ok(Found { before: breaker.save(), breaker, version, moved_at, is_as_kept })
     }
 
-    /// Writes the breaker's state; whether nobody else has written meanwhile.
+    /// `false` if another writer came first.
     async fn keep(&self, found: &Found) -> Result<bool, StoreError> {
         let after = found.breaker.save();
-        // A state of another clock is written as this one has it: it would begin again with each program otherwise.
+        // Otherwise another clock's state restarts with each program.
         if after == found.before && found.is_as_kept {
             return Ok(true);
         }
@@ -220,7 +217,7 @@ impl StoredBreaker {
         match self.store.compare_and_set(&key, found.version, json.into(), JSON).await {
             Ok(_) => {
                 if found.version.is_none() {
-                    // Nothing depends on it.
+                    // Optional cleaning.
                     let _ = record::forget_old(&*self.store, &*self.clock).await;
                 }
                 Ok(true)

@@ -1,8 +1,7 @@
-//! Budgets of retries that callers share.
+//! Bounds retries over all callers: they multiply load on overloaded services.
 //!
-//! Retries multiply load just when a service has too much of it. A budget bounds them over all callers: a bucket of tokens that fills with
-//! time, and each retry and each hedge takes one. When it is empty, operations end with [`Reason::BudgetExhausted`](crate::types::Reason), which is not
-//! the same as having used all attempts.
+//! Retries and hedges take tokens from a bucket that fills over time. Without a token, operations end with
+//! [`Reason::BudgetExhausted`](crate::types::Reason).
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,7 +25,7 @@ use crate::error::ConfigurationError;
 use bucket::Bucket;
 use std::sync::Arc;
 
-/// A bucket of retries. Cloning shares it. Taking a token is one compare-and-swap: no lock, and no thread takes another's.
+/// A retry budget. Clones share it. Taking is one compare-and-swap, without a lock.
 #[derive(Clone)]
 pub struct RetryBudget {
     shared: Arc<Shared>,
@@ -40,7 +39,6 @@ struct Shared {
     bucket: Bucket,
 }
 
-/// Whether a budget can work.
 fn check(capacity: u32, per_second: f64) -> Result<(), ConfigurationError> {
     let fits = (1..=bucket::LARGEST).contains(&capacity);
     ConfigurationError::unless(fits, "budget capacity", capacity, "expected a whole number from 1 to 1000000000")?;
@@ -49,10 +47,10 @@ fn check(capacity: u32, per_second: f64) -> Result<(), ConfigurationError> {
 }
 
 impl RetryBudget {
-    /// A full bucket of `capacity` retries that gains `per_second` of them each second.
+    /// A full budget of `capacity`, gaining `per_second`.
     ///
     /// # Errors
-    /// A capacity of 0 or above 1,000,000,000, or a rate that is negative, not finite or above 1,000,000,000.
+    /// [`ConfigurationError`] unless `capacity` is 1 to 1,000,000,000 and `per_second` 0 to 1,000,000,000.
     pub fn new(capacity: u32, per_second: f64, clock: SharedClock) -> Result<Self, ConfigurationError> {
         check(capacity, per_second)?;
         Ok(Self::of_checked(capacity, per_second, clock))
@@ -64,30 +62,29 @@ impl RetryBudget {
         Self { shared: Arc::new(Shared { capacity, per_second, clock, made, bucket }) }
     }
 
-    /// Takes a token, if there is one. Dropping it puts it back; [`Token::spend`] keeps it.
+    /// Takes a token. Dropping returns it; [`Token::spend`] keeps it.
     #[must_use = "a token that is dropped goes back"]
     pub fn take(&self) -> Option<Token<'_>> {
         self.shared.bucket.take(self.age()).map(|left| Token { budget: self, left })
     }
 
-    /// Tokens that are left.
+    /// Number of tokens left.
     pub fn left(&self) -> u32 {
         self.shared.bucket.left(self.age())
     }
 
-    /// How many it holds when it is full.
+    /// Maximum number of tokens.
     pub fn capacity(&self) -> u32 {
         self.shared.capacity
     }
 
-    /// Whether nobody else holds it and it is full: another one would do as well.
     fn is_idle(&self) -> bool {
         Arc::strong_count(&self.shared) == 1 && self.left() == self.capacity()
     }
 
     fn age(&self) -> u64 {
         let Shared { per_second, clock, made, .. } = &*self.shared;
-        // What does not fill with time needs no clock; what does may gain its tokens a few milliseconds late.
+        // Never filling needs no clock; filling may lag milliseconds.
         if *per_second > 0.0 { clock.coarse().saturating_sub(*made) } else { 0 }
     }
 }
@@ -98,7 +95,7 @@ impl std::fmt::Debug for RetryBudget {
     }
 }
 
-/// A retry that may be made.
+/// Permission for one retry.
 #[derive(Debug)]
 pub struct Token<'a> {
     budget: &'a RetryBudget,
@@ -106,12 +103,12 @@ pub struct Token<'a> {
 }
 
 impl Token<'_> {
-    /// Retries that there was room for, this one included.
+    /// Number of tokens, this one included.
     pub fn left(&self) -> u32 {
         self.left.saturating_add(1)
     }
 
-    /// The retry is made.
+    /// Uses it up.
     pub fn spend(self) {
         std::mem::forget(self);
     }

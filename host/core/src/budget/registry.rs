@@ -1,11 +1,11 @@
-//! Budgets by name.
+//! Keeps one retry budget per name.
 
 use super::{RetryBudget, check};
 use crate::clock::SharedClock;
 use crate::error::ConfigurationError;
 use crate::registry::Registry;
 
-/// One budget for each name, made when it is first asked for. Cloning shares the registry.
+/// One budget per name, made on first use. Clones share it.
 #[derive(Clone)]
 pub struct RetryBudgets {
     budgets: Registry<RetryBudget>,
@@ -15,10 +15,10 @@ pub struct RetryBudgets {
 }
 
 impl RetryBudgets {
-    /// A registry whose budgets hold `capacity` retries and gain `per_second` of them each second.
+    /// Budgets of `capacity` that gain `per_second`.
     ///
     /// # Errors
-    /// As [`RetryBudget::new`].
+    /// Those of [`RetryBudget::new`].
     pub fn new(capacity: u32, per_second: f64, clock: SharedClock) -> Result<Self, ConfigurationError> {
         check(capacity, per_second)?;
         Ok(Self { budgets: Registry::default(), capacity, per_second, clock })
@@ -30,12 +30,12 @@ impl RetryBudgets {
         self.budgets.get(name, make, RetryBudget::is_idle)
     }
 
-    /// Keeps this budget under a name, in place of the one that was there. Who holds the other keeps it.
+    /// Replaces a budget; holders keep the old one.
     pub fn insert(&self, name: &str, budget: RetryBudget) {
         self.budgets.insert(name, budget);
     }
 
-    /// The budget of this name, if it was asked for before.
+    /// The budget, if it exists.
     pub fn find(&self, name: &str) -> Option<RetryBudget> {
         self.budgets.find(name)
     }

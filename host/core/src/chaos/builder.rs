@@ -1,4 +1,4 @@
-//! How chaos is set up.
+//! Configures injected failures.
 
 use super::failure::InjectedFailure;
 use super::plan::{Injection, Plan};
@@ -8,13 +8,13 @@ use crate::error::ConfigurationError;
 use crate::types::Fault;
 use std::time::Duration;
 
-/// So much more than 1 probabilities may add up to: ten times 0.1 is not quite 1.
+/// Tolerance: ten times 0.1 is not quite 1.
 const ROUNDING: f64 = 1e-9;
 
-/// Builds a [`Chaos`]. Without any probability or plan all calls pass.
+/// Builds a [`Chaos`]. By default all calls pass.
 ///
-/// A call gets **at most one** injection, so all probabilities together, of failures, delays and hangs, may add up to 1 at most. Several of
-/// one sort may be given, such as delays of several lengths.
+/// A call gets **at most one** injection, so probabilities are 0 to 1 and add up to at most 1. Each kind may occur
+/// several times, such as delays of different lengths.
 #[must_use]
 pub struct ChaosBuilder<E> {
     seed: u64,
@@ -30,18 +30,18 @@ impl<E> Default for ChaosBuilder<E> {
 }
 
 impl<E> ChaosBuilder<E> {
-    /// What the sequence of injections follows from; 0 if this is not set.
+    /// Seed of the injections; default 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// With this probability (0 to 1) a call fails with an error of your own.
+    /// Fails calls with your error at this probability.
     pub fn fail(self, probability: f64, error: impl Fn() -> E + Send + Sync + 'static) -> Self {
         self.chance(probability, Injection::fail(error))
     }
 
-    /// With this probability (0 to 1) a call fails with an [`InjectedFailure`] that passes for this fault; [`super::transient`] makes one.
+    /// Fails calls with an [`InjectedFailure`] at this probability; see [`super::transient`].
     pub fn fail_with(self, probability: f64, fault: Fault) -> Self
     where
         E: From<InjectedFailure> + 'static,
@@ -49,12 +49,12 @@ impl<E> ChaosBuilder<E> {
         self.chance(probability, Injection::fail_with(fault))
     }
 
-    /// With this probability (0 to 1) a call is delayed by so much, and then runs.
+    /// Delays calls by `span` at this probability.
     pub fn delay(self, probability: f64, span: Duration) -> Self {
         self.chance(probability, Injection::Delay(span))
     }
 
-    /// With this probability (0 to 1) a call does not end.
+    /// Hangs calls at this probability.
     pub fn hang(self, probability: f64) -> Self {
         self.chance(probability, Injection::Hang)
     }
@@ -64,22 +64,22 @@ impl<E> ChaosBuilder<E> {
         self
     }
 
-    /// What is done to certain calls, whatever the probabilities say. Entries of a further plan come after those of the ones before.
+    /// Plans injections regardless of probabilities; later plans are appended.
     pub fn plan(mut self, plan: impl Into<Plan<E>>) -> Self {
         self.plan.append(plan.into());
         self
     }
 
-    /// Where the time of delays comes from.
+    /// Sets the clock of delays.
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The chaos.
+    /// Builds the chaos.
     ///
     /// # Errors
-    /// A probability that is not from 0 to 1, probabilities that add up to more than 1, or a plan for calls that there cannot be.
+    /// [`ConfigurationError`] for a probability outside 0 to 1, a sum above 1, or a plan for impossible calls.
     pub fn build(self) -> Result<Chaos<E>, ConfigurationError> {
         let mut sum = 0.0;
         for (probability, injection) in &self.chances {
@@ -106,10 +106,10 @@ impl<E> ChaosBuilder<E> {
         Ok(Chaos::with(Shared::new(self.seed, self.chances, self.plan, self.clock)))
     }
 
-    /// The chaos for functions that block.
+    /// Builds chaos for blocking functions.
     ///
     /// # Errors
-    /// As [`ChaosBuilder::build`], and anything that hangs: nothing could end a thread that does.
+    /// The [`ConfigurationError`]s of [`ChaosBuilder::build`], and one for hangs, which nothing could end.
     pub fn build_blocking(self) -> Result<BlockingChaos<E>, ConfigurationError> {
         let all = self.chances.iter().map(|(_, injection)| injection).chain(self.plan.injections());
         let hangs = all.filter(|injection| matches!(injection, Injection::Hang)).count();

@@ -1,26 +1,26 @@
-//! What an injected failure is.
+//! Gives injected failures real facts.
 
 use crate::fault::{KnownFault, find_in_chain};
 use crate::types::{Fault, FaultKind};
 use std::error::Error;
 use std::io;
 
-/// A failure that [`super::Chaos`] injected, with the facts that it was told to have. It is classified by those, as the real failure would be.
+/// A failure that [`super::Chaos`] injected, classified like a real one.
 ///
-/// Operations that fail with a box of `dyn Error`, `anyhow::Error` or `std::io::Error` can have it as it is; an error type of your own takes it by a
-/// `From`, such as `thiserror`'s `#[from]` writes.
+/// Your error type needs a `From`, such as `thiserror`'s `#[from]`; boxed `dyn Error`, `anyhow::Error` and
+/// `std::io::Error` have one.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{} (injected)", known.fault.message)]
 pub struct InjectedFailure {
-    /// The number of the call that it was injected into, from 1.
+    /// Number of the call, from 1.
     pub call: u64,
-    /// What it passes for.
+    /// The simulated fault.
     #[source]
     pub known: KnownFault,
 }
 
 impl InjectedFailure {
-    /// The injected failure behind an error, if there is one, however deep in its chain of causes.
+    /// Finds an injected failure in a chain of causes.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,7 +44,7 @@ impl From<InjectedFailure> for io::Error {
     }
 }
 
-/// A failure that passes by itself: status 503, as a busy server answers. It is retried, and breakers count it.
+/// A passing failure: status 503, like a busy server. It is retried, and breakers count it.
 pub fn transient() -> Fault {
     Fault { status: Some(503), ..Fault::new(FaultKind::HttpStatus, "the service is unavailable") }
 }

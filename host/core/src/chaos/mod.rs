@@ -1,7 +1,6 @@
-//! Chaos on purpose: failures, delays and hangs where nothing is wrong.
+//! Injects failures, delays and hangs, to test recovery before it is needed.
 //!
-//! Whether a program recovers shows only when something fails, and then it is late to find out that it does not. [`Chaos`] stands around an
-//! operation and lets it fail, be late or hang: in your tests, and in staging, where it can be switched off while the program runs.
+//! [`Chaos`] wraps operations in tests, or in staging, where it can be switched off at run time.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,11 +26,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # What is the same each time
+//! # Reproducibility
 //!
-//! What happens to a call follows from the seed, the settings and the call's number alone: not from the machine, not from what the operation
-//! does, not from which thread comes first. [`Chaos::injection`] tells it beforehand. Calls are numbered from 1 in the order in which they are
-//! made, so where calls are concurrent it is their order that may differ, and never what happens to the third.
+//! Seed, settings and call number alone decide an injection, not machine, operation or threads; [`Chaos::injection`]
+//! predicts it. Concurrency may change which call is the third, but not the third's injection.
 
 mod builder;
 mod failure;
@@ -49,25 +47,25 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// How many calls there were while it was on, and what was injected into them.
+/// Numbers of calls and injections while on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ChaosCounts {
-    /// Calls, those that passed too.
+    /// Number of calls, passed ones included.
     pub calls: u64,
-    /// Of those, calls that failed without being made.
+    /// Number of calls failed without running.
     pub failed: u64,
-    /// Of those, calls that were delayed.
+    /// Number of delayed calls.
     pub delayed: u64,
-    /// Of those, calls that hang, or hung until they were dropped.
+    /// Number of calls that hang or hung.
     pub hung: u64,
 }
 
-/// Injects failures, delays and hangs into asynchronous calls that may fail with `E`. Cloning shares it.
+/// Injects failures, delays and hangs into asynchronous calls. Clones share state.
 pub struct Chaos<E> {
     shared: Arc<Shared<E>>,
 }
 
-/// [`Chaos`] for functions that block, built by [`ChaosBuilder::build_blocking`]. Cloning shares it.
+/// [`Chaos`] for blocking functions, built by [`ChaosBuilder::build_blocking`]. Clones share state.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -84,7 +82,7 @@ pub struct BlockingChaos<E> {
 
 struct Shared<E> {
     seed: u64,
-    /// Each injection, with the sum of its probability and those before it.
+    /// Cumulative probabilities.
     chances: Vec<(f64, Injection<E>)>,
     plan: Plan<E>,
     clock: SharedClock,
@@ -114,7 +112,6 @@ impl<E> Shared<E> {
         self.plan.at(call).or_else(by_chance).cloned().unwrap_or(Injection::Pass)
     }
 
-    /// The next call's number, and what happens to it.
     fn begin(&self) -> (u64, Injection<E>) {
         if !self.enabled.load(Ordering::Relaxed) {
             return (0, Injection::Pass);
@@ -133,14 +130,14 @@ impl<E> Shared<E> {
     }
 }
 
-/// The number in [0, 1) that decides about a call: what SplitMix64 with this seed gives at this place. Computed from the call's number and
-/// not drawn in turn, so that concurrent calls cannot take each other's; written out here, so that no new version of a library changes it.
+/// SplitMix64's output for this seed and call. Computed from the call's number, so that concurrent calls cannot swap
+/// draws; written out, so that no library update changes it.
 fn number_of(seed: u64, call: u64) -> f64 {
     let mut bits = seed.wrapping_add(call.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^= bits >> 31;
-    // The upper 53 bits: as many as an f64 holds exactly.
+    // 53 bits: an f64 holds no more exactly.
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
@@ -149,15 +146,15 @@ impl<E> Chaos<E> {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Builds chaos.
+    /// Starts a builder.
     pub fn builder() -> ChaosBuilder<E> {
         ChaosBuilder::default()
     }
 
-    /// Makes a call, or does to it what its turn brings. It is numbered when this function is called, not when its future is first polled.
+    /// Runs the operation or injects. The call is numbered now, not at its first poll.
     ///
     /// # Errors
-    /// The operation's own, and those that are injected.
+    /// The operation's or the injected error.
     pub fn call<T, F, O>(&self, operation: O) -> impl Future<Output = Result<T, E>> + use<T, E, F, O>
     where
         O: FnOnce() -> F,
@@ -178,13 +175,12 @@ impl<E> Chaos<E> {
         }
     }
 
-    /// What happens to the call of this number, the first being 1, if it is made while this is on. Changes nothing.
+    /// The injection for this call number, from 1, while on.
     pub fn injection(&self, call: u64) -> Injection<E> {
         self.shared.injection(call)
     }
 
-    /// Switches it on or off; it is on at first. While it is off, all calls pass and none is numbered. Calls that are delayed or hang already
-    /// stay so.
+    /// Switches on (default) or off. While off, calls pass unnumbered; delayed and hanging calls stay so.
     pub fn set_enabled(&self, enabled: bool) {
         self.shared.enabled.store(enabled, Ordering::Relaxed);
     }
@@ -194,7 +190,7 @@ impl<E> Chaos<E> {
         self.shared.enabled.load(Ordering::Relaxed)
     }
 
-    /// What it has done so far.
+    /// The counts so far.
     pub fn counts(&self) -> ChaosCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Shared { calls, failed, delayed, hung, .. } = &*self.shared;
@@ -207,10 +203,10 @@ impl<E> BlockingChaos<E> {
         Self { chaos }
     }
 
-    /// Makes a call, or does to it what its turn brings. A delay blocks the thread.
+    /// Runs the operation or injects; delays block the thread.
     ///
     /// # Errors
-    /// The operation's own, and those that are injected.
+    /// The operation's or the injected error.
     pub fn call<T>(&self, operation: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let (call, injection) = self.chaos.shared.begin();
         match injection {
@@ -219,27 +215,27 @@ impl<E> BlockingChaos<E> {
                 self.chaos.shared.clock.sleep_blocking(span);
                 operation()
             }
-            // There is no hang: it was refused when this was built.
+            // `build_blocking` refuses hangs.
             Injection::Pass | Injection::Hang => operation(),
         }
     }
 
-    /// As [`Chaos::injection`].
+    /// See [`Chaos::injection`].
     pub fn injection(&self, call: u64) -> Injection<E> {
         self.chaos.injection(call)
     }
 
-    /// As [`Chaos::set_enabled`].
+    /// See [`Chaos::set_enabled`].
     pub fn set_enabled(&self, enabled: bool) {
         self.chaos.set_enabled(enabled);
     }
 
-    /// As [`Chaos::is_enabled`].
+    /// See [`Chaos::is_enabled`].
     pub fn is_enabled(&self) -> bool {
         self.chaos.is_enabled()
     }
 
-    /// As [`Chaos::counts`].
+    /// See [`Chaos::counts`].
     pub fn counts(&self) -> ChaosCounts {
         self.chaos.counts()
     }

@@ -1,4 +1,4 @@
-//! What can be injected, and which calls it is planned for.
+//! Plans injections for certain calls.
 
 use super::failure::InjectedFailure;
 use crate::types::Fault;
@@ -7,28 +7,28 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is done to a call. Failing and hanging calls do not run the operation at all.
+/// An effect on one call. Failing and hanging calls do not run.
 pub enum Injection<E> {
-    /// Nothing: the operation runs as it is.
+    /// Runs unchanged.
     Pass,
-    /// It fails; see [`Injection::fail`] and [`Injection::fail_with`].
+    /// Fails; see [`Injection::fail`] and [`Injection::fail_with`].
     Fail(Failing<E>),
-    /// The operation runs, after so much time.
+    /// Runs after this delay.
     Delay(Duration),
-    /// It does not end. Only whoever drops its future is rid of it, such as a limit of time.
+    /// Never ends, until its future is dropped.
     Hang,
 }
 
-/// Makes the errors of an [`Injection::Fail`], each for the call of this number.
+/// Makes the error of an [`Injection::Fail`].
 pub struct Failing<E>(pub(super) Arc<dyn Fn(u64) -> E + Send + Sync>);
 
 impl<E> Injection<E> {
-    /// A failure with an error of your own.
+    /// Fails with your error.
     pub fn fail(error: impl Fn() -> E + Send + Sync + 'static) -> Self {
         Self::Fail(Failing(Arc::new(move |_| error())))
     }
 
-    /// A failure that passes for this fault: an [`InjectedFailure`].
+    /// Fails with an [`InjectedFailure`].
     pub fn fail_with(fault: Fault) -> Self
     where
         E: From<InjectedFailure> + 'static,
@@ -36,7 +36,6 @@ impl<E> Injection<E> {
         Self::Fail(Failing(Arc::new(move |call| InjectedFailure { call, known: fault.clone().into() }.into())))
     }
 
-    /// Its name, for people.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Pass => "pass",
@@ -67,7 +66,7 @@ impl<E> fmt::Debug for Injection<E> {
     }
 }
 
-/// Which calls, counted from 1, something is planned for; of several entries for a call the first counts.
+/// Injections by call number, from 1. The first entry for a call wins.
 ///
 /// ```
 /// use std::time::Duration;
@@ -83,7 +82,7 @@ impl<E> fmt::Debug for Injection<E> {
 /// # Ok(()) }
 /// ```
 ///
-/// Where all entries are ranges of one type an array will do: `.plan([(3..6, Injection::Hang), (8..9, Injection::Pass)])`.
+/// Ranges of one type fit in an array: `.plan([(3..6, Injection::Hang), (8..9, Injection::Pass)])`.
 pub struct Plan<E> {
     entries: Vec<Entry<E>>,
 }
@@ -107,18 +106,18 @@ impl<E> fmt::Debug for Plan<E> {
 }
 
 impl<E> Plan<E> {
-    /// A plan without entries.
+    /// An empty plan.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What is done to the call of this number; the first is 1.
+    /// Plans for one call number, from 1.
     #[must_use]
     pub fn call(self, number: u64, injection: Injection<E>) -> Self {
         self.calls(number..=number, injection)
     }
 
-    /// What is done to the calls of these numbers; the first is 1. A range that no call is in is refused when the chaos is built.
+    /// Plans for call numbers, from 1. Building refuses a range without calls.
     #[must_use]
     pub fn calls(mut self, numbers: impl RangeBounds<u64>, injection: Injection<E>) -> Self {
         let first = match numbers.start_bound() {
@@ -135,23 +134,19 @@ impl<E> Plan<E> {
         self
     }
 
-    /// What is planned for this call.
     pub(super) fn at(&self, call: u64) -> Option<&Injection<E>> {
         self.entries.iter().find(|entry| (entry.first..=entry.last).contains(&call)).map(|entry| &entry.injection)
     }
 
-    /// Puts another plan's entries behind this one's.
     pub(super) fn append(&mut self, other: Self) {
         self.entries.extend(other.entries);
     }
 
-    /// The numbers of the first entry that can be meant for no call.
     pub(super) fn without_calls(&self) -> Option<(u64, u64)> {
         let numbers = |entry: &Entry<E>| (entry.first, entry.last);
         self.entries.iter().map(numbers).find(|(first, last)| *first == 0 || first > last)
     }
 
-    /// All that is planned.
     pub(super) fn injections(&self) -> impl Iterator<Item = &Injection<E>> {
         self.entries.iter().map(|entry| &entry.injection)
     }

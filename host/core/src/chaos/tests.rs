@@ -11,7 +11,6 @@ use std::time::Duration;
 
 const LATE: Duration = Duration::from_millis(300);
 
-/// Seed 42: a failure in ten, a delay in five, a hang in a hundred. Its clock stands still.
 fn mixed() -> ChaosBuilder<io::Error> {
     Chaos::builder().seed(42).fail_with(0.1, transient()).delay(0.2, LATE).hang(0.01).clock(DrivenClock::new().shared())
 }
@@ -20,14 +19,13 @@ fn names<E>(chaos: &Chaos<E>, calls: impl Iterator<Item = u64>) -> Vec<&'static 
     calls.map(|call| chaos.injection(call).name()).collect()
 }
 
-/// Makes a call that does not wait; whether it succeeded, or none if it waits.
 fn made(chaos: &Chaos<io::Error>) -> Option<bool> {
     chaos.call(|| async { Ok(()) }).now_or_never().map(|result| result.is_ok())
 }
 
 #[test]
 fn the_numbers_are_those_of_the_published_generator() {
-    // The first outputs of SplitMix64 with the seed 1234567.
+    // The first outputs of SplitMix64 for seed 1234567.
     let published = [6_457_827_717_110_365_317_u64, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
     for (call, bits) in (1..).zip(published) {
         assert_eq!(number_of(1_234_567, call), (bits >> 11) as f64 / 9_007_199_254_740_992.0);
@@ -69,7 +67,6 @@ fn what_happens_to_a_call_does_not_depend_on_the_operation_or_on_who_asked_befor
         other.injection(call * 7);
         let succeeds = one.call(|| async { Ok(()) }).now_or_never().map(|result| result.is_ok());
         let fails = other.call(|| async { Err::<(), _>(io::Error::from_raw_os_error(2)) }).now_or_never();
-        // Injected failures are no errors of the operating system.
         let injected = fails.map(|result| result.unwrap_err().raw_os_error().is_none());
         assert_eq!(succeeds.map(|succeeds| !succeeds), injected, "call {call}");
         outcomes.push(succeeds);
@@ -114,7 +111,7 @@ fn a_plan_comes_before_the_probabilities_and_its_first_entry_before_the_others()
     let planned = ["pass", "hang", "pass", "fail", "hang", "pass", "delay", "delay"];
     assert_eq!(names(&chaos, 1..=8), planned);
     assert_eq!(names(&chaos, [9, u64::MAX].into_iter()), ["delay", "delay"]);
-    // Calls 6 and 7 are left to chance, which is not moved on by what was planned for the calls before.
+    // Planned calls do not shift the chance of calls 6 and 7.
     assert_eq!(names(&chaos, 6..=7), names(&mixed().build().unwrap(), 6..=7));
 }
 

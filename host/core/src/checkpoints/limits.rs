@@ -1,4 +1,4 @@
-//! How old checkpoints may become, and how many there may be.
+//! Removes old and surplus checkpoints.
 
 use super::Checkpoints;
 use crate::clock::{Instant, nanoseconds};
@@ -6,28 +6,25 @@ use crate::store::{Listed, StoreError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// The bounds of the time between two cleanings by age.
+/// Limits of the time between cleanings by age.
 const BETWEEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
-/// What is removed from the checkpoints by itself. Nothing, by default.
+/// Automatic removal; none by default.
 ///
-/// Cleaning is done in the background after a save: when an eighth of `max_age` has passed since the last one (1 s at least and 10 minutes at
-/// most), or when an eighth of `max_count` have been saved. So for a while there may be an eighth more, or older, than this.
+/// Saves start background cleanings, each an eighth of `max_age` (1 s to 10 minutes) or `max_count` after the last.
+/// Until then an eighth more may remain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckpointLimits {
-    /// Those that were saved longer ago are removed.
+    /// Maximum time since the save.
     pub max_age: Option<Duration>,
-    /// Of more than this, those that were saved longest ago are removed; at least 1.
+    /// Maximum number, at least 1; the oldest saves go.
     pub max_count: Option<usize>,
 }
 
-/// When the limits are next applied.
 #[derive(Default)]
 pub(super) struct Cleaning {
     limits: CheckpointLimits,
-    /// When it is due by age.
     due: AtomicU64,
-    /// Saves since the last one.
     saves: AtomicUsize,
     running: AtomicBool,
 }
@@ -37,7 +34,7 @@ impl Cleaning {
         Self { limits, ..Self::default() }
     }
 
-    /// Whether it is due after one more save. The first save always finds it due: much may have been left by an earlier process.
+    /// The first save is always due: an earlier process may have left many.
     fn is_due(&self, now: impl FnOnce() -> Instant) -> bool {
         let saves = self.saves.fetch_add(1, Ordering::Relaxed);
         let by_count = self.limits.max_count.is_some_and(|count| saves == 0 || saves >= count / 8);
@@ -49,14 +46,13 @@ impl Cleaning {
         if begins {
             let wait = self.limits.max_age.unwrap_or(BETWEEN.1) / 8;
             self.due.store(now.saturating_add(nanoseconds(wait.clamp(BETWEEN.0, BETWEEN.1))), Ordering::Relaxed);
-            // The one that made it due counts.
+            // Counts the save that was due.
             self.saves.store(1, Ordering::Relaxed);
         }
         begins
     }
 }
 
-/// Ends a cleaning, however it ends.
 struct Running<'a>(&'a Cleaning);
 
 impl Drop for Running<'_> {
@@ -66,21 +62,21 @@ impl Drop for Running<'_> {
 }
 
 impl Checkpoints {
-    /// Removes what is beyond the [limits](Checkpoints::limited), now. How many there were.
+    /// Removes checkpoints beyond the [limits](Checkpoints::limited) now. Returns their number.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn clean(&self) -> Result<usize, StoreError> {
         let CheckpointLimits { max_age, max_count } = self.cleaning.limits;
         let mut listed = self.list().await?;
-        // The oldest at the end; of the same moment, that of the lower version is older.
+        // Oldest last; at equal times the lower version.
         listed.sort_unstable_by_key(|checkpoint| std::cmp::Reverse((checkpoint.modified, checkpoint.version)));
         let is_old = |checkpoint: &Listed| max_age.is_some_and(|limit| self.since(checkpoint.modified) > limit);
         let kept = listed.iter().take_while(|checkpoint| !is_old(checkpoint)).count().min(max_count.unwrap_or(usize::MAX).max(1));
         self.remove_all(listed.split_off(kept)).await
     }
 
-    /// One was saved: cleans if it is due, without keeping the caller.
+    /// Does not delay the caller.
     pub(super) async fn saved(&self) {
         if !self.cleaning.is_due(|| self.clock.coarse()) || !self.cleaning.begin(self.clock.now()) {
             return;
@@ -94,7 +90,6 @@ impl Checkpoints {
         };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(cleaning)),
-            // Without a runtime there is no background.
             Err(_) => cleaning.await,
         }
     }
@@ -116,7 +111,6 @@ mod tests {
     }
 
     async fn left(checkpoints: &Checkpoints) -> Vec<String> {
-        // What is in the background on this thread's runtime comes to its end.
         while checkpoints.cleaning.running.load(Ordering::Acquire) {
             tokio::task::yield_now().await;
         }
@@ -130,7 +124,6 @@ mod tests {
             checkpoints.save(&format!("{number}"), &number).await.unwrap();
             clock.advance(MINUTE);
         }
-        // Saved again, so it is not old any more.
         checkpoints.save("6", &6).await.unwrap();
         assert_eq!(left(&checkpoints).await, ["5", "6", "7"]);
     }
@@ -150,7 +143,6 @@ mod tests {
         checkpoints.save("old", &1).await.unwrap();
         assert_eq!(left(&checkpoints).await, ["old"]);
         clock.advance(81 * MINUTE);
-        // Another process finds what this one left.
         let next = Checkpoints::new(Arc::clone(&checkpoints.store), clock.shared()).limited(checkpoints.cleaning.limits);
         next.save("a", &1).await.unwrap();
         assert_eq!(left(&next).await, ["a"]);

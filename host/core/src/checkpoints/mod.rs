@@ -1,8 +1,7 @@
-//! Saved state to resume from.
+//! Saves state from which operations resume, even after a shutdown.
 //!
-//! A checkpoint that shares memory with the live value changes under it, and one that goes with the process or with a shutdown is not there when it
-//! is needed. So a checkpoint is a copy in JSON in a [`Store`], which decides how long it lasts; only removing it takes it away, or
-//! [limits](CheckpointLimits) that were set. What is restored is what was saved: it carries a checksum, and the schema of the program that wrote it.
+//! A checkpoint is a JSON copy in a [`Store`]: later changes of the live value do not reach it. It stays until removed
+//! or beyond its [limits](CheckpointLimits). Checksum and schema guard its restoring.
 
 mod limits;
 mod transfer;
@@ -19,12 +18,10 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Before the key of each checkpoint in the store.
 const PREFIX: &str = "checkpoint/";
-/// What the number beside a state is called.
 const SCHEMA: &str = "schema";
 
-/// Checkpoints by key. Cloning shares them.
+/// Checkpoints by key. Clones share them.
 #[derive(Clone)]
 pub struct Checkpoints {
     store: Arc<dyn Store>,
@@ -32,7 +29,7 @@ pub struct Checkpoints {
     cleaning: Arc<Cleaning>,
 }
 
-/// One checkpoint: the state under one key. Cloning shares it.
+/// The state under one key. Clones share it.
 #[derive(Clone)]
 pub struct Checkpoint {
     checkpoints: Checkpoints,
@@ -41,22 +38,22 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Its key.
+    /// The key.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The version of the state's type; 0 if this is not called. What was saved under another one is not restored: that is a
-    /// [`StoreError::SchemaMismatch`]. Raise it when the type changes so that what the older program saved means something else.
+    /// Version of the state's type; default 0. Restoring another fails with [`StoreError::SchemaMismatch`]. Raise it if
+    /// old state would be misread.
     pub fn schema(mut self, schema: u32) -> Self {
         self.schema = schema;
         self
     }
 
-    /// Saves a copy of the state as it is now, in place of what was saved before. Returns its version.
+    /// Saves a copy of the state and returns its version.
     ///
     /// # Errors
-    /// [`StoreError::NotSerializable`] where the state cannot be written as JSON, and those of the store. What was saved before stays.
+    /// [`StoreError::NotSerializable`] and the store's; the old state stays.
     pub async fn save<T: Serialize + ?Sized>(&self, state: &T) -> Result<u64, StoreError> {
         let Self { checkpoints, key, schema } = self;
         let (stored, json) = (stored(key)?, json(key, state)?);
@@ -65,19 +62,19 @@ impl Checkpoint {
         Ok(version)
     }
 
-    /// The state that was saved last, as a value of its own; none if there is none.
+    /// A copy of the saved state; `None` if absent.
     ///
     /// # Errors
-    /// [`StoreError::SchemaMismatch`]; [`StoreError::Corrupt`] where what is stored is not what was saved, or no `T`; and those of the store.
+    /// [`StoreError::SchemaMismatch`]; [`StoreError::Corrupt`] for a wrong checksum or type; the store's.
     pub async fn restore<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
         Ok(self.versioned().await?.map(|(state, _)| state))
     }
 
-    /// Changes the state, whoever else does so at the same time: what `change` makes of the state is saved only if nobody has saved another one
-    /// meanwhile; otherwise it is asked again, with that. It gets none where nothing is saved yet. Returns what was saved.
+    /// Changes the state atomically. `change` gets `None` if absent, and runs again if another writer came between.
+    /// Returns the new state.
     ///
     /// # Errors
-    /// As [`Checkpoint::restore`] and [`Checkpoint::save`].
+    /// Those of [`Checkpoint::restore`] and [`Checkpoint::save`].
     pub async fn update<T: Serialize + DeserializeOwned>(&self, mut change: impl FnMut(Option<T>) -> T) -> Result<T, StoreError> {
         let Self { checkpoints, key, schema } = self;
         let stored = stored(key)?;
@@ -91,25 +88,25 @@ impl Checkpoint {
                     checkpoints.saved().await;
                     return Ok(state);
                 }
-                // Of those who write at the same time one always succeeds, so this ends.
+                // Ends: one of several writers always succeeds.
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// How long ago it was saved; none if there is none.
+    /// Time since the save; `None` if absent.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn age(&self) -> Result<Option<Duration>, StoreError> {
         self.checkpoints.age(&self.key).await
     }
 
-    /// Removes it. Whether it was there.
+    /// Removes it; returns whether it existed.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn remove(&self) -> Result<bool, StoreError> {
         self.checkpoints.remove(&self.key).await
     }
@@ -133,58 +130,49 @@ impl std::fmt::Debug for Checkpoint {
 }
 
 impl Checkpoints {
-    /// Checkpoints in this store; their ages are told by this clock.
+    /// Checkpoints in `store`, dated by `clock`.
     pub fn new(store: Arc<dyn Store>, clock: SharedClock) -> Self {
         Self { store, clock, cleaning: Arc::default() }
     }
 
-    /// Those that are too old or too many are removed from now on. See [`CheckpointLimits`] for when.
+    /// Sets [`CheckpointLimits`].
     pub fn limited(self, limits: CheckpointLimits) -> Self {
         Self { cleaning: Arc::new(Cleaning::to(limits)), ..self }
     }
 
-    /// The checkpoint under this key, whether there is one yet or not.
+    /// The checkpoint under this key, saved or not.
     pub fn at(&self, key: impl Into<Arc<str>>) -> Checkpoint {
         Checkpoint { checkpoints: self.clone(), key: key.into(), schema: 0 }
     }
 
-    /// [`Checkpoint::save`], under schema 0.
-    ///
-    /// # Errors
-    /// As there.
+    /// [`Checkpoint::save`] with schema 0.
     pub async fn save<T: Serialize + ?Sized>(&self, key: &str, state: &T) -> Result<u64, StoreError> {
         self.at(key).save(state).await
     }
 
-    /// [`Checkpoint::restore`], of schema 0.
-    ///
-    /// # Errors
-    /// As there.
+    /// [`Checkpoint::restore`] with schema 0.
     pub async fn restore<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
         self.at(key).restore().await
     }
 
-    /// [`Checkpoint::update`], under schema 0.
-    ///
-    /// # Errors
-    /// As there.
+    /// [`Checkpoint::update`] with schema 0.
     pub async fn update<T: Serialize + DeserializeOwned>(&self, key: &str, change: impl FnMut(Option<T>) -> T) -> Result<T, StoreError> {
         self.at(key).update(change).await
     }
 
-    /// How long ago it was saved; none if there is none.
+    /// Time since the save; `None` if absent.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn age(&self, key: &str) -> Result<Option<Duration>, StoreError> {
         let entry = self.store.get(&stored(key)?).await?;
         Ok(entry.map(|entry| self.since(entry.modified)))
     }
 
-    /// What is saved: keys, versions and dates, in the order of the keys.
+    /// Keys, versions and dates, by key.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn list(&self) -> Result<Vec<Listed>, StoreError> {
         let mut listed = self.store.list(PREFIX).await?;
         for checkpoint in &mut listed {
@@ -193,26 +181,26 @@ impl Checkpoints {
         Ok(listed)
     }
 
-    /// Removes one. Whether it was there.
+    /// Removes one; returns whether it existed.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn remove(&self, key: &str) -> Result<bool, StoreError> {
         self.store.delete(&stored(key)?).await
     }
 
-    /// Removes all. How many there were.
+    /// Removes all; returns their number.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn clear(&self) -> Result<usize, StoreError> {
         self.remove_all(self.list().await?).await
     }
 
-    /// Removes those that were saved longer ago than this. How many there were. One that is saved anew meanwhile stays.
+    /// Removes those older than this, unless saved meanwhile. Returns their number.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn remove_older(&self, than: Duration) -> Result<usize, StoreError> {
         let mut old = self.list().await?;
         old.retain(|checkpoint| self.since(checkpoint.modified) > than);
@@ -227,7 +215,7 @@ impl Checkpoints {
         Ok(removed)
     }
 
-    /// Zero where the wall clock has been set back since.
+    /// Zero if the wall clock was set back.
     fn since(&self, modified: std::time::SystemTime) -> Duration {
         self.clock.wall().duration_since(modified).unwrap_or_default()
     }
@@ -237,12 +225,11 @@ fn json<T: Serialize + ?Sized>(key: &str, state: &T) -> Result<bytes::Bytes, Sto
     serde_json::to_vec(state).map(Into::into).map_err(|source| StoreError::NotSerializable { key: key.to_owned(), source })
 }
 
-/// The content type of a state's JSON.
 fn sealed(schema: u32, json: &[u8]) -> String {
     Seal::of(schema.into(), json).content_type(SCHEMA)
 }
 
-/// The schema of what is stored, if it is what was saved. JSON that others have put there has schema 0.
+/// Checks the seal. Foreign JSON has schema 0.
 fn schema_of(key: &str, entry: &Entry) -> Result<u32, StoreError> {
     let corrupt = |detail: String| StoreError::Corrupt { key: key.to_owned(), source: detail.into() };
     if entry.content_type == JSON {
@@ -396,7 +383,6 @@ mod tests {
         store.put("checkpoint/state", "1235".into(), &entry.content_type).await.unwrap();
         let error = checkpoints.restore::<u32>("state").await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt { key, .. } if key == "state"), "{error}");
-        // What others have put there has no checksum, and is what it is.
         store.put("checkpoint/state", "1235".into(), "application/json").await.unwrap();
         assert_eq!(checkpoints.restore::<u32>("state").await.unwrap(), Some(1235));
     }
@@ -409,7 +395,6 @@ mod tests {
                 let counter = checkpoints.at("counter");
                 tokio::spawn(async move {
                     for _ in 0..50 {
-                        // Others come between the reading and the writing.
                         let mut others = true;
                         counter
                             .update(|count: Option<u32>| {

@@ -1,4 +1,4 @@
-//! Checkpoints that are taken out of a store and put into another.
+//! Moves checkpoints between stores.
 
 use super::{Checkpoints, schema_of, sealed, stored};
 use crate::store::StoreError;
@@ -6,37 +6,37 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// A checkpoint outside of its store, as a line of JSON.
+/// A checkpoint as a line of JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Exported {
-    /// Its key.
+    /// Key.
     pub key: String,
-    /// The schema of its state.
+    /// Schema.
     #[serde(default)]
     pub schema: u32,
-    /// When it was saved, in seconds since 1970; for people, importing it dates it anew.
+    /// Time saved, in seconds since 1970. Informative: importing sets a new date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_at: Option<f64>,
-    /// The state as it was saved, to the byte.
+    /// State, byte for byte.
     pub state: Box<RawValue>,
 }
 
-/// What became of a checkpoint that was to be put into a store.
+/// Result of an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Imported {
-    /// It is there now.
+    /// New.
     New,
-    /// It is there now, in place of another.
+    /// Replaced another.
     Replaced,
-    /// There was one under its key, and that stays.
+    /// The existing one stays.
     Kept,
 }
 
 impl Checkpoints {
-    /// A checkpoint to be put into another store; none if there is none.
+    /// Exports a checkpoint; `None` if absent.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] where what is stored is not what was saved, and those of the store.
+    /// [`StoreError::Corrupt`] for a broken seal; the store's.
     pub async fn export(&self, key: &str) -> Result<Option<Exported>, StoreError> {
         let Some(entry) = self.store.get(&stored(key)?).await? else { return Ok(None) };
         let schema = schema_of(key, &entry)?;
@@ -46,10 +46,10 @@ impl Checkpoints {
         Ok(Some(Exported { key: key.to_owned(), schema, saved_at, state }))
     }
 
-    /// Puts a checkpoint here. Where there is one under its key, that one stays unless it is to be replaced.
+    /// Imports a checkpoint; an existing one stays unless `replace`.
     ///
     /// # Errors
-    /// Those of the store.
+    /// [`StoreError`].
     pub async fn import(&self, exported: &Exported, replace: bool) -> Result<Imported, StoreError> {
         let key = stored(&exported.key)?;
         let json = bytes::Bytes::copy_from_slice(exported.state.get().as_bytes());
@@ -77,7 +77,6 @@ mod tests {
     #[tokio::test]
     async fn what_is_exported_and_imported_is_restored_to_the_byte_and_with_its_schema() {
         let (from, to) = (checkpoints(), checkpoints());
-        // More digits than a double has.
         let state = (u128::MAX, 0.1_f64, "ü\n");
         from.at("a/ü").schema(3).save(&state).await.unwrap();
         let line = serde_json::to_string(&from.export("a/ü").await.unwrap().unwrap()).unwrap();

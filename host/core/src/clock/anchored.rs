@@ -1,19 +1,18 @@
-//! A clock whose instants mean the same in every process.
+//! Gives instants that every process understands.
 
 use super::{Clock, Instant, SharedClock, Sleep, SystemClock, nanoseconds, since_1970};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// The machine's clock with another origin: its instants are nanoseconds since 1970, by the wall clock as it stood when this clock was made.
+/// The machine's clock, in nanoseconds since 1970 by the wall clock at its creation.
 ///
-/// What holds instants and outlives a process, such as a breaker's [`SavedState`](crate::breaker::SavedState), needs it: those of a
-/// [`SystemClock`] mean nothing to another process, or after the machine was restarted. From its making on it is as monotonic as that one, and stepping
-/// the wall clock moves it no more. Between two of these clocks lies whatever the wall clock was stepped by in between.
+/// For instants that outlive a process or the machine's run, such as a breaker's
+/// [`SavedState`](crate::breaker::SavedState). It is monotonic: later steps of the wall clock do not move it, but two
+/// such clocks differ by steps between their creation.
 #[derive(Clone, Copy, Debug)]
 pub struct AnchoredClock {
-    /// Nanoseconds since 1970, at `origin`.
+    /// Nanoseconds since 1970 at `origin`.
     anchor: Instant,
-    /// When this clock was made, by the system's clock.
     origin: Instant,
 }
 
@@ -24,7 +23,7 @@ impl Default for AnchoredClock {
 }
 
 impl AnchoredClock {
-    /// A clock that is anchored now, ready to share.
+    /// A shared clock anchored now.
     pub fn shared() -> SharedClock {
         Arc::new(Self::default())
     }

@@ -1,4 +1,4 @@
-//! What a caller gets when nothing could be done.
+//! Tells callers why a guarded call failed.
 
 mod store;
 
@@ -8,44 +8,44 @@ use crate::types::{Classification, Reason};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Any error, as operations return it.
+/// Any error of an operation.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// How a guarded call ends when it does not end well.
+/// The failure of a guarded call.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operation failed, and neither another attempt nor anything else could serve.
+    /// The operation failed, and nothing else could serve.
     #[error("{0}")]
     Failed(#[source] Box<Failure>),
 
-    /// A circuit breaker let nothing through; the operation was not tried.
+    /// A circuit breaker rejected the call; nothing ran.
     #[error(transparent)]
     CircuitOpen(#[from] CircuitOpen),
 
-    /// A bulkhead had no room; the operation was not tried.
+    /// A bulkhead was full; nothing ran.
     #[error(transparent)]
     BulkheadFull(#[from] BulkheadFull),
 
-    /// The operation failed, and so did the fallback that was to take its place.
-    #[error("the fallback failed too: {fallback}; before it: {first}")]
+    /// The operation and its fallback failed.
+    #[error("the fallback failed too: {fallback}; the operation's failure: {first}")]
     FallbackFailed {
-        /// How the fallback failed.
+        /// The fallback's error.
         #[source]
         fallback: BoxError,
-        /// What it was to make good.
+        /// The operation's error.
         first: Box<Error>,
     },
 
-    /// The manager is shutting down and takes no new operations.
-    #[error("shutting down: no new operations are taken")]
+    /// The manager is shutting down.
+    #[error("shutting down: no new operations are accepted")]
     ShuttingDown,
 
-    /// A service of tower's failed to become ready; nothing was tried.
+    /// A tower service failed to become ready; nothing ran.
     #[error("the service did not become ready: {0}")]
     NotReady(#[source] BoxError),
 
-    /// A setting cannot be used.
+    /// A setting is invalid.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
 
@@ -55,7 +55,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The failure behind this error, where the operation was tried.
+    /// The operation's failure, if it ran.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Failed(failure) => Some(failure),
@@ -64,7 +64,7 @@ impl Error {
         }
     }
 
-    /// The operation's own last error, if it was of this type: also where it failed within another guarded call that it made.
+    /// The operation's last error as `E`, also from nested guarded calls.
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
         let source = match self {
             Self::NotReady(source) => source,
@@ -74,35 +74,35 @@ impl Error {
     }
 }
 
-/// How an operation failed for good.
+/// The final failure of an operation.
 #[derive(Debug, thiserror::Error)]
 #[error("failed after {attempts} attempt{} ({reason}): {source}", plural(*attempts))]
 pub struct Failure {
-    /// Attempts that were made, over all models.
+    /// Number of attempts over all models.
     pub attempts: u32,
-    /// Why no other attempt was made.
+    /// Why no further attempt followed.
     pub reason: Reason,
-    /// What the last error means.
+    /// Classification of the last error.
     pub classification: Classification,
-    /// From the first attempt to the end.
+    /// Total time.
     pub elapsed: Duration,
-    /// The last error of the operation itself.
+    /// The last error.
     #[source]
     pub source: BoxError,
 }
 
-/// A circuit breaker let nothing through.
+/// A circuit breaker rejected the call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Circuit breaker OPEN: \"{breaker}\" {rejection}")]
 pub struct CircuitOpen {
-    /// The breaker's name.
+    /// Breaker name.
     pub breaker: Arc<str>,
-    /// Why, and for how long.
+    /// Reason and remaining time.
     pub rejection: Rejection,
 }
 
 impl CircuitOpen {
-    /// The time after which a call may pass again, where that is known: not for an isolated breaker.
+    /// Time until calls may pass; `None` if isolated.
     pub fn time_left(&self) -> Option<Duration> {
         match self.rejection {
             Rejection::Open { time_left } => Some(time_left),
@@ -117,12 +117,12 @@ impl CircuitOpen {
 pub enum Rejection {
     /// The service was failing.
     Open {
-        /// Until probes are let through.
+        /// Time until probes.
         time_left: Duration,
     },
-    /// It is being probed, and the probes that may be in flight are.
+    /// All probes are in flight.
     Probing,
-    /// Somebody isolated it; it stays so until it is reset.
+    /// Isolated by hand, until reset.
     Isolated,
 }
 
@@ -136,26 +136,24 @@ impl std::fmt::Display for Rejection {
     }
 }
 
-/// A bulkhead had no room for a call.
+/// A full bulkhead rejected a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bulkhead full: \"{bulkhead}\" has {max_concurrent} call{} in flight{}", plural(*max_concurrent), Queue(self))]
 pub struct BulkheadFull {
-    /// The bulkhead's name.
+    /// Bulkhead name.
     pub bulkhead: Arc<str>,
-    /// Calls that it lets through at once.
+    /// Maximum number of concurrent calls.
     pub max_concurrent: u32,
-    /// Calls that it lets wait.
+    /// Maximum number of queued calls.
     pub max_queued: u32,
-    /// How long this call waited; zero if there was no place in the queue.
+    /// Time waited; zero if the queue was full.
     pub waited: Duration,
 }
 
-/// What makes a word one of several.
 fn plural(count: u32) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// What a full bulkhead says of its queue.
 struct Queue<'a>(&'a BulkheadFull);
 
 impl std::fmt::Display for Queue<'_> {
@@ -168,34 +166,34 @@ impl std::fmt::Display for Queue<'_> {
     }
 }
 
-/// A setting that cannot be used.
+/// The first invalid setting.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{setting} is {value}: {expected}")]
 pub struct ConfigurationError {
-    /// The setting's name.
+    /// Setting name.
     pub setting: &'static str,
-    /// What it was set to.
+    /// Value found.
     pub value: String,
-    /// What would be right.
+    /// Value expected.
     pub expected: &'static str,
 }
 
 impl ConfigurationError {
-    /// Complains that `setting` is `value` and says what was expected.
+    /// Fails for `setting` unless `holds`.
     pub fn unless(holds: bool, setting: &'static str, value: impl std::fmt::Display, expected: &'static str) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(Self { setting, value: value.to_string(), expected }) }
     }
 }
 
-/// An attempt took longer than it may.
+/// An attempt exceeded its timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("attempt timed out after {:.3} s", limit.as_secs_f64())]
 pub struct AttemptTimeout {
-    /// How long it was given.
+    /// The timeout.
     pub limit: Duration,
 }
 
-/// A result that the caller's predicate would not have.
+/// The operation succeeded, but `accept` rejected its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the result was not accepted by the caller's predicate")]
 pub struct RejectedResult;

@@ -1,193 +1,196 @@
-//! How a store fails.
+//! Tells why a store failed.
 
 use super::BoxError;
 use crate::store::{KEY_LIMIT, VALUE_LIMIT};
 use std::path::PathBuf;
 
-/// A failure of the store.
+/// A store's failure.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The key cannot be one.
-    #[error("the key {key:?} has {length} bytes: a key has 1 to {KEY_LIMIT}")]
+    /// The key is empty or too long.
+    #[error("invalid key {key:?}: found {length} bytes, expected 1 to {KEY_LIMIT}")]
     KeyInvalid {
-        /// The beginning of the key.
+        /// Beginning of the key.
         key: String,
-        /// Its length in bytes.
+        /// Length in bytes.
         length: usize,
     },
 
     /// The value is too large.
-    #[error("the value of {key:?} has {length} bytes: at most {VALUE_LIMIT} are kept")]
+    #[error("the value of {key:?} is too large: found {length} bytes, expected at most {VALUE_LIMIT}")]
     ValueTooLarge {
-        /// The key.
+        /// Key.
         key: String,
-        /// The value's length in bytes.
+        /// Length in bytes.
         length: usize,
     },
 
-    /// Somebody else wrote first.
-    #[error("{key:?} was to be at {}, but is at {}", version(*.expected), version(*.found))]
+    /// Another writer came first.
+    #[error("version conflict on {key:?}: expected {}, found {}; read it again before writing", version(*.expected), version(*.found))]
     Conflict {
-        /// The key.
+        /// Key.
         key: String,
-        /// The version at which it was to be; none: it was not to exist.
+        /// Expected version; `None`: absent.
         expected: Option<u64>,
-        /// The version at which it is; none: it does not exist.
+        /// Version found; `None`: absent.
         found: Option<u64>,
     },
 
-    /// A value that cannot be written as JSON.
+    /// The value is not serializable.
     #[error("the value of {key:?} cannot be written as JSON: {source}")]
     NotSerializable {
-        /// The key.
+        /// Key.
         key: String,
-        /// Why.
+        /// Cause.
         source: serde_json::Error,
     },
 
-    /// What is stored under the key is not what was to be there.
-    #[error("what is stored as {key:?} cannot be read: {source}")]
+    /// The stored value is unreadable.
+    #[error("the value of {key:?} cannot be read: {source}")]
     Corrupt {
-        /// The key.
+        /// Key.
         key: String,
-        /// Why.
+        /// Cause.
         source: BoxError,
     },
 
-    /// What is stored under the key was written by another version of the program.
-    #[error("what is stored as {key:?} has schema {found}, expected {expected}: convert it, or remove it and start over")]
+    /// Another program version wrote the value.
+    #[error("the value of {key:?} has schema {found}, expected {expected}: convert it, or remove it and start over")]
     SchemaMismatch {
-        /// The key.
+        /// Key.
         key: String,
-        /// The schema of whoever reads it.
+        /// Reader's schema.
         expected: u32,
-        /// The schema of whoever wrote it.
+        /// Writer's schema.
         found: u32,
     },
 
     /// A watcher was too slow.
-    #[error("{count} changes were missed: list the keys anew")]
+    #[error("the watcher missed {count} changes: list the keys again")]
     ChangesMissed {
-        /// How many, of all keys.
+        /// Number of missed changes, all keys.
         count: u64,
     },
 
-    /// The library was built without the engine.
-    #[error("{address} needs the feature `{feature}` of the crate `upright`, without which this program was built")]
+    /// This build lacks the engine.
+    #[error("{address} needs the feature `{feature}` of the crate `upright`: rebuild this program with it")]
     NotBuiltIn {
-        /// Where state was to be kept.
+        /// Store address.
         address: String,
-        /// What is missing.
+        /// Missing feature of `upright`.
         feature: &'static str,
     },
 
-    /// The address of a store cannot be read.
-    #[error("the address of the state is wrong: {detail}")]
+    /// The address is invalid.
+    #[error("invalid address of the state: {detail}")]
     AddressInvalid {
-        /// What is wrong with it, and what would be right; never a password.
+        /// Mistake and correction, without passwords.
         detail: String,
     },
 
-    /// The store was closed.
+    /// The store is closed.
     #[error("the store is closed")]
     Closed,
 
-    /// The store's file is damaged or cut short.
+    /// The file is damaged or cut.
     #[error(
-        "{} is damaged: {source}; it was left as it is: `upright state check` says what is wrong, `upright state export` saves what can be read, and a new \
-         store begins in its place once it is moved away",
+        "{} is damaged: {source}; the file is unchanged: `upright state check` lists the damage, `upright state export` saves readable entries, and \
+         a new store begins once the file is moved away",
         path.display()
     )]
     Damaged {
-        /// The file.
+        /// File.
         path: PathBuf,
-        /// The damage.
+        /// Cause.
         source: BoxError,
     },
 
-    /// The file is something else.
-    #[error("{} is {found}, and no store; it was left as it is: name another file, or move it away to begin a store in its place", path.display())]
+    /// The file is not a store.
+    #[error(
+        "cannot open {} as a store: it is {found}; the file is unchanged: name another file, or move this one away to begin a store in its place",
+        path.display()
+    )]
     NotAStore {
-        /// The file.
+        /// File.
         path: PathBuf,
-        /// The kind of file.
+        /// Kind of file.
         found: String,
     },
 
-    /// A version of this crate from before SQLite wrote the store's file.
+    /// An earlier version wrote the file, before SQLite.
     #[error(
-        "{} is a store of an earlier version, in redb, and this version keeps its state in SQLite; it was left as it is: export it with the version that wrote \
-         it, and import that into another file",
+        "{} is a store of an earlier version, in redb, but this version uses SQLite; the file is unchanged: export it with the version that wrote it, \
+         and import that into another file",
         path.display()
     )]
     OldFormat {
-        /// The file.
+        /// File.
         path: PathBuf,
     },
 
-    /// The store's file is on a file system over which SQLite's log cannot be shared.
-    #[error("the store {} would be on {file_system}, where programs can lock files and cannot share memory: name a file on a local disk", path.display())]
+    /// Programs cannot share SQLite's log on this file system.
+    #[error("the store {} cannot be on {file_system}, where programs share no memory: name a file on a local disk", path.display())]
     NetworkFileSystem {
-        /// The file.
+        /// File.
         path: PathBuf,
-        /// The kind of file system.
+        /// Kind of file system.
         file_system: &'static str,
     },
 
-    /// This process was forked from one that had the store open. SQLite's locks stay with that one.
+    /// The process was forked from one with the open store, which keeps SQLite's locks.
     #[error("the store {} was open when this process was forked: open it after the fork, or start a program of its own (exec)", path.display())]
     Forked {
-        /// The file.
+        /// File.
         path: PathBuf,
     },
 
-    /// A newer version of this crate wrote the store's file.
-    #[error("the store {} has format {found}, and this version knows no later one than {known}: open it with the version that wrote it", path.display())]
+    /// A newer version wrote the file.
+    #[error("the store {} has format {found}, expected at most {known}: open it with the version that wrote it", path.display())]
     Newer {
-        /// The file.
+        /// File.
         path: PathBuf,
-        /// Its format.
+        /// Format found.
         found: u32,
-        /// The newest format that can be read.
+        /// Newest readable format.
         known: u32,
     },
 
-    /// There is no room for what was to be written. What was written before is there.
-    #[error("the store {} cannot grow: {source}", path.display())]
+    /// No space; earlier writes are intact.
+    #[error("the store {} cannot grow: {source}; free disk space, or raise its quota", path.display())]
     Full {
-        /// The file.
+        /// File.
         path: PathBuf,
-        /// What the system said.
+        /// Cause.
         source: BoxError,
     },
 
-    /// The store's file, or its folder, must not be written.
-    #[error("the store {} must not be written: {source}", path.display())]
+    /// File or folder is not writable.
+    #[error("the store {} is not writable: {source}; check the permissions of the file and its folder", path.display())]
     NotWritable {
-        /// The file.
+        /// File.
         path: PathBuf,
-        /// What the system said.
+        /// Cause.
         source: BoxError,
     },
 
-    /// The store is there and does not accept who asks.
+    /// The store rejects this client.
     #[error("the {store} at {address} refuses this client: {hint}")]
     Refused {
-        /// Which store.
+        /// Engine name.
         store: &'static str,
-        /// Where it is, without what is secret.
+        /// Address without secrets.
         address: String,
-        /// What would be right.
+        /// Correction.
         hint: String,
     },
 
     /// The store cannot be reached, or its device failed.
     #[error("the {store} is not available: {source}")]
     Unavailable {
-        /// Which store.
+        /// Engine name.
         store: &'static str,
-        /// Why.
+        /// Cause.
         source: BoxError,
     },
 }

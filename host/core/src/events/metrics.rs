@@ -1,24 +1,23 @@
-//! Counters and histograms through the [`metrics`](https://docs.rs/metrics) facade, for whichever recorder the program installs (feature `metrics`).
+//! Counts through the [`metrics`](https://docs.rs/metrics) facade (feature `metrics`). Names and labels:
 //!
-//! | name | kind | labels |
-//! |---|---|---|
-//! | `upright_operations_total` | counter | `operation`, `outcome`: `live`, `cached`, `fallback`, `circuit_open`, `bulkhead_full`, `failed` |
-//! | `upright_operation_duration_seconds` | histogram, seconds | `operation`, `outcome` |
-//! | `upright_operation_attempts` | histogram | `operation`, `outcome` |
-//! | `upright_failed_attempts_total` | counter | `operation`, `category` |
-//! | `upright_retries_total` | counter | `operation` |
-//! | `upright_retry_delay_seconds` | histogram, seconds | `operation` |
-//! | `upright_hedges_total` | counter | `operation` |
-//! | `upright_model_switches_total` | counter | `operation`, `from`, `to` |
-//! | `upright_windows_enlarged_total` | counter | `operation` |
-//! | `upright_answers_total` | counter | `verdict`: `whole`, `cut`, `empty`, `used_up_length`, `question_cut`, `failed` |
-//! | `upright_rejected_calls_total` | counter | `operation`, `by`: `circuit_breaker`, `bulkhead` |
-//! | `upright_circuit_breaker_transitions_total` | counter | `breaker`, `from`, `to` |
-//! | `upright_policy_refusals_total` | counter | `stage` |
-//! | `upright_policy_failures_total`, `upright_policy_swaps_total`, `upright_policy_rollbacks_total` | counter | |
+//! - `upright_operations_total`: `operation`, `outcome` (`live`, `cached`, `fallback`, `circuit_open`, `bulkhead_full`,
+//!   `failed`)
+//! - `upright_operation_duration_seconds` (histogram): `operation`, `outcome`
+//! - `upright_operation_attempts` (histogram): `operation`, `outcome`
+//! - `upright_failed_attempts_total`: `operation`, `category`
+//! - `upright_retries_total`: `operation`
+//! - `upright_retry_delay_seconds` (histogram): `operation`
+//! - `upright_hedges_total`: `operation`
+//! - `upright_model_switches_total`: `operation`, `from`, `to`
+//! - `upright_windows_enlarged_total`: `operation`
+//! - `upright_answers_total`: `verdict` (`whole`, `cut`, `empty`, `used_up_length`, `question_cut`, `failed`)
+//! - `upright_rejected_calls_total`: `operation`, `by` (`circuit_breaker`, `bulkhead`)
+//! - `upright_circuit_breaker_transitions_total`: `breaker`, `from`, `to`
+//! - `upright_policy_refusals_total`: `stage`
+//! - `upright_policy_failures_total`, `upright_policy_swaps_total`, `upright_policy_rollbacks_total`
 //!
-//! An answer that is served fresh from the cache, without a call, is counted and has no duration. The last step before the caller, a cached answer or a fallback, is outside the duration. With this feature the success path reads the exact clock twice and looks its
-//! instruments up; without it none of this is there.
+//! The others are counters. Fresh cached answers count without a duration. Durations exclude a final cached answer or
+//! fallback. Each success costs two exact clock readings and instrument lookups.
 
 use crate::driving::Ending;
 use crate::error::Error;
@@ -32,7 +31,6 @@ fn label(name: &Arc<str>) -> SharedString {
     SharedString::from_shared(Arc::clone(name))
 }
 
-/// Counts an operation that has ended.
 pub(crate) fn ended<T>(operation: &Arc<str>, ending: &Ending<T>, attempts: u32, elapsed: Duration) {
     let outcome = match ending {
         Ending::Live(_) => "live",
@@ -47,12 +45,12 @@ pub(crate) fn ended<T>(operation: &Arc<str>, ending: &Ending<T>, attempts: u32, 
     histogram!("upright_operation_attempts", "operation" => label(operation), "outcome" => outcome).record(attempts);
 }
 
-/// Counts an operation that a fresh answer in the cache made unnecessary: it has no duration and no attempt.
+/// Counts an operation answered fresh from the cache.
 pub fn answered_without_a_call(operation: &Arc<str>) {
     counter!("upright_operations_total", "operation" => label(operation), "outcome" => "cached").increment(1);
 }
 
-/// Counts an answer of a model, or the failure in its place.
+/// Counts a model's answer or failure.
 pub fn answered(outcome: Result<&Verdict, &OllamaError>) {
     let verdict = match outcome {
         Ok(verdict) => verdict.name(),
@@ -64,7 +62,6 @@ pub fn answered(outcome: Result<&Verdict, &OllamaError>) {
     counter!("upright_answers_total", "verdict" => verdict).increment(1);
 }
 
-/// Counts an event.
 pub(crate) fn count(event: &Event) {
     match event {
         Event::AttemptFailed { operation, classification, .. } => {
@@ -97,7 +94,6 @@ pub(crate) fn count(event: &Event) {
         Event::PolicySwapped { .. } => counter!("upright_policy_swaps_total").increment(1),
         Event::PolicyRefused { stage, .. } => counter!("upright_policy_refusals_total", "stage" => stage.name()).increment(1),
         Event::PolicyRolledBack { .. } => counter!("upright_policy_rollbacks_total").increment(1),
-        // In what operations and attempts come to.
         Event::WorkflowSimplified { .. }
         | Event::ServedCached { .. }
         | Event::FallbackUsed { .. }

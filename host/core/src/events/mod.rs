@@ -1,7 +1,7 @@
-//! What happened, as it happens: for logs, dashboards and tests.
+//! Reports events as they happen.
 //!
-//! [`Events::subscribe`] gives a typed stream. Every event is emitted through `tracing` too, inside the spans `operation{operation}` and
-//! `attempt{number, model}`, and counted by the feature `metrics`. Nothing is emitted on success.
+//! [`Events::subscribe`] gives a typed stream; `tracing` gets them in the spans `operation{operation}` and
+//! `attempt{number, model}`. Successes emit nothing.
 
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -18,184 +18,184 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// So many events wait for a slow subscriber before it misses the oldest.
+/// Maximum queued events per subscriber.
 const BACKLOG: usize = 1024;
 
-/// Something that happened. Names are those of operations, breakers, models and policies.
+/// An event. Names are those of operations, breakers, models and policies.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// An attempt failed.
     AttemptFailed {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// Counted from 1, over all models.
+        /// Number, from 1 over all models.
         attempt: u32,
-        /// What the failure means.
+        /// Classification.
         classification: Classification,
-        /// The failure's text, cut to 200 bytes.
+        /// Text, cut to 200 bytes.
         message: String,
     },
-    /// The same call is tried again after a delay.
+    /// A retry follows.
     RetryScheduled {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// The attempt that will be made, counted from 1.
+        /// Number of the retry's attempt, from 1.
         attempt: u32,
-        /// The wait before it.
+        /// Delay before it.
         delay: Duration,
     },
-    /// Another model is tried.
+    /// Another model follows.
     ModelSwitched {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// Attempts made so far, over all models.
+        /// Number of attempts.
         attempt: u32,
-        /// The model that failed.
+        /// Failed model.
         from: String,
-        /// The model that is tried now.
+        /// Next model.
         to: String,
-        /// Why.
+        /// Reason.
         reason: Reason,
     },
-    /// The same model is asked again with a larger window: it is loaded again, and reads the whole question.
+    /// The model reloads with a larger window and rereads the question.
     WindowEnlarged {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// Attempts made so far, over all models.
+        /// Number of attempts.
         attempt: u32,
-        /// The window that was too small, where it is known; tokens.
+        /// Old window, if known; tokens.
         from: Option<u32>,
-        /// The window that is asked for now; tokens.
+        /// New window; tokens.
         to: u32,
-        /// The length of the question, where it is known; tokens.
+        /// Question length, if known; tokens.
         needed: Option<u32>,
-        /// How long loading and reading will take, as far as that is known.
+        /// Expected time to load and read, if known.
         expected: Option<Duration>,
     },
-    /// The workflow is tried again, simplified.
+    /// A simplified workflow follows.
     WorkflowSimplified {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// Attempts made so far, over all models.
+        /// Number of attempts.
         attempt: u32,
-        /// Why.
+        /// Reason.
         reason: Reason,
     },
     /// A cached answer was served.
     ServedCached {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// Attempts made so far, over all models.
+        /// Number of attempts.
         attempt: u32,
-        /// The answer's age.
+        /// Age of the answer.
         age: Duration,
     },
-    /// The caller's fallback was run.
+    /// The fallback ran.
     FallbackUsed {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// Attempts made so far, over all models.
+        /// Number of attempts.
         attempt: u32,
-        /// Why.
+        /// Reason.
         reason: Reason,
     },
-    /// Nothing could be done.
+    /// The operation failed.
     GaveUp {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// Attempts made so far, over all models.
+        /// Number of attempts.
         attempt: u32,
-        /// Why.
+        /// Reason.
         reason: Reason,
     },
-    /// A breaker changed its phase.
+    /// A breaker changed phase.
     BreakerMoved {
-        /// The breaker.
+        /// Breaker.
         breaker: Arc<str>,
-        /// The phase that it left.
+        /// Old phase.
         from: Phase,
-        /// The phase that it entered.
+        /// New phase.
         to: Phase,
     },
-    /// A breaker let nothing through.
+    /// A breaker rejected a call.
     CallRejected {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// Attempts made so far, over all models.
+        /// Number of attempts.
         attempt: u32,
-        /// The breaker.
+        /// Breaker.
         breaker: Arc<str>,
     },
-    /// A bulkhead had no room for the call.
+    /// A bulkhead rejected a call.
     BulkheadRejected {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// Attempts made so far, over all models.
+        /// Number of attempts.
         attempt: u32,
-        /// The bulkhead.
+        /// Bulkhead.
         bulkhead: Arc<str>,
     },
-    /// An attempt was slow, and a rival was sent after it.
+    /// A hedge attempt started.
     Hedged {
-        /// The operation.
+        /// Operation.
         operation: Arc<str>,
-        /// The attempt, counted from 1 over all models.
+        /// Number of the attempt, from 1 over all models.
         attempt: u32,
-        /// The rival, counted from 1 within the attempt.
+        /// Number of the hedge, from 1 per attempt.
         hedge: u32,
     },
     /// Another policy became active.
     PolicySwapped {
-        /// Name and version of the one before.
+        /// Old name and version.
         from: String,
-        /// Name and version of the new one.
+        /// New name and version.
         to: String,
     },
-    /// A policy entered a stage of its life.
+    /// A policy entered a stage.
     PolicyStage {
-        /// Its name and version; its file, as long as nothing more is known.
+        /// Name and version, else file.
         policy: String,
-        /// The stage.
+        /// Stage.
         stage: Stage,
     },
-    /// A candidate could not enter a stage; the active policy stays.
+    /// A candidate failed; the active policy stays.
     PolicyRefused {
-        /// Its name and version; its file, where nothing more is known.
+        /// Name and version, else file.
         policy: String,
-        /// The stage.
+        /// Stage.
         stage: Stage,
-        /// Why.
+        /// Error.
         error: String,
     },
-    /// The policy failed and native code answered in its place.
+    /// The policy failed; native code answered.
     SafeMode {
-        /// The policy.
+        /// Policy.
         policy: String,
-        /// How it failed.
+        /// Error.
         error: String,
     },
-    /// A policy that failed repeatedly was replaced.
+    /// A failing policy was rolled back.
     PolicyRolledBack {
-        /// The one that failed.
+        /// Failed policy.
         from: String,
-        /// The one that is active again.
+        /// Policy active again.
         to: String,
     },
-    /// This subscriber was too slow and missed events; only it is told.
+    /// The subscriber was too slow.
     Missed {
-        /// How many.
+        /// Number of missed events.
         events: u64,
     },
 }
 
-/// Whether what happens is looked at more closely than by events: spans are wanted, or metrics.
+/// Whether spans or metrics are wanted.
 #[inline]
 pub fn is_watched() -> bool {
     trace::is_wanted() || cfg!(feature = "metrics")
 }
 
-/// Where events are sent to. Cloning shares it.
+/// Sends events. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Events {
     shared: Arc<Shared>,
@@ -204,7 +204,7 @@ pub struct Events {
 #[derive(Debug)]
 struct Shared {
     sender: broadcast::Sender<Event>,
-    /// The sender's own count is behind a lock.
+    /// The sender's count needs a lock.
     subscribers: AtomicUsize,
 }
 
@@ -215,19 +215,19 @@ impl Default for Events {
 }
 
 impl Events {
-    /// All events from now on. A subscriber that falls 1,024 events behind misses the oldest and is told how many ([`Event::Missed`]).
+    /// Subscribes. From 1,024 queued events on, the oldest are lost ([`Event::Missed`]).
     pub fn subscribe(&self) -> Subscription {
         Subscription::new(&self.shared)
     }
 
-    /// Sends an event to whoever listens, and to `tracing`. It is made only if somebody wants it: a rejection must be cheap.
+    /// Sends an event. Made only if wanted: rejections must be cheap.
     pub fn emit(&self, event: impl FnOnce() -> Event) {
         if self.are_wanted() {
             self.send(event());
         }
     }
 
-    /// Whether anybody could want an event.
+    /// Whether events are wanted.
     #[inline]
     pub fn are_wanted(&self) -> bool {
         self.shared.subscribers.load(Ordering::Acquire) > 0 || trace::is_wanted() || cfg!(feature = "metrics")
@@ -239,7 +239,7 @@ impl Events {
         #[cfg(feature = "metrics")]
         metrics::count(&event);
         if self.shared.subscribers.load(Ordering::Acquire) > 0 {
-            // Nobody listening any more is fine.
+            // Fails without subscribers.
             let _ = self.shared.sender.send(event);
         }
     }

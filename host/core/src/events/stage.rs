@@ -1,37 +1,37 @@
-//! The life of a policy, as its stages: each that a candidate passes, and each that it can fail in, has a name.
+//! Names a policy's stages, passed or failed.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A stage in the life of a policy, in order.
+/// A stage of a policy, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stage {
-    /// Its file was read.
+    /// File read.
     Read,
-    /// Its signature holds, or none is asked for.
+    /// Signature valid, or not required.
     Signature,
-    /// It imports nothing, and exports the contract in this version.
+    /// No imports; exports this contract version.
     Inspection,
-    /// It is machine code now.
+    /// Compiled.
     Compilation,
-    /// It answered the questions of the conformance probe, sensibly and the same twice.
+    /// Answered the conformance probe, twice alike.
     Probe,
-    /// It answers live questions beside the active policy, and decides nothing.
+    /// Answers live questions, decides nothing.
     Shadow,
-    /// It decides.
+    /// Decides.
     Active,
-    /// It has decided for the length of its probation without being struck out: from now on it is what others are rolled back to.
+    /// Passed probation: a target of rollbacks.
     Good,
-    /// Another took its place.
+    /// Replaced.
     Retired,
-    /// It failed repeatedly, and the last good one took its place.
+    /// Failed repeatedly; the last good one replaced it.
     RolledBack,
 }
 
 impl Stage {
-    /// The name in JSON, logs and on the command line.
+    /// Name in JSON, logs and commands.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",

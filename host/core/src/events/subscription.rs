@@ -1,4 +1,4 @@
-//! A subscriber's end of the events.
+//! Streams events to a subscriber.
 
 use super::{Event, Shared};
 use futures_util::FutureExt;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
-/// The events since the subscription, in order: a [`Stream`], which ends when all that could send events are gone.
+/// A [`Stream`] of events in order, until all senders are gone.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -32,7 +32,7 @@ pub struct Subscription {
     counted: Counted,
 }
 
-/// Counts as a subscriber while it lives; keeps nothing else alive.
+/// Keeps no sender alive.
 #[derive(Debug)]
 struct Counted(std::sync::Weak<Shared>);
 
@@ -51,17 +51,17 @@ impl Subscription {
         Self { stream, counted: Counted(Arc::downgrade(shared)) }
     }
 
-    /// The next event; none when all that could send one are gone. Dropping the future loses nothing.
+    /// The next event; `None` when all senders are gone. Dropping the future loses nothing.
     pub async fn recv(&mut self) -> Option<Event> {
         self.next().await
     }
 
-    /// The next event, if it has happened already.
+    /// The next event, without waiting.
     pub fn try_recv(&mut self) -> Option<Event> {
         self.next().now_or_never().flatten()
     }
 
-    /// Whether all that could send events are gone.
+    /// Whether all senders are gone.
     pub fn is_closed(&self) -> bool {
         self.counted.0.strong_count() == 0
     }

@@ -1,14 +1,13 @@
-//! Events in the words of `tracing`.
+//! Writes events to `tracing`.
 
 use super::Event;
 
-/// Whether anybody could want an event.
 #[inline]
 pub(super) fn is_wanted() -> bool {
     tracing::level_filters::LevelFilter::current() != tracing::level_filters::LevelFilter::OFF
 }
 
-/// Under the crate's own name: users filter by it.
+/// Users filter by this target.
 pub(super) fn trace(event: &Event) {
     match event {
         Event::AttemptFailed { operation, attempt, classification, message } => tracing::warn!(target: "upright",
@@ -49,7 +48,6 @@ pub(super) fn trace(event: &Event) {
         }
         Event::SafeMode { policy, error } => tracing::error!(target: "upright", policy, error, "the policy failed: safe mode answered"),
         Event::PolicyRolledBack { from, to } => tracing::error!(target: "upright", from, to, "policy rolled back"),
-        // Each subscriber's own.
         Event::Missed { .. } => {}
     }
 }

@@ -1,8 +1,9 @@
-//! A failure whose facts are known.
+//! Lets an error type state its facts.
 
 use crate::types::Fault;
 
-/// An error that carries its facts: classified by them, and by nothing else of its chain. An error type of your own names it as its source:
+/// An error that carries its facts; [`fault_of`](super::fault_of) ignores the rest of the chain. Make it your error's
+/// source:
 ///
 /// ```
 /// use upright::fault::{KnownFault, fault_of};

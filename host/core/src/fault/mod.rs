@@ -1,8 +1,7 @@
 //! Reduces any error to facts.
 //!
-//! What a failure means stands in an errno, a status or a type far down the chain of causes more often than in the text on top. So the
-//! whole chain is walked, a table of small readers (`readers`) looks at each error in it, and what is specific (an errno, a
-//! status) beats what is general ("could not connect"). The text is collected as well, bounded, for what only text can tell.
+//! A failure's meaning often stands deep in its chain of causes. Readers (`readers`) examine each error of the chain.
+//! Specific facts (an errno, a status) beat general ones ("could not connect"); the bounded text comes last.
 
 mod known;
 mod message;
@@ -24,13 +23,12 @@ use std::fmt::Write as _;
 use upright_protocol::OllamaError;
 pub use upright_protocol::{ErrorBody, fault_of_answer};
 
-/// An error in a chain of causes.
 type Link = dyn Error + 'static;
 
-/// So many errors of a chain are looked at. A chain that bites its own tail ends here too.
+/// Maximum number of errors read; ends cyclic chains.
 const DEPTH: usize = 32;
 
-/// What a failure to connect is when nothing but its text tells more.
+/// Texts that refine a failure to connect.
 const CONNECT_TEXTS: &[(&str, FaultKind)] = &[
     ("dns error", FaultKind::Dns),
     ("failed to lookup address information", FaultKind::Dns),
@@ -38,10 +36,10 @@ const CONNECT_TEXTS: &[(&str, FaultKind)] = &[
     ("handshake", FaultKind::Tls),
 ];
 
-/// The facts about an error: those of the most specific error in its chain of causes; of equally specific ones, the outermost.
+/// The facts of the most specific error in the chain of causes; of equally specific ones, the outermost.
 ///
-/// The message is the outermost text followed by those of the causes that it does not contain, at most
-/// [`MESSAGE_LIMIT`](crate::types::MESSAGE_LIMIT) bytes of it. Never fails, not even where an error cannot produce its own text.
+/// The message joins the outermost text and those of causes that it does not contain, up to
+/// [`MESSAGE_LIMIT`](crate::types::MESSAGE_LIMIT) bytes. Never fails, even if an error cannot produce its text.
 pub fn fault_of(error: &(dyn Error + 'static)) -> Fault {
     let mut fault = Fault::new(FaultKind::Other, "");
     let mut strength = Strength::Nothing;
@@ -76,15 +74,15 @@ pub fn fault_of(error: &(dyn Error + 'static)) -> Fault {
     fault
 }
 
-/// A text as a fault's message holds it: of a long one the beginning and the end.
+/// Shortens a text to [`MESSAGE_LIMIT`](crate::types::MESSAGE_LIMIT) bytes; keeps beginning and end.
 pub fn bounded(text: &str) -> String {
     let mut kept = Bounded::default();
-    // Writing to it cannot fail.
+    // Cannot fail.
     let _ = kept.write_str(text);
     kept.finish()
 }
 
-/// A caller's own reader: the facts about an error of a type that only the caller knows. None leaves it to [`fault_of`].
+/// Reads the facts of a caller's own error type. `None` defers to [`fault_of`].
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -114,40 +112,37 @@ pub(crate) fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item 
     std::iter::successors(Some(error), |link| cause(*link)).take(DEPTH)
 }
 
-/// [`fault_of`] for an error in a box.
+/// [`fault_of`] for a boxed error.
 pub fn fault_of_boxed(error: &BoxError) -> Fault {
     fault_of(&**error)
 }
 
-/// The first error of this type in the chain of causes, also where it is boxed, shared or within an I/O error.
+/// Finds an error of type `E` in the chain of causes, also boxed, shared or in an I/O error.
 pub fn find_in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     links(error).find_map(readers::find)
 }
 
-/// What else is known of the exchange that failed.
 pub(crate) fn circumstances_of(error: &(dyn Error + 'static)) -> Option<Circumstances> {
     find_in_chain::<OllamaError>(error).and_then(OllamaError::circumstances)
 }
 
-/// The facts of the server's models, where the failure made the client look.
+/// Facts of the server's models, if the client looked them up.
 pub(crate) fn models_of<'a>(error: &'a (dyn Error + 'static)) -> &'a [(String, ModelFacts)] {
     find_in_chain::<OllamaError>(error).and_then(OllamaError::window).map_or(&[], |refusal| &refusal.models)
 }
 
-/// The next error in the chain.
 fn cause(error: &Link) -> Option<&Link> {
-    // The source of an I/O error that wraps another error is that error's source: the error itself would be skipped.
+    // `source()` of an I/O error skips the wrapped error.
     if let Some(inner) = readers::find::<std::io::Error>(error).and_then(std::io::Error::get_ref) {
         return Some(inner);
     }
-    // What had failed first decides what to do; how the fallback failed stands in the text.
+    // The first failure decides; the fallback's stands in the text.
     if let Some(crate::error::Error::FallbackFailed { first, .. }) = readers::find(error) {
         return Some(&**first);
     }
     error.source()
 }
 
-/// The message with one more text, unless it says that already.
 fn joined(message: String, text: &str) -> String {
     if text.is_empty() || message.contains(text) {
         return message;
@@ -156,7 +151,7 @@ fn joined(message: String, text: &str) -> String {
         return text.to_owned();
     }
     let mut longer = Bounded::default();
-    // Writing to it cannot fail.
+    // Cannot fail.
     let _ = write!(longer, "{message}: {text}");
     longer.finish()
 }

@@ -1,13 +1,11 @@
-//! The errors that operations may return.
+//! Accepts any error that operations return, and keeps its type.
 
 use crate::error::BoxError;
 
-/// An error that an operation may return: anything that goes into a box of `dyn Error`.
-///
-/// That is each type that implements [`std::error::Error`], but also `String`, `&str`, `Box<dyn Error + Send + Sync>` and `anyhow::Error`.
-/// It need not be implemented by hand.
+/// An error that operations may return: every [`std::error::Error`], `String`, `&str`, `Box<dyn Error + Send + Sync>`
+/// and `anyhow::Error`.
 pub trait OperationError: Send + Sized + 'static {
-    /// The error in a box, from which its own type can be had back by `downcast_ref`.
+    /// Boxes the error; `downcast_ref` still finds its type.
     fn into_boxed(self) -> BoxError;
 }
 
@@ -16,15 +14,15 @@ impl<E: Into<BoxError> + Send + 'static> OperationError for E {
         let mut slot = Some(self);
         #[cfg(feature = "anyhow")]
         if let Some(error) = anyhow_in(&mut slot) {
-            // The plain conversion would box anyhow's own wrapper, out of which nothing can be downcast.
+            // The plain conversion boxes anyhow's wrapper, which hides the type.
             return error.reallocate_into_boxed_dyn_error_without_backtrace();
         }
-        // Taken only above, and then this is not reached.
+        // Empty only after the return above.
         slot.take().map_or_else(|| "an error that is gone".into(), Into::into)
     }
 }
 
-/// Takes the error out if it is one of anyhow's. `anyhow::Error` implements no trait by which it could be told at compile time.
+/// No trait identifies `anyhow::Error` at compile time.
 #[cfg(feature = "anyhow")]
 fn anyhow_in<E: 'static>(slot: &mut Option<E>) -> Option<anyhow::Error> {
     let slot: &mut dyn std::any::Any = slot;

@@ -1,4 +1,4 @@
-//! The readers: each knows one type of error.
+//! Reads one error; each reader knows one type.
 
 use super::{Link, by_text};
 use crate::error::StoreError;
@@ -13,22 +13,20 @@ use std::sync::Arc;
 use upright_logic::classifier::kind_of_errno;
 use upright_protocol::OllamaError;
 
-/// How much a reading is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Strength {
-    /// No reader knew the error.
     Nothing,
-    /// A deeper error may know better.
+    /// A deeper error may be more specific.
     General,
-    /// An error number, a status, a type with one meaning.
+    /// An errno, a status, a type with one meaning.
     Specific,
-    /// All is known: no other error of the chain counts.
+    /// Complete: no other error of the chain counts.
     Whole,
     /// All is known, and the error that names it as its source says no more.
     Carried,
 }
 
-/// What one error of the chain says. The fault's message is filled only where the reading is [`Strength::Whole`].
+/// Has a message only if [`Strength::Whole`].
 pub(super) struct Reading {
     pub(super) fault: Fault,
     pub(super) strength: Strength,
@@ -42,7 +40,7 @@ impl Reading {
 
 type Reader = fn(&Link) -> Option<Reading>;
 
-/// Those that have more to tell than a type. The first that knows an error reads it.
+/// The first match wins.
 const READERS: &[Reader] = &[
     ollama,
     known,
@@ -60,7 +58,6 @@ const READERS: &[Reader] = &[
 
 type IsOfType = fn(&Link) -> bool;
 
-/// What an error's type alone tells.
 const TYPES: &[(IsOfType, FaultKind, Strength)] = &[
     (is::<AttemptTimeout>, Timeout, Specific),
     (is::<tokio::time::error::Elapsed>, Timeout, Specific),
@@ -80,7 +77,6 @@ const TYPES: &[(IsOfType, FaultKind, Strength)] = &[
     (is::<std::net::AddrParseError>, InvalidInput, General),
 ];
 
-/// The kinds of I/O errors that carry no error number.
 const IO_KINDS: &[(ErrorKind, FaultKind, Strength)] = &[
     (ErrorKind::ConnectionRefused, ConnectionRefused, Specific),
     (ErrorKind::ConnectionReset, ConnectionReset, Specific),
@@ -105,10 +101,9 @@ const IO_KINDS: &[(ErrorKind, FaultKind, Strength)] = &[
     (ErrorKind::InvalidData, InvalidAnswer, General),
 ];
 
-/// I/O errors that only their text tells: the resolver's own numbers are not error numbers.
+/// The resolver's codes are no errnos; only text identifies these.
 const IO_TEXTS: &[(&str, FaultKind)] = &[("failed to lookup address information", Dns)];
 
-/// How the paths of Ollama's routes end.
 const ROUTES: &[(&str, Endpoint)] = &[
     ("/api/chat", Endpoint::Chat),
     ("/api/generate", Endpoint::Generate),
@@ -121,7 +116,6 @@ const ROUTES: &[(&str, Endpoint)] = &[
     ("/api/version", Endpoint::Version),
 ];
 
-/// Reads one error, without its causes.
 pub(super) fn read(error: &Link) -> Reading {
     let known = || TYPES.iter().find(|(is, ..)| is(error)).map(|(_, kind, strength)| Reading::new(*kind, *strength));
     READERS.iter().find_map(|reader| reader(error)).or_else(known).unwrap_or_else(|| Reading::new(Other, Nothing))
@@ -155,7 +149,7 @@ fn own(error: &Link) -> Option<Reading> {
         error::Error::BulkheadFull(_) => Some(Reading::new(FaultKind::BulkheadFull, Specific)),
         error::Error::Configuration(_) => Some(Reading::new(InvalidInput, Specific)),
         error::Error::Store(error) => store(error),
-        // What failed comes next in the chain.
+        // The cause follows in the chain.
         error::Error::Failed(_) | error::Error::FallbackFailed { .. } => None,
         error::Error::NotReady(_) => None,
     }
@@ -213,7 +207,7 @@ fn http_client(error: &Link) -> Option<Reading> {
     Some(reading)
 }
 
-/// The endpoint that a path belongs to.
+/// The endpoint of a URL path.
 pub fn endpoint_of(path: &str) -> Endpoint {
     let path = path.trim_end_matches('/');
     match ROUTES.iter().find(|(route, _)| path.ends_with(route)) {
@@ -229,7 +223,7 @@ fn http(error: &Link) -> Option<Reading> {
     let facts = [
         (error.is_timeout(), Timeout, Specific),
         (error.is_incomplete_message(), ConnectionReset, Specific),
-        // The connection went away under the request.
+        // The connection closed under the request.
         (error.is_canceled() || error.is_closed(), ConnectionReset, General),
         (error.is_parse(), InvalidAnswer, General),
         (true, Other, Nothing),
@@ -239,7 +233,7 @@ fn http(error: &Link) -> Option<Reading> {
 
 fn input_output(error: &Link) -> Option<Reading> {
     let error = find::<io::Error>(error)?;
-    // Error numbers mean something else on other systems, where the standard library's table of them must do.
+    // Elsewhere errnos differ: the standard library's `ErrorKind` decides.
     let errno = error.raw_os_error().filter(|_| cfg!(target_os = "linux"));
     let mut reading = match errno.and_then(kind_of_errno) {
         Some(kind) => Reading::new(kind, Specific),
@@ -254,7 +248,7 @@ fn io_kind(kind: ErrorKind) -> Option<Reading> {
 }
 
 fn io_text(error: &io::Error) -> Option<Reading> {
-    // One that wraps another error speaks through that.
+    // A wrapped error speaks for its wrapper.
     let own = error.get_ref().is_none_or(|inner| inner.source().is_none());
     own.then(|| by_text(&super::message::text_of(error), IO_TEXTS)).flatten().map(|kind| Reading::new(kind, Specific))
 }

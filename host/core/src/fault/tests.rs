@@ -1,4 +1,4 @@
-//! Every reader against real errors, and what makes readers fail.
+//! Tests every reader against real and hostile errors.
 
 use super::*;
 use crate::error::{AttemptTimeout, CircuitOpen, Failure, RejectedResult, Rejection};
@@ -10,18 +10,16 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An address at which nobody listens.
 fn closed() -> std::net::SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Answers one request with these bytes and closes.
 fn answering(answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
-        // Read, or closing would reset the connection.
+        // Unread input would reset the connection.
         let mut request = [0; 4096];
         let _ = connection.read(&mut request);
         let _ = connection.write_all(answer);
@@ -30,7 +28,6 @@ fn answering(answer: &'static [u8]) -> String {
 }
 
 fn client() -> reqwest::Client {
-    // A second time it is there already.
     #[cfg(feature = "tls")]
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
@@ -120,7 +117,6 @@ async fn an_http_clients_failures_to_connect_are_told_apart() {
 
 #[tokio::test]
 async fn an_http_clients_timeout_is_told() {
-    // Connections are taken up by the system, and nobody answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/ollama/api/generate/", silent.local_addr().unwrap());
     let fault = fault_of(&failed(client().post(url).timeout(Duration::from_millis(20))).await);
@@ -317,7 +313,6 @@ fn an_anyhow_error_keeps_its_type_its_causes_and_its_contexts() {
 
 type Speech = fn(&mut fmt::Formatter<'_>) -> fmt::Result;
 
-/// Its text is what this does.
 struct Speaking(Speech);
 
 impl fmt::Debug for Speaking {

@@ -1,16 +1,15 @@
-//! Whether an answer makes sense.
+//! Rejects answers that the question does not allow.
 //!
-//! A policy may be anybody's. What it answers moves real calls, so each answer is held against what the question allows before it is
-//! followed; an answer that does not fit counts as a failure of the policy, like a trap.
+//! Policies may be untrusted, and answers move real calls. A rejected answer fails the policy, like a trap.
 
 use super::decider::PolicyFailure;
 use crate::types::*;
 
-/// A name or a rule is no longer than this, in bytes. It is shown to people and written to logs, so it has no control characters.
+/// Maximum bytes of a name or rule. People and logs see it: no control characters.
 const NAME_LIMIT: usize = 64;
-/// A breaker's private memory is no longer than this, in bytes.
+/// In bytes.
 const MEMORY_LIMIT: usize = 4 << 10;
-/// A breaker may stay open for this long beyond its recovery timeout, in nanoseconds (a day): policies may lengthen it.
+/// Maximum nanoseconds open beyond `recovery_timeout` (a day).
 const OPEN_LIMIT: u64 = 86_400_000_000_000;
 
 type Checked = Result<(), PolicyFailure>;
@@ -24,11 +23,9 @@ fn is_name(text: &str) -> bool {
 }
 
 fn has_control(text: &str) -> bool {
-    // Names are ASCII but for a stranger's.
     if text.is_ascii() { text.bytes().any(|byte| byte.is_ascii_control()) } else { text.contains(char::is_control) }
 }
 
-/// What else there is to say of names than their length.
 fn odd(names: &[&str]) -> &'static str {
     if names.iter().any(|name| has_control(name)) { " with control characters" } else { "" }
 }
@@ -57,7 +54,6 @@ pub(crate) fn recommendation(answer: &Recommendation) -> Checked {
     )
 }
 
-/// The longest delay that a configuration allows.
 fn longest_delay(config: &RetryConfig) -> Seconds {
     let jitter = if config.jitter && config.jitter_may_exceed_max { config.jitter_range.high.max(1.0) } else { 1.0 };
     config.max_delay * jitter
@@ -95,7 +91,7 @@ pub(crate) fn transition(
         "at most 4 KiB",
     )?;
     let Some(before) = before else {
-        // Resetting a breaker begins here too, and its gate counts on from here in fewer bits than a policy could fill.
+        // Resets start here too; the gate counts generations in fewer bits than a policy could fill.
         return unless(
             answer.state.phase == Phase::Closed && answer.state.generation == 0,
             function,
@@ -153,7 +149,7 @@ pub(crate) fn judgement(answer: &Judgement) -> Checked {
     unless(fits, "health.judge", || format!("{:?}", answer.findings.len()), "at most one finding for each resource, with finite numbers")
 }
 
-/// The longest wait that a `Retry-After` allows: the server's own wait is within `max_delay`, the random extra may exceed it.
+/// The server's wait within `max_delay`, plus the random extra.
 fn as_asked(incident: &Incident) -> Seconds {
     let asked = incident.failure.retry_after.filter(|asked| *asked <= incident.retry.max_delay);
     asked.map_or(0.0, |asked| asked + upright_logic::backoff::longest_extra(asked))
@@ -168,7 +164,6 @@ fn retry_left(incident: &Incident, function: &'static str) -> Checked {
     )
 }
 
-/// One of an incident's circumstances.
 fn known<R>(incident: &Incident, of: impl FnOnce(&Circumstances) -> Option<&R>) -> Option<&R> {
     incident.circumstances.as_ref().and_then(of)
 }
@@ -178,7 +173,7 @@ fn host(incident: &Incident, index: u32, function: &'static str) -> Checked {
     unless((index as usize) < hosts, function, || format!("host {index} of {hosts}"), "an index into the hosts")
 }
 
-/// A window larger than what there was, and no larger than the model and the caller allow.
+/// A window must grow, within the model's and caller's limits.
 fn window(incident: &Incident, tokens: u32, function: &'static str) -> Checked {
     let fits = known(incident, |known| known.window.as_ref()).is_some_and(|window| {
         let before = window.asked.into_iter().chain(window.loaded).max().unwrap_or(0);
@@ -188,7 +183,7 @@ fn window(incident: &Incident, tokens: u32, function: &'static str) -> Checked {
     unless(fits, function, || format!("a window of {tokens} tokens"), "one that is larger, within the model's and the caller's limits")
 }
 
-/// Only what the incident says is possible, on a host that is there; without a choice of hosts that is host 0.
+/// Must be possible by the incident, on an existing host; without a choice, host 0.
 fn rescue(incident: &Incident, index: u32, possible: impl Fn(&Rescue) -> bool, function: &'static str) -> Checked {
     if known(incident, |known| known.hosts.as_ref()).is_some() || index > 0 {
         host(incident, index, function)?;

@@ -1,4 +1,4 @@
-//! A policy other than the built-in logic.
+//! Lets code other than the built-in logic decide.
 
 use super::question::{Answer, Ask};
 use crate::error::BoxError;
@@ -6,46 +6,45 @@ use crate::types::Description;
 use std::any::Any;
 use std::fmt::Debug;
 
-/// Answers the contract's questions: a WebAssembly component, or a test.
-///
-/// Its answers are not trusted: a [`PolicySlot`](super::PolicySlot) checks each against its question.
+/// Answers the contract's questions: a WebAssembly component, or a test. A [`PolicySlot`](super::PolicySlot) checks
+/// each answer.
 pub trait Decider: Any + Debug + Send + Sync {
-    /// The policy's name, version and breaker-state layout.
+    /// Name, version and breaker-state layout.
     fn describe(&self) -> Description;
 
-    /// The layout of the private memory that the policy writes into a breaker's state.
+    /// Layout of its memory in a breaker's state.
     fn state_layout(&self) -> u32 {
         self.describe().state_layout
     }
 
-    /// SHA-256 of the component in hexadecimal; `None` for a policy that is not a component.
+    /// The component's SHA-256 in hexadecimal; else `None`.
     fn digest(&self) -> Option<&str> {
         None
     }
 
-    /// Answers one question.
+    /// Answers a question.
     ///
     /// # Errors
-    /// [`PolicyFailure`] where there is no answer, such as a component that traps or takes too long.
+    /// [`PolicyFailure`] without an answer, such as after a trap or timeout.
     fn answer(&self, ask: Ask<'_>) -> Result<Answer, PolicyFailure>;
 }
 
-/// A question that a policy did not answer, or answered with something that the question does not allow.
+/// A missing or rejected answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyFailure {
-    /// The policy gave no answer.
+    /// No answer.
     #[error(transparent)]
     NoAnswer(BoxError),
 
-    /// The policy gave an answer that cannot be followed.
+    /// An answer that the question does not allow.
     #[error("the policy answered nonsense in {function}: {answer}; expected {expected}")]
     Nonsense {
-        /// The function that was asked.
+        /// Function.
         function: &'static str,
-        /// The answer.
+        /// Answer.
         answer: String,
-        /// The answers that the question allows.
+        /// Allowed answers.
         expected: &'static str,
     },
 }

@@ -1,7 +1,7 @@
-//! Policies: what decides about failures.
+//! Decides about failures by an exchangeable policy.
 //!
-//! A [`PolicySlot`] holds the active policy, holds each of its answers against the question, and answers with the built-in logic where the policy fails.
-//! The built-in logic is native code here; the same code is Upright's default policy as a WebAssembly component. A [`Decider`] is any other policy.
+//! A [`PolicySlot`] asks the active [`Decider`], checks its answers, and answers by the native built-in logic if it
+//! fails. Upright's default component is that logic in WebAssembly.
 
 mod check;
 mod decider;

@@ -1,13 +1,12 @@
-//! A question to a policy, and its answer, as values.
+//! Makes questions and answers values.
 //!
-//! What was asked shall be writable: to journals, to vectors, to `upright policy eval`. All three spell a question in the same way,
+//! Journals, vectors and `upright policy eval` share this spelling:
 //!
 //! ```json
 //! {"function":"backoff.delay","arguments":{"config":{…},"attempt":1,"random":0.5}}
 //! ```
 //!
-//! and its answer as what the function gives, by itself: which type that is, the function says. So the functions are one table here, and
-//! whoever reads an answer must know its question.
+//! The answer is the bare result, so reading it needs its question.
 
 use super::check;
 use super::decider::{Decider, PolicyFailure};
@@ -16,13 +15,12 @@ use crate::types::*;
 use serde::{Deserialize, Deserializer, Serialize};
 use upright_logic as native;
 
-/// An argument of a question: how it is lent to a policy, and how a copy of it is kept.
 trait Argument {
     type Lent: ?Sized;
 
     fn lend(&self) -> &Self::Lent;
 
-    /// A copy that holds no more text than a policy is shown, so that what waits to be written stays bounded.
+    /// Copies only the text that a policy sees, so records stay bounded.
     fn keep(lent: &Self::Lent) -> Self;
 }
 
@@ -62,10 +60,9 @@ arguments! {
     Vec<WorkflowEntry>: [WorkflowEntry] = ToOwned::to_owned;
 }
 
-/// Writes [`Function`], [`Question`], [`Ask`] and [`Answer`] from one table.
 macro_rules! functions {
     ($( $(#[$meta:meta])* $case:ident = $name:literal { $( $(#[$field_meta:meta])* $field:ident: $ty:ty => $lent:ty, )* } -> $answer:ty; )+) => {
-        /// A function of the contract that a [`PolicySlot`](super::PolicySlot) asks.
+        /// A function of the contract.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Function {
             $( $(#[$meta])* #[serde(rename = $name)] $case, )+
@@ -80,13 +77,13 @@ macro_rules! functions {
             $( $(#[$meta])* #[serde(rename = $name)] $case { $( $(#[$field_meta])* $field: $ty, )* }, )+
         }
 
-        /// A question whose arguments are borrowed: what a [`Decider`] is asked.
+        /// A question with borrowed arguments.
         #[derive(Clone, Copy, Debug)]
         pub enum Ask<'a> {
             $( $(#[$meta])* $case { $( $(#[$field_meta])* $field: &'a $lent, )* }, )+
         }
 
-        /// An answer. In JSON it stands by itself, so [`Function::read_answer`] reads it.
+        /// An answer; [`Function::read_answer`] reads its JSON.
         #[derive(Clone, Debug, PartialEq, Serialize)]
         #[serde(untagged)]
         #[allow(clippy::large_enum_variant)]
@@ -95,7 +92,7 @@ macro_rules! functions {
         }
 
         impl Function {
-            /// All of them.
+            /// All functions.
             pub const ALL: &'static [Self] = &[ $( Self::$case, )+ ];
 
             /// `interface.function`.
@@ -103,10 +100,10 @@ macro_rules! functions {
                 match self { $( Self::$case => $name, )+ }
             }
 
-            /// Reads an object of arguments by name.
+            /// Reads arguments.
             ///
             /// # Errors
-            /// The reader's, where an argument is missing or does not have the shape that the function takes.
+            /// The deserializer's, for missing, unknown or malformed arguments.
             pub fn read_arguments<'de, D: Deserializer<'de>>(self, from: D) -> Result<Question, D::Error> {
                 match self {
                     $( Self::$case => {
@@ -119,34 +116,34 @@ macro_rules! functions {
                 }
             }
 
-            /// Reads an answer of this function.
+            /// Reads an answer.
             ///
             /// # Errors
-            /// The reader's, where it does not have the shape that the function gives.
+            /// The deserializer's, for a malformed answer.
             pub fn read_answer<'de, D: Deserializer<'de>>(self, from: D) -> Result<Answer, D::Error> {
                 match self { $( Self::$case => <$answer>::deserialize(from).map(Answer::$case), )+ }
             }
         }
 
         impl Question {
-            /// The function that is asked.
+            /// The function.
             pub const fn function(&self) -> Function {
                 match self { $( Self::$case { .. } => Function::$case, )+ }
             }
 
-            /// The same question with borrowed arguments.
+            /// Borrows the arguments.
             pub fn ask(&self) -> Ask<'_> {
                 match self { $( Self::$case { $( $field, )* } => Ask::$case { $( $field: $field.lend(), )* }, )+ }
             }
         }
 
         impl Ask<'_> {
-            /// The function that is asked.
+            /// The function.
             pub const fn function(&self) -> Function {
                 match self { $( Self::$case { .. } => Function::$case, )+ }
             }
 
-            /// The question with arguments of its own; of a long message only the part that a policy is shown.
+            /// Copies the arguments; long messages are cut as for a policy.
             pub fn to_question(&self) -> Question {
                 match self { $( Self::$case { $( $field, )* } => Question::$case { $( $field: <$ty as Argument>::keep(*$field), )* }, )+ }
             }
@@ -155,72 +152,72 @@ macro_rules! functions {
 }
 
 functions! {
-    /// Who the policy is.
+    /// Describes the policy.
     Describe = "metadata.describe" {} -> Description;
-    /// What to do about a failure.
+    /// Decides on a failure.
     Decide = "recovery.decide" {
-        /// The failure, and everything that bears on it.
+        /// Failure and facts.
         incident: Incident => Incident,
     } -> Verdict;
-    /// Where a breaker goes.
+    /// Moves a breaker.
     Step = "breaker.step" {
-        /// How it behaves.
+        /// Settings.
         config: BreakerConfig => BreakerConfig,
-        /// Where it stands.
+        /// State.
         state: BreakerState => BreakerState,
-        /// What happened.
+        /// Event.
         observation: Observation => Observation,
     } -> Transition;
-    /// Where a breaker begins.
+    /// A breaker's first state.
     Initial = "breaker.initial" {
-        /// When.
+        /// Now, in nanoseconds.
         now: u64 => u64,
     } -> Transition;
-    /// What a failure means.
+    /// Classifies a failure.
     Classify = "classifier.classify" {
-        /// The failure.
+        /// Failure.
         fault: Fault => Fault,
     } -> Classification;
-    /// How long to wait before the same call is tried again.
+    /// Delay before a retry, in seconds.
     Delay = "backoff.delay" {
-        /// What the caller allows.
+        /// Settings.
         config: RetryConfig => RetryConfig,
-        /// The attempt that failed; the first is 0.
+        /// Number of the failed attempt, from 0.
         attempt: u32 => u32,
-        /// In [0, 1).
+        /// Random number in [0, 1).
         random: f64 => f64,
     } -> Seconds;
-    /// Which model comes next.
+    /// Chooses the next model.
     NextModel = "degradation.next_model" {
-        /// The model that failed.
+        /// Failed model.
         current: String => str,
-        /// Those that may be used, best first.
+        /// Model chain, best first.
         chain: Vec<String> => [String],
     } -> Option<u32>;
-    /// How a workflow becomes lighter.
+    /// Lightens a workflow.
     SimplifyWorkflow = "degradation.simplify_workflow" {
-        /// Its entries.
+        /// Entries.
         workflow: Vec<WorkflowEntry> => [WorkflowEntry],
     } -> Vec<WorkflowEdit>;
-    /// Whether an older answer may be served.
+    /// Whether a cached answer may be served.
     MayServeCached = "degradation.may_serve_cached" {
-        /// Its age; seconds.
+        /// Age, in seconds.
         age: Seconds => Seconds,
-        /// How old an answer the caller accepts; seconds.
+        /// Maximum age, in seconds.
         max_age: Seconds => Seconds,
-        /// The failure in whose place it would be served.
+        /// Failure.
         failure: Classification => Classification,
     } -> bool;
-    /// Whether the machine has enough left.
+    /// Judges the machine's resources.
     Judge = "health.judge" {
-        /// What it has.
+        /// Resources.
         snapshot: ResourceSnapshot => ResourceSnapshot,
-        /// What is enough.
+        /// Thresholds.
         thresholds: ResourceThresholds => ResourceThresholds,
     } -> Judgement;
-    /// Which settings suit a kind of operation.
+    /// Recommends settings.
     Recommend = "settings.recommend" {
-        /// The kind.
+        /// Kind of operation.
         profile: Profile => Profile,
     } -> Recommendation;
 }
@@ -232,7 +229,7 @@ impl std::fmt::Display for Function {
 }
 
 impl Ask<'_> {
-    /// The built-in logic's answer. It reads no more of a long message than a component is shown.
+    /// The built-in logic's answer. It reads no more text than a component.
     pub fn answer_natively(self) -> Answer {
         match self {
             Self::Describe {} => Answer::Describe(native::metadata::describe()),
@@ -260,10 +257,10 @@ impl Ask<'_> {
         }
     }
 
-    /// Whether the question allows this answer.
+    /// Checks an answer.
     ///
     /// # Errors
-    /// [`PolicyFailure::Nonsense`] names the answer and the answers that the question allows.
+    /// [`PolicyFailure::Nonsense`] with the answer and the allowed ones.
     pub fn check(&self, answer: &Answer) -> Result<(), PolicyFailure> {
         match (self, answer) {
             (Self::Describe {}, Answer::Describe(description)) => check::description(description),
@@ -280,7 +277,6 @@ impl Ask<'_> {
             (Self::SimplifyWorkflow { workflow }, Answer::SimplifyWorkflow(edits)) => check::edits(edits, workflow.len()),
             (Self::Judge { .. }, Answer::Judge(judgement)) => check::judgement(judgement),
             (Self::Recommend { .. }, Answer::Recommend(recommendation)) => check::recommendation(recommendation),
-            // Both answers make sense.
             (Self::MayServeCached { .. }, Answer::MayServeCached(_)) => Ok(()),
             (ask, answer) => Err(PolicyFailure::Nonsense {
                 function: ask.function().name(),
@@ -292,7 +288,7 @@ impl Ask<'_> {
 }
 
 impl Question {
-    /// Asks a policy. The answer is unchecked; [`Question::check`] says whether the question allows it.
+    /// Asks a policy; the answer is unchecked.
     ///
     /// # Errors
     /// [`PolicyFailure::NoAnswer`].
@@ -305,15 +301,14 @@ impl Question {
         self.ask().answer_natively()
     }
 
-    /// Whether the question allows this answer.
+    /// Checks an answer.
     ///
     /// # Errors
-    /// [`PolicyFailure::Nonsense`] names the answer and the answers that the question allows.
+    /// [`PolicyFailure::Nonsense`] with the answer and the allowed ones.
     pub fn check(&self, answer: &Answer) -> Result<(), PolicyFailure> {
         self.ask().check(answer)
     }
 
-    /// The breaker's state that it is asked with, where it is.
     #[doc(hidden)]
     pub fn breaker_state_mut(&mut self) -> Option<&mut BreakerState> {
         match self {
@@ -325,7 +320,7 @@ impl Question {
 }
 
 fn bounded_incident(incident: &Incident) -> Incident {
-    // Each field by name: a new one that holds text must be bounded here too.
+    // By name: new text fields must be bounded too.
     let Incident { failure, attempt, elapsed, deadline, idempotent, retry_budget, retry, random, now, guard, models, .. } = incident;
     let Incident { at_hand, resources, circumstances, .. } = incident;
     Incident {

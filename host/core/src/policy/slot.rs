@@ -1,7 +1,6 @@
-//! The slot that holds the active policy and decides by it.
+//! Answers every question by the active policy, or natively if it fails (safe mode).
 //!
-//! A caller always gets an answer: where the policy gives none, or one that its question does not allow, the built-in logic answers natively (safe mode).
-//! Replacing the active policy is one pointer store: calls in flight finish on the policy that they began with.
+//! A swap is one pointer store: calls in flight finish on their policy.
 
 use super::decider::{Decider, PolicyFailure};
 use super::question::{Answer, Ask, Question};
@@ -15,12 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use upright_logic as native;
 
-/// Which policy decides.
+/// The deciding policy.
 #[derive(Clone, Debug)]
 pub enum Active {
-    /// This one.
+    /// This policy.
     Policy(Arc<dyn Decider>),
-    /// The built-in logic, as native code.
+    /// The built-in logic.
     Native,
 }
 
@@ -33,7 +32,7 @@ impl Active {
         }
     }
 
-    /// SHA-256 of the component, where the policy is one.
+    /// The component's SHA-256, if any.
     pub fn digest(&self) -> Option<&str> {
         match self {
             Self::Policy(policy) => policy.digest(),
@@ -41,7 +40,7 @@ impl Active {
         }
     }
 
-    /// The layout of the breaker memory that the policy writes.
+    /// Layout of the policy's breaker memory.
     pub fn state_layout(&self) -> u32 {
         match self {
             Self::Policy(policy) => policy.state_layout(),
@@ -50,57 +49,57 @@ impl Active {
     }
 }
 
-/// Who answered.
+/// Source of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum By {
     /// The policy.
     Component,
-    /// Native code, because the policy trapped, took too long or answered nonsense.
+    /// Native code: the policy trapped, timed out or answered nonsense.
     SafeMode,
-    /// Native code, because there is no policy to ask.
+    /// Native code: no policy.
     Native,
 }
 
 /// A decision, for a [`Recorder`].
 #[derive(Debug)]
 pub struct Decision {
-    /// When the question was asked, on the slot's clock.
+    /// Instant of the question, on the slot's clock.
     pub at: Instant,
-    /// How long the answer took.
+    /// Time taken.
     pub took: Duration,
-    /// The policy that was asked; `None` where the slot decides natively.
+    /// The policy asked; `None` if native.
     pub policy: Option<Arc<dyn Decider>>,
-    /// Who answered.
+    /// Source of the answer.
     pub by: By,
-    /// The layout of the breaker's private memory in question and answer.
+    /// Layout of the breaker memory in question and answer.
     pub layout: u32,
-    /// The question.
+    /// Question.
     pub question: Question,
-    /// The answer that was followed.
+    /// The answer followed.
     pub answer: Answer,
 }
 
-/// Keeps decisions, such as a journal. It is called by whoever asks, so it must not block.
+/// Records decisions, such as a journal. Runs on the caller's thread: must not block.
 pub trait Recorder: Send + Sync {
-    /// Keeps a decision.
+    /// Records a decision.
     fn record(&self, decision: Decision);
 }
 
-/// Looks after the policies of a slot: rolls failing ones back, and puts live questions to a candidate.
+/// Manages a slot's policies: rollback and shadowing.
 pub trait SlotObserver: Send + Sync {
-    /// The slot is about to decide on an incident. Called by whoever asks, so it must not block.
+    /// Before a decision. Runs on the caller's thread: must not block.
     fn deciding(&self, incident: &Incident);
 
-    /// The policy failed, and the built-in logic answered in its place.
+    /// The policy failed; native code answered.
     fn failed(&self, policy: &Arc<Active>, failure: &PolicyFailure);
 
-    /// An observer for a copy of the slot, which has a life of its own.
+    /// An observer for an independent copy of the slot.
     fn of_copy(&self, active: &Arc<ActivePolicy>) -> Arc<dyn SlotObserver>;
 }
 
-/// The active policy, shared by a slot and whoever looks after its policies.
+/// The active policy, shared with its observer.
 pub struct ActivePolicy {
     active: ArcSwap<Active>,
     clock: SharedClock,
@@ -110,18 +109,18 @@ pub struct ActivePolicy {
 }
 
 impl ActivePolicy {
-    /// An active policy with the clock and the events of its slot.
+    /// An active policy on its slot's clock and events.
     pub fn new(active: Active, clock: SharedClock, events: Events) -> Self {
         let zero = || AtomicU64::new(0);
         Self { active: ArcSwap::from_pointee(active), clock, events, decisions: zero(), safe_mode: zero() }
     }
 
-    /// The policy that decides.
+    /// The active policy.
     pub fn load(&self) -> Arc<Active> {
         self.active.load_full()
     }
 
-    /// Makes another policy the active one, and gives the one before.
+    /// Replaces the policy; returns the old one.
     pub fn swap(&self, active: Active) -> Arc<Active> {
         self.active.swap(Arc::new(active))
     }
@@ -131,32 +130,32 @@ impl ActivePolicy {
         &self.clock
     }
 
-    /// Where the slot's events are sent to.
+    /// The slot's events.
     pub fn events(&self) -> &Events {
         &self.events
     }
 
-    /// Whether this is the active policy.
+    /// Whether this policy is active.
     pub fn is(&self, active: &Arc<Active>) -> bool {
         Arc::ptr_eq(active, &self.active.load())
     }
 
-    /// The number of decisions so far.
+    /// Numbers of decisions.
     pub fn counts(&self) -> DecisionCounts {
         DecisionCounts { decisions: self.decisions.load(Ordering::Relaxed), safe_mode: self.safe_mode.load(Ordering::Relaxed) }
     }
 }
 
-/// Number of decisions that a slot made.
+/// Numbers of decisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DecisionCounts {
-    /// Questions answered, in any way.
+    /// Number of answered questions.
     pub decisions: u64,
-    /// Of those, answered natively, because the policy failed or there is none.
+    /// Number of native answers.
     pub safe_mode: u64,
 }
 
-/// Holds the active policy and decides by it. Cloning shares the slot.
+/// Decides by the active policy. Clones share it.
 #[derive(Clone)]
 pub struct PolicySlot {
     active: Arc<ActivePolicy>,
@@ -176,39 +175,38 @@ impl std::fmt::Debug for PolicySlot {
     }
 }
 
-/// Asks the slot, and takes the answer of that function out of [`Answer`].
 macro_rules! ask {
     ($slot:expr, $case:ident $arguments:tt) => {
         match $slot.ask(Ask::$case $arguments) {
             Answer::$case(answer) => answer,
-            // `Ask::check` refuses a policy's answer of another function, and native code gives none.
+            // Native code and `Ask::check` allow no other function's answer.
             other => unreachable!("{} was answered with {other:?}", stringify!($case)),
         }
     };
 }
 
 impl PolicySlot {
-    /// A slot in which the built-in logic decides, as native code.
+    /// A slot with the built-in logic.
     pub fn native() -> Self {
         Self::with(Active::Native, SystemClock::shared(), Events::default())
     }
 
-    /// A slot in which this policy decides.
+    /// A slot with this policy.
     pub fn of(policy: impl Decider) -> Self {
         Self::with(Active::Policy(Arc::new(policy)), SystemClock::shared(), Events::default())
     }
 
-    /// A slot that takes its time from `clock` and reports to `events`.
+    /// A slot on this clock and these events.
     pub fn with(active: Active, clock: SharedClock, events: Events) -> Self {
         Self { active: Arc::new(ActivePolicy::new(active, clock, events)), observer: None, recorder: None }
     }
 
-    /// The slot of an active policy that somebody looks after.
+    /// A slot managed by `observer`.
     pub fn observed(active: Arc<ActivePolicy>, observer: Arc<dyn SlotObserver>, recorder: Option<Arc<dyn Recorder>>) -> Self {
         Self { active, observer: Some(observer), recorder }
     }
 
-    /// The same policy in a slot of its own that takes its time from `clock` and reports to `events`.
+    /// A copy on this clock and these events.
     #[must_use]
     pub fn connected(&self, clock: SharedClock, events: Events) -> Self {
         let copy = Self::with(Active::clone(&self.active.active.load()), clock, events);
@@ -216,29 +214,28 @@ impl PolicySlot {
         Self { observer, recorder: self.recorder.clone(), ..copy }
     }
 
-    /// The same policy in a slot of its own that hands its decisions to `recorder`.
+    /// A copy that records to `recorder`.
     #[must_use]
     pub fn recorded(&self, recorder: Arc<dyn Recorder>) -> Self {
         let copy = self.connected(SharedClock::clone(&self.active.clock), self.active.events.clone());
         Self { recorder: Some(recorder), ..copy }
     }
 
-    /// The active policy and the recorder, for whoever is to look after the policies.
+    /// Active policy and recorder.
     pub fn into_parts(self) -> (Arc<ActivePolicy>, Option<Arc<dyn Recorder>>) {
         (self.active, self.recorder)
     }
 
-    /// Name, version and breaker-state layout of the active policy.
+    /// Name, version and breaker-state layout.
     pub fn description(&self) -> Description {
         self.active.active.load().description()
     }
 
-    /// The number of decisions so far.
+    /// Numbers of decisions.
     pub fn counts(&self) -> DecisionCounts {
         self.active.counts()
     }
 
-    /// Asks the active policy; the built-in logic answers where it fails.
     fn ask(&self, ask: Ask<'_>) -> Answer {
         let active = self.active.active.load();
         let begun = self.begin();
@@ -251,14 +248,13 @@ impl PolicySlot {
         answer
     }
 
-    /// Begins a record, where decisions are recorded.
     #[inline]
     fn begin(&self) -> Option<Begun<'_>> {
         let recorder = self.recorder.as_deref()?;
         Some(Begun { recorder, clock: &*self.active.clock, at: self.active.clock.now() })
     }
 
-    /// The policy's answer, if there is one that the question allows. Otherwise the caller is about to answer natively.
+    /// `None`: answer natively.
     fn ask_policy(&self, active: &Arc<Active>, ask: Ask<'_>) -> Option<Answer> {
         let ActivePolicy { decisions, safe_mode, .. } = &*self.active;
         decisions.fetch_add(1, Ordering::Relaxed);
@@ -281,7 +277,7 @@ impl PolicySlot {
         }
     }
 
-    /// [`PolicySlot::decide`] for a breaker that remembers which layout its memory has: memory of another layout is cleared first.
+    /// [`PolicySlot::decide`] that first clears memory of another layout.
     pub(crate) fn decide_guarded(&self, incident: &mut Incident, layout: &mut u32) -> Verdict {
         let active = self.active.active.load();
         adapt(incident.guard.as_mut().map(|guard| &mut guard.state), layout, active.state_layout());
@@ -306,7 +302,6 @@ impl PolicySlot {
         verdict
     }
 
-    /// One step of a breaker that remembers which layout its memory has.
     #[doc(hidden)]
     pub fn step(&self, config: &BreakerConfig, mut state: BreakerState, layout: &mut u32, seen: &Observation) -> Transition {
         let active = self.active.active.load();
@@ -328,7 +323,6 @@ impl PolicySlot {
         transition
     }
 
-    /// The first state of a breaker, and the layout of its memory.
     #[doc(hidden)]
     pub fn initial(&self, now: Instant) -> (Transition, u32) {
         let active = self.active.active.load();
@@ -349,7 +343,6 @@ impl PolicySlot {
     }
 }
 
-/// A decision whose answer is still to come.
 struct Begun<'a> {
     recorder: &'a dyn Recorder,
     clock: &'a dyn Clock,
@@ -357,7 +350,6 @@ struct Begun<'a> {
 }
 
 impl Begun<'_> {
-    /// Records it. `by_itself` says whether the policy answered, and not native code in its place.
     fn end(self, active: &Active, by_itself: bool, question: Question, answer: Answer) {
         let (policy, by, layout) = match active {
             Active::Native => (None, By::Native, native::breaker::STATE_LAYOUT),
@@ -369,14 +361,14 @@ impl Begun<'_> {
     }
 }
 
-/// Cuts a fault's message to what a policy is shown.
+/// Cuts a message to a policy's limit.
 pub fn bounded_message(message: &mut String) {
     if message.len() > MESSAGE_LIMIT {
         *message = crate::fault::bounded(message);
     }
 }
 
-/// Clears a breaker's private memory if it was written in another layout than the one that is to read it.
+/// Clears memory of another layout.
 fn adapt(state: Option<&mut BreakerState>, written: &mut u32, wanted: u32) {
     if *written != wanted {
         if let Some(state) = state {
@@ -386,50 +378,50 @@ fn adapt(state: Option<&mut BreakerState>, written: &mut u32, wanted: u32) {
     }
 }
 
-/// A policy's name and version, for people.
+/// Name and version.
 pub fn label(description: &Description) -> String {
     format!("{} {}", description.name, description.version)
 }
 
-/// The questions. Each always has an answer that its question allows.
+/// Each question gets an allowed answer.
 impl PolicySlot {
-    /// The settings that the policy recommends for a kind of operation.
+    /// Recommends settings for a kind of operation.
     pub fn recommend(&self, profile: Profile) -> Recommendation {
         ask!(self, Recommend { profile: &profile })
     }
 
-    /// The delay after attempt `attempt` (the first is 0) failed; `random` is in [0, 1).
+    /// Delay after failed attempt `attempt`, from 0; `random` in [0, 1).
     pub fn delay(&self, config: &RetryConfig, attempt: u32, random: f64) -> Duration {
         crate::clock::seconds(ask!(self, Delay { config: config, attempt: &attempt, random: &random }))
     }
 
-    /// What a failure means.
+    /// Classifies a failure.
     pub fn classify(&self, fault: &Fault) -> Classification {
         ask!(self, Classify { fault: fault })
     }
 
-    /// The index in `chain` of the model to try after `current`.
+    /// Index in `chain` of the model after `current`.
     pub fn next_model(&self, current: &str, chain: &[String]) -> Option<usize> {
         ask!(self, NextModel { current: current, chain: chain }).map(|index| index as usize)
     }
 
-    /// The edits that make a workflow lighter.
+    /// Edits that lighten a workflow.
     pub fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
         ask!(self, SimplifyWorkflow { workflow: workflow })
     }
 
-    /// Whether an answer of this age may be served in place of a live one after this failure.
+    /// Whether a cached answer may replace a live one.
     pub fn may_serve_cached(&self, age: Duration, max_age: Duration, failure: &Classification) -> bool {
         let (age, max_age) = (age.as_secs_f64(), max_age.as_secs_f64());
         ask!(self, MayServeCached { age: &age, max_age: &max_age, failure: failure })
     }
 
-    /// Judges a resource snapshot.
+    /// Judges resources.
     pub fn judge(&self, snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Judgement {
         ask!(self, Judge { snapshot: snapshot, thresholds: thresholds })
     }
 
-    /// Classifies a failure, moves the breaker on, and says what to do next: the one question that a failure costs.
+    /// Classifies a failure, moves the breaker and chooses the next step.
     pub fn decide(&self, incident: &Incident) -> Verdict {
         if let Some(observer) = &self.observer {
             observer.deciding(incident);

@@ -1,16 +1,14 @@
-//! The thread on which state is kept while its owner goes on: what is written behind, watched and reconciled.
-//!
-//! One for the process, with a runtime of its own: what a caller's runtime does, or that it ends, does not hold it up, and it holds up nobody.
+//! Keeps state on its own thread: callers' runtimes cannot delay it, nor it them.
 
 use std::io;
 use std::sync::OnceLock;
 use std::{future::poll_fn, pin::pin};
 use tokio::runtime::{Builder, Handle};
 
-/// Where the store's tasks are spawned.
+/// The runtime, one per process.
 ///
 /// # Errors
-/// Where the system gives no thread for it; a later call tries again.
+/// [`io::Error`] without a thread; later calls retry.
 pub fn runtime() -> io::Result<&'static Handle> {
     static RUNTIME: OnceLock<Handle> = OnceLock::new();
     if let Some(handle) = RUNTIME.get() {
@@ -18,7 +16,7 @@ pub fn runtime() -> io::Result<&'static Handle> {
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let handle = runtime.handle().clone();
-    // Of several that come here first one stays; the other's thread ends at once.
+    // Of several first callers' threads one stays.
     let (decided, wait) = std::sync::mpsc::channel::<bool>();
     std::thread::Builder::new().name("upright-state".into()).spawn(move || {
         if wait.recv() == Ok(true) {
@@ -26,12 +24,12 @@ pub fn runtime() -> io::Result<&'static Handle> {
         }
     })?;
     let stays = RUNTIME.set(handle).is_ok();
-    // The thread waits for it.
+    // The thread waits for this.
     let _ = decided.send(stays);
     RUNTIME.get().ok_or_else(|| io::Error::other("the state's runtime is gone"))
 }
 
-/// Drives something whose timers and tasks belong to that runtime, whichever runtime its caller has, or none.
+/// Drives a future on this runtime's timers, under any runtime or none.
 pub async fn with_it<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     poll_fn(|context| {
@@ -64,7 +62,6 @@ mod tests {
     #[test]
     fn what_is_driven_with_it_has_timers_on_a_runtime_that_has_none_and_on_none() {
         use futures_util::FutureExt;
-        // A timer that is made where there are none panics.
         let timed = || with_it(async { tokio::time::timeout(std::time::Duration::from_secs(60), async {}).await });
         let other = Builder::new_current_thread().build().unwrap();
         other.block_on(timed()).unwrap();

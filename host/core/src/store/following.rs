@@ -1,7 +1,6 @@
-//! Keeping up with a store that comes and goes.
+//! Follows a store that comes and goes, without making callers wait.
 //!
-//! What is kept in common with others must be read when it changes and written when it can be, and nobody may wait for it. So a task follows the store until it
-//! fails, leaves it alone for a while, longer each time, and begins anew.
+//! After failures it pauses, longer each time, and restarts.
 
 use super::StoreError;
 use crate::clock::SharedClock;
@@ -12,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How long a store that has failed is left alone: the first time, and at most.
+/// First and maximum pause.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How others speak to the task.
+/// Signals to a task.
 #[derive(Default)]
 pub struct Calls {
     ended: AtomicBool,
@@ -23,28 +22,28 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// There is something to do.
+    /// Announces work.
     pub fn wake(&self) {
         self.notify.notify_one();
     }
 
-    /// Nobody needs the task any more.
+    /// Ends the task.
     pub fn end(&self) {
         self.ended.store(true, Ordering::Release);
         self.notify.notify_one();
     }
 
-    /// Whether the task is to end.
+    /// Whether it must end.
     pub fn is_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Ends when there is something to do.
+    /// Waits for work.
     pub async fn woken(&self) {
         self.notify.notified().await;
     }
 
-    /// What wakes it meanwhile is not heard of again.
+    /// Discards wake-ups meanwhile.
     async fn ended(&self) {
         while !self.is_ended() {
             self.woken().await;
@@ -52,16 +51,16 @@ impl Calls {
     }
 }
 
-/// Something that is done with a store.
+/// Work that follows a store.
 pub trait Follow: Send {
-    /// Until nobody needs it any more, or until the store fails. Sets `works` whenever the store has done what it should.
+    /// Runs until [`Calls::end`] or a failure. Sets `works` on success.
     fn follow(&mut self, works: &AtomicBool) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The store has failed; for the first time since it worked, or again.
+    /// Reports a failure; `again`: not the first since success.
     fn failed(&self, error: &StoreError, again: bool);
 }
 
-/// Follows until nobody needs it any more.
+/// Follows until [`Calls::end`].
 pub async fn keep_up(follower: &mut impl Follow, calls: &Calls, clock: &SharedClock) {
     let (mut pause, mut again) = (PAUSES.0, false);
     let works = AtomicBool::new(false);
@@ -83,7 +82,6 @@ mod tests {
     use crate::testing::DrivenClock;
     use std::sync::Mutex;
 
-    /// Works in the rounds of which that is said, and fails at the end of each but the last.
     struct Rounds {
         works: Vec<bool>,
         told: Mutex<Vec<bool>>,

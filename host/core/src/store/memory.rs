@@ -1,4 +1,4 @@
-//! A store in memory: for tests, and for programs that need nothing to survive them.
+//! Stores values in memory, for tests and volatile state.
 
 use super::watch::Watchers;
 use super::{Change, ChangeKind, Changes, Entry, Listed, Store, StoreError, StoreFuture, check_key, check_value};
@@ -9,7 +9,7 @@ use std::future::ready;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Keeps values in memory. Cloning shares them.
+/// Keeps values in memory. Clones share them.
 #[derive(Clone)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
@@ -33,7 +33,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store that dates its entries by this clock.
+    /// An empty store dated by `clock`.
     pub fn new(clock: SharedClock) -> Self {
         let state = State { entries: BTreeMap::new(), version: 0, watchers: Watchers::default() };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), clock }) }
@@ -43,7 +43,6 @@ impl MemoryStore {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes if `may` allows it, given the version that is there.
     fn write(
         &self,
         key: &str,
@@ -74,7 +73,7 @@ impl MemoryStore {
 }
 
 impl State {
-    /// Makes a new version and tells the watchers, who see changes in the order in which the lock was held.
+    /// Watchers see changes in lock order.
     fn changed(&mut self, key: &str, kind: ChangeKind) -> u64 {
         self.version += 1;
         self.watchers.tell(Change { key: key.to_owned(), version: self.version, kind });

@@ -1,39 +1,37 @@
-//! JSON with a number and a checksum beside it.
-//!
-//! They stand in the content type, as `application/json;schema=2;crc32=1c291ca3`, and the value is the JSON and nothing else: whoever looks into the store with other
-//! tools sees it as it is.
+//! Detects changed JSON by its content type: `application/json;schema=2;crc32=1c291ca3`. The value stays plain JSON for
+//! other tools.
 
-/// The content type of JSON without a seal.
+/// Unsealed JSON.
 pub const JSON: &str = "application/json";
 
-/// What stands beside JSON.
+/// Number and checksum of JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seal {
-    /// What is said of the JSON.
+    /// Such as a schema.
     pub number: u64,
-    /// Of the JSON, as it was sealed.
+    /// CRC-32 of the JSON.
     pub crc32: u32,
 }
 
 impl Seal {
-    /// The seal of this JSON.
+    /// Seals JSON.
     pub fn of(number: u64, json: &[u8]) -> Self {
         Self { number, crc32: crc32fast::hash(json) }
     }
 
-    /// The number stands there by this name.
+    /// Content type, the number under `name`.
     pub fn content_type(self, name: &str) -> String {
         format!("{JSON};{name}={};crc32={:08x}", self.number, self.crc32)
     }
 
-    /// Reads a seal from a content type; `None` where it has none of this name.
+    /// Reads the seal; `None` if absent.
     pub fn read(content_type: &str, name: &str) -> Option<Self> {
         let (number, crc32) =
             content_type.strip_prefix(JSON)?.strip_prefix(';')?.strip_prefix(name)?.strip_prefix('=')?.split_once(";crc32=")?;
         Some(Self { number: number.parse().ok()?, crc32: u32::from_str_radix(crc32, 16).ok()? })
     }
 
-    /// The checksum of what is there, if it is another one.
+    /// The checksum found, if different.
     pub fn broken_by(self, json: &[u8]) -> Option<u32> {
         Some(crc32fast::hash(json)).filter(|found| *found != self.crc32)
     }

@@ -1,7 +1,7 @@
-//! What every engine of the store must hold to: the same tests for each.
+//! Tests every engine alike.
 //!
-//! `store_suite!(async |clock| …)` in an engine's tests makes a module of them; the closure gives a store in which nothing is yet, dated by the clock. An engine that may be
-//! missing, or that cannot hold to all, gives `async |test, clock|` an option of a store, and names its tests.
+//! `store_suite!(async |clock| …)` makes a test module; the closure returns an empty store dated by `clock`. Partial
+//! engines return an `Option` from `async |test, clock|` and name their tests.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, clippy::missing_panics_doc)]
 
@@ -16,7 +16,6 @@ use std::time::Duration;
 
 const TEXT: &str = "text/plain";
 
-/// A module of tests, one for each promise of a store.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! store_suite {
@@ -78,7 +77,10 @@ pub async fn of_two_writers_who_read_the_same_version_one_writes(store: impl Sto
     assert!(store.compare_and_delete("a", new).await.unwrap());
     assert!(!store.compare_and_delete("a", new).await.unwrap());
     let absent = store.compare_and_set("a", Some(new), "4".into(), TEXT).await.unwrap_err();
-    assert_eq!(absent.to_string(), format!("\"a\" was to be at version {new}, but is at no version"));
+    assert_eq!(
+        absent.to_string(),
+        format!("version conflict on \"a\": expected version {new}, found no version; read it again before writing")
+    );
 }
 
 pub async fn a_key_that_is_written_again_after_its_deletion_gets_no_old_version(store: impl Store, _: DrivenClock) {
@@ -152,7 +154,6 @@ pub async fn values_of_each_size_are_got_as_they_were_put(store: impl Store, _: 
 pub async fn what_is_asked_for_at_the_same_time_is_judged_one_after_the_other(store: impl Store, _: DrivenClock) {
     let answers = join_all((0..100).map(|number| {
         let store = &store;
-        // Each tenth wants to be the only one who makes the key.
         async move {
             match number % 10 {
                 0 => store.compare_and_set("only", None, number.to_string().into(), TEXT).await,

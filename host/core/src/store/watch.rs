@@ -1,20 +1,20 @@
-//! Tells watchers what changed, in the order in which it did, without a writer ever waiting for one of them.
+//! Informs watchers in order, without delaying writers.
 
 use super::{Change, Changes, StoreError};
 use futures_util::stream;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-/// So many changes wait for a slow watcher before it misses the oldest.
+/// Maximum queued changes per watcher.
 pub const BACKLOG: usize = 1024;
 
 #[derive(Clone)]
 enum News {
     Change(Change),
-    /// As many changes cannot be told any more.
+    /// This many changes are lost.
     Missed(u64),
 }
 
-/// Those who watch. Cloning shares them; their streams end with the last clone.
+/// The watchers; streams end with the last clone.
 #[derive(Clone)]
 pub struct Watchers(broadcast::Sender<News>);
 
@@ -25,19 +25,18 @@ impl Default for Watchers {
 }
 
 impl Watchers {
-    /// Whether nobody watches.
+    /// Whether none watch.
 
     pub fn is_empty(&self) -> bool {
         self.0.receiver_count() == 0
     }
 
-    /// Tells all of them.
+    /// Sends a change.
     pub fn tell(&self, change: Change) {
-        // Without watchers nobody gets it, which is no failure.
         let _ = self.0.send(News::Change(change));
     }
 
-    /// Tells all of them that so many changes are lost to them.
+    /// Reports lost changes.
 
     pub fn missed(&self, count: u64) {
         if count > 0 {
@@ -45,7 +44,7 @@ impl Watchers {
         }
     }
 
-    /// The changes under this prefix from now on.
+    /// Later changes under this prefix.
     pub fn watch(&self, prefix: &str) -> Changes {
         Box::pin(stream::unfold((self.0.subscribe(), prefix.to_owned()), next_change))
     }

@@ -1,4 +1,4 @@
-//! Time that is driven by hand.
+//! Drives time by hand.
 
 use crate::clock::{Clock, Instant, SharedClock, Sleep, nanoseconds};
 use std::future::poll_fn;
@@ -6,9 +6,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
-/// A clock that stands still until it is told to go on.
+/// A clock moved by hand.
 ///
-/// [`DrivenClock::new`] waits for [`DrivenClock::advance`]; [`DrivenClock::skipping`] jumps over each wait at once. Both remember the waits.
+/// [`DrivenClock::new`] waits for [`DrivenClock::advance`]; [`DrivenClock::skipping`] skips waits. Both record waits.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,24 +41,24 @@ struct State {
 }
 
 impl DrivenClock {
-    /// A clock at time zero that goes on only when it is advanced.
+    /// A clock at zero that only advances by hand.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A clock at time zero on which every wait is over at once: it moves the clock by its span.
+    /// A clock at zero that skips to the end of waits.
     pub fn skipping() -> Self {
         let clock = Self::default();
         clock.state().skipping = true;
         clock
     }
 
-    /// This clock, ready to share.
+    /// Shares this clock.
     pub fn shared(&self) -> SharedClock {
         Arc::new(self.clone())
     }
 
-    /// Lets so much time pass; waits that are over by then end.
+    /// Advances by `span`; due waits end.
     pub fn advance(&self, span: Duration) {
         let mut state = self.state();
         state.now = state.now.saturating_add(nanoseconds(span));
@@ -66,12 +66,12 @@ impl DrivenClock {
         self.shared.changed.notify_all();
     }
 
-    /// Steps the wall clock alone, as an administrator or NTP would.
+    /// Steps only the wall clock, like NTP.
     pub fn step_wall(&self, span: Duration) {
         self.state().wall_step += span;
     }
 
-    /// The waits that were begun, in order.
+    /// The waits, in order.
     pub fn waits(&self) -> Vec<Duration> {
         self.state().waits.clone()
     }
@@ -80,7 +80,6 @@ impl DrivenClock {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a wait; the instant at which it ends, or none if it is over.
     fn begin(&self, span: Duration) -> Option<Instant> {
         let mut state = self.state();
         state.waits.push(span);
@@ -100,7 +99,7 @@ impl Clock for DrivenClock {
 
     fn wall(&self) -> SystemTime {
         let state = self.state();
-        // Ten years after the epoch, so that dates on both sides of it can be told.
+        // Ten years after 1970: earlier dates exist.
         SystemTime::UNIX_EPOCH + Duration::from_secs(315_360_000) + Duration::from_nanos(state.now) + state.wall_step
     }
 

@@ -1,11 +1,9 @@
-//! The events of a test.
+//! Collects a test's events.
 
 use crate::events::{Event, Events, Subscription};
 use std::sync::{Mutex, PoisonError};
 
-/// What was reported since the log was made, to be looked at without waiting.
-///
-/// It keeps as much as any subscription: of more than 1,024 events at once it misses the oldest, and [`Event::Missed`] says how many.
+/// Events so far, read without waiting. From 1,024 unread on, the oldest are lost ([`Event::Missed`]).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,12 +21,12 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// A log of what is reported to `events` from now on.
+    /// Logs later events.
     pub fn of(events: &Events) -> Self {
         events.subscribe().into()
     }
 
-    /// The events since it was last asked, or since the log was made, in order.
+    /// Takes the events, in order.
     pub fn take(&self) -> Vec<Event> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         std::iter::from_fn(|| seen.try_recv()).collect()

@@ -1,26 +1,23 @@
-//! A kit for tests of your own code: nothing really waits, nothing is left to chance, and no server is needed.
+//! Tests your code without waiting, chance or a server.
 //!
-//! It is always there, without a feature. An asynchronous test also needs a runtime, for `#[tokio::test]`:
+//! Asynchronous tests need a runtime for `#[tokio::test]`:
 //!
 //! ```toml
 //! [dev-dependencies]
 //! tokio = { version = "1", features = ["macros", "rt"] }
 //! ```
 //!
-//! | | |
-//! |---|---|
-//! | [`DrivenClock`] | time that your test drives, or that skips each wait |
-//! | [`Script`] | stands in for the operation: what each call ends in is written down beforehand |
-//! | [`TestPolicy`] | stands in for the policy: decides as your test says |
-//! | [`AwayStore`] | stands in for a store that cannot be reached for a while |
-//! | [`EventLog`] | what happened, in order |
-//! | [`FixedRandom`](crate::random::FixedRandom), [`SeededRandom`](crate::random::SeededRandom) | chance that is the same each time |
-//! | [`Chaos`](crate::chaos::Chaos) | failures, delays and hangs by a seed, for tests of the whole |
+//! - [`DrivenClock`]: time that your test drives or skips
+//! - [`Script`]: operations with scripted outcomes
+//! - [`TestPolicy`]: scripted decisions
+//! - [`AwayStore`]: an unreachable store
+//! - [`EventLog`]: events, in order
+//! - [`FixedRandom`](crate::random::FixedRandom), [`SeededRandom`](crate::random::SeededRandom): repeatable chance
+//! - [`Chaos`](crate::chaos::Chaos): seeded failures, delays and hangs
 //!
 //! # A first test
 //!
-//! Let your code be handed its strategy or manager, so that a test can hand it one with another clock. Then the test gives the operation a
-//! script. This is the body of a `#[tokio::test]`:
+//! Pass your code its strategy or manager, so that tests can change the clock. The body of a `#[tokio::test]`:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -41,12 +38,11 @@
 //! # }
 //! ```
 //!
-//! A call beyond the script's end panics, so this test also fails if the operation is called a fourth time. [`Script`] says how it can end
-//! otherwise, and how a call hangs, takes its time or panics.
+//! A fourth call would panic, since the script has ended. [`Script`] also hangs, delays and panics.
 //!
-//! # How long it waits
+//! # Delays
 //!
-//! Delays vary at random. [`FixedRandom`](crate::random::FixedRandom) at its middle gives those without jitter:
+//! [`FixedRandom`](crate::random::FixedRandom) at its middle removes jitter:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -63,10 +59,10 @@
 //! # }
 //! ```
 //!
-//! # What is decided
+//! # Decisions
 //!
-//! How a failure is classified is no concern of a test of *your* code. [`TestPolicy`] decides as it is told, whatever the failure, and shows what it was
-//! asked:
+//! Tests of *your* code should not depend on classification. [`TestPolicy`] decides as scripted and shows its
+//! incidents:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -83,7 +79,7 @@
 //! # }
 //! ```
 //!
-//! # What happened
+//! # Events
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {

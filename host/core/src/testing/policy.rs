@@ -1,4 +1,4 @@
-//! A policy that answers as told.
+//! Lets tests decide.
 
 use crate::policy::{Answer, Ask, Decider, PolicyFailure, PolicySlot};
 use crate::types::*;
@@ -7,16 +7,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use upright_logic as native;
 
-/// What a test answers instead of the usual answer; none where it was not told anything.
 type Told<F> = Option<Arc<F>>;
 
-/// A policy whose answers a test gives. Cloning shares what it was asked, and its directives.
+/// A policy whose answers a test sets. Clones share incidents and directives.
 ///
-/// What it is not told it answers as the built-in policy does. What it is told is checked as a component's answers are: nonsense is not
-/// followed but counts as a failure of the policy, and [`STRIKES`](crate::policy::STRIKES) of those within a minute replace it. So a
-/// test can also see what its program does then.
+/// It otherwise answers like the built-in policy. Answers are checked like a component's: nonsense is a failure, and
+/// `upright::policy::STRIKES` failures within a minute replace the policy. So tests can provoke that.
 ///
-/// Each closure is handed the usual answer last, to change what matters:
+/// Closures get the usual answer last:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,7 +36,7 @@ type Told<F> = Option<Arc<F>>;
 /// # Ok(()) }
 /// ```
 ///
-/// Questions are independent, as a component's are: a guarded call that fails asks only [`decide`](Self::decide), which does not ask the others.
+/// Questions are independent: a failed guarded call asks only [`decide`](Self::decide).
 #[derive(Clone, Default)]
 #[expect(clippy::type_complexity, reason = "each closure has the parameters of its question")]
 pub struct TestPolicy {
@@ -69,17 +67,17 @@ impl fmt::Debug for TestPolicy {
 }
 
 impl TestPolicy {
-    /// A policy that answers everything as the built-in one does.
+    /// Answers like the built-in policy.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A slot with this policy as it is now, for the builders' `policy`.
+    /// A slot for the builders' `policy`.
     pub fn slot(&self) -> PolicySlot {
         PolicySlot::of(self.clone())
     }
 
-    /// The incidents that it was to decide, in order.
+    /// Incidents, in order.
     pub fn incidents(&self) -> Vec<Incident> {
         self.asked().incidents.clone()
     }
@@ -88,56 +86,57 @@ impl TestPolicy {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What to do about the next incidents, one each; they come before what [`TestPolicy::decide`] was told. Classification and breaker are as usual.
+    /// Directives for the next incidents, before [`TestPolicy::decide`]; the rest stays usual.
     #[must_use]
     pub fn directives(self, directives: impl IntoIterator<Item = Directive>) -> Self {
         self.asked().directives.extend(directives);
         self
     }
 
-    /// What to do about an incident: a failure, or a rejection by a breaker where something is at hand that could serve.
+    /// Decides failures, and breaker rejections that something can serve.
     #[must_use]
     pub fn decide(mut self, told: impl Fn(&Incident, Verdict) -> Verdict + Send + Sync + 'static) -> Self {
         self.decide = Some(Arc::new(told));
         self
     }
 
-    /// What a failure means, where only that is asked ([`crate::ErrorClassifier`], [`PolicySlot::classify`]).
+    /// Classifies, if only that is asked ([`crate::ErrorClassifier`], [`PolicySlot::classify`]).
     #[must_use]
     pub fn classify(mut self, told: impl Fn(&Fault, Classification) -> Classification + Send + Sync + 'static) -> Self {
         self.classify = Some(Arc::new(told));
         self
     }
 
-    /// The delay in seconds after an attempt (the first is 0), by a number in [0, 1), where only that is asked ([`crate::RetryStrategy::delay`]).
+    /// Delay in seconds after an attempt (from 0), by a number in [0, 1), if only that is asked
+    /// ([`crate::RetryStrategy::delay`]).
     #[must_use]
     pub fn delay(mut self, told: impl Fn(&RetryConfig, u32, f64, Seconds) -> Seconds + Send + Sync + 'static) -> Self {
         self.delay = Some(Arc::new(told));
         self
     }
 
-    /// The step of a breaker whose timeout has passed, whose probe has succeeded, or through which a slow call has. After a failure [`TestPolicy::decide`] says where it goes.
+    /// Moves a breaker after a timeout, successful probe or slow call; [`TestPolicy::decide`] does after failures.
     #[must_use]
     pub fn step(mut self, told: impl Fn(&BreakerState, &Observation, Transition) -> Transition + Send + Sync + 'static) -> Self {
         self.step = Some(Arc::new(told));
         self
     }
 
-    /// The settings for a kind of operation.
+    /// Recommends settings.
     #[must_use]
     pub fn recommend(mut self, told: impl Fn(Profile, Recommendation) -> Recommendation + Send + Sync + 'static) -> Self {
         self.recommend = Some(Arc::new(told));
         self
     }
 
-    /// The index of the model after this one in the chain.
+    /// Index of the next model.
     #[must_use]
     pub fn next_model(mut self, told: impl Fn(&str, &[String], Option<u32>) -> Option<u32> + Send + Sync + 'static) -> Self {
         self.next_model = Some(Arc::new(told));
         self
     }
 
-    /// The edits that make a workflow lighter.
+    /// Lightens a workflow.
     #[must_use]
     pub fn simplify_workflow(
         mut self,
@@ -147,28 +146,27 @@ impl TestPolicy {
         self
     }
 
-    /// Whether an answer of the first age may be served, at most of the second, in seconds, after this failure.
+    /// Whether an answer of the first age (seconds) may be served, up to the second.
     #[must_use]
     pub fn may_serve_cached(mut self, told: impl Fn(Seconds, Seconds, &Classification, bool) -> bool + Send + Sync + 'static) -> Self {
         self.may_serve_cached = Some(Arc::new(told));
         self
     }
 
-    /// What a resource snapshot is worth.
+    /// Judges resources.
     #[must_use]
     pub fn judge(mut self, told: impl Fn(&ResourceSnapshot, &ResourceThresholds, Judgement) -> Judgement + Send + Sync + 'static) -> Self {
         self.judge = Some(Arc::new(told));
         self
     }
 
-    /// Answers nothing at all: each question fails, as in a component that traps.
+    /// Fails every question, like a trap.
     #[must_use]
     pub fn trapping(mut self) -> Self {
         self.traps = true;
         self
     }
 
-    /// The verdict on an incident, which is remembered.
     fn verdict(&self, incident: &Incident, usual: Verdict) -> Verdict {
         let directive = {
             let mut asked = self.asked();
@@ -226,7 +224,6 @@ impl Decider for TestPolicy {
     }
 }
 
-/// The answer that a test gives, else the usual one.
 fn told<F: ?Sized, R>(told: &Told<F>, usual: R, answer: impl FnOnce(&F, R) -> R) -> R {
     match told {
         Some(told) => answer(told, usual),
@@ -234,7 +231,7 @@ fn told<F: ?Sized, R>(told: &Told<F>, usual: R, answer: impl FnOnce(&F, R) -> R)
     }
 }
 
-/// The verdict with another directive, and a reason that does not contradict it.
+/// The reason must not contradict the directive.
 fn directed(directive: Directive, usual: Verdict) -> Verdict {
     let reason = match (directive, usual.reason) {
         (Directive::RetryAfter(_) | Directive::AskAgain, _) => Reason::Retryable,

@@ -1,4 +1,4 @@
-//! Outcomes that are written down beforehand.
+//! Scripts an operation's outcomes.
 
 use crate::clock::SharedClock;
 use crate::driving::Attempt;
@@ -11,31 +11,29 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What one call of a [`Script`] ends in.
-///
-/// A `Result` is one too: `Script::new([Err(error), Ok(value)])`.
+/// A call's outcome; `Result`s convert: `Script::new([Err(error), Ok(value)])`.
 pub enum Outcome<T, E> {
-    /// It succeeds.
+    /// Success.
     Ok(T),
-    /// It fails.
+    /// Failure.
     Fail(E),
-    /// It does not end. Only whoever drops its future is rid of it.
+    /// Hangs until dropped.
     Hang,
-    /// It panics with this text.
+    /// Panics.
     Panic(String),
-    /// It takes its time first; see [`Outcome::after`].
+    /// Delayed; see [`Outcome::after`].
     Delayed {
-        /// How long.
+        /// Delay.
         by: Duration,
-        /// By which clock.
+        /// Its clock.
         clock: SharedClock,
-        /// What comes then.
+        /// Outcome.
         then: Box<Self>,
     },
 }
 
 impl<T, E> Outcome<T, E> {
-    /// The same outcome, after so much time by this clock.
+    /// Delays the outcome.
     ///
     /// ```
     /// use std::time::Duration;
@@ -71,15 +69,13 @@ impl<T, E> fmt::Debug for Outcome<T, E> {
     }
 }
 
-/// A script was called more often than it has outcomes.
-///
-/// It counts as a cancelled call, so nothing that guards the call retries it or covers it up: the test sees it.
+/// A call beyond the script. It counts as cancelled, so no guard hides it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("the script has ended: this is call {call}, and {scripted} outcomes are scripted")]
 pub struct ScriptEnded {
-    /// The number of this call, from 1.
+    /// Number of the call, from 1.
     pub call: u32,
-    /// How many outcomes there were.
+    /// Number of scripted outcomes.
     pub scripted: u32,
     #[source]
     known: KnownFault,
@@ -91,10 +87,10 @@ impl From<ScriptEnded> for io::Error {
     }
 }
 
-/// An operation whose outcomes are written down beforehand. Cloning shares it.
+/// A scripted operation. Clones share it.
 ///
-/// Each call takes the next outcome. **A call beyond the last one panics**, since a test that does not know how often its operation is called
-/// has found something out; [`Script::then_always`] and [`Script::fail_at_end`] say otherwise.
+/// **Calls beyond the last outcome panic**: the test miscounted. [`Script::then_always`] and [`Script::fail_at_end`]
+/// change this.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -109,7 +105,7 @@ impl From<ScriptEnded> for io::Error {
 /// # }
 /// ```
 ///
-/// As the operation of a manager it is told about each attempt, and remembers what it was told:
+/// A manager's operation can pass its attempts for recording:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -136,7 +132,6 @@ struct State<T, E> {
     attempts: Vec<Attempt>,
 }
 
-/// What a call beyond the last outcome ends in.
 enum End<T, E> {
     Panic,
     Fail(fn(ScriptEnded) -> E),
@@ -167,22 +162,22 @@ impl<T, E> Script<T, E> {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// A script of these outcomes, or `Result`s.
+    /// Scripts outcomes or `Result`s.
     pub fn new<O: Into<Outcome<T, E>>>(outcomes: impl IntoIterator<Item = O>) -> Self {
         Self::with(outcomes.into_iter().map(Into::into).collect())
     }
 
-    /// So many failures.
+    /// Scripts `times` failures.
     pub fn failing(times: u32, error: impl Fn() -> E) -> Self {
         Self::with(VecDeque::new()).then_failing(times, error)
     }
 
-    /// The same outcome, or `Result`, however often it is called.
+    /// Repeats an outcome or `Result`.
     pub fn always<O: Into<Outcome<T, E>>>(outcome: impl Fn() -> O + Send + Sync + 'static) -> Self {
         Self::with(VecDeque::new()).then_always(outcome)
     }
 
-    /// One more outcome, or `Result`.
+    /// Adds an outcome or `Result`.
     #[must_use]
     pub fn then(self, outcome: impl Into<Outcome<T, E>>) -> Self {
         let mut state = self.state();
@@ -192,38 +187,38 @@ impl<T, E> Script<T, E> {
         self
     }
 
-    /// Then one success.
+    /// Adds a success.
     #[must_use]
     pub fn then_ok(self, value: T) -> Self {
         self.then(Outcome::Ok(value))
     }
 
-    /// Then so many failures.
+    /// Adds `times` failures.
     #[must_use]
     pub fn then_failing(self, times: u32, error: impl Fn() -> E) -> Self {
         (0..times).fold(self, |script, _| script.then(Outcome::Fail(error())))
     }
 
-    /// Then a call that does not end.
+    /// Adds a hanging call.
     #[must_use]
     pub fn then_hang(self) -> Self {
         self.then(Outcome::Hang)
     }
 
-    /// Then a call that panics.
+    /// Adds a panicking call.
     #[must_use]
     pub fn then_panic(self, text: impl Into<String>) -> Self {
         self.then(Outcome::Panic(text.into()))
     }
 
-    /// Beyond the last outcome this one, or `Result`, however often it is called.
+    /// Then repeats an outcome or `Result`.
     #[must_use]
     pub fn then_always<O: Into<Outcome<T, E>>>(self, outcome: impl Fn() -> O + Send + Sync + 'static) -> Self {
         self.state().end = End::Always(Arc::new(move || outcome().into()));
         self
     }
 
-    /// A call beyond the last outcome fails with [`ScriptEnded`] instead of panicking.
+    /// Calls beyond the script fail with [`ScriptEnded`].
     #[must_use]
     pub fn fail_at_end(self) -> Self
     where
@@ -233,27 +228,27 @@ impl<T, E> Script<T, E> {
         self
     }
 
-    /// How often it was called.
+    /// Number of calls.
     pub fn calls(&self) -> u32 {
         self.state().calls
     }
 
-    /// How many calls were dropped before they had ended.
+    /// Number of calls dropped early.
     pub fn cancelled(&self) -> u32 {
         self.state().cancelled
     }
 
-    /// How many outcomes no call has had yet; those of [`Script::then_always`] do not count.
+    /// Number of unused outcomes.
     pub fn left(&self) -> usize {
         self.state().outcomes.len()
     }
 
-    /// The attempts that it was told about, in order.
+    /// Recorded attempts, in order.
     pub fn attempts(&self) -> Vec<Attempt> {
         self.state().attempts.clone()
     }
 
-    /// The next outcome. A call counts from now on, also if its future is never polled.
+    /// Counts now, even if never polled.
     fn begin(&self, attempt: Option<Attempt>) -> Outcome<T, E> {
         let mut state = self.state();
         state.calls = state.calls.saturating_add(1);
@@ -277,21 +272,21 @@ impl<T, E> Script<T, E> {
     /// The next call.
     ///
     /// # Errors
-    /// As the script says.
+    /// If scripted.
     ///
     /// # Panics
-    /// As the script says, and beyond its end, unless that was given.
+    /// If scripted, or beyond the script.
     pub fn call(&self) -> impl Future<Output = Result<T, E>> + use<T, E> {
         self.play(None)
     }
 
-    /// The next call, which is told about its attempt.
+    /// The next call; records its attempt.
     ///
     /// # Errors
-    /// As [`Script::call`].
+    /// If scripted.
     ///
     /// # Panics
-    /// As [`Script::call`].
+    /// If scripted, or beyond the script.
     pub fn call_with(&self, attempt: Attempt) -> impl Future<Output = Result<T, E>> + use<T, E> {
         self.play(Some(attempt))
     }
@@ -317,24 +312,24 @@ impl<T, E> Script<T, E> {
         }
     }
 
-    /// The next call, which blocks the thread for as long as it is delayed.
+    /// The next call, blocking for delays.
     ///
     /// # Errors
-    /// As [`Script::call`].
+    /// If scripted.
     ///
     /// # Panics
-    /// As [`Script::call`], and where the script says to hang: nothing could end it.
+    /// If scripted, beyond the script, or on [`Outcome::Hang`].
     pub fn call_blocking(&self) -> Result<T, E> {
         Self::play_blocking(self.begin(None))
     }
 
-    /// [`Script::call_blocking`], which is told about its attempt.
+    /// [`Script::call_blocking`] that records its attempt.
     ///
     /// # Errors
-    /// As [`Script::call`].
+    /// If scripted.
     ///
     /// # Panics
-    /// As [`Script::call_blocking`].
+    /// If scripted, beyond the script, or on [`Outcome::Hang`].
     pub fn call_with_blocking(&self, attempt: Attempt) -> Result<T, E> {
         Self::play_blocking(self.begin(Some(attempt)))
     }
@@ -352,7 +347,6 @@ impl<T, E> Script<T, E> {
     }
 }
 
-/// What a call returns whose waiting is over.
 fn result<T, E>(outcome: Outcome<T, E>) -> Result<T, E> {
     match outcome {
         Outcome::Ok(value) => Ok(value),
@@ -364,7 +358,6 @@ fn result<T, E>(outcome: Outcome<T, E>) -> Result<T, E> {
     }
 }
 
-/// A call that has not ended yet.
 struct Running<T, E> {
     script: Script<T, E>,
     ended: bool,

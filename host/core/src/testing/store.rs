@@ -1,4 +1,4 @@
-//! A store that can be away.
+//! Simulates outages of a store.
 
 use crate::store::{Changes, Entry, Listed, Store, StoreError, StoreFuture};
 use bytes::Bytes;
@@ -6,31 +6,31 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Stands in for a store that cannot be reached for a while: what is asked of it then fails with [`StoreError::Unavailable`]. Cloning shares it.
+/// A store that can become unreachable: requests fail with [`StoreError::Unavailable`]. Clones share it.
 #[derive(Clone)]
 pub struct AwayStore {
     store: Arc<dyn Store>,
-    /// So many more requests fail.
+    /// Requests still to fail.
     away: Arc<AtomicU64>,
 }
 
 impl AwayStore {
-    /// This store, which can be reached so far.
+    /// Wraps a reachable store.
     pub fn new(store: impl Store + 'static) -> Self {
         Self { store: Arc::new(store), away: Arc::default() }
     }
 
-    /// It cannot be reached any more.
+    /// Makes the store unreachable.
     pub fn go_away(&self) {
         self.go_away_for(u64::MAX);
     }
 
-    /// It cannot be reached by the next so many requests.
+    /// Fails the next `requests`.
     pub fn go_away_for(&self, requests: u64) {
         self.away.store(requests, Ordering::SeqCst);
     }
 
-    /// It can be reached again.
+    /// Makes the store reachable.
     pub fn come_back(&self) {
         self.go_away_for(0);
     }

@@ -170,7 +170,7 @@ mod tests {
             let failure = Failure::new(Case::Damaged, "page 7");
             told(key.into_iter().fold(failure, Failure::at)).to_string()
         };
-        assert_eq!(damage(Some("a")), "what is stored as \"a\" cannot be read: page 7");
+        assert_eq!(damage(Some("a")), "the value of \"a\" cannot be read: page 7");
         assert!(damage(None).contains("page 7") && damage(None).contains("upright state check"));
     }
 }

@@ -33,7 +33,6 @@ async fn a_directive_comes_with_a_reason_that_fits_it() {
     };
     assert_eq!(ended(Directive::GiveUp, refused).await, (1, Reason::NotRetryable));
     let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
-    // Told to retry what is not retried usually, and then not told any more.
     assert_eq!(ended(Directive::RetryAfter(0.0), denied).await, (2, Reason::NotRetryable));
     let policy = TestPolicy::new().directives([Directive::GiveUp]);
     strategy(&policy, &clock).execute(|| async move { Err::<(), _>(denied()) }).await.unwrap_err();
@@ -78,7 +77,6 @@ fn each_question_can_be_told_and_is_handed_the_usual_answer() {
 #[test]
 fn a_breaker_takes_the_steps_that_it_is_told() {
     let clock = DrivenClock::new();
-    // The first probe that succeeds closes it, whatever its threshold.
     let policy = TestPolicy::new().step(|before, seen, usual| match seen.event {
         BreakerEvent::Success(_) => {
             let state = BreakerState { phase: Phase::Closed, generation: before.generation + 1, ..usual.state };

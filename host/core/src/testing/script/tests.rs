@@ -14,7 +14,6 @@ fn plain(clock: &DrivenClock) -> RetryStrategy {
     RetryStrategy::builder().jitter(false).use_circuit_breaker(false).clock(clock.shared()).build().unwrap()
 }
 
-/// What a panic said.
 fn panic_of<R>(run: impl FnOnce() -> R) -> String {
     let payload = catch_unwind(AssertUnwindSafe(run)).err().expect("it does not panic");
     let text = payload.downcast_ref::<String>().map(String::as_str);
