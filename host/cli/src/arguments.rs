@@ -1,4 +1,4 @@
-//! The command line. What belongs to one command stands beside it, under [`crate::commands`].
+//! The top level of the command line; the options of each command are declared in its module.
 
 #[cfg(unix)]
 use crate::commands::exec;
@@ -14,15 +14,15 @@ const GLOBAL: &str = "Options of all commands";
 #[derive(Debug, Parser)]
 #[command(name = "upright", version, after_help = EXIT_CODES, max_term_width = 110)]
 pub(crate) struct Arguments {
-    /// Print data as JSON, one object a line
+    /// Print data as JSON, one object per line
     #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
 
-    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
+    /// When to use colours; auto uses them on a terminal unless NO_COLOR is set
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorWhen,
 
-    /// Log to standard error what happens inside; RUST_LOG says what in particular
+    /// Log internals to standard error; RUST_LOG selects what is logged
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub(crate) verbose: bool,
 
@@ -30,7 +30,6 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(run::RunArguments),

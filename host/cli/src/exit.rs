@@ -1,10 +1,9 @@
-//! How the program ends.
+//! Exit codes and error lines.
 
 use crate::output;
 use std::io;
 use std::process::ExitCode;
 
-/// The exit codes; [`EXIT_CODES`] says what they mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Success = 0,
@@ -16,18 +15,17 @@ pub(crate) enum Exit {
     BrokenPipe = 141,
 }
 
-/// The exit codes, as `--help` shows them.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  success
     1  failed: no whole answer, something unhealthy, a line without an answer, a decision that differs
-    2  bad input: a wrong flag, value, file or policy; one line says what is right
+    2  bad input: a wrong flag, value, file or policy; one line names the expected value
     3  a circuit breaker is open
     4  the deadline has passed
-  101  an error in this program
+  101  internal error
   130  interrupted (Ctrl-C)
-  141  nobody reads the output any more
-  exec ends with its command's exit code instead of 0 and 1";
+  141  broken pipe: the reader of the output has gone
+  exec returns its command's exit code instead of 0 and 1";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -35,7 +33,6 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An end that is not a success, and what to tell about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Failure {
@@ -48,13 +45,12 @@ impl Failure {
         Self { exit, message: message.into() }
     }
 
-    /// The caller gave something wrong. The message says what, and what would be right.
+    /// The message names the value found and the value expected.
     pub(crate) fn bad_input(message: impl std::fmt::Display) -> Self {
         Self::new(Exit::BadInput, message.to_string())
     }
 }
 
-/// Tells about an error in one line, and gives its exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_broken_pipe) {
         return Exit::BrokenPipe.into();
@@ -63,7 +59,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit).into()
 }
 
-/// The whole chain of causes, on one line; a backtrace would only be in the debug form. Some errors name their cause themselves, and it is not said again.
+/// Omits a cause that an outer error repeats.
 fn causes(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match &*text {
         "" => cause,

@@ -1,4 +1,4 @@
-//! What happens inside, on standard error, for those who ask.
+//! Logs to standard error on request.
 
 use crate::exit::Failure;
 use std::io::{self, IsTerminal};
@@ -6,7 +6,6 @@ use tracing_subscriber::EnvFilter;
 
 const VARIABLE: &str = "RUST_LOG";
 
-/// Starts logging if `--verbose` or `RUST_LOG` asks for it.
 pub(crate) fn start(verbose: bool) -> anyhow::Result<()> {
     let wanted = std::env::var(VARIABLE).ok().filter(|directives| !directives.trim().is_empty());
     let directives = match (&wanted, verbose) {

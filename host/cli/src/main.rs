@@ -1,4 +1,4 @@
-//! The `upright` command: error recovery for local-first AI programs, from the command line.
+//! The `upright` command: error recovery for local-first AI programs, from the shell.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod arguments;

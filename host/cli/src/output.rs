@@ -1,4 +1,4 @@
-//! Where commands write to, and in what form.
+//! Writes text or JSON to standard output, and messages to standard error.
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
@@ -8,10 +8,9 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-/// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorWhen {
-    // Documentation comments would make `--help` spread over pages.
+    // Doc comments would make `--help` very long.
     Auto,
     Always,
     Never,
@@ -21,14 +20,10 @@ pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const FAINT: Style = Style::new().dimmed();
 
-/// Standard output and standard error, as this call of the program shall use them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
-    /// Data is printed as JSON, one object a line.
     pub(crate) json: bool,
-    /// Standard output is a terminal: somebody watches.
     pub(crate) terminal: bool,
-    /// Standard output takes colours.
     pub(crate) colour: bool,
 }
 
@@ -42,29 +37,24 @@ impl Output {
         Self { json, terminal: io::stdout().is_terminal(), colour: colour && !json }
     }
 
-    /// Prints text as it is, at once.
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
         out.flush()
     }
 
-    /// Prints a line.
     pub(crate) fn line(&self, text: impl Display) -> io::Result<()> {
         self.print(&format!("{text}\n"))
     }
 
-    /// Prints a value as one line of JSON.
     pub(crate) fn json_line(&self, value: &impl Serialize) -> io::Result<()> {
         self.line(serde_json::to_string(value)?)
     }
 
-    /// Text in a style, where standard output takes colours.
     pub(crate) fn paint(&self, style: Style, text: impl Display) -> String {
         if self.colour { format!("{style}{text}{style:#}") } else { text.to_string() }
     }
 
-    /// Whether something is as it should be: a mark in colour, a word without.
     pub(crate) fn mark(&self, good: bool) -> String {
         match (self.colour, good) {
             (true, true) => self.paint(GOOD, "✓"),
@@ -75,15 +65,14 @@ impl Output {
     }
 }
 
-/// Says something on standard error, in one line whatever the text holds.
+/// Always one line.
 pub(crate) fn complain(text: impl Display) {
-    // Where nobody listens there is nobody to tell that to.
     let _ = writeln!(io::stderr().lock(), "upright: {}", one_line(&text.to_string()));
 }
 
-/// The text on one line, without characters that steer a terminal; servers may say anything.
+/// Without control characters: a server's text could steer the terminal.
 pub(crate) fn one_line(text: &str) -> String {
-    /// Longer than any sentence; an error may hold a whole page.
+    /// Maximum length, characters.
     const LONGEST: usize = 2000;
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut line: String = words.chars().filter(|character| !character.is_control()).take(LONGEST).collect();
@@ -93,12 +82,10 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// The text without characters that steer a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).collect()
 }
 
-/// A span for people.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs_f64();
     match seconds {

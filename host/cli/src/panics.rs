@@ -1,4 +1,4 @@
-//! A panic is an error in this program: it is told in one line, and the standard library then ends the program with exit code 101.
+//! Reports a panic in one line; the standard library then exits with 101.
 
 use crate::output;
 use std::any::Any;
@@ -11,7 +11,7 @@ pub(crate) fn report_in_one_line() {
 fn sentence(payload: &dyn Any, location: Option<&Location<'_>>) -> String {
     let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let place = location.map_or_else(String::new, |location| format!(" at {}:{}", location.file(), location.line()));
-    format!("internal error{place}: {}", text.unwrap_or("no words"))
+    format!("internal error{place}: {}", text.unwrap_or("no message"))
 }
 
 #[cfg(test)]
@@ -25,6 +25,6 @@ mod tests {
         for payload in [&"gone" as &dyn Any, &"gone".to_owned()] {
             assert_eq!(sentence(payload, Some(here)), format!("internal error at {place}: gone"));
         }
-        assert_eq!(sentence(&7, None), "internal error: no words");
+        assert_eq!(sentence(&7, None), "internal error: no message");
     }
 }

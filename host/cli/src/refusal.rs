@@ -1,4 +1,4 @@
-//! A command line that makes no sense, refused in one line: what is wrong; what would be right.
+//! Refuses a wrong command line in one line that names the value found and the value expected.
 
 use crate::arguments::Arguments;
 use crate::exit::Exit;
@@ -8,10 +8,9 @@ use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use std::error::Error as _;
 use std::process::ExitCode;
 
-/// Prints help or the version where that was asked for; else one line on standard error.
 pub(crate) fn answer(error: &Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        // A reader that left has read enough.
+        // The reader of the output may have gone.
         let _ = error.print();
         return Exit::Success.into();
     }
@@ -29,7 +28,7 @@ fn sentence(error: &Error) -> String {
             format!("{argument} has no value; expected {what}")
         }
         ErrorKind::InvalidValue => format!("{argument}: {value:?}; expected one of: {}", text(error, ContextKind::ValidValue)),
-        // The complaints of this program's own values say it all.
+        // Messages of `values` are complete.
         ErrorKind::ValueValidation => {
             let complaint = error.source().map_or_else(|| format!("{value:?} cannot be used"), ToString::to_string);
             format!("{argument}: {complaint}")
@@ -47,7 +46,7 @@ fn sentence(error: &Error) -> String {
             let other = text(error, ContextKind::PriorArg);
             format!("{argument} cannot be used with {other}; expected only one of them")
         }
-        ErrorKind::TooManyValues => format!("{argument}: {value:?} is one value too many; expected none"),
+        ErrorKind::TooManyValues => format!("{argument}: {value:?} is an unexpected value; expected none"),
         ErrorKind::InvalidUtf8 => "an argument is not UTF-8; expected text".to_owned(),
         _ => rendered(error),
     }
@@ -63,17 +62,16 @@ fn text(error: &Error, kind: ContextKind) -> String {
     }
 }
 
-/// The usage of the command that was called, without the word before it.
 fn usage(error: &Error) -> String {
     const BEFORE: &str = "Usage:";
     let known = text(error, ContextKind::Usage);
-    // Where a command is missing there is only the help.
+    // A missing command has no usage in the error's context.
     let rendered = || error.render().to_string().lines().find(|line| line.starts_with(BEFORE)).unwrap_or_default().to_owned();
     let usage = one_line(&if known.is_empty() { rendered() } else { known });
     usage.trim_start_matches(BEFORE).trim().to_owned()
 }
 
-/// The names in the usage: `upright policy eval`.
+/// The words of the command, such as `upright policy eval`.
 fn called(error: &Error) -> Vec<String> {
     let is_name = |word: &&str| word.starts_with(|letter: char| letter.is_ascii_lowercase());
     usage(error).split(' ').take_while(is_name).map(str::to_owned).collect()
@@ -83,10 +81,9 @@ fn likely(error: &Error, kind: ContextKind) -> String {
     let suggested = text(error, kind);
     let command = called(error).join(" ");
     let command = if command.is_empty() { "upright" } else { &command };
-    if suggested.is_empty() { format!("expected one that `{command} --help` lists") } else { format!("expected {suggested}?") }
+    if suggested.is_empty() { format!("expected one that `{command} --help` lists") } else { format!("did you mean {suggested}?") }
 }
 
-/// The commands that could follow.
 fn commands(error: &Error) -> String {
     let mut command = Arguments::command();
     for name in called(error).iter().skip(1) {
@@ -98,7 +95,7 @@ fn commands(error: &Error) -> String {
     names.join(", ")
 }
 
-/// clap's own words up to the usage, joined.
+/// clap's message in one line.
 fn rendered(error: &Error) -> String {
     let whole = error.render().to_string();
     let lines = whole.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));

@@ -1,4 +1,4 @@
-//! The values that flags take. Each complaint says what was given and what would be right.
+//! Parses option values; each error names the value found and the values expected.
 
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use upright::ollama::{BaseUrl, read_option};
 use upright::types::{Endpoint, FaultKind};
 
-/// The longest span that can be asked for, seconds: ten years.
+/// Maximum time span, seconds: ten years.
 const LONGEST: f64 = 315_360_000.0;
 
 type Read<T> = Result<T, String>;
@@ -20,7 +20,7 @@ fn expected<T>(given: &str, what: impl Display) -> Read<T> {
     Err(format!("{given:?}; expected {what}"))
 }
 
-/// A span above nothing, in seconds.
+/// Above 0.
 pub(crate) fn seconds(given: &str) -> Read<Duration> {
     match given.parse::<f64>() {
         Ok(number) if number > 0.0 && number <= LONGEST => Ok(Duration::from_secs_f64(number)),
@@ -28,7 +28,7 @@ pub(crate) fn seconds(given: &str) -> Read<Duration> {
     }
 }
 
-/// A span in seconds that may be nothing.
+/// From 0.
 pub(crate) fn seconds_or_none(given: &str) -> Read<f64> {
     match given.parse::<f64>() {
         Ok(number) if (0.0..=LONGEST).contains(&number) => Ok(number),
@@ -36,7 +36,7 @@ pub(crate) fn seconds_or_none(given: &str) -> Read<f64> {
     }
 }
 
-/// A span that may be nothing, in seconds.
+/// From 0.
 #[cfg(unix)]
 pub(crate) fn span(given: &str) -> Read<Duration> {
     seconds_or_none(given).map(Duration::from_secs_f64)
@@ -49,7 +49,6 @@ fn whole<T: FromStr + PartialOrd + Display>(given: &str, low: T, high: T) -> Rea
     }
 }
 
-/// How long a decision may take.
 pub(crate) fn decision_limit(given: &str) -> Read<Duration> {
     match given.parse::<f64>() {
         Ok(number) if (0.001..=10.0).contains(&number) => Ok(Duration::from_secs_f64(number)),
@@ -57,45 +56,38 @@ pub(crate) fn decision_limit(given: &str) -> Read<Duration> {
     }
 }
 
-/// How much memory a policy's instance may have, given in MiB: in bytes.
+/// Converts MiB to bytes.
 pub(crate) fn memory_limit(given: &str) -> Read<usize> {
-    // Where addresses have 32 bits, all of them is a byte less.
+    // On 32 bits, 4096 MiB exceed the address space by a byte.
     whole::<u64>(given, 1, 4096).map(|mebibytes| usize::try_from(mebibytes << 20).unwrap_or(usize::MAX))
 }
 
-/// How often to try again.
 pub(crate) fn retries(given: &str) -> Read<u32> {
     whole(given, 0, 1000)
 }
 
-/// How many failures open a circuit breaker.
 #[cfg(unix)]
 pub(crate) fn failures(given: &str) -> Read<u32> {
     whole(given, 1, 1_000_000)
 }
 
-/// An exit code that is a failure.
 #[cfg(unix)]
 pub(crate) fn exit_code(given: &str) -> Read<u8> {
     whole(given, 1, 255)
 }
 
-/// Where randomness begins.
 pub(crate) fn seed(given: &str) -> Read<u64> {
     whole(given, 0, u64::MAX)
 }
 
-/// A signature's revision.
 pub(crate) fn revision(given: &str) -> Read<u64> {
     whole(given, 0, u64::MAX)
 }
 
-/// How many decisions a shadow makes.
 pub(crate) fn decisions(given: &str) -> Read<u64> {
     whole(given, 1, u64::MAX)
 }
 
-/// A share of something.
 pub(crate) fn share(given: &str) -> Read<f64> {
     match given.parse::<f64>() {
         Ok(number) if number > 0.0 && number <= 1.0 => Ok(number),
@@ -103,17 +95,14 @@ pub(crate) fn share(given: &str) -> Read<f64> {
     }
 }
 
-/// An HTTP status.
 pub(crate) fn status(given: &str) -> Read<u16> {
     whole(given, 100, 599)
 }
 
-/// An error number of the operating system.
 pub(crate) fn errno(given: &str) -> Read<i32> {
     whole(given, 1, 4095)
 }
 
-/// A model's temperature.
 pub(crate) fn temperature(given: &str) -> Read<f64> {
     match given.parse::<f64>() {
         Ok(number) if (0.0..=100.0).contains(&number) => Ok(number),
@@ -121,7 +110,6 @@ pub(crate) fn temperature(given: &str) -> Read<f64> {
     }
 }
 
-/// An option of a model, and its value.
 pub(crate) fn option(given: &str) -> Read<(String, Value)> {
     match given.split_once('=') {
         Some((name, text)) if !name.is_empty() => {
@@ -132,39 +120,35 @@ pub(crate) fn option(given: &str) -> Read<(String, Value)> {
     }
 }
 
-/// The longest answer, tokens.
 pub(crate) fn tokens(given: &str) -> Read<u32> {
     whole(given, 1, i32::MAX as u32)
 }
 
-/// A model's name.
 pub(crate) fn model(given: &str) -> Read<String> {
     let name = given.trim();
     let fits = !name.is_empty() && !name.contains(|character: char| character.is_whitespace() || character.is_control());
     if fits { Ok(name.to_owned()) } else { expected(given, "a model's name, such as qwen3:8b") }
 }
 
-/// A circuit breaker's name.
 #[cfg(unix)]
 pub(crate) fn breaker(given: &str) -> Read<String> {
-    /// Each byte may become three of a file's name, which has room for 255.
+    /// Maximum length, bytes: each may become three in a file name, which is limited to 255.
     const LONGEST: usize = 64;
     let fits = !given.trim().is_empty() && given.len() <= LONGEST && !given.contains(char::is_control);
     if fits { Ok(given.to_owned()) } else { expected(given, "a name of 1 to 64 bytes, such as search") }
 }
 
-/// A command for the shell.
 #[cfg(unix)]
 pub(crate) fn shell_command(given: &str) -> Read<String> {
     if given.trim().is_empty() { expected(given, "a command for sh, such as \"cat cached.json\"") } else { Ok(given.to_owned()) }
 }
 
-/// A server's address. Its own complaints say what was given and what would be right, and keep passwords to themselves.
+/// The parser's errors are complete, and hide passwords.
 pub(crate) fn host(given: &str) -> Read<BaseUrl> {
     given.parse().map_err(|error: upright::ollama::AddressError| error.to_string())
 }
 
-/// An enum whose cases have names. Kebab-case is read as well.
+/// Kebab-case is accepted too.
 pub(crate) trait Named: Copy + FromStr + Send + Sync + 'static {
     const CASES: &'static [Self];
     fn case(self) -> &'static str;
@@ -184,7 +168,7 @@ impl Named for Endpoint {
     }
 }
 
-/// Reads a name, and knows all names for help and completions.
+/// Also lists all names for help and completions.
 #[derive(Clone)]
 pub(crate) struct NameParser<T>(PhantomData<T>);
 

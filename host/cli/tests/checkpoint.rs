@@ -1,4 +1,4 @@
-//! `upright checkpoint`, over stores that a program has written.
+//! `upright checkpoint` on stores that a program has written.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -15,7 +15,7 @@ fn path(scratch: &Scratch, name: &str) -> String {
     scratch.path(name).to_str().unwrap().to_owned()
 }
 
-/// A store with two checkpoints, which no process holds.
+/// A closed store.
 async fn kept(scratch: &Scratch, name: &str) -> String {
     let path = path(scratch, name);
     let manager = RecoveryManager::builder().state(StateAddress::File(path.clone().into())).build().unwrap();
@@ -122,7 +122,7 @@ async fn a_store_that_cannot_be_meant_is_told_and_none_is_made() {
 
 const WRITES: &str = "UPRIGHT_TEST_STATE_OF_A_PROGRAM_THAT_WRITES";
 
-/// A program that saves until it is killed; as a test of its own it does nothing.
+/// Helper process that saves until it is killed; as a test it does nothing.
 #[tokio::test]
 async fn the_program_that_writes() {
     let Some(state) = std::env::var_os(WRITES) else { return };

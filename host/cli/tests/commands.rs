@@ -1,4 +1,4 @@
-//! The other commands, each by its happy path and its exit codes.
+//! `health`, `demo`, `classify`, `policy` and `completions`: success and exit codes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -15,7 +15,7 @@ const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.was
 async fn a_healthy_server_is_told_line_by_line() {
     let server = FaultServer::start().await.unwrap();
     let ran = upright(&server, &["health", "--model", "qwen3:8b"]).await;
-    // This machine may be short of something.
+    // This machine may lack resources.
     let lines: Vec<_> = ran.out.lines().collect();
     assert!(
         lines[0].starts_with("ok    ollama") && lines[1].starts_with("ok    model:qwen3:8b") && lines[2].contains("resources"),

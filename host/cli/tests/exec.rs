@@ -1,4 +1,4 @@
-//! `upright exec` around real processes.
+//! `upright exec` with real processes.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,7 +9,7 @@ use common::{end, finish, give};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
-/// Fails as a busy service does, until the attempt of this number.
+/// Fails like a busy service before this attempt.
 fn until(attempt: u32) -> String {
     format!("echo attempt $UPRIGHT_ATTEMPT >&2; echo x >> runs; [ $UPRIGHT_ATTEMPT -ge {attempt} ] || exit 75")
 }
@@ -50,7 +50,7 @@ async fn what_cannot_pass_is_not_tried_again() {
         ("echo 'No space left on device' >&2; exit 1", 1, "exit code 1"),
         ("kill -KILL $$", 137, "SIGKILL"),
         ("kill -SEGV $$", 139, "SIGSEGV"),
-        ("kill -TERM $$", 143, "somebody ended it"),
+        ("kill -TERM $$", 143, "it was cancelled"),
     ] {
         let scratch = Scratch::new();
         let ran = scratch.exec(&[], &format!("echo x >> runs; {script}")).await.ends_with(code);
@@ -144,10 +144,8 @@ async fn output_comes_at_once_and_not_at_the_end() {
 async fn every_attempt_reads_the_same_standard_input() {
     let script = format!("head -c 3; echo; [ $UPRIGHT_ATTEMPT = 1 ] || cat; {}", until(3));
     let expected = "abc\nabc\ndef\nabc\ndef\n";
-    // Through a pipe:
     let scratch = Scratch::new();
     assert_eq!(finish(scratch.sh(&[], &script), "abcdef\n").await.ends_with(0).out, expected);
-    // Of a file, from where it stood:
     let scratch = Scratch::new();
     scratch.write("input", "0123abcdef\n");
     let mut file = std::fs::File::open(scratch.path("input")).unwrap();
@@ -175,7 +173,7 @@ async fn input_that_is_too_long_to_be_kept_is_handed_on_and_ends_the_attempts() 
     assert_eq!(scratch.runs(), 1);
     let told = String::from_utf8(ended.stderr).unwrap();
     assert!(told.starts_with("upright: sh failed after 1 attempt") && told.contains("longer than 16 MiB"), "{told}");
-    // What fits is kept to the last byte.
+    // The largest input that is kept.
     let scratch = Scratch::new();
     let ended = output(scratch.sh(&["--quiet"], &format!("wc -c; {}", until(2))), &long[1..]).await;
     assert_eq!(ended.status.code(), Some(0));
@@ -193,7 +191,7 @@ async fn quiet_says_nothing_on_the_way_and_one_line_at_the_end() {
 #[tokio::test]
 async fn what_a_command_leaves_behind_is_neither_waited_for_nor_ended() {
     let scratch = Scratch::new();
-    // What is left behind holds the pipe that is the command's standard error, until its own input ends.
+    // The background process keeps standard error open until its own input ends.
     let script = "exec 3<&0; cat <&3 >/dev/null & echo $! > left; echo said >&2; exit 75";
     let mut child = scratch.sh(&["--retries", "0"], script).spawn().unwrap();
     let stdin = child.stdin.take();
@@ -222,7 +220,6 @@ async fn the_fallback_stands_in_with_its_own_exit_code_and_knows_why() {
     assert!(ran.err.lines().last().unwrap().ends_with("running the fallback"), "{ran:?}");
     let ran = scratch.exec(&["--quiet", "--fallback", "echo $UPRIGHT_REASON"], "exit 64").await.ends_with(0);
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("not_retryable\n", ""));
-    // Nothing stands in for what succeeds.
     scratch.exec(&flags, "true").await.ends_with(0);
     assert_eq!(scratch.lines("fallbacks"), 1);
 }

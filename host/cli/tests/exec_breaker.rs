@@ -1,4 +1,4 @@
-//! The circuit breaker that calls of `upright exec` share.
+//! The circuit breaker shared by calls of `upright exec`.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,9 +19,9 @@ use upright::types::{BreakerConfig, Phase};
 use upright::{CircuitBreaker, RecoveryManager};
 
 const FLAGS: [&str; 6] = ["--breaker", "api", "--failure-threshold", "2", "--retries", "0"];
-/// Leaves a trace, and does what the file says.
+/// Leaves a trace; exits with the code in the file.
 const SCRIPT: &str = "echo x >> runs; exit $(cat code)";
-/// Leaves a trace, and waits until it may end well.
+/// Leaves a trace; succeeds once `go` exists.
 const WAITS: &str = "echo x >> runs; while [ ! -e go ]; do sleep 0.01; done";
 const KEY: &str = "breaker/api";
 
@@ -29,7 +29,6 @@ fn store(scratch: &Scratch) -> FileStore {
     FileStore::open(scratch.path("state"), SystemClock::shared()).unwrap()
 }
 
-/// The breaker as it is kept.
 async fn state(scratch: &Scratch) -> Value {
     serde_json::from_slice(&store(scratch).get(KEY).await.unwrap().unwrap().value).unwrap()
 }
@@ -38,19 +37,17 @@ async fn phase(scratch: &Scratch) -> String {
     state(scratch).await["state"]["phase"].as_str().unwrap().to_owned()
 }
 
-/// Changes what is kept of the breaker.
 async fn change(scratch: &Scratch, change: impl FnOnce(&mut Value)) {
     let mut record = state(scratch).await;
     change(&mut record);
     store(scratch).put(KEY, record.to_string().into(), "application/json").await.unwrap();
 }
 
-/// As if it had opened when the machine was started.
+/// As if opened at the machine's start.
 async fn let_its_timeout_pass(scratch: &Scratch) {
     change(scratch, |record| record["state"]["since"] = json!(0)).await;
 }
 
-/// A breaker that two failures have opened.
 async fn opened() -> Scratch {
     let scratch = Scratch::new();
     scratch.write("code", "75");
@@ -70,7 +67,6 @@ async fn failures_of_several_calls_open_it_and_then_the_command_is_not_run() {
     assert!(ran.err.starts_with("upright: sh was not run: Circuit breaker OPEN: \"api\"") && ran.err.lines().count() == 1, "{ran:?}");
     let ran = scratch.exec(&[&FLAGS[..], &["--fallback", "echo $UPRIGHT_EXIT_CODE $UPRIGHT_REASON"]].concat(), SCRIPT).await.ends_with(0);
     assert_eq!(ran.out, "3 circuit_open\n");
-    // Another name, another breaker.
     scratch.exec(&["--breaker", "other"], SCRIPT).await.ends_with(0);
 }
 
@@ -201,7 +197,7 @@ async fn what_began_before_it_moved_changes_nothing() {
 #[tokio::test]
 async fn an_attempt_that_had_its_time_and_took_longer_counts() {
     for (flag, code) in [("--attempt-timeout", 124), ("--deadline", 4)] {
-        // A limit that is raised until the attempt has begun, so that no slow machine makes a difference.
+        // The limit grows until the attempt has begun, for slow machines.
         let mut limits = ["0.05", "0.5", "5", "25"].into_iter();
         let open = loop {
             let limit = limits.next().expect("no attempt began within 25 s");
@@ -236,12 +232,10 @@ async fn of_twelve_calls_at_once_one_probes_and_the_others_are_rejected_until_it
     assert_eq!(calls.iter().filter(|ran| ran.code == Some(0)).count(), 1);
     assert!(calls.iter().filter(|ran| ran.code == Some(3)).all(|ran| ran.err.contains("is being probed")), "{calls:?}");
     assert_eq!(scratch.runs(), 2 + 1);
-    // One more closes it.
     scratch.exec(&FLAGS, WAITS).await.ends_with(0);
     assert_eq!(phase(&scratch).await, "closed");
 }
 
-/// Starts a probe, and sends it a signal when it runs.
 async fn probe_that_gets(scratch: &Scratch, signal: Signal, flags: &[&str]) {
     let mut probe = scratch.sh(flags, WAITS);
     let mut probe = probe.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -315,13 +309,13 @@ async fn where_nothing_can_be_kept_that_is_said_once_and_the_command_runs_all_th
         let scratch = Scratch::new();
         let path = scratch.path("state");
         match what {
-            // In a file no folder can be made.
+            // A file cannot contain a folder.
             "folder" => fs::write(&path, "x").unwrap(),
             "text" => fs::write(&path, "no store ".repeat(1000)).unwrap(),
             _ => {
                 drop(store(&scratch));
                 let mut newer = fs::read(&path).unwrap();
-                // The user version, in the header of the file.
+                // SQLite's user version.
                 newer[60..64].copy_from_slice(&9_u32.to_be_bytes());
                 fs::write(&path, newer).unwrap();
             }
@@ -350,7 +344,7 @@ async fn the_state_is_the_flags_else_the_environments_else_the_users() {
         for command in [&mut exec, &mut list] {
             command.env_remove("UPRIGHT_STATE").env_remove("XDG_STATE_HOME").env_remove("HOME");
             for (name, value) in variables {
-                // The user's must be absolute.
+                // These must be absolute.
                 let value = if name.starts_with("UPRIGHT") || value.is_empty() { PathBuf::from(value) } else { scratch.path(value) };
                 command.env(name, value);
             }

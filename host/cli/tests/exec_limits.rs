@@ -1,4 +1,4 @@
-//! `upright exec` under limits of time and signals, with a terminal and without.
+//! `upright exec` under time limits and signals, with and without a terminal.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,7 +9,7 @@ use common::places::{BOTH, Place, ends, exec, start, under_a_limit};
 use common::scratch::{Scratch, id, is_gone, output, send};
 use tokio::io::AsyncReadExt;
 
-/// A command and what it has started, of which neither ends by itself nor by SIGTERM.
+/// A command and its child that ignore SIGTERM and never end.
 const STUBBORN: &str = "
 trap '' TERM
 echo $$ > child
@@ -42,7 +42,6 @@ async fn sigterm_is_enough_for_those_who_hear_it() {
 async fn an_attempt_that_takes_too_long_is_ended_and_made_again() {
     let script = "echo > ready; [ $UPRIGHT_ATTEMPT = 1 ] || exit 0; sleep 600";
     let told = async {
-        // The second attempt must come to its end within the limit.
         for limit in ["0.2", "1", "5", "25"] {
             let scratch = Scratch::new();
             let ran = output(exec(&scratch, Place::WithoutTerminal, "", &["--attempt-timeout", limit], script), b"").await;

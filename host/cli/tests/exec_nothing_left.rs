@@ -1,6 +1,5 @@
-//! What an attempt of `upright exec` has started: ended before the next one, and let live after success.
-//!
-//! Processes are known by an argument that no other has, a length of sleep, wherever they have moved to.
+//! Processes started by an attempt of `upright exec` end before the next one, and survive success. A unique duration of
+//! sleep identifies them.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -14,7 +13,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::process::Command;
 
-/// A length of sleep that no other process has, seconds. What still sleeps when the test is over is ended.
+/// Seconds; its processes are killed on drop.
 struct Length(String);
 
 impl Length {
@@ -23,7 +22,6 @@ impl Length {
         Self(format!("{}.{}", NEXT.fetch_add(1, Ordering::Relaxed), std::process::id()))
     }
 
-    /// Those who have it among their arguments.
     fn sleepers(&self) -> Vec<i32> {
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -43,8 +41,8 @@ impl Drop for Length {
     }
 }
 
-/// Starts processes in every way that leads out of a process group, a session or a family, and one that stands still. They do not heed the end of a terminal,
-/// which would end some of them by itself, nor do they keep it or a pipe open, for which a test would wait. Each writes its number to `left`; waits until all have.
+/// Starts processes that leave the group, the session or their parent, and a stopped one. They ignore SIGHUP, and keep
+/// no terminal or pipe open. Each writes its number to `left`.
 fn scatter(scratch: &Scratch, length: &Length) -> String {
     scratch.write("sleeper", "echo $$ >> left\nexec sleep $1\n");
     let sleeper = format!("sh sleeper {}", length.0);
@@ -65,14 +63,14 @@ fn scatter(scratch: &Scratch, length: &Length) -> String {
     )
 }
 
-/// Of those in `left`, says which are still there.
+/// Writes to `seen` the numbers of `left` that are alive.
 const LOOK_FOR_THEM: &str = "for number in $(cat left); do ! kill -0 $number 2>/dev/null || echo $number >> seen; done\n";
 
 #[tokio::test]
 async fn nothing_is_left_of_an_attempt_that_took_too_long() {
     for place in BOTH {
         for (flag, code) in [("--attempt-timeout", 124), ("--deadline", 4)] {
-            // Those who hear SIGTERM and those who do not.
+            // With and without SIGTERM.
             for deaf in ["", "trap '' TERM\n"] {
                 let length = Length::new();
                 let script = |scratch: &Scratch| format!("{deaf}{}echo > ready; sleep {}", scatter(scratch, &length), length.0);
@@ -115,7 +113,7 @@ async fn a_thousand_processes_that_were_forgotten_are_ended() {
 
 #[tokio::test]
 async fn a_process_that_is_another_each_moment_is_ended() {
-    // Does not hear SIGTERM. Ends by itself in the end, should nobody end it.
+    // Ignores SIGTERM; ends by itself after 50 s.
     let script = "
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -144,7 +142,7 @@ async fn what_a_successful_attempt_leaves_running_lives_on_and_may_go_on_speakin
     for place in BOTH {
         for flags in [&[][..], &["--attempt-timeout", "500", "--deadline", "500"]] {
             let (scratch, length) = (Scratch::new(), Length::new());
-            // Its standard error is the attempt's.
+            // Inherits the attempt's standard error.
             let speaker = "trap '' HUP; echo > speaks; while [ ! -e go ]; do sleep 0.01; done; echo late >&2; echo > spoke; exec sleep $0";
             scratch.write("speaker", speaker);
             let script = format!(
@@ -156,7 +154,7 @@ async fn what_a_successful_attempt_leaves_running_lives_on_and_may_go_on_speakin
             ends(exec(&scratch, place, "", flags, &script).spawn().unwrap(), 0).await;
             scratch.write("go", "");
             scratch.wait_for_lines("spoke", 1).await;
-            // `timeout` and the one that stands still have the length among their arguments as well.
+            // `timeout` and the stopped process carry it too.
             until("all are there", async || length.sleepers().len() == 8 + 2 + 1).await;
         }
     }
@@ -188,7 +186,7 @@ async fn what_was_there_before_this_program_is_not_its_own() {
     let (scratch, length) = (Scratch::new(), Length::new());
     let own = scratch.sh(&[], "[ $UPRIGHT_ATTEMPT = 2 ] || exit 75");
     let mut command = scratch.place(Command::new("sh"));
-    // One that stays the shell's child, which becomes this program, and one that becomes an orphan later.
+    // A child of the shell that becomes this program, and a later orphan.
     let before =
         "sleep $0 & sh -c 'while [ ! -e go ]; do sleep 0.01; done; setsid -f sleep $0; echo > went; exec sleep $0' $0 & exec \"$@\"";
     command.args(["-c", before, &length.0]).arg(own.as_std().get_program()).args(["exec", "--base-delay", "0", "--", "sh", "-c"]);
@@ -202,14 +200,14 @@ async fn what_was_there_before_this_program_is_not_its_own() {
 async fn who_cannot_be_ended_is_told_of_once_and_not_waited_for_twice() {
     let (scratch, length) = (Scratch::new(), Length::new());
     let own = scratch.sh(&[], "");
-    // It must have changed its user before the attempt fails.
+    // It must change its user first.
     let script = format!(
         "[ $UPRIGHT_ATTEMPT = 3 ] && exit 0
         setpriv --reuid 65534 --clear-groups sleep {} > /dev/null &
         until [ $(cat /proc/$!/comm) = sleep ]; do sleep 0.01; done; exit 75",
         length.0
     );
-    // Without the right to end what is another user's, root is as any user; and only root can start such a process.
+    // Only root can start it; without CAP_KILL it cannot be ended.
     let mut command = scratch.place(Command::new("setpriv"));
     command.args(["--bounding-set", "-kill"]).arg(own.as_std().get_program());
     command.args(["exec", "--base-delay", "0", "--quiet", "--", "sh", "-c", &script]);
@@ -222,7 +220,7 @@ async fn who_cannot_be_ended_is_told_of_once_and_not_waited_for_twice() {
     let left = length.sleepers();
     assert_eq!((left.len(), ran.err.lines().count()), (2, 2), "{ran:?}");
     for number in left {
-        let named = format!("upright: what the attempt has started could not be ended and goes on running: sleep ({number})");
+        let named = format!("upright: processes of the attempt could not be ended and keep running: sleep ({number})");
         assert!(ran.err.lines().any(|line| line == named), "{named} {ran:?}");
     }
 }
@@ -255,7 +253,6 @@ async fn a_program_that_is_still_being_written_is_tried_again() {
             told.push_str(&String::from_utf8_lossy(&some[..count]));
         }
         drop(writer);
-        // Reads on, so that it is not kept waiting.
         let mut rest = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut stderr, &mut rest).await.unwrap();
         end(child).await.ends_with(0);

@@ -1,7 +1,7 @@
-//! Failures that real programs produce, asked of the command: what it makes of each, and what it then does.
+//! Failures of real programs, put to `upright classify` and `upright run`.
 //!
-//! `cargo test -p upright-cli --test field -- --nocapture` prints the scores. With `UPRIGHT_FIELD_SHOW=first` it also prints which rows of the first half
-//! are wrong, with `both` those of both halves, with `later` those that were collected later.
+//! `cargo test -p upright-cli --test field -- --nocapture` prints the scores. `UPRIGHT_FIELD_SHOW` also prints wrong
+//! rows: of the `first` half, of `both`, or those collected `later`.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -16,13 +16,13 @@ use tokio::task::JoinSet;
 use upright::types::{Endpoint, ErrorCategory};
 use upright_conformance::field::{Answer, Form, Half, LOOK_ALIKES, Row, Score, later, rows};
 
-/// At most so many commands at once.
+/// Maximum number of concurrent commands.
 const AT_ONCE: usize = 4;
-/// Each row is asked as it stands, and with other numbers and paths.
+/// Each row as it stands, and with other numbers and paths.
 const VARIANTS: u32 = 2;
-/// The share of right rows that each half must have.
+/// Minimum share of right rows in each half.
 const WANTED: f64 = 0.98;
-/// The share of right rows among those that were collected later.
+/// Minimum share among rows collected later.
 const WANTED_LATER: f64 = 0.95;
 
 fn shown(half: Half) -> bool {
@@ -33,7 +33,6 @@ fn shown(half: Half) -> bool {
     }
 }
 
-/// Does this for each row, some at once, and gives what came of it in the rows' order.
 async fn for_each<T, F>(rows: Vec<Row>, ask: impl Fn(Row) -> F) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,
@@ -58,7 +57,6 @@ where
     done.into_values().collect()
 }
 
-/// What `upright classify` says of it, and by which rule.
 async fn classified(row: Row) -> (Answer, String) {
     let mut arguments = vec!["classify".to_owned(), "--json".to_owned()];
     let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
@@ -136,22 +134,21 @@ async fn each_kind_is_told_from_texts_that_look_like_it() {
 
 const RETRIES: u32 = 3;
 
-/// What `upright run` did: requests for the first model, for the next, and the exit code.
+/// Number of requests to the first and to the next model, and the exit code.
 type Done = (u32, u32, Option<i32>);
 
-/// What it should do by the row.
 fn expected(row: &Row) -> Done {
     let Answer { category, retryable, retry_limit, model_specific, .. } = row.right;
     let waits = row.headers.keys().any(|name| name.starts_with("retry-after"));
-    // The server asks for more patience than the caller has.
+    // The server asks for a longer delay than `--max-delay`.
     let retries = if !retryable || waits { 0 } else { retry_limit.unwrap_or(RETRIES).min(RETRIES) };
     let next = model_specific || matches!(category, ErrorCategory::Transient | ErrorCategory::Timeout | ErrorCategory::Resource);
-    // Where the server counts what does not fit, a larger window is asked for; the row's server refuses it all the same.
+    // The server counts the tokens, so a larger window is requested, and refused again.
     let enlarged = u32::from(row.text().contains("n_ctx"));
     (1 + retries + enlarged, u32::from(next), Some(if next { 0 } else { 1 }))
 }
 
-/// Answers each request for the first model with the row's bytes, and others as a healthy Ollama does.
+/// Answers the first model with the row's bytes, others like a healthy Ollama.
 async fn serve(mut stream: TcpStream, row: Arc<Row>, asked: Arc<Mutex<[u32; 2]>>) -> std::io::Result<()> {
     let mut request = Vec::new();
     let (looks, body) = loop {
@@ -166,7 +163,7 @@ async fn serve(mut stream: TcpStream, row: Arc<Row>, asked: Arc<Mutex<[u32; 2]>>
         }
     };
     if looks {
-        // No row is about the models that the server has or has loaded.
+        // No row is about installed or loaded models.
         stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
         return stream.shutdown().await;
     }

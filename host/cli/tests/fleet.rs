@@ -1,4 +1,4 @@
-//! Three programs on one server of NATS that follow what is published to them.
+//! Three programs on one NATS server follow a published policy.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -20,14 +20,13 @@ async fn policy(state: &str, arguments: &[&str]) -> Ran {
     finish(command(None, &[&["policy"], arguments, &["--state", state, "--json"]].concat()), "").await
 }
 
-/// A program that stays, that nobody reads, and that lets in what this key has signed.
 fn host(state: &str, name: &str, key: &str) -> Child {
     let mut command = command(None, &["demo", "--stay", "--state", state, "--host-name", name, "--trust", key]);
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     command.spawn().unwrap()
 }
 
-/// The hosts, once what is wanted is true of them; and how long that took.
+/// Polls until `holds`; returns how long it took.
 async fn hosts(state: &str, what: &str, holds: impl Fn(&[Value]) -> bool) -> (Vec<Value>, Duration) {
     let began = Instant::now();
     loop {
@@ -71,13 +70,13 @@ async fn a_published_policy_is_active_on_three_hosts_a_bad_one_on_none_and_killi
     let (_, took) = hosts(&state, "all run it", |hosts| all(hosts, 3, runs("upright-steady"))).await;
     println!("published in {:?}, and then active on three hosts within {took:?}", began.elapsed() - took);
 
-    // What no host would let in is not published; what these do not is active on none.
+    // A file that is no policy is not published; an unsigned policy is active nowhere.
     policy(&state, &["publish", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]).await.ends_with(2);
     policy(&state, &["publish", CAUTIOUS]).await.ends_with(0);
     let refused = |host: &Value| runs("upright-steady")(host) && host["refused"].as_str().is_some_and(|why| why.contains("not signed"));
     hosts(&state, "all refuse it", |hosts| all(hosts, 3, refused)).await;
 
-    // SIGKILL. What it had said of itself stays, and goes silent.
+    // Its last report remains after SIGKILL.
     running[2].kill().await.unwrap();
     policy(&state, &["publish", &cautious]).await.ends_with(0);
     let (_, _) = hosts(&state, "the others run it", |hosts| hosts.iter().filter(|host| runs("upright-cautious")(host)).count() == 2).await;
@@ -87,10 +86,10 @@ async fn a_published_policy_is_active_on_three_hosts_a_bad_one_on_none_and_killi
     server.kill();
     assert!(running.iter_mut().all(|host| host.try_wait().unwrap().is_none()), "a host ended with the server");
     server.start();
-    // Past the one that all refused, to the one before.
+    // Past the refused order to the one before.
     policy(&state, &["rollback"]).await.ends_with(0);
     policy(&state, &["rollback"]).await.ends_with(0);
-    // The one that was started anew has never run it, and takes no lower revision.
+    // The restarted host has never run it, and refuses a lower revision.
     let steady = |hosts: &[Value]| hosts.iter().filter(|host| runs("upright-steady")(host)).count();
     let lower = |host: &Value| host["refused"].as_str().is_some_and(|why| why.contains("revision"));
     let back =

@@ -1,4 +1,4 @@
-//! What the command says to a policy that may not decide, wherever it is given one.
+//! Policies that fail the probe, given to each command that takes one.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -14,7 +14,6 @@ use upright::policy::CONTRACT_VERSION;
 
 const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 
-/// A folder with this policy, and its file's path.
 fn file(bytes: Vec<u8>) -> (Scratch, String) {
     let scratch = Scratch::new();
     scratch.write("policy.wasm", bytes);
@@ -26,7 +25,6 @@ fn remembering() -> Vec<u8> {
     policy(&hostile::sensible_but("backoff#delay", hostile::REMEMBERS))
 }
 
-/// One line, with the file and these words.
 fn is_told(ran: &Ran, words: &[&str]) {
     assert!(ran.out.is_empty() && ran.err.lines().count() == 1, "{ran:?}");
     assert!(words.iter().all(|words| ran.err.contains(words)), "{}", ran.err);
@@ -66,7 +64,7 @@ async fn a_policy_that_does_not_pass_is_inspected_all_the_same_and_said_not_to_p
     let [description] = &told.json()[..] else { panic!("{told:?}") };
     assert_eq!((&description["name"], &description["passes_probe"]), (&json!("hostile"), &json!(false)));
     assert!(description["refused"].as_str().unwrap().contains("backoff.delay"), "{description}");
-    // Which answers are wrong is for its author to see.
+    // The author needs to see the wrong answers.
     let tested = alone(&["policy", "test", &path, "--decision-limit", "10", "--json"], "").await.ends_with(1);
     assert_eq!(tested.json()[0]["ok"], json!(false));
 }

@@ -1,4 +1,4 @@
-//! Policies are signed, swapped into a running program, shadowed and rolled back, by the command alone.
+//! Policies are signed, swapped, shadowed and rolled back.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -15,16 +15,14 @@ use tokio::process::Child;
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 
-/// A file or folder of the test.
 fn text(scratch: &Scratch, name: &str) -> String {
     scratch.path(name).display().to_string()
 }
 
-/// A demo that stays, once its home is there.
 async fn staying(home: &str, more: &[&str]) -> Child {
     let child = command(None, &[&["demo", "--stay", "--home", home], more].concat()).spawn().unwrap();
     let began = std::time::Instant::now();
-    // It answers as soon as it watches its home.
+    // It answers once it watches its home.
     while alone(&["policy", "shadow", "--home", home, "--json"], "").await.err.contains("not a home") {
         assert!(began.elapsed() < Duration::from_secs(60), "it never made its home");
         tokio::task::yield_now().await;
@@ -62,7 +60,6 @@ async fn a_key_pair_signs_and_verifies_and_only_its_owner_can_read_the_secret_ha
     let verified = alone(&["policy", "verify", &policy, "--trust", &public, "--json"], "").await.ends_with(0);
     assert_eq!(verified.json()[0]["revision"], 7);
 
-    // The same signature beside another component.
     std::fs::copy(BUILT_IN, &policy).unwrap();
     let moved = alone(&["policy", "verify", &policy, "--trust", &public], "").await.ends_with(1);
     assert!(moved.err.contains("vouches for"), "{}", moved.err);
@@ -124,7 +121,6 @@ async fn a_program_that_trusts_a_key_lets_in_only_what_it_signed_and_no_lower_re
     ask(&home, &["swap", &policy, "--allow-lower-revision"]).await.ends_with(0);
     stopped(program).await;
 
-    // After a restart the revision is remembered.
     let program = staying(&home, &["--trust", &public]).await;
     assert!(ask(&home, &["swap", &policy]).await.ends_with(1).err.contains("7 was accepted"));
     stopped(program).await;

@@ -1,4 +1,4 @@
-//! The workbench of policy authors: a policy begun, built, tested, measured and compared by the real program.
+//! Creates, builds, tests, measures and compares policies.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -15,22 +15,21 @@ use std::time::Duration;
 const DEFAULT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 
-/// For a build that hangs.
+/// Only ends a hanging build.
 const BUILD: Duration = Duration::from_secs(1200);
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Runs it with a target folder that later runs find warm.
+/// Keeps a warm target folder.
 async fn building(arguments: &[&str]) -> Ran {
     let mut command = command(None, arguments);
     command.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("policy-workbench"));
     end_within(command.spawn().unwrap(), BUILD).await
 }
 
-/// The one object that `policy test --json` prints. What a policy answers is tested here and not how soon, which is another on a machine
-/// that does other things too.
+/// A long decision limit, for busy machines.
 async fn tested(arguments: &[&str], code: i32) -> Value {
     let arguments = [&["policy", "test", "--json", "--decision-limit", "10"], arguments].concat();
     let ran = end_within(command(None, &arguments).spawn().unwrap(), BUILD).await.ends_with(code);
@@ -62,7 +61,6 @@ async fn a_rust_policy_from_the_template_builds_outside_this_repository_and_deci
     let answer = tested(&[text(&component), "--strict", "--cases", text(&cases)], 0).await;
     assert_eq!((&answer["ok"], &answer["cases"]["asked"]), (&json!(true), &json!(2)), "{answer}");
 
-    // The author changes one function, and a case of the author's sees it.
     let source = dir.join("src/lib.rs");
     let changed = std::fs::read_to_string(&source).unwrap().replace(
         "        recovery::decide(incident)\n",
@@ -130,14 +128,14 @@ async fn an_answer_that_makes_no_sense_fails_the_test_and_is_told() {
 #[tokio::test]
 async fn a_policy_that_remembers_is_found_out() {
     let scratch = Scratch::new();
-    // Counts how often it was asked, and waits as many billionths of a second.
+    // Counts its calls, in nanoseconds.
     let counts = "(i32.store (i32.const 2048) (i32.add (i32.load (i32.const 2048)) (i32.const 1)))
         (f64.mul (f64.convert_i32_u (i32.load (i32.const 2048))) (f64.const 1e-9))";
     scratch.write("remembers.wasm", support::policy(&[("backoff#delay", counts)]));
     let answer = tested(&[text(&scratch.path("remembers.wasm"))], 1).await;
     let failures = answer["failures"].as_array().unwrap().iter().filter(|failure| failure["function"] == "backoff.delay");
     let errors: Vec<_> = failures.map(|failure| failure["error"].as_str().unwrap()).collect();
-    assert!(errors.len() > 300 && errors.iter().all(|error| error.contains("on another instance, it answers otherwise")), "{errors:?}");
+    assert!(errors.len() > 300 && errors.iter().all(|error| error.contains("a second instance answers differently")), "{errors:?}");
 }
 
 #[tokio::test]
@@ -219,16 +217,15 @@ async fn a_policy_that_imports_wasi_is_tested_only_where_that_is_allowed() {
     let path = scratch.path("wasi.wasm");
     let refused = alone(&["policy", "inspect", text(&path)], "").await.ends_with(2);
     assert!(refused.err.contains("wasi:random/random@0.2.0"), "{}", refused.err);
-    // Its other functions trap, so it is shown and does not pass.
+    // Its other functions trap, so it fails the probe.
     let shown = alone(&["policy", "inspect", text(&path), "--allow-wasi", "--json"], "").await.ends_with(1).json();
     assert_eq!(shown[0]["imports"], json!(["wasi:random/random@0.2.0"]));
-    // Random numbers are the same at every decision, so it is found to be as pure as any.
+    // The same for every decision, so the policy counts as pure.
     let answer = tested(&[text(&path), "--allow-wasi"], 1).await;
     let failures = answer["failures"].as_array().unwrap();
-    assert!(!failures.iter().any(|failure| failure["error"].as_str().unwrap().contains("answers otherwise")), "{answer}");
+    assert!(!failures.iter().any(|failure| failure["error"].as_str().unwrap().contains("answers differently")), "{answer}");
 }
 
-/// Arguments of `backoff.delay`.
 async fn question_of_a_delay() -> String {
     let recommended = alone(&["policy", "eval", "settings.recommend"], "{\"profile\":\"standard\"}").await.ends_with(0).json();
     json!({ "config": recommended[0]["ok"]["retry"], "attempt": 0, "random": 0.5 }).to_string()
@@ -237,7 +234,7 @@ async fn question_of_a_delay() -> String {
 #[tokio::test]
 async fn a_policy_has_the_memory_that_it_is_given() {
     let scratch = Scratch::new();
-    // Wants to have 19 MiB at its first call.
+    // Needs 19 MiB at its first call.
     let greedy = "(if (i32.lt_u (memory.size) (i32.const 304)) (then (if (i32.eq (memory.grow (i32.const 300)) (i32.const -1)) (then (unreachable)))))
         (f64.const 1)";
     scratch.write("greedy.wasm", support::policy(&support::hostile::sensible_but("backoff#delay", greedy)));
@@ -280,7 +277,7 @@ async fn what_a_policy_may_use_is_given_in_its_range_and_together_with_a_policy(
     }
 }
 
-/// What `guest/examples/build-wasi-policies` runs.
+/// Used by `guest/examples/build-wasi-policies`.
 async fn builds_and_decides_as_the_default_does(lang: &str) {
     let scratch = Scratch::new();
     let dir = scratch.path(&format!("my-{lang}"));

@@ -1,7 +1,5 @@
-//! The command against a real model, whose server is really killed.
-//!
-//! The rig runs a small model behind the Ollama protocol (`upright_system_tests::rig`). Where it cannot be had, each test says so and is
-//! skipped. Nothing here waits for a time: a limit is only for what hangs.
+//! The command against a real small model behind the Ollama protocol (`upright_system_tests::rig`), whose server is
+//! killed. Tests skip themselves where it is missing.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -14,17 +12,14 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use upright_system_tests::rig::Rig;
 
-/// A real model is slow where others compute at the same time. What has not ended by now hangs.
+/// Only ends a hanging test: a real model is slow.
 const LIMIT: Duration = Duration::from_secs(300);
-/// How often the model's server is asked how far it is.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Takes the model many seconds to answer in full.
 const LONG: &str = "Write a very long story about a fox and count to 1000.";
-/// At temperature 0 the answer is always the same, of about 75 tokens.
+/// At temperature 0 always the same, about 75 tokens.
 const MEDIUM: &str = "Explain in one paragraph why the sky is blue.";
 
-/// The program, asking the rig's model at temperature 0.
 fn start(rig: &Rig, flags: &[&str], prompt: &str) -> Child {
     let url = rig.url();
     let arguments = [&["run", rig.model(), "--host", &url, "--temperature", "0"], flags, &[prompt]].concat();
@@ -39,7 +34,6 @@ async fn run(arguments: &[&str]) -> Ran {
     end_within(command(None, arguments).spawn().unwrap(), LIMIT).await
 }
 
-/// What the model's server says of its only slot.
 async fn slot(rig: &Rig) -> Value {
     let url = rig.llama_url();
     let mut connection = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
@@ -50,7 +44,7 @@ async fn slot(rig: &Rig) -> Value {
     serde_json::from_str::<Value>(body).unwrap()[0].take()
 }
 
-/// Waits until the model has written some tokens of an answer that is not finished.
+/// Some tokens, but not the whole answer.
 async fn the_answer_has_begun(rig: &Rig) {
     let looking = async {
         let mut looks = tokio::time::interval(LOOK);
@@ -65,7 +59,7 @@ async fn the_answer_has_begun(rig: &Rig) {
     tokio::time::timeout(LIMIT, looking).await.expect("the model writes");
 }
 
-/// Waits until some tokens have come out of the program; they are not given back to it.
+/// Returns the first tokens, which the child's output then lacks.
 async fn tokens_flow(child: &mut Child) -> String {
     let mut seen = vec![0; 16];
     let reading = child.stdout.as_mut().unwrap().read_exact(&mut seen);
@@ -91,7 +85,7 @@ async fn a_server_that_is_killed_in_the_middle_of_an_answer_never_makes_half_an_
     let name = "a_server_that_is_killed_in_the_middle_of_an_answer_never_makes_half_an_answer_whole";
     let Some(mut rig) = Rig::start_or_skip(name).await else { return };
 
-    // Shown as it comes: half an answer is seen, and told to be one.
+    // Streamed: half an answer is shown, and reported as such.
     let mut child = start(&rig, &["--stream", "--retries", "0"], LONG);
     let half = tokens_flow(&mut child).await;
     rig.stop_llama();
@@ -99,7 +93,7 @@ async fn a_server_that_is_killed_in_the_middle_of_an_answer_never_makes_half_an_
     assert!(ran.out.ends_with('\n') && !half.trim().is_empty(), "{ran:?}");
     assert!(ran.err.lines().count() == 1 && ran.err.contains("Connection error"), "{ran:?}");
 
-    // Into a pipe: nothing at all. The server stays down, so the retry fails as well, and it ends by itself.
+    // Into a pipe: no output. The server stays down, so the retry fails.
     rig.start_llama().await.unwrap();
     let child = start(&rig, &["--retries", "1", "--base-delay", "0.001"], LONG);
     the_answer_has_begun(&rig).await;
@@ -110,7 +104,7 @@ async fn a_server_that_is_killed_in_the_middle_of_an_answer_never_makes_half_an_
     assert!(retried.contains("Connection error") && retried.contains("trying again in"), "{ran:?}");
     assert!(failed.contains("failed after 2 attempts") && failed.contains("Connection error"), "{ran:?}");
 
-    // The server that speaks Ollama's protocol dies: the connection itself is cut.
+    // The proxy dies: the connection breaks.
     rig.start_llama().await.unwrap();
     let child = start(&rig, &["--retries", "0"], LONG);
     the_answer_has_begun(&rig).await;
@@ -161,7 +155,7 @@ async fn health_finds_the_model_and_misses_the_server_when_it_is_gone() {
         (&json!(true), &json!(true)),
         "{ran:?}"
     );
-    // The machine itself may be full.
+    // This machine may lack resources.
     assert_eq!(ran.code == Some(0), found["healthy"] == true, "{ran:?}");
 
     rig.stop_proxy();

@@ -1,4 +1,4 @@
-//! `upright replay`: journals as the library writes them, put to policies.
+//! `upright replay` with journals of the library.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -16,11 +16,11 @@ use upright::{PolicyLifecycle, RetryStrategy};
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 const BUILT_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 
-/// A folder with a journal of what the built-in policy decided, which goes when it is dropped.
+/// A journal of the built-in policy; removed on drop.
 struct Recorded(PathBuf);
 
 impl Recorded {
-    /// Operations that fail four times each: retried after 1, 2 and 4 s, and then given up.
+    /// Each fails four times: retries after 1, 2 and 4 s, then gives up.
     fn new(operations: usize) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("replay-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -30,7 +30,7 @@ impl Recorded {
         let policy = PolicyLifecycle::built_in().with_journal(journal);
         let clock = DrivenClock::skipping();
         for _ in 0..operations {
-            // Each with a breaker of its own, which does not open.
+            // Its breaker stays closed.
             let retry = RetryStrategy::builder().max_retries(3).jitter(false).policy(policy.clone()).clock(clock.shared()).build().unwrap();
             let failed = retry.execute_blocking(|| Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionReset)));
             assert!(failed.is_err());
@@ -53,7 +53,6 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-        // What remains does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -62,7 +61,6 @@ async fn replay(arguments: &[&str]) -> Ran {
     alone(&[&["replay"], arguments].concat(), "").await
 }
 
-/// The report, without how fast it was made.
 fn report(ran: &Ran) -> Value {
     let [report, rate] = &ran.json()[..] else { panic!("{ran:?}") };
     assert!(rate["decisions_per_second"].as_f64().is_some_and(|rate| rate >= 0.0), "{rate}");
@@ -114,7 +112,6 @@ async fn hostile_lines_are_counted_and_the_rest_is_replayed() {
     let recorded = Recorded::new(1);
     let good = fs::read(recorded.journal()).unwrap();
     let bad = [&b"\xff\xfe\x00\n{\"at\":1}\n"[..], &[b'['; 200_000], b"\n{\"lost\": 5}\n"].concat();
-    // Every number that could be is the largest.
     let huge = String::from_utf8(good.clone()).unwrap().lines().next().unwrap().replace("\"attempt\":0", "\"attempt\":4294967295");
     fs::write(recorded.path("hostile.jsonl"), [&bad[..], &good, huge.as_bytes(), b"\n{\"cut"].concat()).unwrap();
     let ran = replay(&[&recorded.path("hostile.jsonl"), "--json"]).await.ends_with(0);

@@ -1,4 +1,4 @@
-//! Programs that were refused together, by a real server, with the same `Retry-After`.
+//! Programs refused together with the same `Retry-After`.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -15,10 +15,9 @@ use tokio::task::JoinSet;
 const TOGETHER: usize = 12;
 const ASKED: Duration = Duration::from_secs(2);
 
-/// When each prompt was asked.
 type Seen = Arc<Mutex<HashMap<String, Vec<Instant>>>>;
 
-/// Refuses each prompt once, and answers it the second time.
+/// Refuses each prompt once.
 async fn serve(mut stream: TcpStream, seen: Seen) -> std::io::Result<()> {
     let mut request = Vec::new();
     let body: Value = loop {

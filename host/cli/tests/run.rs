@@ -9,10 +9,9 @@ use upright_fault_server::{FaultServer, Match};
 
 const CHAT: &str = "/api/chat";
 
-/// Rows under which an answer breaks off after some tokens.
+/// The answer breaks off after some tokens.
 const BREAKS: &[&str] = &["stream-error-line", "stream-clean-end", "stream-reset", "stream-abort"];
 
-/// What the simulated model answers.
 fn answer(model: &str, prompt: &str) -> String {
     format!("This is {model}, a simulated model, and your last words were: {prompt}\n")
 }
@@ -23,7 +22,6 @@ async fn server_that(steps: &[&str]) -> FaultServer {
     server
 }
 
-/// Asks for `one two three`, with waits too short to notice.
 async fn ask(server: &FaultServer, flags: &[&str]) -> Ran {
     let arguments = [&["run", "qwen3:8b", "--base-delay", "0.001"], flags, &["one", "two three"]].concat();
     upright(server, &arguments).await

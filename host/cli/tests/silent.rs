@@ -1,4 +1,4 @@
-//! Eight faults of a real Ollama that today's clients mostly take for success, by its recordings: none passes in silence here.
+//! Recordings of eight Ollama faults that most clients take for success.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -15,7 +15,7 @@ use upright::types::RetryConfig;
 use upright_recordings::server::Server;
 use upright_recordings::{Recording, named};
 
-/// A fault, and its recordings streamed and whole.
+/// A fault, and its streamed and whole recordings.
 const FAULTS: [(&str, &str, &str); 8] = [
     ("the inner server dies in the middle", "cut", "cut-whole"),
     ("the inner server ends without an end", "ends-early", "ends-early-whole"),
@@ -29,14 +29,14 @@ const FAULTS: [(&str, &str, &str); 8] = [
 
 const FAULTY: &str = "faulty:1b";
 const HEALTHY: &str = "healthy:1b";
-/// What the healthy model says: the faulty one's answers are beginnings of it.
+/// The faulty model's answers are beginnings of it.
 const WHOLE: &str = "Hello there, and goodbye.";
 
 const CHAT: &str = "/api/chat";
 
 fn recording(streamed: &str, whole: &str, request: &Value) -> &'static Recording {
     let faulty = request["model"] == FAULTY;
-    // Ollama refuses what it may not cut.
+    // Ollama refuses what it must not cut.
     if faulty && streamed == "long" && request["truncate"] == false {
         return named("long-refused");
     }
@@ -52,7 +52,6 @@ fn server(streamed: &'static str, whole: &'static str) -> Server {
     Server::start(move |path, request| (path == CHAT).then(|| recording(streamed, whole, request))).unwrap()
 }
 
-/// The bodies of its chats.
 fn chats(server: &Server) -> Vec<Value> {
     server.requests().into_iter().filter(|(path, _)| path == CHAT).map(|(_, body)| body).collect()
 }
@@ -73,14 +72,11 @@ async fn ask(client: OllamaClient, model: String, streamed: bool) -> Result<Stri
     Ok(text)
 }
 
-/// What a caller is left with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Left {
-    /// A text that is not the whole answer, as if all were well.
+    /// Incomplete, without an error.
     Silent,
-    /// An error.
     Told,
-    /// The healthy model's whole answer.
     Recovered,
 }
 
@@ -130,7 +126,6 @@ async fn no_fault_of_ollama_passes_in_silence() {
         ];
         println!("{fault:40} | {}", row.map(|left| format!("{left:?}")).join(" | "));
         row.into_iter().for_each(|left| *table.entry(left).or_insert(0) += 1);
-        // Without another model there is nothing to recover with.
         assert_eq!(row[..2], [Left::Told; 2], "{fault}");
         assert_eq!(row[2..4], [Left::Recovered; 2], "{fault}");
         assert_eq!(row[5], Left::Recovered, "{fault}");
@@ -158,7 +153,7 @@ async fn an_answer_whose_length_was_used_up_is_returned_and_told() {
     assert_eq!((answer.message.content.as_str(), answer.verdict), ("Hello there", Verdict::UsedUpLength));
     let ran = run(&server, &[]).await.ends_with(0);
     assert_eq!(ran.out, "Hello there\n");
-    assert!(ran.err.contains("its length was used up") && ran.err.lines().count() == 1, "{ran:?}");
+    assert!(ran.err.contains("reached its length limit") && ran.err.lines().count() == 1, "{ran:?}");
     let json = run(&server, &["--json"]).await.ends_with(0).json();
     assert_eq!((&json[0]["answer"], &json[0]["verdict"]), (&"Hello there".into(), &"used_up_length".into()));
 }
@@ -202,7 +197,7 @@ async fn options_reach_the_model_and_a_wrong_type_is_refused_before_anything_is_
     let server = server("plain", "plain-whole");
     let flags = ["--option", "num_ctx=512", "--option", "stop=END", "--option", "stop=[x]", "--option", "nonsense=1", "--max-tokens", "7"];
     let ran = run(&server, &flags).await.ends_with(0);
-    assert!(ran.err.contains("nonsense is not one that Ollama knows") && ran.err.lines().count() == 1, "{ran:?}");
+    assert!(ran.err.contains("unknown Ollama option nonsense") && ran.err.lines().count() == 1, "{ran:?}");
     let expected = serde_json::json!({"num_ctx": 512, "stop": ["END", "[x]"], "nonsense": 1, "num_predict": 7});
     assert_eq!(chats(&server)[0]["options"], expected);
     for (wrong, expected) in

@@ -1,4 +1,4 @@
-//! `upright state`: what it says of a file, and what it saves of a damaged one.
+//! `upright state` on whole and damaged files.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -11,7 +11,7 @@ use std::fs;
 use upright::clock::SystemClock;
 use upright::store::{FileStore, Store};
 
-/// Some 200 entries, in a file that nobody has open, and its path.
+/// A closed store.
 async fn filled(scratch: &Scratch) -> String {
     let path = scratch.path("state.db");
     let store = FileStore::open(&path, SystemClock::shared()).unwrap();
@@ -112,7 +112,7 @@ async fn damage_is_found_and_all_else_is_exported() {
     let scratch = Scratch::new();
     let path = filled(&scratch).await;
     let whole = fs::read(&path).unwrap();
-    // A flipped byte in a value; and a file that was cut short.
+    // A flipped bit, and a truncated file.
     let mut flipped = whole.clone();
     let at = flipped.windows(12).rposition(|bytes| bytes == b"{\"row\":150}{").unwrap();
     flipped[at + 8] ^= 1;

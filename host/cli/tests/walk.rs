@@ -1,4 +1,4 @@
-//! The walk of `docs/hot-swap-walk.md`, step by step: every command of it is run, and prints what stands under it.
+//! Runs every command of `docs/hot-swap-walk.md`, and compares its output with the page.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 const WALK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hot-swap-walk.md");
 
-/// A command, and the lines that it shall print among others.
 struct Step {
     command: String,
     prints: Vec<String>,
@@ -34,7 +33,7 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-/// Whether a line is as the page has it, where `…` stands for anything.
+/// `…` stands for anything.
 fn is_like(line: &str, pattern: &str) -> bool {
     let mut rest = line;
     let parts: Vec<_> = pattern.split('…').collect();
@@ -61,19 +60,17 @@ impl Shell<'_> {
         command
     }
 
-    /// What it printed, on both outputs.
     fn run(&self, text: &str) -> String {
         let output = self.command(text).output().unwrap();
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     }
 }
 
-/// A program that ends with the test, however that ends.
+/// Killed on drop.
 struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // One that has ended cannot be killed.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -100,12 +97,12 @@ fn the_walk_can_be_walked() {
     assert!(steps.len() > 15, "the page has only {} commands", steps.len());
     for step in steps {
         if let Some(text) = step.command.strip_suffix('&') {
-            // In the place of the shell, so that it can be ended.
+            // Replaces the shell, so that it can be killed.
             running.push(Program(shell.command(&format!("exec {text}")).spawn().unwrap()));
             wait_for(|| scratch.path("home/requests").is_dir(), &step.command);
             continue;
         }
-        // What depends on chats that must fail first is asked until it is so.
+        // Some output depends on chats that must fail first.
         let began = Instant::now();
         loop {
             let printed = shell.run(&step.command);

@@ -1,4 +1,4 @@
-//! `upright run` with a question that does not fit the window. The server is a simulated one, in which a token is a word.
+//! `upright run` with questions that exceed the window of a simulated server, where a word is a token.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -15,7 +15,7 @@ async fn serving(models: impl IntoIterator<Item = (&'static str, Window)>) -> Fa
     server
 }
 
-/// Asks in a process of its own; the question has this many tokens, with the template's ten.
+/// `tokens` includes the template's ten.
 async fn run(server: &FaultServer, tokens: usize, flags: &[&str]) -> Ran {
     let arguments = [&["run", MODEL, "--base-delay", "0.001"], flags, &["-"]].concat();
     finish(command(Some(server), &arguments), &format!("{}\n", vec!["word"; tokens - 10].join(" "))).await

@@ -1,14 +1,14 @@
-//! Wrong input is refused in one line that says what is wrong and what would be right.
+//! Wrong input is refused in one line that names the value found and the value expected.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
 
 use common::{command, finish};
 
-/// Neither a policy nor any component.
+/// Not a component.
 const TEXT_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
-/// Arguments, what of them the line must repeat, and what must stand in it of what would be right.
+/// Arguments, the value found, the value expected.
 const WRONG: &[(&[&str], &str, &str)] = &[
     (&[], "command", "expected one of: run"),
     (&["bogus"], "\"bogus\"", "expected one of: run, "),
@@ -18,7 +18,7 @@ const WRONG: &[(&[&str], &str, &str)] = &[
     (&["run", "", "hi"], "<MODEL>", "expected a model's name"),
     (&["run", "two words", "hi"], "\"two words\"", "expected a model's name"),
     (&["run", "m", ""], "PROMPT", "expected some text"),
-    (&["run", "m"], "standard input", "expected one prompt a line"),
+    (&["run", "m"], "standard input", "expected one prompt per line"),
     (&["run", "m", "hi", "--modle", "x"], "--modle", "upright run --help"),
     (&["run", "m", "hi", "--fallback", " "], "--fallback", "expected a model's name"),
     (&["run", "m", "hi", "--fallbak", "x"], "--fallbak", "--fallback"),
@@ -120,7 +120,7 @@ const WRONG: &[(&[&str], &str, &str)] = &[
     (&["completions", "tcsh"], "\"tcsh\"", "expected one of: bash"),
 ];
 
-/// The same for the environment.
+/// Variable, value, the value found, the value expected.
 const WRONG_ENVIRONMENT: &[(&str, &str, &str, &str)] = &[
     ("OLLAMA_HOST", "x:99999", "\"99999\"", "from 1 to 65535"),
     ("OLLAMA_HOST", "ftp://x", "OLLAMA_HOST", "http or https"),

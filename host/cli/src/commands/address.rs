@@ -1,4 +1,4 @@
-//! `--state`: where programs keep their state.
+//! The `--state` option.
 
 use crate::exit::Failure;
 use std::fs;
@@ -8,28 +8,26 @@ use upright::store::{StateAddress, Store};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct StateArgument {
-    /// A file, a folder, or nats://HOST:PORT [default: UPRIGHT_STATE, else the file that the user's programs have in common]
+    /// State store: a file, a folder, or nats://HOST:PORT [default: UPRIGHT_STATE, else this user's shared state file]
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
 }
 
 impl StateArgument {
-    /// A store that is there already.
     pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
         Ok(self.existing()?.open(SystemClock::shared()).await?)
     }
 
-    /// A store that is made if it is not there.
     pub(crate) async fn open_or_make(&self) -> anyhow::Result<Arc<dyn Store>> {
         Ok(self.address()?.open(SystemClock::shared()).await?)
     }
 
-    /// The address of a store that is there already, as far as that can be seen without opening it.
+    /// The address of a store that exists, found without contacting a server.
     pub(crate) fn existing(&self) -> Result<StateAddress, Failure> {
         let address = self.address()?;
         let Some(file) = address.file() else { return Ok(address) };
         let missing = |what: &str| {
-            let expected = "expected one that a program keeps its state in";
+            let expected = "expected the state file of a program";
             Failure::bad_input(format!("{}: {what}; {expected}", file.display()))
         };
         match fs::metadata(&file) {
@@ -39,18 +37,17 @@ impl StateArgument {
         }
     }
 
-    /// The address, in which something of another program can be.
+    /// Refuses a store in memory, which cannot hold another program's state.
     pub(crate) fn address(&self) -> Result<StateAddress, Failure> {
         match address(self.state.as_deref())? {
             StateAddress::Memory => {
-                Err(Failure::bad_input("a store in memory holds nothing of another program; expected a file or nats://HOST:PORT"))
+                Err(Failure::bad_input("a store in memory cannot hold the state of another program; expected a file or nats://HOST:PORT"))
             }
             address => Ok(address),
         }
     }
 }
 
-/// The address that was given, else the one that all programs of this user have in common.
 pub(crate) fn address(given: Option<&str>) -> Result<StateAddress, Failure> {
     let address = given.map_or_else(StateAddress::of_this_user, str::parse);
     address.map_err(|error| Failure::bad_input(format!("{error}; or name it as --state")))

@@ -1,4 +1,4 @@
-//! `upright checkpoint`: what programs have saved to resume from.
+//! `upright checkpoint`: inspects and moves the checkpoints of programs.
 
 use super::address::StateArgument;
 use super::import::{Counts, ImportArguments};
@@ -21,23 +21,23 @@ pub(crate) struct CheckpointArguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum CheckpointCommand {
-    /// List what is saved
+    /// List the saved checkpoints
     List(StateArgument),
-    /// Print the state that is saved under a key
+    /// Print the state saved under a key
     Show(OneArguments),
     /// Remove checkpoints
     Remove(SomeArguments),
-    /// Print checkpoints as lines of JSON, to be imported elsewhere
+    /// Print checkpoints as lines of JSON, for import elsewhere
     #[command(after_help = "Example: upright checkpoint export --state jobs.db > jobs.jsonl")]
     Export(ExportArguments),
-    /// Put checkpoints that were exported into a store
+    /// Import exported checkpoints into a store
     #[command(after_help = "Example: upright checkpoint import jobs.jsonl --state nats://10.0.0.1:4222")]
     Import(ImportArguments),
 }
 
 #[derive(Debug, clap::Args)]
 struct OneArguments {
-    /// The checkpoint's key
+    /// Key of the checkpoint
     key: String,
 
     #[command(flatten)]
@@ -46,7 +46,7 @@ struct OneArguments {
 
 #[derive(Debug, clap::Args)]
 struct SomeArguments {
-    /// The checkpoints' keys
+    /// Keys of the checkpoints
     #[arg(required = true)]
     keys: Vec<String>,
 
@@ -56,7 +56,7 @@ struct SomeArguments {
 
 #[derive(Debug, clap::Args)]
 struct ExportArguments {
-    /// The checkpoints' keys [default: all]
+    /// Keys of the checkpoints [default: all]
     keys: Vec<String>,
 
     #[command(flatten)]
@@ -104,7 +104,7 @@ async fn show(checkpoints: &Checkpoints, key: &str, output: &Output) -> anyhow::
     } else {
         let state = exported.state.get();
         let value: serde_json::Value = serde_json::from_str(state)?;
-        // A number that has more digits than a double is shown as it was saved.
+        // Keeps a number with more digits than a double as it was saved.
         let is_all = serde_json::to_string(&value)? == state;
         output.line(if is_all { serde_json::to_string_pretty(&value)? } else { state.to_owned() })?;
     }
@@ -137,10 +137,10 @@ async fn export(checkpoints: &Checkpoints, mut keys: Vec<String>, output: &Outpu
     for key in &keys {
         match checkpoints.export(key).await {
             Ok(Some(exported)) => output.json_line(&exported)?,
-            // One that somebody has removed meanwhile is not missed.
+            // Another program has removed it meanwhile.
             Ok(None) if all => {}
             Ok(None) => return Err(none(key).into()),
-            // The others shall not be lost with it.
+            // One damaged checkpoint must not hide the others.
             Err(error) => {
                 unreadable += 1;
                 crate::output::complain(error);
@@ -168,5 +168,5 @@ async fn import(arguments: &ImportArguments, output: &Output) -> anyhow::Result<
 }
 
 fn none(key: &str) -> Failure {
-    Failure::new(Exit::Failed, format!("no checkpoint {key:?}; `upright checkpoint list` shows those that there are"))
+    Failure::new(Exit::Failed, format!("no checkpoint {key:?}; `upright checkpoint list` lists the saved ones"))
 }

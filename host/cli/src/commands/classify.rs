@@ -1,4 +1,4 @@
-//! `upright classify`: what a failure means. Decided natively, without WebAssembly, so that it answers at once.
+//! `upright classify`: classifies a failure natively, which starts faster than WebAssembly.
 
 use crate::exit::Exit;
 use crate::output::{BAD, FAINT, GOOD, Output};
@@ -10,53 +10,52 @@ use upright::PolicySlot;
 use upright::fault::fault_of_answer;
 use upright::types::{Classification, Endpoint, Fault, FaultKind};
 
-/// Tell what a failure means for recovery
+/// Classify a failure for recovery
 #[derive(Debug, clap::Args)]
 #[command(
     allow_negative_numbers = true,
     after_help = "Example: upright classify --status 503 --endpoint chat \"server busy, please try again\""
 )]
 pub(crate) struct ClassifyArguments {
-    /// The HTTP status that the server answered with, 100 to 599; under 200 to 299 the message is an error within the answer
+    /// HTTP status of the answer, 100 to 599; with 200 to 299 the message is an error within the answer
     #[arg(long, value_name = "N", value_parser = values::status)]
     status: Option<u16>,
 
-    /// A header of the answer, such as `retry-after: 2`; can be given several times
+    /// Header of the answer, such as `retry-after: 2`; repeatable
     #[arg(long, value_name = "NAME: VALUE", value_parser = header, requires = "status")]
     header: Vec<(String, String)>,
 
-    /// What is known of the failure's kind [default: http_status or stream_error with --status, else other]
+    /// Kind of failure [default: http_status or stream_error with --status, else other]
     #[arg(long, value_parser = values::name::<FaultKind>(), hide_possible_values = true)]
     kind: Option<FaultKind>,
 
-    /// What was being called
+    /// Endpoint that was called
     #[arg(long, default_value = "other", value_parser = values::name::<Endpoint>())]
     endpoint: Endpoint,
 
-    /// The operating system's error number (Linux numbering), 1 to 4095
+    /// Error number of the operating system (Linux numbering), 1 to 4095
     #[arg(long, value_name = "N", value_parser = values::errno)]
     errno: Option<i32>,
 
-    /// How long the server asked to be left alone, seconds
+    /// Delay before a retry that the server asked for, seconds
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
     retry_after: Option<f64>,
 
-    /// The exit code of a command that failed, 1 to 255; the message is what it said on standard error
+    /// Exit code of a failed command, 1 to 255; the message is its standard error
     #[cfg(unix)]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), conflicts_with = "status")]
     exit_code: Option<u8>,
 
-    /// The command with that exit code, such as curl, whose codes may mean something of their own
+    /// Name of that command, such as curl, for exit codes of its own
     #[cfg(unix)]
     #[arg(long, value_name = "NAME", requires = "exit_code", default_value = "")]
     program: std::ffi::OsString,
 
-    /// The failure's text; with --status, the answer's body
+    /// Text of the failure; with --status, the body of the answer
     #[arg(required = true)]
     message: Vec<String>,
 }
 
-/// A classification, with its action as a sentence.
 #[derive(Serialize)]
 struct Told {
     #[serde(flatten)]
@@ -75,7 +74,6 @@ pub(crate) fn run(arguments: &ClassifyArguments, output: &Output) -> anyhow::Res
     Ok(Exit::Success.into())
 }
 
-/// A header's name, in lower case, and its value.
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("expected a name, a colon and a value, such as `retry-after: 2`")?;
     Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))

@@ -1,4 +1,4 @@
-//! `upright completions`: what a shell needs to complete the command line.
+//! `upright completions`: prints a shell's completion script.
 
 use crate::arguments::Arguments;
 use crate::exit::Exit;
@@ -7,7 +7,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use std::process::ExitCode;
 
-/// Print the completions for a shell
+/// Print the completion script for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: upright completions bash > ~/.local/share/bash-completion/completions/upright")]
 pub(crate) struct CompletionsArguments {
@@ -15,7 +15,7 @@ pub(crate) struct CompletionsArguments {
 }
 
 pub(crate) fn run(arguments: &CompletionsArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    // Into memory first: the generator panics where it cannot write.
+    // Into memory first: the generator panics when it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Arguments::command(), "upright", &mut script);
     output.print(&String::from_utf8_lossy(&script))?;

@@ -1,4 +1,4 @@
-//! `upright health`: whether the server, its models and this machine are fit to work.
+//! `upright health`: checks the server, its models and this machine.
 
 use crate::exit::{Exit, Failure};
 use crate::output::{FAINT, Output};
@@ -11,11 +11,10 @@ use upright::HealthCheck;
 use upright::health::HealthReport;
 use upright::ollama::BaseUrl;
 
-/// The first sample of the processor's load is there after a fifth of a second; so long it is waited for.
+/// Time limit for the first processor load sample, which takes 200 ms.
 const PATIENCE_FOR_LOAD: Duration = Duration::from_millis(400);
-/// From one look at it to the next.
 const LOOK: Duration = Duration::from_millis(20);
-/// Puts the cursor at the upper left corner and wipes what is below it.
+/// Clears the screen from the upper left corner.
 const REDRAW: &str = "\u{1b}[H\u{1b}[J";
 const WIPE: &str = "\u{1b}[2J";
 
@@ -23,31 +22,31 @@ const WIPE: &str = "\u{1b}[2J";
 #[derive(Debug, clap::Args)]
 #[command(allow_negative_numbers = true, after_help = "Example: upright health --model qwen3:8b --load")]
 pub(crate) struct HealthArguments {
-    /// A model that must be there; may be given several times
+    /// Model that must be available; repeatable
     #[arg(long = "model", value_name = "MODEL", value_parser = values::model)]
     models: Vec<String>,
 
-    /// Load each model, too: only that finds a damaged model file or a broken installation
+    /// Load each model too, which alone reveals a damaged model file or a broken installation
     #[arg(long, requires = "models")]
     load: bool,
 
-    /// How long loading a model may take, seconds [default: 600]
+    /// Time limit for loading a model, seconds [default: 600]
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds, requires = "load")]
     load_timeout: Option<Duration>,
 
-    /// Check again and again, until Ctrl-C
+    /// Repeat the checks until Ctrl-C
     #[arg(long)]
     watch: bool,
 
-    /// From one check to the next, seconds [default: 2]
+    /// Interval between checks, seconds [default: 2]
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds, requires = "watch")]
     interval: Option<Duration>,
 
-    /// How long a check may take, seconds [default: 5]
+    /// Time limit of one check, seconds [default: 5]
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     timeout: Option<Duration>,
 
-    /// The server's address [default: OLLAMA_HOST, else http://127.0.0.1:11434]
+    /// Server address [default: OLLAMA_HOST, else http://127.0.0.1:11434]
     #[arg(long, value_name = "URL", value_parser = values::host)]
     host: Option<BaseUrl>,
 }
@@ -78,25 +77,24 @@ pub(crate) async fn run(arguments: HealthArguments, output: &Output) -> anyhow::
     }
 }
 
-/// All components; the processor's load among them, if it can be had in a moment.
 async fn checked(health: &HealthCheck, models: &[&str], loads: bool) -> HealthReport {
     let load = async {
         while health.resources().cpu_percent.is_none() {
             tokio::time::sleep(LOOK).await;
         }
     };
-    // That there is no load to be had is told by the check itself.
+    // The check reports a missing sample.
     let (report, _) = tokio::join!(health.check_all(models), tokio::time::timeout(PATIENCE_FOR_LOAD, load));
     let resources = health.check_system_resources();
     let mut statuses: Vec<_> = report.into_iter().filter(|status| status.component != resources.component).collect();
-    // One after the other: two that do not fit together would push each other out.
+    // In turn: two models might not fit into memory.
     for model in models.iter().filter(|_| loads) {
         statuses.push(health.check_model_loads(model).await);
     }
     statuses.into_iter().chain([resources]).collect()
 }
 
-/// Checks for ever; only a failure to write ends it.
+/// Only a write error ends it.
 async fn watch(
     health: &HealthCheck,
     models: &[&str],

@@ -1,4 +1,4 @@
-//! Lines of JSON that are put into a store: of checkpoints, or of all that it has.
+//! Imports lines of JSON into a store.
 
 use super::address::StateArgument;
 use crate::exit::{Exit, Failure};
@@ -13,10 +13,10 @@ use std::process::ExitCode;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportArguments {
-    /// Lines of JSON, as they were exported; - for standard input
+    /// File with exported lines of JSON; - for standard input
     file: PathBuf,
 
-    /// Let them take the place of those that are there under the same keys
+    /// Replace existing entries that have an imported key
     #[arg(long)]
     pub(super) replace: bool,
 
@@ -24,7 +24,6 @@ pub(super) struct ImportArguments {
     pub(super) state: StateArgument,
 }
 
-/// What came of the lines.
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) new: u64,
@@ -33,7 +32,7 @@ pub(super) struct Counts {
 }
 
 impl ImportArguments {
-    /// Reads all lines, before anything is written: a file that is wrong somewhere changes nothing. `expected` is the command that prints such lines.
+    /// Reads all lines first, so that a wrong one changes nothing. `expected` is the export command.
     pub(super) fn read<L: DeserializeOwned, T>(&self, expected: &str, accept: impl Fn(L) -> Result<T, String>) -> anyhow::Result<Vec<T>> {
         let name = self.file.display().to_string();
         let lines: Box<dyn BufRead> = if self.file == Path::new("-") {

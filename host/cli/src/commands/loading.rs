@@ -1,4 +1,4 @@
-//! How a policy is loaded.
+//! The options for loading a policy.
 
 use crate::exit::{Exit, Failure};
 use crate::values;
@@ -7,30 +7,29 @@ use std::time::Duration;
 use upright::Policy;
 use upright::policy::PolicyLoader;
 
-/// What a policy may import and use.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 #[group(id = "loading", multiple = true)]
 pub(crate) struct Loading {
-    /// Let the policy import WASI, of which it finds nothing there: no files, network or environment, a clock that stands still
+    /// Let the policy import WASI, without files, network or environment, and with a stopped clock
     #[arg(long)]
     allow_wasi: bool,
 
-    /// How long a decision may take on a processor, seconds, 0.001 to 10 [default: 0.005, and 0.05 with WASI]
+    /// Processor time limit of one decision, seconds, 0.001 to 10 [default: 0.005, with WASI 0.05]
     #[arg(long, value_name = "SECONDS", value_parser = values::decision_limit)]
     decision_limit: Option<Duration>,
 
-    /// How much memory an instance may have, MiB, 1 to 4096 [default: 16, and 256 with WASI]
+    /// Memory limit of a policy instance, MiB, 1 to 4096 [default: 16, with WASI 256]
     #[arg(long, value_name = "MIB", value_parser = values::memory_limit)]
     memory_limit: Option<usize>,
 }
 
 impl Loading {
-    /// The policy in this file, which must pass the probe; else the built-in one, to which no limits apply that are not its own.
+    /// Loads the file, or the built-in policy with its own limits.
     pub(crate) fn load(self, file: Option<&Path>) -> Result<Policy, Failure> {
         Self::read(&self.loader(), file)
     }
 
-    /// The same, whether it would pass or not: to look at it.
+    /// Loads without the probe.
     pub(crate) fn look_at(self, file: Option<&Path>) -> Result<Policy, Failure> {
         Self::read(&self.loader().probe(false), file)
     }
@@ -41,7 +40,7 @@ impl Loading {
         };
         loader.from_file(path).map_err(|error| {
             let (text, path) = (error.to_string(), path.display().to_string());
-            // One that could not be read names its file already.
+            // The text may name the file already.
             Failure::bad_input(if text.contains(&path) { text } else { format!("{path}: {text}") })
         })
     }

@@ -1,10 +1,10 @@
-//! The commands, one file each.
+//! The commands, one module each.
 
 pub(crate) mod address;
 pub(crate) mod checkpoint;
 pub(crate) mod classify;
 pub(crate) mod completions;
-// It is made of process groups and signals.
+// Needs process groups and signals.
 #[cfg(unix)]
 pub(crate) mod exec;
 pub(crate) mod health;
@@ -19,16 +19,14 @@ use crate::exit::Failure;
 use std::process::ExitCode;
 use upright::ollama::{BaseUrl, ENVIRONMENT_VARIABLE};
 
-/// Runs an asynchronous command on this thread.
 pub(crate) fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(command);
-    // A name that is being looked up would hold the program until the resolver gives up.
+    // A pending name lookup would delay the exit.
     runtime.shutdown_background();
     outcome
 }
 
-/// The server's address: the flag's, else the environment's, else Ollama's default.
 pub(crate) fn address(flag: Option<BaseUrl>) -> Result<BaseUrl, Failure> {
     flag.map_or_else(|| BaseUrl::from_environment().map_err(|error| Failure::bad_input(format!("{ENVIRONMENT_VARIABLE}: {error}"))), Ok)
 }

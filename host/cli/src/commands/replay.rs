@@ -1,4 +1,4 @@
-//! `upright replay`: what another policy would have decided.
+//! `upright replay`: replays a journal with another policy.
 
 mod journals;
 mod table;
@@ -13,25 +13,25 @@ use std::process::ExitCode;
 use std::time::Instant;
 use upright::policy::replay::{Replay, ReplayReport, Replayer};
 
-/// Put the decisions of a journal to another policy, and show what would differ
+/// Replay the decisions of a journal with another policy, and show the differences
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples: upright replay journal.jsonl.1 journal.jsonl --policy my-policy.wasm
           upright replay /var/lib/my-program --policy new.wasm --against old.wasm --fail-on-change")]
 pub(crate) struct ReplayArguments {
-    /// Journals, oldest first; a folder stands for the journals in it, - for standard input
+    /// Journals, oldest first; a folder stands for its journals, - for standard input
     #[arg(required = true, value_name = "JOURNAL")]
     journals: Vec<PathBuf>,
 
-    /// The policy to ask, a WebAssembly component [default: the built-in policy]
+    /// Policy to replay with, a WebAssembly component [default: the built-in policy]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// A policy to compare with [default: the answers in the journal]
+    /// Policy to compare with [default: the answers in the journal]
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
 
-    /// End with exit code 1 when any decision differs
+    /// End with exit code 1 if any decision differs
     #[arg(long)]
     fail_on_change: bool,
 
@@ -39,7 +39,7 @@ pub(crate) struct ReplayArguments {
     loading: Loading,
 }
 
-/// How fast it was; the only part that is not the same every time.
+/// Differs each time, so not part of the report.
 #[derive(Serialize)]
 struct Rate {
     decisions: u64,

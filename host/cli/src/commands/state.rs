@@ -1,4 +1,4 @@
-//! `upright state`: looks after the file that programs keep their state in.
+//! `upright state`: maintains the file that programs keep their state in.
 
 use super::address::StateArgument;
 use super::import::{Counts, ImportArguments};
@@ -15,7 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use upright::clock::SystemClock;
 use upright::store::{Entry, KEY_LIMIT, StateAddress, StoreError, StoreFile, VALUE_LIMIT};
 
-/// Look after the state that programs keep: what is in it, whether it is whole, copies
+/// Inspect, check, export, import and compact the state that programs keep
 #[derive(Debug, clap::Args)]
 pub(crate) struct StateArguments {
     #[command(subcommand)]
@@ -24,27 +24,28 @@ pub(crate) struct StateArguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum StateCommand {
-    /// Show where the state is and what is in it
+    /// Show where the state is and what it contains
     Info(StateArgument),
     /// Check the file: SQLite's structures, and the checksum of each entry
-    #[command(after_help = "Ends with 1 if something is wrong. Programs may have the file open meanwhile.")]
+    #[command(after_help = "The exit code is 1 if the file is damaged. Programs may keep the file open.")]
     Check(StateArgument),
-    /// Give back the room that is free in the file
+    /// Return unused space in the file to the system
     Compact(StateArgument),
-    /// Print all that can be read as lines of JSON, or write a copy of the file
+    /// Print all readable entries as lines of JSON, or write a copy of the file
     #[command(after_help = "\
-Of a damaged file all is printed that can be read, and it ends with 1. Programs may have the file open meanwhile.
+From a damaged file all readable entries are printed, and the exit code is 1.
+Programs may keep the file open.
 
 Example: upright state export > state.jsonl")]
     Export(ExportArguments),
-    /// Put what was exported into a store
+    /// Import exported entries into a store
     #[command(after_help = "Example: upright state import state.jsonl --state new.db")]
     Import(ImportArguments),
 }
 
 #[derive(Debug, clap::Args)]
 struct ExportArguments {
-    /// Write a copy of the file here instead, as it is at one moment; the new file is a store
+    /// Write a consistent copy of the file here instead; the copy is a store
     #[arg(long, value_name = "FILE")]
     copy: Option<PathBuf>,
 
@@ -52,14 +53,13 @@ struct ExportArguments {
     state: StateArgument,
 }
 
-/// An entry, as it is exported.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
     key: String,
     #[serde(rename = "type")]
     content_type: String,
-    /// When it was written, seconds since 1970; for people.
+    /// Seconds since 1970; for people.
     #[serde(default)]
     modified: f64,
     #[serde(flatten)]
@@ -69,7 +69,6 @@ struct Line {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Value {
-    /// Text stands as it is.
     Value(String),
     Base64(String),
 }
@@ -88,13 +87,12 @@ pub(crate) async fn run(arguments: StateArguments, output: &Output) -> anyhow::R
     }
 }
 
-/// The file that is meant.
 fn file(state: &StateArgument) -> Result<StoreFile, Failure> {
     let address = state.existing()?;
     address
         .file()
         .map(StoreFile::at)
-        .ok_or_else(|| Failure::bad_input(format!("{address}: this is done with a file; expected one, and a server has tools of its own")))
+        .ok_or_else(|| Failure::bad_input(format!("{address}: not a file; expected a state file (a NATS server has its own tools)")))
 }
 
 fn info(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCode> {
@@ -144,7 +142,7 @@ fn check(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCode> {
     if wrong.is_empty() {
         return Ok(Exit::Success.into());
     }
-    let next = "`upright state export` prints what can be read, to be imported into a new file";
+    let next = "`upright state export` prints the readable entries for import into a new file";
     Err(Failure::new(Exit::Failed, format!("the file is damaged in {} places; {next}", wrong.len())).into())
 }
 
@@ -186,7 +184,7 @@ async fn export(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCo
     }
     Err(Failure::new(
         Exit::Failed,
-        format!("the file is damaged in {} places; what could not be read is named above, and all else was exported", lost.len()),
+        format!("the file is damaged in {} places; the entries named above could not be read, and all others were exported", lost.len()),
     )
     .into())
 }
@@ -197,7 +195,7 @@ async fn export_from_server(address: &StateAddress, output: &Output) -> anyhow::
     for listed in store.list("").await? {
         match store.get(&listed.key).await {
             Ok(Some(entry)) => output.json_line(&line(listed.key, &entry))?,
-            // One that somebody has removed meanwhile is not missed.
+            // Another program has removed it meanwhile.
             Ok(None) => {}
             Err(error @ StoreError::Corrupt { .. }) => lost.push(error.to_string()),
             Err(error) => return Err(error.into()),
@@ -206,7 +204,6 @@ async fn export_from_server(address: &StateAddress, output: &Output) -> anyhow::
     Ok(lost)
 }
 
-/// The key, the type and the value of a line, as a store takes them.
 fn accept(line: Line) -> Result<(String, String, Bytes), String> {
     let Line { key, content_type, value, .. } = line;
     let value = match value {
@@ -214,10 +211,10 @@ fn accept(line: Line) -> Result<(String, String, Bytes), String> {
         Value::Base64(text) => BASE64.decode(text).map_err(|error| error.to_string())?,
     };
     if !(1..=KEY_LIMIT).contains(&key.len()) {
-        return Err(format!("a key of {} bytes; 1 to {KEY_LIMIT} may be kept", key.len()));
+        return Err(format!("the key has {} bytes, the limits are 1 and {KEY_LIMIT}", key.len()));
     }
     if value.len() > VALUE_LIMIT {
-        return Err(format!("a value of {} bytes; at most {VALUE_LIMIT} are kept", value.len()));
+        return Err(format!("the value has {} bytes, the limit is {VALUE_LIMIT}", value.len()));
     }
     Ok((key, content_type, value.into()))
 }
@@ -240,7 +237,6 @@ async fn import(arguments: &ImportArguments, output: &Output) -> anyhow::Result<
     counts.print(output)
 }
 
-/// Bytes, for people.
 fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),

@@ -1,4 +1,4 @@
-//! What the demo plays, act by act.
+//! The acts of the demo.
 
 use super::screen::Screen;
 use super::stage::Stage;
@@ -14,17 +14,14 @@ use upright::policy::SwapOptions;
 use upright::{Error, Recovered, Served};
 use upright_fault_server::HEALTHY_STEP;
 
-/// So many chats are in flight while the policy is swapped, and so many with a real model, which takes its time.
+/// Number of chats during the swap; fewer with a real model, which is slow.
 const CHATS_DURING_SWAP: usize = 24;
 const REAL_CHATS_DURING_SWAP: usize = 8;
-/// Words of the question that is too long for the simulated model's window.
 const LONG_QUESTION: usize = 6000;
-/// The items of the import, and the one at which it crashes.
 const ITEMS: u32 = 20;
 const CRASH_AT: u32 = 13;
 const SAVE_EVERY: u32 = 5;
 
-/// Plays everything.
 pub(super) async fn play(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::Result<()> {
     let (first, chain) = (stage.models[0].clone(), stage.models.clone());
 
@@ -57,7 +54,6 @@ pub(super) async fn play(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::
     crash(stage, screen).await
 }
 
-/// One chat, shown.
 pub(super) async fn ask(stage: &Stage, screen: &mut Screen<'_>, models: &[String], question: &str) -> anyhow::Result<()> {
     screen.mark(FAINT, "asked", &format!("{}: {question}", models[0]))?;
     let result = screen.watch(stage.chat(models, question)).await?;
@@ -79,7 +75,6 @@ fn tell(screen: &Screen<'_>, result: &Result<Recovered<String>, Error>) -> anyho
     screen.mark(GOOD, "answered", &format!("{from}, {attempts} attempt{}: {beginning}…", if attempts == 1 { "" } else { "s" }))
 }
 
-/// A model fails until its breaker opens; the next one serves; the first one recovers.
 async fn breaker(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[String]) -> anyhow::Result<()> {
     screen.heading("A model's runner keeps dying: its breaker opens, the other model serves, and the breaker closes again")?;
     stage.trouble.always(first, "model-runner-stopped")?;
@@ -96,12 +91,11 @@ async fn breaker(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[S
     Ok(())
 }
 
-/// The policy is replaced while chats are in flight, some of them failing.
 async fn swap(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[String]) -> anyhow::Result<()> {
     let number_of_chats = if stage.simulated().is_some() { CHATS_DURING_SWAP } else { REAL_CHATS_DURING_SWAP };
     screen.heading(&format!("The policy is swapped while {number_of_chats} chats are in flight, and none is lost"))?;
     screen.brief = true;
-    // Failures far enough apart that successes between them keep the breaker closed.
+    // Successes in between keep the breaker closed.
     let steps: Vec<_> = (0..number_of_chats).map(|call| if call % 8 == 5 { "server-busy" } else { HEALTHY_STEP }).collect();
     stage.trouble.plan(first, &steps)?;
     let (done, lost, at_swap) = (AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
@@ -131,13 +125,12 @@ async fn swap(stage: &Stage, screen: &mut Screen<'_>, first: &str, chain: &[Stri
     ask(stage, screen, chain, "Does the new policy wait longer each time?").await
 }
 
-/// The server goes away; a question that was answered before is answered from the cache.
 async fn gone(stage: &Stage, screen: &mut Screen<'_>, chain: &[String]) -> anyhow::Result<()> {
-    screen.heading("The server is gone: an answer from earlier serves, and says that it is one")?;
+    screen.heading("The server is gone: a cached answer serves, and is marked as such")?;
     match stage.simulated() {
         Some(server) => {
             server.shutdown().await;
-            screen.mark(BAD, "stopped", "nobody listens at the server's address any more")?;
+            screen.mark(BAD, "stopped", "the server no longer listens at its address")?;
         }
         None => {
             for model in chain {
@@ -148,13 +141,11 @@ async fn gone(stage: &Stage, screen: &mut Screen<'_>, chain: &[String]) -> anyho
     ask(stage, screen, chain, "Why is the sky blue?").await
 }
 
-/// What the import has done so far.
 #[derive(Default, Serialize, Deserialize)]
 struct Progress {
     item: u32,
 }
 
-/// An import crashes in the middle and is taken up again where it was saved last.
 async fn crash(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::Result<()> {
     screen.heading("An import crashes in the middle, and resumes from its checkpoint")?;
     let manager = stage.manager.clone();
@@ -167,7 +158,7 @@ async fn crash(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::Result<()>
                 if progress.item == CRASH_AT
                     && let Some(crash) = crash.take()
                 {
-                    // Nobody listening any more is the crash.
+                    // The receiver then drops this future, which is the crash.
                     let _ = crash.send(progress.item);
                     std::future::pending::<()>().await;
                 }
@@ -180,7 +171,7 @@ async fn crash(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::Result<()>
             Ok::<_, upright::store::StoreError>(began_at)
         }
     };
-    // It is ended from outside, as a crash would end it: nothing of it is left but what it had saved.
+    // Only the checkpoint survives the drop.
     let (crash, crashed) = oneshot::channel();
     let at = {
         let running = import(Some(crash));

@@ -1,7 +1,6 @@
-//! `upright demo`: recovery at work, on real HTTP, in a few seconds.
+//! `upright demo`: shows recovery at work over real HTTP.
 //!
-//! Without `--ollama` a server inside this process plays a flaky Ollama: it replays Ollama's failures over real HTTP and says so. With it, the
-//! chats go to that server, and the failures that a healthy server does not have are injected in front of it, which is said too.
+//! A server in this process replays Ollama's failures. With `--ollama` the demo injects them in front of a real server.
 
 mod acts;
 mod screen;
@@ -19,10 +18,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use upright::ollama::BaseUrl;
 
-/// Show recovery at work: retries, a breaker, other models, a cached answer, a policy swap, a checkpoint
+/// Show recovery at work: retries, a breaker, fallback models, a cached answer, a policy swap, a checkpoint
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without --ollama no Ollama is needed: a simulated flaky one runs inside this process. Ends by itself, unless it is told to --stay.
+Without --ollama a simulated, flaky Ollama runs inside this process. The demo ends by itself,
+unless --stay is given.
 
 Example: upright demo --ollama http://127.0.0.1:11434")]
 pub(crate) struct DemoArguments {
@@ -30,36 +30,35 @@ pub(crate) struct DemoArguments {
     #[arg(long, value_name = "URL", value_parser = values::host)]
     pub(crate) ollama: Option<BaseUrl>,
 
-    /// The policy to swap in, in place of the one that comes with the demo
+    /// Policy to swap in [default: one that comes with the demo]
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
 
-    /// Where randomness begins: equal seeds, equal delays
+    /// Seed of the random numbers; the same seed gives the same delays
     #[arg(long, value_name = "N", default_value = "7", value_parser = values::seed)]
     pub(crate) seed: u64,
 
-    /// Keep chatting with the flaky server, until interrupted
+    /// Keep chatting with the flaky server until interrupted
     #[arg(long, conflicts_with_all = ["ollama", "policy"])]
     pub(crate) stay: bool,
 
-    /// The folder that the policies live in: what `upright policy swap --home` speaks to
+    /// Home folder of the policies, for `upright policy swap --home`
     #[arg(long, value_name = "DIR", requires = "stay")]
     pub(crate) home: Option<PathBuf>,
 
-    /// Let in only policies signed by this public key; can be given several times
+    /// Accept only policies signed by this public key; repeatable
     #[arg(long, value_name = "FILE", requires = "stay")]
     pub(crate) trust: Vec<PathBuf>,
 
-    /// Keep breakers and checkpoints here, and follow what `upright policy publish --state` puts there: a file, or nats://HOST:PORT
+    /// Store for breakers, checkpoints and policies of `upright policy publish --state`: a file, or nats://HOST:PORT
     #[arg(long, value_name = "STATE", requires = "stay")]
     pub(crate) state: Option<String>,
 
-    /// The name under which `upright policy fleet` shows this program [default: host name and process]
+    /// Name of this program in `upright policy fleet` [default: host name and process id]
     #[arg(long, value_name = "NAME", requires = "state")]
     pub(crate) host_name: Option<String>,
 }
 
-/// Runs the demonstration. It is a success if everything that it promises to show was seen.
 pub(crate) async fn run(arguments: DemoArguments, output: &Output) -> anyhow::Result<ExitCode> {
     let stay = arguments.stay.then(|| stay::Stay::of(&arguments)).transpose()?;
     let mut stage = Stage::set(arguments).await?;

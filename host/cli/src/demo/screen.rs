@@ -1,4 +1,4 @@
-//! What the demo shows while it runs: every event as it happens, on one time line.
+//! Shows the demo's events on one time line.
 
 use crate::output::{BAD, FAINT, GOOD, Output, one_line};
 use anstyle::{AnsiColor, Style};
@@ -12,10 +12,9 @@ use upright::types::Phase;
 
 const NOTABLE: Style = AnsiColor::Yellow.on_default();
 const HEADING: Style = Style::new().bold();
-/// Texts of servers are cut to so many characters here.
+/// Maximum length of a server's text, characters.
 const TEXT: usize = 72;
 
-/// How often each thing was seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) failed_attempts: u32,
@@ -35,7 +34,6 @@ pub(super) struct Screen<'a> {
     events: Subscription,
     began: Instant,
     act: u32,
-    /// In the busy acts only what is rare is shown.
     pub(super) brief: bool,
     pub(super) seen: Seen,
 }
@@ -53,7 +51,6 @@ impl<'a> Screen<'a> {
         self.output
     }
 
-    /// A line of its own.
     pub(super) fn say(&self, text: &str) -> anyhow::Result<()> {
         if self.output.json {
             return Ok(self.output.json_line(&json!({ "said": text }))?);
@@ -61,7 +58,6 @@ impl<'a> Screen<'a> {
         Ok(self.output.line(text)?)
     }
 
-    /// Begins an act.
     pub(super) fn heading(&mut self, title: &str) -> anyhow::Result<()> {
         self.act += 1;
         self.brief = false;
@@ -71,7 +67,6 @@ impl<'a> Screen<'a> {
         Ok(self.output.line(format_args!("\n{}", self.output.paint(HEADING, format_args!("{}. {title}", self.act))))?)
     }
 
-    /// A line on the time line.
     pub(super) fn mark(&self, style: Style, what: &str, text: &str) -> anyhow::Result<()> {
         let (at, text) = (self.elapsed().as_secs_f64(), one_line(text));
         if self.output.json {
@@ -81,7 +76,7 @@ impl<'a> Screen<'a> {
         Ok(self.output.line(format_args!("  {at}  {what} {text}"))?)
     }
 
-    /// Waits for something, and shows what happens meanwhile.
+    /// Shows events while it waits.
     pub(super) async fn watch<T>(&mut self, something: impl Future<Output = T>) -> anyhow::Result<T> {
         let mut something = pin!(something);
         loop {
@@ -101,7 +96,7 @@ impl<'a> Screen<'a> {
             match received {
                 Some(Event::Missed { events }) => self.mark(NOTABLE, "missed", &format!("{events} events"))?,
                 Some(event) => self.show(&event)?,
-                // The manager holds the sender for as long as the demo runs.
+                // The manager keeps the sender.
                 None => return Ok(something.await),
             }
         }
@@ -130,7 +125,7 @@ impl<'a> Screen<'a> {
             }
             Event::CallRejected { breaker, .. } => {
                 seen.rejections += 1;
-                (true, NOTABLE, "rejected", format!("the breaker of {breaker} lets nothing through: the server is left alone"))
+                (true, NOTABLE, "rejected", format!("the breaker of {breaker} rejects the call; the server is not asked"))
             }
             Event::BreakerMoved { breaker, from, to } => {
                 let (count, style) = match to {
@@ -142,7 +137,7 @@ impl<'a> Screen<'a> {
                 (false, style, "breaker", format!("{breaker}: {from} -> {to}"))
             }
             Event::ServedCached { age, .. } => {
-                (false, NOTABLE, "cached", format!("an answer of {:.1} s ago is at hand", age.as_secs_f64()))
+                (false, NOTABLE, "cached", format!("a cached answer from {:.1} s ago is used", age.as_secs_f64()))
             }
             Event::FallbackUsed { reason, .. } => (false, NOTABLE, "fallback", format!("the caller's own ({reason})")),
             Event::GaveUp { reason, .. } => (false, BAD, "gave up", reason.to_string()),

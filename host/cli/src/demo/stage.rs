@@ -1,4 +1,4 @@
-//! What the demo plays on: a server, two models, a manager with short delays.
+//! Sets up the demo: a server, two models, a manager with short delays.
 
 use super::DemoArguments;
 use super::screen::Screen;
@@ -21,19 +21,15 @@ use upright::types::{BreakerConfig, RetryConfig};
 use upright::{Attempt, Error, Policy, Recovered, RecoveryManager, RetryStrategy, Served};
 use upright_fault_server::{FaultServer, Model, Window};
 
-/// The component that is swapped in: the default policy with delays that do not grow.
+/// The default policy with delays that do not grow.
 static STEADY: &[u8] = include_bytes!("../../../../guest/examples/steady/steady.wasm");
 
-/// The models of the simulated server: the specification's default chain.
 const MODELS: [&str; 2] = ["qwen3:8b", "gemma3:4b"];
-/// How long an answer may be used in place of a live one.
 const STALE: Duration = Duration::from_secs(3600);
-/// Answers of real models are kept this short, in tokens.
+/// Limit for a real model's answer, tokens.
 const LONGEST_ANSWER: u32 = 12;
-/// So many of a real server's models are asked whether they can chat.
 const CANDIDATES: usize = 4;
 
-/// How the chats ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) asked: u32,
@@ -51,7 +47,6 @@ pub(super) struct Stage {
     pub(super) models: Vec<String>,
     pub(super) candidate: Policy,
     pub(super) tally: Mutex<Tally>,
-    /// Where the import was taken up again after its crash.
     pub(super) resumed_at: Option<u32>,
     client: OllamaClient,
 }
@@ -89,7 +84,6 @@ impl Stage {
         Ok(Self { manager, trouble: Arc::new(trouble), models, candidate, tally: Mutex::default(), resumed_at: None, client })
     }
 
-    /// Says what is real here and what is not.
     pub(super) fn introduce(&self, screen: &mut Screen<'_>) -> anyhow::Result<()> {
         let address = self.client.address();
         screen.say(&match &*self.trouble {
@@ -97,7 +91,7 @@ impl Stage {
                 "No Ollama is used here. A simulated flaky one runs inside this process and replays Ollama's failures over real HTTP, at {address}."
             ),
             Trouble::Injected(_) => format!(
-                "The chats go to the Ollama at {address} ({}). What a healthy server does not do is injected in front of it.",
+                "The chats go to the Ollama at {address} ({}). Failures that a healthy server lacks are injected in front of it.",
                 self.models.join(", ")
             ),
         })?;
@@ -106,7 +100,7 @@ impl Stage {
         };
         let (description, digest) = (policy.description(), policy.digest());
         screen.say(&format!(
-            "What to do after a failure is decided by the WebAssembly component {} {} (sha256 {}, {} KB, imports nothing).",
+            "The WebAssembly component {} {} (sha256 {}, {} KB, imports nothing) decides after each failure.",
             description.name,
             description.version,
             digest.get(..12).unwrap_or(digest),
@@ -114,7 +108,7 @@ impl Stage {
         ))
     }
 
-    /// The simulated server; none where a real one is used.
+    /// `None` with a real server.
     pub(super) fn simulated(&self) -> Option<&FaultServer> {
         match &*self.trouble {
             Trouble::Replayed(server) => Some(server),
@@ -122,13 +116,12 @@ impl Stage {
         }
     }
 
-    /// One chat through the manager: streamed, and whole or an error.
     pub(super) async fn chat(&self, models: &[String], question: &str) -> Result<Recovered<String>, Error> {
         let first = models.first().map(String::as_str).unwrap_or_default();
         let key = cache_key(first, None, &json!({ "question": question }));
         let operation = self.manager.operation("chat").models(models.iter().cloned()).cache(key, Duration::ZERO, STALE);
         let attempt = |attempt| self.attempt(attempt, question.to_owned());
-        // Where there is no second model, the demo's own words take its place.
+        // Without a second model, the demo's own text serves.
         let result = match self.models.len() {
             1 => operation.fallback(|| async { Ok::<_, Error>("(the demo's own fallback)".to_owned()) }).run(attempt).await,
             _ => operation.run(attempt).await,
@@ -174,7 +167,6 @@ impl Stage {
         }
     }
 
-    /// Ends what was started.
     pub(super) async fn strike(&self) {
         self.manager.shutdown_gracefully(Duration::from_secs(5)).await;
         if let Some(server) = self.simulated() {
@@ -183,16 +175,16 @@ impl Stage {
     }
 }
 
-/// At most two of the models that a real server has: those that answer. A proxy may list models that it only knows by name.
+/// Up to two models that answer; a proxy may list others.
 async fn installed(client: &OllamaClient) -> Result<Vec<String>, Failure> {
     let address = client.address();
     let tags = client.tags().await.map_err(|error| {
         Failure::new(Exit::Failed, format!("{address}: {error}; expected an Ollama there, or no --ollama for a simulated one"))
     })?;
-    // Embedding models cannot chat; a proxy's local models come before those of clouds.
+    // Embedding models cannot chat; a proxy's local models come before cloud ones.
     let mut names: Vec<_> = tags.into_iter().map(|model| model.name).filter(|name| !name.contains("embed")).collect();
     names.sort_by_key(|name| (!name.starts_with("local/"), name.ends_with("cloud")));
-    // A server may just be hanging up on a connection that was idle.
+    // The server may be closing an idle connection.
     let retry = RetryStrategy::builder().max_retries(2).base_delay(Duration::from_millis(200)).use_circuit_breaker(false);
     let retry = retry.build().map_err(Failure::bad_input)?;
     let (mut usable, mut why_not) = (Vec::new(), "it has none".to_owned());

@@ -1,4 +1,4 @@
-//! `upright demo --stay`: a program that runs, for trying policies on.
+//! `upright demo --stay`: a running program to try policies on.
 
 use super::DemoArguments;
 use super::acts::ask;
@@ -15,17 +15,14 @@ use upright::clock::SystemClock;
 use upright::policy::home::Start;
 use upright::policy::{PolicyFleet, PolicyHome, PolicyLoader, SwapOptions};
 
-/// The pause between two chats.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// What goes wrong, chat by chat: after each quiet one another trouble, from the beginning again.
+/// Failures of successive chats.
 const TROUBLES: [&[&str]; 6] = [&[], &["server-busy"], &[], &["model-runner-stopped"], &[], &["stream-clean-end"]];
 
-/// What it was told to stay with.
 pub(super) struct Stay {
     home: Option<PolicyHome>,
     loader: PolicyLoader,
-    /// The name in the fleet, where there is one.
     host: Option<String>,
 }
 
@@ -36,7 +33,6 @@ impl Stay {
         Ok(Self { home, loader: keys::loader(&arguments.trust)?, host: arguments.state.is_some().then(host) })
     }
 
-    /// Chats until somebody interrupts.
     pub(super) async fn play(&self, stage: &Stage, screen: &mut Screen<'_>) -> anyhow::Result<()> {
         let slot = stage.manager.policy();
         let mut watch = None;
@@ -49,14 +45,14 @@ impl Stay {
             screen.mark(
                 FAINT,
                 "home",
-                &format!("{}: `upright policy swap FILE --home` speaks to this program", home.directory().display()),
+                &format!("{}: `upright policy swap FILE --home` reaches this program", home.directory().display()),
             )?;
         }
         let mut following = None;
         if let Some(host) = &self.host {
             let fleet = PolicyFleet::new(stage.manager.store(), SystemClock::shared());
             following = Some(slot.follow(&fleet, &self.loader, host)?);
-            screen.mark(FAINT, "fleet", &format!("{host}: `upright policy publish FILE --state` speaks to it"))?;
+            screen.mark(FAINT, "fleet", &format!("{host}: `upright policy publish FILE --state` reaches it"))?;
         }
         screen.heading("Chats, until you interrupt")?;
         let ended = {
@@ -85,7 +81,7 @@ async fn chat(stage: &Stage, screen: &mut Screen<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for Ctrl-C, or for whoever ends processes politely.
+/// Waits for Ctrl-C or SIGTERM.
 async fn interrupted() {
     #[cfg(unix)]
     {
@@ -98,7 +94,6 @@ async fn interrupted() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// The machine's name and the process's number.
 fn own_name() -> String {
     #[cfg(unix)]
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();

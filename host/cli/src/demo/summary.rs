@@ -1,4 +1,4 @@
-//! What the demo showed, in numbers, and whether it showed all that it promises.
+//! Sums up the demo, and checks its promises.
 
 use super::screen::Screen;
 use super::stage::Stage;
@@ -6,7 +6,7 @@ use crate::output::{BAD, GOOD};
 use serde_json::json;
 use std::sync::PoisonError;
 
-/// Shows the table; what was promised and not seen.
+/// Returns the promises that were not kept.
 pub(super) fn show(stage: &Stage, screen: &Screen<'_>) -> anyhow::Result<Vec<&'static str>> {
     let tally = *stage.tally.lock().unwrap_or_else(PoisonError::into_inner);
     let (seen, counts) = (screen.seen, stage.manager.policy().counts());
@@ -16,7 +16,7 @@ pub(super) fn show(stage: &Stage, screen: &Screen<'_>) -> anyhow::Result<Vec<&'s
         ("a breaker that opens", seen.opened > 0),
         ("a breaker that closes again", seen.closed > 0),
         ("a fallback to another model", seen.switches > 0),
-        // A real model may need minutes to read so long a question.
+        // A real model may need minutes for it.
         ("a question too long for the window, answered whole", seen.enlarged > 0 || stage.simulated().is_none()),
         ("a cached answer", tally.cached > 0),
         ("a policy swap", seen.swaps > 0),

@@ -1,4 +1,4 @@
-//! Where the failures come from: a server that replays them, or the demo itself in front of a real server.
+//! The demo's failures, replayed or injected.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -8,15 +8,12 @@ use upright::ollama::OllamaError;
 use upright::types::{Endpoint, Fault, FaultKind};
 use upright_fault_server::{FaultServer, HEALTHY_STEP, Match, Row, UnknownRow};
 
-/// What makes trouble.
 pub(super) enum Trouble {
-    /// A simulated Ollama that replays failures over HTTP.
     Replayed(FaultServer),
-    /// A real server; failures are put in front of it, by model.
+    /// By model.
     Injected(Mutex<BTreeMap<String, Plan>>),
 }
 
-/// What the next calls get.
 #[derive(Default)]
 pub(super) struct Plan {
     steps: VecDeque<String>,
@@ -24,7 +21,7 @@ pub(super) struct Plan {
 }
 
 impl Trouble {
-    /// The next chats with this model get these failures, one each.
+    /// One failure for each of the next chats.
     pub(super) fn plan(&self, model: &str, steps: &[&str]) -> Result<(), UnknownRow> {
         match self {
             Self::Replayed(server) => server.plan(Match { path: Some("/api/chat"), model: Some(model) }, steps),
@@ -35,7 +32,7 @@ impl Trouble {
         }
     }
 
-    /// Every chat with this model gets this failure.
+    /// One failure for every chat.
     pub(super) fn always(&self, model: &str, step: &str) -> Result<(), UnknownRow> {
         match self {
             Self::Replayed(server) => server.always(Match { path: Some("/api/chat"), model: Some(model) }, step),
@@ -46,7 +43,6 @@ impl Trouble {
         }
     }
 
-    /// No more trouble.
     pub(super) fn clear(&self) {
         match self {
             Self::Replayed(server) => server.clear(),
@@ -54,7 +50,6 @@ impl Trouble {
         }
     }
 
-    /// The failure that is to be injected into a chat with this model, if any.
     pub(super) fn injected(&self, model: &str) -> Option<OllamaError> {
         let Self::Injected(plans) = self else { return None };
         let mut plans = lock(plans);

@@ -1,4 +1,4 @@
-//! Runs the real program, and keeps what it wrote and how it ended.
+//! Runs the real program.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 #[cfg(target_os = "linux")]
@@ -13,7 +13,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use upright_fault_server::FaultServer;
 
-/// How a run ended.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
@@ -22,13 +21,11 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// The lines of standard output, each as JSON.
     pub fn json(&self) -> Vec<Value> {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         self.out.lines().map(parse).collect()
     }
 
-    /// Asserts the exit code and gives itself back.
     pub fn ends_with(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
         for words in ["panicked at", "stack backtrace", "internal error"] {
@@ -38,7 +35,7 @@ impl Ran {
     }
 }
 
-/// The program with these arguments, in an environment that says nothing but where the server is.
+/// Removes the environment variables that the program reads.
 pub fn command(server: Option<&FaultServer>, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_upright"));
     for variable in ["OLLAMA_HOST", "RUST_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
@@ -57,43 +54,37 @@ pub fn command(server: Option<&FaultServer>, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
 pub async fn finish(mut command: Command, input: &str) -> Ran {
     let mut child = command.spawn().unwrap();
     give(&mut child, input).await;
     end(child).await
 }
 
-/// Writes to its standard input and closes that.
 pub async fn give(child: &mut Child, input: &str) {
     let mut stdin = child.stdin.take().unwrap();
-    // A program that refuses its arguments reads nothing.
+    // Wrong arguments end the program before it reads.
     let _ = stdin.write_all(input.as_bytes()).await;
 }
 
-/// Waits for its end. A minute is for one that hangs; nothing here takes a moment.
+/// The time limit only ends a hanging process.
 pub async fn end(child: Child) -> Ran {
     end_within(child, Duration::from_secs(60)).await
 }
 
-/// Waits for its end for so long; what takes longer hangs.
 pub async fn end_within(child: Child, limit: Duration) -> Ran {
     let output = tokio::time::timeout(limit, child.wait_with_output()).await.expect("it hangs").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Runs it with a server to its end.
 pub async fn upright(server: &FaultServer, arguments: &[&str]) -> Ran {
     finish(command(Some(server), arguments), "").await
 }
 
-/// Runs it without any server to its end.
 pub async fn alone(arguments: &[&str], input: &str) -> Ran {
     finish(command(None, arguments), input).await
 }
 
-/// Ctrl-C.
 #[cfg(unix)]
 pub async fn interrupt(child: &Child) {
     let id = child.id().unwrap().to_string();

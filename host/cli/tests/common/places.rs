@@ -1,13 +1,11 @@
-//! `upright exec` with a terminal and without.
-//!
-//! Whether there is a terminal depends on where tests are run, so both are made: a session without one, and a pseudo-terminal. Python does that.
+//! Runs `upright exec` with and without a terminal; Python creates the session or the pseudo-terminal.
 
 use super::scratch::{Scratch, id, until};
 use super::{Ran, end};
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-/// Starts a program with the signals as a shell leaves them, in a session without a terminal.
+/// In a session without a terminal, with default signals.
 const WITHOUT_TERMINAL: &str = "
 import os, signal, sys
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
@@ -18,8 +16,8 @@ os.setsid()
 os.execvp(sys.argv[2], sys.argv[2:])
 ";
 
-/// Starts a program on a terminal of its own, whose keys are our standard input, and whose output is our standard output. Ends as it does, once the
-/// processes in the files `child` and `grandchild` have ended too: the end of a terminal would end them.
+/// On a terminal connected to our standard input and output. Waits for the processes in the files `child` and
+/// `grandchild`, which the terminal's end would kill.
 const ON_TERMINAL: &str = "
 import os, pty, select, signal, sys, time
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
@@ -69,7 +67,6 @@ while terminal in sources:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 ";
 
-/// Where a program is run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Place {
     WithoutTerminal,
@@ -78,7 +75,7 @@ pub enum Place {
 
 pub const BOTH: [Place; 2] = [Place::WithoutTerminal, Place::OnTerminal];
 
-/// `upright exec` for a script, in a place; these signals are ignored from the beginning.
+/// The signals in `ignored` are ignored from the start.
 pub fn exec(scratch: &Scratch, place: Place, ignored: &str, flags: &[&str], script: &str) -> Command {
     let starter = if place == Place::OnTerminal { ON_TERMINAL } else { WITHOUT_TERMINAL };
     let own = scratch.sh(flags, script);
@@ -89,7 +86,6 @@ pub fn exec(scratch: &Scratch, place: Place, ignored: &str, flags: &[&str], scri
     command
 }
 
-/// The number of `upright` itself.
 pub async fn program(scratch: &Scratch, place: Place, child: &Child) -> u32 {
     if place == Place::WithoutTerminal {
         return id(child);
@@ -98,7 +94,7 @@ pub async fn program(scratch: &Scratch, place: Place, child: &Child) -> u32 {
     scratch.number("program")
 }
 
-/// Starts it, and waits until the script is ready. And its number.
+/// Waits until the script is ready.
 pub async fn start(scratch: &Scratch, place: Place, flags: &[&str], script: &str) -> (Child, u32) {
     let child = exec(scratch, place, "", flags, script).spawn().unwrap();
     scratch.wait_for_lines("ready", 1).await;
@@ -106,16 +102,16 @@ pub async fn start(scratch: &Scratch, place: Place, flags: &[&str], script: &str
     (child, number)
 }
 
-/// Ends with the code, whose terminal may still be open.
+/// Keeps the terminal open until the end.
 pub async fn ends(mut child: Child, code: i32) -> Ran {
-    // Its standard input is the terminal's keyboard; closing it would say nothing.
+    // Closing its standard input would not close the terminal.
     let keys = child.stdin.take();
     let ran = end(child).await.ends_with(code);
     drop(keys);
     ran
 }
 
-/// Runs a script that hangs under a limit that is raised until the script came to its point, so that no slow machine makes a difference.
+/// The limit grows until the script got far enough, for slow machines.
 pub async fn under_a_limit(place: Place, flag: &str, flags: &[&str], script: impl Fn(&Scratch) -> String, code: i32) -> (Scratch, String) {
     for limit in ["0.2", "1", "5", "25"] {
         let scratch = Scratch::new();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-/// For what hangs; nothing here takes a moment.
+/// Only ends a hanging test.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Scratch {
@@ -19,7 +19,6 @@ pub struct Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What remains does no harm.
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -41,55 +40,48 @@ impl Scratch {
         fs::write(self.path(name), content).unwrap();
     }
 
-    /// The lines of a file that may not be there.
+    /// 0 for a missing file.
     pub fn lines(&self, name: &str) -> usize {
         fs::read_to_string(self.path(name)).unwrap_or_default().lines().count()
     }
 
-    /// How often a script has said so.
     pub fn runs(&self) -> usize {
         self.lines("runs")
     }
 
-    /// The number in a file.
     pub fn number(&self, name: &str) -> u32 {
         self.find_number(name).unwrap()
     }
 
-    /// The number in a file, if it has been written whole.
+    /// `None` while it is being written.
     pub fn find_number(&self, name: &str) -> Option<u32> {
         fs::read_to_string(self.path(name)).ok()?.strip_suffix('\n')?.parse().ok()
     }
 
-    /// `upright exec`, without waits between attempts unless the flags ask for some.
+    /// Without delays, unless the flags set some.
     pub fn command(&self, flags: &[&str], words: &[&str]) -> Command {
         let at_once: &[&str] = if flags.contains(&"--base-delay") { &["exec"] } else { &["exec", "--base-delay", "0"] };
         self.place(command(None, &[at_once, flags, words].concat()))
     }
 
-    /// The same for a script.
     pub fn sh(&self, flags: &[&str], script: &str) -> Command {
         self.command(flags, &["--", "sh", "-c", script])
     }
 
-    /// Runs a script to its end.
     pub async fn exec(&self, flags: &[&str], script: &str) -> Ran {
         finish(self.sh(flags, script), "").await
     }
 
-    /// Lets a command run here, and keep its state here.
     pub fn place(&self, mut command: Command) -> Command {
         command.current_dir(&self.folder).env("UPRIGHT_STATE", self.path("state"));
         command
     }
 
-    /// Waits until a file has so many lines.
     pub async fn wait_for_lines(&self, name: &str, lines: usize) {
         until(&format!("{name} has {lines} lines"), async || self.lines(name) >= lines).await;
     }
 }
 
-/// Waits until something holds.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let polling = async {
         let mut moments = tokio::time::interval(Duration::from_millis(5));
@@ -100,7 +92,7 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut()
     tokio::time::timeout(LIMIT, polling).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
 }
 
-/// Whether a process is there. One that has ended and was not buried yet is not.
+/// A zombie is not alive.
 pub fn is_alive(number: u32) -> bool {
     match fs::read_to_string(format!("/proc/{number}/stat")) {
         Ok(stat) => !stat.rsplit_once(')').unwrap().1.trim_start().starts_with('Z'),
@@ -109,37 +101,31 @@ pub fn is_alive(number: u32) -> bool {
     }
 }
 
-/// Waits until a process has ended.
 pub async fn is_gone(number: u32) {
     until(&format!("process {number} ends"), async || !is_alive(number)).await;
 }
 
-/// Reads exactly this.
 pub async fn expect(from: &mut (impl AsyncRead + Unpin), bytes: &[u8]) {
     let mut read = vec![0; bytes.len()];
     tokio::time::timeout(LIMIT, from.read_exact(&mut read)).await.expect("it hangs").unwrap();
     assert_eq!(read, bytes);
 }
 
-/// Runs a command to its end, with bytes in and out.
 pub async fn output(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let giving = async move {
-        // Not all read all of it.
         let _ = stdin.write_all(input).await;
     };
     let (ended, ()) = tokio::join!(tokio::time::timeout(LIMIT, child.wait_with_output()), giving);
     ended.expect("it hangs").unwrap()
 }
 
-/// Sends a signal by name.
 pub async fn send(signal: &str, number: u32) {
     let sent = Command::new("kill").args([&format!("-{signal}"), &number.to_string()]).status().await.unwrap();
     assert!(sent.success(), "{signal} {number}");
 }
 
-/// The child's number.
 pub fn id(child: &Child) -> u32 {
     child.id().unwrap()
 }

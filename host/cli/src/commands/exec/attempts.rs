@@ -1,4 +1,4 @@
-//! The attempts of one command, and what they share.
+//! Runs the attempts of one command.
 
 use super::breaker::{Admitted, Breaker};
 use super::failure::{CommandFailure, exit_code, of_signal};
@@ -18,30 +18,23 @@ use upright::PolicySlot;
 use upright::error::CircuitOpen;
 use upright::types::Fault;
 
-/// An attempt after which there is nothing for the policy to decide.
 #[derive(Debug)]
 pub(super) enum Done {
     Succeeded,
-    /// A signal came for this program while the command ran, which has ended with this exit code.
+    /// Exit code of the command after a signal for this program.
     Interrupted(u8),
-    /// The circuit breaker did not let it through.
     Rejected(CircuitOpen),
-    /// It failed, and that has opened the circuit breaker.
     Opened,
-    /// It failed and might be tried again, but standard input was too long to be kept.
+    /// Retryable, but standard input was too long to replay.
     InputGone,
 }
 
-/// What is the same for all attempts.
 pub(super) struct Terms<'a> {
     pub(super) command: &'a [OsString],
-    /// How long an attempt may take.
     pub(super) limit: Option<Duration>,
-    /// Exit codes that are worth another attempt.
     pub(super) retry_on: &'a [u8],
     pub(super) breaker: Option<Breaker>,
     pub(super) policy: PolicySlot,
-    /// Whether another attempt may follow the first.
     pub(super) repeated: bool,
 }
 
@@ -49,19 +42,16 @@ pub(super) struct Attempts<'a> {
     terms: Terms<'a>,
     household: Household,
     process: Mutex<Process>,
-    /// Whom a signal for this program is for.
     reach: Cell<Option<Reach>>,
-    /// The signal that came last for this program.
     received: Cell<Option<Signal>>,
     made: Cell<u32>,
     admitted: Cell<Option<Admitted>>,
     last: RefCell<Option<CommandFailure>>,
 }
 
-/// The process in progress or the last one, and what it reads.
 struct Process {
     input: Input,
-    /// None before the first, and where nothing of the last one is left.
+    /// `None` when nothing of the last attempt remains.
     running: Option<Running>,
 }
 
@@ -79,22 +69,18 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// The command's first word.
     pub(super) fn program(&self) -> &OsStr {
         self.terms.command.first().map(OsString::as_os_str).unwrap_or_default()
     }
 
-    /// How many attempts were made: the command was started so often.
     pub(super) fn made(&self) -> u32 {
         self.made.get()
     }
 
-    /// How the last attempt failed.
     pub(super) fn last(&self) -> Option<CommandFailure> {
         self.last.borrow().clone()
     }
 
-    /// Makes an attempt.
     pub(super) async fn attempt(&self, number: u32) -> Result<Done, CommandFailure> {
         let Terms { command, limit, retry_on, breaker, policy, repeated } = &self.terms;
         if let Some(breaker) = breaker {
@@ -137,7 +123,6 @@ impl<'a> Attempts<'a> {
         Err(failure)
     }
 
-    /// Runs what stands in for the command, and gives its exit code.
     pub(super) async fn fallback(&self, words: &[OsString], environment: &[(&str, String)]) -> io::Result<u8> {
         let mut process = self.process.lock().await;
         self.clear(&mut process).await;
@@ -152,7 +137,7 @@ impl<'a> Attempts<'a> {
         ended.map(exit_code)
     }
 
-    /// Ends what the attempt before has left, so that nothing of it is beside the next one.
+    /// Ends what the previous attempt left running.
     async fn clear(&self, process: &mut Process) {
         let Process { input, running } = process;
         if let Some(left) = running {
@@ -161,7 +146,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Runs a command to its end; none if its time was over before.
+    /// `None` on timeout.
     async fn run(&self, process: &mut Process, words: &[OsString], environment: &[(&str, String)]) -> Option<io::Result<ExitStatus>> {
         let Process { input, running } = process;
         let running = match Running::start(words, input, &self.household, true, environment) {
@@ -181,7 +166,6 @@ impl<'a> Attempts<'a> {
         ended
     }
 
-    /// Tells the circuit breaker how the attempt ended. Whether it is open now.
     async fn settle(&self, ended: Result<(), Fault>) -> bool {
         match (&self.terms.breaker, self.admitted.take()) {
             (Some(breaker), Some(admitted)) => breaker.settle(admitted, ended).await,
@@ -189,10 +173,10 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// Ends what the deadline, or a signal while it was being ended, has left behind: an attempt, or what is left of the one before.
+    /// Ends what the deadline or a signal left running.
     pub(super) async fn finish(&self, deadline: Option<Duration>) {
         self.end_what_runs(deadline).await;
-        // An attempt that was interrupted says nothing, and others may probe.
+        // An interrupted attempt says nothing about the service; another call may probe.
         if let (Some(breaker), Some(admitted)) = (&self.terms.breaker, self.admitted.take()) {
             breaker.give_back(admitted).await;
         }
@@ -208,21 +192,20 @@ impl<'a> Attempts<'a> {
         self.reach.set(None);
         let Some(deadline) = deadline.filter(|_| !was_left) else { return };
         let failure = CommandFailure::timed_out(deadline);
-        // An attempt that got less time than it should have had says nothing of the service; the first one had it all.
+        // A later attempt had less time than the deadline, which says nothing about the service.
         if self.made() == 1 && self.received.get().is_none() {
             self.settle(Err(failure.fault.clone())).await;
         }
         self.last.replace(Some(failure));
     }
 
-    /// Lets what the last attempt has left go on when this program has ended.
     pub(super) async fn let_live(&self) {
         if let Some(left) = self.process.lock().await.running.take() {
             left.let_live();
         }
     }
 
-    /// A signal came for this program. Hands it on; if nothing runs that could have it, the exit code to end with.
+    /// Forwards a signal; returns the exit code to end with if nothing runs.
     pub(super) fn receive(&self, received: Received) -> Option<u8> {
         let Received { signal, from_terminal } = received;
         let impatient = self.received.replace(Some(signal)).is_some() && signal == Signal::INT;
@@ -231,13 +214,12 @@ impl<'a> Attempts<'a> {
             self.household.kill(reach);
         } else if !(from_terminal && matches!(reach, Reach::Tree(_))) {
             reach.signal(signal);
-            // One that is stopped would not hear it.
+            // A stopped process would not receive it.
             reach.signal(Signal::CONT);
         }
         None
     }
 
-    /// Whether a signal came for this program.
     pub(super) fn is_interrupted(&self) -> bool {
         self.received.get().is_some()
     }

@@ -1,8 +1,7 @@
-//! How a command is started, so that it does not outlive this program.
+//! Starts a command so that it dies with this program.
 //!
-//! A program that is killed by SIGKILL cannot end what it has started; the kernel can (`PR_SET_PDEATHSIG`), if the command's own process asks for it
-//! before it begins. Code between fork and exec is not to be had without `unsafe`. So this program starts itself once more, and that process asks,
-//! and then becomes the command: same process, same standard streams.
+//! The kernel ends the children of a killed process if they ask for it before exec (`PR_SET_PDEATHSIG`). Code between
+//! fork and exec needs `unsafe`, so this program starts itself, asks, and becomes the command.
 
 use super::failure::of_start;
 use super::listening::{LISTEN, listen};
@@ -14,16 +13,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// The first argument of a process that is to become a command; nobody types it.
+/// First argument of a process that becomes a command; internal.
 const BECOME: &str = "__become";
 
-/// This program's own file on Linux, whatever has become of its name.
+/// This program's file, even when its path has changed.
 const ITSELF: &str = "/proc/self/exe";
 
-/// What stands between a command's name and why it cannot be started.
 const NOT_STARTED: &str = " cannot be started: ";
 
-/// This program's own file.
 pub(super) fn this_program() -> io::Result<PathBuf> {
     if has_own_file() { Ok(ITSELF.into()) } else { std::env::current_exe() }
 }
@@ -32,7 +29,7 @@ fn has_own_file() -> bool {
     cfg!(target_os = "linux") && Path::new(ITSELF).exists()
 }
 
-/// The command, ready to be started; on Linux it ends when this process does.
+/// On Linux the command dies with this process.
 pub(super) fn command(words: &[OsString]) -> Command {
     if has_own_file() {
         let mut command = Command::new(ITSELF);
@@ -45,8 +42,7 @@ pub(super) fn command(words: &[OsString]) -> Command {
     command
 }
 
-/// Does what this process was started for by another one of this program, which nobody else asks for: becomes a command, or listens. Comes back with an
-/// exit code, and with none if it was started for neither.
+/// Serves another process of this program. `None` in a normal start.
 pub(crate) fn serve_another() -> Option<ExitCode> {
     let mut words = std::env::args_os().skip(1);
     let purpose = words.next()?;
@@ -64,22 +60,21 @@ pub(crate) fn serve_another() -> Option<ExitCode> {
     Some(ExitCode::from(of_start(&error)))
 }
 
-/// Why a process could not become the command, by the last words on its standard error: the error's number stands in them, since there is no other way to tell it.
+/// A failed exec can only report its error on standard error, as the last line.
 pub(super) fn why_not_started(words: &str) -> Option<io::Error> {
     let (_, why) = words.trim_end().lines().last()?.strip_prefix("upright: ")?.rsplit_once(NOT_STARTED)?;
     let (_, number) = why.strip_suffix(')')?.rsplit_once("(os error ")?;
     number.parse().ok().map(io::Error::from_raw_os_error)
 }
 
-/// Lets this process, and what it becomes, end with that one.
 fn end_with(parent: Pid) {
     #[cfg(target_os = "linux")]
     {
-        // Where the kernel refuses there is nobody to tell, and nothing that the command would lack.
+        // The command works without this.
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
     }
     if getppid() != Some(parent) {
-        // It has ended before that could be asked for.
+        // The parent has ended already.
         let _ = rustix::process::kill_process(getpid(), Signal::KILL);
     }
 }

@@ -1,7 +1,4 @@
-//! The circuit breaker of `--breaker`, which all programs on the same state have in common.
-//!
-//! A call asks whether its attempt may be made, and says afterwards how that ended. While the command runs nothing is locked, but that a half-open breaker lets
-//! no other probe through.
+//! The shared circuit breaker of `--breaker`. Nothing is locked while the command runs.
 
 use crate::exit::Failure;
 use crate::output::complain;
@@ -20,13 +17,13 @@ pub(super) struct Breaker {
     config: BreakerConfig,
     policy: PolicySlot,
     quiet: bool,
-    /// None where the state cannot be opened.
+    /// `None` when the state cannot be opened.
     opened: OnceCell<Option<StoredBreaker>>,
-    /// A fault of the state is said once.
+    /// A failure of the state is reported once.
     said: Cell<bool>,
 }
 
-/// An attempt that may be made; none where the state cannot be had, and then nothing is kept of its end either.
+/// `None` when the state is unavailable; the outcome is then not recorded.
 pub(super) type Admitted = Option<StoredPermit>;
 
 impl Breaker {
@@ -34,7 +31,7 @@ impl Breaker {
         Self { name: name.to_owned(), address, config, policy, quiet, opened: OnceCell::new(), said: Cell::new(false) }
     }
 
-    /// Opens the state that the caller named. One that is something else is a mistake of the caller; what else fails is said, and the command runs.
+    /// Refuses a `--state` that is not a store; after other errors the command runs without it.
     pub(super) async fn open_named(&self) -> Result<(), Failure> {
         match self.opened().await {
             Err(error @ (StoreError::NotAStore { .. } | StoreError::OldFormat { .. })) => {
@@ -42,14 +39,13 @@ impl Breaker {
             }
             opened => {
                 let opened = opened.inspect_err(|error| self.complain(error)).ok().flatten();
-                // It is not open yet.
+                // The cell is still empty.
                 let _ = self.opened.set(opened);
                 Ok(())
             }
         }
     }
 
-    /// May an attempt be made?
     pub(super) async fn admit(&self) -> Result<Admitted, CircuitOpen> {
         let Some(breaker) = self.breaker().await else { return Ok(None) };
         match breaker.admit().await {
@@ -65,7 +61,7 @@ impl Breaker {
         }
     }
 
-    /// The attempt ended well, or with these facts. Whether the breaker is open now.
+    /// Returns whether the breaker is open.
     pub(super) async fn settle(&self, admitted: Admitted, ended: Result<(), Fault>) -> bool {
         let (Some(breaker), Some(permit)) = (self.breaker().await, admitted) else { return false };
         match breaker.settle(permit, ended).await {
@@ -80,7 +76,6 @@ impl Breaker {
         }
     }
 
-    /// How the attempt ended says nothing.
     pub(super) async fn give_back(&self, admitted: Admitted) {
         let (Some(breaker), Some(permit)) = (self.breaker().await, admitted) else { return };
         if let Err(error) = breaker.give_back(permit).await {
@@ -90,7 +85,7 @@ impl Breaker {
 
     async fn opened(&self) -> Result<Option<StoredBreaker>, StoreError> {
         let store = self.address.open(SystemClock::shared()).await?;
-        // Its settings were checked with the arguments.
+        // The arguments were validated.
         let breaker = StoredBreaker::new(self.name.as_str(), store, self.config).ok();
         Ok(breaker.map(|breaker| breaker.policy(self.policy.clone())))
     }

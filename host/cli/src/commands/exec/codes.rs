@@ -1,42 +1,39 @@
-//! What exit codes mean.
+//! Tables of what exit codes and signals mean.
 //!
-//! Sources: `sysexits.h` (64 to 78); POSIX for shells (126, 127, 128 and a signal's number); GNU `timeout`'s manual (124, 125); the sections
-//! on exit codes of curl's, wget's and rsync's manual pages, and ssh's for 255. Most programs say 1 for everything and the rest in words: where a code says
-//! nothing by itself, standard error decides. It also does over a code that is anybody's: psql ends with 2 when the server is not there, and says so, and
-//! a shell with 126 when the file is being written. What a program's own manual says exactly of its code is not asked twice.
+//! Sources: `sysexits.h` (64 to 78); POSIX for shells (126, 127, 128 plus a signal's number); GNU `timeout`'s manual
+//! (124, 125); the manual pages of curl, wget, rsync and ssh (255).
+//!
+//! Standard error decides for 1, which most programs use for everything. It also overrides codes that many programs
+//! share: psql exits with 2 when its server is down.
 
 use std::ffi::OsStr;
 use std::path::Path;
 use upright::types::FaultKind::{self, *};
 
-/// What an exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Says {
-    /// This, whatever stands on standard error.
+    /// Certain, whatever standard error says.
     Plainly(FaultKind),
-    /// This, unless what stands on standard error is known.
+    /// Unless standard error says something known.
     Perhaps(FaultKind),
-    /// That it will pass: what an HTTP server says with 503. Known words say it more exactly.
+    /// Temporary, like an HTTP 503; known words are more exact.
     Busy,
-    /// Nothing.
     Nothing,
 }
 use Says::{Busy, Nothing, Perhaps, Plainly};
 
-/// A code, what it says, and that in words.
 type Row = (u8, Says, &'static str);
 
-/// A program whose codes mean something of their own.
 struct Program {
     names: &'static [&'static str],
-    /// Whether all its codes are its own, but for those that a shell or `timeout` gives it. ssh's may be any command's.
+    /// Whether all codes are its own. ssh, for example, passes on any command's.
     own_codes: bool,
-    /// What the classifier does not know from elsewhere, in lower case.
+    /// Phrases that the classifier does not know; lower case.
     phrases: &'static [(&'static str, FaultKind)],
     codes: &'static [Row],
 }
 
-/// Whoever gives them may mean something of their own: none speaks plainly.
+/// None is certain: any program may use these codes.
 const GENERAL: &[Row] = &[
     (2, Perhaps(InvalidInput), "wrong usage"),
     // sysexits.h
@@ -47,7 +44,7 @@ const GENERAL: &[Row] = &[
     (68, Perhaps(Dns), "no such host"),
     (69, Busy, "service unavailable"),
     (70, Perhaps(Panicked), "internal error"),
-    (71, Busy, "the system could not"),
+    (71, Busy, "operating system error"),
     (72, Perhaps(NotFound), "a system file is missing"),
     (73, Perhaps(PermissionDenied), "cannot create its output"),
     (74, Nothing, "input or output error"),
@@ -70,17 +67,17 @@ const PROGRAMS: &[Program] = &[
         phrases: &[],
         codes: &[
             (1, Perhaps(InvalidInput), "protocol not supported"),
-            (2, Plainly(InvalidInput), "could not begin"),
+            (2, Plainly(InvalidInput), "could not initialise"),
             (3, Plainly(InvalidInput), "malformed address"),
             (4, Plainly(InvalidInput), "feature not built in"),
             (5, Plainly(Dns), "proxy's name not resolved"),
             (6, Plainly(Dns), "name not resolved"),
             (7, Plainly(ConnectionRefused), "could not connect"),
-            (8, Plainly(InvalidAnswer), "odd answer"),
+            (8, Plainly(InvalidAnswer), "unexpected answer"),
             (9, Plainly(PermissionDenied), "access denied"),
             (16, Plainly(ConnectionReset), "HTTP/2 failed"),
-            (18, Plainly(ConnectionReset), "only a part came"),
-            // Its words hold the status.
+            (18, Plainly(ConnectionReset), "partial transfer"),
+            // Standard error holds the status.
             (22, Nothing, "HTTP error"),
             (23, Perhaps(PermissionDenied), "could not write"),
             (26, Plainly(NotFound), "could not read"),
@@ -88,7 +85,7 @@ const PROGRAMS: &[Program] = &[
             (28, Plainly(Timeout), "timed out"),
             (33, Plainly(InvalidInput), "ranges not supported"),
             (35, Perhaps(Tls), "TLS handshake failed"),
-            (36, Plainly(InvalidInput), "cannot resume there"),
+            (36, Plainly(InvalidInput), "cannot resume at this offset"),
             (37, Plainly(NotFound), "file not readable"),
             (42, Plainly(Cancelled), "aborted"),
             (43, Plainly(InvalidInput), "internal error"),
@@ -101,7 +98,7 @@ const PROGRAMS: &[Program] = &[
             (54, Plainly(InvalidInput), "crypto engine not usable"),
             (55, Plainly(ConnectionReset), "sending failed"),
             (56, Perhaps(ConnectionReset), "receiving failed"),
-            (58, Plainly(InvalidInput), "own certificate not usable"),
+            (58, Plainly(InvalidInput), "client certificate not usable"),
             (59, Plainly(Tls), "cipher not usable"),
             (60, Plainly(Tls), "certificate not accepted"),
             (61, Plainly(InvalidAnswer), "unknown encoding"),
@@ -132,7 +129,7 @@ const PROGRAMS: &[Program] = &[
             (5, Plainly(Tls), "certificate not accepted"),
             (6, Perhaps(PermissionDenied), "login denied"),
             (7, Perhaps(InvalidAnswer), "protocol error"),
-            // Its words hold the status.
+            // Standard error holds the status.
             (8, Nothing, "HTTP error"),
         ],
     },
@@ -145,17 +142,17 @@ const PROGRAMS: &[Program] = &[
             (2, Plainly(InvalidInput), "protocols do not match"),
             (3, Plainly(NotFound), "files could not be selected"),
             (4, Plainly(InvalidInput), "not supported"),
-            (5, Perhaps(ConnectionReset), "could not begin"),
+            (5, Perhaps(ConnectionReset), "protocol could not start"),
             (6, Plainly(PermissionDenied), "daemon could not log"),
             (10, Perhaps(ConnectionReset), "socket error"),
             (11, Perhaps(PermissionDenied), "file error"),
-            (12, Perhaps(ConnectionReset), "stream broke off"),
+            (12, Perhaps(ConnectionReset), "data stream broke off"),
             (13, Perhaps(ConnectionReset), "diagnostics failed"),
             (20, Plainly(Cancelled), "interrupted"),
             (22, Plainly(OutOfMemory), "out of memory"),
-            (23, Nothing, "only a part came"),
-            // The next run sees which files are there now.
-            (24, Plainly(IncompleteAnswer), "files vanished on the way"),
+            (23, Nothing, "partial transfer"),
+            // The next run sees the current files.
+            (24, Plainly(IncompleteAnswer), "source files vanished"),
             (25, Plainly(InvalidInput), "too many deletions"),
             (30, Plainly(Timeout), "timed out"),
             (35, Plainly(Timeout), "timed out connecting"),
@@ -188,7 +185,6 @@ const SSH_PHRASES: &[(&str, FaultKind)] = &[
     ("could not resolve hostname", Dns),
 ];
 
-/// Signals that end a process, by number.
 pub(super) const SIGNALS: &[(i32, &str, Says, &str)] = {
     use signal_hook::consts::*;
     &[
@@ -197,30 +193,28 @@ pub(super) const SIGNALS: &[(i32, &str, Says, &str)] = {
         (SIGQUIT, "SIGQUIT", Plainly(Cancelled), ""),
         (SIGILL, "SIGILL", Plainly(Panicked), "crashed"),
         (SIGTRAP, "SIGTRAP", Plainly(Panicked), "crashed"),
-        // Some abort for want of memory, and say so.
+        // Some abort when memory runs out, and say so.
         (SIGABRT, "SIGABRT", Perhaps(Panicked), "crashed"),
         (SIGBUS, "SIGBUS", Plainly(Panicked), "crashed"),
         (SIGFPE, "SIGFPE", Plainly(Panicked), "crashed"),
-        (SIGKILL, "SIGKILL", Plainly(OutOfMemory), "perhaps for want of memory"),
+        (SIGKILL, "SIGKILL", Plainly(OutOfMemory), "possibly out of memory"),
         (SIGSEGV, "SIGSEGV", Plainly(Panicked), "crashed"),
-        // Who read its output has left.
+        // The reader of its output has gone.
         (SIGPIPE, "SIGPIPE", Plainly(Cancelled), ""),
         (SIGALRM, "SIGALRM", Plainly(Timeout), "timed out"),
         (SIGTERM, "SIGTERM", Plainly(Cancelled), ""),
         (SIGSYS, "SIGSYS", Plainly(Panicked), "crashed"),
-        (SIGXCPU, "SIGXCPU", Plainly(Timeout), "its processor time was used up"),
-        (SIGXFSZ, "SIGXFSZ", Plainly(DiskFull), "its files may not grow further"),
+        (SIGXCPU, "SIGXCPU", Plainly(Timeout), "processor time limit exceeded"),
+        (SIGXFSZ, "SIGXFSZ", Plainly(DiskFull), "file size limit exceeded"),
     ]
 };
 
-/// What a signal that ended a process says.
 pub(super) fn of_signal(number: i32) -> (Says, &'static str) {
     SIGNALS.iter().find(|(known, ..)| *known == number).map_or((Nothing, ""), |(.., says, words)| (*says, words))
 }
 
-/// What an exit code of this program says, and that in words.
 pub(super) fn of_code(program: &OsStr, code: u8) -> (Says, &'static str) {
-    /// From here on it may be the code of what should have run the program.
+    /// From here on a code may come from a shell or `timeout`.
     const RUNNERS: u8 = 124;
     let (own, all) = of_program(program).map_or((&[][..], false), |program| (program.codes, program.own_codes));
     let general = GENERAL.iter().filter(|_| !all || code >= RUNNERS);
@@ -231,7 +225,6 @@ pub(super) fn of_code(program: &OsStr, code: u8) -> (Says, &'static str) {
     }
 }
 
-/// What a program's words say beyond what the classifier knows, in lower case.
 pub(super) fn phrases_of(program: &OsStr) -> &'static [(&'static str, FaultKind)] {
     of_program(program).map_or(&[], |program| program.phrases)
 }

@@ -1,4 +1,4 @@
-//! How it ended: an exit code, what to say, and what the fallback is told.
+//! How `exec` ends: exit code, message, and the reason for the fallback.
 
 use super::attempts::{Attempts, Done};
 use crate::exit::Exit;
@@ -7,28 +7,23 @@ use upright::Error;
 use upright::error::AttemptTimeout;
 use upright::types::{ErrorCategory, Reason};
 
-/// How the attempts ended, or were ended.
 pub(super) enum Outcome {
     Ended(Result<Done, Error>),
-    /// A signal came while nothing ran; the exit code says which.
+    /// A signal arrived between attempts.
     Interrupted(u8),
 }
 
 pub(super) struct Ending {
     pub(super) code: u8,
-    /// Why there was no other attempt, in one word.
     pub(super) reason: &'static str,
-    /// The same in a sentence; none where it need not be said.
     pub(super) sentence: Option<String>,
-    /// Whether a fallback may stand in.
     pub(super) replaceable: bool,
 }
 
-/// What standard input's length is called, beside the policy's reasons.
+/// Not one of the policy's reasons.
 const INPUT_GONE: &str = "input_too_long";
 
 impl Ending {
-    /// It needs no words.
     fn silent(code: u8) -> Self {
         Self { code, reason: "", sentence: None, replaceable: false }
     }
@@ -52,7 +47,7 @@ impl Ending {
             Outcome::Ended(Ok(Done::InputGone)) => {
                 let megabytes = super::input::LONGEST >> 20;
                 let why =
-                    format!("its standard input is longer than {megabytes} MiB and cannot be given to it again; redirect it from a file");
+                    format!("its standard input is longer than {megabytes} MiB and cannot serve a new attempt; redirect it from a file");
                 return Self::new(told.code(), INPUT_GONE, told.failed(&why));
             }
             Outcome::Ended(Err(error)) => error,
@@ -67,13 +62,12 @@ impl Ending {
             return Self::new(Exit::DeadlineExceeded as u8, Reason::DeadlineExceeded.name(), told.failed(&why));
         }
         let sentence = match failure.reason {
-            // The hint is for those that might be worth it.
             Reason::NotRetryable if failure.classification.category == ErrorCategory::Unknown => {
                 let code = told.code();
-                told.failed(&format!("nothing says that trying again would help; --retry-on {code} tries again"))
+                told.failed(&format!("nothing suggests that a retry helps; --retry-on {code} retries anyway"))
             }
             Reason::AttemptsExhausted => told.failed("no retries are left"),
-            Reason::Cancelled => told.failed("somebody ended it"),
+            Reason::Cancelled => told.failed("it was cancelled"),
             _ => told.failed("trying again cannot help"),
         };
         let ending = Self::new(told.code(), failure.reason.name(), sentence);
@@ -81,7 +75,6 @@ impl Ending {
     }
 }
 
-/// Words about the attempts.
 pub(super) struct Told<'a>(pub(super) &'a Attempts<'a>);
 
 impl Told<'_> {
@@ -89,7 +82,6 @@ impl Told<'_> {
         self.0.program().display().to_string()
     }
 
-    /// The exit code of the last attempt.
     fn code(&self) -> u8 {
         self.0.last().map_or(Exit::Failed as u8, |failure| failure.code)
     }

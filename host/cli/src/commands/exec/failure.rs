@@ -1,4 +1,4 @@
-//! How an attempt failed.
+//! A failed attempt: exit code, description, and facts for the classifier.
 
 use super::becoming;
 use super::codes::{self, Says};
@@ -12,33 +12,27 @@ use std::time::Duration;
 use upright::PolicySlot;
 use upright::types::{Fault, FaultKind};
 
-/// What `timeout` answers with.
+/// Exit code of `timeout`.
 const TIMED_OUT: u8 = 124;
-/// What a shell answers with where a command cannot be run.
 const NOT_EXECUTABLE: u8 = 126;
-/// What a shell answers with where there is no such command.
 const NOT_FOUND: u8 = 127;
 /// A shell adds the signal's number.
 const KILLED: u8 = 128;
 
-/// The exit code of a process, as a shell tells it.
 pub(super) fn exit_code(status: ExitStatus) -> u8 {
     let killed = || status.signal().map(of_signal);
-    // Neither is beyond a byte.
+    // Exit codes and signals fit into a byte.
     status.code().and_then(|code| u8::try_from(code).ok()).or_else(killed).unwrap_or(1)
 }
 
-/// The exit code that stands for a signal.
 pub(super) fn of_signal(signal: i32) -> u8 {
     KILLED.saturating_add(u8::try_from(signal).unwrap_or_default())
 }
 
-/// The exit code for a command that cannot be started.
 pub(super) fn of_start(error: &io::Error) -> u8 {
     if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
 }
 
-/// A failed attempt: its exit code, what to say of it, and the facts to decide by.
 #[derive(Clone, Debug)]
 pub(super) struct CommandFailure {
     pub(super) code: u8,
@@ -47,7 +41,6 @@ pub(super) struct CommandFailure {
 }
 
 impl CommandFailure {
-    /// It ended by itself, or by somebody's signal, with these words on standard error.
     pub(super) fn of(program: &OsStr, status: ExitStatus, words: &str, retry_on: &[u8], policy: &PolicySlot) -> Self {
         let code = exit_code(status);
         let (mut says, usual) = match status.signal() {
@@ -55,7 +48,7 @@ impl CommandFailure {
             None => codes::of_code(program, code),
         };
         if retry_on.contains(&code) {
-            // The caller would not have it: that passes.
+            // A failure of this kind is retryable.
             says = Says::Plainly(FaultKind::RejectedResult);
         }
         let how = match status.signal() {
@@ -70,7 +63,7 @@ impl CommandFailure {
             && !matches!(says, Says::Plainly(_))
             && let Some(error) = becoming::why_not_started(words)
         {
-            // The number is known, and beats all words.
+            // The error number is exact, so it overrides the text.
             let fault = Fault { message: words.to_owned(), ..start_failed(&error) };
             heard = Meaning { contradicted: policy.classify(&fault).retryable, fault };
         }
@@ -78,13 +71,11 @@ impl CommandFailure {
         Self { code, fault: heard.fault, what }
     }
 
-    /// It was ended because its time was over.
     pub(super) fn timed_out(limit: Duration) -> Self {
         let what = format!("it took longer than {} s", limit.as_secs_f64());
         Self { code: TIMED_OUT, fault: Fault::new(FaultKind::Timeout, what.clone()), what }
     }
 
-    /// It could not be started, or not be watched.
     pub(super) fn not_started(error: &io::Error) -> Self {
         let what = format!("it could not be started: {error}");
         Self { code: of_start(error), fault: Fault { message: what.clone(), ..start_failed(error) }, what }

@@ -1,8 +1,7 @@
-//! Standard input, for a command that may be run again.
+//! Gives every attempt the same standard input.
 //!
-//! A second attempt must not get what the first one left over. A file is wound back to where it stood, however long it is. What comes through a pipe
-//! is handed on as it comes and kept, so that each attempt gets the same bytes from the first one on; what is longer than [`LONGEST`] is handed on
-//! too, but not kept, and then there is no other attempt. A terminal, `/dev/null` and other devices are left to the command as they are.
+//! A file is rewound. Piped data is passed on and kept up to [`LONGEST`]; beyond that no other attempt follows.
+//! Terminals, `/dev/null` and other devices are inherited.
 
 use crate::output::complain;
 use std::convert::Infallible;
@@ -17,22 +16,21 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::sync::mpsc;
 
-/// So much of what comes through a pipe is kept, bytes.
+/// Maximum piped input kept, bytes.
 pub(super) const LONGEST: usize = 16 << 20;
-/// So much is read at once, bytes.
 const CHUNK: usize = 64 << 10;
 
 pub(super) enum Input {
-    /// The command has ours, as it is.
+    /// As it is.
     Inherited,
-    /// The command has ours, from this position on.
+    /// Inherited, and rewound to this position.
     Rewound { file: File, start: u64 },
-    /// The command has a pipe to which we write.
+    /// Copied into a pipe.
     Replayed(Replay),
 }
 
 impl Input {
-    /// This process's own. What is needed once only is handed on untouched.
+    /// Inherited untouched if needed only once.
     pub(super) fn new(repeated: bool) -> Self {
         let stdin = io::stdin();
         let ours = || stdin.as_fd().try_clone_to_owned().map(File::from);
@@ -50,7 +48,6 @@ impl Input {
         Self::Inherited
     }
 
-    /// The standard input of a new process, from its beginning.
     pub(super) fn begin(&mut self) -> io::Result<Stdio> {
         match self {
             Self::Inherited => Ok(Stdio::inherit()),
@@ -63,12 +60,11 @@ impl Input {
         }
     }
 
-    /// Whether another process can get the same.
     pub(super) fn is_repeatable(&self) -> bool {
         !matches!(self, Self::Replayed(replay) if replay.lost)
     }
 
-    /// Writes to the process's pipe, if it has one, for as long as this is polled. Dropping the future loses nothing.
+    /// Cancel safe.
     pub(super) async fn feed(&mut self, pipe: &mut Option<ChildStdin>) -> Infallible {
         match self {
             Self::Replayed(replay) => replay.feed(pipe).await,
@@ -77,19 +73,17 @@ impl Input {
     }
 }
 
-/// What comes through a pipe, kept from its beginning.
 pub(super) struct Replay {
     source: Source,
     kept: Vec<u8>,
-    /// How much of what is kept the process in progress was given.
+    /// Number of kept bytes the current process has received.
     given: usize,
-    /// There was more than can be kept, and the beginning is gone.
+    /// The beginning is gone.
     lost: bool,
     longest: usize,
 }
 
 enum Source {
-    /// Nothing was read yet.
     Untouched(File),
     Read(mpsc::Receiver<io::Result<Vec<u8>>>),
     Ended,
@@ -107,7 +101,7 @@ impl Replay {
             if !rest.is_empty() {
                 match process.write(rest).await {
                     Ok(count) if count > 0 => self.given += count,
-                    // It reads no more, which is its right.
+                    // The process reads no more.
                     _ => *pipe = None,
                 }
             } else if !self.read().await {
@@ -116,7 +110,7 @@ impl Replay {
         }
     }
 
-    /// Reads on, after all that is kept was given. Whether there was anything.
+    /// Returns whether there was more.
     async fn read(&mut self) -> bool {
         if let Source::Untouched(_) = self.source
             && let Source::Untouched(file) = std::mem::replace(&mut self.source, Source::Ended)
@@ -130,7 +124,7 @@ impl Replay {
                 true
             }
             Some(Err(error)) => {
-                complain(format_args!("standard input cannot be read: {error}; the command gets what came before"));
+                complain(format_args!("standard input cannot be read: {error}; the command gets the input read so far"));
                 self.source = Source::Ended;
                 false
             }
@@ -151,9 +145,9 @@ impl Replay {
     }
 }
 
-/// Reads in a thread of its own: a pipe that others have too must not be made one that does not block.
+/// In a thread: a pipe shared with others must not become non-blocking.
 fn read_in_thread(mut file: File) -> mpsc::Receiver<io::Result<Vec<u8>>> {
-    /// Where somebody else has made it one that does not block.
+    /// Used when another process has made the pipe non-blocking.
     const PAUSE: Duration = Duration::from_millis(10);
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What a failure means: its exit code, or the error of its start, together with what stood on standard error.
+//! Derives the facts of a failure from its exit code or start error, and from standard error.
 
 use super::codes::{self, Says};
 use super::words;
@@ -9,18 +9,14 @@ use upright::PolicySlot;
 use upright::types::FaultKind::{InvalidInput, Other};
 use upright::types::{ErrorCategory, Fault, FaultKind};
 
-/// The status that stands for a service which is busy.
 const UNAVAILABLE: u16 = 503;
 
-/// What a failure means.
 pub(super) struct Meaning {
-    /// The facts to decide by.
     pub(super) fault: Fault,
-    /// Standard error says something else than the exit code, which is then not to be told.
+    /// Standard error contradicts the exit code, whose description is then left out.
     pub(super) contradicted: bool,
 }
 
-/// The facts about a failure: what its code says, together with what stood on standard error.
 pub(super) fn meaning(program: &OsStr, says: Says, text: &str, policy: &PolicySlot) -> Meaning {
     let text = &words::without_names(text);
     let by_code = match says {
@@ -39,11 +35,10 @@ pub(super) fn meaning(program: &OsStr, says: Says, text: &str, policy: &PolicySl
     }
 }
 
-/// The facts about a process that could not be started.
 pub(super) fn start_failed(error: &io::Error) -> Fault {
     let is = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
     let message = error.to_string();
-    // EAGAIN from a socket would be a time limit; here there is no room for another process.
+    // From a socket EAGAIN is a timeout; here the process limit is reached.
     if is(Errno::TXTBSY) || is(Errno::AGAIN) {
         return Fault::new(FaultKind::InUse, message);
     }
@@ -54,7 +49,6 @@ fn unavailable(text: &str) -> Fault {
     Fault { status: Some(UNAVAILABLE), ..Fault::new(Other, text) }
 }
 
-/// The facts if standard error tells them.
 fn by_text(program: &OsStr, text: &str, policy: &PolicySlot) -> Option<Fault> {
     if words::tell_of_wrong_usage(text) {
         return Some(Fault::new(InvalidInput, text));
@@ -75,7 +69,6 @@ mod tests {
     use crate::commands::exec::codes::of_code;
     use upright::types::ErrorCategory::*;
 
-    /// What the policy makes of it: the category, and whether it is worth another attempt.
     fn heard(program: &str, code: u8, text: &str) -> (ErrorCategory, bool) {
         let policy = PolicySlot::native();
         let (program, (says, _)) = (OsStr::new(program), of_code(OsStr::new(program), code));
@@ -96,7 +89,7 @@ mod tests {
             ("/usr/bin/curl", &[28], (ErrorCategory::Timeout, true)),
             ("curl", &[1, 2, 3, 9, 47, 67, 78], (Permanent, false)),
             ("curl", &[35, 60], (Connection, false)),
-            // sysexits' numbers are something else to curl.
+            // curl gives these numbers other meanings.
             ("curl", &[22, 64, 65, 69, 71, 75], (Unknown, false)),
             ("curl", &[127], (Permanent, false)),
             ("curl", &[137], (Resource, false)),
@@ -131,7 +124,7 @@ mod tests {
             ("ssh", 255, "x@y: Permission denied (publickey).", (Permanent, false)),
             ("ssh", 255, "Host key verification failed.", (Connection, false)),
             ("ssh", 255, "kex_exchange_identification: Connection closed by remote host", (Connection, true)),
-            // Codes that are anybody's.
+            // Codes that many programs share.
             ("psql", 2, "psql: error: connection to server at \"127.0.0.1\", port 1 failed: Connection refused", (Connection, true)),
             ("make", 2, "curl: (6) Could not resolve host: x\nmake: *** [Makefile:2: all] Error 6", (Connection, true)),
             ("grep", 2, "grep: x: Permission denied", (Permanent, false)),

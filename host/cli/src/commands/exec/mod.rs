@@ -1,8 +1,7 @@
-//! `upright exec`: any command, tried again as its exit code and its standard error say that it helps.
+//! `upright exec`: runs a command, and retries it if its exit code and standard error suggest that this helps.
 //!
-//! The command must not notice. Its standard output is ours, untouched; its standard error is handed on as it comes, and its end kept for the
-//! classifier; every attempt reads the same standard input. What it and we end with is what it ended with, but for what it cannot say itself: that a
-//! circuit breaker did not let it run, or that the deadline has passed.
+//! The command must not notice: its streams and its exit code pass unchanged, except when the circuit breaker rejects
+//! it or the deadline passes.
 
 mod attempts;
 mod becoming;
@@ -41,85 +40,86 @@ use upright::events::Events;
 use upright::types::{BreakerConfig, RetryConfig};
 use upright::{Event, PolicySlot, RetryStrategy};
 
-/// The facts about a command that ended with this exit code and said this on standard error.
 pub(crate) fn fault_of_exit(program: &std::ffi::OsStr, code: u8, words: &str) -> upright::types::Fault {
     let (says, _) = codes::of_code(program, code);
     meaning::meaning(program, says, words, &PolicySlot::native()).fault
 }
 
-/// Run a command, and run it again when that can help
+/// Run a command, and retry it when that can help
 #[derive(Debug, clap::Args)]
 #[command(
     allow_negative_numbers = true,
     after_help = "\
-The exit code is that of the last attempt, 128 and the signal's number if a signal ended it, 124 if it took longer than
---attempt-timeout; 3 if the circuit breaker did not let it run, 4 if the deadline has passed, 2 for a mistake in these
-arguments; the fallback's if that ran.
+The exit code is that of the last attempt, or 128 plus the signal's number if a signal ended it.
+124: the attempt exceeded --attempt-timeout. 4: the deadline has passed.
+3: the circuit breaker rejected the command. 2: these arguments are wrong.
+If the fallback ran, the exit code is the fallback's.
 
 Example: upright exec --retries 5 --deadline 60 -- curl -fsS http://127.0.0.1:8080/health"
 )]
 pub(crate) struct ExecArguments {
-    /// The command and its arguments
+    /// Command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 
-    /// Retries after the first attempt
+    /// Number of retries after the first attempt
     #[arg(long, value_name = "N", default_value = "3", value_parser = values::retries)]
     retries: u32,
 
-    /// The wait before the first retry, seconds; each further wait is twice as long
+    /// Delay before the first retry, seconds; doubles with each further retry
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = values::span)]
     base_delay: Duration,
 
-    /// No wait is longer, seconds
+    /// Maximum delay before a retry, seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::span)]
     max_delay: Duration,
 
-    /// How long one attempt may take, seconds; it and all that it has started then get SIGTERM, and SIGKILL two seconds later
+    /// Time limit of one attempt, seconds; all that it has started then gets SIGTERM, and SIGKILL two seconds later
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     attempt_timeout: Option<Duration>,
 
-    /// How long all attempts and waits may take together, seconds
+    /// Time limit of all attempts and delays together, seconds
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     deadline: Option<Duration>,
 
-    /// An exit code that is worth another attempt, whatever it usually means; may be given several times, or with commas
+    /// Exit code that is always retried, 1 to 255; repeatable, or separated by commas
     #[arg(long, value_name = "CODE", value_delimiter = ',', value_parser = values::exit_code)]
     retry_on: Vec<u8>,
 
-    /// A circuit breaker of this name, which all programs on the same state have in common: after repeated failures the command is not run for a while
+    /// Name of a circuit breaker shared by all programs on the same state; while it is open the command is not run
     #[arg(long, value_name = "NAME", value_parser = values::breaker)]
     breaker: Option<String>,
 
-    /// So many failures in a row open the circuit breaker
+    /// Number of consecutive failures that open the circuit breaker
     #[arg(long, value_name = "N", default_value = "5", value_parser = values::failures, requires = "breaker")]
     failure_threshold: u32,
 
-    /// How long the circuit breaker stays open, seconds
+    /// Time the circuit breaker stays open, seconds
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::seconds, requires = "breaker")]
     recovery_timeout: Duration,
 
-    /// Where circuit breakers are kept: a file, a folder, or nats://HOST:PORT [default: UPRIGHT_STATE, else the file that the user's programs have in common]
+    /// State store of the circuit breaker: a file, a folder, or nats://HOST:PORT [default: UPRIGHT_STATE, else this
+    /// user's shared state file]
     #[arg(long, value_name = "STATE", requires = "breaker")]
     state: Option<String>,
 
-    /// What to run, by sh, when the command has failed for good or may not be run; sees UPRIGHT_EXIT_CODE and UPRIGHT_REASON
+    /// Command for sh, run after the last failure or a rejection; sees UPRIGHT_EXIT_CODE and UPRIGHT_REASON
     #[arg(long, value_name = "COMMAND", value_parser = values::shell_command)]
     fallback: Option<String>,
 
-    /// Say nothing of what happens on the way
+    /// Hide progress messages; errors are still printed
     #[arg(short, long)]
     quiet: bool,
 }
 
 pub(crate) async fn run(arguments: ExecArguments, output: &Output) -> anyhow::Result<ExitCode> {
     if output.json {
-        return Err(Failure::bad_input("--json: standard output is the command's alone; expected no --json").into());
+        return Err(Failure::bad_input("--json: standard output belongs to the command; expected no --json").into());
     }
     if arguments.command.first().is_some_and(|program| program.is_empty()) {
         return Err(Failure::bad_input("<COMMAND>: \"\"; expected a command to run").into());
     }
-    // Decided natively: a command that succeeds at once should not wait for WebAssembly.
+    // Natively: a command that succeeds should not wait for WebAssembly.
     let policy = PolicySlot::native();
     let events = Events::default();
     let strategy = strategy(&arguments, &policy, &events).map_err(Failure::bad_input)?;
@@ -161,12 +161,12 @@ fn strategy(arguments: &ExecArguments, policy: &PolicySlot, events: &Events) -> 
     let builder = RetryStrategy::builder()
         .name("exec")
         .config(config)
-        // The one that is kept in the state stands around each attempt.
+        // The shared breaker wraps each attempt instead.
         .use_circuit_breaker(false)
         .policy(policy.clone())
         .events(events.clone())
         .fault_reader(|error| error.downcast_ref::<CommandFailure>().map(|failure| failure.fault.clone()));
-    // The limit of an attempt is kept to by the attempt itself, which must end what it has started.
+    // The attempt itself enforces its timeout, to end what it has started.
     arguments.deadline.into_iter().fold(builder, |builder, deadline| builder.deadline(deadline)).build()
 }
 
@@ -185,14 +185,12 @@ async fn breaker(arguments: &ExecArguments, policy: &PolicySlot) -> Result<Optio
     Ok(Some(breaker))
 }
 
-/// Makes the attempts, hands signals on and tells what happens.
 async fn outcome(strategy: &RetryStrategy, attempts: &Attempts<'_>, events: &Events, signals: &mut Signals, quiet: bool) -> Outcome {
     let mut happened = events.subscribe();
     let mut execution = pin!(strategy.execute_accepting(|attempt| attempts.attempt(attempt.number), |_| true));
     let mut category = None;
     loop {
         tokio::select! {
-            // What happened is told before what comes of it.
             biased;
             Some(event) = happened.recv() => match event {
                 Event::AttemptFailed { classification, .. } => category = Some(classification.category),
@@ -214,7 +212,6 @@ async fn outcome(strategy: &RetryStrategy, attempts: &Attempts<'_>, events: &Eve
     }
 }
 
-/// Runs what stands in for the command.
 async fn fall_back(
     command: &str,
     ending: &Ending,

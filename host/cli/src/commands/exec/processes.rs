@@ -1,4 +1,4 @@
-//! Processes, as Linux tells of them in `/proc`.
+//! Reads Linux's process tree in `/proc`.
 
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -6,16 +6,15 @@ use std::collections::HashSet;
 use std::fs;
 use std::hash::{Hash, Hasher};
 
-/// A process; its number alone may become another's.
+/// Process numbers are reused, so the start time counts too.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Process {
     pub(super) pid: Pid,
     parent: i32,
-    /// Its process group.
     pub(super) group: i32,
-    /// When it was started, in the kernel's ticks.
+    /// In kernel ticks.
     started: u64,
-    /// It has ended and was not buried yet.
+    /// Perhaps not yet reaped.
     ended: bool,
 }
 
@@ -34,13 +33,12 @@ impl Hash for Process {
 }
 
 impl Process {
-    /// The process of this number, if there is one.
     pub(super) fn find(number: i32) -> Option<Self> {
         Self::parse(&fs::read_to_string(format!("/proc/{number}/stat")).ok()?)
     }
 
     fn parse(stat: &str) -> Option<Self> {
-        // The name stands in parentheses, and may hold any.
+        // The name may contain parentheses.
         let (before, after) = stat.rsplit_once(')')?;
         let pid = before.split(' ').next()?.parse().ok().and_then(Pid::from_raw)?;
         let mut fields = after.split_ascii_whitespace();
@@ -49,12 +47,11 @@ impl Process {
         let group = fields.next()?.parse().ok()?;
         let threads: u32 = fields.nth(14)?.parse().ok()?;
         let started = fields.nth(1)?.parse().ok()?;
-        // Where only the first thread has ended, the others go on.
+        // A zombie may have running threads.
         let ended = matches!(state, "Z" | "X") && threads <= 1;
         Some(Self { pid, parent, group, started, ended })
     }
 
-    /// Whether it is there and has not ended.
     pub(super) fn is_alive(&self) -> bool {
         Self::find(self.pid.as_raw_pid()).is_some_and(|process| process == *self && !process.ended)
     }
@@ -63,20 +60,18 @@ impl Process {
         self.parent == parent.as_raw_pid()
     }
 
-    /// Whether this stands in the environment that it was started with.
     pub(super) fn has_variable(&self, name: &str) -> bool {
         let environment = fs::read(format!("/proc/{}/environ", self.pid.as_raw_pid())).unwrap_or_default();
         let is_it = |variable: &[u8]| variable.strip_prefix(name.as_bytes()).is_some_and(|value| value.starts_with(b"="));
         environment.split(|byte| *byte == 0).any(is_it)
     }
 
-    /// What it is called.
     pub(super) fn name(&self) -> String {
         let name = fs::read_to_string(format!("/proc/{}/comm", self.pid.as_raw_pid())).unwrap_or_default();
         name.trim_end().to_owned()
     }
 
-    /// Sends it a signal. One that has ended needs none.
+    /// No error if it has ended.
     pub(super) fn send(&self, signal: Signal) -> Result<()> {
         match self.send_to_itself(signal) {
             Err(Errno::SRCH) => Ok(()),
@@ -84,8 +79,7 @@ impl Process {
         }
     }
 
-    /// A number may become another's between a look and the signal. A descriptor stays with its process: if it is still this one once the descriptor is
-    /// there, then it is this one that the signal reaches.
+    /// A pidfd stays with its process, so identity is checked after opening it.
     fn send_to_itself(&self, signal: Signal) -> Result<()> {
         #[cfg(target_os = "linux")]
         {
@@ -93,7 +87,7 @@ impl Process {
             match pidfd_open(self.pid, PidfdFlags::empty()) {
                 Ok(descriptor) => return if self.is_alive() { pidfd_send_signal(descriptor, signal) } else { Ok(()) },
                 Err(Errno::SRCH) => return Ok(()),
-                // Older than Linux 5.3, or no descriptor is to be had.
+                // Before Linux 5.3, or out of descriptors.
                 Err(_) => {}
             }
         }
@@ -101,8 +95,7 @@ impl Process {
     }
 }
 
-/// Visits all that descend from a process and have not ended. Of a process that is refused nothing is visited, nor what descends from it. The process groups that
-/// anybody else is in.
+/// Visits living descendants, except refused ones and theirs. Returns the process groups that contain other processes.
 pub(super) fn each_below(root: Pid, is_refused: impl Fn(&Process) -> bool, mut visit: impl FnMut(Process)) -> HashSet<i32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut numbers: Vec<i32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
@@ -117,7 +110,7 @@ pub(super) fn each_below(root: Pid, is_refused: impl Fn(&Process) -> bool, mut v
         }
         is_joined
     };
-    // The youngest first, and each visited as soon as it is known to belong: one that lives for a moment is gone when all have been looked at.
+    // Youngest first, and at once: a short-lived process would be gone after a full scan.
     numbers.sort_unstable_by(|one, other| other.cmp(one));
     let (mut others, mut refused) = (Vec::new(), Vec::new());
     for process in numbers.into_iter().filter_map(Process::find) {
@@ -191,7 +184,7 @@ mod tests {
         while found.iter().any(Process::is_alive) {
             std::thread::yield_now();
         }
-        // Its number is nobody's now, and a signal for it reaches nobody.
+        // The number is unused now.
         found[0].send(Signal::KILL).unwrap();
     }
 
@@ -200,7 +193,7 @@ mod tests {
     fn a_process_is_known_by_its_environment() {
         let mut cat = Command::new("cat").env("UPRIGHT_TEST", "1").stdin(Stdio::piped()).spawn().unwrap();
         let process = Process::find(i32::try_from(cat.id()).unwrap()).unwrap();
-        // Until it has become what it is to be, it has our environment, and for a moment none.
+        // Before exec it has our environment, or briefly none.
         let patience = std::time::Instant::now();
         while !process.has_variable("UPRIGHT_TEST") && patience.elapsed().as_secs() < 60 {
             std::thread::yield_now();

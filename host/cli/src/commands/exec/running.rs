@@ -1,4 +1,4 @@
-//! A process from its start to its end, and to the end of all that it has started.
+//! Runs one process to its end, and ends all that it has started.
 
 use super::becoming;
 use super::household::{Household, bury};
@@ -18,40 +18,37 @@ use tokio::process::ChildStdin;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::time::{Instant, sleep, timeout};
 
-/// So long a process has to end after SIGTERM, before SIGKILL, and after that before it is given up.
+/// Time from SIGTERM to SIGKILL, and from there to giving up.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
-/// How often to look whether what a process has started has ended too.
+/// Interval of the checks whether all have ended.
 const LOOK: Duration = Duration::from_millis(10);
 
 pub(super) struct Running {
     number: Pid,
     reach: Reach,
-    /// Says when a child has ended. Not tokio's `Child`: it waits for one, and the adopted ones are to be buried too.
+    /// SIGCHLD. Tokio's `Child` would not reap adopted processes.
     deaths: unix::Signal,
-    /// How the command ended.
     status: Option<ExitStatus>,
     stdin: Option<ChildStdin>,
-    /// None where the process has ours.
+    /// `None` when the process inherits ours.
     stderr: Option<StandardError>,
-    /// It was heard of that it has ended by itself.
+    /// Its own end has been reported.
     left: bool,
-    /// Nothing that it has started was left then.
+    /// It had no descendants then.
     deserted: bool,
-    /// It is being ended, and gets SIGKILL then.
     kill_at: Option<Instant>,
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         if self.status.is_none() {
-            // Its number is its own until it has been buried.
+            // Its number is not reused before it is reaped.
             let _ = kill_process(self.number, Signal::KILL);
         }
     }
 }
 
 impl Running {
-    /// Starts a command. Its standard output is ours. Its standard error is ours too, unless it shall be listened to.
     pub(super) fn start(
         words: &[OsString],
         input: &mut Input,
@@ -74,7 +71,7 @@ impl Running {
         }
         command.stdin(input.begin()?).stdout(Stdio::inherit());
         command.envs(environment.iter().map(|(name, value)| (name, value)));
-        // Before there is a child, so that no death goes unheard.
+        // Before the start, so that no SIGCHLD is missed.
         let deaths = unix::signal(SignalKind::child())?;
         let mut child = command.spawn()?;
         let number = Pid::from_child(&child);
@@ -86,17 +83,15 @@ impl Running {
         Ok(running)
     }
 
-    /// Whom signals go to.
     pub(super) fn reach(&self) -> Reach {
         self.reach
     }
 
-    /// The end of what it said on standard error.
     pub(super) fn said(&self) -> String {
         self.stderr.as_ref().map(StandardError::said).unwrap_or_default()
     }
 
-    /// Waits for its end. Dropping the future loses nothing; it can be waited for again.
+    /// Cancel safe, and may be called again.
     pub(super) async fn ended(&mut self, input: &mut Input) -> io::Result<ExitStatus> {
         let Self { number, deaths, status, stdin, stderr, .. } = self;
         let status = tokio::select! {
@@ -110,25 +105,22 @@ impl Running {
         Ok(status)
     }
 
-    /// It has ended by itself, which has been heard of. What it has started may go on.
+    /// Its descendants keep running.
     pub(super) fn leave(&mut self, household: &Household) {
         self.left = true;
-        // Later its group's number may be somebody else's.
+        // Later the group's number may be reused.
         self.deserted = self.status.is_some() && household.is_deserted(self.reach);
     }
 
-    /// Whether it has ended by itself and was left, as what it has started is.
     pub(super) fn is_left(&self) -> bool {
         self.left
     }
 
-    /// Whether somebody has begun to end it.
     pub(super) fn is_being_stopped(&self) -> bool {
         self.kill_at.is_some()
     }
 
-    /// Ends it and all that it has started: SIGTERM, and SIGKILL for those who are still there after [`GRACE`]. Dropping the future and calling this
-    /// again goes on with it.
+    /// SIGTERM, then SIGKILL after [`GRACE`], for it and its descendants. Cancel safe; another call continues.
     pub(super) async fn stop(&mut self, household: &Household, input: &mut Input) {
         if self.deserted {
             return;
@@ -136,7 +128,7 @@ impl Running {
         let kill_at = match self.kill_at {
             Some(at) => at,
             None => {
-                // One that is stopped would not hear it.
+                // A stopped process would not receive SIGTERM.
                 household.signal(self.reach, &[Signal::TERM, Signal::CONT]);
                 *self.kill_at.insert(Instant::now() + GRACE)
             }
@@ -150,17 +142,17 @@ impl Running {
                 household.give_up();
                 break;
             }
-            // Where there are thousands to look at, others need the processor too.
+            // With thousands of processes a check takes long.
             self.attend(input, LOOK.max(looked_at.elapsed())).await;
         }
-        // Whoever reads our standard error may have stalled, and is not waited for.
+        // A stalled reader of our standard error is not waited for.
         let _ = timeout(GRACE, self.ended(input)).await;
     }
 
-    /// Does for so long what is to be done while those who are being ended are; less long if the command ends meanwhile.
+    /// Serves its streams for this long, or until it ends.
     async fn attend(&mut self, input: &mut Input, span: Duration) {
         if self.status.is_none() {
-            // That it cannot be waited for does not happen, and must not keep the processor busy.
+            // A failing wait must not spin.
             if let Ok(Err(_)) = timeout(span, self.ended(input)).await {
                 sleep(span).await;
             }
@@ -176,16 +168,14 @@ impl Running {
         let _: Result<Infallible, _> = timeout(span, attending).await;
     }
 
-    /// Lets those go on who are still there, also when this program has ended.
     pub(super) fn let_live(mut self) {
         if let Some(pipe) = self.stderr.take().and_then(StandardError::into_pipe) {
-            // Where that cannot be, there is nobody who could do anything about it.
             let _ = leave_a_listener(pipe);
         }
     }
 }
 
-/// Waits until the command has ended, and buries all others meanwhile.
+/// Reaps other children meanwhile.
 async fn death(number: Pid, deaths: &mut unix::Signal, status: &mut Option<ExitStatus>) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = *status {

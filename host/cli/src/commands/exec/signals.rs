@@ -1,7 +1,5 @@
-//! The signals that end programs, as they come.
-//!
-//! Ctrl-C reaches every process of the terminal's foreground group, this program and the command alike; `kill` reaches one. A command that got both the
-//! terminal's and ours would take it for an impatient second Ctrl-C and leave its cleaning up half done. So it is told where a signal came from.
+//! Receives the signals that ask this program to end. Ctrl-C on a terminal reaches the command too; forwarded, it would
+//! look like an impatient second Ctrl-C.
 
 use rustix::process::Signal;
 use signal_hook::iterator::SignalsInfo;
@@ -9,14 +7,12 @@ use signal_hook::iterator::exfiltrator::WithOrigin;
 use std::io;
 use tokio::sync::mpsc;
 
-/// Those that ask a program to end.
 const ENDING: &[Signal] = &[Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 
-/// A signal that came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Received {
     pub(super) signal: Signal,
-    /// A key was pressed: all of the terminal's foreground group has it.
+    /// From a key: the whole foreground group has it.
     pub(super) from_terminal: bool,
 }
 
@@ -25,7 +21,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on these signals do not end this program. What was ignored when it began (`nohup`, a shell's background job) stays ignored, also by the command.
+    /// Signals ignored at the start (`nohup`, a background job) stay ignored, also by the command.
     pub(super) fn listen() -> io::Result<Self> {
         let ignored = ignored();
         let wanted = ENDING.iter().filter(|signal| !ignored.contains(signal)).map(|signal| signal.as_raw());
@@ -43,17 +39,16 @@ impl Signals {
         Ok(Self { receiver })
     }
 
-    /// The next signal. Dropping the future loses none.
+    /// Cancel safe.
     pub(super) async fn next(&mut self) -> Received {
         match self.receiver.recv().await {
             Some(received) => received,
-            // The thread above lives as long as this does.
+            // The sender lives as long as this.
             None => std::future::pending().await,
         }
     }
 }
 
-/// The signals that were ignored when this program began, where the system tells.
 fn ignored() -> Vec<Signal> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = ignored_mask(&status);

@@ -1,4 +1,4 @@
-//! The command's standard error: handed on byte for byte as it comes, with its end kept for the classifier.
+//! Passes on the command's standard error byte for byte, and keeps its end for the classifier.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -8,35 +8,32 @@ use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Receiver;
 
-/// So much of the end is kept, bytes: as much as the classifier looks at.
+/// The classifier's limit, bytes.
 const KEPT: usize = upright::types::MESSAGE_LIMIT;
-/// So much is read at once, bytes: what a pipe holds.
+/// The default capacity of a pipe, bytes.
 const CHUNK: usize = 64 << 10;
-/// A pipe holds no more, bytes, whatever it is set to (`pipe-max-size`).
+/// Maximum capacity of a pipe, bytes (`pipe-max-size`).
 const LARGEST_PIPE: usize = 1 << 20;
 
-/// How to look whether something is there.
 #[derive(Clone, Copy)]
 enum Way {
-    /// As the reactor knew it when it last looked, which must hear that there is nothing.
+    /// Through the reactor, which must notice an empty pipe.
     WhenTold,
-    /// As it is: the reactor's knowledge may be older than the last words.
+    /// Directly: the reactor may not know of the last bytes yet.
     Now,
 }
 
 pub(super) struct StandardError {
-    /// None when nobody can write to it, or nobody reads ours any more.
+    /// `None` without a writer, or without a reader of ours.
     pipe: Option<Receiver>,
-    /// Ours. Writing goes through a thread, so that a reader who stalls does not keep signals and limits of time waiting.
+    /// Written in a thread: a stalled reader must not delay signals and timeouts.
     out: tokio::fs::File,
     chunk: Vec<u8>,
-    /// How much of the chunk was handed on.
     written: usize,
     kept: Vec<u8>,
 }
 
 impl StandardError {
-    /// Hands on to ours.
     pub(super) fn new(pipe: PipeReader) -> io::Result<Self> {
         Self::to(io::stderr().as_fd().try_clone_to_owned()?.into(), pipe)
     }
@@ -46,7 +43,7 @@ impl StandardError {
         Ok(Self { pipe, out: tokio::fs::File::from_std(out), chunk: Vec::new(), written: 0, kept: Vec::new() })
     }
 
-    /// Hands on what comes, for as long as it is polled. Dropping the future loses nothing.
+    /// Cancel safe.
     pub(super) async fn hand_on(&mut self) -> Infallible {
         loop {
             self.write().await;
@@ -59,8 +56,7 @@ impl StandardError {
         }
     }
 
-    /// Hands on what is there, after the command has ended: all that it wrote. What it has started and left behind may hold the pipe for longer, and is not
-    /// waited for.
+    /// Descendants that keep the pipe open are not waited for.
     pub(super) async fn finish(&mut self) {
         let mut left = LARGEST_PIPE;
         loop {
@@ -73,18 +69,17 @@ impl StandardError {
         }
     }
 
-    /// The end of what was said.
     pub(super) fn said(&self) -> String {
         let from = self.kept.len().saturating_sub(KEPT);
         String::from_utf8_lossy(&self.kept[from..]).into_owned()
     }
 
-    /// Where it is read from, if somebody can still write to it.
+    /// The pipe, if it still has writers.
     pub(super) fn into_pipe(self) -> Option<OwnedFd> {
         self.pipe?.into_blocking_fd().ok()
     }
 
-    /// Reads what is there into the chunk, which has been written. How much it was.
+    /// Returns the number of bytes.
     fn read(&mut self, way: Way) -> usize {
         let Some(pipe) = &self.pipe else { return 0 };
         self.chunk.resize(CHUNK, 0);
@@ -107,7 +102,6 @@ impl StandardError {
         count
     }
 
-    /// Writes the rest of the chunk.
     async fn write(&mut self) {
         while let Some(rest) = self.chunk.get(self.written..).filter(|rest| !rest.is_empty()) {
             match self.out.write(rest).await {
@@ -124,7 +118,7 @@ impl StandardError {
         }
     }
 
-    /// Lets the command find out, as it would without us between.
+    /// The command's next write then fails, as it would without us.
     fn nobody_listens(&mut self) {
         self.pipe = None;
         self.chunk.clear();
@@ -137,7 +131,6 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
 
-    /// A command's standard error and what takes the place of ours.
     fn pair() -> (StandardError, io::PipeWriter, PipeReader) {
         let (its, writer) = io::pipe().unwrap();
         let (reader, ours) = io::pipe().unwrap();
@@ -148,7 +141,7 @@ mod tests {
     async fn the_last_words_are_heard_before_the_reactor_knows_of_them() {
         let (mut stderr, mut writer, mut reader) = pair();
         writer.write_all(b"last words").unwrap();
-        // The writer is still open, as one that was left behind would hold it.
+        // The writer stays open, as in a background process.
         stderr.finish().await;
         assert_eq!(stderr.said(), "last words");
         drop(stderr);

@@ -1,17 +1,17 @@
-//! What standard error says of an exit code: that it means what it usually does, or why it came about.
+//! Decides whether standard error confirms the exit code or names another cause.
 //!
-//! Where a code is a general one, known words are believed. But a text may mention what it is not about: one that explains how a program is to be used names its
-//! options (`--timeout SECONDS`), and a shell names the command that it did not find (`timeout: not found`). What is said in such words is what the code says, and nothing else in them counts.
+//! A usage text lists options (`--timeout SECONDS`), and a shell names the missing command (`timeout: not found`). Such
+//! texts confirm the exit code, and other words in them do not count.
 
 use upright::types::FaultKind::{self, *};
 
-/// Words that a failure of this kind is told in, whatever else they mention; in lower case.
+/// Phrases that confirm a kind; lower case.
 const TOLD: &[(FaultKind, &[&str])] = &[
     (NotFound, &[": not found", "command not found", "no such file or directory"]),
     (PermissionDenied, &["permission denied", "operation not permitted", "exec format error", "cannot execute", "is a directory"]),
 ];
 
-/// Words about wrong usage, of getopt, argparse, click, clap, cobra, Go's `flag` and coreutils; in lower case.
+/// Messages of getopt, argparse, click, clap, cobra, Go's `flag` and coreutils; lower case.
 const WRONG_USAGE: &[&str] = &[
     "invalid option",
     "illegal option",
@@ -45,31 +45,28 @@ const WRONG_USAGE: &[&str] = &[
     "unrecognized command",
 ];
 
-/// How a line ends that is about a file of some name; in lower case.
+/// Ends of lines about a file; lower case.
 const ABOUT_A_FILE: &[&str] = &["no such file or directory", "no such file", "is a directory", "not a directory", "file exists"];
 
-/// Words of a shell, or of a system, that could not start a process and soon may; in lower case.
+/// Phrases of a start that may work later; lower case.
 const NOT_YET_STARTED: &[&str] = &["text file busy", "resource temporarily unavailable", "cannot fork"];
 
-/// So many lines that describe an option are a text on usage, of which the beginning may be cut off.
+/// Minimum number of option descriptions in a usage text.
 const DESCRIPTIONS: usize = 3;
 
-/// Whether this is how a failure of this kind is told.
 pub(super) fn tell_of(kind: FaultKind, text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     TOLD.iter().filter(|(known, _)| *known == kind).any(|(_, phrases)| phrases.iter().any(|phrase| text.contains(phrase)))
 }
 
-/// Whether a process could not be started, but soon may be.
 pub(super) fn tell_of_a_start_too_early(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     NOT_YET_STARTED.iter().any(|phrase| text.contains(phrase))
 }
 
-/// Whether this explains how the program is to be used.
 pub(super) fn tell_of_wrong_usage(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    // A program that was given an option too many may say so and go on.
+    // A program may warn about an option and go on.
     let mut lines = text.lines().filter(|line| !line.contains("warn") && !line.contains("ignor"));
     let described = text.lines().filter(|line| describes_an_option(line)).count();
     described >= DESCRIPTIONS
@@ -79,7 +76,7 @@ pub(super) fn tell_of_wrong_usage(text: &str) -> bool {
         })
 }
 
-/// The text without the names of files that are missing or of the wrong kind: what `timeout.log` is called says nothing of the failure.
+/// Removes file names such as `timeout.log`, which say nothing about the failure.
 pub(super) fn without_names(text: &str) -> String {
     let is_about_a_file = |line: &str| {
         let line = line.trim_end().to_ascii_lowercase();
@@ -98,11 +95,10 @@ fn without_names_in(line: &str) -> String {
         let bare = token.trim_end_matches([':', ',', '.', ')']);
         let opens = bare.starts_with(QUOTES);
         let is_quoted = quoted || opens;
-        // A quote that stands alone opens and does not close.
+        // A single quote character only opens.
         let closes = bare.ends_with(QUOTES) && (quoted || bare.chars().nth(1).is_some());
         quoted = is_quoted && !closes;
         let is_path = bare.contains(['/', '.']);
-        // `grep: timeout: No such file or directory`
         let is_alone = token.ends_with(':') && at > 0 && tokens[at - 1].ends_with(':');
         if !is_quoted && !is_path && !is_alone {
             kept.push(*token);
@@ -168,7 +164,7 @@ mod tests {
             ("grep: timeout: No such file or directory", "grep: No such file or directory\n"),
             ("sh: 1: cannot open timeout.log: No such file", "sh: cannot open No such file\n"),
             ("cp: ./timeout/: Is a directory", "cp: Is a directory\n"),
-            // What is about something else, and what cannot be told apart, stays.
+            // Other lines, and ambiguous ones, stay.
             (
                 "Could not connect to Redis at /tmp/x: No such file or directory",
                 "Could not connect to Redis at No such file or directory\n",

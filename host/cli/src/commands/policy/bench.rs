@@ -1,4 +1,4 @@
-//! `upright policy bench`: what asking a policy costs, beside a component that does nothing.
+//! `upright policy bench`: measures the cost of each function.
 
 use super::cases;
 use crate::commands::loading::Loading;
@@ -11,32 +11,31 @@ use std::time::{Duration, Instant};
 use upright::Policy;
 use upright::policy::{EmptyCall, Question};
 
-/// Rounds, of which the middle one counts. In each everything is measured once, so that a machine that slows down slows everything.
+/// Number of rounds; each measures everything, so that a slow phase hits all alike.
 const ROUNDS: usize = 15;
 
-/// How long one measurement takes at least.
 const MEASUREMENT: Duration = Duration::from_millis(5);
 
-/// Measure what each function of a policy costs, beside a call of a component that does nothing
+/// Measure the cost of each function of a policy, beside a call of an empty component
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each number is the median over rounds, of the mean over all conformance questions of that function. They are as good as the machine is quiet.
+Each number is the median over all rounds of the mean over the function's conformance questions.
+Run it on a quiet machine.
 
 Example: upright policy bench policy.wasm")]
 pub(crate) struct BenchArguments {
-    /// A WebAssembly component [default: the built-in policy]
+    /// WebAssembly component [default: the built-in policy]
     file: Option<PathBuf>,
 
     #[command(flatten)]
     loading: Loading,
 }
 
-/// What one call costs.
 #[derive(Debug, Serialize)]
 struct Cost {
     function: String,
     nanoseconds: f64,
-    /// As often as a call that does nothing.
+    /// Multiple of an empty call.
     times_empty: f64,
 }
 
@@ -57,7 +56,7 @@ fn measure(policy: &Policy) -> anyhow::Result<Vec<Cost>> {
     const EMPTY: &str = "an empty call";
     let mut functions: Vec<(String, Vec<Question>)> = Vec::new();
     for (vector, question) in cases::vectors()? {
-        // A policy describes itself when it is loaded, and never again.
+        // Only asked when a policy is loaded.
         if matches!(question, Question::Describe {}) {
             continue;
         }
@@ -81,7 +80,7 @@ fn measure(policy: &Policy) -> anyhow::Result<Vec<Cost>> {
     Ok(names.zip(medians.iter().copied()).map(cost).collect())
 }
 
-/// The mean nanoseconds of one call, where `calls` makes so many.
+/// Mean time of one call, nanoseconds; `calls` makes `count` calls.
 fn mean<E>(count: usize, mut calls: impl FnMut() -> Result<(), E>) -> Result<f64, E> {
     let (began, mut made) = (Instant::now(), 0);
     while began.elapsed() < MEASUREMENT || made == 0 {

@@ -1,4 +1,4 @@
-//! `upright policy build`: runs the tool of a policy's language, and says which.
+//! `upright policy build`: runs the build tool of a policy's language.
 
 mod encode;
 mod tool;
@@ -10,25 +10,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use upright::policy::PolicyLoader;
 
-/// The file that is built.
 const COMPONENT: &str = "policy.wasm";
 
-/// Build a policy: DIR/policy.wasm, by the tool of the language that is found there
+/// Build DIR/policy.wasm with the tool of the language found in DIR
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Rust is built by cargo for wasm32-unknown-unknown, Python by componentize-py, JavaScript by componentize-js, which npx fetches.
+Rust is built by cargo for wasm32-unknown-unknown, Python by componentize-py, and JavaScript by
+componentize-js, which npx fetches.
 
 Example: upright policy build my-policy")]
 pub(crate) struct BuildArguments {
-    /// The policy's folder
+    /// Folder of the policy
     #[arg(default_value = ".")]
     dir: PathBuf,
 }
 
-/// What policies can be written in from a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Language {
-    // Documentation comments would make `--help` spread over pages.
+    // Doc comments would make `--help` very long.
     Rust,
     Python,
     Js,
@@ -53,7 +52,6 @@ impl Language {
         }
     }
 
-    /// The file that its author changes.
     pub(super) fn source(self) -> &'static str {
         match self {
             Self::Rust => "src/lib.rs",
@@ -62,7 +60,6 @@ impl Language {
         }
     }
 
-    /// The file by which a policy in this language is known.
     fn sign(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
@@ -70,7 +67,6 @@ impl Language {
         }
     }
 
-    /// The flag that a policy needs which brings this language's runtime along.
     pub(super) fn flags(self) -> &'static str {
         match self {
             Self::Rust => "",
@@ -78,7 +74,6 @@ impl Language {
         }
     }
 
-    /// The language of the policy in this folder.
     fn found(dir: &Path) -> Result<Self, Failure> {
         let found: Vec<Self> = Self::ALL.into_iter().filter(|language| dir.join(language.sign()).is_file()).collect();
         let wrong = |what: &str| {
@@ -101,7 +96,7 @@ pub(super) fn run(arguments: &BuildArguments, output: &Output) -> anyhow::Result
         Language::Rust => {
             let module = tool::cargo(dir)?;
             let bytes = encode::component(&module)?;
-            // Quick to look at; what it lacks is told now and not when it is used. How it answers is for `policy test`.
+            // `policy test` checks the answers; this checks the component.
             PolicyLoader::default().probe(false).from_bytes(&bytes).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
             std::fs::write(&component, bytes)
                 .map_err(|error| Failure::new(Exit::Failed, format!("{} cannot be written: {error}", component.display())))?;
@@ -110,7 +105,7 @@ pub(super) fn run(arguments: &BuildArguments, output: &Output) -> anyhow::Result
         Language::Js => tool::componentize_js(dir, COMPONENT)?,
     }
     let size = std::fs::metadata(&component).map(|file| file.len());
-    let size = size.map_err(|error| Failure::new(Exit::Failed, format!("the build left no {}: {error}", component.display())))?;
+    let size = size.map_err(|error| Failure::new(Exit::Failed, format!("the build produced no {}: {error}", component.display())))?;
     let shown = component.display().to_string();
     if output.json {
         output.json_line(&json!({ "file": shown, "size_bytes": size, "language": language.name() }))?;

@@ -1,4 +1,4 @@
-//! Questions with what is expected of their answers: the conformance vectors, and the cases of an author.
+//! Questions with expected answers: the conformance vectors, and an author's cases.
 
 use crate::exit::{Exit, Failure};
 use serde::Deserialize;
@@ -7,12 +7,11 @@ use std::path::Path;
 use upright::policy::{Function, Question};
 use upright_conformance::Vector;
 
-/// A file of cases is no longer than this, bytes.
 const LONGEST_FILE: u64 = 64 << 20;
 
-/// The conformance vectors with their questions. They are made anew: the generator is smaller than what it makes.
+/// Generated here: the generator is smaller than its output.
 pub(super) fn vectors() -> Result<Vec<(Vector, Question)>, Failure> {
-    let failed = |error: String| Failure::new(Exit::Failed, format!("the conformance vectors cannot be made: {error}"));
+    let failed = |error: String| Failure::new(Exit::Failed, format!("the conformance vectors cannot be generated: {error}"));
     let vectors = upright_conformance::generate::vectors().map_err(|error| failed(error.to_string()))?;
     let with_question = |vector: Vector| {
         let question = question(&vector.function, &vector.arguments).map_err(|error| failed(format!("{}: {error}", vector.name)))?;
@@ -25,7 +24,6 @@ fn question(function: &str, arguments: &Value) -> Result<Question, serde_json::E
     Function::deserialize(json!(function))?.read_arguments(arguments)
 }
 
-/// One case of an author's.
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) name: String,
@@ -34,16 +32,14 @@ pub(super) struct Case {
     pub(super) expected: Expected,
 }
 
-/// What an author expects.
 #[derive(Debug)]
 pub(super) enum Expected {
-    /// This answer, to the bit.
+    /// The whole answer, to the bit.
     Answer(Value),
-    /// An answer that has at least these fields, with these values.
+    /// Some fields of the answer.
     Part(Value),
 }
 
-/// A line of a file of cases.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -61,7 +57,6 @@ fn present<'a, D: serde::Deserializer<'a>>(given: D) -> Result<Option<Value>, D:
     Value::deserialize(given).map(Some)
 }
 
-/// The cases in a file of JSON Lines.
 pub(super) fn read(path: &Path) -> Result<Vec<Case>, Failure> {
     let wrong = |what: String| Failure::bad_input(format!("{}{what}", path.display()));
     let file = std::fs::metadata(path).map_err(|error| wrong(format!(": {error}; expected a file of cases")))?;

@@ -1,13 +1,12 @@
-//! Where answers differ: all places, each with what was expected and what was answered.
+//! Finds all differences between two JSON answers.
 
 use serde::Serialize;
 use serde_json::{Number, Value};
 use std::fmt;
 
-/// One place where an answer is not what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Difference {
-    /// The path within the answer; empty for the answer itself.
+    /// Empty for the answer itself.
     pub(super) path: String,
     pub(super) expected: String,
     pub(super) got: String,
@@ -20,16 +19,14 @@ impl fmt::Display for Difference {
     }
 }
 
-/// How much of an answer is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// All of it.
     Whole,
-    /// The fields that are expected.
+    /// Only the expected fields.
     Part,
 }
 
-/// Every place where `got` is not what is expected, to the bit.
+/// Compares to the bit.
 pub(super) fn differences(expected: &Value, got: &Value, extent: Extent) -> Vec<Difference> {
     let mut found = Vec::new();
     between("", expected, got, extent, &mut found);
@@ -60,7 +57,7 @@ fn between(path: &str, expected: &Value, got: &Value, extent: Extent, found: &mu
             }
         }
         (Value::Number(left), Value::Number(right)) => {
-            // An author may write 2 for 2.0; the last bit and the sign of zero count.
+            // 2 equals 2.0; the last bit and the sign of zero count.
             if bits(left) != bits(right) || (left.as_u64().is_some() && right.as_u64().is_some() && left != right) {
                 differ(path, left.to_string(), right.to_string());
             }

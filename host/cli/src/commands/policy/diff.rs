@@ -1,4 +1,4 @@
-//! `upright policy diff`: which questions two policies answer differently.
+//! `upright policy diff`: compares the answers of two policies.
 
 use super::cases;
 use super::compared::{Extent, differences};
@@ -12,27 +12,26 @@ use std::process::ExitCode;
 use upright::Policy;
 use upright::policy::Question;
 
-/// Show which of the conformance questions two policies answer differently, with an example for each function
+/// Show which conformance questions two policies answer differently, with an example for each function
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: upright policy diff old.wasm new.wasm")]
 pub(crate) struct DiffArguments {
-    /// A WebAssembly component
+    /// First WebAssembly component
     one: PathBuf,
 
-    /// Another
+    /// Second WebAssembly component
     other: PathBuf,
 
     #[command(flatten)]
     loading: Loading,
 }
 
-/// What differs in one function.
 #[derive(Debug, Serialize)]
 struct Differing {
     function: String,
     asked: usize,
     differing: Vec<String>,
-    /// The places of the first difference.
+    /// The differences of the first such question.
     example: Vec<String>,
 }
 
@@ -79,7 +78,6 @@ fn by_function(one: &Policy, other: &Policy) -> anyhow::Result<Vec<Differing>> {
     Ok(functions)
 }
 
-/// Where the two answers to a question differ.
 fn places(one: &Policy, other: &Policy, question: &Question) -> Vec<String> {
     match (one.answer(question), other.answer(question)) {
         (Ok(one), Ok(other)) => {

@@ -1,4 +1,4 @@
-//! `upright policy eval`: any function of a policy, asked in JSON.
+//! `upright policy eval`: calls any function of a policy.
 
 use super::row;
 use crate::commands::loading::Loading;
@@ -10,25 +10,25 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use upright::policy::eval::{EvalError, Evaluator};
 
-/// A line of arguments is no longer than this, bytes.
 const LONGEST_LINE: u64 = 16 << 20;
 
-/// Ask a function of a policy: one JSON object of arguments a line on standard input, one answer a line on standard output
+/// Call a function of a policy: one JSON object of arguments per input line, one answer per output line
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each answer is {\"ok\": …} or {\"error\": \"…\"}. A line that cannot be answered does not end it.
+Each answer is {\"ok\": …} or {\"error\": \"…\"}. A line that cannot be answered does not end
+the command; the exit code is then 1.
 
 Example: echo '{\"current\":\"qwen3:30b\",\"chain\":[\"qwen3:30b\",\"qwen3:8b\"]}' | upright policy eval degradation.next_model")]
 pub(crate) struct EvalArguments {
-    /// The function, such as recovery.decide
+    /// Function to call, such as recovery.decide
     #[arg(required_unless_present = "list")]
     function: Option<String>,
 
-    /// A WebAssembly component [default: the built-in policy]
+    /// WebAssembly component [default: the built-in policy]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
-    /// Show the functions, and the shapes of their arguments and answers
+    /// List the functions with the shapes of their arguments and answers
     #[arg(long)]
     list: bool,
 
@@ -41,7 +41,6 @@ pub(super) fn run(arguments: &EvalArguments, output: &Output) -> anyhow::Result<
     let Some(function) = arguments.function.as_deref().filter(|_| !arguments.list) else {
         return list(&evaluator, output);
     };
-    // Before anything is read: no line could be answered.
     if let Err(error @ EvalError::UnknownFunction { .. }) = evaluator.eval(function, &Value::Null) {
         return Err(Failure::bad_input(error).into());
     }

@@ -15,14 +15,15 @@ use upright::clock::SystemClock;
 use upright::policy::PolicyFleet;
 use upright::policy::fleet::{HostStatus, Order, PublishOptions};
 
-/// Publish a policy to all hosts that follow the same state
+/// Publish a policy to all hosts that share the state
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A signature beside FILE goes along. Each host verifies the policy by its own rules, and swaps it in or refuses it; `upright policy fleet` shows what came of it.
+A signature in FILE.sig is published too. Each host verifies the policy by its own rules and
+swaps it in or refuses it; `upright policy fleet` shows the results.
 
 Example: upright policy publish policy.wasm --state nats://10.0.0.1:4222")]
 pub(super) struct PublishArguments {
-    /// A WebAssembly component
+    /// WebAssembly component
     file: PathBuf,
 
     #[command(flatten)]
@@ -31,19 +32,19 @@ pub(super) struct PublishArguments {
     #[command(flatten)]
     shadow: ShadowFlags,
 
-    /// How long it must decide without being struck out to count as good [default: 60]
+    /// Probation of the new policy, seconds; after it the policy counts as good [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
     probation: Option<f64>,
 
-    /// Publish it only if it is signed by this public key; can be given several times
+    /// Publish only if signed by this public key; repeatable
     #[arg(long, value_name = "FILE")]
     trust: Vec<PathBuf>,
 }
 
-/// Show who runs which policy
+/// Show which host runs which policy
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Ends with 1 if a host has refused what was published, or is silent.\n\nExample: upright policy fleet --state nats://10.0.0.1:4222"
+    after_help = "The exit code is 1 if a host has refused the policy or is silent.\n\nExample: upright policy fleet --state nats://10.0.0.1:4222"
 )]
 pub(super) struct FleetArguments {
     #[command(flatten)]
@@ -52,7 +53,7 @@ pub(super) struct FleetArguments {
 
 pub(super) fn publish(arguments: &PublishArguments, output: &Output) -> anyhow::Result<ExitCode> {
     block_on(async {
-        // What does not pass the probe every host would refuse.
+        // Every host refuses a policy that fails the probe.
         let policy = keys::loader(&arguments.trust)?.from_file(&arguments.file).map_err(Failure::bad_input)?;
         let fleet = PolicyFleet::new(arguments.state.open_or_make().await?, SystemClock::shared());
         let options = PublishOptions { shadow: arguments.shadow.request(), probation: arguments.probation };
@@ -74,7 +75,7 @@ async fn tell(number: u64, fleet: &PolicyFleet, output: &Output) -> anyhow::Resu
     if output.json {
         output.json_line(&json!({ "order": number, "policy": order.as_ref().and_then(|order| order.published.policy.clone()) }))?;
     } else {
-        let named = order.as_ref().map_or_else(|| "another policy by now".to_owned(), named);
+        let named = order.as_ref().map_or_else(|| "superseded by a newer order".to_owned(), named);
         output.line(format_args!("order {number}: {named}"))?;
     }
     Ok(Exit::Success.into())
@@ -109,7 +110,7 @@ pub(super) fn fleet(arguments: &FleetArguments, output: &Output) -> anyhow::Resu
         }
         let troubled = hosts.iter().filter(|host| host.refused.is_some() || fleet.is_silent(host)).count();
         if troubled > 0 {
-            return Err(Failure::new(Exit::Failed, format!("{troubled} of {} hosts have refused it or are silent", hosts.len())).into());
+            return Err(Failure::new(Exit::Failed, format!("{troubled} of {} hosts refuse the policy or are silent", hosts.len())).into());
         }
         Ok(Exit::Success.into())
     })
@@ -119,14 +120,14 @@ fn age(host: &HostStatus, now: u64) -> Duration {
     Duration::from_millis(now.saturating_sub(host.unix_milliseconds))
 }
 
-/// One that is silent said something last so long ago.
+/// `silent` is the time since a silent host's last report.
 fn host_text(host: &HostStatus, order: Option<&Order>, silent: Option<Duration>, output: &Output) -> String {
     let (name, active) = (printable(&host.host), printable(&host.active));
     let digest = host.digest.as_deref().and_then(|digest| digest.get(..12)).unwrap_or_default();
     let stands = match (&host.refused, host.stage) {
         _ if silent.is_some() => output.paint(BAD, format_args!("silent for {}", span(silent.unwrap_or_default()))),
         (Some(refused), _) => output.paint(BAD, format_args!("refused: {}", one_line(refused))),
-        _ if host.order != order.map(|order| order.number) => "has not dealt with it yet".to_owned(),
+        _ if host.order != order.map(|order| order.number) => "has not handled the order yet".to_owned(),
         (None, Some(stage)) => stage.to_string(),
         (None, None) => String::new(),
     };

@@ -1,4 +1,4 @@
-//! `upright policy inspect`: who a policy is, what it imports and exports, and whether it would be let in.
+//! `upright policy inspect`: shows a policy's name, imports, exports and probe result.
 
 use super::row;
 use crate::commands::loading::Loading;
@@ -8,14 +8,15 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Show who a policy is, what it imports (nothing) and exports, and whether it passes the probe
+/// Show a policy's name, imports (none) and exports, and whether it passes the probe
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A policy that does not pass the probe may not decide anywhere. It is shown all the same, and the exit code is 1; upright policy test says more.
+Every host refuses a policy that fails the probe. It is still shown, with exit code 1;
+`upright policy test` lists its wrong answers.
 
 Example: upright policy inspect my-policy.wasm")]
 pub(crate) struct InspectArguments {
-    /// A WebAssembly component [default: the built-in policy]
+    /// WebAssembly component [default: the built-in policy]
     file: Option<PathBuf>,
 
     #[command(flatten)]

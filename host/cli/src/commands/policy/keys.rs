@@ -1,4 +1,4 @@
-//! `upright policy keygen`, `sign` and `verify`: who a policy is from.
+//! `upright policy keygen`, `sign` and `verify`: signs policies and verifies signatures.
 
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -12,46 +12,44 @@ use std::time::Duration;
 use upright::policy::signature::{PublicKey, SecretKey, Signature, Trust};
 use upright::policy::{Policy, PolicyLoader};
 
-/// A key's file is no longer than this, bytes.
 const LONGEST_KEY: u64 = 4096;
 
-/// Make a key pair to sign policies with: FILE for yourself, FILE.pub for those who shall trust it
+/// Make a signing key pair: the secret key in FILE, the public key in FILE.pub for hosts that trust it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: upright policy keygen release.key")]
 pub(super) struct KeygenArguments {
-    /// Where the secret key goes; must not be there yet
+    /// File for the secret key; must not exist
     file: PathBuf,
 }
 
-/// Sign a policy: the signature goes into FILE.sig beside it
+/// Sign a policy; writes the signature to FILE.sig
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: upright policy sign policy.wasm --key release.key --revision 7")]
 pub(super) struct SignArguments {
-    /// A WebAssembly component
+    /// WebAssembly component
     file: PathBuf,
 
-    /// The secret key, as `upright policy keygen` wrote it
+    /// Secret key file from `upright policy keygen`
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 
-    /// Counts your releases: a host refuses a lower one than it has seen
+    /// Revision of the release; a host refuses a lower one than it has seen
     #[arg(long, value_name = "N", value_parser = values::revision)]
     revision: u64,
 }
 
-/// Check a policy's signature, and show what it vouches for
+/// Verify a policy's signature, and show what it covers
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: upright policy verify policy.wasm --trust release.key.pub")]
 pub(super) struct VerifyArguments {
-    /// A WebAssembly component, with its signature in FILE.sig
+    /// WebAssembly component, with its signature in FILE.sig
     file: PathBuf,
 
-    /// A public key that is trusted; can be given several times
+    /// Trusted public key; repeatable
     #[arg(long, value_name = "FILE", required = true)]
     trust: Vec<PathBuf>,
 }
 
-/// The text of a key's file.
 fn key_text(path: &Path) -> Result<String, Failure> {
     let unreadable = |error: std::io::Error| Failure::bad_input(format!("{}: {error}; expected a key's file", path.display()));
     let found = std::fs::metadata(path).map_err(unreadable)?;
@@ -65,19 +63,19 @@ fn read_key<K: std::str::FromStr<Err = upright::policy::signature::KeyError>>(pa
     key_text(path)?.parse().map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))
 }
 
-/// A loader that trusts the keys in these files; everybody where there is none.
+/// Without keys, trusts every policy.
 pub(crate) fn loader(trusted: &[PathBuf]) -> Result<PolicyLoader, Failure> {
     let keys = trusted.iter().map(|path| read_key::<PublicKey>(path)).collect::<Result<Vec<_>, _>>()?;
     Ok(PolicyLoader::default().trust(Trust::keys(keys)))
 }
 
-/// A loader of what is only looked at: who a policy is from does not hang on how it answers, or on how much it needs for that.
+/// The signature does not depend on the policy's answers, time or memory.
 fn looking(loader: PolicyLoader) -> PolicyLoader {
     let memory = usize::try_from(4_u64 << 30).unwrap_or(usize::MAX);
     loader.probe(false).decision_limit(Duration::from_secs(10)).memory_limit(memory)
 }
 
-/// Writes a file that is not there yet; a secret one for its owner alone.
+/// Only the owner can read a secret file.
 fn write_new(path: &Path, text: &str, secret: bool) -> Result<(), Failure> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -101,12 +99,12 @@ pub(super) fn keygen(arguments: &KeygenArguments, output: &Output) -> anyhow::Re
         output.json_line(&json!({ "secret_key": arguments.file, "public_key": public, "key": key.public() }))?;
     } else {
         output.line(format_args!("{}  keep it to yourself; who has it can sign", arguments.file.display()))?;
-        output.line(format_args!("{}  for those who shall trust it: {}", public.display(), key.public()))?;
+        output.line(format_args!("{}  for hosts that should trust it: {}", public.display(), key.public()))?;
     }
     Ok(Exit::Success.into())
 }
 
-/// The policy in a file as it is now, whatever signature lies beside it.
+/// Ignores a signature beside the file.
 fn unsigned(path: &Path) -> Result<Policy, Failure> {
     let bytes = std::fs::read(path)
         .map_err(|error| Failure::bad_input(format!("{}: {error}; expected a WebAssembly component", path.display())))?;
@@ -124,14 +122,14 @@ pub(super) fn sign(arguments: &SignArguments, output: &Output) -> anyhow::Result
 }
 
 pub(super) fn verify(arguments: &VerifyArguments, output: &Output) -> anyhow::Result<ExitCode> {
-    // First, so that a file that is no policy is told as that.
+    // First, so that a file that is no policy is reported as such.
     unsigned(&arguments.file)?;
     let policy = looking(loader(&arguments.trust)?)
         .from_file(&arguments.file)
         .map_err(|error| Failure::new(Exit::Failed, format!("{}: {error}", arguments.file.display())))?;
     match policy.signature() {
         Some(signature) => show(signature, None, output),
-        // Trust was asked for, so there is one.
+        // Unreachable: trusted keys require a signature.
         None => Err(Failure::new(Exit::Failed, format!("{}: not signed", arguments.file.display())).into()),
     }
 }

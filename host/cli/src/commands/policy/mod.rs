@@ -1,4 +1,4 @@
-//! `upright policy`: look at a policy, ask it anything, write one, sign it, and swap it into a running program.
+//! `upright policy`: inspects, calls, creates, signs and swaps policies.
 
 mod bench;
 mod build;
@@ -16,7 +16,7 @@ mod test;
 use crate::output::{FAINT, Output};
 use std::process::ExitCode;
 
-/// Look at a policy, ask it anything, write one, sign it, swap it into a running program
+/// Inspect, call, create and sign policies, and swap them into running programs
 #[derive(Debug, clap::Args)]
 pub(crate) struct PolicyArguments {
     #[command(subcommand)]

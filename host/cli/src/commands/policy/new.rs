@@ -1,7 +1,4 @@
-//! `upright policy new`: a policy that builds, of which its author changes one function.
-//!
-//! A project stands by itself, outside this repository and on a machine that has only the language's own tools: the contract and the default policy that
-//! it begins with are in it.
+//! `upright policy new`: creates a policy project that builds without this repository.
 
 mod files;
 
@@ -13,16 +10,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Begin a policy of your own, from a template that builds
+/// Create a policy project from a template that builds
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: upright policy new my-policy && upright policy build my-policy && upright policy test my-policy/policy.wasm"
 )]
 pub(crate) struct NewArguments {
-    /// The folder to make; its name becomes the policy's
+    /// Folder to create; its name becomes the policy's
     dir: PathBuf,
 
-    /// The language
+    /// Language of the project
     #[arg(long, value_enum, default_value = "rust")]
     lang: Language,
 }
@@ -48,7 +45,6 @@ pub(super) fn run(arguments: &NewArguments, output: &Output) -> anyhow::Result<E
     Ok(Exit::Success.into())
 }
 
-/// The policy's name: the folder's, if it may be one.
 fn name_of(dir: &Path) -> Result<String, Failure> {
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let fits = name.len() <= 64
@@ -58,7 +54,6 @@ fn name_of(dir: &Path) -> Result<String, Failure> {
     if fits { Ok(name) } else { Err(Failure::bad_input(wrong())) }
 }
 
-/// What is there already is nobody's to overwrite.
 fn must_be_free(dir: &Path) -> Result<(), Failure> {
     let wrong = |what: String| Err(Failure::bad_input(format!("{} {what}; expected a new or an empty folder", dir.display())));
     match fs::read_dir(dir) {

@@ -1,4 +1,5 @@
-//! `upright policy swap`, `shadow`, `rollback` and `history`: the policies of a running program, through the folder that they live in.
+//! `upright policy swap`, `shadow`, `rollback` and `history`: manage a running program's policies through its home
+//! folder.
 
 use crate::commands::address::StateArgument;
 use crate::exit::{Exit, Failure};
@@ -11,17 +12,18 @@ use std::time::{Duration, UNIX_EPOCH};
 use upright::policy::home::{Reply, Request, ShadowRequest};
 use upright::policy::{HistoryEntry, PolicyHome, Stage};
 
-/// How long the running program may take to answer.
+/// Time limit for the running program's reply.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Swap a policy into a running program
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The program is one that keeps its policies in a folder, such as `upright demo --stay --home DIR`. A signature beside FILE goes along.
+The program must keep its policies in a home folder, as `upright demo --stay --home DIR` does.
+A signature in FILE.sig is handed over too.
 
 Example: upright policy swap policy.wasm --home ~/.upright --shadow --promote-after 1000")]
 pub(super) struct SwapArguments {
-    /// A WebAssembly component
+    /// WebAssembly component
     file: PathBuf,
 
     #[command(flatten)]
@@ -30,31 +32,30 @@ pub(super) struct SwapArguments {
     #[command(flatten)]
     shadow: ShadowFlags,
 
-    /// How long it must decide without being struck out to count as good [default: 60]
+    /// Probation of the new policy, seconds; after it the policy counts as good [default: 60]
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
     probation: Option<f64>,
 
-    /// Let in a signed policy of a lower revision than was seen
+    /// Accept a signed policy with a lower revision than the highest one seen
     #[arg(long)]
     allow_lower_revision: bool,
 }
 
-/// Whether a candidate is to be in the shadow first.
 #[derive(Debug, clap::Args)]
 pub(super) struct ShadowFlags {
-    /// Let it answer beside the active policy first, and decide nothing
+    /// Run it in the shadow of the active policy first, without deciding
     #[arg(long)]
     shadow: bool,
 
-    /// The share of the decisions that the shadow is asked about
+    /// Share of the decisions that the shadow answers, above 0 and at most 1
     #[arg(long, value_name = "SHARE", requires = "shadow", default_value = "1", value_parser = values::share)]
     sample: f64,
 
-    /// Make the shadow active by itself after so many decisions
+    /// Number of decisions after which the shadow becomes active [default: never]
     #[arg(long, value_name = "N", requires = "shadow", value_parser = values::decisions)]
     promote_after: Option<u64>,
 
-    /// … if at most so many of them differ
+    /// Maximum number of differing decisions for --promote-after
     #[arg(long, value_name = "N", requires = "promote_after", default_value_t = 0)]
     disagreements: u64,
 }
@@ -67,12 +68,13 @@ impl ShadowFlags {
 
 #[derive(Debug, clap::Args)]
 struct HomeArgument {
-    /// The folder of the running program's policies
+    /// Home folder of the running program's policies
     #[arg(long, value_name = "DIR")]
     home: PathBuf,
 }
 
-/// Show what the shadow in a running program has shown: agreement, each kind of disagreement with an example, and both latencies
+/// Show the report of a running program's shadow: agreement, an example of each kind of disagreement, and both
+/// latencies
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: upright policy shadow --home ~/.upright --promote")]
 pub(super) struct ShadowArguments {
@@ -88,14 +90,14 @@ pub(super) struct ShadowArguments {
     end: bool,
 }
 
-/// Go back to the last good policy of a running program, or order a whole fleet back to the policy that was published before
+/// Roll back to the last good policy of a running program, or a whole fleet to the previously published policy
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-With --home it is one program, without it all that follow the same state.
+With --home one program rolls back, without it all programs that follow the same state.
 
 Example: upright policy rollback --state nats://10.0.0.1:4222")]
 pub(super) struct RollbackArguments {
-    /// The folder of the running program's policies
+    /// Home folder of the running program's policies; without it the fleet on --state rolls back
     #[arg(long, value_name = "DIR")]
     home: Option<PathBuf>,
 
@@ -103,16 +105,16 @@ pub(super) struct RollbackArguments {
     state: StateArgument,
 }
 
-/// Show what happened to the policies of a program
+/// Show the history of a program's policies
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The program need not run.\n\nExample: upright policy history --home ~/.upright")]
+#[command(after_help = "The program need not be running.\n\nExample: upright policy history --home ~/.upright")]
 pub(super) struct HistoryArguments {
     #[command(flatten)]
     home: HomeArgument,
 }
 
 impl HomeArgument {
-    /// The home, which must be one already: nobody lives in a folder that is made now.
+    /// Never creates the folder, where no program would answer.
     fn open(&self) -> Result<PolicyHome, Failure> {
         if !self.home.join("requests").is_dir() {
             let what = "not a home of policies; expected the folder that a running program was given as --home";
@@ -150,7 +152,7 @@ pub(super) fn shadow(arguments: &ShadowArguments, output: &Output) -> anyhow::Re
     if let (Some(report), false) = (&reply.shadow, output.json) {
         output.print(&shadow_text(report, output))?;
     } else if reply.shadow.is_none() && reply.error.is_none() {
-        return Err(Failure::new(Exit::Failed, "there is no shadow; `upright policy swap --shadow` begins one").into());
+        return Err(Failure::new(Exit::Failed, "there is no shadow; `upright policy swap --shadow` starts one").into());
     }
     tell(&reply, output)
 }
@@ -180,7 +182,6 @@ fn entry_text(entry: &HistoryEntry, output: &Output) -> String {
     }
 }
 
-/// What came of it: a line, and the exit code.
 fn tell(reply: &Reply, output: &Output) -> anyhow::Result<ExitCode> {
     if output.json {
         output.json_line(reply)?;
@@ -200,7 +201,7 @@ fn tell(reply: &Reply, output: &Output) -> anyhow::Result<ExitCode> {
     Ok(Exit::Success.into())
 }
 
-/// A report of `upright::policy::shadow::ShadowReport`, as it came in JSON.
+/// A `upright::policy::shadow::ShadowReport` in JSON.
 fn shadow_text(report: &Value, output: &Output) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let number = |value: &Value| value.as_u64().unwrap_or_default();
@@ -235,7 +236,6 @@ fn shadow_text(report: &Value, output: &Output) -> String {
     lines.iter().map(|line| crate::output::printable(line) + "\n").collect()
 }
 
-/// A verdict in a few words; the text of a failure as it is.
 fn brief(verdict: &Value) -> String {
     match verdict {
         Value::String(error) => error.clone(),

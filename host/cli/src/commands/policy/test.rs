@@ -1,4 +1,4 @@
-//! `upright policy test`: does a policy hold to the contract, and to what its author expects of it?
+//! `upright policy test`: checks a policy against the contract and its author's cases.
 
 use super::cases::{self, Case, Expected};
 use super::compared::{Difference, Extent, differences};
@@ -15,31 +15,32 @@ use upright::Policy;
 use upright::policy::{Answer, PolicyError, Question};
 use upright_conformance::Vector;
 
-/// So many failures are shown.
 const SHOWN: usize = 20;
 
-/// The function whose answer no two policies share.
+/// Differs between any two policies.
 const DESCRIBE: &str = "metadata.describe";
 
-/// Test a policy: thousands of questions, and cases of your own
+/// Test a policy with thousands of questions, and with cases of your own
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Every answer must make sense (the checks that the host makes before it follows one) and be the same on another instance, asked in another
-order. Where it is not the default policy's answer, that is counted; with --strict it is a failure, except for the policy's name.
+Every answer must pass the host's checks, and be the same on a second instance asked in another
+order. Answers that differ from the default policy's are counted; with --strict they are failures,
+except for the policy's name.
 
-A case is one line of JSON: a name, a function, arguments, and what is expected, as an answer or as some of its fields:
+A case is one line of JSON: a name, a function, its arguments, and the expected answer or some of
+its fields:
   {\"name\": \"no second try\", \"function\": \"recovery.decide\", \"arguments\": {…}, \"expect\": {\"directive\": \"give_up\"}}
 
 Example: upright policy test policy.wasm --cases cases.jsonl")]
 pub(crate) struct TestArguments {
-    /// A WebAssembly component
+    /// WebAssembly component
     file: PathBuf,
 
-    /// Cases of your own, one line of JSON each
+    /// File with cases of your own, one JSON object per line
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
 
-    /// The policy claims to decide as the default policy does: any other answer is a failure
+    /// Treat any answer other than the default policy's as a failure
     #[arg(long)]
     strict: bool,
 
@@ -47,7 +48,6 @@ pub(crate) struct TestArguments {
     loading: Loading,
 }
 
-/// What is wrong with one answer.
 #[derive(Debug, Serialize)]
 struct Failed {
     function: String,
@@ -67,18 +67,17 @@ impl Failed {
     }
 }
 
-/// What came of the questions of one function.
 #[derive(Debug, Default, Serialize)]
 struct Count {
     asked: usize,
     failed: usize,
-    /// Answers that make sense and are not the default policy's.
+    /// Valid answers that are not the default policy's.
     differing: usize,
 }
 
 pub(crate) fn run(arguments: &TestArguments, output: &Output) -> anyhow::Result<ExitCode> {
     let cases = arguments.cases.as_deref().map(cases::read).transpose()?.unwrap_or_default();
-    // What the probe refuses is told here answer by answer.
+    // Loaded without the probe, since wrong answers are listed here.
     let policy = arguments.loading.look_at(Some(&arguments.file))?;
     let vectors = cases::vectors()?;
     let mut failures = Vec::new();
@@ -112,7 +111,7 @@ pub(crate) fn run(arguments: &TestArguments, output: &Output) -> anyhow::Result<
     Ok(if ok { Exit::Success } else { Exit::Failed }.into())
 }
 
-/// The answers of another instance, asked in the opposite order: what a policy remembers would show.
+/// A second instance, asked in reverse order, reveals a policy with memory.
 fn backwards(policy: &Policy, vectors: &[(Vector, Question)]) -> Vec<Result<Answer, PolicyError>> {
     let twin = policy.twin();
     let mut answers: Vec<_> = vectors.iter().rev().map(|(_, question)| twin.answer(question)).collect();
@@ -122,7 +121,7 @@ fn backwards(policy: &Policy, vectors: &[(Vector, Question)]) -> Vec<Result<Answ
 
 type Judged = Result<bool, (Option<String>, Vec<Difference>)>;
 
-/// Whether the answer is the default policy's, or what is wrong with it.
+/// Returns whether the answer is the default policy's, or what is wrong with it.
 fn judge(policy: &Policy, vector: &Vector, question: &Question, other: Result<Answer, PolicyError>, strict: bool) -> Judged {
     let failed = |error: String| (Some(error), Vec::new());
     let answer = policy.answer(question).map_err(|error| failed(error.to_string()))?;
@@ -130,21 +129,19 @@ fn judge(policy: &Policy, vector: &Vector, question: &Question, other: Result<An
     let (got, again) = (value(&answer), value(&other));
     let otherwise = differences(&got, &again, Extent::Whole);
     if !otherwise.is_empty() {
-        return Err((Some("asked again, on another instance, it answers otherwise".to_owned()), otherwise));
+        return Err((Some("a second instance answers differently".to_owned()), otherwise));
     }
-    // Some vectors ask what no host would, and no answer to them could make sense.
+    // Some vectors ask what no host would, so no answer to them is valid.
     if question.check(&question.answer_natively()).is_ok() {
         question.check(&answer).map_err(|error| failed(error.to_string()))?;
     }
     let differences = differences(&vector.answer, &got, Extent::Whole);
-    // Every policy says who it is.
     if strict && vector.function != DESCRIBE && !differences.is_empty() {
         return Err((None, differences));
     }
     Ok(differences.is_empty())
 }
 
-/// What does not hold of a case.
 fn hold(policy: &Policy, case: &Case) -> Option<Failed> {
     let Case { name, function, question, expected } = case;
     let failed = |error, differences| Some(Failed { function: function.clone(), name: name.clone(), error, differences });
@@ -164,9 +161,8 @@ fn hold(policy: &Policy, case: &Case) -> Option<Failed> {
     }
 }
 
-/// The answer in JSON.
 pub(super) fn value(answer: &Answer) -> Value {
-    // Their keys are texts, so they can be written; a number that is not finite becomes `null`.
+    // Keys are strings, so this cannot fail; infinite numbers become `null`.
     serde_json::to_value(answer).unwrap_or_default()
 }
 
@@ -181,8 +177,8 @@ fn report(counts: &BTreeMap<&str, Count>, failures: &[Failed], asked: usize, bro
         let answers = if *asked == 1 { "answer" } else { "answers" };
         let details = match (failed, differing) {
             (0, 0) => format!("{asked} {answers}, all as the default policy's"),
-            (0, _) => format!("{asked} {answers}, {differing} other than the default policy's"),
-            _ => format!("{asked} {answers}, {failed} wrong, {differing} other than the default policy's"),
+            (0, _) => format!("{asked} {answers}, {differing} differ from the default policy's"),
+            _ => format!("{asked} {answers}, {failed} wrong, {differing} differ from the default policy's"),
         };
         text += &format!("{} {}", output.mark(*failed == 0), row(&format!("{function:<30}"), &details, output));
     }

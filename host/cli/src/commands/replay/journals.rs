@@ -1,4 +1,4 @@
-//! The journals that a replay reads.
+//! Reads the journals of a replay.
 
 use crate::exit::Failure;
 use std::cmp::Reverse;
@@ -7,19 +7,15 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use upright::policy::replay::Replay;
 
-/// A line is no longer than this, bytes.
 const LONGEST_LINE: u64 = 16 << 20;
-/// So much is read at once, bytes.
 const BUFFER: usize = 256 << 10;
 
-/// A journal that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Journal {
     StandardInput,
     File(PathBuf),
 }
 
-/// The journals that these paths stand for.
 pub(super) fn find(paths: &[PathBuf]) -> Result<Vec<Journal>, Failure> {
     let mut journals = Vec::new();
     for path in paths {
@@ -41,7 +37,7 @@ fn cannot_read(path: &Path, error: &io::Error) -> Failure {
     Failure::bad_input(format_args!("{} cannot be read: {error}; expected a journal, a folder with journals, or -", path.display()))
 }
 
-/// The journals in a folder: by name, and of those that were rotated the oldest first.
+/// The journals by name; rotated files oldest first.
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let entries = folder.read_dir().and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(|error| cannot_read(folder, &error))?;
     let mut journals: Vec<_> =
@@ -53,7 +49,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(journals.into_iter().map(|(_, _, path)| path).collect())
 }
 
-/// The journal that a file belongs to, and its number: 0 is the one that is written to.
+/// Name and rotation number; 0 is the current file.
 fn rotation(path: &Path) -> Option<(String, u64)> {
     let name = path.file_name()?.to_str()?;
     if name.ends_with(".jsonl") {
@@ -65,7 +61,6 @@ fn rotation(path: &Path) -> Option<(String, u64)> {
 }
 
 impl Journal {
-    /// What it is called in the report.
     pub(super) fn name(&self) -> String {
         match self {
             Self::StandardInput => "-".to_owned(),
@@ -73,7 +68,6 @@ impl Journal {
         }
     }
 
-    /// Replays it, line by line.
     pub(super) fn read(&self, replay: &mut Replay) -> Result<(), Failure> {
         match self {
             Self::StandardInput => read(io::stdin().lock(), replay),
@@ -100,7 +94,6 @@ fn read(mut from: impl BufRead, replay: &mut Replay) -> io::Result<()> {
     }
 }
 
-/// Passes over what is left of a line, without keeping it.
 fn skip_line(from: &mut impl BufRead) -> io::Result<()> {
     loop {
         let buffered = from.fill_buf()?;

@@ -1,4 +1,4 @@
-//! A replay's report, for people.
+//! Formats a replay's report as text.
 
 use crate::output::{BAD, FAINT, GOOD, Output, one_line};
 use std::fmt::Write;
@@ -33,7 +33,7 @@ fn row(name: &str, value: &str, output: &Output) -> String {
 }
 
 fn name(policy: &Replayed) -> String {
-    // A policy may call itself anything.
+    // A policy chooses its own name.
     one_line(&format!("{} {} ({})", policy.name, policy.version, policy.digest))
 }
 

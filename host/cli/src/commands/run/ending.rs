@@ -1,4 +1,4 @@
-//! How asking ended: for people one line, for programs an exit code and an object.
+//! How a prompt ends: a line for people; an exit code and an object for programs.
 
 use super::Outcome;
 use super::attempt::Answer;
@@ -11,13 +11,12 @@ use upright::ollama::OllamaError;
 use upright::types::{Classification, MemoryOwner, Reason, SuggestedAction};
 use upright::{Error, Recovered, Served};
 
-/// What to tell about an operation without an answer.
 pub(super) fn failure(error: &Error, model: &str, deadline: Option<Duration>) -> Failure {
     let exit = exit(error, deadline);
     let message = match error {
         Error::Failed(failed) => {
             let attempts = format!("{} attempt{}", failed.attempts, if failed.attempts == 1 { "" } else { "s" });
-            // The last attempt may have been cut by the deadline, under another reason.
+            // The deadline may have cut the last attempt under another reason.
             let reason = if exit == Exit::DeadlineExceeded { Reason::DeadlineExceeded } else { failed.reason };
             let hint = match exit {
                 Exit::DeadlineExceeded => "allow more time with --deadline".to_owned(),
@@ -47,10 +46,10 @@ fn exit(error: &Error, deadline: Option<Duration>) -> Exit {
 fn reason_text(reason: Reason) -> String {
     let text = match reason {
         Reason::NotRetryable => "trying again cannot help",
-        Reason::ModelUnsuitable => "only another model could do it",
-        Reason::HostUnsuitable => "only another host could do it",
+        Reason::ModelUnsuitable => "only another model can help",
+        Reason::HostUnsuitable => "only another host can help",
         Reason::WindowTooSmall => "the question does not fit the window",
-        Reason::AnswerUnusable => "what the model wrote is of no use",
+        Reason::AnswerUnusable => "the model's output is unusable",
         Reason::AnswerCut => "the answer was cut",
         Reason::AttemptsExhausted => "no retries are left",
         Reason::DeadlineExceeded => "the deadline has passed",
@@ -61,7 +60,7 @@ fn reason_text(reason: Reason) -> String {
     text.to_owned()
 }
 
-/// The next step where a window is too small; none where nothing is known of it.
+/// `None` if nothing is known of the window.
 fn window_hint(error: &Error, deadline: Option<Duration>) -> Option<String> {
     let failed = error.failure().filter(|failed| failed.reason == Reason::WindowTooSmall)?;
     let window = failed.source.downcast_ref::<OllamaError>()?.window()?.facts;
@@ -79,7 +78,6 @@ fn window_hint(error: &Error, deadline: Option<Duration>) -> Option<String> {
     Some(format!("{}, or name a model with a larger window with --fallback", steps.join(", ")))
 }
 
-/// What the user could do.
 fn hint(classification: &Classification, model: &str) -> String {
     match classification.action {
         SuggestedAction::PullModel => format!("pull it with `ollama pull {model}`, or name another with --fallback"),
@@ -98,7 +96,6 @@ fn hint(classification: &Classification, model: &str) -> String {
     }
 }
 
-/// All about one prompt, for programs.
 pub(super) fn record(
     prompt: &str,
     requested: &str,

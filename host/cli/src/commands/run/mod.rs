@@ -1,7 +1,7 @@
-//! `upright run`: asks a model, and keeps asking until there is a whole answer or nothing can be done.
+//! `upright run`: asks a model until there is a whole answer or nothing more can be done.
 //!
-//! Half an answer must never pass for a whole one. On a terminal, where somebody watches, tokens appear as they come and a break is told;
-//! anywhere else nothing is written before the answer is whole, unless `--stream` asks for it.
+//! Half an answer must never pass for a whole one. A terminal shows tokens as they arrive; elsewhere nothing is written
+//! before the answer is whole, unless `--stream` is given.
 
 mod attempt;
 mod ending;
@@ -29,100 +29,100 @@ use upright::ollama::{BaseUrl, Budgets, ChatRequest, Message, OllamaClient, opti
 use upright::types::RetryConfig;
 use upright::{Error, HealthCheck, PolicyLifecycle, Recovered, RecoveryManager};
 
-/// Looking a model up may take so long; a slow server shall not hold up the question for it.
+/// Time limit of a model lookup: a slow server must not delay the question.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Ask a model, with retries, other models and a circuit breaker
+/// Ask a model, with retries, fallback models and a circuit breaker
 #[derive(Debug, clap::Args)]
 #[command(
     mut_group("loading", |group| group.requires("policy")),
     allow_negative_numbers = true,
     after_help = "\
-On a terminal the answer appears as it comes. Elsewhere nothing is written before it is whole, unless --stream is given.
-Without PROMPT, or with -, each line of standard input is one prompt.
+On a terminal the answer appears as it arrives. Elsewhere nothing is written before it is whole,
+unless --stream is given. Without PROMPT, or with -, each line of standard input is one prompt.
 
 Example: upright run qwen3:8b --fallback gemma3:4b \"Why is the sky blue?\""
 )]
 pub(crate) struct RunArguments {
-    /// The model to ask, such as qwen3:8b
+    /// Model to ask, such as qwen3:8b
     #[arg(value_parser = values::model)]
     model: String,
 
-    /// What to ask; - for lines of standard input
+    /// Prompt; without it, or with -, each line of standard input is one
     prompt: Vec<String>,
 
-    /// A model that may take its place, best first; may be given several times
+    /// Fallback model, best first; repeatable
     #[arg(long = "fallback", value_name = "MODEL", value_parser = values::model)]
     fallbacks: Vec<String>,
 
-    /// Tells the model how to answer
+    /// System prompt
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 
-    /// The model's temperature
+    /// Sampling temperature, 0 to 100 [default: the model's own]
     #[arg(long, value_name = "NUMBER", value_parser = values::temperature)]
     temperature: Option<f64>,
 
-    /// The longest answer, tokens [default: the model's own]
+    /// Maximum length of the answer, tokens [default: the model's own]
     #[arg(long, value_name = "N", value_parser = values::tokens)]
     max_tokens: Option<u32>,
 
-    /// An option of the model, such as num_ctx=8192 or seed=1; may be given several times
+    /// Model option such as num_ctx=8192 or seed=1; repeatable
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = values::option)]
     options: Vec<(String, Value)>,
 
-    /// The largest window to ask for where a question does not fit, tokens [default: the model's own]
+    /// Maximum window for a question that does not fit, tokens [default: the model's own]
     #[arg(long, value_name = "N", value_parser = values::tokens)]
     max_window: Option<u32>,
 
-    /// Retries after the first attempt, for each model
+    /// Number of retries after the first attempt, for each model
     #[arg(long, value_name = "N", default_value = "3", value_parser = values::retries)]
     retries: u32,
 
-    /// The wait before the first retry, seconds; each further wait is twice as long
+    /// Delay before the first retry, seconds; doubles with each further retry
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = values::seconds)]
     base_delay: Duration,
 
-    /// No wait is longer, seconds; a server that asks for a longer one is not waited for
+    /// Maximum delay before a retry, seconds; a server that asks for a longer one is not retried
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = values::seconds)]
     max_delay: Duration,
 
-    /// How long an answer may take in all, seconds
+    /// Time limit for one answer with all attempts and delays, seconds
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     deadline: Option<Duration>,
 
-    /// How long the server may be silent while it queues the request and loads the model, seconds [default: 600]
+    /// Maximum silence while the server queues the request and loads the model, seconds [default: 600]
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     load_timeout: Option<Duration>,
 
-    /// From the headers of an answer to its first token, seconds [default: 120]
+    /// Maximum time from the answer's headers to its first token, seconds [default: 120]
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     first_token_timeout: Option<Duration>,
 
-    /// From one token to the next, seconds [default: 120]
+    /// Maximum time between two tokens, seconds [default: 120]
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     between_tokens_timeout: Option<Duration>,
 
-    /// Serve the answer to the same prompt again while it is not older, seconds; answers are kept as long as this call runs
+    /// Maximum age of a cached answer to the same prompt, seconds; the cache lasts for this command [default: no cache]
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     max_age: Option<Duration>,
 
-    /// Print tokens as they come also where standard output is no terminal
+    /// Print tokens as they arrive, even if standard output is not a terminal
     #[arg(long, conflicts_with = "json")]
     stream: bool,
 
-    /// Say nothing of what happens on the way
+    /// Hide progress messages; errors are still printed
     #[arg(short, long)]
     quiet: bool,
 
-    /// A WebAssembly component that decides [default: the built-in policy]
+    /// WebAssembly component that decides [default: the built-in policy]
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 
     #[command(flatten)]
     loading: Loading,
 
-    /// The server's address [default: OLLAMA_HOST, else http://127.0.0.1:11434]
+    /// Server address [default: OLLAMA_HOST, else http://127.0.0.1:11434]
     #[arg(long, value_name = "URL", value_parser = values::host)]
     host: Option<BaseUrl>,
 }
@@ -130,7 +130,7 @@ pub(crate) struct RunArguments {
 pub(crate) async fn run(arguments: RunArguments, output: &Output) -> anyhow::Result<ExitCode> {
     let prompts = Prompts::of(&arguments.prompt)?;
     for (name, _) in arguments.options.iter().filter(|(name, _)| option_kind(name).is_none()) {
-        complain(format_args!("the option {name} is not one that Ollama knows; it is sent all the same"));
+        complain(format_args!("unknown Ollama option {name}; sending it anyway"));
     }
     let asking = Asking::new(arguments, output)?;
     tokio::select! {
@@ -143,23 +143,21 @@ pub(crate) async fn run(arguments: RunArguments, output: &Output) -> anyhow::Res
     }
 }
 
-/// All that serves every prompt.
 struct Asking<'a> {
     arguments: RunArguments,
     output: &'a Output,
     client: OllamaClient,
     manager: RecoveryManager,
     screen: Screen,
-    /// Looks models up for the keys of cached answers; only where answers are cached.
+    /// Finds the model's digest for cache keys.
     lookup: Option<HealthCheck>,
-    /// The model's digest when it was last looked up.
     digest: RefCell<Option<String>>,
 }
 
 impl<'a> Asking<'a> {
     fn new(arguments: RunArguments, output: &'a Output) -> Result<Self, Failure> {
         let address = super::address(arguments.host.clone())?;
-        // Where the built-in policy cannot run as a component, its logic decides natively.
+        // The built-in policy decides natively where components cannot run.
         let policy = match &arguments.policy {
             Some(file) => PolicyLifecycle::new(arguments.loading.load(Some(file))?),
             None => PolicyLifecycle::built_in(),
@@ -189,7 +187,7 @@ impl<'a> Asking<'a> {
         Ok(Self { arguments, output, client, manager, screen, lookup, digest: RefCell::default() })
     }
 
-    /// Asks all prompts. One without an answer does not end it; the first such gives the exit code.
+    /// A failed prompt does not end the others; the first gives the exit code.
     async fn all(&self, mut prompts: Prompts) -> anyhow::Result<Exit> {
         let (mut asked, mut exit) = (false, Exit::Success);
         while let Some(prompt) = prompts.next().await? {
@@ -199,10 +197,10 @@ impl<'a> Asking<'a> {
                 exit = if exit == Exit::Success { failure.exit } else { exit };
             }
         }
-        if asked { Ok(exit) } else { Err(Failure::bad_input("no prompt on standard input; expected one prompt a line").into()) }
+        if asked { Ok(exit) } else { Err(Failure::bad_input("no prompt on standard input; expected one prompt per line").into()) }
     }
 
-    /// Asks one prompt. The outer error is one of writing.
+    /// The outer error is a write error.
     async fn one(&self, prompt: &str) -> anyhow::Result<Result<(), Failure>> {
         let Self { arguments, screen, .. } = self;
         let request = self.request(prompt);
@@ -219,7 +217,6 @@ impl<'a> Asking<'a> {
         }));
         let outcome = loop {
             tokio::select! {
-                // What happened is told before what comes of it is shown.
                 biased;
                 Some(event) = events.recv() => reporter.take(&event),
                 error = screen.broken() => return Err(error.into()),
@@ -240,7 +237,6 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Prints an answer, where that has not been done already.
     fn show(&self, recovered: &Recovered<Answer>) -> anyhow::Result<()> {
         let text = &recovered.value.text;
         if !self.output.json && !self.screen.has_shown_all(recovered) {
@@ -258,7 +254,7 @@ impl<'a> Asking<'a> {
         for (name, value) in &self.arguments.options {
             let given = request.options.entry(name).or_insert(Value::Array(Vec::new()));
             match (given, value) {
-                // Of texts to stop at there may be several.
+                // `stop` may be given several times.
                 (Value::Array(texts), Value::Array(more)) => texts.extend(more.iter().cloned()),
                 (given, value) => *given = value.clone(),
             }
@@ -268,7 +264,7 @@ impl<'a> Asking<'a> {
         request
     }
 
-    /// The key of a cached answer. Where the server cannot be asked, the model is taken for the one that it was.
+    /// Without a reply, the model counts as unchanged.
     async fn key(&self, request: &ChatRequest) -> String {
         if let Some(lookup) = &self.lookup {
             let status = lookup.check_model_available(&request.model).await;
@@ -276,7 +272,7 @@ impl<'a> Asking<'a> {
                 self.digest.replace(Some(digest.to_owned()));
             }
         }
-        // A request is texts and numbers: it always has a JSON form.
+        // A request always has a JSON form.
         let value = serde_json::to_value(request).unwrap_or_default();
         cache_key(&request.model, self.digest.borrow().as_deref(), &value)
     }

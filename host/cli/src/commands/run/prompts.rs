@@ -1,4 +1,4 @@
-//! Where prompts come from: the command line, or the lines of standard input.
+//! Reads prompts from the command line or standard input.
 
 use crate::exit::Failure;
 use std::io::{self, BufRead, IsTerminal, Read};
@@ -40,10 +40,10 @@ impl Prompts {
     }
 }
 
-/// A prompt is no longer than this, bytes.
+/// Maximum length, bytes.
 const LONGEST_PROMPT: u64 = 16 << 20;
 
-/// The next line, without its end; none at the end of the input.
+/// `None` at the end of input.
 fn next_line(input: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = String::new();
     let read = input.take(LONGEST_PROMPT + 1).read_line(&mut line)?;
@@ -53,7 +53,7 @@ fn next_line(input: &mut impl BufRead) -> io::Result<Option<String>> {
     Ok((read > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-/// Reads in a thread of its own, so that Ctrl-C is heard while nothing comes.
+/// In a thread, so that Ctrl-C works meanwhile.
 fn read_lines() -> mpsc::Receiver<io::Result<String>> {
     let (sender, receiver) = mpsc::channel(1);
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! What happens on the way to an answer: a line on standard error for people, an object each for `--json`.
+//! Reports progress: lines for people, objects for `--json`.
 
 use super::screen::Screen;
 use crate::output::{complain, span};
@@ -8,31 +8,26 @@ use upright::Event;
 pub(super) struct Reporter<'a> {
     quiet: bool,
     screen: &'a Screen,
-    /// The model in use.
     model: String,
-    /// Why the last attempt failed.
     why: String,
     events: Vec<Value>,
 }
 
 impl<'a> Reporter<'a> {
     pub(super) fn new(model: &str, quiet: bool, screen: &'a Screen) -> Self {
-        // What was shown of an earlier answer is no part of this one.
+        // Clears an earlier answer's state.
         screen.take_shown();
         Self { quiet, screen, model: model.to_owned(), why: String::new(), events: Vec::new() }
     }
 
-    /// The model that was used last.
     pub(super) fn model(&self) -> &str {
         &self.model
     }
 
-    /// All that happened.
     pub(super) fn events(&self) -> &[Value] {
         &self.events
     }
 
-    /// Takes note of an event, and tells about it.
     pub(super) fn take(&mut self, event: &Event) {
         self.events.push(record(event));
         match event {
@@ -59,7 +54,6 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// An attempt failed, and this is what is done about it.
     fn goes_on(&self, next: std::fmt::Arguments<'_>) {
         if self.screen.take_shown() {
             self.screen.end_line();
@@ -76,14 +70,12 @@ impl<'a> Reporter<'a> {
     }
 }
 
-/// That a model is loaded with a larger window, which takes a while.
 fn enlarging(model: &str, from: Option<u32>, to: u32, needed: Option<u32>) -> String {
     let question = needed.map_or_else(|| "the question".to_owned(), |needed| format!("the question of {needed} tokens"));
     let window = from.map_or_else(|| "the window".to_owned(), |from| format!("the window of {from}"));
     format!("{question} does not fit {window}; loading {model} with a window of {to} and reading the question again")
 }
 
-/// An event as JSON.
 fn record(event: &Event) -> Value {
     match event {
         Event::AttemptFailed { attempt, classification, message, .. } => {

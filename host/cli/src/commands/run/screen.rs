@@ -1,4 +1,4 @@
-//! Standard output, as far as tokens are shown on it before their answer is whole.
+//! Shows tokens before their answer is whole.
 
 use super::attempt::Answer;
 use crate::output::Output;
@@ -10,7 +10,6 @@ use upright::{Recovered, Served};
 
 pub(super) struct Screen {
     output: Output,
-    /// Tokens are shown as they come.
     live: bool,
     state: RefCell<State>,
     failed: Notify,
@@ -18,9 +17,7 @@ pub(super) struct Screen {
 
 #[derive(Default)]
 struct State {
-    /// Something of the current answer was shown.
     shown: bool,
-    /// The last line has not ended.
     within_line: bool,
     failure: Option<io::Error>,
 }
@@ -30,7 +27,7 @@ impl Screen {
         Self { output, live, state: RefCell::default(), failed: Notify::new() }
     }
 
-    /// Shows a token. Where it cannot be written it never returns: [`Screen::broken`] ends the program.
+    /// Never returns after a write error; [`Screen::broken`] ends the program.
     pub(super) async fn show(&self, token: &str) {
         if !self.live {
             return;
@@ -50,7 +47,7 @@ impl Screen {
         pending().await
     }
 
-    /// Ends when something could not be written.
+    /// Resolves after a write error.
     pub(super) async fn broken(&self) -> io::Error {
         loop {
             if let Err(error) = self.written() {
@@ -60,12 +57,10 @@ impl Screen {
         }
     }
 
-    /// Whether all could be written so far.
     pub(super) fn written(&self) -> io::Result<()> {
         self.state.borrow_mut().failure.take().map_or(Ok(()), Err)
     }
 
-    /// Ends the line, if one was begun.
     pub(super) fn end_line(&self) {
         let mut state = self.state.borrow_mut();
         if std::mem::take(&mut state.within_line)
@@ -76,12 +71,11 @@ impl Screen {
         }
     }
 
-    /// Whether something was shown since the last time that this was asked.
+    /// Whether anything was shown since the last call.
     pub(super) fn take_shown(&self) -> bool {
         std::mem::take(&mut self.state.borrow_mut().shown)
     }
 
-    /// Whether this answer needs not be printed any more.
     pub(super) fn has_shown_all(&self, recovered: &Recovered<Answer>) -> bool {
         self.live && recovered.served == Served::Live
     }

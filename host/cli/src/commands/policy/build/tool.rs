@@ -1,4 +1,4 @@
-//! The tools that build policies. What one has to say goes to standard error as it is; what is missing is told with the command that installs it.
+//! The external build tools. A missing one is reported with the command that installs it.
 
 use crate::exit::{Exit, Failure};
 use crate::output::complain;
@@ -10,10 +10,9 @@ use std::process::{Command, Stdio};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// The npm package, in the version that the templates were tried with.
+/// The version that the templates were tested with.
 const COMPONENTIZE_JS: &str = "@bytecodealliance/componentize-js@0.23.0";
 
-/// A tool, and what to tell whoever does not have it.
 struct Tool {
     name: &'static str,
     install: &'static str,
@@ -28,7 +27,7 @@ fn failed(what: impl Into<String>) -> Failure {
 }
 
 impl Tool {
-    /// Runs the tool in a folder, and says so; its output where that is asked for.
+    /// Announces and runs the tool; returns its captured output.
     fn run<S: AsRef<OsStr>>(&self, dir: &Path, arguments: &[S], stdout: Stdio) -> Result<Vec<u8>, Failure> {
         let shown: Vec<_> = arguments.iter().map(|argument| argument.as_ref().to_string_lossy()).collect();
         complain(format_args!("in {}: {} {}", dir.display(), self.name, shown.join(" ")));
@@ -42,7 +41,6 @@ impl Tool {
     }
 }
 
-/// Builds a Rust policy, and says where its core module is.
 pub(super) fn cargo(dir: &Path) -> Result<PathBuf, Failure> {
     must_have_target(dir)?;
     let arguments = ["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"];
@@ -52,21 +50,20 @@ pub(super) fn cargo(dir: &Path) -> Result<PathBuf, Failure> {
         .lines()
         .filter_map(module)
         .next_back()
-        .ok_or_else(|| failed(format!("{} gave no WebAssembly; expected `crate-type = [\"cdylib\"]` in its Cargo.toml", dir.display())))
+        .ok_or_else(|| failed(format!("{} built no WebAssembly; expected `crate-type = [\"cdylib\"]` in its Cargo.toml", dir.display())))
 }
 
-/// The WebAssembly file that a message of cargo's tells of.
 fn module(message: &str) -> Option<PathBuf> {
     let message: Value = serde_json::from_str(message).ok()?;
     let files = message.get("filenames")?.as_array()?;
     files.iter().filter_map(Value::as_str).map(PathBuf::from).find(|file| file.extension().is_some_and(|ending| ending == "wasm"))
 }
 
-/// Fails where the compiler has no library for the target; without it, cargo says so once for each crate.
+/// Otherwise cargo reports the missing target once per crate.
 fn must_have_target(dir: &Path) -> Result<(), Failure> {
     let mut rustc = Command::new("rustc");
     rustc.args(["--print", "target-libdir", "--target", TARGET]).current_dir(dir).stdin(Stdio::null());
-    // Where there is no compiler, cargo is not there either, and that is told.
+    // Cargo reports a missing toolchain.
     let Ok(run) = rustc.output() else { return Ok(()) };
     let folder = String::from_utf8_lossy(&run.stdout).trim().to_owned();
     let is_core = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("libcore-");
@@ -74,14 +71,11 @@ fn must_have_target(dir: &Path) -> Result<(), Failure> {
     if there { Ok(()) } else { Err(failed(format!("the target {TARGET} is not installed: run `rustup target add {TARGET}`"))) }
 }
 
-/// Builds a Python policy.
 pub(super) fn componentize_py(dir: &Path, component: &str) -> Result<(), Failure> {
     let arguments = ["--wit-path", "wit", "--world", "policy", "componentize", "my_policy", "--output", component];
-    // What it says of its progress is no result.
     COMPONENTIZE_PY.run(dir, &arguments, Stdio::null()).map(drop)
 }
 
-/// Builds a JavaScript policy: its modules are made one first, since the engine is given one file.
 pub(super) fn componentize_js(dir: &Path, component: &str) -> Result<(), Failure> {
     let arguments = [
         "--yes",

@@ -1,18 +1,16 @@
-//! What is in a new project, by language.
+//! The files of a new project, by language.
 
 use super::super::build::Language;
 
-/// A file of a project: where it belongs, and its text.
+/// Path and text.
 type File = (String, String);
 
-/// Files of this repository by their paths in it.
 macro_rules! embedded {
     ($($path:literal),+ $(,)?) => {
         &[$(($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../", $path)))),+]
     };
 }
 
-/// The contract.
 const CONTRACT: &[(&str, &str)] = embedded![
     "wit/backoff.wit",
     "wit/breaker.wit",
@@ -26,7 +24,6 @@ const CONTRACT: &[(&str, &str)] = embedded![
     "wit/world.wit",
 ];
 
-/// The default policy's logic, and what makes a component of a policy.
 const GUEST: &[(&str, &str)] = embedded![
     "guest/logic/Cargo.toml",
     "guest/logic/src/backoff.rs",
@@ -57,20 +54,17 @@ const GUEST: &[(&str, &str)] = embedded![
     "guest/shim/src/runtime.rs",
 ];
 
-/// This workspace's manifest: a project uses the same versions.
+/// Source of a project's dependency versions.
 const WORKSPACE: &str = include_str!("../../../../../../Cargo.toml");
 
-/// Crates that the guest's manifests take from their workspace.
 const FROM_THE_WORKSPACE: [&str; 4] = ["talc", "libm", "serde", "wit-bindgen"];
 
-/// A template, by where it belongs.
 macro_rules! template {
     ($path:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/", $path))
     };
 }
 
-/// All files of a project.
 pub(super) fn of(language: Language, name: &str) -> Vec<File> {
     let at = |path: &str, text: &str| (path.to_owned(), filled(text, name));
     let below = |folder: &str, files: &[(&str, &str)]| -> Vec<File> {
@@ -115,13 +109,11 @@ fn filled(text: &str, name: &str) -> String {
     text.replace("{{name}}", name).replace("{{version}}", env!("CARGO_PKG_VERSION")).replace("{{dependencies}}", &dependencies())
 }
 
-/// The workspace's lines for these crates.
 fn dependencies() -> String {
     let line = |name: &str| WORKSPACE.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" = ")));
     FROM_THE_WORKSPACE.iter().filter_map(|name| line(name)).collect::<Vec<_>>().join("\n")
 }
 
-/// A manifest without this repository's lints, which are no concern of an author's.
 fn without_lints(manifest: &str) -> String {
     manifest.replace("[lints]\nworkspace = true\n\n", "")
 }
@@ -131,12 +123,10 @@ mod tests {
     use super::*;
     use std::path::{Path, PathBuf};
 
-    /// Whether a source of this repository is in projects.
     fn is_embedded(path: &Path) -> bool {
         CONTRACT.iter().chain(GUEST).any(|(known, _)| Path::new(known) == path)
     }
 
-    /// Every file below a folder of this repository, from its root.
     fn below(folder: &str) -> Vec<PathBuf> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let mut folders = vec![PathBuf::from(folder)];
