@@ -1,7 +1,7 @@
-//! Which attributes stand before a function, and whether they go together.
+//! Combines the two attributes before a function.
 //!
-//! The compiler expands the uppermost attribute first and hands it the others. Would each wrap what it finds, the lowest one would end up outermost,
-//! against what one reads. So the first one takes the other off the function and expands both, the upper around the lower.
+//! The compiler expands the upper attribute first and passes it the other. Expanded one by one, the lower would be
+//! outermost. So the upper attribute takes the lower off and expands both.
 
 use crate::expand;
 use crate::function::Function;
@@ -11,17 +11,13 @@ use quote::quote;
 use std::fmt;
 use syn::{Error, Meta};
 
-/// One of the two attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
-    /// `#[with_retry]`.
     Retry,
-    /// `#[with_circuit_breaker]`.
     CircuitBreaker,
 }
 
 impl Attribute {
-    /// The other one.
     pub(crate) fn other(self) -> Self {
         match self {
             Self::Retry => Self::CircuitBreaker,
@@ -29,7 +25,7 @@ impl Attribute {
         }
     }
 
-    /// The option that names a guard which exists already.
+    /// Option for an existing guard.
     pub(crate) fn guard_option(self) -> &'static str {
         match self {
             Self::Retry => "strategy",
@@ -44,7 +40,6 @@ impl Attribute {
         }
     }
 
-    /// Which of the two this is, by its own name or as the last part of a path.
     fn of(attribute: &syn::Attribute) -> Option<Self> {
         let last = attribute.path().segments.last()?;
         [Self::Retry, Self::CircuitBreaker].into_iter().find(|known| last.ident == known.name())
@@ -57,7 +52,7 @@ impl fmt::Display for Attribute {
     }
 }
 
-/// All that is wrong, to be told at once.
+/// All errors, reported together.
 #[derive(Default)]
 pub(crate) struct Complaints(Option<Error>);
 
@@ -74,15 +69,12 @@ impl Complaints {
     }
 }
 
-/// An attribute with its options.
 pub(crate) struct Guard {
     pub(crate) attribute: Attribute,
     pub(crate) options: Options,
 }
 
-/// Expands `attribute` together with its fellow, if that stands below it.
-///
-/// Where something is wrong, the function stays as it is, so that the compiler does not complain of its absence as well.
+/// After an error the function stays, or the compiler would report its absence as well.
 pub(crate) fn expand(attribute: Attribute, options: TokenStream, item: TokenStream) -> TokenStream {
     let mut complaints = Complaints::default();
     let mut guards = vec![Guard { attribute, options: Options::read(attribute, options, &mut complaints) }];
@@ -112,7 +104,6 @@ fn refused(item: TokenStream, complaints: Complaints) -> TokenStream {
     quote!(#item #errors)
 }
 
-/// Adds the attribute that stood below.
 fn take_fellow(fellow: &syn::Attribute, guards: &mut Vec<Guard>, complaints: &mut Complaints) {
     let Some(attribute) = Attribute::of(fellow) else { return };
     if guards.iter().any(|guard| guard.attribute == attribute) {
@@ -130,7 +121,7 @@ fn take_fellow(fellow: &syn::Attribute, guards: &mut Vec<Guard>, complaints: &mu
     guards.push(Guard { attribute, options: Options::read(attribute, tokens, complaints) });
 }
 
-/// Where one attribute says where `upright` is, the other means the same.
+/// Both attributes use the crate that one names.
 fn share_crate(guards: &mut [Guard]) {
     let said = guards.iter().find_map(|guard| guard.options.krate.clone());
     for guard in guards {
@@ -138,7 +129,7 @@ fn share_crate(guards: &mut [Guard]) {
     }
 }
 
-/// Refuses options that contradict those of the other attribute.
+/// Rejects contradicting options.
 fn check_together(guards: &[Guard], complaints: &mut Complaints) {
     let [outer, inner] = guards else { return };
     if let Some(fallback) = &inner.options.fallback {

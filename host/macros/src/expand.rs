@@ -1,18 +1,18 @@
-//! Writes the function anew: the same signature, and in it the guards around its body.
+//! Rewrites a function: the signature stays, guards surround the body.
 //!
-//! For `#[with_retry]` on `async fn fetch(client: Client, url: &str) -> Result<Page, Problem>`, in short:
+//! `#[with_retry]` on `async fn fetch(client: Client, url: &str) -> Result<Page, Problem>` becomes, in short:
 //!
 //! ```text
 //! async fn fetch(client: Client, url: &str) -> Result<Page, Problem> {
-//!     repeated(&client);                                       // can be cloned, or the compiler says so at the argument
+//!     repeated(&client);                                       // else a compiler error at the argument
 //!     let guard = { static GUARD: Shared<RetryStrategy> = …; GUARD.get() };
-//!     let attempt = move || async move { …the body… };         // cloned for each attempt, and with it what it captured
+//!     let attempt = move || async move { …the body… };         // cloned with its captures for each attempt
 //!     retry(guard, attempt).await
 //! }
 //! ```
 //!
-//! Names that are introduced here are invisible to the body (`mixed_site`); what is evaluated for the caller (arguments, options, the body) keeps the
-//! caller's names. Generated code is located at what the caller wrote and may have got wrong, so that the compiler's complaints point there.
+//! Names made here are invisible to the body (`mixed_site`). Generated code has the caller's spans, so that compiler
+//! errors point there.
 
 use crate::attribute::{Attribute, Guard};
 use crate::function::{Function, Passed};
@@ -23,14 +23,14 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Expr, ExprPath, Ident, ItemFn};
 
-/// The function, guarded: the first guard is the outermost. There are one or two.
+/// One or two guards, the first outermost.
 pub(crate) fn function(function: &Function, guards: &[Guard]) -> TokenStream {
     let ItemFn { attrs, vis, sig, .. } = &function.item;
     let own = Writer { function, is_async: sig.asyncness.is_some() };
     let again = guards.iter().any(|guard| guard.attribute == Attribute::Retry || guard.options.fallback.is_some());
     let checks = again.then(|| own.checks(&guards[0].options));
     let guarded = match guards {
-        // The retry's own breaker is the one of the attribute below it.
+        // The retry uses the breaker of the attribute below.
         [outer, inner] if outer.attribute == Attribute::Retry && outer.options.given.is_none() && inner.options.given.is_none() => {
             own.guarded(outer, &own.retry_settings(&outer.options, Some(Fellow::Settings(&inner.options))), &own.body(&outer.options))
         }
@@ -44,11 +44,8 @@ pub(crate) fn function(function: &Function, guards: &[Guard]) -> TokenStream {
     quote_spanned!(Span::mixed_site()=> #(#attrs)* #vis #sig { #checks #guarded })
 }
 
-/// The attribute that stands before the same function.
 enum Fellow<'a> {
-    /// Its breaker becomes that of the strategy.
     Settings(&'a Options),
-    /// It guards on its own.
     Apart,
 }
 
@@ -58,32 +55,29 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// `macro_support::name`, located at `span`.
     fn support(options: &Options, name: &str, span: Span) -> TokenStream {
         let (krate, name) = (options.crate_path(span), Ident::new(name, Span::mixed_site().located_at(span)));
         quote_spanned!(Span::mixed_site().located_at(span)=> #krate::macro_support::#name)
     }
 
-    /// Where what the function returns is written. One place for all: at several, the compiler would repeat itself.
+    /// One span for all, or the compiler repeats its error.
     fn output_span(&self) -> Span {
         Span::mixed_site().located_at(self.function.output.span())
     }
 
-    /// That each argument which is passed by value can be cloned.
     fn checks(&self, options: &Options) -> TokenStream {
         let by_value = |argument: &&crate::function::Argument| argument.passed == Passed::Value;
         let arguments = self.function.receiver.iter().chain(&self.function.arguments).filter(by_value);
         let checks = arguments.map(|argument| {
             let span = argument.located();
             let (repeated, mut name) = (Self::support(options, "repeated", span), argument.used());
-            // The reference is what the compiler's complaint points at.
+            // Compiler errors point at the reference.
             name.set_span(name.span().located_at(span));
             quote_spanned!(Span::mixed_site().located_at(span)=> #repeated(&#name);)
         });
         checks.collect()
     }
 
-    /// The closure of one attempt at the function's body.
     fn body(&self, options: &Options) -> TokenStream {
         let block = &self.function.item.block;
         let span = Span::mixed_site().located_at(block.brace_token.span.join());
@@ -96,12 +90,11 @@ impl Writer<'_> {
         self.closure(options, &quote_spanned!(span=> #(#patterns)* #body))
     }
 
-    /// A closure around `body` that owns all which it mentions.
     fn closure(&self, options: &Options, body: &TokenStream) -> TokenStream {
         let output = self.function.inferable_output();
         let span = Span::mixed_site();
         if self.is_async {
-            // So that the compiler knows beforehand what `?`, `return` and `Err(Box::new(…))` are to become.
+            // Fixes the types of `?`, `return` and `Err(Box::new(…))` in advance.
             let returning = Self::support(options, "returning", Span::call_site());
             quote_spanned! {span=>
                 move || async move {
@@ -116,7 +109,6 @@ impl Writer<'_> {
         }
     }
 
-    /// The settings of the guard's own strategy or breaker.
     fn settings(&self, guard: &Guard, has_fellow: bool) -> TokenStream {
         match guard.attribute {
             Attribute::Retry => self.retry_settings(&guard.options, has_fellow.then_some(Fellow::Apart)),
@@ -141,7 +133,6 @@ impl Writer<'_> {
         self.named(options, "BreakerSettings")
     }
 
-    /// `Settings::named(…)` and each setting that is written.
     fn named(&self, options: &Options, settings: &str) -> TokenStream {
         let settings = Self::support(options, settings, Span::call_site());
         let function = self.function.item.sig.ident.unraw().to_string();
@@ -157,7 +148,6 @@ impl Writer<'_> {
         quote_spanned!(Span::mixed_site()=> #settings::named(#name) #(#others)*)
     }
 
-    /// The guard around a closure: an expression of what the function returns.
     fn guarded(&self, guard: &Guard, settings: &TokenStream, closure: &TokenStream) -> TokenStream {
         let (options, span) = (&guard.options, Span::mixed_site());
         let fallback = options.fallback.as_ref().map(|path| self.fallback(options, path));
@@ -174,7 +164,6 @@ impl Writer<'_> {
         quote_spanned!(span=> #fallback #kept let attempt = #closure; #call)
     }
 
-    /// The guard's type.
     fn kept(guard: &Guard) -> TokenStream {
         let name = match guard.attribute {
             Attribute::Retry => "RetryStrategy",
@@ -183,7 +172,7 @@ impl Writer<'_> {
         Self::support(&guard.options, name, Span::call_site())
     }
 
-    /// `let guard = …` for a guard that exists already. It is cloned, so that it may be a field of what the attempts take with them.
+    /// Cloned, since attempts may own the value that holds it.
     fn given(guard: &Guard, given: &Expr) -> TokenStream {
         let at = given.span();
         let (function, kept) = (Self::support(&guard.options, "given", at), Self::kept(guard));
@@ -191,10 +180,9 @@ impl Writer<'_> {
         quote_spanned!(span=> let given = #function::<#kept>(&(#given)); let guard = given.as_ref();)
     }
 
-    /// `let guard = …` for a guard of the function's own.
     fn shared(guard: &Guard, settings: &TokenStream) -> TokenStream {
         let (kept, shared) = (Self::kept(guard), Self::support(&guard.options, "Shared", Span::call_site()));
-        // A static's name is visible to the settings' expressions, so it is one that nobody else has.
+        // Settings expressions see the static's name, so it must be unique.
         quote_spanned! {Span::mixed_site()=>
             let guard = {
                 static __UPRIGHT_GUARD: #shared<#kept> = #shared::new(|| #settings.build());
@@ -203,7 +191,7 @@ impl Writer<'_> {
         }
     }
 
-    /// How the function's error is looked at without being taken: the compiler chooses the method by what the error's type implements.
+    /// Looks at the function's error without taking it: the error's traits select the method.
     fn view(&self, options: &Options) -> TokenStream {
         let (output, span) = (self.function.inferable_output(), self.output_span());
         let item = |name| Self::support(options, name, span);
@@ -217,7 +205,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The call that does it all, located at what the function returns: that is what it may not like.
+    /// Type errors point at the function's return type.
     fn call(&self, guard: &Guard, view: Option<&TokenStream>, has_fallback: bool) -> TokenStream {
         let span = self.output_span();
         let doing = if guard.attribute == Attribute::Retry { "retry" } else { "call" };
@@ -230,7 +218,7 @@ impl Writer<'_> {
         quote_spanned!(span=> #function(guard, #view attempt, #fallback) #waiting)
     }
 
-    /// A closure that calls the fallback with the function's arguments, `self` first.
+    /// `self` comes first.
     fn fallback(&self, options: &Options, path: &ExprPath) -> TokenStream {
         let span = Span::mixed_site().located_at(path.span());
         let again = Self::support(options, "again", Span::call_site());
@@ -250,7 +238,7 @@ impl Writer<'_> {
             passed.push(own);
         }
         let call = quote_spanned!(span=> #path(#(#passed),*));
-        // Awaited here, so that the compiler complains here of what is no future.
+        // Awaited here, so that compiler errors point here.
         let call = if self.is_async { quote_spanned!(span=> async move { #call.await }) } else { call };
         quote_spanned!(span=> { #kept move || #call })
     }

@@ -1,4 +1,4 @@
-//! The function behind an attribute: whether it can be guarded, and what is known of its arguments.
+//! Checks whether a function can be guarded, and reads its arguments.
 
 use crate::attribute::{Attribute, Guard};
 use proc_macro2::{Span, TokenStream};
@@ -10,34 +10,27 @@ use syn::{
     TypeParamBound,
 };
 
-/// A function that can be guarded.
 pub(crate) struct Function {
-    /// As it is to be emitted, but for its body: arguments that were patterns have names.
+    /// Arguments that were patterns have names.
     pub(crate) item: ItemFn,
-    /// What it returns.
     pub(crate) output: Type,
     pub(crate) receiver: Option<Argument>,
     pub(crate) arguments: Vec<Argument>,
 }
 
-/// An argument, or `self`.
 pub(crate) struct Argument {
-    /// Its name in the signature.
     pub(crate) name: Ident,
-    /// What it is taken apart into, where that is more than a name.
+    /// Present if the argument is more than a name.
     pub(crate) pattern: Option<Pat>,
     pub(crate) kind: Type,
     pub(crate) passed: Passed,
 }
 
-/// How an argument is passed, as far as its type says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Passed {
-    /// By value: to have it again it must be cloned.
+    /// Must be cloned to be used again.
     Value,
-    /// By reference, which can be copied.
     Reference,
-    /// By exclusive reference.
     Exclusive,
 }
 
@@ -54,7 +47,6 @@ impl Passed {
 }
 
 impl Function {
-    /// The function that `item` is.
     pub(crate) fn parse(attribute: Attribute, item: TokenStream) -> Result<ItemFn> {
         let error = match syn::parse2::<ItemFn>(item.clone()) {
             Ok(function) => return Ok(function),
@@ -77,17 +69,13 @@ impl Function {
         Err(Error::new_spanned(&other, format!("`{attribute}` guards a function, and this is {what}")))
     }
 
-    /// What is known of `item`.
-    ///
-    /// # Errors
-    /// It cannot be guarded like this.
     pub(crate) fn new(mut item: ItemFn, guards: &[Guard]) -> Result<Self> {
         check_kind(&item)?;
         let output = returned(&item)?;
         for guard in guards {
             check_limits(&item, guard)?;
         }
-        // Those within the braces mean the same before the function.
+        // Inner attributes work before the function, too.
         item.attrs.iter_mut().for_each(|attribute| attribute.style = AttrStyle::Outer);
         let (mut receiver, mut arguments) = (None, Vec::new());
         for (index, input) in item.sig.inputs.iter_mut().enumerate() {
@@ -106,7 +94,7 @@ impl Function {
         Ok(Self { item, output, receiver, arguments })
     }
 
-    /// What it returns, as a closure in it can say it: `impl Trait` is inferred.
+    /// For a closure: `impl Trait` is inferred.
     pub(crate) fn inferable_output(&self) -> Type {
         struct Inferred;
         impl VisitMut for Inferred {
@@ -133,7 +121,6 @@ impl Argument {
         Self { name: Ident::new("self", written.self_token.span), pattern: None, kind: (*written.ty).clone(), passed }
     }
 
-    /// Of an argument that is a pattern, the whole gets a name of its own.
     fn named(index: usize, written: &mut PatType) -> Result<Self> {
         if let Some(conditional) =
             written.attrs.iter().find(|attribute| attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr"))
@@ -155,12 +142,11 @@ impl Argument {
         Ok(Self { name, pattern: Some(pattern), kind, passed })
     }
 
-    /// Where its type is written, or `self`.
     pub(crate) fn located(&self) -> Span {
         if self.name == "self" { self.name.span() } else { self.kind.span() }
     }
 
-    /// Its name as generated code uses it: no lint takes that for the user's doing.
+    /// Its name in generated code, where lints ignore it.
     pub(crate) fn used(&self) -> Ident {
         let mut used = self.name.clone();
         if self.pattern.is_none() {
@@ -170,7 +156,7 @@ impl Argument {
     }
 }
 
-/// Refuses kinds of functions that no closure can stand in for.
+/// Rejects functions that no closure can replace.
 fn check_kind(item: &ItemFn) -> Result<()> {
     let sig = &item.sig;
     let refused: [(Option<&dyn ToTokens>, &str); 4] = [
@@ -185,7 +171,7 @@ fn check_kind(item: &ItemFn) -> Result<()> {
     refused.into_iter().try_for_each(|(token, message)| token.map_or(Ok(()), |token| Err(Error::new_spanned(token, message))))
 }
 
-/// What the function returns, if that can be a `Result`. Of a path only the compiler knows what it names.
+/// Only the compiler knows whether a path names a `Result`.
 fn returned(item: &ItemFn) -> Result<Type> {
     let name = &item.sig.ident;
     let ReturnType::Type(_, output) = &item.sig.output else {
@@ -209,7 +195,6 @@ fn returned(item: &ItemFn) -> Result<Type> {
     }
 }
 
-/// Whether this is `impl Future`, or a pinned or boxed `dyn Future`.
 fn is_future(output: &Type) -> bool {
     let names_it = |bounds: &syn::punctuated::Punctuated<TypeParamBound, Token![+]>| {
         bounds.iter().any(|bound| {
@@ -231,7 +216,6 @@ fn is_future(output: &Type) -> bool {
     }
 }
 
-/// Refuses a limit that would do nothing.
 fn check_limits(item: &ItemFn, guard: &Guard) -> Result<()> {
     match guard.options.setting("attempt_timeout") {
         Some((setting, _)) if item.sig.asyncness.is_none() => {
@@ -244,7 +228,7 @@ fn check_limits(item: &ItemFn, guard: &Guard) -> Result<()> {
     }
 }
 
-/// Refuses an exclusive reference where arguments are needed more than once.
+/// Rejects `&mut` if arguments are needed again.
 fn check_exclusive(argument: &Argument, written: &FnArg, guards: &[Guard]) -> Result<()> {
     let retried = guards.iter().any(|guard| guard.attribute == Attribute::Retry);
     let needs = if retried {

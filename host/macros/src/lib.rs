@@ -1,10 +1,8 @@
-//! The attributes of the crate `upright`, which re-exports them: depend on that one.
+//! Attributes of the crate `upright`, which re-exports them: depend on that crate.
 //!
-//! To guard a function by hand, its body must go into a closure, its arguments must be cloned for every attempt, a strategy must be kept
-//! somewhere, and errors must be converted. An attribute does all that and leaves the signature as it is.
-//!
-//! The expansion holds what only the compiler can know at that place: the closure, the types, one static guard for each function. All else is in
-//! `upright::macro_support`, so that it is ordinary code with ordinary tests.
+//! Guarding by hand takes a closure, clones of arguments, a stored strategy and error conversions. An attribute does
+//! this and keeps the signature. Its expansion holds only the closure, the types and one static guard;
+//! `upright::macro_support` has the rest, as ordinary code with tests.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod attribute;

@@ -1,34 +1,26 @@
-//! Literals that cannot work are refused where they stand.
-//!
-//! The limits are those that `upright` checks at run time; only there can an expression be looked at.
+//! Rejects invalid literals at compile time, by the limits that `upright` checks at run time.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::ToTokens;
 use syn::spanned::Spanned as _;
 use syn::{Error, Expr, ExprLit, ExprUnary, Lit, Result, UnOp};
 
-/// The longest span that a setting may name, in seconds: ten years.
+/// Maximum duration of a setting, seconds: ten years.
 const LONGEST: f64 = 315_360_000.0;
 
-/// What a setting's value may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Expected {
     /// A whole number of at least this.
     Count(u32),
-    /// A number of seconds.
     Seconds,
-    /// A number of seconds above 0.
     SecondsAboveZero,
-    /// What delays are multiplied by.
+    /// Multiplies delays.
     Factor,
-    /// Yes or no.
     Flag,
-    /// A text.
     Name,
 }
 
 impl Expected {
-    /// What would be right.
     fn text(self) -> String {
         match self {
             Self::Count(least) => format!("a whole number from {least} to {}", u32::MAX),
@@ -40,7 +32,6 @@ impl Expected {
         }
     }
 
-    /// The number as the setting's type, if it can be.
     fn number(self, number: &Number) -> Option<Literal> {
         let seconds = |fits: bool| fits.then(|| Literal::f64_suffixed(number.value));
         match self {
@@ -57,20 +48,16 @@ impl Expected {
     }
 }
 
-/// A number as it is written.
 struct Number {
     negative: bool,
-    /// Its absolute value.
+    /// Without its sign.
     value: f64,
-    /// The same, if it is a whole number that fits.
+    /// `None` if it does not fit.
     whole: Option<u32>,
     suffix: String,
 }
 
-/// The value as it is to be handed to the setting.
-///
-/// # Errors
-/// A literal is not what is `expected`. Any other expression passes: the compiler checks its type, and run time its value.
+/// Fails on an invalid literal. Other expressions pass: the compiler checks their type, run time their value.
 pub(crate) fn checked(setting: &dyn std::fmt::Display, value: &Expr, expected: Expected) -> Result<TokenStream> {
     let Some((negative, literal)) = literal(value) else { return Ok(value.to_token_stream()) };
     let number = match literal {
@@ -96,13 +83,12 @@ pub(crate) fn checked(setting: &dyn std::fmt::Display, value: &Expr, expected: E
     Err(Error::new_spanned(value, message))
 }
 
-/// The literal that this expression is, and whether a minus stands before it.
 pub(crate) fn literal(value: &Expr) -> Option<(bool, &Lit)> {
     match value {
         Expr::Lit(ExprLit { lit, .. }) => Some((false, lit)),
         Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => literal(expr).map(|(negative, lit)| (!negative, lit)),
         Expr::Paren(inner) => literal(&inner.expr),
-        // What a `macro_rules!` hands on.
+        // From a `macro_rules!`.
         Expr::Group(inner) => literal(&inner.expr),
         _ => None,
     }

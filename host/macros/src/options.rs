@@ -1,4 +1,4 @@
-//! What stands in an attribute's parentheses: `name = value`, in any order.
+//! Reads an attribute's options: `name = value`, in any order.
 
 use crate::attribute::{Attribute, Complaints};
 use crate::literal::{self, Expected};
@@ -8,20 +8,15 @@ use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::{Error, Expr, ExprPath, Ident, Path, Result, Token};
 
-/// What an option is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
-    /// A setting of the function's own guard.
     Setting(Expected),
-    /// A guard that exists already, in place of settings.
     Given,
-    /// A function that serves in place of this one.
     Fallback,
-    /// Where `upright` is.
     Crate,
 }
 
-/// An option: its name, what it is for, how it is written.
+/// Name, purpose and example of an option.
 struct Known(&'static str, Kind, &'static str);
 
 use Expected::{Count, Factor, Flag, Name, Seconds, SecondsAboveZero};
@@ -67,21 +62,17 @@ impl Attribute {
     }
 }
 
-/// The options of one attribute.
 #[derive(Default)]
 pub(crate) struct Options {
-    /// The settings of a guard of the function's own, as they are written but for literals, which have their setting's type.
+    /// As written, except that literals have their setting's type.
     pub(crate) settings: Vec<(Ident, TokenStream)>,
-    /// The guard that is to be used.
     pub(crate) given: Option<Expr>,
-    /// What serves in place of the function.
     pub(crate) fallback: Option<ExprPath>,
-    /// Where `upright` is, if not at `::upright`.
+    /// If not `::upright`.
     pub(crate) krate: Option<Path>,
 }
 
 impl Options {
-    /// Reads the options of `attribute`; what is wrong with them goes to `complaints`.
     pub(crate) fn read(attribute: Attribute, tokens: TokenStream, complaints: &mut Complaints) -> Self {
         let written = match written.parse2(tokens) {
             Ok(written) => written,
@@ -124,12 +115,10 @@ impl Options {
         Ok(())
     }
 
-    /// The name of the setting, as it is written, if it is set.
     pub(crate) fn setting(&self, name: &str) -> Option<&(Ident, TokenStream)> {
         self.settings.iter().find(|(setting, _)| setting == name)
     }
 
-    /// The path of the crate, its tokens at `span`.
     pub(crate) fn crate_path(&self, span: Span) -> TokenStream {
         match &self.krate {
             None => quote_spanned!(Span::call_site().located_at(span)=> ::upright),
@@ -138,7 +127,7 @@ impl Options {
     }
 }
 
-/// The tokens, located at `span`; names in them mean what they meant.
+/// Names in the tokens keep their meaning.
 fn at(tokens: TokenStream, span: Span) -> TokenStream {
     let moved = tokens.into_iter().map(|mut token| {
         token.set_span(token.span().located_at(span));
@@ -147,7 +136,6 @@ fn at(tokens: TokenStream, span: Span) -> TokenStream {
     moved.collect()
 }
 
-/// The options as they are written; of one without a value only the name.
 fn written(input: ParseStream<'_>) -> Result<Vec<(Ident, Option<Expr>)>> {
     let mut written = Vec::new();
     while !input.is_empty() {

@@ -1,41 +1,40 @@
-//! Reads an answer that is an error: the one place where a server's words become facts.
+//! Turns error answers into facts.
 //!
-//! The words come nested: as `{"error":"text"}` (Ollama), as `{"error":{"message","type","code"}}` (OpenAI), within `{"type":"error",…}`
-//! (Anthropic), as `detail` (FastAPI), as a line of a stream, as JSON inside the text of another error, as a web page, as plain text, or not at all.
-//! What decides is the innermost message with its labels; what was said around it is kept, for people.
+//! Errors nest: `{"error":"text"}` (Ollama), `{"error":{"message","type","code"}}` (OpenAI), `{"type":"error",…}`
+//! (Anthropic), `detail` (FastAPI), lines of a stream, JSON inside text, web pages. The innermost message and its
+//! labels decide; the text around it is kept for people.
 
 use crate::retry_after;
 use serde_json::{Map, Value};
 use std::time::SystemTime;
 use upright_logic::types::{Endpoint, ErrorLabels, Fault, FaultKind, MESSAGE_LIMIT};
 
-/// What the body of an error says.
+/// Contents of an error body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorBody {
-    /// The innermost message; empty where the server said nothing. At most [`MESSAGE_LIMIT`] bytes.
+    /// Innermost message, at most [`MESSAGE_LIMIT`] bytes; empty if absent.
     pub message: String,
-    /// How the server labels the innermost error. A web page has the type `html`.
+    /// Labels of the innermost error; `html` for a web page.
     pub labels: Option<ErrorLabels>,
-    /// Where its user can sign in.
+    /// Address for signing in.
     pub signin_url: Option<String>,
-    /// Tokens of a question that does not fit, where the server counts them.
+    /// Number of tokens in a question that does not fit.
     pub prompt_tokens: Option<u64>,
-    /// Tokens of the window that it does not fit, where the server says.
+    /// Size of its window, tokens.
     pub window: Option<u64>,
 }
 
-/// How deep errors are looked for in errors: no server nests deeper.
+/// Maximum depth of nested errors.
 const DEPTH: u32 = 8;
 
-/// Under which keys a message stands, the most telling first.
+/// Most specific first.
 const MESSAGES: [&str; 9] =
     ["message", "detail", "msg", "error_description", "error_message", "errorMessage", "Message", "title", "reason"];
 
-/// The type of a body that is a web page.
 const WEB_PAGE: &str = "html";
 
 impl ErrorBody {
-    /// Reads a body, of any shape. Never fails.
+    /// Reads a body of any shape; never fails.
     pub fn read(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
         let text = text.trim();
@@ -53,7 +52,7 @@ impl ErrorBody {
         reading.finish(&message)
     }
 
-    /// Reads the value of an `error` field, as a line of a stream has it.
+    /// Reads an `error` field, as in a stream's line.
     pub fn of(error: &Value) -> Self {
         let mut reading = Reading::default();
         let message = reading.value(error, DEPTH);
@@ -61,9 +60,9 @@ impl ErrorBody {
     }
 }
 
-/// The facts about an answer with an error status. `header` gives a header by its lower-case name, `now` is the wall clock's time.
+/// Facts of an answer with an error status. `header` takes lower-case names; `now` is wall-clock time.
 ///
-/// Reads `Retry-After` (a date against the answer's own `Date`), `retry-after-ms`, `x-should-retry` and, of a redirect, `Location`.
+/// Reads `Retry-After` (dates relative to `Date`), `retry-after-ms`, `x-should-retry` and a redirect's `Location`.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -84,7 +83,7 @@ pub fn fault_of_answer<'a>(
     fault_of_body(endpoint, status, header, ErrorBody::read(body), now)
 }
 
-/// The same, of a body that was read already.
+/// Facts of an answer whose body was read. `header` takes lower-case names; `now` is wall-clock time.
 pub fn fault_of_body<'a>(
     endpoint: Endpoint,
     status: u16,
@@ -109,7 +108,6 @@ pub fn fault_of_body<'a>(
     }
 }
 
-/// What was found on the way to the innermost message.
 #[derive(Default)]
 struct Reading {
     error_type: Option<String>,
@@ -128,7 +126,6 @@ impl Reading {
         ErrorBody { message: self::cut(message.trim()).to_owned(), labels, signin_url, prompt_tokens, window }
     }
 
-    /// The innermost message of a value.
     fn value(&mut self, value: &Value, depth: u32) -> String {
         match value {
             Value::String(text) => self.text(text, depth),
@@ -143,11 +140,9 @@ impl Reading {
         if let Some(url) = fields.get("signin_url").and_then(Value::as_str) {
             self.signin_url = Some(url.to_owned());
         }
-        // As llama.cpp names them.
         let count = |key: &str| fields.get(key).and_then(Value::as_u64);
         self.prompt_tokens = count("n_prompt_tokens").or(self.prompt_tokens);
         self.window = count("n_ctx").or(self.window);
-        // `"error": true` says no more than the status did.
         let inner = ["error", "errors"].iter().filter_map(|key| fields.get(*key)).find(|inner| is_telling(inner));
         if !matches!(inner, Some(Value::Object(_))) {
             self.label(fields);
@@ -158,20 +153,19 @@ impl Reading {
         };
         let own = MESSAGES.iter().filter_map(|key| fields.get(*key)).find(|own| is_telling(own));
         let message = match own {
-            // Beside an error of its own it is what was said around it, or a copy.
+            // Context beside the inner error, or a copy.
             Some(own) if inner.is_some() => joined(&message, &Self::default().value(own, depth)),
             Some(own) => self.value(own, depth),
             None if inner.is_some() => message,
             None => Value::Object(fields.clone()).to_string(),
         };
-        // A router says what its provider said.
+        // A router quotes its provider.
         match fields.get("metadata").and_then(|metadata| metadata.get("raw")) {
             Some(raw) => joined(&message, &self.value(raw, depth)),
             None => message,
         }
     }
 
-    /// Several errors: of a validation, each with the place that it is about.
     fn list(&mut self, items: &[Value], depth: u32) -> String {
         let mut message = String::new();
         for item in items {
@@ -200,14 +194,14 @@ impl Reading {
         {
             self.error_type = Some(error_type);
         }
-        // A number under `status` is the status that it has, or would have outside of a stream.
+        // The HTTP status, also inside a stream.
         let status = || fields.get("status").filter(|status| status.as_u64().is_some_and(|status| status >= 300)).map(Value::to_string);
         if let Some(error_code) = text("code").or_else(status) {
             self.error_code = Some(error_code);
         }
     }
 
-    /// A text, or the innermost message of the JSON in it, with what stands around that.
+    /// Replaces JSON by its innermost message.
     fn text(&mut self, text: &str, depth: u32) -> String {
         if depth == 0 {
             return text.to_owned();
@@ -221,7 +215,6 @@ impl Reading {
     }
 }
 
-/// Whether a value can be a message, or have one.
 fn is_telling(value: &Value) -> bool {
     match value {
         Value::String(text) => !text.is_empty(),
@@ -231,9 +224,7 @@ fn is_telling(value: &Value) -> bool {
     }
 }
 
-/// The first object in a text that is an error, with the text before and after it.
 fn embedded(text: &str) -> Option<(&str, Map<String, Value>, &str)> {
-    /// Of a text with more braces no more are tried.
     const TRIED: usize = 8;
     for (start, _) in text.match_indices('{').take(TRIED) {
         let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
@@ -247,7 +238,7 @@ fn embedded(text: &str) -> Option<(&str, Map<String, Value>, &str)> {
     None
 }
 
-/// The last line of a stream that holds an error: JSON by itself (NDJSON), or after the name of a field (server-sent events).
+/// JSON alone (NDJSON), or after a field name (server-sent events).
 fn last_line(text: &str) -> Option<Value> {
     text.lines().rev().find_map(|line| {
         let line = line.trim();
@@ -264,7 +255,6 @@ fn is_web_page(text: &str) -> bool {
     beginning.starts_with('<') && ["<!doctype html", "<html", "<head", "<body", "<h1"].iter().any(|tag| beginning.contains(tag))
 }
 
-/// The words that a page shows.
 fn words_of_page(page: &str) -> String {
     let mut words = String::new();
     let mut rest = page;
@@ -274,7 +264,6 @@ fn words_of_page(page: &str) -> String {
         let tag = &rest[start..];
         let hidden = ["script", "style", "svg"].iter().find(|name| begins_with_tag(tag, name));
         let end = match hidden {
-            // All of it up to its closing tag, or to the end where that was cut off.
             Some(name) => tag.to_ascii_lowercase().find(&format!("</{name}")).unwrap_or(tag.len()),
             None => 0,
         };
@@ -285,7 +274,6 @@ fn words_of_page(page: &str) -> String {
     }
     words.push_str(rest);
     let words = words.replace("&nbsp;", " ").replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
-    // A title is often repeated as the heading.
     let mut said = String::new();
     for word in words.split_whitespace() {
         if !said.is_empty() {
@@ -300,7 +288,6 @@ fn begins_with_tag(tag: &str, name: &str) -> bool {
     tag.get(1..=name.len()).is_some_and(|begins| begins.eq_ignore_ascii_case(name))
 }
 
-/// Both texts, unless one says what the other says.
 fn joined(one: &str, other: &str) -> String {
     match (one.contains(other), other.contains(one)) {
         (true, _) => one.to_owned(),
@@ -309,7 +296,6 @@ fn joined(one: &str, other: &str) -> String {
     }
 }
 
-/// No more than a classifier looks at.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MESSAGE_LIMIT)]
 }

@@ -1,41 +1,42 @@
-//! What was asked, as far as its answer is judged by it.
+//! Reads a request's facts by which its answer is judged.
 
 use crate::route::Route;
 use serde_json::{Map, Value};
 
-/// What was asked, as far as its answer is judged by it.
+/// Facts of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
-    /// The route.
+    /// Route of the request.
     pub route: Route,
-    /// Whether the answer comes piece by piece.
+    /// Whether the answer is streamed.
     pub streamed: bool,
-    /// Whether there is a question. Without one Ollama only loads or unloads the model.
+    /// Whether there is a question; otherwise Ollama only loads or unloads the model.
     pub question: bool,
     /// Whether tools are offered.
     pub tools: bool,
-    /// Whether the answer shall be JSON.
+    /// Whether the answer must be JSON.
     pub format: bool,
-    /// Whether the model shall think.
+    /// Whether the model should think.
     pub thinking: bool,
     /// Whether there are images.
     pub images: bool,
-    /// Whether an answer without text is one: a text is completed (`suffix`, `raw`, `/v1/completions`), the last message is a tool's, or the caller says so.
+    /// Whether an answer may be empty: a completion (`suffix`, `raw`, `/v1/completions`), a reply to a tool, or the
+    /// caller's choice.
     pub allows_empty: bool,
-    /// How many answers were asked for (`n`), at least 1.
+    /// Number of answers requested (`n`), at least 1.
     pub answers: u32,
-    /// Words that the question has, divided by white space: a model reads at least one token for each.
+    /// Number of words; a model reads at least one token for each.
     pub words: u64,
-    /// The window that was asked for (`num_ctx`), tokens.
+    /// Window requested (`num_ctx`), tokens.
     pub window: Option<u64>,
-    /// Whether the caller chose the seed.
+    /// Whether the caller fixed the seed.
     pub seed_fixed: bool,
-    /// The temperature that the caller chose.
+    /// Temperature set by the caller.
     pub temperature: Option<f64>,
 }
 
 impl Asked {
-    /// A question of which nothing else is known.
+    /// A request of which only the route is known.
     pub const fn new(route: Route) -> Self {
         Self {
             route,
@@ -54,8 +55,8 @@ impl Asked {
         }
     }
 
-    /// Reads the body of a request as Ollama does: keys in any case, of two of the same name the last, and nothing after the JSON.
-    /// Of a body that is no object nothing is known.
+    /// Reads a body as Ollama does: keys in any case, the last of equal keys, nothing after the JSON. Without an
+    /// object: [`Asked::new`].
     pub fn read(route: Route, body: &[u8]) -> Self {
         match serde_json::Deserializer::from_slice(body).into_iter::<Value>().next() {
             Some(Ok(Value::Object(members))) => Self::of(route, &members),
@@ -63,7 +64,7 @@ impl Asked {
         }
     }
 
-    /// Reads the members of a request.
+    /// Reads a request's members.
     pub fn of(route: Route, request: &Map<String, Value>) -> Self {
         let mut asked = Self::new(route);
         let mut content = Content::default();
@@ -73,7 +74,6 @@ impl Asked {
         asked.words = content.words;
         asked.images |= content.images;
         if matches!(route, Route::Chat | Route::Generate) {
-            // What is asked for is loading the model, or unloading it.
             asked.question = content.parts > 0;
         }
         asked
@@ -110,7 +110,7 @@ impl Asked {
         }
     }
 
-    /// Whether asking again can give another answer: the caller fixed neither the seed nor a temperature of 0.
+    /// Whether a repeated request can get another answer: neither seed nor temperature 0 is fixed.
     pub fn can_differ(&self) -> bool {
         !self.seed_fixed && self.temperature != Some(0.0)
     }
@@ -126,17 +126,14 @@ fn is_given(value: &Value) -> bool {
     }
 }
 
-/// What a question holds.
 #[derive(Default)]
 struct Content {
     words: u64,
-    /// Messages and texts that are not empty.
     parts: u64,
     images: bool,
 }
 
 impl Content {
-    /// A text, a message, or a list of these.
     fn value(&mut self, value: &Value) {
         match value {
             Value::String(text) => {
@@ -153,7 +150,6 @@ impl Content {
         }
     }
 
-    /// A text, or a list of parts of which some are texts.
     fn words_of(&mut self, content: &Value) {
         match content {
             Value::String(text) => self.words += words(text),
@@ -173,11 +169,11 @@ fn words(text: &str) -> u64 {
     text.split_ascii_whitespace().count() as u64
 }
 
-/// Whether the last of these messages is a tool's: a model may have nothing to add to it.
+/// A model may have nothing to add.
 fn last_is_a_tools(messages: &Value) -> bool {
     let Some(last) = messages.as_array().and_then(|messages| messages.last()) else { return false };
     let text = |key: &str| last.get(key).and_then(Value::as_str);
-    // Anthropic's are parts of a user's message, OpenAI's newer ones items of their own.
+    // Anthropic's are parts of a user's message, OpenAI's newer ones items.
     let result = |part: &Value| part.get("type").and_then(Value::as_str) == Some("tool_result");
     matches!(text("role"), Some("tool" | "function"))
         || text("type") == Some("function_call_output")

@@ -1,24 +1,23 @@
-//! A server's card of a model (`/api/show`), and the memory that a token of window costs.
+//! Reads a model's card (`/api/show`), and estimates the memory of a token of window.
 //!
-//! The cache holds a key and a value for each token in each layer of attention. How large they are stands in the model's metadata; which layers attend to all
-//! tokens follows from its architecture, as llama.cpp builds it. Where that is not known each layer counts in full.
+//! Each attention layer caches a key and a value for each token. The architecture decides which layers keep all tokens,
+//! as in llama.cpp; in unknown ones every layer does.
 
 use serde_json::{Map, Value};
 
-/// The type of the numbers in a cache (`OLLAMA_KV_CACHE_TYPE`).
+/// Type of cached numbers (`OLLAMA_KV_CACHE_TYPE`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CacheType {
-    /// Two bytes each: Ollama's default.
+    /// 2 bytes each; Ollama's default.
     #[default]
     F16,
-    /// 34 bytes for 32 of them.
+    /// 34 bytes for 32.
     Q8_0,
-    /// 18 bytes for 32 of them.
+    /// 18 bytes for 32.
     Q4_0,
 }
 
 impl CacheType {
-    /// Bytes of one number.
     const fn bytes(self) -> f64 {
         match self {
             Self::F16 => 2.0,
@@ -28,12 +27,12 @@ impl CacheType {
     }
 }
 
-/// Which layers of a model keep all tokens; the others keep a sliding window of them, which does not grow.
+/// Layers that keep all tokens. Others slide over a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Full {
-    /// The last of each group of this many.
+    /// Last of each group of this size.
     Last(u64),
-    /// The first of each group of this many.
+    /// First of each group of this size.
     First(u64),
 }
 
@@ -46,7 +45,7 @@ impl Full {
     }
 }
 
-/// Architectures some of whose layers slide, where their metadata has the length of a sliding window (llama.cpp, `src/models/`).
+/// Architectures with sliding layers, if their metadata has a window (llama.cpp, `src/models/`).
 const SLIDING: [(&str, Full); 17] = [
     ("afmoe", Full::Last(4)),
     ("cohere2", Full::Last(4)),
@@ -67,10 +66,10 @@ const SLIDING: [(&str, Full); 17] = [
     ("smallthinker", Full::First(4)),
 ];
 
-/// Architectures of which only each so many-th layer attends at all, unless the metadata has another number; the others are recurrent.
+/// Interval of attention layers without other metadata; others are recurrent.
 const INTERVALS: [(&str, u64); 4] = [("qwen35", 4), ("qwen35moe", 4), ("qwen3next", 4), ("qwen4exp", 4)];
 
-/// Architectures without a cache that grows: recurrent ones, and encoders.
+/// Recurrent architectures and encoders: their cache does not grow.
 const WITHOUT_CACHE: [&str; 14] = [
     "arwkv7",
     "bert",
@@ -88,26 +87,25 @@ const WITHOUT_CACHE: [&str; 14] = [
     "wavtokenizer-dec",
 ];
 
-/// Of gemma3n only the first layers have a cache of their own.
+/// Number of layers in gemma3n with their own cache.
 const GEMMA3N_CACHED: u64 = 20;
 
-/// A server's card of a model.
+/// A model's card.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelCard {
-    /// Its architecture, such as `llama`.
+    /// Architecture, such as `llama`.
     pub architecture: String,
-    /// The longest window that it can have; tokens.
+    /// Maximum window, tokens.
     pub context_length: Option<u64>,
-    /// The window that its Modelfile asks for; tokens.
+    /// Window set in the Modelfile, tokens.
     pub num_ctx: Option<u64>,
-    /// Its abilities: `completion`, `tools`, `vision`, …; none where the server does not say.
+    /// Abilities, such as `completion`, `tools`, `vision`; `None` if unknown.
     pub capabilities: Option<Vec<String>>,
-    /// Its metadata, without the texts of its tokenizer.
     info: Map<String, Value>,
 }
 
 impl ModelCard {
-    /// Reads an answer of `/api/show`. What is missing or has another type is not known.
+    /// Reads an answer of `/api/show`; missing or mistyped values are unknown.
     pub fn of(answer: &Value) -> Self {
         let info: Map<String, Value> = answer
             .get("model_info")
@@ -130,15 +128,13 @@ impl ModelCard {
         card
     }
 
-    /// Whether it can do something; none where the server does not say.
+    /// Whether the model has an ability; `None` if unknown.
     pub fn can(&self, capability: &str) -> Option<bool> {
         self.capabilities.as_ref().map(|all| all.iter().any(|one| one == capability))
     }
 
-    /// The bytes that one more token of window takes in the cache. The server answers as many questions at once as there are `slots`. None where the metadata
-    /// does not say.
-    ///
-    /// Buffers come on top: with a small model they were a quarter of it.
+    /// Number of cache bytes for one more token of window, with this many parallel `slots`; `None` if unknown. Buffers
+    /// took a quarter more with a small model.
     ///
     /// ```
     /// use serde_json::json;
@@ -164,7 +160,7 @@ impl ModelCard {
         Some(numbers * cache.bytes() * f64::from(slots))
     }
 
-    /// The layers that may have a cache of their own: neither those that only draft, nor those that share another's.
+    /// Without layers that only draft, or share a cache.
     fn cached_layers(&self) -> Option<u64> {
         let drafting = self.number("nextn_predict_layers").unwrap_or(0);
         let layers = self.number("block_count")?.min(LAYERS).saturating_sub(drafting);
@@ -175,7 +171,6 @@ impl ModelCard {
         })
     }
 
-    /// Whether a layer keeps all tokens.
     fn keeps_all(&self, layer: u64) -> bool {
         fn of<T: Copy>(table: &[(&str, T)], architecture: &str) -> Option<T> {
             table.iter().find(|(name, _)| *name == architecture).map(|(_, value)| *value)
@@ -186,11 +181,11 @@ impl ModelCard {
         }
         let full = match of(&SLIDING, &self.architecture) {
             Some(full) if self.number("attention.sliding_window").is_some_and(|window| window > 0) => full,
-            // Its window stands nowhere.
+            // The metadata lacks its window.
             None if self.architecture == "llama4" => Full::Last(4),
             _ => return true,
         };
-        // The smallest of the family has another pattern.
+        // The smallest gemma4 differs.
         let full = if self.architecture == "gemma4" && self.number("block_count") == Some(35) { Full::Last(5) } else { full };
         match self.value("attention.sliding_window_pattern") {
             Some(Value::Number(group)) => group.as_u64().filter(|group| *group > 0).is_some_and(|group| Full::Last(group).has(layer)),
@@ -201,10 +196,9 @@ impl ModelCard {
         }
     }
 
-    /// How many numbers a layer keeps of each token.
     fn numbers(&self, layer: u64) -> Option<u64> {
         let heads = self.number_of("attention.head_count", layer);
-        // A list that the server does not print is null: then it is not known.
+        // Null is a list that the server does not print.
         let kept = if self.value("attention.head_count_kv").is_some() { self.number_of("attention.head_count_kv", layer) } else { heads }?;
         let length = |key: &str| self.number(key).or_else(|| self.number("embedding_length")?.checked_div(heads?));
         let (key, value) = (length("attention.key_length")?, length("attention.value_length")?);
@@ -213,7 +207,6 @@ impl ModelCard {
         Some(kept.saturating_mul(if is_latent { key } else { key.saturating_add(value) }))
     }
 
-    /// A value of this architecture.
     fn value(&self, key: &str) -> Option<&Value> {
         self.info.get(&format!("{}.{key}", self.architecture))
     }
@@ -222,7 +215,6 @@ impl ModelCard {
         self.value(key)?.as_u64()
     }
 
-    /// A value that may be one for all layers, or one for each.
     fn number_of(&self, key: &str, layer: u64) -> Option<u64> {
         match self.value(key)? {
             Value::Array(each) => each.get(usize::try_from(layer).ok()?)?.as_u64(),
@@ -231,5 +223,4 @@ impl ModelCard {
     }
 }
 
-/// No model has more layers.
 const LAYERS: u64 = 1 << 12;

@@ -1,4 +1,4 @@
-//! Pieces of answers, out of the JSON of every route.
+//! Decodes every route's JSON into pieces of an answer.
 
 use crate::route::Route;
 use serde::Deserialize;
@@ -6,19 +6,19 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// Why an answer ended.
+/// Reason for the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// The model ended it, or something else that is a proper end.
+    /// A proper end.
     Stop,
-    /// Its length was used up.
+    /// The length was used up.
     Length,
     /// The model was only loaded or unloaded.
     Moved,
 }
 
 impl Ending {
-    /// What Ollama's `done_reason` says.
+    /// Reads Ollama's `done_reason`.
     pub fn of(done_reason: Option<&str>) -> Self {
         match done_reason {
             Some("length") => Self::Length,
@@ -28,52 +28,52 @@ impl Ending {
     }
 }
 
-/// Tokens as the server counted them; none where it did not, or said 0.
+/// Token counts of the server; `None` if missing or 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Of the question that it read.
+    /// Number of tokens read.
     pub prompt: Option<u64>,
-    /// Of the answer that it wrote.
+    /// Number of tokens written.
     pub answer: Option<u64>,
 }
 
 impl Usage {
-    /// These counts, where they say something.
+    /// Ignores counts of 0.
     pub fn counted(prompt: Option<u64>, answer: Option<u64>) -> Self {
         let says = |count: &u64| *count > 0;
         Self { prompt: prompt.filter(says), answer: answer.filter(says) }
     }
 }
 
-/// What one line, event or document adds to an answer.
+/// Contents of one line, event or document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Piece<'a> {
-    /// Which of several answers it belongs to, counted from 0.
+    /// Index of the answer, from 0.
     pub choice: u32,
-    /// Text, as it goes on.
+    /// More of the text.
     pub text: Cow<'a, str>,
-    /// Thinking, as it goes on.
+    /// More of the thinking.
     pub thinking: Cow<'a, str>,
-    /// Tool calls that begin here.
+    /// Number of tool calls that begin here.
     pub tool_calls: u32,
-    /// Why this answer ends here, where it does.
+    /// Reason for the end, if this answer ends.
     pub ending: Option<Ending>,
-    /// Whether nothing follows in any answer.
+    /// Whether all answers end here.
     pub last: bool,
-    /// What the server counted.
+    /// Counts of the server.
     pub usage: Usage,
-    /// Whether it is an error.
+    /// Whether this is an error.
     pub failed: bool,
 }
 
-/// What came is no JSON of this route.
+/// The JSON is not of this route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
 
-/// Hands on the pieces of a line, of an event's data, or of a whole document.
+/// Passes the pieces of a line, an event's data or a document to `take`.
 ///
 /// # Errors
-/// [`Unreadable`] where it is no JSON of this route.
+/// [`Unreadable`] if the JSON is not of this route.
 pub fn decode<'a>(route: Route, whole: bool, json: &'a [u8], take: &mut dyn FnMut(&Piece<'a>)) -> Result<(), Unreadable> {
     match route {
         Route::Chat | Route::Generate | Route::Embed => ollamas(read(json)?, take),
@@ -90,12 +90,10 @@ fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Unreadable> {
     serde_json::from_slice(json).map_err(|_| Unreadable)
 }
 
-/// Whether an `error` field tells of an error.
 fn tells(error: Option<&RawValue>) -> bool {
     error.is_some_and(|error| !matches!(error.get(), "null" | "\"\"" | "{}" | "false"))
 }
 
-/// A text that may be absent, `null`, or in parts.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text<'a> {
@@ -177,7 +175,7 @@ fn ollamas<'a>(line: OllamasLine<'a>, take: &mut dyn FnMut(&Piece<'a>)) {
         ending: done.then(|| Ending::of(reason)),
         last: done,
         usage: Usage::counted(line.prompt_eval_count, line.eval_count),
-        // Before `done` is looked at: a proxy whose model server died sends both together.
+        // A proxy whose model server died sends `done`, too.
         failed: tells(line.error) || reason == Some("error"),
         choice: 0,
     });
@@ -223,7 +221,7 @@ struct OpenaisMessage<'a> {
     function_call: Option<IgnoredAny>,
 }
 
-/// A tool call, or how one goes on: only its beginning has a name.
+/// Only its beginning has a name.
 #[derive(Deserialize)]
 struct Call {
     #[serde(default)]
@@ -311,13 +309,12 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
-    /// Whether it is a call of a tool, of whatever kind.
     fn is_call(&self) -> bool {
         self.kind.ends_with("_call")
     }
 }
 
-/// A whole response, or of a stream its end: what was written has come before then.
+/// Otherwise a stream ends, whose text came before.
 fn response<'a>(response: &Response<'a>, whole: bool, take: &mut dyn FnMut(&Piece<'a>)) {
     let mut piece = Piece { failed: tells(response.error) || response.status.as_deref() == Some("failed"), ..Piece::default() };
     for item in response.output.iter().flatten().filter(|_| whole) {
@@ -337,7 +334,7 @@ fn response<'a>(response: &Response<'a>, whole: bool, take: &mut dyn FnMut(&Piec
     }
     let reason = response.incomplete_details.as_ref().and_then(|details| details.reason.as_deref());
     let usage = response.usage.map(OpenaisUsage::read);
-    // Ollama says `completed` of an answer whose end it never saw; then it has counted nothing.
+    // Ollama reports `completed`, uncounted, for an answer whose end it never saw.
     let uncounted = usage == Some(Usage::default());
     let used_up = response.max_output_tokens.is_some_and(|most| usage.and_then(|usage| usage.answer).is_some_and(|answer| answer >= most));
     piece.usage = usage.unwrap_or_default();
@@ -447,7 +444,7 @@ fn message_event<'a>(event: MessageEvent<'a>, take: &mut dyn FnMut(&Piece<'a>)) 
                 ..Piece::default()
             });
         }
-        // The counts of `message_start` are Ollama's guess, from before it has read the question.
+        // `message_start` has only Ollama's guess.
         "message_delta" => {
             let reason = event.delta.and_then(|delta| delta.stop_reason);
             let usage = event.usage.unwrap_or_default().read();

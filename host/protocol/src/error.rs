@@ -1,4 +1,4 @@
-//! How a call to Ollama fails.
+//! Errors of calls to Ollama.
 
 use crate::answer::ErrorBody;
 use crate::exchange::Exchange;
@@ -11,123 +11,122 @@ use std::time::Duration;
 use upright_logic::recovery::Circumstances;
 use upright_logic::types::{Endpoint, ErrorLabels, Fault, FaultKind};
 
-/// A call to Ollama that failed, or that only looked like success.
+/// A call to Ollama failed, or only looked successful.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OllamaError {
-    /// An option has a value of the wrong type; nothing was sent.
-    #[error("nothing was asked of Ollama: {0}")]
+    /// An option has the wrong type; nothing was sent.
+    #[error("nothing was sent to Ollama: {0}")]
     Option(OptionError),
 
-    /// No exchange, or one that broke off.
+    /// The connection failed or broke.
     #[error("the exchange with Ollama ({}) failed: {}", fault.endpoint, fault.message)]
     Transport {
-        /// What the HTTP client's error and its causes say.
+        /// Facts of the error.
         fault: Box<Fault>,
-        /// The HTTP client's error.
+        /// Error of the HTTP client.
         source: Box<dyn Error + Send + Sync>,
     },
 
-    /// The server answered with a status that is not 2xx.
+    /// The server answered with a status other than 2xx.
     #[error("{}", answered(fault, window.as_deref()))]
     Status {
-        /// What the answer says: its status, the server's own words without the JSON around them, how long it asked to be left alone, and
-        /// where it sends its user.
+        /// Status, message, requested delay, and address for the user.
         fault: Box<Fault>,
-        /// The facts of the window, where the question did not fit it or the model could not be loaded with it.
+        /// The window, if too small or not loadable.
         window: Option<Box<Refusal>>,
     },
 
-    /// The model cannot do what is asked of it, as its server says; nothing was sent.
-    #[error("nothing was asked of Ollama ({endpoint}): {model:?} does not support {capability}")]
+    /// The model lacks an ability; nothing was sent.
+    #[error("nothing was sent to Ollama ({endpoint}): the model {model:?} does not support {capability}; choose one that does")]
     Incapable {
-        /// The endpoint that was to be called.
+        /// Endpoint not called.
         endpoint: Endpoint,
-        /// The model.
+        /// Name of the model.
         model: String,
-        /// The ability that it lacks, such as `vision`.
+        /// Missing ability, such as `vision`.
         capability: &'static str,
     },
 
-    /// An error under status 200, mostly in the middle of a stream.
+    /// An error under status 200, mostly within a stream.
     #[error("Ollama ({endpoint}) failed in the middle of its answer: {message}")]
     InStream {
-        /// What was called.
+        /// Endpoint called.
         endpoint: Endpoint,
-        /// The server's own words.
+        /// Message of the server.
         message: String,
-        /// How it labels them.
+        /// Labels of the message.
         labels: Option<ErrorLabels>,
     },
 
-    /// The answer ended before it was whole.
+    /// The answer ended too early.
     #[error("Ollama's answer ({endpoint}) is not whole after {} characters: {why}", exchange.judgement.characters())]
     Incomplete {
-        /// What was called.
+        /// Endpoint called.
         endpoint: Endpoint,
-        /// How it ended.
+        /// How the answer ended.
         why: Cut,
-        /// What was asked, and what had come.
+        /// The request and what arrived.
         exchange: Box<Exchange>,
     },
 
-    /// The answer came whole and says nothing, where something was asked for.
+    /// A question got an empty answer.
     #[error("Ollama's answer ({endpoint}) is empty: {why}{}", beside(&exchange.judgement))]
     EmptyAnswer {
-        /// What was called.
+        /// Endpoint called.
         endpoint: Endpoint,
-        /// How it says nothing.
+        /// How the answer is empty.
         why: Empty,
-        /// What was asked, and what came.
+        /// The request and the answer.
         exchange: Box<Exchange>,
     },
 
-    /// The server had dropped a part of what it was asked, although it was asked not to.
+    /// The server dropped a part of the question despite `truncate: false`.
     #[error("Ollama ({endpoint}) dropped a part of the question: {how}")]
     QuestionCut {
-        /// What was called.
+        /// Endpoint called.
         endpoint: Endpoint,
-        /// How it shows.
+        /// Evidence of the loss.
         how: QuestionCut,
-        /// What was asked, and what came.
+        /// The request and the answer.
         exchange: Box<Exchange>,
     },
 
-    /// What came does not parse as Ollama's protocol: most likely something else answers there.
+    /// The answer is not Ollama's; probably another server's.
     #[error("the answer ({endpoint}) is not Ollama's: expected {expected}, got {found:?}")]
     InvalidAnswer {
-        /// What was called.
+        /// Endpoint called.
         endpoint: Endpoint,
-        /// What would be right.
+        /// Content expected.
         expected: &'static str,
-        /// How that which came begins, or what it is.
+        /// Start of the answer, or its kind.
         found: String,
     },
 
-    /// A budget of time ran out.
+    /// A timeout ended the call.
     #[error("Ollama ({endpoint}) timed out: {budget} took longer than {:.3} s", limit.as_secs_f64())]
     Timeout {
-        /// What was called.
+        /// Endpoint called.
         endpoint: Endpoint,
-        /// Which budget.
+        /// Which timeout.
         budget: Budget,
-        /// How much there was.
+        /// Length of the timeout.
         limit: Duration,
     },
 }
 
-/// A budget of time; the client is given one of each.
+/// Timeouts of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Budget {
     /// Connecting.
     Connect,
-    /// From the request to the headers of the answer: queueing and loading.
+    /// From request to headers: queueing and loading.
     Load,
-    /// From the headers to the first token.
+    /// From headers to first token.
     FirstToken,
-    /// From one token to the next.
+    /// From token to token.
     BetweenTokens,
-    /// The whole of a short request.
+    /// A whole short request.
     Whole,
 }
 
@@ -144,7 +143,7 @@ impl fmt::Display for Budget {
 }
 
 impl OllamaError {
-    /// What was called.
+    /// Endpoint called.
     pub fn endpoint(&self) -> Endpoint {
         match self {
             Self::Status { fault, .. } | Self::Transport { fault, .. } => fault.endpoint,
@@ -159,18 +158,17 @@ impl OllamaError {
         }
     }
 
-    /// The facts, for a classifier. Where the server spoke, the message is what it said and no more.
+    /// Facts for a classifier; a server's message is unchanged.
     pub fn fault(&self) -> Fault {
         let endpoint = self.endpoint();
         let told = |kind| Fault { endpoint, ..Fault::new(kind, self.to_string()) };
         match self {
             Self::Transport { fault, .. } | Self::Status { fault, .. } => (**fault).clone(),
-            // Its text says it, as the server's own would.
             Self::Incapable { .. } => told(FaultKind::Other),
             Self::InStream { message, labels, .. } => {
                 Fault { endpoint, labels: labels.clone(), ..Fault::new(FaultKind::StreamError, message) }
             }
-            // The model's own words, and not the connection's: text tells.
+            // The text classifies it: the model failed, not the connection.
             Self::Incomplete { why: Cut::Repetition, .. } => told(FaultKind::StreamError),
             Self::Incomplete { .. } => told(FaultKind::IncompleteAnswer),
             Self::EmptyAnswer { .. } => told(FaultKind::EmptyAnswer),
@@ -181,7 +179,7 @@ impl OllamaError {
         }
     }
 
-    /// What was asked and what came of it, where an answer was judged.
+    /// The exchange, if judged.
     pub fn exchange(&self) -> Option<&Exchange> {
         match self {
             Self::Incomplete { exchange, .. } | Self::EmptyAnswer { exchange, .. } | Self::QuestionCut { exchange, .. } => Some(exchange),
@@ -189,7 +187,7 @@ impl OllamaError {
         }
     }
 
-    /// The facts of the window, where the question did not fit it or the model could not be loaded with it.
+    /// The window, if too small or not loadable.
     pub fn window(&self) -> Option<&Refusal> {
         match self {
             Self::Status { window, .. } => window.as_deref(),
@@ -197,12 +195,12 @@ impl OllamaError {
         }
     }
 
-    /// The facts for a policy beside the fault.
+    /// Further facts for a policy.
     pub fn circumstances(&self) -> Option<Circumstances> {
         self.exchange().map(Exchange::circumstances).or_else(|| self.window().map(Refusal::circumstances))
     }
 
-    /// What a judge says, as an error where it is no answer.
+    /// Returns the verdict; an error if cut or empty.
     pub fn judged(endpoint: Endpoint, judge: &Judge) -> Result<Verdict, Self> {
         let judgement = judge.judgement();
         match (judgement.verdict, judgement.empty) {
@@ -212,17 +210,17 @@ impl OllamaError {
         }
     }
 
-    /// An answer whose end has not come.
+    /// Error of an answer without an end.
     pub fn incomplete(endpoint: Endpoint, judge: &Judge) -> Self {
         Self::Incomplete { endpoint, why: judge.how_cut(), exchange: Exchange::of(judge) }
     }
 
-    /// An error under status 200.
+    /// Error under status 200.
     pub fn in_stream(endpoint: Endpoint, said: ErrorBody) -> Self {
         Self::InStream { endpoint, message: said.message, labels: said.labels }
     }
 
-    /// What does not parse, with its beginning.
+    /// Error of an unparsable answer, with its beginning.
     pub fn invalid(endpoint: Endpoint, expected: &'static str, body: &[u8]) -> Self {
         const SHOWN: usize = 80;
         let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);
@@ -231,7 +229,6 @@ impl OllamaError {
     }
 }
 
-/// What else there is to say of an empty answer.
 fn beside(judgement: &Judgement) -> String {
     match &judgement.verdict {
         Verdict::QuestionCut(how) => format!(", and {how}"),
@@ -240,7 +237,6 @@ fn beside(judgement: &Judgement) -> String {
     }
 }
 
-/// What an answer with an error status says, in a sentence.
 fn answered(fault: &Fault, window: Option<&Refusal>) -> String {
     let mut sentence = format!("Ollama ({}) answered with status {}", fault.endpoint, fault.status.unwrap_or_default());
     if !fault.message.is_empty() {
@@ -250,7 +246,7 @@ fn answered(fault: &Fault, window: Option<&Refusal>) -> String {
         sentence = format!("{sentence} ({known})");
     }
     match &fault.points_to {
-        // Of a redirect the message names it.
+        // A redirect's message names the address.
         Some(address) if !fault.message.contains(address.as_str()) => format!("{sentence}; sign in at {address}"),
         _ => sentence,
     }

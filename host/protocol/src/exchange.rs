@@ -1,30 +1,30 @@
-//! What a policy is told of a question and of what came of it.
+//! Gives a policy the facts of a request and its answer.
 
 use crate::asked::Asked;
 use crate::judge::{Cut, Judge, Judgement, Verdict};
 use upright_logic::recovery::{Circumstances, ClientProtocol, ExchangeFacts, ExchangeVerdict, RequestFacts};
 
-/// A question, and what its judge says of the answer.
+/// A request and its judged answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
-    /// What was asked.
+    /// The request.
     pub asked: Asked,
-    /// What came of it.
+    /// The judgement.
     pub judgement: Judgement,
 }
 
 impl Exchange {
-    /// What a judge has seen so far.
+    /// The exchange as judged so far.
     pub fn of(judge: &Judge) -> Box<Self> {
         Box::new(Self { asked: judge.asked().clone(), judgement: judge.judgement() })
     }
 
-    /// The facts for a policy.
+    /// Facts for a policy.
     pub fn circumstances(&self) -> Circumstances {
         let Self { asked, judgement } = self;
         let Judgement { received, usage, .. } = judgement;
         let tokens = |count: Option<u64>| count.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        // What did not come piece by piece was not handed on.
+        // Only streamed pieces were passed on.
         let delivered = |count: u64| if asked.streamed { count } else { 0 };
         Circumstances {
             request: Some(RequestFacts {
@@ -57,7 +57,7 @@ fn verdict(judgement: &Judgement) -> ExchangeVerdict {
         Verdict::Whole => ExchangeVerdict::Whole,
         Verdict::Cut(Cut::Repetition) => ExchangeVerdict::Repetition,
         Verdict::Cut(_) => ExchangeVerdict::Cut,
-        // An answer of thinking alone that had room for no more is both.
+        // Both apply if thinking used up the length.
         Verdict::Empty(_) if judgement.used_up_length => ExchangeVerdict::UsedUpLength,
         Verdict::Empty(_) => ExchangeVerdict::Empty,
         Verdict::UsedUpLength => ExchangeVerdict::UsedUpLength,

@@ -1,35 +1,35 @@
-//! Whether an answer is one.
+//! Judges whether an answer is whole.
 
 use crate::asked::Asked;
 use crate::decode::{Ending, Piece, Usage};
 use std::fmt;
 
-/// Ollama stops a model that has written the same token so many times more.
+/// Number of repetitions at which Ollama stops a model.
 const REPEATS: u32 = 30;
-/// A token that repeats itself is no longer than this, bytes.
+/// Maximum length of a repeated token, bytes.
 const LONGEST_TOKEN: usize = 32;
-/// A server may read fewer tokens than a question has words, for what its template leaves out, and still have read all of it.
+/// Maximum number of words that a template drops.
 const LEFT_OUT: u64 = 8;
 
-/// What an exchange is.
+/// Kind of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// A whole answer to the whole question.
     Whole,
-    /// The answer ends before its end.
+    /// The answer ended too early.
     Cut(Cut),
-    /// The answer came whole and says nothing, where something was asked for.
+    /// A question got an empty answer.
     Empty(Empty),
-    /// The answer ends because its length was used up.
+    /// The answer used up its length.
     UsedUpLength,
-    /// The server had dropped a part of the question.
+    /// The server dropped a part of the question.
     QuestionCut(QuestionCut),
     /// An error, or nothing.
     Failed(Failed),
 }
 
 impl Verdict {
-    /// Its name: `whole`, `cut`, `empty`, `used_up_length`, `question_cut` or `failed`.
+    /// Name: `whole`, `cut`, `empty`, `used_up_length`, `question_cut` or `failed`.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Whole => "whole",
@@ -42,19 +42,19 @@ impl Verdict {
     }
 }
 
-/// How an answer ended before its end.
+/// How an answer ended too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cut {
-    /// It ended properly without saying that it is whole.
+    /// Without its end marker.
     NoDone,
-    /// It ended within a line or an event.
+    /// Within a line or an event.
     WithinLine,
-    /// An answer that came in one piece says that it is not whole.
+    /// In one piece, marked as not whole.
     DoneFalse,
-    /// The server stopped a model that wrote the same again and again.
+    /// The server stopped a repeating model.
     Repetition,
-    /// The connection broke, or the caller waited no longer.
+    /// The connection broke, or the caller stopped waiting.
     Broken,
 }
 
@@ -70,17 +70,17 @@ impl fmt::Display for Cut {
     }
 }
 
-/// How an answer says nothing.
+/// How an answer is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Empty {
-    /// No text at all.
+    /// No text.
     Nothing,
-    /// White space alone.
+    /// White space only.
     Blank,
-    /// Thinking alone.
+    /// Thinking only.
     ThinkingAlone,
-    /// The model wrote, tools were offered, and nothing came: the server could not read the tool call and dropped it.
+    /// The server dropped an unreadable tool call.
     ToolCallLost,
     /// The model was only loaded or unloaded.
     OnlyMoved,
@@ -98,22 +98,22 @@ impl fmt::Display for Empty {
     }
 }
 
-/// How it shows that a part of the question was dropped.
+/// Evidence that a part of the question was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum QuestionCut {
-    /// The server read fewer tokens than the question has words.
+    /// Fewer tokens were read than the question has words.
     Unread {
-        /// Tokens that it read.
+        /// Number of tokens read.
         read: u64,
-        /// Words of the question.
+        /// Number of words in the question.
         words: u64,
     },
-    /// Question and answer are longer than the window: its beginning was forgotten while the answer was written.
+    /// Question and answer exceed the window, which dropped the beginning.
     Slid {
-        /// Tokens of both.
+        /// Number of tokens in both.
         used: u64,
-        /// Tokens of the window.
+        /// Size of the window, tokens.
         window: u64,
     },
 }
@@ -135,55 +135,54 @@ impl fmt::Display for QuestionCut {
 pub enum Failed {
     /// The status is not 2xx.
     Status(u16),
-    /// An error came under a good status.
+    /// An error came under status 2xx.
     Told,
-    /// What came is not of this protocol.
+    /// The answer is not in this protocol.
     Unreadable,
     /// Nothing came.
     Nothing,
 }
 
-/// What came of an answer.
+/// Amount received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Received {
-    /// Characters of text.
+    /// Number of text characters.
     pub text: u64,
-    /// Characters of thinking.
+    /// Number of thinking characters.
     pub thinking: u64,
-    /// Tool calls.
+    /// Number of tool calls.
     pub tool_calls: u64,
 }
 
-/// What an exchange is, and what came of it.
+/// Verdict on an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// What it is.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What came.
+    /// Amount received.
     pub received: Received,
-    /// What the server counted.
+    /// Counts of the server.
     pub usage: Usage,
-    /// Whether the length was used up, whatever else is to be said.
+    /// Whether the length was used up, whatever the verdict.
     pub used_up_length: bool,
-    /// How the answer says nothing, whatever else is to be said; none while its end has not come.
+    /// How the answer is empty; `None` before its end.
     pub empty: Option<Empty>,
 }
 
 impl Judgement {
-    /// Characters of text and thinking that came.
+    /// Number of characters, thinking included.
     pub const fn characters(&self) -> u64 {
         self.received.text + self.received.thinking
     }
 }
 
-/// Says of an answer, from its pieces, whether it is one.
+/// Judges an answer from its pieces.
 #[derive(Clone, Debug)]
 pub struct Judge {
     asked: Asked,
     received: Received,
-    /// Whether there is text that is not blank.
     visible: bool,
-    /// The answers of which pieces have come, and those that have ended, a bit each; more than 64 share the last.
+    /// A bit for each answer; from the 64th on they share the last.
     begun: u64,
     ended: u64,
     used_up: bool,
@@ -195,7 +194,6 @@ pub struct Judge {
     token: Token,
 }
 
-/// The token that came last, and how often it came again since.
 #[derive(Clone, Copy, Debug, Default)]
 struct Token {
     bytes: [u8; LONGEST_TOKEN],
@@ -204,7 +202,7 @@ struct Token {
 }
 
 impl Token {
-    /// Compares as Ollama does: without white space around it.
+    /// Ignores surrounding white space, as Ollama does.
     fn take(&mut self, text: &str) {
         let text = text.trim().as_bytes();
         let Some(free) = self.bytes.get_mut(..text.len()) else {
@@ -219,7 +217,6 @@ impl Token {
         }
     }
 
-    /// The same for a text that came in one piece.
     fn take_whole(&mut self, text: &str) {
         let bytes = text.as_bytes();
         let repeats = |length: usize| {
@@ -233,7 +230,7 @@ impl Token {
 }
 
 impl Judge {
-    /// A judge of the answer to this.
+    /// Judges the answer to this request.
     pub fn new(asked: Asked) -> Self {
         Self {
             asked,
@@ -251,12 +248,12 @@ impl Judge {
         }
     }
 
-    /// What was asked.
+    /// The request.
     pub fn asked(&self) -> &Asked {
         &self.asked
     }
 
-    /// The window that the question was read with turns out to be this; tokens.
+    /// Sets the window that was used, tokens.
     pub fn window(&mut self, tokens: u64) {
         self.asked.window = Some(tokens);
     }
@@ -288,29 +285,29 @@ impl Judge {
         self.last |= *last;
     }
 
-    /// The exchange failed.
+    /// Marks the exchange as failed.
     pub fn fail(&mut self, how: Failed) {
         self.failed.get_or_insert(how);
     }
 
-    /// The answer ended like this, unless it had ended before.
+    /// Marks the answer as cut, unless it has ended.
     pub fn cut(&mut self, how: Cut) {
         self.cut.get_or_insert(how);
     }
 
-    /// Whether the exchange failed: nothing that comes changes that.
+    /// Whether the exchange failed, which is final.
     pub fn has_failed(&self) -> bool {
         self.failed.is_some()
     }
 
-    /// Whether its end has come.
+    /// Whether the end has come.
     pub fn is_over(&self) -> bool {
-        // A server that gives fewer answers than were asked for ends the stream. More than 64 share the last bit.
+        // A stream may end with fewer answers.
         let answers = if self.asked.streamed { self.asked.answers.min(64) } else { 1 };
         self.last || self.ended == self.begun && self.ended.count_ones() >= answers
     }
 
-    /// What the exchange is, if nothing more comes.
+    /// Judgement if nothing more comes.
     pub fn judgement(&self) -> Judgement {
         let empty = if self.failed.is_none() && self.is_over() { self.empty() } else { None };
         Judgement { verdict: self.verdict(empty), received: self.received, usage: self.usage, used_up_length: self.used_up, empty }
@@ -333,7 +330,7 @@ impl Judge {
         }
     }
 
-    /// How the answer ended, where its end has not come.
+    /// How the answer was cut, if it has no end.
     pub fn how_cut(&self) -> Cut {
         let repeated = self.token.repeats >= REPEATS;
         match self.cut {
@@ -351,7 +348,7 @@ impl Judge {
             return Some(QuestionCut::Unread { read, words });
         }
         let (window, used) = (window?, read.saturating_add(self.usage.answer.unwrap_or(0)));
-        // The last token is written and never read, so it needs no room.
+        // The last token is never read.
         (used > window.saturating_add(1) && !self.asked.route.embeds()).then_some(QuestionCut::Slid { used, window })
     }
 
@@ -366,7 +363,7 @@ impl Judge {
         if allows_empty {
             return None;
         }
-        // The end itself counts as one.
+        // The end counts, too.
         let wrote = self.usage.answer.is_some_and(|tokens| tokens > 1);
         Some(match self.received {
             Received { thinking: 1.., .. } => Empty::ThinkingAlone,
@@ -403,7 +400,7 @@ mod tests {
         assert_eq!(verdict(two.clone(), &[text(0, "a"), end(0)]), cut);
         assert_eq!(verdict(two.clone(), &[text(0, "a"), end(0), text(1, "b")]), cut);
         assert_eq!(verdict(two.clone(), &[text(0, "a"), text(1, "b"), end(1), end(0)]), Verdict::Whole);
-        // Ollama gives one, whatever is asked for.
+        // Ollama gives one, whatever the request.
         let done = Piece { last: true, ..Piece::default() };
         assert_eq!(verdict(two.clone(), &[text(0, "a"), end(0), done]), Verdict::Whole);
         assert_eq!(verdict(Asked { streamed: false, ..two }, &[text(0, "a"), end(0)]), Verdict::Whole);

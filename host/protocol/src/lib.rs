@@ -1,10 +1,10 @@
-//! What goes between a client and Ollama, and whether an answer is one.
+//! Ollama's wire formats, and whether an answer is whole.
 //!
-//! Many of Ollama's failures look like success: a stream that just ends, an answer without a word, an answer to half a question. A [`Judge`] says of
-//! an exchange whether it is whole, cut, empty, used up its length, or answers a question that was cut. It knows Ollama's own routes and those of OpenAI's and
-//! Anthropic's protocols that Ollama serves, streamed and whole. It decides nothing: what to do about it is a policy's.
+//! Many failures of Ollama look like success: a stream that just ends, an empty answer, an answer to half a question. A
+//! [`Judge`] finds them, on Ollama's routes and its OpenAI and Anthropic routes, streamed or not. Decisions are a
+//! policy's.
 //!
-//! Whoever reads answers already hands each [`Piece`] to a [`Judge`]. Whoever has bytes hands them to a [`Reader`].
+//! Programs that read answers pass each [`Piece`] to a [`Judge`]; programs with bytes use a [`Reader`].
 //!
 //! ```
 //! use upright_protocol::{Asked, Cut, Reader, Route, Verdict};

@@ -1,38 +1,35 @@
-//! Lines out of a body that arrives in pieces.
-//!
-//! A piece ends anywhere: in the middle of a line, even of a character. So bytes are kept until their line is whole, and only whole lines
-//! are looked at. What never ends is given up at a limit.
+//! Splits a body into lines. A piece may end within a line or a character, so bytes wait for their line's end.
 
 use bytes::{Bytes, BytesMut};
 
-/// A line of an answer is no longer than this, bytes.
+/// Maximum length of a line, bytes.
 pub const LINE_LIMIT: usize = 8 << 20;
 
-/// Splits a body into lines as it arrives.
+/// Splits a body into lines.
 #[derive(Debug)]
 pub struct LineSplitter {
     pending: BytesMut,
-    /// So many bytes of `pending` are known to hold no line's end.
+    /// Number of bytes without a line end.
     searched: usize,
     limit: usize,
 }
 
-/// A line is longer than it may be.
+/// A line exceeds the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineTooLong;
 
 impl LineSplitter {
-    /// Lines of at most so many bytes.
+    /// Accepts lines of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self { pending: BytesMut::new(), searched: 0, limit }
     }
 
-    /// Takes the next piece of the body.
+    /// Takes the next piece.
     pub fn push(&mut self, piece: &[u8]) {
         self.pending.extend_from_slice(piece);
     }
 
-    /// The next whole line, without its end; none until more has come.
+    /// Returns the next whole line without its end; `None` until more comes. Fails with [`LineTooLong`].
     pub fn next_line(&mut self) -> Result<Option<Bytes>, LineTooLong> {
         let found = self.pending[self.searched..].iter().position(|byte| *byte == b'\n').map(|offset| self.searched + offset);
         if found.unwrap_or(self.pending.len()) > self.limit {
@@ -48,13 +45,12 @@ impl LineSplitter {
         Ok(Some(line.freeze()))
     }
 
-    /// Bytes that are kept until their line is whole.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.pending.len()
     }
 
-    /// What is left when the body has ended: a line without an end.
+    /// Returns the unfinished last line.
     pub fn rest(&mut self) -> Bytes {
         self.searched = 0;
         self.pending.split().freeze()

@@ -1,9 +1,9 @@
-//! The options of a model, as Ollama knows them.
+//! Checks model options as Ollama knows them.
 
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
-/// What an option takes.
+/// Type of an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OptionKind {
     /// A whole number.
@@ -27,7 +27,7 @@ impl fmt::Display for OptionKind {
     }
 }
 
-/// The options that Ollama 0.33 knows (`api/types.go`). It passes over others without a word.
+/// Options of Ollama 0.33 (`api/types.go`), which ignores others silently.
 pub const OPTIONS: [(&str, OptionKind); 20] = [
     ("draft_num_predict", OptionKind::Whole),
     ("frequency_penalty", OptionKind::Number),
@@ -51,27 +51,27 @@ pub const OPTIONS: [(&str, OptionKind); 20] = [
     ("use_mmap", OptionKind::Truth),
 ];
 
-/// An option of a known name that has a value of the wrong type.
+/// A known option has the wrong type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the option {name} cannot be {found}; expected {expected}")]
 pub struct OptionError {
-    /// The option.
+    /// Name of the option.
     pub name: String,
-    /// What it was given.
+    /// Value found.
     pub found: String,
-    /// What it takes.
+    /// Type expected.
     pub expected: OptionKind,
 }
 
-/// What an option of this name takes; none where Ollama does not know it.
+/// Type of an option; `None` if unknown to Ollama.
 pub fn option_kind(name: &str) -> Option<OptionKind> {
     OPTIONS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
 }
 
-/// Reads an option from text, as a command line has it. What Ollama does not know is taken as JSON, or else as a text.
+/// Reads an option from command-line text; unknown ones as JSON, else as text.
 ///
 /// # Errors
-/// [`OptionError`] where the name is known and the text is none of its type.
+/// [`OptionError`] if the text has the wrong type.
 ///
 /// ```
 /// use upright::ollama::read_option;
@@ -92,10 +92,10 @@ pub fn read_option(name: &str, text: &str) -> Result<Value, OptionError> {
     value.ok_or_else(|| OptionError { name: name.to_owned(), found: format!("{text:?}"), expected: kind })
 }
 
-/// Checks options before they are sent: a wrong type fails only after the model was loaded, as a server's error. Names that are not known pass.
+/// Checks options before sending: Ollama reports a wrong type only after loading the model. Unknown options pass.
 ///
 /// # Errors
-/// [`OptionError`] for the first of a known name with a value of the wrong type.
+/// [`OptionError`] for the first wrong type.
 pub fn check_options(options: &Map<String, Value>) -> Result<(), OptionError> {
     let fits = |kind, value: &Value| match kind {
         OptionKind::Whole => value.is_i64() || value.is_u64(),

@@ -1,14 +1,14 @@
-//! From the bytes of an answer to what it is.
+//! Judges an answer from its bytes.
 
 use crate::asked::Asked;
 use crate::decode::{Piece, decode};
 use crate::judge::{Cut, Failed, Judge, Judgement};
 use crate::lines::{LINE_LIMIT, LineSplitter};
 
-/// An answer in one piece is no longer than this, bytes.
+/// Maximum length of an answer in one piece, bytes.
 pub const ANSWER_LIMIT: usize = 64 << 20;
 
-/// Reads the body of an answer as it arrives, without what HTTP puts around it, and judges it.
+/// Judges an answer's body as it arrives, without HTTP framing.
 #[derive(Debug)]
 pub struct Reader {
     judge: Judge,
@@ -19,12 +19,12 @@ pub struct Reader {
 enum Framing {
     Document(Vec<u8>),
     Lines(LineSplitter),
-    /// And the data of the event that is being read.
+    /// With the current event's data.
     Events(LineSplitter, Vec<u8>),
 }
 
 impl Reader {
-    /// A reader of the answer to this, which came with this status.
+    /// Reads the answer to this request, with this status.
     pub fn new(asked: Asked, status: u16) -> Self {
         let framing = match (asked.streamed, asked.route.is_ollamas()) {
             (false, _) => Framing::Document(Vec::new()),
@@ -40,7 +40,7 @@ impl Reader {
 
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
-        // What an error says is for others to read, and what has no end is not kept.
+        // An endless body must not be kept.
         if self.judge.has_failed() {
             return;
         }
@@ -58,12 +58,12 @@ impl Reader {
         }
     }
 
-    /// Whether the answer's end has come.
+    /// Whether the end has come.
     pub fn is_over(&self) -> bool {
         self.judge.is_over()
     }
 
-    /// What the exchange is, now that the body has ended: `whole` where HTTP says that it is, `false` where the connection broke or nobody waited longer.
+    /// Judges the ended body; not `whole` if the connection broke or the caller stopped waiting.
     pub fn end(mut self, whole: bool) -> Judgement {
         let judge = &mut self.judge;
         match self.framing {
@@ -94,7 +94,7 @@ fn each_line(lines: &mut LineSplitter, judge: &mut Judge, mut take: impl FnMut(&
     }
 }
 
-/// A line, an event's data or a document; `ended` where its end has come, so that it must be readable.
+/// Must be readable if `ended`.
 fn piece(judge: &mut Judge, json: &[u8], ended: bool) {
     if json.trim_ascii().is_empty() {
         return;
@@ -107,7 +107,7 @@ fn piece(judge: &mut Judge, json: &[u8], ended: bool) {
     }
 }
 
-/// A line of an event stream; a blank one ends an event. `ended` where the server has ended it, so that it must be readable.
+/// A blank line ends an event.
 fn event(judge: &mut Judge, data: &mut Vec<u8>, line: &[u8], ended: bool) {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if let Some(more) = line.strip_prefix(b"data:") {

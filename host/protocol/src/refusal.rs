@@ -1,32 +1,32 @@
-//! A question that did not fit the window, with all that is known of it.
+//! Describes a question that did not fit the window.
 
 use crate::answer::ErrorBody;
 use std::fmt;
 use upright_logic::recovery::{Circumstances, ModelFacts, WindowFacts};
 
-/// The facts of the window and of other models' windows, where a question was refused or a model could not be loaded.
+/// Facts of all models' windows, after a refused question or a failed load.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
-    /// The window.
+    /// Facts of the window.
     pub facts: WindowFacts,
-    /// The models that the server has.
+    /// Models of the server.
     pub models: Vec<(String, ModelFacts)>,
 }
 
 impl Refusal {
-    /// The counts that the body of a refusal names; `None` where it names none.
+    /// Reads a refusal's counts; `None` if absent.
     pub fn counted(said: &ErrorBody) -> Option<Self> {
         let facts = WindowFacts { needed: said.prompt_tokens.map(saturated), loaded: said.window.map(saturated), ..WindowFacts::UNKNOWN };
         (facts != WindowFacts::UNKNOWN).then_some(Self { facts, models: Vec::new() })
     }
 
-    /// The facts for a policy.
+    /// Facts for a policy.
     pub fn circumstances(&self) -> Circumstances {
         Circumstances { window: Some(self.facts), ..Circumstances::default() }
     }
 }
 
-/// The numbers, to stand behind the server's own words; nothing where nothing is known.
+/// Shows the known numbers.
 impl fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let WindowFacts { needed, estimated, asked, fixed, loaded, model_limit, caller_limit, .. } = self.facts;
@@ -45,7 +45,6 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Tokens as a policy counts them.
 fn saturated(tokens: u64) -> u32 {
     u32::try_from(tokens).unwrap_or(u32::MAX)
 }

@@ -1,13 +1,12 @@
-//! How long a server asks to be left alone.
+//! Reads how long a server asks to wait.
 //!
-//! `Retry-After` is a number of seconds or a date, and servers write it loosely. Whoever reads the seconds alone takes every date for
-//! "at once" and comes back too early.
+//! `Retry-After` is loosely written seconds or a date. A client that reads only seconds takes dates for no wait.
 
 use std::time::{Duration, SystemTime};
 
-/// The wait that a `Retry-After` header asks for, seen from `now` on the wall clock.
+/// Delay that a `Retry-After` header requests, from `now` on the wall clock.
 ///
-/// A negative number and a date in the past are no wait at all. What is neither a number nor an HTTP date says nothing: `None`.
+/// Negative numbers and past dates mean no delay; unreadable values `None`.
 pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     if let Ok(asked) = value.parse::<f64>() {
@@ -17,9 +16,10 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
-/// The wait that the headers of an answer ask for. `header` gives a header by its lower-case name; `now` is the wall clock's time.
+/// Delay that an answer's headers request. `header` takes lower-case names; `now` is wall-clock time.
 ///
-/// `retry-after-ms`, as some clouds send it, is more exact than `Retry-After`. A date is read against the answer's own `Date`: the two clocks may differ.
+/// `retry-after-ms`, sent by some clouds, takes precedence. Dates are relative to the answer's `Date`, since clocks
+/// differ.
 pub fn of_headers<'a>(header: impl Fn(&str) -> Option<&'a str>, now: SystemTime) -> Option<Duration> {
     let milliseconds = header("retry-after-ms").and_then(|value| value.trim().parse::<f64>().ok()).filter(|span| span.is_finite());
     if let Some(milliseconds) = milliseconds {
@@ -29,7 +29,7 @@ pub fn of_headers<'a>(header: impl Fn(&str) -> Option<&'a str>, now: SystemTime)
     parse_retry_after(header("retry-after")?, sent.unwrap_or(now))
 }
 
-/// Seconds as a span; one that no `Duration` can hold becomes the longest that one can.
+/// At most `Duration::MAX`.
 fn seconds(seconds: f64) -> Duration {
     if seconds > 0.0 { Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX) } else { Duration::ZERO }
 }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     fn now() -> SystemTime {
-        // Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
+        // The example of RFC 9110.
         SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777)
     }
 
@@ -72,7 +72,6 @@ mod tests {
 
     #[test]
     fn a_date_is_read_against_the_answers_own_clock() {
-        // An hour behind this machine's.
         let headers = [("date", "Sun, 06 Nov 1994 07:49:37 GMT"), ("retry-after", "Sun, 06 Nov 1994 07:49:47 GMT")];
         let header = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
         assert_eq!(of_headers(header, now()), Some(Duration::from_secs(10)));

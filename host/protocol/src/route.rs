@@ -1,4 +1,4 @@
-//! The routes on which a model answers.
+//! Names the routes on which a model answers.
 
 /// A route on which a model answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -7,7 +7,7 @@ pub enum Route {
     Chat,
     /// Ollama's `/api/generate`.
     Generate,
-    /// Ollama's `/api/embed`, and its older `/api/embeddings`.
+    /// Ollama's `/api/embed`, and the older `/api/embeddings`.
     Embed,
     /// OpenAI's `/v1/chat/completions`.
     ChatCompletions,
@@ -22,7 +22,7 @@ pub enum Route {
 }
 
 impl Route {
-    /// All of them.
+    /// All routes.
     pub const ALL: [Self; 8] = [
         Self::Chat,
         Self::Generate,
@@ -34,13 +34,13 @@ impl Route {
         Self::Messages,
     ];
 
-    /// The route of a path, with or without a query; none where no model answers.
+    /// Route of a path, with or without query; `None` for others.
     pub fn of(path: &str) -> Option<Self> {
         let path = path.split('?').next().unwrap_or_default();
         if path == "/api/embeddings" { Some(Self::Embed) } else { Self::ALL.into_iter().find(|route| route.path() == path) }
     }
 
-    /// Its path.
+    /// Path of the route.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Chat => "/api/chat",
@@ -54,12 +54,12 @@ impl Route {
         }
     }
 
-    /// Whether it is Ollama's own: its streams are lines of JSON, those of the others are events.
+    /// Whether the route is Ollama's own; those stream JSON lines, others events.
     pub const fn is_ollamas(self) -> bool {
         matches!(self, Self::Chat | Self::Generate | Self::Embed)
     }
 
-    /// Whether it answers with vectors.
+    /// Whether the answer is vectors.
     pub const fn embeds(self) -> bool {
         matches!(self, Self::Embed | Self::Embeddings)
     }

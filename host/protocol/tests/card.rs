@@ -1,4 +1,4 @@
-//! The memory of a token of window, beside the sizes that servers logged for real models.
+//! Compares the estimated memory of a token with sizes that servers logged.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
@@ -38,11 +38,11 @@ fn a_recorded_model_takes_what_its_server_failed_to_allocate() {
         assert_eq!((card.architecture.as_str(), card.context_length), ("llama", Some(8192)), "{name}");
         let each = |cache, slots| card.cache_bytes_per_token(cache, slots).unwrap();
         assert_eq!(each(CacheType::F16, 1), 23_040.0, "{name}");
-        // `memory-ctx`: a window of 8,192 needed a buffer of 188,743,680 bytes.
+        // Recorded in `memory-ctx`.
         assert_eq!(each(CacheType::F16, 1) * 8192.0, 188_743_680.0);
         assert_eq!((each(CacheType::Q8_0, 1), each(CacheType::F16, 4), each(CacheType::Q4_0, 1)), (12_240.0, 92_160.0, 6_480.0));
     }
-    // With its buffers the recorded model took 29,571 bytes a token: a quarter more than its cache, which the policy's margin of 1.375 covers.
+    // With buffers: 29,571 bytes a token, a quarter above the cache. The policy's margin of 1.375 covers it.
     let size = |name: &str| {
         let loaded: Value = serde_json::from_slice(&named(name).body().unwrap().bytes).unwrap();
         (loaded["models"][0]["size"].as_f64().unwrap(), loaded["models"][0]["context_length"].as_f64().unwrap())

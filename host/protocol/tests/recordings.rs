@@ -1,4 +1,4 @@
-//! Every recording of a real Ollama is judged as it is labelled, wherever its bytes are split.
+//! Judges every recording of a real Ollama, wherever its bytes are split.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,7 +9,6 @@ fn asked(recording: &Recording) -> Option<Asked> {
     Some(Asked::read(Route::of(&recording.request.path)?, &recording.request.bytes()))
 }
 
-/// The judgement on a body that comes in these pieces.
 fn judged<'a>(asked: &Asked, body: &Body, pieces: impl IntoIterator<Item = &'a [u8]>) -> Judgement {
     let mut reader = Reader::new(asked.clone(), body.status);
     pieces.into_iter().for_each(|piece| reader.push(piece));
@@ -28,7 +27,7 @@ fn fits(verdict: &Verdict, label: Label) -> bool {
         Label::Empty => matches!(verdict, Verdict::Empty(_)),
         Label::Length => matches!(verdict, Verdict::UsedUpLength),
         Label::CutQuestion => matches!(verdict, Verdict::QuestionCut(_)),
-        // Nothing shows it.
+        // Nothing shows the cut.
         Label::CutQuestionUnseen => matches!(verdict, Verdict::Whole | Verdict::UsedUpLength),
         Label::Error => matches!(verdict, Verdict::Failed(_)),
     }
@@ -56,7 +55,7 @@ fn a_judgement_is_the_same_wherever_the_bytes_are_split() {
         let (Some(asked), Some(body)) = (asked(recording), recording.body()) else { continue };
         let expected = judged(&asked, &body, [body.bytes.as_slice()]);
         assert_eq!(judged(&asked, &body, body.bytes.chunks(1)), expected, "{}, byte by byte", recording.name);
-        // Long ones repeat themselves, and byte by byte they were split everywhere already.
+        // Long bodies repeat themselves; single bytes cover every split.
         let every = if body.bytes.len() > 1500 { 13 } else { 1 };
         for split in (0..=body.bytes.len()).step_by(every) {
             let (before, after) = body.bytes.split_at(split);
@@ -120,7 +119,7 @@ fn how_an_answer_falls_short_is_named() {
         ("thinking-only-v1", Verdict::Empty(Empty::ThinkingAlone)),
         ("tool-call-cut", Verdict::Empty(Empty::ToolCallLost)),
         ("tool-call-cut-whole-v1", Verdict::Empty(Empty::ToolCallLost)),
-        // No counts come.
+        // Without counts.
         ("tool-call-cut-v1", Verdict::Empty(Empty::Nothing)),
         ("long", unread(2050, 6000)),
         ("m-long", unread(2050, 6000)),

@@ -1,4 +1,4 @@
-//! Which store is meant, in one line of text: `:memory:`, a file, or a server of NATS.
+//! Opens a store by its address: `:memory:`, a file, or a NATS server.
 
 use crate::clock::SharedClock;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 use upright_core::store::{Changes, Entry, Listed, MemoryStore, Store, StoreError, StoreFuture};
 
-/// Where state is kept.
+/// Address of a store.
 ///
 /// ```
 /// use upright::store::StateAddress;
@@ -24,31 +24,28 @@ use upright_core::store::{Changes, Entry, Listed, MemoryStore, Store, StoreError
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StateAddress {
-    /// In memory: gone with the process.
+    /// In memory; lost with the process.
     Memory,
-    /// In a file of this machine, for any number of its processes (feature `sqlite`). A folder that is there stands for `state.db` in it.
+    /// A file shared by this machine's processes (feature `sqlite`); an existing folder means its `state.db`.
     File(PathBuf),
-    /// In JetStream, on this server of NATS, for any number of processes and machines (feature `nats`).
+    /// A NATS server with JetStream, for many machines (feature `nats`).
     Nats(String),
 }
 
-/// The variable that names the address of state.
 const VARIABLE: &str = "UPRIGHT_STATE";
-/// The file of a store where a folder is named.
 const FILE: &str = "state.db";
 
-/// What stands before a server of NATS.
 const NATS: [&str; 2] = ["nats", "tls"];
 
-/// A path is whatever names no scheme.
+/// A text without `://` is a path.
 ///
 /// # Errors
-/// [`StoreError::AddressInvalid`] for other schemes, and for no text at all.
+/// [`StoreError::AddressInvalid`] for an unknown scheme or an empty text.
 impl FromStr for StateAddress {
     type Err = StoreError;
 
     fn from_str(text: &str) -> Result<Self, StoreError> {
-        // What it says after its scheme may be secret.
+        // The rest may be secret.
         let invalid =
             |what: &str| StoreError::AddressInvalid { detail: format!("{what:?}; expected a file, nats://HOST:PORT or :memory:") };
         match text.split_once("://") {
@@ -61,7 +58,7 @@ impl FromStr for StateAddress {
     }
 }
 
-/// Without the password of a server.
+/// Hides the password.
 impl fmt::Display for StateAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -82,16 +79,17 @@ impl fmt::Debug for StateAddress {
 }
 
 impl StateAddress {
-    /// The one address that all programs of this user have in common: the environment's `UPRIGHT_STATE`, else `upright/state.db` in the user's folder for state.
-    /// That folder is `XDG_STATE_HOME` or `~/.local/state`; on macOS `~/Library/Application Support`, on Windows `%LOCALAPPDATA%`.
+    /// Address shared by all programs of this user: `UPRIGHT_STATE`, else `upright/state.db` in the user's state
+    /// folder.
+    /// That is `XDG_STATE_HOME` or `~/.local/state`; on macOS `~/Library/Application Support`, on Windows
+    /// `%LOCALAPPDATA%`.
     ///
     /// # Errors
-    /// [`StoreError::AddressInvalid`] where `UPRIGHT_STATE` is no address, or where the environment names no folder.
+    /// [`StoreError::AddressInvalid`] if `UPRIGHT_STATE` is not an address, or the environment names no folder.
     pub fn of_this_user() -> Result<Self, StoreError> {
         if let Some(named) = env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
             return match named.into_string() {
                 Ok(text) => text.parse(),
-                // A path may be any bytes.
                 Err(path) => Ok(Self::File(path.into())),
             };
         }
@@ -101,7 +99,7 @@ impl StateAddress {
         Ok(Self::File(folder.join("upright").join(FILE)))
     }
 
-    /// The file of a store: `state.db` in it where the address is a folder. None where state is elsewhere.
+    /// Path of the store's file; in a folder `state.db`. `None` for memory and NATS.
     pub fn file(&self) -> Option<PathBuf> {
         match self {
             Self::File(path) if path.is_dir() => Some(path.join(FILE)),
@@ -110,10 +108,14 @@ impl StateAddress {
         }
     }
 
-    /// Opens the store. A server that is away is no error here: what is asked of the store then is.
+    /// Opens the store. An unreachable NATS server fails later calls, not this one.
     ///
     /// # Errors
-    /// [`StoreError::NotBuiltIn`], and those of the engine.
+    /// [`StoreError::NotBuiltIn`] without the engine's feature. Files: [`StoreError::NotAStore`],
+    /// [`StoreError::OldFormat`], [`StoreError::Newer`], [`StoreError::Damaged`], [`StoreError::Full`],
+    /// [`StoreError::NotWritable`], [`StoreError::NetworkFileSystem`], [`StoreError::Forked`],
+    /// [`StoreError::Unavailable`]. NATS: [`StoreError::AddressInvalid`], [`StoreError::Refused`],
+    /// [`StoreError::Unavailable`].
     #[allow(clippy::unused_async, reason = "an engine may have to wait")]
     pub async fn open(&self, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
         match self {
@@ -129,7 +131,7 @@ impl StateAddress {
         }
     }
 
-    /// The store, which is opened when something is first asked of it. Where it cannot be opened it is tried again whenever something else is asked.
+    /// Returns a store that opens on first use, and again after failures.
     pub fn when_needed(self, clock: SharedClock) -> Arc<dyn Store> {
         match self {
             Self::Memory => Arc::new(MemoryStore::new(clock)),
@@ -141,7 +143,7 @@ impl StateAddress {
 #[cfg(feature = "nats")]
 async fn connect(address: &str, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
     let store = super::NatsStore::connect(address, &super::NatsOptions::default(), clock).await?;
-    // Where there is no thread for it, there is no store either.
+    // Without this runtime the store fails, too.
     if let Ok(runtime) = upright_core::store::background::runtime() {
         runtime.spawn(store.clean_now_and_then());
     }

@@ -1,6 +1,6 @@
-//! Upright's durable stores: one SQLite file for all programs of a machine, and a server of NATS for many machines.
+//! Upright's durable stores: one SQLite file for one machine, NATS for many.
 //!
-//! [`StateAddress`] names a store in one line of text and opens it. What a store promises stands in [`upright_core::store`].
+//! [`StateAddress`] names and opens a store. [`upright_core::store`] lists the guarantees.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod address;

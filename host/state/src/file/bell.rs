@@ -1,7 +1,5 @@
-//! How a process wakes others when it has written.
-//!
-//! A file beside the database is touched after each commit, and who watches the store watches that file. A watch of SQLite's own files would not do: it fires
-//! when the log is written, before what is in it can be read. Nothing is in the file, and whoever finds it gone makes another.
+//! Wakes other processes after a write: each commit touches an empty file, which watchers watch. SQLite's own files
+//! change before their contents can be read.
 
 use super::failure::{Case, Failure};
 use super::place;
@@ -12,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Beside the database itself, where that was asked for by way of a link.
+/// Links are resolved: the bell lies beside the database itself.
 pub(super) fn path_for(database: &Path) -> PathBuf {
     place::beside(&database.canonicalize().unwrap_or_else(|_| database.to_owned()), "-bell")
 }
 
-/// The end that is pulled.
 pub(super) struct Bell {
     path: PathBuf,
     file: Option<File>,
@@ -28,7 +25,7 @@ impl Bell {
         Self { path, file: None }
     }
 
-    /// Wakes those who listen. Where that fails they hear of it with the next commit.
+    /// If this fails, others see the change with the next commit.
     pub(super) fn ring(&mut self, now: SystemTime) {
         if let Err(error) = self.touch(now) {
             self.file = None;
@@ -38,7 +35,6 @@ impl Bell {
 
     fn touch(&mut self, now: SystemTime) -> io::Result<()> {
         let file = match self.file.take() {
-            // Elsewhere nothing says whether it still has its name.
             Some(file) if cfg!(unix) && is_at(&file, &self.path) => file,
             _ => place::private().open(&self.path)?,
         };
@@ -46,7 +42,6 @@ impl Bell {
     }
 }
 
-/// Whether the file is still the one of this path, and was not removed or replaced.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -55,22 +50,20 @@ fn is_at(file: &File, path: &Path) -> bool {
     named.is_some() && named == identity(file.metadata())
 }
 
-/// Nothing says here whether it is another one of that name.
 #[cfg(not(unix))]
 fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
-/// The end that is heard, on a thread of its own that sleeps in between.
 pub(super) struct Listener {
     _watcher: RecommendedWatcher,
 }
 
-/// The bell may be replaced while a listener is made, and again. Nobody has a reason to go on with that.
+/// Maximum number of attempts.
 const TRIES: usize = 100;
 
 impl Listener {
-    /// Calls this each time that the bell is rung, with whether it is still the one that is listened to.
+    /// `heard` learns whether the file is still in place.
     pub(super) fn new(path: &Path, heard: impl Fn(bool) + Send + Sync + 'static) -> Result<Self, Failure> {
         let heard = Arc::new(heard);
         for _ in 0..TRIES {
@@ -86,7 +79,7 @@ impl Listener {
     fn of(path: &Path, file: &Arc<File>, heard: &Arc<impl Fn(bool) + Send + Sync + 'static>) -> Result<Self, Failure> {
         let (file, heard, named) = (Arc::clone(file), Arc::clone(heard), path.to_owned());
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // One that was opened or closed was not rung; what could not be said may have been a ring.
+            // Opening or closing is no ring; an unreadable event may be one.
             if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
                 heard(is_at(&file, &named));
             }

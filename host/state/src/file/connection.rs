@@ -1,7 +1,7 @@
-//! A connection to the database: how it is opened, made and upgraded.
+//! Opens, makes and upgrades the database.
 //!
-//! Nothing but SQLite opens the file. Its locks are the process's, and closing any other descriptor of the file would drop them
-//! (<https://www.sqlite.org/howtocorrupt.html>, 2.2). So what the file is, is asked through SQLite too.
+//! Only SQLite opens the file: closing any other descriptor drops the process's locks
+//! (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
 
 use super::failure::{Case, Failure};
 use super::place;
@@ -12,10 +12,10 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
-/// Says that a database is a store of this crate: "UPRT".
+/// "UPRT".
 const APPLICATION: i32 = 0x5550_5254;
 
-/// Steps that bring a store from each format to the next; the first makes it. Each runs in one transaction with the number that it leads to.
+/// Upgrade steps; the first makes the tables. All run in one transaction.
 const STEPS: &[&str] = &["
     CREATE TABLE entries(
         id INTEGER PRIMARY KEY,
@@ -29,21 +29,17 @@ const STEPS: &[&str] = &["
     CREATE TABLE changes(version INTEGER PRIMARY KEY, key TEXT NOT NULL, deleted INTEGER NOT NULL) STRICT;
 "];
 
-/// The format that this version writes.
 pub(super) const FORMAT: u32 = STEPS.len() as u32;
 
-/// How long to wait for another process that writes. One group takes the disk's time, and a large one some seconds.
+/// Maximum wait for another writer; a large group takes seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The log shrinks to this size, in bytes, once a burst is over.
+/// Maximum size of the log after a burst, bytes.
 const LOG_KEPT: i64 = 16 << 20;
-/// No page of SQLite's is smaller, bytes.
 const SMALLEST_PAGE: u64 = 512;
-/// How a file of redb begins, the engine of earlier versions.
+/// Start of a redb file, the previous engine's.
 const REDB: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
-/// How a database of SQLite begins.
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
-/// The database at this path, made if it is not there, for whoever writes.
 pub(super) fn open_or_make(path: &Path) -> Result<Connection, Failure> {
     place::refuse_network_file_systems(path)?;
     match fs::metadata(path) {
@@ -57,7 +53,6 @@ pub(super) fn open_or_make(path: &Path) -> Result<Connection, Failure> {
     open(path, STEPS)
 }
 
-/// The database at this path, which is there, brought to the newest format.
 fn open(path: &Path, steps: &[&str]) -> Result<Connection, Failure> {
     place::refuse_read_only(path)?;
     let mut connection = recognised(path, steps, false)?;
@@ -66,13 +61,11 @@ fn open(path: &Path, steps: &[&str]) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
-/// The store at this path, which is there, for whoever looks after it.
 pub(super) fn of_existing(path: &Path) -> Result<Connection, Failure> {
     place::refuse_network_file_systems(path)?;
     open(path, STEPS)
 }
 
-/// A connection to the store at this path, for whoever reads.
 pub(super) fn reader(path: &Path) -> Result<Connection, Failure> {
     let connection = connect(path)?;
     set(&connection)?;
@@ -80,48 +73,46 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
-/// A connection that reads all that it can where the database is damaged, as it is at one moment, and changes nothing.
+/// Reads around damage, as of one moment.
 pub(super) fn reader_of_damaged(path: &Path) -> Result<Connection, Failure> {
     let connection = recognised(path, STEPS, true)?;
     connection.pragma_update(None, "query_only", true)?;
-    // Programs may write meanwhile.
     connection.execute_batch("BEGIN")?;
     Ok(connection)
 }
 
-/// Opens the database as programs do, and changes nothing.
 pub(super) fn strict_reader(path: &Path) -> Result<Connection, Failure> {
     recognised(path, STEPS, false)
 }
 
 fn connect(path: &Path) -> Result<Connection, Failure> {
-    // One thread at a time has a connection, so it needs no lock of its own; and no file is made by opening it.
+    // Opening makes no file.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(PATIENCE)?;
     Ok(connection)
 }
 
 fn set(connection: &Connection) -> Result<(), Failure> {
-    // Damage is found where it is, and not later by what it leads to.
+    // Reports damage where it is.
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // Where the system's `fsync` does not reach the disk (macOS).
+    // On macOS `fsync` alone does not reach the disk.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     Ok(connection.pragma_update(None, "journal_size_limit", LOG_KEPT)?)
 }
 
-/// A connection to a store, or to an empty file. Anything else is left as it is: its log, too, is not written back on closing.
+/// Accepts a store or an empty file. Leaves others unchanged: closing does not write their log back.
 fn recognised(path: &Path, steps: &[&str], damaged: bool) -> Result<Connection, Failure> {
     let length = fs::metadata(path)?.len();
-    // SQLite takes what is shorter than a page for empty.
+    // SQLite treats it as empty.
     if (1..SMALLEST_PAGE).contains(&length) {
         return Err(Failure::new(Case::NotAStore, format!("a file of {length} bytes")));
     }
     let connection = connect(path)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // Without this SQLite reads no page of a file that was cut short.
+    // Otherwise SQLite reads no page of a truncated file.
     connection.pragma_update(None, "writable_schema", damaged)?;
     if let Err(failure) = recognise(&connection, steps) {
         drop(connection);
@@ -133,7 +124,7 @@ fn recognised(path: &Path, steps: &[&str], damaged: bool) -> Result<Connection, 
 }
 
 fn recognise(connection: &Connection, steps: &[&str]) -> Result<(), Failure> {
-    // All that is asked is of one moment: another process may be making it a store just now.
+    // One transaction: another process may be making the store.
     let connection = &*connection.unchecked_transaction()?;
     let application: i32 = pragma(connection, "application_id")?;
     let is_empty = is_empty(connection)?;
@@ -147,7 +138,7 @@ fn recognise(connection: &Connection, steps: &[&str]) -> Result<(), Failure> {
     format(connection, steps).map(drop)
 }
 
-/// Names a file that SQLite does not take for a database. This process has no lock on it that closing it could drop.
+/// This process has no lock on the file that closing could drop.
 fn by_its_beginning(path: &Path) -> Failure {
     let mut beginning = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(16).read_to_end(&mut beginning));
@@ -163,16 +154,12 @@ fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> R
     Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
 }
 
-/// Whether nothing was ever put into it, as in a file without a byte.
 fn is_empty(connection: &Connection) -> Result<bool, Failure> {
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(tables == 0 && pragma::<i32>(connection, "user_version")? == 0)
 }
 
-/// The format that the database has; zero before anything was made.
-///
-/// # Errors
-/// [`Case::Newer`] where this version does not know it.
+/// 0 before the database is made. Fails with [`Case::Newer`] if unknown.
 fn format(connection: &Connection, steps: &[&str]) -> Result<usize, Failure> {
     let found: i32 = pragma(connection, "user_version")?;
     match usize::try_from(found) {
@@ -181,13 +168,12 @@ fn format(connection: &Connection, steps: &[&str]) -> Result<usize, Failure> {
     }
 }
 
-/// Fails where another process has brought the store to a newer format since it was opened.
+/// Fails if another process has upgraded the store.
 pub(super) fn still_known(connection: &Connection) -> Result<(), Failure> {
     let found: i32 = connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?;
     if found == FORMAT as i32 { Ok(()) } else { Err(Failure::new(Case::Newer { found: found as u32, known: FORMAT }, "")) }
 }
 
-/// Brings the store to the newest format, whoever else does so at the same time.
 fn upgrade(connection: &mut Connection, steps: &[&str]) -> Result<(), Failure> {
     if format(connection, steps)? == steps.len() {
         return Ok(());
@@ -202,15 +188,14 @@ fn upgrade(connection: &mut Connection, steps: &[&str]) -> Result<(), Failure> {
     Ok(transaction.commit()?)
 }
 
-/// Sees to it that the database has a write-ahead log.
 fn journal(connection: &Connection) -> Result<(), Failure> {
-    /// Others that open it at the same moment are through in a moment.
+    /// Maximum number of attempts.
     const TRIES: usize = 100;
     let mut switched = Ok(String::new());
     for _ in 0..TRIES {
         switched = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
         match &switched {
-            // Here SQLite does not wait for others, which it does for a transaction.
+            // Only a transaction waits for other processes.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
                 connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?
             }
@@ -228,7 +213,6 @@ mod tests {
     use super::super::tests::Folder;
     use super::*;
 
-    /// Steps that a later version may have.
     const LATER: &[&str] = &[STEPS[0], "ALTER TABLE changes ADD COLUMN program TEXT NOT NULL DEFAULT '';"];
 
     fn file(folder: &Folder) -> std::path::PathBuf {
@@ -250,7 +234,6 @@ mod tests {
         let path = file(&folder);
         let before = formats(&path);
         assert_eq!(before, (1, 3));
-        // One whose last step fails changes nothing.
         let broken = [LATER, &["ALTER TABLE none ADD COLUMN x;"]].concat();
         assert!(open(&path, &broken).is_err());
         assert_eq!(formats(&path), before);

@@ -1,14 +1,13 @@
-//! Values and changes as rows.
+//! Stores values and changes as rows.
 //!
 //! ```sql
 //! entries(id, key, version, modified, type, checksum, value)   what is there
 //! changes(version, key, deleted)                               what was done last, for those who watch
 //! ```
 //!
-//! The last row of `changes` stays, so its version is the last that was given, by whichever process: both tables change in one transaction.
+//! `changes` keeps its last row, and with it the last version of any process. Both tables change in one transaction.
 //!
-//! A checksum has two halves. The lower is the value's. The upper covers the rest of the row and the lower half, so that a listing is checked as well, without
-//! a look at the values.
+//! A checksum's upper half covers everything but the value, so listings are checked without reading values.
 
 use super::failure::{Case, Failure};
 use bytes::Bytes;
@@ -16,9 +15,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use upright_core::store::{Entry, Listed};
 
-/// Changes that are kept for watchers that are behind.
+/// Minimum number of changes kept for slow watchers.
 pub(super) const KEPT_CHANGES: u64 = 4096;
-/// Changes that are too old are removed once in so many.
+/// Number of changes between removals of old ones.
 const TRIMMED_EVERY: u64 = 1024;
 
 const GET: &str = "SELECT version, modified, type, checksum, value FROM entries WHERE key = ?1";
@@ -31,7 +30,6 @@ const DELETE: &str = "DELETE FROM entries WHERE key = ?1";
 const CHANGED: &str = "INSERT INTO changes(version, key, deleted) VALUES(?1, ?2, ?3)";
 const TRIM: &str = "DELETE FROM changes WHERE version <= ?1";
 
-/// Everything of a row but its key and its value.
 pub(super) struct About {
     pub(super) version: u64,
     /// Nanoseconds since 1970.
@@ -41,7 +39,6 @@ pub(super) struct About {
 }
 
 impl About {
-    /// Reads it from this column on.
     pub(super) fn read(row: &Row<'_>, first: usize) -> Result<Self, Failure> {
         Ok(Self {
             version: row.get::<_, i64>(first)? as u64,
@@ -55,7 +52,6 @@ impl About {
         date(self.modified)
     }
 
-    /// Fails unless it is what was written with this key.
     pub(super) fn verify(&self, key: &str) -> Result<(), Failure> {
         let expected = checksum(key, self.version, self.modified, &self.content_type, self.checksum as u32);
         if self.checksum == expected { Ok(()) } else { Err(Failure::new(Case::Damaged, "its row has a wrong checksum").at(key)) }
@@ -81,7 +77,7 @@ fn checksum(key: &str, version: u64, modified: i64, content_type: &str, of_value
     u64::from(row.finalize()) << 32 | u64::from(of_value)
 }
 
-/// Nanoseconds since 1970, before it negative; as a column has it.
+/// Nanoseconds since 1970; negative before.
 fn nanoseconds(date: SystemTime) -> i64 {
     let count = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
     date.duration_since(UNIX_EPOCH).map_or_else(|before| -count(before.duration()), count)
@@ -123,7 +119,6 @@ pub(super) fn list(connection: &Connection, prefix: &str) -> Result<Vec<Listed>,
     Ok(listed)
 }
 
-/// The last version that any process was given.
 pub(super) fn last_version(connection: &Connection) -> Result<u64, Failure> {
     let last: Option<i64> = connection.prepare_cached(LAST)?.query_row([], |row| row.get(0))?;
     Ok(last.unwrap_or_default() as u64)
@@ -134,7 +129,6 @@ pub(super) fn version_of(connection: &Connection, key: &str) -> Result<Option<u6
     Ok(version.map(|version| version as u64))
 }
 
-/// The columns of a row beside key and version.
 pub(super) struct Put<'a> {
     pub(super) value: &'a [u8],
     pub(super) crc32: u32,
@@ -149,7 +143,6 @@ pub(super) fn put(connection: &Connection, key: &str, version: u64, put: &Put<'_
     changed(connection, key, version, false)
 }
 
-/// Whether it was there.
 pub(super) fn delete(connection: &Connection, key: &str, version: u64) -> Result<bool, Failure> {
     let deleted = connection.prepare_cached(DELETE)?.execute([key])? > 0;
     if deleted {

@@ -1,6 +1,4 @@
-//! Failures, by what somebody can do about them.
-//!
-//! Each writer of a failed group gets the failure, so a failure can be cloned, which SQLite's and the system's errors cannot.
+//! Sorts failures by their remedy. They can be cloned for each writer of a group; SQLite's errors cannot.
 
 use rusqlite::ErrorCode;
 use std::io::{self, ErrorKind};
@@ -9,37 +7,24 @@ use std::sync::Arc;
 use upright_core::error::BoxError;
 use upright_core::store::StoreError;
 
-/// A failure, before a caller gets it.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) case: Case,
     cause: Cause,
-    /// The key that is damaged, where it is one alone.
     key: Option<Arc<str>>,
 }
 
-/// Which failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Case {
-    /// What is in the file makes no sense.
     Damaged,
-    /// It is none of SQLite's.
     NotADatabase,
-    /// It is no store.
     NotAStore,
-    /// It is a store of the engine before this one.
     OldFormat,
-    /// A newer version of Upright wrote the file.
     Newer { found: u32, known: u32 },
-    /// There is no room.
     Full,
-    /// The file or its folder must not be written.
     NotWritable,
-    /// A file system that locks, and shares no memory.
     NetworkFileSystem(&'static str),
-    /// The connections are another process's.
     Forked,
-    /// Anything else.
     Unavailable,
 }
 
@@ -54,7 +39,6 @@ impl Failure {
         Self { case, cause: Cause::Said(said.into()), key: None }
     }
 
-    /// Damage at this key.
     pub(super) fn at(mut self, key: &str) -> Self {
         self.key = Some(key.into());
         self
@@ -76,7 +60,6 @@ impl Failure {
         }
     }
 
-    /// What is wrong, by itself.
     pub(super) fn source(&self) -> BoxError {
         match &self.cause {
             Cause::System(number) => io::Error::from_raw_os_error(*number).into(),
@@ -88,7 +71,7 @@ impl Failure {
 fn case_of(error: &io::Error) -> Case {
     use ErrorKind::*;
     match error.kind() {
-        // A limit on the size of files, too, is met by removing something.
+        // Removing data helps here, too.
         StorageFull | QuotaExceeded | FileTooLarge => Case::Full,
         PermissionDenied | ReadOnlyFilesystem => Case::NotWritable,
         _ => Case::Unavailable,
@@ -104,7 +87,7 @@ impl From<io::Error> for Failure {
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
-        // Before anything else calls the system: SQLite says that reading or writing failed, and the system why.
+        // First: SQLite says only that I/O failed, the system says why.
         let system = io::Error::last_os_error();
         let case = match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Case::Full,
@@ -112,7 +95,7 @@ impl From<rusqlite::Error> for Failure {
             Some(ErrorCode::DatabaseCorrupt) => Case::Damaged,
             Some(ErrorCode::NotADatabase) => Case::NotADatabase,
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => return Self { key: None, ..Self::of_system(&error, &system) },
-            // A value of another type than a column can have, or text that is none.
+            // A wrong column type, or invalid text.
             None => Case::Damaged,
             Some(_) => Case::Unavailable,
         };

@@ -1,7 +1,6 @@
-//! Tells watchers what was written, by this process and by others, in the order of the versions.
+//! Sends watchers every process's changes, each once, in version order.
 //!
-//! The writing thread tells of this process's own changes. Those of others are read from the table of changes when their bell rings, and before this process tells of a
-//! later version. So each watcher gets each change once.
+//! Changes of other processes are read from the table at a ring, and before a later own change.
 
 use super::bell::{self, Listener};
 use super::entries::last_version;
@@ -19,14 +18,13 @@ pub(super) struct Feed {
     bell: PathBuf,
     readers: Arc<Readers>,
     watchers: Watchers,
-    /// The last version that watchers know of. Means nothing while there are none.
+    /// Last version reported; meaningless without watchers.
     told: Mutex<u64>,
-    /// While somebody has watched since the store was opened.
     listener: Mutex<Option<Listener>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Neither lock protects what a panic could leave half done.
+    // A panic leaves nothing half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -36,7 +34,7 @@ impl Feed {
     }
 
     pub(super) fn watch(self: &Arc<Self>, prefix: &str) -> Result<Changes, Failure> {
-        // Before looking where the changes stand, so that nothing in between is overlooked.
+        // Before reading the version, so that no change is missed.
         let mut listener = locked(&self.listener);
         if listener.is_none() {
             *listener = Some(self.listen()?);
@@ -56,16 +54,14 @@ impl Feed {
         Listener::new(&self.bell, move |is_there| Self::heard(&feed, is_there))
     }
 
-    /// Nobody listens any more.
     pub(super) fn end(&self) {
         drop(locked(&self.listener).take());
     }
 
-    /// The bell was rung, or is gone.
     fn heard(feed: &Weak<Self>, is_there: bool) {
         let Some(feed) = feed.upgrade() else { return };
         if !is_there {
-            // Not on this thread, which is the old listener's.
+            // This thread is the old listener's.
             let again = Arc::clone(&feed);
             let _ = std::thread::Builder::new().name("upright-bell".into()).spawn(move || again.listen_again());
         }
@@ -74,7 +70,7 @@ impl Feed {
 
     fn listen_again(self: &Arc<Self>) {
         let mut listener = locked(&self.listener);
-        // Where there is none the store was closed.
+        // `None`: the store was closed.
         if listener.is_some() {
             match self.listen() {
                 Ok(new) => *listener = Some(new),
@@ -97,7 +93,6 @@ impl Feed {
         }
     }
 
-    /// This process has written these changes, the first of them after this version.
     pub(super) fn committed(&self, connection: &Connection, before: u64, changes: &[Change]) {
         let mut told = locked(&self.told);
         if self.watchers.is_empty() {
@@ -113,13 +108,12 @@ impl Feed {
         }
     }
 
-    /// Tells of all newer changes.
     fn catch_up(&self, connection: &Connection, told: &mut u64) -> Result<(), Failure> {
         let mut statement = connection.prepare_cached(SINCE)?;
         let mut rows = statement.query([*told as i64])?;
         while let Some(row) = rows.next()? {
             let version = row.get::<_, i64>(0)? as u64;
-            // Each version is one change, so a gap is changes that were removed from the table before they were read.
+            // A gap is changes removed before they were read.
             self.watchers.missed(version - *told - 1);
             let kind = if row.get(2)? { ChangeKind::Deleted } else { ChangeKind::Put };
             *told = version;

@@ -1,4 +1,4 @@
-//! Looking after the file: what is in it, whether it is whole, and what can be saved of it where it is not.
+//! Lists, checks, copies and rescues the contents of a store's file.
 
 use super::connection::{self, FORMAT};
 use super::entries::{self, About};
@@ -12,54 +12,54 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use upright_core::store::{Entry, StoreError};
 
-/// The contents of a store's file.
+/// Contents of a store's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreInfo {
-    /// The format of the file.
+    /// Format of the file.
     pub format: u32,
-    /// The version of SQLite that this program has.
+    /// SQLite version of this program.
     pub sqlite: &'static str,
-    /// The database, bytes.
+    /// Size of the database, bytes.
     pub bytes: u64,
-    /// Its log, bytes.
+    /// Size of its log, bytes.
     pub log_bytes: u64,
-    /// The version that was given last, by whichever program.
+    /// Last version given by any program.
     pub last_version: u64,
-    /// The entries, by the part of the keys up to the first slash, in order.
+    /// Entries by the start of their keys, up to the first slash, in order.
     pub kinds: Vec<StoredKind>,
 }
 
-/// The entries of a store's file whose keys begin alike.
+/// Entries whose keys begin alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredKind {
-    /// How the keys begin: `checkpoint/`.
+    /// Start of the keys, such as `checkpoint/`.
     pub prefix: String,
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
-    /// Their values, bytes.
+    /// Size of the values, bytes.
     pub bytes: u64,
 }
 
-/// The file of a store, for whoever looks after it; programs may have it open meanwhile.
-///
-/// Each method opens the file, and none makes it. All of them block.
+/// A store's file, for maintenance; programs may have it open. Methods block, and never make the file.
 #[derive(Clone, Debug)]
 pub struct StoreFile {
     path: PathBuf,
 }
 
 impl StoreFile {
-    /// The file at this path.
+    /// Names the file at this path.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Says how large it is and what it holds.
+    /// Returns format, size and contents.
     ///
     /// # Errors
-    /// Those of [`FileStore::open`](super::FileStore::open).
+    /// [`StoreError::NotAStore`], [`StoreError::OldFormat`], [`StoreError::Newer`], [`StoreError::Damaged`],
+    /// [`StoreError::NotWritable`], [`StoreError::NetworkFileSystem`], [`StoreError::Forked`],
+    /// [`StoreError::Unavailable`].
     pub fn info(&self) -> Result<StoreInfo, StoreError> {
         self.with(connection::of_existing, |connection| {
             const KINDS: &str =
@@ -80,20 +80,21 @@ impl StoreFile {
         })
     }
 
-    /// Names all damage, by SQLite's own check of its structure and the checksum of each entry; nothing where the file is whole. Reads the whole file.
+    /// Lists all damage, by SQLite's check and each entry's checksum. Reads the whole file.
     ///
     /// # Errors
-    /// Where the file cannot be opened, or is no store.
+    /// [`StoreError::NotAStore`], [`StoreError::OldFormat`], [`StoreError::Newer`], [`StoreError::Damaged`],
+    /// [`StoreError::NotWritable`], [`StoreError::Forked`], [`StoreError::Unavailable`].
     pub fn check(&self) -> Result<Vec<String>, StoreError> {
         let bytes = size(&self.path);
         let mut wrong = self.with(connection::reader_of_damaged, |connection| {
             let mut statement = connection.prepare("PRAGMA quick_check")?;
             let found = statement.query_map([], |row| row.get::<_, String>(0))?;
-            // Damage may keep SQLite from looking further.
+            // Damage may end the check early.
             let lines = found.map(|line| line.unwrap_or_else(|error| error.to_string())).filter(|line| line != "ok");
             Ok(lines.chain(Salvage::new(connection, bytes, |_, _| {}).all()).collect::<Vec<_>>())
         })?;
-        // So far all was looked at that can be read; programs open the file in a stricter way.
+        // Programs open the file more strictly.
         match self.with(connection::strict_reader, |_| Ok(())) {
             Err(error @ StoreError::Damaged { .. }) if wrong.is_empty() => wrong.push(error.to_string()),
             _ => {}
@@ -101,19 +102,22 @@ impl StoreFile {
         Ok(wrong)
     }
 
-    /// Reads all that can be read, in no order, and says what cannot. Where the file is damaged it goes around the damage.
+    /// Reads every readable entry, around damage, in no order. Returns the losses.
     ///
     /// # Errors
-    /// Where the file cannot be opened, or is no store.
+    /// [`StoreError::NotAStore`], [`StoreError::OldFormat`], [`StoreError::Newer`], [`StoreError::Damaged`],
+    /// [`StoreError::NotWritable`], [`StoreError::Forked`], [`StoreError::Unavailable`].
     pub fn read(&self, each: impl FnMut(String, Entry)) -> Result<Vec<String>, StoreError> {
         let bytes = size(&self.path);
         self.with(connection::reader_of_damaged, |connection| Ok(Salvage::new(connection, bytes, each).all()))
     }
 
-    /// Gives back the room that is free in the file, and begins its log again. Returns its size before and after, bytes.
+    /// Frees unused space and restarts the log. Returns the size before and after, bytes.
     ///
     /// # Errors
-    /// Those of [`FileStore::open`](super::FileStore::open); [`StoreError::Full`] where there is not as much room again as the file takes.
+    /// [`StoreError::Full`] without disk space for a second copy; [`StoreError::NotAStore`], [`StoreError::OldFormat`],
+    /// [`StoreError::Newer`], [`StoreError::Damaged`], [`StoreError::NotWritable`], [`StoreError::NetworkFileSystem`],
+    /// [`StoreError::Forked`], [`StoreError::Unavailable`].
     pub fn compact(&self) -> Result<(u64, u64), StoreError> {
         self.with(connection::of_existing, |connection| {
             let all = || size(&self.path) + size(&place::beside(&self.path, "-wal"));
@@ -124,10 +128,12 @@ impl StoreFile {
         })
     }
 
-    /// Writes a copy of it, as it is at one moment, into a new file that is its owner's alone.
+    /// Copies the file, as of one moment, to a new one for its owner alone.
     ///
     /// # Errors
-    /// Those of [`FileStore::open`](super::FileStore::open); [`StoreError::Unavailable`] where the new file is there already.
+    /// [`StoreError::Unavailable`] if the new file exists; [`StoreError::NotAStore`], [`StoreError::OldFormat`],
+    /// [`StoreError::Newer`], [`StoreError::Damaged`], [`StoreError::Full`], [`StoreError::NotWritable`],
+    /// [`StoreError::NetworkFileSystem`], [`StoreError::Forked`].
     pub fn copy_to(&self, copy: impl AsRef<Path>) -> Result<(), StoreError> {
         let copy = copy.as_ref();
         let told = |failure: Failure| failure.told(copy);
@@ -158,14 +164,13 @@ impl StoreFile {
     }
 }
 
-/// Of a file, in bytes; nothing of one that is not there.
 fn size(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |file| file.len())
 }
 
-/// Places that are looked for beyond damage, at most. Each costs some page reads.
+/// Maximum number of gaps searched.
 const TRIES: usize = 20_000;
-/// No row takes less room, bytes.
+/// Minimum size of a row, bytes.
 const SMALLEST_ROW: u64 = 16;
 
 const UP: &str = "SELECT id, key FROM entries WHERE id > ?1 AND id < ?2 ORDER BY id";
@@ -173,17 +178,13 @@ const DOWN: &str = "SELECT id, key FROM entries WHERE id > ?1 AND id < ?2 ORDER 
 const ROW: &str = "SELECT version, modified, type, checksum, value FROM entries WHERE id = ?1";
 const NUMBER: &str = "SELECT id FROM entries WHERE key = ?1";
 
-/// Reads what is around damage.
-///
-/// A page that makes no sense ends a walk along the rows. So each walk is made from both ends, and what lies between the two places where they ended is halved
-/// and walked again: the tree leads past the page to others that are whole.
+/// Reads around damage. A gap is walked from both ends, then halved and walked again: the tree leads past an
+/// unreadable page.
 struct Salvage<'c, F> {
     connection: &'c Connection,
-    /// The length of the file.
     bytes: u64,
     each: F,
     lost: Vec<String>,
-    /// The highest version of an entry.
     newest: u64,
 }
 
@@ -193,7 +194,7 @@ impl<'c, F: FnMut(String, Entry)> Salvage<'c, F> {
     }
 
     fn all(mut self) -> Vec<String> {
-        // Each row that was ever added took a version, and the file has room for no more than these.
+        // Each row took a version, and the file holds no more rows.
         let last = entries::last_version(self.connection).ok().and_then(|last| i64::try_from(last).ok()).unwrap_or_default();
         let end = last.max((self.bytes / SMALLEST_ROW) as i64).saturating_add(1);
         let mut gaps = VecDeque::from([(0, end)]);
@@ -221,7 +222,6 @@ impl<'c, F: FnMut(String, Entry)> Salvage<'c, F> {
         self.lost
     }
 
-    /// Reads the rows between two numbers from one of them on. How far it came, and why not to the other.
     fn walk(&mut self, rows: &str, low: i64, high: i64, up: bool) -> (i64, Option<Failure>) {
         let mut reached = if up { low } else { high };
         let walked = (|| {
@@ -249,7 +249,6 @@ impl<'c, F: FnMut(String, Entry)> Salvage<'c, F> {
                 self.newest = self.newest.max(entry.version);
                 (self.each)(key, entry);
             }
-            // Its page led to it and then did not.
             Ok(None) => self.lost.push(format!("row {number} with the key {key:?} cannot be found again")),
             Err(failure) => self.lost.push(format!("what is stored as {key:?} cannot be read: {}", failure.source())),
         }
@@ -266,7 +265,6 @@ impl<'c, F: FnMut(String, Entry)> Salvage<'c, F> {
     }
 }
 
-/// Ranges in order, those that touch as one.
 fn joined(mut ranges: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
     ranges.sort_unstable();
     ranges.dedup_by(|next, before| {

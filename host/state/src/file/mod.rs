@@ -1,7 +1,4 @@
-//! A store in a file, for every program of this machine at once: SQLite with a write-ahead log.
-//!
-//! A process that dies between two writes must leave neither half a value nor an older one than it answered for. So each write is answered when it is on the
-//! disk, and not before. That takes as long as the disk does; writers that come together share one wait.
+//! A SQLite file with a write-ahead log, for all programs of this machine. A killed process loses no confirmed write.
 
 mod bell;
 mod connection;
@@ -29,21 +26,20 @@ use tokio::sync::{mpsc, oneshot};
 use upright_core::store::{Changes, Entry, Listed, Store, StoreError, StoreFuture, check_key, check_value};
 use writer::{Expected, Request, Wish, Writer};
 
-/// Keeps values in one SQLite database, which any number of processes of this machine may have open at once. Cloning shares it.
+/// Keeps values in one SQLite database that this machine's processes share. Cloning shares the store.
 ///
-/// - A write that was answered is on the disk. Writes that wait at the same time share one wait for it.
+/// - A confirmed write is on the disk. Concurrent writes share one wait.
 /// - Reads run on the calling thread and wait for no writer.
-/// - A watcher sees what every process writes. Nothing polls: a program that is idle wakes nobody.
-/// - Each value is checked when it is read. A damaged one is a [`StoreError::Corrupt`], and the others stay readable.
-/// - A full disk is a [`StoreError::Full`]: what was saved before stays readable, and writing works again when there is room.
-/// - A file that is refused is never changed, deleted or replaced.
+/// - A watcher sees every process's writes. Nothing polls.
+/// - Each read checks its value. Damage is a [`StoreError::Corrupt`]; other values stay readable.
+/// - A full disk is a [`StoreError::Full`]; reading still works, and writing does once space is free.
+/// - A rejected file is never changed, deleted or replaced.
 ///
-/// Two files lie beside the database while it is open, `-wal` and `-shm`; they belong to it. A third, `-bell`, wakes other processes and may be deleted.
-/// Dropping the last clone waits for the writes that are queued, which blocks for as long as the disk takes. A process that is killed instead loses nothing
-/// that was answered.
+/// The files `-wal` and `-shm` belong to the open database; `-bell` wakes other processes and may be deleted. Dropping
+/// the last clone blocks until queued writes are on the disk.
 ///
-/// A child that was [forked](https://www.sqlite.org/howtocorrupt.html) from a process with an open store gets [`StoreError::Forked`]: SQLite's locks stay with
-/// the parent.
+/// A [forked](https://www.sqlite.org/howtocorrupt.html) child gets [`StoreError::Forked`]: SQLite's locks stay with the
+/// parent.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), upright::store::StoreError> {
@@ -71,12 +67,11 @@ pub struct FileStore {
 struct Shared {
     path: PathBuf,
     process: InThisProcess,
-    /// None once it was given up, in [`Drop`] alone.
+    /// `None` only during [`Drop`].
     open: Option<Open>,
     clock: SharedClock,
 }
 
-/// The parts that must not be touched after a fork.
 struct Open {
     readers: Arc<Readers>,
     feed: Arc<Feed>,
@@ -91,18 +86,19 @@ impl std::fmt::Debug for FileStore {
 }
 
 impl FileStore {
-    /// Opens the store at this path, or makes it, with the folders above it: for their owner alone (0700, the file 0600). Entries are dated by this clock.
+    /// Opens the store at this path, or makes it with its folders, for their owner alone (0700, the file 0600). `clock`
+    /// dates entries.
     ///
-    /// Blocks for a millisecond or two; after a kill for as long as SQLite takes to read its log, at most some 16 MiB.
+    /// Blocks for one or two milliseconds; after a kill until SQLite has read its log, about 16 MiB at most.
     ///
     /// # Errors
-    /// [`StoreError::NotAStore`], [`StoreError::OldFormat`], [`StoreError::Newer`], [`StoreError::Damaged`], [`StoreError::Full`],
-    /// [`StoreError::NotWritable`], [`StoreError::NetworkFileSystem`], [`StoreError::Forked`], and [`StoreError::Unavailable`] for anything else that the
-    /// system refuses.
+    /// [`StoreError::NotAStore`], [`StoreError::OldFormat`], [`StoreError::Newer`], [`StoreError::Damaged`],
+    /// [`StoreError::Full`], [`StoreError::NotWritable`], [`StoreError::NetworkFileSystem`], [`StoreError::Forked`],
+    /// [`StoreError::Unavailable`].
     pub fn open(path: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
         let named = path.as_ref();
         let told = |failure: Failure| failure.told(named);
-        // A program may go to another folder later, and what comes beside the file must not.
+        // The program may change its folder later.
         let path = std::path::absolute(named).map_err(|error| told(error.into()))?;
         let process = InThisProcess::enter().map_err(told)?;
         let connection = connection::open_or_make(&path).map_err(told)?;
@@ -115,7 +111,7 @@ impl FileStore {
         Ok(Self { shared: Arc::new(Shared { path, process, open: Some(Open { readers, feed, queue, writer }), clock }) })
     }
 
-    /// Where the database is.
+    /// Absolute path of the database.
     pub fn path(&self) -> &Path {
         &self.shared.path
     }
@@ -129,7 +125,6 @@ impl FileStore {
         failure.told(self.path())
     }
 
-    /// Has a change made by the thread that writes.
     async fn ask(&self, key: &str, wish: Wish) -> Result<u64, StoreError> {
         let queue = &self.open_here()?.queue;
         let (answer, answered) = oneshot::channel();
@@ -160,13 +155,13 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
         if self.process.check().is_err() {
-            // The threads are the parent's, and closing the connections would meddle with the parent's log.
+            // Threads and log are the parent's.
             std::mem::forget(open);
             return;
         }
         let Open { readers, feed, queue, writer } = open;
         feed.end();
-        // The thread ends when it has written what is queued.
+        // The thread ends after the queued writes.
         drop(queue);
         let _ = writer.join();
         drop((feed, readers));

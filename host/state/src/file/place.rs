@@ -1,6 +1,4 @@
-//! Where the file is, and how it comes to be there.
-//!
-//! State may be private, so the file and the folders above it that are not there yet are made for their owner alone.
+//! Makes the store's file for its owner alone, since state may be private. Rejects unsuitable places.
 
 use super::failure::{Case, Failure};
 use std::ffi::OsString;
@@ -8,19 +6,18 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// The path of a file that lies beside this one and has its name with an ending.
 pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().map_or_else(OsString::new, ToOwned::to_owned);
     name.push(ending);
     path.with_file_name(name)
 }
 
-/// Fails on a file system that locks, and shares no memory between machines: SQLite's log needs both.
+/// SQLite's log needs locks, and memory shared by all its users.
 pub(super) fn refuse_network_file_systems(path: &Path) -> Result<(), Failure> {
     network_file_system(path).map_or(Ok(()), |name| Err(Failure::new(Case::NetworkFileSystem(name), "")))
 }
 
-/// Fails where the file or its folder must not be written. SQLite would go on reading, or say that it cannot open what is beside the file.
+/// SQLite would read on, or report a misleading error.
 #[cfg(unix)]
 pub(super) fn refuse_read_only(path: &Path) -> Result<(), Failure> {
     let may_write = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(io::Error::from);
@@ -34,7 +31,7 @@ pub(super) fn refuse_read_only(path: &Path) -> Result<(), Failure> {
     if is_read_only { Err(Failure::new(Case::NotWritable, "it is read-only")) } else { Ok(()) }
 }
 
-/// By the number that `statfs` gives (linux/magic.h and the file systems' own sources).
+/// Numbers from `statfs` (linux/magic.h and the file systems' sources).
 #[cfg(target_os = "linux")]
 const NETWORK_FILE_SYSTEMS: [(u64, &str); 5] =
     [(0x6969, "NFS"), (0x517b, "SMB"), (0xff53_4d42, "SMB (CIFS)"), (0xfe53_4d42, "SMB 2"), (0x0102_1997, "9p")];
@@ -47,11 +44,10 @@ fn network_file_system(path: &Path) -> Option<&'static str> {
 
 #[cfg(target_os = "linux")]
 fn named(kind: u64) -> Option<&'static str> {
-    // On machines of 32 bits the number may come with its sign.
+    // 32-bit machines may extend the sign.
     NETWORK_FILE_SYSTEMS.iter().find(|(number, _)| *number == kind & 0xffff_ffff).map(|(_, name)| *name)
 }
 
-/// A share by its name, `\\server\share`.
 #[cfg(windows)]
 fn network_file_system(path: &Path) -> Option<&'static str> {
     use std::path::{Component, Prefix};
@@ -64,12 +60,12 @@ fn network_file_system(_: &Path) -> Option<&'static str> {
     None
 }
 
-/// Makes a store where none is: `fill` makes the whole of it beside its place, and it is put there when it is whole. Half a store, which a killed process would
-/// leave, looks like a damaged one. Of several that do so at once one puts its own there, and the others find it. Whether this one did.
+/// Makes a store from a complete draft: half a store would look damaged. Of concurrent makers one wins; returns whether
+/// this one did.
 pub(super) fn make(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<bool, Failure> {
     let folder = path.parent().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?;
     private_folder(folder)?;
-    // Two containers on one folder may have the same numbers of processes.
+    // Process ids repeat across containers.
     let draft = beside(path, &format!(".new-{:016x}", fastrand::u64(..)));
     let filled = private_file(&draft).map_err(Failure::from).and_then(|()| fill(&draft));
     let placed = filled.and_then(|()| match put(&draft, path) {
@@ -77,7 +73,6 @@ pub(super) fn make(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Failure>)
         placed => Ok(placed.map(|()| true)?),
     });
     for ending in ["", "-wal", "-shm"] {
-        // Where it was moved it is not there any more.
         let _ = fs::remove_file(beside(&draft, ending));
     }
     let placed = placed?;
@@ -85,10 +80,9 @@ pub(super) fn make(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Failure>)
     Ok(placed)
 }
 
-/// Gives the file its name, unless there is one of that name.
 fn put(draft: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(draft, path) {
-        // A file system without links.
+        // No links on this file system.
         Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.exists() => rename(draft, path),
         linked => linked,
     }
@@ -100,7 +94,7 @@ fn rename(draft: &Path, path: &Path) -> io::Result<()> {
     Ok(renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE)?)
 }
 
-/// Replaces nothing on Windows; elsewhere one that is put there at the same moment.
+/// May replace a file that was just made.
 #[cfg(not(target_os = "linux"))]
 fn rename(draft: &Path, path: &Path) -> io::Result<()> {
     fs::rename(draft, path)
@@ -114,12 +108,11 @@ fn private_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// An empty file for its owner alone. SQLite gives what it puts beside it the same permissions.
+/// SQLite copies its permissions to the files beside it.
 fn private_file(path: &Path) -> io::Result<()> {
     private().create_new(true).open(path).map(drop)
 }
 
-/// How files are opened, and made, that are their owner's alone.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true);
@@ -128,7 +121,7 @@ pub(super) fn private() -> OpenOptions {
     options
 }
 
-/// Sees to it that the names in a folder, too, outlive a loss of power.
+/// Makes names in a folder survive a power cut.
 fn keep_name(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

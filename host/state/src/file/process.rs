@@ -1,24 +1,21 @@
-//! In which process the connections are.
+//! Keeps a forked child away from the parent's database.
 //!
-//! SQLite's locks belong to a process. A forked child inherits SQLite's memory, in which the parent's locks count as the child's own, and has none of them:
-//! whatever it did with the file could damage it (<https://www.sqlite.org/howtocorrupt.html>, 2.6). So a child leaves the parent's connections alone, and opens
-//! none of its own while the parent's are in its memory.
+//! SQLite's locks belong to a process. A child's memory claims the parent's locks without having them, so any use of
+//! the file could damage it (<https://www.sqlite.org/howtocorrupt.html>, 2.6).
 
 use super::failure::{Case, Failure};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The process that has stores open, in the upper half; how many, in the lower.
+/// Upper half: process with open stores; lower half: their number.
 static OPEN: AtomicU64 = AtomicU64::new(0);
 
 fn process() -> u64 {
     u64::from(std::process::id()) << 32
 }
 
-/// Connections of the process in which this was made.
 pub(super) struct InThisProcess(u64);
 
 impl InThisProcess {
-    /// Before the first connection.
     pub(super) fn enter() -> Result<Self, Failure> {
         let process = process();
         let count = |open: u64| match (open & !0xffff_ffff, open & 0xffff_ffff) {
@@ -29,7 +26,6 @@ impl InThisProcess {
         counted.map(|_| Self(process)).map_err(|_| forked())
     }
 
-    /// Before each use.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.0 == process() { Ok(()) } else { Err(forked()) }
     }

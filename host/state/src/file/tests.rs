@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use upright_core::store::{Change, ChangeKind};
 
-/// An empty folder, which goes with this.
 pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
@@ -25,7 +24,6 @@ impl Drop for Folder {
     }
 }
 
-/// A store with the folder that it is in.
 struct InFolder(FileStore, #[allow(dead_code, reason = "it goes after the store")] Folder);
 
 fn open(clock: SharedClock) -> InFolder {
@@ -65,7 +63,6 @@ impl Store for InFolder {
 
 upright_core::store_suite!(async |clock| open(clock));
 
-/// Two that are open in one process know of each other no more than two processes do.
 fn two(folder: &Folder) -> [FileStore; 2] {
     let path = folder.0.join("state.db");
     [(); 2].map(|()| FileStore::open(&path, SystemClock::shared()).unwrap())
@@ -110,7 +107,7 @@ async fn a_watcher_of_whom_more_was_written_than_is_kept_learns_how_much_it_miss
     let folder = Folder::new("missed");
     let [ours, theirs] = two(&folder);
     let mut changes = ours.watch("").await.unwrap();
-    // Rung by nobody, so that it is all found at once.
+    // Rings no bell.
     let connection = connection::open_or_make(theirs.path()).unwrap();
     let told = 1;
     connection.execute("INSERT INTO changes VALUES(?1, 'a', 0)", [told + 10]).unwrap();

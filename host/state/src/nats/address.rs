@@ -1,4 +1,4 @@
-//! Where a NATS server is, and who asks: parsed apart, so that no password can end up in a message.
+//! Parses a NATS address, and keeps passwords out of messages.
 
 use super::NatsOptions;
 use async_nats::{ConnectOptions, ServerAddr};
@@ -8,7 +8,6 @@ const BUCKET: &str = "upright";
 const PORT: &str = "4222";
 const FORM: &str = "it is to look like nats://[user:password@|token@]host[:port][,host[:port]…][/bucket]";
 
-/// An address with what belongs to it.
 pub(super) struct Address {
     pub(super) servers: Vec<ServerAddr>,
     pub(super) bucket: String,
@@ -24,7 +23,7 @@ enum Access {
 
 impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        // Everything up to the last `@` may be secret, also in what is no address.
+        // Even in an invalid address this part may be secret.
         let shown = url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, place)| format!("nats://{place}"));
         let invalid = |problem: &str| StoreError::AddressInvalid { detail: format!("{shown:?}: {problem}; {FORM}") };
         let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("it does not begin with nats:// or tls://"))?;
@@ -48,7 +47,7 @@ impl Address {
         })
     }
 
-    /// It without what is secret.
+    /// Without credentials.
     pub(super) fn shown(&self) -> &str {
         &self.shown
     }
@@ -61,7 +60,6 @@ impl Address {
         }
     }
 
-    /// What to do where the server refuses.
     pub(super) fn hint(&self, options: &NatsOptions) -> String {
         match (&self.access, &options.credentials) {
             (_, Some(file)) => format!("it does not accept the credentials in {}", file.display()),
@@ -91,7 +89,6 @@ fn server(scheme: &str, host: &str) -> Option<ServerAddr> {
     address.filter(|address: &ServerAddr| !address.host().is_empty())
 }
 
-/// Text in which a byte may be written `%XX`.
 fn unescape(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -1,4 +1,4 @@
-//! A bucket: one stream of the server, made where it is missing.
+//! Reads and writes one stream of the server; makes a missing one.
 
 use super::connection::{Connection, unavailable};
 use super::deliveries::{Delivered, Deliveries, Wanted};
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use upright_core::store::StoreError;
 
-/// How soon the server says that nothing is left to be listed.
+/// Time until the server reports the end of a listing.
 const LIST_HEARTBEAT: Duration = Duration::from_millis(200);
 
 pub(super) struct Bucket {
@@ -27,7 +27,6 @@ pub(super) struct Bucket {
 #[derive(Clone)]
 struct Opened {
     stream: Stream,
-    /// When it was opened: in another era it may be gone.
     era: u64,
 }
 
@@ -40,7 +39,6 @@ impl Bucket {
         &self.connection
     }
 
-    /// The stream, as it was when it was first asked for in this era.
     pub(super) async fn stream(&self) -> Result<Stream, StoreError> {
         let era = self.connection.era();
         let known = self.opened().clone().filter(|opened| opened.era == era);
@@ -51,7 +49,6 @@ impl Bucket {
         let stream = match context.get_stream(&self.config.name).await {
             Ok(stream) => stream,
             Err(error) => match error.kind() {
-                // Of two who make it at once, both have it.
                 GetStreamErrorKind::JetStream(inner) if inner.error_code() == ErrorCode::STREAM_NOT_FOUND => {
                     context.create_stream(self.config.clone()).await.map_err(unavailable)?
                 }
@@ -62,7 +59,6 @@ impl Bucket {
         Ok(stream)
     }
 
-    /// Has the next call look whether the stream is there.
     pub(super) fn forget(&self) {
         *self.opened() = None;
     }
@@ -82,11 +78,10 @@ impl Bucket {
         ))
     }
 
-    /// The last message of a subject.
     pub(super) async fn last(&self, subject: &str) -> Result<Option<StreamMessage>, StoreError> {
         let stream = self.stream().await?;
         let config = &stream.cached_info().config;
-        // Any replica answers a direct question, and one that is behind would not know what was written last.
+        // Any replica answers a direct get, even one that lags behind.
         if config.allow_direct && config.num_replicas <= 1 {
             return match stream.direct_get_last_for_subject(subject).await {
                 Ok(message) => Ok(Some(message)),
@@ -101,7 +96,7 @@ impl Bucket {
         }
     }
 
-    /// Appends a message and returns its sequence; none where a header told which one was to be the last, and it is not.
+    /// `None` if a header expects another last sequence.
     pub(super) async fn publish(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<Option<u64>, StoreError> {
         let sent = self.connection.context().publish_with_headers(subject, headers, payload).await.map_err(unavailable)?;
         match sent.await {
@@ -116,7 +111,7 @@ impl Bucket {
         }
     }
 
-    /// Removes the messages of a subject, those from this sequence on excepted.
+    /// Removes messages below the sequence `before`, or all.
     pub(super) async fn purge(&self, subject: String, before: Option<u64>) -> Result<(), StoreError> {
         let stream = self.stream().await?;
         let purged = match before {
@@ -126,7 +121,6 @@ impl Bucket {
         purged.map(|_| ()).map_err(unavailable)
     }
 
-    /// Hands on the messages under a subject with wildcards.
     pub(super) async fn gather(
         &self,
         subject: String,
@@ -139,7 +133,7 @@ impl Bucket {
     }
 }
 
-/// Servers from 2.12 on have a second code for it.
+/// Servers from 2.12 on have a second code.
 fn newer_code(error: &jetstream::context::PublishError) -> bool {
     let source = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
     source.is_some_and(|source| source.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)

@@ -1,7 +1,4 @@
-//! What nobody needs any more: markers of deletions, and what a crash left between two steps.
-//!
-//! A large value is there before the key that refers to it, and goes after the key has another; a writer that is killed in between leaves it behind. It
-//! harms nobody, and nobody will ever ask for it. A marker of a deletion stays so that watchers that were away hear of it.
+//! Removes deletion markers, kept for absent watchers, and large values of killed writers that no key names.
 
 use super::{NatsStore, record};
 use async_nats::jetstream::consumer::DeliverPolicy;
@@ -11,31 +8,31 @@ use std::time::{Duration, SystemTime};
 use upright_core::store::background::with_it;
 use upright_core::store::{ChangeKind, StoreError};
 
-/// What [`NatsStore::clean`] removed.
+/// Removals by [`NatsStore::clean`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NatsCleaned {
-    /// Large values that no key referred to.
+    /// Number of large values without a key.
     pub values: usize,
-    /// Large values of which only pieces were there.
+    /// Number of incomplete large values.
     pub pieces: usize,
-    /// Markers of deletions.
+    /// Number of deletion markers.
     pub markers: usize,
 }
 
-/// When a store first cleans by itself: programs that live for a moment leave it to others.
+/// Delay before the first cleaning.
 const FIRST: Duration = Duration::from_secs(60);
-/// How often it does then, and what is so old that it may go.
+/// Time between cleanings.
 const NOW_AND_THEN: Duration = Duration::from_secs(6 * 3600);
+/// Minimum age of removed items.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 
 impl NatsStore {
-    /// Cleans a minute from now and then every six hours, of what is older than a day, for as long as there is a store.
     pub(crate) fn clean_now_and_then(&self) -> impl Future<Output = ()> + Send + use<> {
         let (inner, clock) = (Arc::downgrade(&self.inner), Arc::clone(self.inner.connection.clock()));
         async move {
             clock.sleep(FIRST).await;
             while let Some(inner) = inner.upgrade() {
-                // A server that is away is cleaned another time, and by other hosts.
+                // A later round cleans, or another host.
                 if let Err(error) = (Self { inner }).clean(OLD).await {
                     tracing::debug!(target: "upright", %error, "the state is not cleaned now");
                 }
@@ -44,15 +41,14 @@ impl NatsStore {
         }
     }
 
-    /// Removes what is older than this and needed no more: markers of deletions, and what writers that were killed left behind. It can be called at
-    /// any time, by several at once, and again after it failed.
+    /// Removes deletion markers, and leftovers of killed writers, that are older than this. Safe at any time,
+    /// concurrently, and again after a failure.
     ///
-    /// Ages are told by the server's clock when it stored something and by this store's clock now, so `older` should be well above what they
-    /// differ by, and above the time that a write of 64 MiB may take; a day is a good choice. A watcher that was away for longer than that does not
-    /// hear of a deletion.
+    /// Ages compare the server's clock with this store's. `older` should exceed their difference, and the time to write
+    /// 64 MiB; a day is a good choice. Watchers away for longer miss deletions.
     ///
     /// # Errors
-    /// Those of a store that is away; what was removed by then stays removed.
+    /// [`StoreError::Unavailable`] or [`StoreError::Refused`]; earlier removals stay.
     pub async fn clean(&self, older: Duration) -> Result<NatsCleaned, StoreError> {
         let before = self.inner.connection.clock().wall().checked_sub(older).unwrap_or(SystemTime::UNIX_EPOCH);
         with_it(self.clean_before(before)).await
@@ -61,7 +57,7 @@ impl NatsStore {
     async fn clean_before(&self, before: SystemTime) -> Result<NatsCleaned, StoreError> {
         let (connection, values) = (&self.inner.connection, &self.inner.values);
         let limit = connection.limit(0);
-        // Before the keys: what a key begins to refer to meanwhile was not old.
+        // Before the keys: what a key refers to meanwhile is not old.
         let kept = connection.bounded(limit, values.list()).await?;
         let (mut referred, mut markers) = (HashSet::new(), Vec::new());
         let keys = self.inner.keys.gather(self.inner.subject(">"), DeliverPolicy::LastPerSubject, true, |message| {
@@ -79,7 +75,7 @@ impl NatsStore {
         }
         cleaned.pieces += connection.bounded(limit, values.remove_loose_pieces(before)).await?;
         for (subject, sequence) in markers {
-            // What was written to the key since stays.
+            // Later writes to the key stay.
             connection.bounded(limit, self.inner.keys.purge(subject, Some(sequence + 1))).await?;
             cleaned.markers += 1;
         }

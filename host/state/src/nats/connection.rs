@@ -1,7 +1,4 @@
-//! One connection that heals itself, and calls that never wait for it.
-//!
-//! The client reconnects by itself and meanwhile keeps what it is told to send. A call of a user must not hang on that: it fails at once while the
-//! server is known to be away, as soon as the connection is lost, and in any case when its time is over. What was sent by then may still be done.
+//! Reconnects by itself. Calls never wait for that: they fail, though the server may still act on them.
 
 use super::address::Address;
 use super::{NatsOptions, STORE};
@@ -16,19 +13,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 use upright_core::store::{StoreError, background};
 
-/// The longest pause between two attempts to reconnect.
+/// Maximum delay between reconnection attempts.
 const PAUSE_LIMIT: Duration = Duration::from_secs(1);
-/// A server that leaves two pings in a row unanswered for so long is taken to be away.
+/// Time between pings. A server that misses two is away.
 const PING: Duration = Duration::from_secs(2);
-/// For each of so many bytes of a large value, a call gets its limit once more.
+/// Number of value bytes that extend a call by another time limit.
 const BYTES_PER_LIMIT: usize = 8 << 20;
 
-/// Whether the server is reached.
+/// State of the connection to the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connectivity {
-    /// Whether it is at this moment, as far as the client knows.
+    /// Whether it is connected, as far as known.
     pub connected: bool,
-    /// How often it was connected so far: grows with each reconnection, so that one that was lost and found between two looks is noticed.
+    /// Number of connections so far. It reveals a loss between two looks.
     pub connections: u64,
 }
 
@@ -51,17 +48,15 @@ pub(super) struct Connection {
     status: watch::Receiver<Status>,
     clock: SharedClock,
     limit: Duration,
-    /// So many calls were not answered.
     silences: AtomicU64,
     shown: String,
     hint: String,
 }
 
 impl Connection {
-    /// Begins to connect; returns when the server is reached, when a first attempt has failed, or when the time is over.
     pub(super) async fn open(address: &Address, options: &NatsOptions, clock: SharedClock) -> Result<Self, StoreError> {
         let (sender, status) = watch::channel(Status::default());
-        // A net below: what ends calls is `bounded`.
+        // A safety net; `bounded` ends calls.
         let inner_limit = options.limit.saturating_mul(4).max(Duration::from_secs(60));
         let mut connect = address
             .identify(ConnectOptions::new())
@@ -117,7 +112,6 @@ impl Connection {
         self.status.clone()
     }
 
-    /// Where the server is, without what is secret.
     pub(super) fn shown(&self) -> &str {
         &self.shown
     }
@@ -128,19 +122,17 @@ impl Connection {
         Connectivity { connected: known.connected && self.client.connection_state() == State::Connected, ..known }
     }
 
-    /// Another one whenever what is known of the server's streams may be so no more: after a reconnection, and after a call that was not answered, since
-    /// a server says nothing to questions about a stream that was removed.
+    /// Changes when knowledge of streams may be stale: after reconnections and unanswered calls. Servers ignore
+    /// questions about removed streams.
     pub(super) fn era(&self) -> u64 {
         self.connectivity().connections + self.silences.load(Ordering::Relaxed)
     }
 
-    /// How long a call may take that moves so many bytes.
     pub(super) fn limit(&self, bytes: usize) -> Duration {
         let more = u32::try_from(bytes / BYTES_PER_LIMIT).unwrap_or(u32::MAX);
         self.limit.saturating_mul(more.saturating_add(1))
     }
 
-    /// Does something within a span of time, while the connection lasts.
     pub(super) async fn bounded<T>(
         &self,
         limit: Duration,
@@ -181,7 +173,6 @@ impl Connection {
 }
 
 impl Status {
-    /// Whether this connection stands.
     pub(super) fn is(&self, connection: u64) -> bool {
         self.connectivity == Connectivity { connected: true, connections: connection }
     }
@@ -199,14 +190,13 @@ impl Status {
             }
             Event::ClientError(ClientError::Other(said)) if refusal(said) => self.trouble = Some(Trouble::Refused),
             Event::ClientError(ClientError::Other(said)) => self.trouble = Some(Trouble::Said(said.clone())),
-            // A subject that this client may not use, say: its calls then end unanswered.
+            // Such as a forbidden subject.
             Event::ServerError(said) => self.trouble = Some(Trouble::Said(said.to_string())),
             _ => {}
         }
     }
 }
 
-/// The client tells why it could not connect as text alone.
 fn refusal(said: &str) -> bool {
     [ConnectErrorKind::AuthorizationViolation, ConnectErrorKind::Authentication].iter().any(|kind| kind.to_string() == said)
 }

@@ -1,7 +1,7 @@
-//! The messages of a stream, in order, as a consumer of the server delivers them.
+//! Reads a stream's messages in order, through a consumer on the server.
 //!
-//! The client has consumers that mend themselves, but one that has delivered nothing yet begins anew at the stream's first message after a
-//! reconnection, and none says that everything there is has been delivered. So this one mends nothing; it says what happened, and its owner decides.
+//! The client's own consumers start over if they reconnect before any delivery, and never report the end. This one
+//! reports gaps and idle times.
 
 use super::connection::unavailable;
 use async_nats::header::NATS_LAST_CONSUMER;
@@ -14,48 +14,40 @@ use std::time::{Duration, SystemTime};
 use upright_core::store::StoreError;
 
 const STALLED: &str = "Nats-Consumer-Stalled";
-/// The server forgets a consumer that nobody has listened to for so long.
+/// Time after which the server drops an unused consumer.
 const INACTIVE: Duration = Duration::from_secs(5);
 
-/// What to deliver.
 pub(super) struct Wanted {
-    /// With wildcards.
     pub(super) subject: String,
     pub(super) from: DeliverPolicy,
-    /// Without payloads.
     pub(super) headers_only: bool,
-    /// How often the server says that it has nothing to say; at least 100 ms.
+    /// Time between reports of an idle server, at least 100 ms.
     pub(super) heartbeat: Duration,
 }
 
-/// A consumer and its messages.
 pub(super) struct Deliveries {
     messages: Subscriber,
     context: jetstream::Context,
     stream: stream::Stream,
     name: String,
     received: u64,
-    /// So many there were at first.
     pub(super) pending: u64,
 }
 
 pub(super) enum Delivery {
     Message(Delivered),
-    /// The server has nothing to deliver now.
     Idle,
-    /// Something was lost on the way, or the subscription ended.
+    /// A message was lost, or the subscription ended.
     Gap,
 }
 
-/// A message of a stream.
 pub(super) struct Delivered {
     pub(super) subject: String,
     pub(super) sequence: u64,
     pub(super) headers: HeaderMap,
     pub(super) payload: Bytes,
-    /// When the server got it, by its clock.
+    /// Arrival time by the server's clock.
     pub(super) stored: SystemTime,
-    /// So many are to be delivered after it.
     pub(super) pending: u64,
 }
 
@@ -91,7 +83,7 @@ impl Deliveries {
         })
     }
 
-    /// The next thing that happens. Dropping the future loses nothing.
+    /// Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Delivery {
         loop {
             let Some(message) = self.messages.next().await else { return Delivery::Gap };
@@ -104,7 +96,7 @@ impl Deliveries {
             let header =
                 |name: &str| message.headers.as_ref().and_then(|headers| headers.get_last(name)).map(|value| value.as_str().to_owned());
             if let Some(asked) = message.reply.as_deref().map(str::to_owned).or_else(|| header(STALLED)) {
-                // The server goes on once it is answered; if this gets lost, it asks again with the next heartbeat.
+                // The server continues once answered; it asks again with the next heartbeat.
                 let _ = self.context.client().publish(asked, Bytes::new()).await;
                 continue;
             }
@@ -132,7 +124,6 @@ impl Deliveries {
         })
     }
 
-    /// Hands on all that there is, and ends the consumer.
     pub(super) async fn drain(mut self, mut each: impl FnMut(Delivered)) -> Result<(), StoreError> {
         let mut left = self.pending;
         while left > 0 {
@@ -141,7 +132,6 @@ impl Deliveries {
                     left = message.pending;
                     each(message);
                 }
-                // What was pending may have been removed meanwhile.
                 Delivery::Idle => left = self.stream.consumer_info(&self.name).await.map_err(unavailable)?.num_pending,
                 Delivery::Gap => return Err(unavailable(std::io::Error::other("messages were lost on the way"))),
             }

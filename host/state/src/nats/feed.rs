@@ -1,7 +1,5 @@
-//! New messages of a bucket, whatever happens to the connection.
-//!
-//! A feed remembers the sequence up to which it has seen everything, and goes on from there after a reconnection, a restart of the server, or messages
-//! that were lost on the way. Where it cannot, because the bucket is another one than it was, it says so.
+//! Follows a bucket's new messages. After a reconnection it resumes where it was, or reports that the bucket was
+//! replaced.
 
 use super::bucket::Bucket;
 use super::connection::unavailable;
@@ -13,35 +11,31 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use upright_core::store::StoreError;
 
-/// The server says so often that it is there. One that does not three times over is asked anew: in a cluster the messages may come from another server
-/// than the one that is connected, and end with that one.
+/// Time between heartbeats. After three missed ones the feed listens again: in a cluster the delivering server may die
+/// alone.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// Between two attempts where the server is there and refuses.
+/// Delay between attempts.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Messages from some moment on.
 pub(super) struct Feed {
     bucket: Arc<Bucket>,
-    /// Gone when the store is.
     store: watch::Receiver<()>,
     subject: String,
     headers_only: bool,
-    /// All up to it were seen.
+    /// Every message up to this sequence was seen.
     seen: u64,
     created: SystemTime,
     deliveries: Option<Deliveries>,
-    /// The connection that they come over.
     on: u64,
 }
 
 pub(super) enum News {
     Message(Delivered),
-    /// The bucket was made anew; so many messages at most that the new one holds were not seen.
+    /// The bucket was replaced; maximum number of messages missed.
     Missed(u64),
 }
 
 impl Feed {
-    /// The messages under this subject, from now on.
     pub(super) async fn open(
         bucket: &Arc<Bucket>,
         store: watch::Receiver<()>,
@@ -62,12 +56,10 @@ impl Feed {
         Deliveries::open(&self.bucket.stream().await?, self.bucket.connection().context(), &wanted).await
     }
 
-    /// The sequence up to which everything has been seen.
     pub(super) fn seen(&self) -> u64 {
         self.seen
     }
 
-    /// The next message; none when the store is gone.
     pub(super) async fn next(&mut self) -> Option<News> {
         let mut store = self.store.clone();
         let gone = async { while store.changed().await.is_ok() {} };
@@ -86,7 +78,7 @@ impl Feed {
                 return News::Missed(missed);
             }
             match self.delivery().await {
-                // What was seen already may come again where a bucket was restored.
+                // A restored bucket may repeat messages.
                 Some(Delivery::Message(message)) if message.sequence > self.seen => {
                     self.seen = message.sequence;
                     return News::Message(message);
@@ -97,7 +89,6 @@ impl Feed {
         }
     }
 
-    /// None where the connection was lost or the server is silent.
     async fn delivery(&mut self) -> Option<Delivery> {
         let connection = self.bucket.connection();
         let (mut status, on) = (connection.status(), self.on);
@@ -111,16 +102,15 @@ impl Feed {
         }
     }
 
-    /// Listens again, as soon as that can be done. How many messages cannot be seen any more, if that is so.
+    /// Returns the number of messages missed, if any.
     async fn resume(&mut self) -> Option<u64> {
         loop {
             let connection = self.bucket.connection();
             let mut status = connection.status();
-            // Without a client there is no store either, which ends the feed.
             let _ = status.wait_for(|status| status.connectivity.connected).await.is_ok();
             let on = connection.connectivity().connections;
             let Ok((deliveries, last, created)) = connection.bounded(connection.limit(0), self.listen_again()).await else {
-                // It may be the stream that is missing.
+                // The stream may be missing.
                 self.bucket.forget();
                 connection.clock().sleep(PAUSE).await;
                 continue;
@@ -139,7 +129,6 @@ impl Feed {
         Ok((self.listen(after).await?, last, created))
     }
 
-    /// Whether a stream is the one that was listened to, with all that it had.
     fn continues(&self, last: u64, created: SystemTime) -> bool {
         created == self.created && last >= self.seen
     }

@@ -1,14 +1,12 @@
-//! Keys as NATS spells them.
+//! Spells keys as NATS subjects, one to one.
 //!
-//! A key is any text, but a subject has tokens between dots, none of them empty, and of characters few are safe. So a `/` becomes a dot, and everything
-//! but letters, digits, `-` and `_` becomes `=` with two hexadecimal digits a byte; where nothing stands between two slashes, `=` alone stands.
-//! `policy/active` is `policy.active`, `a//b.c` is `a.=.b=2Ec`. Each key has one spelling, and each spelling at most one key.
-//!
-//! Since tokens are what a server filters by, listing a prefix that holds a slash only looks at what lies below its last slash.
+//! A subject has non-empty tokens between dots. `/` becomes a dot; every byte but letters, digits, `-` and `_` becomes
+//! `=XX`. An empty token becomes `=`. So `a//b.c` is `a.=.b=2Ec`. Servers filter by token, so listing a prefix reads
+//! only keys below its last slash.
 
 use std::fmt::Write as _;
 
-/// A key as the end of a subject: 1 to 1,536 bytes for a key of up to 512.
+/// 1 to 1,536 bytes for a key of up to 512.
 pub(super) fn encode(key: &str) -> String {
     let mut subject = String::with_capacity(key.len() + 8);
     for (index, token) in key.split('/').enumerate() {
@@ -30,7 +28,7 @@ pub(super) fn encode(key: &str) -> String {
     subject
 }
 
-/// The key that is spelt so; none where `encode` does not spell so: another program may have written to the bucket.
+/// `None` for spellings that `encode` does not produce.
 pub(super) fn decode(subject: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(subject.len());
     for (index, token) in subject.split('.').enumerate() {
@@ -53,7 +51,7 @@ fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
-/// The narrowest subject with a wildcard that every key with this prefix lies under; others may do so too.
+/// Narrowest wildcard that covers all keys with this prefix.
 pub(super) fn filter(prefix: &str) -> String {
     match prefix.rsplit_once('/') {
         Some((above, _)) => encode(above) + ".>",

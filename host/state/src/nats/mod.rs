@@ -1,10 +1,7 @@
-//! A store that a fleet shares: a NATS server with JetStream, or a cluster of them.
+//! Shares a store across machines: a NATS server with JetStream, or a cluster.
 //!
-//! Several programs, on several machines, are to see the same values and not to overwrite each other's. Each key is a subject of one stream, each version
-//! a sequence of that stream, and each write tells which sequence it replaces: where another came first, the server refuses it. A write that is
-//! still on its way when its caller has given up replaces nothing that came after.
-//!
-//! Nothing here waits for the server to come back: see [`NatsStore`].
+//! Each version of a key is a sequence of one stream. A write names the sequence it replaces, so a late write replaces
+//! nothing newer.
 
 mod address;
 mod bucket;
@@ -39,20 +36,19 @@ use tokio::sync::watch as latest;
 use upright_core::store::background::with_it;
 use upright_core::store::{ChangeKind, Changes, Entry, Listed, Store, StoreError, StoreFuture, check_key, check_value};
 
-/// What errors call it.
 const STORE: &str = "NATS server";
 
-/// How a [`NatsStore`] behaves.
+/// Options of a [`NatsStore`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NatsOptions {
-    /// How long a call may take, by the store's clock; 2 s by default. For each 8 MiB of a large value it gets as much again.
+    /// Time limit of a call; 2 s by default. Each 8 MiB of a large value adds as much again.
     pub limit: Duration,
-    /// On how many servers of a cluster a bucket is kept that is made here; 1 by default, at most 5. One that is there already stays as it is.
+    /// Number of servers that keep a new bucket, 1 to 5; 1 by default.
     pub replicas: usize,
-    /// How many of a key's latest values the server keeps in a bucket that is made here, from 1 to 64; 1 by default. Only the latest is ever read; but
-    /// what is gone before the server has delivered it is missed by watchers, and told to them as [`StoreError::ChangesMissed`].
+    /// Number of values kept for each key in a new bucket, 1 to 64; 1 by default. Watchers miss values replaced before
+    /// delivery, and get [`StoreError::ChangesMissed`].
     pub history: u8,
-    /// A file of credentials, as NATS's `nsc` writes it, for servers that ask for one.
+    /// Credentials file, as NATS's `nsc` writes it.
     pub credentials: Option<PathBuf>,
 }
 
@@ -62,14 +58,14 @@ impl Default for NatsOptions {
     }
 }
 
-/// Whether the server is reached, now and whenever that changes. Ends when the store is gone.
+/// Connection states: the current one, then each change. Ends with the store.
 pub type Connectivities = Pin<Box<dyn Stream<Item = Connectivity> + Send>>;
 
 /// Keeps values in a bucket of a NATS server. Cloning shares the connection.
 ///
-/// While the server is away each call fails at once with [`StoreError::Unavailable`], and one that is under way fails as soon as the connection is
-/// lost or its time is over; whether such a write was done is not known. The connection comes back by itself. Its tasks and
-/// timers are on a thread of its own: it may be called on any runtime.
+/// While the server is away, calls fail at once with [`StoreError::Unavailable`]. A running call fails when the
+/// connection is lost or its time ends; its write may have happened. The store reconnects by itself, on its own thread,
+/// and works on any runtime.
 #[derive(Clone)]
 pub struct NatsStore {
     inner: Arc<Inner>,
@@ -78,10 +74,8 @@ pub struct NatsStore {
 struct Inner {
     connection: Arc<Connection>,
     keys: Arc<Bucket>,
-    /// Before the subject of each key.
     prefix: String,
     values: Objects,
-    /// Tells watchers when the store is gone.
     alive: latest::Sender<()>,
 }
 
@@ -92,17 +86,17 @@ impl std::fmt::Debug for NatsStore {
 }
 
 impl NatsStore {
-    /// A store at `nats://[user:password@|token@]host[:port][,host[:port]…][/bucket]`; `tls://` likewise. The port is 4222 and the bucket `upright`
-    /// unless the address says otherwise; in a user, a password or a token, what is not plain is written `%XX`. Values are dated, and time limits told,
-    /// by this clock.
+    /// Opens a store at `nats://[user:password@|token@]host[:port][,host[:port]…][/bucket]`; `tls://` works, too. The
+    /// port defaults to 4222, the bucket to `upright`. Special characters are written `%XX`. `clock` dates values and
+    /// measures time limits.
     ///
-    /// Returns once the server is reached, or after its first attempt has failed, within the limit of time: a server that is away is no error, and
-    /// is connected when it comes. The bucket is made where it is missing: of the kind that NATS calls a key-value store, in files, without a limit
-    /// of its size; for large values there is an object store, `<bucket>-values`.
+    /// Returns once connected, after a failed attempt, or at the time limit; an unreachable server is not an error.
+    /// Makes a missing bucket: a key-value store in files, without a size limit. Large values go to the object store
+    /// `<bucket>-values`.
     ///
     /// # Errors
-    /// [`StoreError::AddressInvalid`]; [`StoreError::Refused`] where the server does not accept who asks; [`StoreError::Unavailable`] where
-    /// the file of credentials cannot be read.
+    /// [`StoreError::AddressInvalid`]; [`StoreError::Refused`] on a rejected login; [`StoreError::Unavailable`] on an
+    /// unreadable credentials file.
     pub async fn connect(url: &str, options: &NatsOptions, clock: SharedClock) -> Result<Self, StoreError> {
         with_it(Self::open(url, options, clock)).await
     }
@@ -120,29 +114,28 @@ impl NatsStore {
             alive: latest::Sender::new(()),
         };
         if connection.connectivity().connected {
-            // Where this fails, the first call that needs the bucket says why.
+            // If this fails, the first call says why.
             let _ = connection.bounded(connection.limit(0), inner.keys.stream()).await;
         }
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Where the server is, without what is secret.
+    /// Server address, without credentials.
     pub fn address(&self) -> &str {
         self.inner.connection.shown()
     }
 
-    /// Whether the server is reached, as far as is known. While it is not, calls fail at once.
+    /// Whether the server is connected, as far as known; if not, calls fail.
     pub fn is_connected(&self) -> bool {
         self.connectivity().connected
     }
 
-    /// The same, with the number of connections so far.
+    /// Connection state, with the number of connections so far.
     pub fn connectivity(&self) -> Connectivity {
         self.inner.connection.connectivity()
     }
 
-    /// Whether the server is reached: at once, and whenever that has changed. A listener that is slow misses what was in between, but sees from the number
-    /// of connections that there was something.
+    /// The connection state, then each change. A slow listener skips states, but sees the number of connections.
     pub fn connectivities(&self) -> Connectivities {
         watch::connectivities(self.inner.connection.status(), self.inner.alive.subscribe())
     }
@@ -168,14 +161,12 @@ fn config(bucket: &str, options: &NatsOptions) -> Config {
     }
 }
 
-/// What is to be written.
 struct New<'a> {
     value: Bytes,
     content_type: &'a str,
 }
 
 impl Inner {
-    /// The subject of what `keys` has made of a key or a prefix.
     fn subject(&self, encoded: &str) -> String {
         format!("{}{encoded}", self.prefix)
     }
@@ -199,7 +190,7 @@ impl Inner {
                     entry.value = value;
                     return Ok(Some(entry));
                 }
-                // It is removed once the key has another.
+                // The key has a new value by now.
                 Ok(None) if looked_at != Some(entry.version) => looked_at = Some(entry.version),
                 Ok(None) => {
                     let source = io::Error::new(io::ErrorKind::NotFound, format!("its value of {} bytes is gone", reference.size)).into();
@@ -211,7 +202,7 @@ impl Inner {
         }
     }
 
-    /// Writes a value, or a deletion where there is none, if `may` allows it, given the version that is there. None where it does not.
+    /// `None` if `may` rejects the version found.
     async fn write(
         &self,
         key: &str,
@@ -225,7 +216,7 @@ impl Inner {
         let limit = self.connection.limit(new.as_ref().map_or(0, |new| new.value.len()));
         let mut kept = None;
         let written = self.connection.bounded(limit, self.write_where(key, new.as_ref(), &may, &mut kept)).await;
-        // What cannot have been written needs no large value any more; what may have been does.
+        // Only a write that certainly failed frees its large value.
         if let (Some(Reference { object, .. }), Ok(None) | Err(StoreError::Conflict { .. })) = (kept, &written) {
             let _ = self.connection.bounded(self.connection.limit(0), self.values.remove(&object)).await;
         }
@@ -251,7 +242,7 @@ impl Inner {
                 Some(new) => self.message(new, replaces, kept).await?,
                 None => (record::deletion(replaces), Bytes::new()),
             };
-            // None: somebody else came first.
+            // `None`: another writer came first.
             if let Some(version) = self.keys.publish(subject.clone(), headers, payload).await? {
                 if let Some(reference) = there.and_then(|message| record::reference(&message.headers)) {
                     // If this fails, `clean` removes it.
@@ -274,7 +265,7 @@ impl Inner {
         if record::length(&headers) + new.value.len() <= client.max_payload() {
             return Ok((headers, new.value.clone()));
         }
-        // Values of the same bytes are kept apart: otherwise removing one would remove another's.
+        // Equal values are kept apart, or removing one would remove the other.
         if kept.is_none() {
             let reference =
                 Reference { object: format!("{}.{}", objects::digest(&new.value), objects::unique(client)), size: new.value.len() };
@@ -290,7 +281,7 @@ impl Inner {
         let each = |message: deliveries::Delivered| {
             let key = message.subject.strip_prefix(&self.prefix).and_then(keys::decode).filter(|key| key.starts_with(prefix));
             if let Some(key) = key {
-                // One that changes meanwhile comes again.
+                // A changed key comes again.
                 let there = record::kind(&message.headers) == ChangeKind::Put;
                 let modified = record::modified(&message.headers, message.stored);
                 found.insert(key.clone(), there.then_some(Listed { key, version: message.sequence, modified }));
@@ -302,7 +293,6 @@ impl Inner {
     }
 }
 
-/// A write that was not refused has a version.
 fn written(version: Option<u64>) -> u64 {
     version.unwrap_or_default()
 }

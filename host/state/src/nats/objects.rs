@@ -1,7 +1,6 @@
-//! Bytes of any length by name: in pieces, and never half of them.
+//! Stores values larger than a message (1 MiB by default), whole or not at all.
 //!
-//! A message holds 1 MiB unless the server says otherwise. What is longer is cut into pieces, which count only once a last message names them
-//! together with their digest; so whoever reads has all of it or nothing. The form is that of NATS's object stores, and its tools read it.
+//! Pieces count once a last message names them with their digest. The format is that of NATS object stores.
 
 use super::bucket::Bucket;
 use super::connection::unavailable;
@@ -20,23 +19,20 @@ use std::time::SystemTime;
 use upright_core::store::{StoreError, VALUE_LIMIT};
 
 const PIECE: usize = 128 << 10;
-/// So many pieces are on their way at once.
+/// Maximum number of unconfirmed pieces.
 const PIECES_AHEAD: usize = 16;
 
-/// Objects in one bucket.
 pub(super) struct Objects {
     bucket: Arc<Bucket>,
     name: String,
 }
 
-/// An object that is there, without its bytes.
 pub(super) struct Listed {
     pub(super) info: ObjectInfo,
     pub(super) sequence: u64,
     pub(super) stored: SystemTime,
 }
 
-/// The settings of a bucket of objects.
 pub(super) fn config(name: &str, replicas: usize) -> Config {
     Config {
         name: format!("OBJ_{name}"),
@@ -56,7 +52,6 @@ impl Objects {
         Self { bucket: Arc::new(bucket), name }
     }
 
-    /// The subject under which all names are told.
     fn names(&self) -> String {
         format!("$O.{}.M.>", self.name)
     }
@@ -69,7 +64,7 @@ impl Objects {
         format!("$O.{}.C.{id}", self.name)
     }
 
-    /// Keeps an object in place of the one of this name. Returns the sequence at which it is told.
+    /// Returns its sequence.
     pub(super) async fn put(&self, name: &str, value: &Bytes, modified: SystemTime) -> Result<Listed, StoreError> {
         let before = self.told_now(name).await?;
         let id = unique(self.bucket.connection().client());
@@ -90,14 +85,14 @@ impl Objects {
         };
         let sequence = self.tell(&info).await?;
         if let Some(before) = before {
-            // Readers that have begun with it find that it is gone, and begin again.
+            // Readers of the old object notice, and begin again.
             let _ = self.bucket.purge(self.pieces(&before.info.nuid), None).await;
         }
         Ok(Listed { info, sequence, stored: modified })
     }
 
     async fn send(&self, id: &str, value: &Bytes) -> Result<usize, StoreError> {
-        // Opened first: a message to a stream that is not there is lost.
+        // A message to a missing stream is lost.
         self.bucket.stream().await?;
         let context = self.bucket.connection().context();
         let mut waiting = VecDeque::new();
@@ -132,10 +127,7 @@ impl Objects {
         Ok(info.map(|info| Listed { info, sequence: message.sequence, stored: message.time.into() }))
     }
 
-    /// An object with its bytes; none if there is none of this name.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] where its bytes are not those that were put there, also after a second look.
+    /// Fails with [`StoreError::Corrupt`] if the bytes differ at a second look, too.
     pub(super) async fn get(&self, name: &str) -> Result<Option<(Listed, Bytes)>, StoreError> {
         let mut looked_at = None;
         loop {
@@ -145,7 +137,7 @@ impl Objects {
             if value.len() == info.size && info.digest.as_ref().is_none_or(|expected| *expected == digest(&value)) {
                 return Ok(Some((listed, value)));
             }
-            // It may have been replaced meanwhile.
+            // It may have been replaced.
             if looked_at.as_ref() == Some(&info.nuid) {
                 let why = format!("of {} bytes {} are there, or others than were put there", info.size, value.len());
                 return Err(StoreError::Corrupt { key: name.to_owned(), source: io::Error::new(io::ErrorKind::InvalidData, why).into() });
@@ -155,7 +147,7 @@ impl Objects {
     }
 
     async fn receive(&self, info: &ObjectInfo) -> Result<Bytes, StoreError> {
-        // Another program may say what it likes of an object's size.
+        // Another program may claim any size.
         let mut value = BytesMut::with_capacity(info.size.min(VALUE_LIMIT));
         if info.size > 0 {
             let each = |piece: Delivered| {
@@ -168,7 +160,7 @@ impl Objects {
         Ok(value.freeze())
     }
 
-    /// Removes an object and every trace of it. Whether it was there.
+    /// Returns whether it existed.
     pub(super) async fn remove(&self, name: &str) -> Result<bool, StoreError> {
         let Some(listed) = self.told_now(name).await? else { return Ok(false) };
         self.bucket.purge(self.told(name), None).await?;
@@ -176,7 +168,6 @@ impl Objects {
         Ok(true)
     }
 
-    /// All objects, by name.
     pub(super) async fn list(&self) -> Result<Vec<Listed>, StoreError> {
         let mut found = Vec::new();
         let each = |message: Delivered| {
@@ -185,13 +176,13 @@ impl Objects {
             }
         };
         self.bucket.gather(self.names(), DeliverPolicy::LastPerSubject, false, each).await?;
-        // One that was replaced while it was listed comes twice.
+        // An object replaced meanwhile comes twice.
         found.sort_by(|one, other| one.info.name.cmp(&other.info.name).then(other.sequence.cmp(&one.sequence)));
         found.dedup_by(|later, earlier| later.info.name == earlier.info.name);
         Ok(found)
     }
 
-    /// Removes pieces that no object has, if they were stored before this moment. Of how many objects they were.
+    /// Returns the number of their objects.
     pub(super) async fn remove_loose_pieces(&self, before: SystemTime) -> Result<usize, StoreError> {
         let mut loose = HashMap::new();
         let each = |piece: Delivered| {
@@ -212,26 +203,22 @@ impl Objects {
     }
 }
 
-/// What a message tells of an object, if it does.
 fn parse(message: &[u8]) -> Option<ObjectInfo> {
     serde_json::from_slice(message).ok()
 }
 
-/// A name that no client ever had before.
 pub(super) fn unique(client: &async_nats::Client) -> String {
-    // The client makes such names for its inboxes.
     let inbox = client.new_inbox();
     inbox.rsplit('.').next().unwrap_or(&inbox).to_owned()
 }
 
-/// A digest as object stores write it.
 pub(super) fn digest(value: &[u8]) -> String {
     format!("SHA-256={}", base64(&Sha256::digest(value)))
 }
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Base 64 for addresses, with padding.
+/// URL-safe Base64 with padding.
 fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {

@@ -1,39 +1,34 @@
-//! What a message of the bucket says about a value: its headers.
-//!
-//! A small value is the message's payload, so that other programs can read it; what the bucket has no place for stands in headers. A value that
-//! another program wrote has none of them, and is one all the same.
+//! Describes a value in its message's headers. A value from another program lacks them and is valid.
 
 use async_nats::header::{HeaderMap, HeaderValue, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 use upright_core::store::ChangeKind;
 
-/// The value's media type; what is not plain in it is written `%XX`.
+/// Media type, escaped as `%XX`.
 const CONTENT_TYPE: &str = "Content-Type";
-/// When it was written, by the writer's clock: nanoseconds since 1970.
+/// Time of writing by the writer's clock, nanoseconds since 1970.
 const MODIFIED: &str = "Upright-Modified";
-/// Where a large value is: the object's name and the value's size in bytes.
+/// Object name and size in bytes of a large value.
 const VALUE: &str = "Upright-Value";
-/// The sequence of the key's message before it; 0 if there was none.
+/// Sequence of the key's previous message, or 0.
 const REPLACED: &str = "Upright-Replaced";
-/// What NATS itself calls a deletion.
+/// Set on deletions.
 const OPERATION: &str = "KV-Operation";
 const DELETED: &str = "DEL";
 const PURGED: &str = "PURGE";
-/// For the end of a deadline by which the server removes a key by itself.
+/// Set when the server removes an expired key.
 const MARKER: &str = "Nats-Marker-Reason";
 
-/// Of a value that somebody else put there.
 const UNKNOWN_TYPE: &str = "application/octet-stream";
 
-/// A large value that is kept outside the bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reference {
     pub(super) object: String,
     pub(super) size: usize,
 }
 
-/// The headers of a value; `replaces` is the sequence that the key must be at for it to be written, 0 for none.
+/// `replaces` is the sequence that the key must be at, or 0.
 pub(super) fn value(content_type: &str, modified: SystemTime, reference: Option<&Reference>, replaces: u64) -> HeaderMap {
     let mut headers = expected(replaces);
     if !content_type.is_empty() {
@@ -47,7 +42,6 @@ pub(super) fn value(content_type: &str, modified: SystemTime, reference: Option<
     headers
 }
 
-/// The headers of a deletion.
 pub(super) fn deletion(replaces: u64) -> HeaderMap {
     let mut headers = expected(replaces);
     headers.insert(OPERATION, DELETED);
@@ -61,7 +55,6 @@ fn expected(replaces: u64) -> HeaderMap {
     headers
 }
 
-/// So many bytes they take in a message.
 pub(super) fn length(headers: &HeaderMap) -> usize {
     let lines: usize = headers
         .iter()
@@ -80,7 +73,7 @@ pub(super) fn replaced(headers: &HeaderMap) -> Option<u64> {
     text(headers, REPLACED)?.parse().ok()
 }
 
-/// When it was written, by its writer's clock or else, by the server's, when it was stored.
+/// By the writer's clock, else by the server's.
 pub(super) fn modified(headers: &HeaderMap, stored: SystemTime) -> SystemTime {
     let since = text(headers, MODIFIED).and_then(|nanoseconds| nanoseconds.parse().ok()).map(Duration::from_nanos);
     since.and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since)).unwrap_or(stored)
@@ -91,7 +84,7 @@ pub(super) fn content_type(headers: &HeaderMap) -> String {
     text(headers, CONTENT_TYPE).map_or_else(|| if ours { String::new() } else { UNKNOWN_TYPE.to_owned() }, unescape)
 }
 
-/// Where the value is if it is large. What cannot be understood is an object that is not there.
+/// An unreadable reference counts as a missing object.
 pub(super) fn reference(headers: &HeaderMap) -> Option<Reference> {
     let (object, size) = text(headers, VALUE)?.split_once(' ').unwrap_or_default();
     Some(Reference { object: object.to_owned(), size: size.parse().unwrap_or(0) })
@@ -101,7 +94,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(HeaderValue::as_str)
 }
 
-/// A header's value has one line of text, without spaces at its ends.
+/// Header values are one line, without spaces at the ends.
 fn escape(text: &str) -> String {
     let last = text.len() - 1;
     let mut escaped = String::with_capacity(text.len());

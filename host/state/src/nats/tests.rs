@@ -1,4 +1,4 @@
-//! What every engine must hold to, held to by a real server.
+//! Runs the store suite against a real server.
 
 #[path = "../../../upright/tests/nats_server/mod.rs"]
 mod nats_server;
@@ -9,12 +9,12 @@ use nats_server::NatsServer;
 
 async fn bucket(test: &str, clock: SharedClock) -> Option<NatsStore> {
     let url = NatsServer::shared(test)?.url(test);
-    // With one, a change that is replaced before the server has delivered it would be told as missed.
+    // With 1, a change replaced before its delivery would count as missed.
     let options = NatsOptions { history: 64, ..NatsOptions::default() };
     Some(NatsStore::connect(&url, &options, clock).await.unwrap())
 }
 
-// Watchers fall behind on the server's side: see `tests/nats/`.
+// Slow watchers: `tests/nats/`.
 upright_core::store_suite! { async |test, clock| bucket(test, clock).await;
     what_is_put_is_got_with_its_version_and_date,
     of_two_writers_who_read_the_same_version_one_writes,

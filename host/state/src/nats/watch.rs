@@ -1,4 +1,4 @@
-//! Changes as they happen, and none that is passed over in silence.
+//! Delivers changes as they happen, and reports every gap.
 
 use super::connection::{Connectivity, Status};
 use super::deliveries::Delivered;
@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use upright_core::store::background::with_it;
 use upright_core::store::{Change, Changes, StoreError};
 
-/// The changes under a prefix, from now on.
 pub(super) async fn changes(inner: &Inner, prefix: &str) -> Result<Changes, StoreError> {
     let subject = inner.subject(&keys::filter(prefix));
     let opened = Feed::open(&inner.keys, inner.alive.subscribe(), subject, true);
@@ -24,11 +23,10 @@ struct Watcher {
     feed: Feed,
     subjects: String,
     prefix: String,
-    /// The watch began after it.
+    /// Sequence before the watch.
     since: u64,
-    /// Of each key that has changed since, its latest version. Each message tells which one it replaced.
+    /// Versions of changed keys; each message names its predecessor.
     latest: HashMap<String, u64>,
-    /// Comes after what was missed before it.
     next: Option<Change>,
 }
 
@@ -62,12 +60,11 @@ impl Watcher {
             return Some(Ok(change));
         }
         self.next = Some(change);
-        // How many came one after the other is not known.
+        // The number missed is unknown.
         Some(Err(StoreError::ChangesMissed { count: 1 }))
     }
 }
 
-/// What is known of the connection, as it changes.
 pub(super) fn connectivities(status: watch::Receiver<Status>, store: watch::Receiver<()>) -> Connectivities {
     Box::pin(stream::unfold((status, store, None), next_connectivity))
 }
