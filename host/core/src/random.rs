@@ -1,5 +1,9 @@
 //! Supplies randomness: the host draws, decisions receive.
 
+use rand::rngs::{SmallRng, SysRng, Xoshiro256PlusPlus};
+use rand::{RngExt, SeedableRng};
+use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A source of random numbers.
@@ -17,24 +21,43 @@ pub struct SystemRandom;
 
 impl Random for SystemRandom {
     fn draw(&self) -> f64 {
-        fastrand::f64()
+        with_generator(|generator| generator.random())
     }
+}
+
+thread_local! {
+    static GENERATOR: RefCell<SmallRng> = RefCell::new(seeded());
+}
+
+/// A generator seeded by the operating system; by the standard library's own seed where that fails.
+fn seeded() -> SmallRng {
+    SmallRng::try_from_rng(&mut SysRng).unwrap_or_else(|_| SmallRng::seed_from_u64(RandomState::new().hash_one(0)))
+}
+
+fn with_generator<T>(draw: impl FnOnce(&mut SmallRng) -> T) -> T {
+    GENERATOR.with_borrow_mut(draw)
+}
+
+/// A number for the name of a file that no other program makes at the same time.
+#[doc(hidden)]
+pub fn unique() -> u64 {
+    with_generator(|generator| generator.random())
 }
 
 /// Repeats its numbers for equal seeds.
 #[derive(Debug)]
-pub struct SeededRandom(Mutex<fastrand::Rng>);
+pub struct SeededRandom(Mutex<Xoshiro256PlusPlus>);
 
 impl SeededRandom {
     /// Creates a generator with this seed.
     pub fn new(seed: u64) -> Self {
-        Self(Mutex::new(fastrand::Rng::with_seed(seed)))
+        Self(Mutex::new(Xoshiro256PlusPlus::seed_from_u64(seed)))
     }
 }
 
 impl Random for SeededRandom {
     fn draw(&self) -> f64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).f64()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 }
 

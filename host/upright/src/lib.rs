@@ -180,9 +180,9 @@ pub mod reqwest_middleware;
 pub mod tower;
 
 pub use upright_core::{
-    Attempt, Bulkhead, Bulkheads, CircuitBreaker, CircuitBreakers, Error, ErrorClassifier, Event, Hedge, PolicySlot, RetryBudget, RetryBudgets,
-    RetryStrategy, Retryable, RetryableBlocking, breaker, budget, bulkhead, chaos, checkpoints, classifier, clock, driving, error, events, fault, hedge,
-    random, retry, retryable, testing, types,
+    Attempt, Bulkhead, Bulkheads, CircuitBreaker, CircuitBreakers, Error, ErrorClassifier, Event, Hedge, PolicySlot, RetryBudget,
+    RetryBudgets, RetryStrategy, Retryable, RetryableBlocking, breaker, budget, bulkhead, chaos, checkpoints, classifier, clock, driving,
+    error, events, fault, hedge, random, retry, retryable, testing, types,
 };
 #[cfg(feature = "wasm")]
 pub use upright_runtime::{Policy, PolicyLifecycle, journal};

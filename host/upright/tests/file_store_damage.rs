@@ -7,6 +7,8 @@
 
 mod scratch;
 
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use scratch::Folder;
 use std::collections::BTreeMap;
 use std::fs;
@@ -146,14 +148,14 @@ async fn a_flipped_byte_is_a_typed_error_or_hurts_nothing_or_is_found_by_the_che
     let (bytes, values) = example(&folder).await;
     let seed = std::env::var("UPRIGHT_TEST_SEED").map_or(4711, |seed| seed.parse().unwrap());
     let positions: usize = std::env::var("UPRIGHT_TEST_POSITIONS").map_or(250, |count| count.parse().unwrap());
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = SmallRng::seed_from_u64(seed);
     // The whole header, then spread over the file, then anywhere.
     let spread = (0..positions).map(|index| index * bytes.len() / positions);
-    let anywhere: Vec<_> = std::iter::repeat_with(|| random.usize(..bytes.len())).take(positions).collect();
+    let anywhere: Vec<_> = std::iter::repeat_with(|| random.random_range(0..bytes.len())).take(positions).collect();
     let mut counts = Counts::default();
     for position in (0..108).chain(spread).chain(anywhere) {
         let mut flipped = bytes.clone();
-        flipped[position] ^= random.u8(1..);
+        flipped[position] ^= random.random_range(1..=u8::MAX);
         let what = format!("seed {seed}, byte {position} of {}: {:#04x} became {:#04x}", bytes.len(), bytes[position], flipped[position]);
         try_out(&folder, &flipped, &values, &what, &mut counts).await;
     }

@@ -7,6 +7,8 @@
 
 mod scratch;
 
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use scratch::Folder;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead, BufReader, Write};
@@ -198,7 +200,7 @@ async fn compare(path: &Path, first_writer: usize, known: &mut Known, counts: &m
 fn of_two_processes_that_save_and_are_killed_everything_that_was_answered_is_there_and_whole() {
     let folder = Folder::new("killed");
     let seed = std::env::var("UPRIGHT_TEST_SEED").map_or(4711, |seed| seed.parse().unwrap());
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = SmallRng::seed_from_u64(seed);
     let mut counts = Counts::default();
     let runtime = runtime();
     for file in 0..KILLS / OF_ONE_FILE {
@@ -206,11 +208,11 @@ fn of_two_processes_that_save_and_are_killed_everything_that_was_answered_is_the
         let mut known = Known::default();
         let mut running: [_; PROCESSES] = [0, 1].map(|number| Some(Saving::start(&path, number, &known)));
         for round in 0..OF_ONE_FILE {
-            let number = random.usize(..PROCESSES);
-            let answers = if random.u8(..5) == 0 { 0 } else { random.usize(1..60) };
-            running[number].take().unwrap().kill(answers, random.u32(..3000), &mut known, &mut counts);
+            let number = random.random_range(0..PROCESSES);
+            let answers = if random.random_range(0..5) == 0 { 0 } else { random.random_range(1..60) };
+            running[number].take().unwrap().kill(answers, random.random_range(0..3000), &mut known, &mut counts);
             // Now and then the next process finds the file as the kill has left it; the other goes on all the while.
-            if random.u8(..4) > 0 {
+            if random.random_range(0..4) > 0 {
                 runtime.block_on(compare(&path, number * OWN, &mut known, &mut counts));
             }
             if round + PROCESSES < OF_ONE_FILE {

@@ -23,7 +23,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("upright-{name}-{}-{:x}", std::process::id(), fastrand_like()));
+        let path = std::env::temp_dir().join(format!("upright-{name}-{}-{:x}", std::process::id(), unique()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -42,7 +42,7 @@ impl Drop for Folder {
 }
 
 /// Another number each time.
-fn fastrand_like() -> u64 {
+fn unique() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0)
 }

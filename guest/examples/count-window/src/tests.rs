@@ -4,6 +4,8 @@ use super::*;
 use crate::ring::CALLS;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use upright_policy_parts::window::Window as _;
 use upright_shim::logic::breaker::{self, Admission, Event, Phase};
 use upright_shim::logic::recovery::{Directive, Guard, Reason};
@@ -381,14 +383,18 @@ impl Naive {
 fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() {
     let (mut opened, mut stayed) = (0, 0);
     for seed in 0..40 {
-        let mut random = fastrand::Rng::with_seed(seed);
+        let mut random = SmallRng::seed_from_u64(seed);
         let mut told = Told::new();
         let mut naive = Naive { calls: VecDeque::new(), last_against: 0 };
         let healthy = 1 + seed % 5;
         for _ in 0..1000 {
-            told.now += if random.u32(..200) == 0 { 700 * SECOND } else { random.u64(..2 * SECOND) };
-            let successes = if random.u64(..3) < 2 { random.u64(..=healthy) } else { random.u64(..60) * u64::from(random.u8(..8) == 0) };
-            let (slow, fails) = (random.u8(..5) == 0, random.u8(..10) > 0);
+            told.now += if random.random_range(0..200) == 0 { 700 * SECOND } else { random.random_range(0..2 * SECOND) };
+            let successes = if random.random_range(0..3) < 2 {
+                random.random_range(0..=healthy)
+            } else {
+                random.random_range(0..60) * u64::from(random.random_range(0..8) == 0)
+            };
+            let (slow, fails) = (random.random_range(0..5) == 0, random.random_range(0..10) > 0);
             for _ in 0..successes {
                 naive.push(false, false, told.now);
             }

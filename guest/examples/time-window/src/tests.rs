@@ -3,6 +3,8 @@
 use super::*;
 use crate::buckets::BUCKETS;
 use alloc::vec::Vec;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use upright_policy_parts::window::Window as _;
 use upright_shim::logic::breaker::{self, Admission, Event, Phase};
 use upright_shim::logic::recovery::{Directive, Guard, Reason};
@@ -349,20 +351,20 @@ impl Naive {
 fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() {
     let (mut opened, mut stayed) = (0, 0);
     for seed in 0..40 {
-        let mut random = fastrand::Rng::with_seed(seed);
+        let mut random = SmallRng::seed_from_u64(seed);
         let mut told = Told::new();
         let mut naive = Naive { calls: Vec::new(), asked: 0 };
         let healthy = 1 + seed % 5;
         for _ in 0..1000 {
-            told.now += match random.u32(..100) {
-                0 => random.u64(..500 * SECOND),
+            told.now += match random.random_range(0..100) {
+                0 => random.random_range(0..500 * SECOND),
                 1..20 => 0,
                 // To a bucket's edge.
-                20..30 => 10 * SECOND - told.now % (10 * SECOND) - u64::from(random.bool()),
-                _ => random.u64(..2 * SECOND),
+                20..30 => 10 * SECOND - told.now % (10 * SECOND) - u64::from(random.random::<bool>()),
+                _ => random.random_range(0..2 * SECOND),
             };
-            let successes = if random.u64(..3) < 2 { random.u64(..=healthy) } else { 0 };
-            let (slow, fails) = (random.u8(..5) == 0, random.u8(..10) > 0);
+            let successes = if random.random_range(0..3) < 2 { random.random_range(0..=healthy) } else { 0 };
+            let (slow, fails) = (random.random_range(0..5) == 0, random.random_range(0..10) > 0);
             let took = if slow { SLOW } else { 0.1 };
             naive.tell(successes, (fails || slow).then_some((fails, slow)), told.now);
             match (fails, slow) {

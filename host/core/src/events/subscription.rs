@@ -2,13 +2,13 @@
 
 use super::{Event, Shared};
 use futures_util::FutureExt;
-use futures_util::stream::{Stream, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use tokio_stream::wrappers::BroadcastStream;
-use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 /// A [`Stream`] of events in order, until all senders are gone.
 ///
@@ -26,9 +26,8 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 /// assert_eq!(seen.try_recv(), None);
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct Subscription {
-    stream: BroadcastStream<Event>,
+    stream: Pin<Box<dyn Stream<Item = Event> + Send + Sync>>,
     counted: Counted,
 }
 
@@ -46,7 +45,7 @@ impl Drop for Counted {
 
 impl Subscription {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        let stream = BroadcastStream::new(shared.sender.subscribe());
+        let stream = Box::pin(stream::unfold(shared.sender.subscribe(), next));
         shared.subscribers.fetch_add(1, Ordering::AcqRel);
         Self { stream, counted: Counted(Arc::downgrade(shared)) }
     }
@@ -71,9 +70,21 @@ impl Stream for Subscription {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.stream
-            .poll_next_unpin(context)
-            .map(|next| next.map(|event| event.unwrap_or_else(|BroadcastStreamRecvError::Lagged(events)| Event::Missed { events })))
+        self.stream.poll_next_unpin(context)
+    }
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Subscription").field("is_closed", &self.is_closed()).finish()
+    }
+}
+
+async fn next(mut events: Receiver<Event>) -> Option<(Event, Receiver<Event>)> {
+    match events.recv().await {
+        Ok(event) => Some((event, events)),
+        Err(RecvError::Lagged(missed)) => Some((Event::Missed { events: missed }, events)),
+        Err(RecvError::Closed) => None,
     }
 }
 

@@ -163,7 +163,7 @@ impl PolicyHome {
         if within(patience.min(STARTING), || self.somebody_answers().then_some(())).is_none() {
             return Err(RequestError::NotRunning { path: self.directory.clone() });
         }
-        let id = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
+        let id = format!("{}-{:016x}", std::process::id(), upright_core::random::unique());
         let (question, answer) = (self.requests().join(format!("{id}.json")), self.replies().join(format!("{id}.json")));
         let in_home = |path: &Path| {
             let path = path.to_owned();

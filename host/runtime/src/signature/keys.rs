@@ -1,6 +1,8 @@
 //! Ed25519 keys, as text: 64 hexadecimal digits after a word that says which of the two it is, so that nobody hands out the wrong file.
 
 use crate::loaded::hexadecimal;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -114,7 +116,7 @@ impl SecretKey {
     /// [`KeyError::NoRandomness`].
     pub fn generate() -> Result<Self, KeyError> {
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| KeyError::NoRandomness { detail: error.to_string() })?;
+        SysRng.try_fill_bytes(&mut seed).map_err(|error| KeyError::NoRandomness { detail: error.to_string() })?;
         Ok(Self::from_seed(seed))
     }
 

@@ -66,7 +66,7 @@ pub(super) fn make(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Failure>)
     let folder = path.parent().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?;
     private_folder(folder)?;
     // Process ids repeat across containers.
-    let draft = beside(path, &format!(".new-{:016x}", fastrand::u64(..)));
+    let draft = beside(path, &format!(".new-{:016x}", upright_core::random::unique()));
     let filled = private_file(&draft).map_err(Failure::from).and_then(|()| fill(&draft));
     let placed = filled.and_then(|()| match put(&draft, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
