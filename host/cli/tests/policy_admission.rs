@@ -48,7 +48,7 @@ async fn a_policy_that_remembers_is_refused_by_every_command_that_would_let_it_a
         &["demo", "--policy", &path],
     ] {
         let ran = alone(arguments, "").await.ends_with(2);
-        is_told(&ran, &["the policy answered the same question in backoff.delay twice, and otherwise the second time"]);
+        is_told(&ran, &["the policy answered the same question in backoff.delay twice, and differently the second time"]);
     }
 }
 

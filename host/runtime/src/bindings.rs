@@ -1,4 +1,4 @@
-//! The contract's types as wasmtime sees them, and their conversions to the types that the rest of the crate uses.
+//! wasmtime's bindings of the contract, converted to the crate's types.
 #![allow(missing_docs, unreachable_pub, clippy::all)]
 
 wasmtime::component::bindgen!({ path: "../../wit", world: "policy" });

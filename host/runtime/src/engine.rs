@@ -1,7 +1,7 @@
-//! The one wasmtime engine of the process, and the ticker that ends decisions which take too long.
+//! The process's wasmtime engine, and the ticker that ends long decisions.
 //!
-//! A policy is somebody's code: it may loop for ever. Epoch interruption stops it at a few nanoseconds' cost a call, if something advances
-//! the epoch; a thread does, every millisecond, while decisions are being made, and sleeps otherwise: an idle program wakes nobody.
+//! Epoch interruption costs a few nanoseconds a call. A thread advances the epoch every millisecond during decisions,
+//! and otherwise sleeps.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,13 +9,10 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 use wasmtime::{Config, Engine};
 
-/// How long one epoch lasts while decisions are being made.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
-/// After so many ticks without a decision the ticker goes to sleep.
 const IDLE_TICKS: u32 = 64;
 
-/// The engine and its ticker.
 pub(crate) struct Runtime {
     pub(crate) engine: Engine,
     ticker: Ticker,
@@ -28,14 +25,12 @@ struct Ticker {
 
 #[derive(Default)]
 struct TickerState {
-    /// Decisions that were ever begun.
     begun: AtomicU64,
-    /// Decisions that were ever ended.
     ended: AtomicU64,
     asleep: AtomicBool,
 }
 
-/// A decision that is being made; the epoch advances at least as long as one lives.
+/// The epoch advances while one exists.
 pub(crate) struct Running<'a>(&'a TickerState);
 
 impl Drop for Running<'_> {
@@ -44,7 +39,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// The process's runtime; made at the first use. The error is wasmtime's word on why this machine cannot run it.
+/// The error says why wasmtime cannot run here.
 pub(crate) fn runtime() -> Result<&'static Runtime, String> {
     static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
     RUNTIME.get_or_init(Runtime::start).as_ref().map_err(Clone::clone)
@@ -63,7 +58,6 @@ impl Runtime {
         Ok(Self { engine, ticker })
     }
 
-    /// Keeps the epoch advancing until the answer is dropped.
     pub(crate) fn running(&self) -> Running<'_> {
         let ticker = &self.ticker;
         ticker.shared.begun.fetch_add(1, Ordering::SeqCst);
@@ -85,7 +79,7 @@ fn tick(engine: &Engine, state: &TickerState) {
         seen = begun;
         if idle >= IDLE_TICKS {
             state.asleep.store(true, Ordering::SeqCst);
-            // A decision that began before the flag was seen is in the counter; one that begins later unparks.
+            // Decisions that began earlier are counted; later ones unpark this thread.
             while state.begun.load(Ordering::SeqCst) == seen {
                 thread::park();
             }
@@ -95,20 +89,19 @@ fn tick(engine: &Engine, state: &TickerState) {
     }
 }
 
-/// How policies run; what else is wanted of an engine is added to this.
 pub(super) fn configuration() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
-        // Support for concurrent component calls makes each call three times as dear, and decisions are plain calls.
+        // Concurrency support triples the cost of a call.
         .concurrency_support(false)
         .epoch_interruption(true)
-        // Equal arguments shall give equal answers to the bit, on any machine.
+        // Equal arguments give bit-equal answers on any machine.
         .cranelift_nan_canonicalization(true)
-        // Reserving the whole 32-bit space makes bounds checks free; it is address space, not memory.
+        // Makes bounds checks free, and takes address space rather than memory.
         .memory_reservation(4 << 30)
         .max_wasm_stack(256 << 10)
-        // Traps are reported by their code; nobody sees frames of a policy.
+        // Traps are reported by code, without frames.
         .wasm_backtrace_max_frames(None)
         .native_unwind_info(false);
     config.wasm_relaxed_simd(false);

@@ -1,4 +1,4 @@
-//! How a policy can fail: when it is loaded, and when it is asked.
+//! Errors of loading and asking a policy.
 
 use super::signature::SignatureError;
 use crate::events::Stage;
@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 use upright_core::policy::PolicyFailure;
 
-/// A policy that cannot be used, or an answer that could not be had from one.
+/// Why a policy cannot be used, or gave no valid answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// The file could not be read.
+    /// The file cannot be read.
     #[error("cannot read the policy {}: {source}; expected a WebAssembly component", path.display())]
     Read {
         /// The file.
@@ -20,185 +20,183 @@ pub enum PolicyError {
         source: std::io::Error,
     },
 
-    /// Its signature does not let it in.
+    /// The signature is not accepted.
     #[error(transparent)]
     Signature(#[from] SignatureError),
 
-    /// The bytes are no component.
+    /// The bytes are not a component.
     #[error("not a policy: {found}; expected a WebAssembly component (the world upright:policy/policy)")]
     NotAComponent {
-        /// What they are instead.
+        /// Kind of bytes.
         found: String,
     },
 
-    /// It wants something from the world. Decisions are pure, so there is nothing to give.
+    /// The policy has imports; decisions are pure.
     #[error("the policy imports {import}; a policy may import nothing")]
     Imports {
-        /// The first thing that it imports.
+        /// First import.
         import: String,
     },
 
-    /// It wants something from the world that is not WASI 0.2, which is all that a policy can be allowed.
+    /// The policy imports more than WASI 0.2.
     #[error(
-        "the policy imports {import}; one that is allowed WASI may import wasi:cli, clocks, filesystem, io, random and sockets of version 0.2"
+        "the policy imports {import}; with WASI allowed, it may import only wasi:cli, clocks, filesystem, io, random and sockets of version 0.2"
     )]
     ImportsBeyondWasi {
-        /// The first such import.
+        /// First such import.
         import: String,
     },
 
-    /// A policy shall be allowed WASI, and this build has none to give.
-    #[error("a policy cannot be allowed WASI in this build; expected upright's feature `wasi`")]
+    /// This build cannot allow WASI.
+    #[error("cannot allow WASI: this build lacks it; expected upright with the feature `wasi`")]
     NoWasi,
 
-    /// A limit that a policy cannot be given.
+    /// A limit of the loader is out of range.
     #[error("{limit}: {given}; expected {expected}")]
     Limit {
-        /// Which limit.
+        /// Name of the limit.
         limit: &'static str,
-        /// What was given.
+        /// Value found.
         given: String,
-        /// What would be right.
+        /// Valid range.
         expected: &'static str,
     },
 
-    /// It does not export what a policy must.
+    /// An export of the contract is missing.
     #[error("the policy does not export {missing}; expected the world upright:policy/policy of version {version}", version = super::CONTRACT_VERSION)]
     MissingExport {
-        /// An interface, or a function of one.
+        /// Interface or function.
         missing: String,
     },
 
-    /// It was built against a version of the contract that this host does not speak: another minor version, and from 1.0 on another major
-    /// one.
+    /// The contract's version is incompatible: another minor version, from 1.0 on another major one.
     #[error(
         "the policy exports {found}: {why}; this host speaks {version} and its patches: rebuild the policy with the wit/ of this version",
         why = super::inspect::why_not(found, super::CONTRACT_VERSION), version = super::CONTRACT_VERSION
     )]
     WrongVersion {
-        /// An interface with its version.
+        /// Interface with version.
         found: String,
     },
 
-    /// Its interfaces are of several versions of the contract.
+    /// The interfaces have different versions.
     #[error("the policy exports {one} and {other}; expected all interfaces of one version: rebuild the policy with one wit/")]
     MixedVersions {
-        /// An interface with its version.
+        /// Interface with version.
         one: String,
-        /// One of another version.
+        /// Interface of another version.
         other: String,
     },
 
-    /// An export does not have the type that the contract gives it.
+    /// An export's type differs from the contract.
     #[error("the policy's exports do not have the contract's types: {detail}")]
     WrongType {
-        /// Which, and how they differ.
+        /// The difference.
         detail: String,
     },
 
-    /// It could not be compiled or set up.
+    /// The policy cannot be compiled.
     #[error("the policy cannot be compiled: {detail}; expected a whole and valid component")]
     Compile {
         /// Why.
         detail: String,
     },
 
-    /// The memory that it begins with is more than an instance may have.
-    #[error("the policy begins with {wanted} bytes of memory, and an instance may have {limit}; {}", more_memory(*wanted))]
+    /// The initial memory is too large.
+    #[error("the policy begins with {wanted} bytes of memory, but an instance may have {limit}; {}", more_memory(*wanted))]
     FirstMemory {
-        /// The bytes of all its memories.
+        /// Initial bytes.
         wanted: usize,
-        /// What they may have.
+        /// Maximum bytes.
         limit: usize,
     },
 
-    /// It consists of more parts than an instance may have.
+    /// The component has too many parts.
     #[error(
-        "the policy begins with {wanted} {what} or more, and an instance may have {limit}; no setting gives it more: build it of fewer and smaller parts"
+        "the policy begins with {wanted} {what} or more, but an instance may have {limit}; no setting raises this limit: build the policy of fewer and smaller parts"
     )]
     TooManyParts {
-        /// What there are too many of.
+        /// Kind of part.
         what: &'static str,
-        /// How many there are at least.
+        /// Minimum number found.
         wanted: usize,
-        /// How many there may be.
+        /// Maximum number.
         limit: usize,
     },
 
-    /// No instance of it can be set up.
+    /// No instance can be created.
     #[error(
-        "no instance of the policy can be set up: {detail}; expected one that needs nobody for it, and a system with memory and address space for it"
+        "cannot create an instance of the policy: {detail}; expected a component that starts without help of the host, and free memory and address space"
     )]
     NoInstance {
         /// Why.
         detail: String,
     },
 
-    /// It trapped while deciding.
+    /// The policy trapped.
     #[error("the policy trapped in {function}: {trap}")]
     Trapped {
-        /// The function that was asked.
+        /// Function asked.
         function: &'static str,
         /// The trap.
         trap: String,
     },
 
-    /// It took too long to decide, and again when it was asked once more.
+    /// The policy exceeded its time twice.
     #[error("the policy took longer than {:.0} ms in {function}", limit.as_secs_f64() * 1e3)]
     TimedOut {
-        /// The function that was asked.
+        /// Function asked.
         function: &'static str,
-        /// How long it may take.
+        /// Maximum time.
         limit: Duration,
     },
 
-    /// It wanted more memory than a decision may have.
+    /// The policy requested too much memory.
     #[error("the policy wanted {wanted} bytes of memory in {function}; it may have {limit}")]
     OutOfMemory {
-        /// The function that was asked.
+        /// Function asked.
         function: &'static str,
-        /// How much it wanted.
+        /// Requested bytes.
         wanted: usize,
-        /// How much it may have.
+        /// Maximum bytes.
         limit: usize,
     },
 
-    /// A shadow's sample is no share.
-    #[error("a shadow's sample of {value}; expected a share above 0 and at most 1")]
+    /// A shadow's sample is out of range.
+    #[error("the shadow's sample is {value}; expected a share above 0 and at most 1")]
     Sample {
-        /// What was asked for.
+        /// Share found.
         value: f64,
     },
 
-    /// The system gives no thread for what is done beside decisions.
-    #[error("the system gives no thread: {detail}")]
+    /// No thread can be started.
+    #[error("cannot start a thread: {detail}")]
     NoThread {
         /// Why.
         detail: String,
     },
 
-    /// Asked the same twice, it answered otherwise.
+    /// Equal questions got different answers.
     #[error(
-        "the policy answered the same question in {function} twice, and otherwise the second time; expected equal answers to equal arguments"
+        "the policy answered the same question in {function} twice, and differently the second time; expected equal answers to equal arguments"
     )]
     Unequal {
-        /// The function that was asked.
+        /// Function asked.
         function: &'static str,
     },
 
-    /// It answered, but the answer makes no sense.
+    /// The answer is invalid.
     #[error("the policy answered nonsense in {function}: {answer}; expected {expected}")]
     Nonsense {
-        /// The function that was asked.
+        /// Function asked.
         function: &'static str,
-        /// What it answered.
+        /// Invalid answer.
         answer: String,
-        /// What would have been right.
+        /// Valid answers.
         expected: &'static str,
     },
 }
 
-/// How a policy is given so much memory.
 fn more_memory(wanted: usize) -> String {
     const MEBIBYTE: usize = 1 << 20;
     let limit = wanted.div_ceil(MEBIBYTE);
@@ -209,7 +207,7 @@ fn more_memory(wanted: usize) -> String {
 }
 
 impl PolicyError {
-    /// The stage of a candidate's life that ends so. An active policy that fails is [`Stage::Active`] and fails as in [`Stage::Probe`].
+    /// Stage at which a candidate fails with this error; [`Stage::Probe`] for failures of an active policy.
     pub fn stage(&self) -> Stage {
         match self {
             Self::Read { .. } | Self::Limit { .. } => Stage::Read,

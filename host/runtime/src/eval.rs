@@ -1,8 +1,7 @@
-//! Asking a policy anything, in JSON.
+//! Asks a policy any function in JSON, for `upright policy eval` and tests.
 //!
-//! For `upright policy eval` and for tests: every function of the contract, found and typed by what the component itself declares. Names are
-//! written in `snake_case` (`breaker_config`, `"half_open"`); records are objects, a case without a payload is a string,
-//! one with a payload is an object of one key, an absent option is `null` or left out.
+//! Names are in `snake_case` (`"half_open"`). Records are objects. Cases are strings, those with payload objects of one
+//! key. An absent option is `null` or left out.
 
 use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
@@ -15,26 +14,26 @@ use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Instance, Type, Val};
 
-/// Why a question could not be answered.
+/// Why a question failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
-    /// There is no such function.
+    /// The function does not exist.
     #[error("no function {name:?}; expected one of: {known}")]
     UnknownFunction {
-        /// What was asked for.
+        /// Name asked for.
         name: String,
-        /// The functions that there are.
+        /// Known functions.
         known: String,
     },
-    /// An argument does not have the shape that the function takes.
+    /// An argument has the wrong shape.
     #[error("{at}: {found}; expected {expected}")]
     Argument {
-        /// Where in the arguments, as a path.
+        /// Path in the arguments.
         at: String,
-        /// What stands there.
+        /// Value found.
         found: String,
-        /// What would be right.
+        /// Shape expected.
         expected: String,
     },
     /// The policy failed.
@@ -42,31 +41,31 @@ pub enum EvalError {
     Policy(#[from] PolicyError),
 }
 
-/// A function of a policy, as JSON sees it.
+/// JSON shapes of a function.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct FunctionShape {
-    /// `interface.function`.
+    /// Name as `interface.function`.
     pub function: String,
-    /// The shape of each argument by its name.
+    /// Shape of each argument by name.
     pub arguments: Map<String, Value>,
-    /// The shape of the answer.
+    /// Shape of the answer.
     pub answer: Value,
 }
 
-/// A policy that is asked in JSON, on an instance of its own.
+/// Asks a policy in JSON, on its own instance.
 pub struct Evaluator {
     policy: Policy,
-    /// None after a trap, which poisons the store.
+    /// `None` after a trap, which poisons the store.
     live: Option<(Store<Limits>, Instance)>,
 }
 
 impl Evaluator {
-    /// An evaluator for this policy.
+    /// Creates an evaluator.
     pub fn new(policy: Policy) -> Self {
         Self { policy, live: None }
     }
 
-    /// Every function and the JSON shape of its arguments and answer.
+    /// All functions with their shapes.
     pub fn functions(&self) -> Vec<FunctionShape> {
         let Ok(runtime) = runtime() else { return Vec::new() };
         let surface = self.policy.component().component_type();
@@ -91,10 +90,10 @@ impl Evaluator {
         interface_name(interface, self.policy.contract_version())
     }
 
-    /// Asks `function` (`interface.function`) with an object of arguments by name.
+    /// Asks `interface.function` with an object of named arguments.
     ///
     /// # Errors
-    /// [`EvalError`] names what does not fit, by its path, or how the policy failed; either way it can be asked again.
+    /// [`EvalError`]; the evaluator remains usable.
     pub fn eval(&mut self, function: &str, arguments: &Value) -> Result<Value, EvalError> {
         let (interface, name) = find(function)?;
         let wasi = self.policy.is_allowed_wasi();
@@ -114,7 +113,6 @@ impl Evaluator {
         if self.live.is_none() {
             self.live = Some(self.instantiate(runtime)?);
         }
-        // Just filled.
         let Some((store, instance)) = &mut self.live else { return Err(missing(function).into()) };
         let interface_index = instance.get_export_index(&mut *store, None, &exported);
         let index = interface_index.and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), name));
@@ -143,7 +141,6 @@ impl Evaluator {
     }
 }
 
-/// The functions by the names under which they are asked.
 fn find(function: &str) -> Result<(&'static str, &'static str), EvalError> {
     let all = || INTERFACES.iter().flat_map(|(interface, functions)| functions.iter().map(|function| (*interface, *function)));
     all().find(|(interface, name)| snake(function) == name_of(interface, name)).ok_or_else(|| EvalError::UnknownFunction {
@@ -160,7 +157,6 @@ fn missing(function: &str) -> PolicyError {
     PolicyError::MissingExport { missing: function.to_owned() }
 }
 
-/// The name again, as errors have it.
 fn asked(name: &str) -> &'static str {
     Function::ALL.iter().map(|function| function.name()).find(|known| *known == name).unwrap_or("a function of the contract")
 }
@@ -169,7 +165,6 @@ fn snake(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// The shape of a type, as JSON that reads like an example.
 fn shape(ty: &Type) -> Value {
     let text = |text: &str| Value::String(text.to_owned());
     match ty {
@@ -199,7 +194,7 @@ fn read_arguments(signature: &ComponentFunc, arguments: &Value) -> Result<Vec<Va
     Ok(read_fields(&fields, arguments, "arguments")?.into_iter().map(|(_, value)| value).collect())
 }
 
-/// Reads an object whose keys are known: each must be there that is neither optional nor a list, and no other may be.
+/// Options and lists may be missing; unknown keys are refused.
 fn read_fields(fields: &[(&str, Type)], value: &Value, at: &str) -> Result<Vec<(String, Val)>, EvalError> {
     let expected = || format!("an object with {}", fields.iter().map(|(name, _)| snake(name)).collect::<Vec<_>>().join(", "));
     let object = value.as_object().ok_or_else(|| wrong(at, value, &expected()))?;
@@ -250,7 +245,7 @@ fn read(ty: &Type, value: &Value, at: &str) -> Result<Val, EvalError> {
     let signed = |min: i64, max: i64| integer(min, max.unsigned_abs()).map(|number| number.as_i64().unwrap_or_default());
     Ok(match ty {
         Type::Bool => Val::Bool(value.as_bool().ok_or_else(not)?),
-        // The casts cannot lose anything: the range was checked.
+        // The range was checked, so casts lose nothing.
         Type::U8 => Val::U8(unsigned(u8::MAX.into())? as u8),
         Type::U16 => Val::U16(unsigned(u16::MAX.into())? as u16),
         Type::U32 => Val::U32(unsigned(u32::MAX.into())? as u32),
@@ -302,7 +297,7 @@ fn write(value: &Val) -> Value {
         Val::U64(value) => (*value).into(),
         Val::S32(value) => (*value).into(),
         Val::S64(value) => (*value).into(),
-        // JSON has no word for what is not finite; a string keeps it in sight.
+        // JSON has no non-finite numbers; a string shows them.
         Val::Float64(value) => Number::from_f64(*value).map_or_else(|| Value::String(value.to_string()), Value::Number),
         Val::String(value) => Value::String(value.clone()),
         Val::List(items) => Value::Array(items.iter().map(write).collect()),

@@ -1,13 +1,12 @@
 //! One policy for many programs: published once, swapped in by every host that follows.
 //!
-//! A fix of the recovery logic is needed on every machine at once, and a bad one must do no harm on any. So what is published is an order in a
-//! [`Store`] that all hosts have in common, with the component beside it. Each host admits it by its own rules, those of its [`PolicyLoader`] and of the
-//! probe, swaps it in or refuses it, goes on by itself while the store is away, and says how it stands.
+//! An order and the component go into a [`Store`] that all hosts share. Each host checks the policy by its own
+//! [`PolicyLoader`], so a bad one does no harm, and reports its status. Without the store, hosts go on alone.
 //!
 //! ```text
-//! policy/order                what all hosts shall do, the latest only: replaced by compare-and-set
-//! policy/component/<digest>   the component that it names, and those of the orders before it
-//! policy/host/<name>          how a host stands
+//! policy/order                the latest order to all hosts, replaced by compare-and-set
+//! policy/component/<digest>   the component of that order, and those of earlier orders
+//! policy/host/<name>          the status of a host
 //! ```
 
 use super::error::PolicyError;
@@ -36,107 +35,104 @@ const ORDER: &str = "policy/order";
 const COMPONENTS: &str = "policy/component/";
 const HOSTS: &str = "policy/host/";
 const WASM: &str = "application/wasm";
-/// The layout of an [`Order`].
 const FORMAT: u32 = 1;
-/// So many orders can be gone back from.
 const WAY_BACK: usize = 10;
-/// A host of this machine that has ended is forgotten after so long.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// How often a host says how it stands, where nothing happens.
+/// Interval of a host's reports without changes.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why nothing could be published.
+/// Why a fleet operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FleetError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is nothing to go back from.
-    #[error("no policy was published here; expected a state in which `upright policy publish` has put one")]
+    /// No order can be rolled back.
+    #[error("no policy is published in this store; publish one first with `upright policy publish`")]
     NothingPublished,
-    /// The system gives no thread to follow on.
-    #[error("the system gives no thread to follow a fleet on: {detail}")]
+    /// The thread that follows cannot be started.
+    #[error("cannot start the thread that follows the fleet: {detail}")]
     NoThread {
         /// Why.
         detail: String,
     },
 }
 
-/// A policy that was published; none of its fields for the built-in one.
+/// A published policy; all `None` for the built-in one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
-    /// Its name and version.
+    /// Name and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// SHA-256 of the component, hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Its signature.
+    /// Signature of the component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
 }
 
-/// How a policy is to be swapped in everywhere.
+/// How hosts swap a policy in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PublishOptions {
-    /// In the shadow first.
+    /// Shadow to run first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowRequest>,
-    /// Its probation, in seconds; none for the default.
+    /// Probation in seconds; `None` for the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probation: Option<f64>,
 }
 
-/// What all hosts shall do.
+/// Order to all hosts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     format: u32,
-    /// Counts the orders.
+    /// Number of the order, from 1.
     pub number: u64,
-    /// The policy to swap in.
+    /// Policy to swap in.
     #[serde(flatten)]
     pub published: Published,
-    /// How.
+    /// How to swap it in.
     #[serde(flatten)]
     pub options: PublishOptions,
-    /// Whether it leads back to a policy from before.
+    /// Whether it returns to an earlier policy.
     #[serde(default)]
     pub rolls_back: bool,
-    /// When it was given, in milliseconds since 1970.
+    /// Time in milliseconds since 1970.
     pub unix_milliseconds: u64,
-    /// The policies of the orders before that can be gone back to, the latest at the end.
+    /// Earlier policies to roll back to, newest last.
     #[serde(default)]
     pub before: Vec<Published>,
 }
 
-/// How a host stands.
+/// Status of a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostStatus {
-    /// Its name.
+    /// Name of the host.
     pub host: String,
-    /// The active policy's name and version.
+    /// Name and version of the active policy.
     pub active: String,
-    /// Its digest, where it is a component.
+    /// Digest of the active component.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The number of the order that it has dealt with last.
+    /// Number of the last order handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<u64>,
-    /// The stage that the order's policy reached.
+    /// Stage reached by the order's policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<Stage>,
-    /// Why it was refused.
+    /// Why the policy was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// When it said so, in milliseconds since 1970: whenever something changes and, where the store is not this machine's own, every [`REPORT_INTERVAL`].
+    /// Time in milliseconds since 1970: of a change or, with a remote store, every [`REPORT_INTERVAL`].
     pub unix_milliseconds: u64,
-    /// The number of its process.
+    /// Process id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<u32>,
 }
 
-/// The hosts that follow what is published in one store. Cloning shares it.
+/// The hosts that follow one store. Clones share it.
 #[derive(Clone)]
 pub struct PolicyFleet {
     store: Arc<dyn Store>,
@@ -144,15 +140,15 @@ pub struct PolicyFleet {
 }
 
 impl PolicyFleet {
-    /// The fleet whose hosts have this store in common.
+    /// The fleet of a shared store.
     pub fn new(store: Arc<dyn Store>, clock: SharedClock) -> Self {
         Self { store, clock }
     }
 
-    /// Publishes a policy, with the signature that it was loaded with. Returns the number of the order.
+    /// Publishes a policy with its signature. Returns the order's number.
     ///
     /// # Errors
-    /// [`FleetError::Store`]; then the order before stands.
+    /// [`FleetError::Store`]; the earlier order stays.
     pub async fn publish(&self, policy: &Policy, options: PublishOptions) -> Result<u64, FleetError> {
         let published = Published {
             policy: Some(crate::label(policy.description())),
@@ -162,7 +158,6 @@ impl PolicyFleet {
         self.publish_bytes(bytes::Bytes::copy_from_slice(policy.bytes()), published, options).await
     }
 
-    /// Publishes whatever it is: each host finds out by itself.
     pub(crate) async fn publish_bytes(
         &self,
         bytes: bytes::Bytes,
@@ -170,7 +165,7 @@ impl PolicyFleet {
         options: PublishOptions,
     ) -> Result<u64, FleetError> {
         let digest = published.digest.clone().unwrap_or_default();
-        // Before the order that names it.
+        // Stored before the order that names it.
         self.store.put(&format!("{COMPONENTS}{digest}"), bytes, WASM).await?;
         let order = self.order_anew(|order| {
             let mut before = order.map_or_else(Vec::new, |order| [order.before, vec![order.published]].concat());
@@ -178,7 +173,6 @@ impl PolicyFleet {
             Ok((published.clone(), options, before, false))
         });
         let order = order.await?;
-        // What no order leads to any more is of no use.
         let named =
             |digest: &str| order.before.iter().chain([&order.published]).any(|published| published.digest.as_deref() == Some(digest));
         for listed in self.store.list(COMPONENTS).await? {
@@ -190,12 +184,11 @@ impl PolicyFleet {
         Ok(order.number)
     }
 
-    /// Removes what programs of this machine said that have ended without taking it back.
     async fn forget_ended(&self) -> Result<(), StoreError> {
         if self.store.is_on_this_machine() {
             for listed in self.store.list(HOSTS).await? {
                 let status = self.store.get(&listed.key).await?.and_then(|entry| read::<HostStatus>(&listed.key, &entry).ok());
-                // The system may not show the processes of another container.
+                // Processes of another container may be invisible.
                 let is_old = |status: &HostStatus| self.age(status) > FORGOTTEN_AFTER;
                 if status.is_none_or(|status| self.is_silent(&status) && is_old(&status)) {
                     self.store.compare_and_delete(&listed.key, listed.version).await?;
@@ -205,8 +198,7 @@ impl PolicyFleet {
         Ok(())
     }
 
-    /// Whether a host has ended, or cannot reach the store: it has said nothing for three times [`REPORT_INTERVAL`]. Where the store is this machine's own,
-    /// whether its process has ended.
+    /// Whether a host is silent for three [`REPORT_INTERVAL`]s or, with a local store, its process has ended.
     pub fn is_silent(&self, host: &HostStatus) -> bool {
         match host.process.filter(|_| self.store.is_on_this_machine()) {
             Some(process) => !runs(process),
@@ -218,10 +210,10 @@ impl PolicyFleet {
         Duration::from_millis(unix_milliseconds(self.clock.wall()).saturating_sub(host.unix_milliseconds))
     }
 
-    /// Orders all hosts back to the policy that was published before; to the built-in one where there is none. Returns the number of the order.
+    /// Orders all hosts back to the previous or built-in policy. Returns the order's number.
     ///
     /// # Errors
-    /// [`FleetError::NothingPublished`], and [`FleetError::Store`].
+    /// [`FleetError::NothingPublished`] and [`FleetError::Store`].
     pub async fn roll_back(&self) -> Result<u64, FleetError> {
         let order = self.order_anew(|order| {
             let mut before = order.ok_or(FleetError::NothingPublished)?.before;
@@ -230,18 +222,18 @@ impl PolicyFleet {
         Ok(order.await?.number)
     }
 
-    /// What was ordered last.
+    /// Returns the latest order.
     ///
     /// # Errors
-    /// Those of the store; [`StoreError::Corrupt`] where it is no order.
+    /// Those of the store, and [`StoreError::Corrupt`].
     pub async fn order(&self) -> Result<Option<Order>, StoreError> {
         self.store.get(ORDER).await?.map(|entry| read(ORDER, &entry)).transpose()
     }
 
-    /// The hosts, by name.
+    /// The hosts by name.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store, and [`StoreError::Corrupt`].
     pub async fn hosts(&self) -> Result<Vec<HostStatus>, StoreError> {
         let mut hosts = Vec::new();
         for listed in self.store.list(HOSTS).await? {
@@ -252,7 +244,6 @@ impl PolicyFleet {
         Ok(hosts)
     }
 
-    /// Replaces the order, whoever else does so at the same time.
     async fn order_anew(
         &self,
         next: impl Fn(Option<Order>) -> Result<(Published, PublishOptions, Vec<Published>, bool), FleetError>,
@@ -267,7 +258,7 @@ impl PolicyFleet {
             let order = Order { format: FORMAT, number, published, options, rolls_back, unix_milliseconds, before };
             match self.store.compare_and_set(ORDER, version, json(ORDER, &order)?, JSON).await {
                 Ok(_) => return Ok(order),
-                // Of those who order at the same time one always succeeds.
+                // One of the concurrent writers always succeeds.
                 Err(StoreError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -300,13 +291,12 @@ impl std::fmt::Debug for Following {
 }
 
 impl PolicyLifecycle {
-    /// Swaps in what is published in the fleet, by the loader's rules, now and whenever something else is; and tells the fleet how this host stands,
-    /// under a name that no other host may have.
+    /// Swaps in what the fleet publishes and `loader` admits. Reports this host's status under its unique name.
     ///
-    /// While the store cannot be reached the active policy stays. A policy that is refused is an event, and told to the fleet.
+    /// Without the store the active policy stays. A refusal is an event and a status.
     ///
     /// # Errors
-    /// [`FleetError::NoThread`], and [`FleetError::Store`] where the name cannot be part of a key.
+    /// [`FleetError::NoThread`], or [`FleetError::Store`] for an invalid name.
     pub fn follow(&self, fleet: &PolicyFleet, loader: &PolicyLoader, host: &str) -> Result<Following, FleetError> {
         let key = format!("{HOSTS}{host}");
         crate::store::check_key(&key)?;
@@ -332,7 +322,6 @@ impl PolicyLifecycle {
     }
 }
 
-/// What came of an order.
 #[derive(Clone, Debug)]
 struct Done {
     order: u64,
@@ -348,7 +337,6 @@ struct Follower {
     key: String,
     calls: Arc<Calls>,
     done: Option<Done>,
-    /// Its status as the store has it.
     said: Option<HostStatus>,
 }
 
@@ -356,7 +344,7 @@ impl Follow for Follower {
     async fn follow(&mut self, works: &AtomicBool) -> Result<(), StoreError> {
         let store = Arc::clone(&self.fleet.store);
         self.said = None;
-        // Before looking, so that nothing in between is overlooked.
+        // Watches before reading, to miss no change.
         let mut changes = store.watch(ORDER).await?;
         loop {
             if let Some(order) = self.fleet.order().await?
@@ -402,7 +390,7 @@ impl Follower {
         };
         let Some(slot) = self.slot.upgrade().map(PolicyLifecycle::of) else { return Ok(()) };
         let (number, loader) = (order.number, self.loader.clone());
-        // Compiling takes long enough to keep everything else on this thread waiting.
+        // Compiling would block other tasks.
         let swapped = tokio::task::spawn_blocking(move || swap(&slot, &order, component.as_deref(), &loader)).await;
         let (stage, refused) = match swapped {
             Ok(Ok(stage)) => (Some(stage), None),
@@ -413,7 +401,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Whether something may change that nobody says: that a probation is over, or, where others can see nothing else, that this program still runs.
+    /// Whether to look without an event: a probation may end, or other machines need a sign of life.
     fn has_to_look_again(&self) -> bool {
         let is_on_probation = || self.slot.upgrade().is_some_and(|shared| PolicyLifecycle::of(shared).is_on_probation());
         !self.fleet.store.is_on_this_machine() || is_on_probation()
@@ -442,11 +430,10 @@ impl Follower {
     }
 }
 
-/// Whether a process of this machine runs.
 #[cfg(unix)]
 fn runs(process: u32) -> bool {
     let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
-    // One of another user's may not be asked, and runs.
+    // Another user's process runs but cannot be signalled.
     process.is_some_and(|process| !matches!(rustix::process::test_kill_process(process), Err(rustix::io::Errno::SRCH)))
 }
 
@@ -456,7 +443,6 @@ fn runs(process: u32) -> bool {
     System::new().refresh_processes(ProcessesToUpdate::Some(&[Pid::from_u32(process)]), true) > 0
 }
 
-/// Does what was ordered, by this host's rules.
 fn swap(slot: &PolicyLifecycle, order: &Order, component: Option<&[u8]>, loader: &PolicyLoader) -> Result<Stage, String> {
     let Published { policy, digest, signature } = &order.published;
     let named = policy.as_deref().unwrap_or("the built-in policy");
@@ -473,7 +459,7 @@ fn swap(slot: &PolicyLifecycle, order: &Order, component: Option<&[u8]>, loader:
     if shadow.is_none() && slot.policy().is_some_and(|active| active.digest() == candidate.digest()) {
         return Ok(Stage::Active);
     }
-    // A lower revision is a way back only to what this host has let in before: an order alone must not bring an old policy in.
+    // An order alone must not bring in an old policy, unless this host ran it.
     let has_run = |slot: &PolicyLifecycle| {
         slot.history().iter().any(|entry| entry.stage == Stage::Active && entry.digest.as_deref() == Some(candidate.digest()))
     };

@@ -1,7 +1,6 @@
-//! A policy whose work is counted.
+//! Counts instructions of decisions. Unlike time, they do not depend on machine and load, so replays compare them.
 //!
-//! How long a decision takes depends on the machine and on what else it does. How many instructions it takes does not, so that is what policies are
-//! compared by. Counting makes every decision slower: an engine of its own does it, beside the one that the process decides with.
+//! Counting slows decisions, so it has its own engine.
 
 use super::bindings::Policy as Bindings;
 use super::engine::configuration;
@@ -13,14 +12,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use wasmtime::component::{Component, InstancePre};
 use wasmtime::{Engine, Store, Trap};
 
-/// So many instructions for each microsecond that a decision may take: one that takes more would take longer. Unlike a clock, this ends it at the same
-/// place every time.
+/// Number of instructions per microsecond of the decision limit. Unlike a clock, it ends a decision at one place every
+/// time.
 const FUEL_A_MICROSECOND: u64 = 4000;
 
-/// An instance makes so many decisions before it is replaced, as those of a slot are.
 const DECISIONS_PER_INSTANCE: u32 = 100_000;
 
-/// A policy on the engine that counts.
 pub(super) struct Counted {
     policy: Policy,
     engine: &'static Engine,
@@ -30,7 +27,7 @@ pub(super) struct Counted {
 
 #[derive(Default)]
 struct Work {
-    /// None before the first question and after a failure, which poisons the store.
+    /// `None` after a failure, which poisons the store.
     live: Option<Live>,
     fuel: u64,
 }
@@ -58,7 +55,6 @@ fn engine() -> Result<&'static Engine, PolicyError> {
 }
 
 impl Counted {
-    /// Compiles a policy once more.
     pub(super) fn new(policy: Policy) -> Result<Self, PolicyError> {
         let compile = |error: wasmtime::Error| PolicyError::Compile { detail: one_line(&error) };
         let engine = engine()?;
@@ -72,14 +68,12 @@ impl Counted {
         &self.policy
     }
 
-    /// Instructions that it took so far, by wasmtime's count.
     pub(super) fn fuel(&self) -> u64 {
         self.work.lock().unwrap_or_else(PoisonError::into_inner).fuel
     }
 
-    /// What one decision may take.
     fn limit(&self) -> u64 {
-        // Milliseconds to seconds: far from overflowing.
+        // No overflow: the limit is at most 10 s.
         self.policy.allowance().decision.as_micros() as u64 * FUEL_A_MICROSECOND
     }
 
@@ -87,7 +81,7 @@ impl Counted {
         let mut store = Store::new(self.engine, Limits::new(self.policy.allowance()));
         store.limiter(|limits| limits);
         let set_up = store
-            // Setting up a language's runtime takes what it takes; it is not what is compared.
+            // Starting a runtime is not compared.
             .set_fuel(u64::MAX)
             .and_then(|()| self.pre.instantiate(&mut store))
             .and_then(|instance| Bindings::new(&mut store, &instance));

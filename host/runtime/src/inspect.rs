@@ -1,7 +1,4 @@
-//! What a file is, before any of it runs: the capability proof.
-//!
-//! Policies are linked against an empty linker, so one that imports anything could not run anyway. Looking at its imports and exports first
-//! gives a reason that a person can act on.
+//! Inspects a component before it runs: proves that it has no capabilities, and gives a refusal a clear reason.
 
 use super::error::PolicyError;
 use serde::Serialize;
@@ -10,10 +7,9 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-/// The version of `upright:policy` that this host speaks.
+/// Version of `upright:policy` that this host speaks.
 pub const CONTRACT_VERSION: &str = "0.2.0";
 
-/// The contract's interfaces and their functions.
 pub(crate) const INTERFACES: [(&str, &[&str]); 9] = [
     ("types", &[]),
     ("metadata", &["describe"]),
@@ -26,32 +22,30 @@ pub(crate) const INTERFACES: [(&str, &[&str]); 9] = [
     ("recovery", &["decide"]),
 ];
 
-/// The name under which a component of this version exports an interface of the contract.
 pub(crate) fn interface_name(interface: &str, version: &str) -> String {
     format!("{PACKAGE}{interface}@{version}")
 }
 
-/// The first series of the contract that is released; who has built against an earlier one has built against a draft.
+/// Earlier versions were drafts.
 const FIRST_RELEASED: Series = Series { major: 0, minor: 2, patch: 0 };
 
-/// What the names of the contract's interfaces begin with.
 const PACKAGE: &str = "upright:policy/";
 
-/// What the versions that fit each other have in common, as the component model has it: the major version, and below 1.0 the minor version
-/// too. wasmtime looks exports up by the same rule.
+/// Common part of compatible versions: the major number and, below 1.0, the minor. wasmtime looks up exports by this
+/// rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Series {
     major: u64,
     /// 0 from 1.0 on.
     minor: u64,
-    /// 0 but for 0.0, of which each version is a series of its own.
+    /// 0 except below 0.1, where each version is a series.
     patch: u64,
 }
 
 impl Series {
-    /// The series of a version; none of a pre-release, which fits nothing but itself.
+    /// `None` for a pre-release, which fits only itself.
     fn of(version: &str) -> Option<Self> {
-        // What a build says of itself changes nothing.
+        // Build metadata does not matter.
         let release = version.split('+').next()?;
         let numbers: Vec<u64> = release.split('.').map(str::parse).collect::<Result<_, _>>().ok()?;
         match numbers[..] {
@@ -73,12 +67,11 @@ impl fmt::Display for Series {
     }
 }
 
-/// Whether what was built for the version `found` can be asked by a host that speaks `spoken`.
 fn fits(found: &str, spoken: &str) -> bool {
     Series::of(found).is_some_and(|found| Some(found) == Series::of(spoken))
 }
 
-/// Why an interface of this name is of no version that a host can ask which speaks `spoken`.
+/// Why a host of version `spoken` refuses `found`.
 pub(super) fn why_not(found: &str, spoken: &str) -> String {
     let version = found.rsplit('@').next().unwrap_or_default();
     match (Series::of(version), Series::of(spoken)) {
@@ -89,17 +82,16 @@ pub(super) fn why_not(found: &str, spoken: &str) -> String {
     }
 }
 
-/// What a component imports and exports.
+/// Imports and exports of a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Surface {
     /// Names of all imports.
     pub imports: Vec<String>,
-    /// Names of all exports; functions of an exported interface as `interface#function`.
+    /// Names of all exports; functions as `interface#function`.
     pub exports: Vec<String>,
 }
 
 impl Surface {
-    /// The surface of a component.
     pub(crate) fn of(component: &Component, engine: &Engine) -> Self {
         let surface = component.component_type();
         let imports = surface.imports(engine).map(|(name, _)| name.to_owned()).collect();
@@ -114,7 +106,7 @@ impl Surface {
         Self { imports, exports }
     }
 
-    /// Whether a policy may look like this, and the version of the contract that it exports; where it is allowed WASI, it may import that.
+    /// Checks imports and exports. Returns the contract version.
     pub(crate) fn check(&self, wasi: bool) -> Result<String, PolicyError> {
         let refused = self.imports.iter().find(|import| !(wasi && is_wasi(import)));
         if let Some(import) = refused.cloned() {
@@ -137,7 +129,7 @@ impl Surface {
         Ok(version.to_owned())
     }
 
-    /// The version of the contract by which it can be asked: one for all interfaces, or else it would be chance which of them answers.
+    /// One version for all interfaces: of several, chance would decide which answers.
     fn contract(&self) -> Result<&str, PolicyError> {
         let exported = || INTERFACES.iter().flat_map(|(interface, _)| self.versions_of(interface));
         let mut fitting = exported().filter(|(_, version)| fits(version, CONTRACT_VERSION));
@@ -153,7 +145,6 @@ impl Surface {
         }
     }
 
-    /// The names under which an interface of the contract is exported, each with its version.
     fn versions_of(&self, interface: &str) -> impl Iterator<Item = (&str, &str)> {
         self.exports.iter().filter_map(move |export| {
             let version = export.strip_prefix(PACKAGE)?.strip_prefix(interface)?.strip_prefix('@')?;
@@ -162,7 +153,7 @@ impl Surface {
     }
 }
 
-/// The packages of WASI 0.2 that a policy may be allowed: those of the world `wasi:cli/imports`, which languages' runtimes import.
+/// Packages of the world `wasi:cli/imports`, which language runtimes import.
 const WASI_PACKAGES: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
 
 fn is_wasi(import: &str) -> bool {
@@ -170,7 +161,6 @@ fn is_wasi(import: &str) -> bool {
     package.is_some_and(|(package, interface)| WASI_PACKAGES.contains(&package) && interface.contains("@0.2."))
 }
 
-/// What bytes that should be a component look like, for a message.
 pub(crate) fn describe_bytes(bytes: &[u8]) -> Option<String> {
     match bytes {
         [] => Some("the file is empty".into()),
@@ -188,7 +178,6 @@ pub(crate) fn describe_bytes(bytes: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// All that a policy must export, each interface in the version that `version` gives it.
     fn surface(version: impl Fn(&str) -> &'static str) -> Surface {
         let mut exports = Vec::new();
         for (interface, functions) in INTERFACES {
@@ -244,7 +233,6 @@ mod tests {
         assert!(matches!(&mixed, PolicyError::MixedVersions { other, .. } if other.contains("health")), "{mixed}");
         let foreign = surface(|interface| if interface == "health" { "9.0.0" } else { CONTRACT_VERSION }).check(false).unwrap_err();
         assert!(matches!(&foreign, PolicyError::WrongVersion { found } if found.contains("health@9.0.0")), "{foreign}");
-        // What it speaks beside this host's version is nobody's business.
         let mut both = surface(|_| CONTRACT_VERSION);
         both.exports.extend(surface(|_| "9.0.0").exports);
         assert_eq!(both.check(false).unwrap(), CONTRACT_VERSION);

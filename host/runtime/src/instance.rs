@@ -1,7 +1,6 @@
-//! Warm instances: a store, a policy in it, and the limits of a decision.
+//! Warm instances: a decision takes under a microsecond, creating an instance about fifty, so instances are reused.
 //!
-//! A decision takes under a microsecond, setting an instance up about fifty; so instances are kept and used again. Each has a store of its own,
-//! because a trap poisons the whole store: on any error the instance is dropped, and the next decision gets another.
+//! A trap poisons the store, so any error drops the instance.
 
 use super::bindings::Policy as Bindings;
 use super::engine::Runtime;
@@ -10,10 +9,9 @@ use super::limits::{self, Allowance, Limits};
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
-/// An instance makes so many decisions before it is replaced, so that a policy that leaks does not grow for ever.
+/// Bounds the growth of a policy that leaks.
 const DECISIONS_PER_INSTANCE: u32 = 100_000;
 
-/// A policy that is ready to decide.
 pub(crate) struct Instance {
     store: Store<Limits>,
     bindings: Bindings,
@@ -23,7 +21,7 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) fn new(runtime: &Runtime, pre: &InstancePre<Limits>, allowance: Allowance) -> Result<Self, PolicyError> {
         let mut store = limits::store(runtime, allowance);
-        // A start function may loop for ever too.
+        // A start function may loop for ever.
         let _running = runtime.running();
         limits::begin_start(&mut store);
         let instance = pre.instantiate(&mut store).map_err(|error| limits::start_failure(&store, &error))?;
@@ -32,12 +30,11 @@ impl Instance {
         Ok(Self { store, bindings, decisions: 0 })
     }
 
-    /// Whether it has made all the decisions that it may.
     pub(crate) fn is_used_up(&self) -> bool {
         self.decisions >= DECISIONS_PER_INSTANCE
     }
 
-    /// Asks one question. After an error the instance must not be used again.
+    /// After an error, the instance must not be used again.
     #[inline]
     pub(crate) fn ask<R>(
         &mut self,

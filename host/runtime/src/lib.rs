@@ -1,6 +1,6 @@
-//! Upright's policy runtime: WebAssembly policies that are verified, swapped, shadowed, rolled back and replayed while a program runs.
+//! Runs WebAssembly policies: verifies, swaps, shadows, rolls back and replays them at run time.
 //!
-//! A [`Policy`] is a WebAssembly component that imports nothing and answers questions about failures. A [`PolicyLifecycle`] looks after the policies of a slot.
+//! A [`Policy`] answers questions about failures. A [`PolicyLifecycle`] manages a slot's policies.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod bindings;
@@ -41,28 +41,24 @@ pub use upright_core::events::Stage;
 use upright_core::policy::label;
 use upright_core::{clock, events, store, types};
 
-/// Policies for tests that are not about time: with a limit that no machine reaches by being slow, busy or shared.
+/// Test policies, with a decision limit that no slow machine reaches.
 #[cfg(test)]
 mod patient {
     use crate::{Policy, PolicyLifecycle, PolicyLoader};
     use std::time::Duration;
 
-    /// A loader that gives every decision the longest time that there is.
     pub(crate) fn loader() -> PolicyLoader {
         PolicyLoader::default().decision_limit(Duration::from_secs(10))
     }
 
-    /// A policy of these bytes, whatever the probe would have against it.
     pub(crate) fn policy(bytes: &[u8]) -> Policy {
         loader().probe(false).from_bytes(bytes).unwrap()
     }
 
-    /// The default policy.
     pub(crate) fn built_in() -> Policy {
         policy(Policy::built_in().unwrap().bytes())
     }
 
-    /// The life of that policy.
     pub(crate) fn slot() -> PolicyLifecycle {
         PolicyLifecycle::new(built_in())
     }

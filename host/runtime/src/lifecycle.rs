@@ -1,7 +1,7 @@
-//! The life of a candidate: probe, shadow, active, probation, and back again.
+//! The life of a candidate: probe, shadow, active, probation, and back.
 //!
-//! Replacing the recovery logic of a running program must be safer than redeploying it. So a candidate passes its stages one after the other
-//! ([`Stage`]), each may end its life for a reason of its own, and until it has decided for a while without trouble the policy before it is kept ready.
+//! To be safer than redeploying, each [`Stage`] may refuse a candidate. The earlier policy stays ready until the new
+//! one has passed its probation.
 
 use crate::clock::{Instant, SharedClock, nanoseconds, unix_milliseconds};
 use crate::error::PolicyError;
@@ -24,25 +24,24 @@ use std::time::Duration;
 use upright_core::PolicySlot;
 use upright_core::policy::{Active, ActivePolicy, DecisionCounts, PolicyFailure, Recorder, SlotObserver, label};
 
-/// A policy that fails so often within [`STRIKE_WINDOW`] is replaced.
+/// Number of failures within [`STRIKE_WINDOW`] that replace a policy.
 pub const STRIKES: usize = 3;
-/// Failures of a policy that are further apart do not add up.
+/// Time within which failures add up.
 pub const STRIKE_WINDOW: Duration = Duration::from_secs(60);
-/// How long a policy decides before others are rolled back to it, unless [`SwapOptions::probation`] says otherwise.
+/// Default time that a policy decides before it counts as good.
 pub const PROBATION: Duration = Duration::from_secs(60);
-/// So many entries of a slot's history are kept in memory.
 const HISTORY: usize = 256;
 
 /// How a candidate is swapped in.
 #[derive(Clone, Debug)]
 pub struct SwapOptions {
-    /// Whether it must pass the conformance probe first. On by default; off for tests of what the probe would refuse.
+    /// Requires the conformance probe; on by default. Turn it off to test failing policies.
     pub probe: bool,
-    /// Lets it answer live questions beside the active policy first; it becomes active by [`PolicyLifecycle::promote`] or by a rule.
+    /// Shadow to run first, until [`PolicyLifecycle::promote`] or a rule makes it active.
     pub shadow: Option<ShadowOptions>,
-    /// How long it must decide without being struck out to count as good. A minute by default.
+    /// Time that it must decide to count as good; 60 s by default.
     pub probation: Duration,
-    /// Lets in a signed policy of a lower revision than was seen: a way back that the signer's owner has to ask for. Off by default.
+    /// Admits a lower revision of a signed policy than seen before; off by default.
     pub allow_lower_revision: bool,
 }
 
@@ -52,41 +51,38 @@ impl Default for SwapOptions {
     }
 }
 
-/// One step in the life of a slot's policies.
+/// A step in the life of a slot's policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
-    /// Milliseconds since 1970, by the wall clock.
+    /// Wall-clock time in milliseconds since 1970.
     pub unix_milliseconds: u64,
-    /// Name and version, or the file where it never got as far as to have one.
+    /// Name and version, or the file before they are known.
     pub policy: String,
-    /// SHA-256 of the component, where it is known.
+    /// SHA-256 of the component, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// The stage that it entered, or could not.
+    /// Stage entered or refused.
     pub stage: Stage,
-    /// Why it could not.
+    /// Why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
 
-/// What only swaps and failures look at.
 pub(crate) struct Life {
     last_good: Active,
     strikes: VecDeque<Instant>,
-    /// When the active policy's probation ends, if it has not.
     probation_ends: Option<Instant>,
-    /// The highest revision of a signature that was accepted.
+    /// Highest accepted revision.
     highest_revision: Option<u64>,
     history: VecDeque<HistoryEntry>,
     pub(crate) keeper: Option<Keeper>,
-    /// Tells a fleet how this slot stands.
     pub(crate) follower: Weak<Calls>,
 }
 
 impl Life {
     pub(crate) fn new() -> Self {
         Self {
-            // There was none before the first: should that one fail repeatedly, native code decides.
+            // If the first policy keeps failing, native code decides.
             last_good: Active::Native,
             strikes: VecDeque::new(),
             probation_ends: None,
@@ -97,7 +93,6 @@ impl Life {
         }
     }
 
-    /// Adds to the history.
     fn note(&mut self, entry: HistoryEntry) {
         if self.history.len() == HISTORY {
             self.history.pop_front();
@@ -112,23 +107,23 @@ impl Life {
     }
 }
 
-/// Number of decisions and swaps of a slot.
+/// Counts of a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotCounts {
-    /// Questions answered, in any way.
+    /// Number of questions answered.
     pub decisions: u64,
-    /// Of those, answered natively, because the policy failed or none can run.
+    /// Number answered natively, because the policy failed or none can run.
     pub safe_mode: u64,
-    /// Policies that [`PolicyLifecycle::swap`] put in place.
+    /// Number of policies made active.
     pub swaps: u64,
-    /// Policies that were replaced because they failed repeatedly.
+    /// Number of roll-backs.
     pub rollbacks: u64,
 }
 
-/// Looks after the policies of a slot: swaps them, puts them in shadow and on probation, and rolls failing ones back. Cloning shares it.
+/// Swaps, shadows and rolls back a slot's policies. Clones share it.
 ///
-/// Recovery must not stop while its logic is replaced, and must not be worse off when the new logic is bad. A swap is one pointer store: calls in flight finish on
-/// the policy that they began with. A policy that fails [`STRIKES`] times within [`STRIKE_WINDOW`] is replaced by the last good one.
+/// A swap is one pointer store: calls in flight finish on their policy. [`STRIKES`] failures within [`STRIKE_WINDOW`]
+/// bring the last good policy back.
 #[derive(Clone)]
 pub struct PolicyLifecycle {
     pub(crate) shared: Arc<Shared>,
@@ -167,7 +162,7 @@ impl Shared {
     fn replace_by_last_good(&self, life: &mut Life, failed: &Active) -> String {
         life.strikes.clear();
         life.probation_ends = None;
-        // Should the last good one turn out bad as well, native code takes over.
+        // If that fails too, native code takes over.
         let last_good = std::mem::replace(&mut life.last_good, Active::Native);
         let (from, to) = (label(&failed.description()), label(&last_good.description()));
         self.active.swap(last_good);
@@ -183,11 +178,11 @@ impl SlotObserver for Shared {
         self.shadowing.offer(incident);
     }
 
-    /// The third failure within a minute replaces the policy by the last good one.
+    /// Brings the last good policy back at [`STRIKES`].
     fn failed(&self, failed: &Arc<Active>, _: &PolicyFailure) {
         let now = self.active.clock().now();
         let mut life = self.life();
-        // A call that began before a swap says nothing of the policy that is active now.
+        // Old calls say nothing about the active policy.
         if !self.active.is(failed) {
             return;
         }
@@ -239,7 +234,7 @@ impl From<&PolicyLifecycle> for PolicyLifecycle {
     }
 }
 
-/// A slot that nobody looks after yet: the lifecycle begins with its policy, in a slot of its own.
+/// Begins with the slot's policy, in a slot of its own.
 impl From<PolicySlot> for PolicyLifecycle {
     fn from(slot: PolicySlot) -> Self {
         let (active, recorder) = slot.into_parts();
@@ -248,7 +243,7 @@ impl From<PolicySlot> for PolicyLifecycle {
 }
 
 impl PolicyLifecycle {
-    /// Begins with the default policy, as a component. Where no component can run (a platform that forbids generating code), the same logic decides natively.
+    /// Starts with the default policy, natively where code generation is forbidden.
     pub fn built_in() -> Self {
         match Policy::built_in() {
             Ok(policy) => Self::new(policy),
@@ -259,24 +254,24 @@ impl PolicyLifecycle {
         }
     }
 
-    /// Begins with this policy, as it was loaded: it has passed the probe, unless its loader skipped that.
+    /// Starts with this policy, probed unless its loader skipped that.
     pub fn new(policy: Policy) -> Self {
         PolicySlot::of(policy).into()
     }
 
-    /// Begins without a component: the built-in logic decides natively.
+    /// Starts without a component: native code decides.
     pub fn native() -> Self {
         PolicySlot::native().into()
     }
 
-    /// The same policy with a life of its own, which takes its time from `clock` and reports to `events`.
+    /// A new lifecycle of this policy, with `clock` and `events`.
     #[must_use]
     pub fn connected(&self, clock: SharedClock, events: Events) -> Self {
         let active = ActivePolicy::new(Active::clone(&self.shared.active.load()), clock, events);
         Self::of(Shared::new(Arc::new(active), self.shared.recorder.clone()))
     }
 
-    /// The same policy with a life of its own, whose decisions are kept in `journal`.
+    /// A new lifecycle of this policy, recorded in `journal`.
     #[must_use]
     pub fn with_journal(&self, journal: Journal) -> Self {
         let Shared { active, .. } = &*self.shared;
@@ -284,7 +279,7 @@ impl PolicyLifecycle {
         Self::of(Shared::new(Arc::new(active), Some(Arc::new(journal))))
     }
 
-    /// The slot, for whoever asks it: the active policy decides there, whatever becomes of it.
+    /// The slot, where the active policy decides.
     pub fn slot(&self) -> &PolicySlot {
         &self.slot
     }
@@ -294,17 +289,17 @@ impl PolicyLifecycle {
         Self { shared, slot }
     }
 
-    /// The active policy; `None` where native code decides alone, or a test.
+    /// The active component; `None` if native code or a test decides.
     pub fn policy(&self) -> Option<Policy> {
         component(&self.shared.active.load()).cloned()
     }
 
-    /// Name, version and breaker-state layout of the active policy.
+    /// The active policy's name, version and breaker-state layout.
     pub fn description(&self) -> Description {
         self.shared.active.load().description()
     }
 
-    /// The number of decisions and swaps so far.
+    /// The counts so far.
     pub fn counts(&self) -> SlotCounts {
         let Shared { active, swaps, rollbacks, .. } = &*self.shared;
         let DecisionCounts { decisions, safe_mode } = active.counts();
@@ -316,7 +311,6 @@ impl PolicyLifecycle {
     }
 }
 
-/// The component of a slot, where its policy is one.
 pub(crate) fn component(active: &Active) -> Option<&Policy> {
     match active {
         Active::Policy(policy) => (&**policy as &dyn Any).downcast_ref(),
@@ -325,10 +319,11 @@ pub(crate) fn component(active: &Active) -> Option<&Policy> {
 }
 
 impl PolicyLifecycle {
-    /// Makes a candidate the active policy, or its shadow, and tells which. Calls in flight finish on the policy that they began with.
+    /// Makes a candidate active or shadow. Returns the stage.
     ///
     /// # Errors
-    /// What the probe finds, or [`SignatureError::LowerRevision`]; the active policy stays.
+    /// Those of [`Policy::probe`], [`SignatureError::LowerRevision`], or of a shadow [`PolicyError::Sample`] and
+    /// [`PolicyError::NoThread`]. The active policy stays.
     pub fn swap(&self, candidate: Policy, options: &SwapOptions) -> Result<Stage, PolicyError> {
         let named = label(candidate.description());
         let swapped = self.try_swap(candidate, options);
@@ -338,10 +333,10 @@ impl PolicyLifecycle {
         swapped
     }
 
-    /// Reads a candidate from a file and swaps it in. Each stage that it passes is an event, and so is the one that it does not.
+    /// Swaps in the policy of a file. Each passed stage is an event, as is a refusal.
     ///
     /// # Errors
-    /// Each stage's own; the active policy stays.
+    /// Those of [`PolicyLoader::from_file`] and [`PolicyLifecycle::swap`]. The active policy stays.
     pub fn swap_file(&self, path: impl AsRef<Path>, loader: &PolicyLoader, options: &SwapOptions) -> Result<Stage, PolicyError> {
         let path = path.as_ref();
         let file = path.display().to_string();
@@ -379,13 +374,11 @@ impl PolicyLifecycle {
         Ok(())
     }
 
-    /// Remembers a revision that was accepted before this process began.
     pub(crate) fn saw_revision(&self, revision: u64) {
         let mut life = self.life();
         life.highest_revision = life.highest_revision.max(Some(revision));
     }
 
-    /// One pointer store.
     pub(crate) fn activate(&self, policy: Policy, probation: Duration) {
         self.settle();
         let (to, digest) = (policy.description().clone(), policy.digest().to_owned());
@@ -393,7 +386,7 @@ impl PolicyLifecycle {
         let from = {
             let mut life = self.life();
             let from = self.shared.active.swap(Active::Policy(Arc::new(policy)));
-            // One that is on probation, or has failed lately, is nothing to go back to.
+            // A policy on probation or with recent failures is no roll-back target.
             if life.strikes.is_empty() && life.probation_ends.is_none() {
                 life.last_good = Active::clone(&from);
             }
@@ -415,7 +408,7 @@ impl PolicyLifecycle {
         self.note(&label(&to), Some(&digest), Stage::Active);
     }
 
-    /// Ends the active policy's probation if its time is over: it counts as good from then on.
+    /// Ends an elapsed probation: the policy counts as good.
     pub fn settle(&self) {
         let now = self.shared.active.clock().now();
         let mut life = self.life();
@@ -438,25 +431,23 @@ impl PolicyLifecycle {
         self.life().probation_ends.is_some()
     }
 
-    /// Goes back to the last good policy, as if the active one had been struck out, and tells its name and version.
+    /// Rolls back. Returns the last good policy's name and version.
     pub fn roll_back(&self) -> String {
         let mut life = self.life();
         self.shared.replace_by_last_good(&mut life, &self.shared.active.load())
     }
 
-    /// What happened to this slot's policies, the latest at the end; at most 256 entries.
+    /// The latest 256 history entries, newest last.
     pub fn history(&self) -> Vec<HistoryEntry> {
         self.settle();
         self.life().history.iter().cloned().collect()
     }
 
-    /// Notes that a policy entered a stage.
     pub(crate) fn note(&self, policy: &str, digest: Option<&str>, stage: Stage) {
         self.shared.active.events().emit(|| Event::PolicyStage { policy: policy.to_owned(), stage });
         self.life().note(entry(policy, digest, stage, None, self.shared.wall()));
     }
 
-    /// Notes that a candidate could not enter a stage.
     pub(crate) fn note_refusal(&self, policy: &str, error: &PolicyError) {
         let (stage, refused) = (error.stage(), error.to_string());
         self.shared.active.events().emit(|| Event::PolicyRefused { policy: policy.to_owned(), stage, error: refused.clone() });

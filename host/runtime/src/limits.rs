@@ -1,54 +1,38 @@
-//! What one decision may use: time and memory.
+//! Limits of one decision: time and memory.
 //!
-//! Time means time of its thread on a processor. A machine that runs a model has no idle core: a thread can stand still for many
-//! milliseconds in the middle of a decision, and a policy must not be blamed for that. Where the system cannot tell, time on the clock
-//! counts. In a virtual machine a thread's time goes on while the whole machine stands still; so whatever ran out of time has a second try
-//! ([`twice`]).
-//!
-//! How much that is depends on the policy: one that brings a language's runtime along needs more. So each store knows its allowance.
+//! Time is CPU time, because threads stand still for milliseconds on a machine busy with a model; systems without it
+//! use the clock. A timeout gets a second try ([`twice`]).
 
 use super::engine::{Runtime, TICK};
 use super::error::PolicyError;
 use std::time::Duration;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
 
-/// What a policy may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Allowance {
-    /// How long a decision may take.
     pub(crate) decision: Duration,
-    /// How long setting an instance up may take.
     pub(crate) start: Duration,
-    /// How much memory an instance may have, in bytes.
     pub(crate) memory: usize,
 }
 
-/// How many elements a table may have.
 const TABLE_LIMIT: usize = 100_000;
 
-/// How many core instances, tables and memories there may be. A component of one module has a handful of each, with the adapters around it;
-/// one made of shared libraries has a few for each.
+/// Maximum numbers. A component of one module has a handful of each part, one of shared libraries a few per library.
 const PARTS: [(&str, usize, &str); 3] = [("instance", 64, "core instances"), ("table", 16, "tables"), ("memory", 4, "memories")];
 
-/// The function in which a policy fails that fails before it is asked anything.
 const START: &str = "the start of the component";
 
-/// So many ticks pass unseen: all decisions of a sound policy end within them, and the processor's time is not asked for.
+/// Number of ticks before CPU time is read; sound decisions end earlier.
 const UNSEEN_TICKS: u32 = 2;
 
-/// What a store's decisions have used.
 pub(crate) struct Limits {
     allowance: Allowance,
-    /// What is being done may take so long.
     time: Duration,
-    /// What the guest was refused, since it can only show that as `unreachable`.
+    /// Bytes refused. The guest can report a refusal only as `unreachable`.
     refused: Option<usize>,
-    /// How long a table was to be that it was refused.
     refused_table: Option<usize>,
-    /// Bytes of all its memories.
     memory: usize,
     patience: Patience,
-    /// What a policy that is allowed WASI sees of it.
     #[cfg(feature = "wasi")]
     pub(super) sandbox: super::wasi::Sandbox,
 }
@@ -68,7 +52,6 @@ impl Limits {
     }
 }
 
-/// A store in which decisions can be made, one after the other.
 pub(crate) fn store(runtime: &Runtime, allowance: Allowance) -> Store<Limits> {
     let mut store = Store::new(&runtime.engine, Limits::new(allowance));
     store.limiter(|limits| limits);
@@ -80,13 +63,11 @@ pub(crate) fn store(runtime: &Runtime, allowance: Allowance) -> Store<Limits> {
     store
 }
 
-/// Begins to set an instance up.
 pub(crate) fn begin_start(store: &mut Store<Limits>) {
     let time = store.data().allowance.start;
     begin_within(store, time);
 }
 
-/// Begins a decision.
 pub(crate) fn begin(store: &mut Store<Limits>) {
     let time = store.data().allowance.decision;
     begin_within(store, time);
@@ -103,7 +84,6 @@ fn begin_within(store: &mut Store<Limits>, time: Duration) {
     store.set_epoch_deadline(UNSEEN_TICKS.into());
 }
 
-/// Why a decision failed.
 pub(crate) fn failure(function: &'static str, store: &Store<Limits>, error: &wasmtime::Error) -> PolicyError {
     if let Some(wanted) = store.data().refused {
         return PolicyError::OutOfMemory { function, wanted, limit: store.data().allowance.memory };
@@ -115,13 +95,12 @@ pub(crate) fn failure(function: &'static str, store: &Store<Limits>, error: &was
     }
 }
 
-/// Why no instance could be set up.
 pub(crate) fn start_failure(store: &Store<Limits>, error: &wasmtime::Error) -> PolicyError {
     if error.is::<Trap>() {
         return failure(START, store, error);
     }
     let (limits, text) = (store.data(), super::loaded::one_line(error));
-    // wasmtime counts these by itself, and says so in words alone; a test holds them.
+    // wasmtime reports these counts only as text; a test pins it.
     let counted = text.split_once("resource limit exceeded: ").and_then(|(_, text)| text.split_once(" count too high at "));
     if let Some((part, count)) = counted
         && let Some((_, limit, what)) = PARTS.into_iter().find(|(known, ..)| *known == part)
@@ -129,7 +108,7 @@ pub(crate) fn start_failure(store: &Store<Limits>, error: &wasmtime::Error) -> P
     {
         return PolicyError::TooManyParts { what, wanted, limit };
     }
-    // What a start function is refused ends in a trap, if in anything: so this is what it declares.
+    // A refusal in a start function traps, so the component declares these sizes.
     match (limits.refused, limits.refused_table) {
         (Some(wanted), _) => PolicyError::FirstMemory { wanted, limit: limits.allowance.memory },
         (None, Some(wanted)) => PolicyError::TooManyParts { what: "elements in a table", wanted, limit: TABLE_LIMIT },
@@ -137,9 +116,8 @@ pub(crate) fn start_failure(store: &Store<Limits>, error: &wasmtime::Error) -> P
     }
 }
 
-/// Does what may run out of time, and where it does once more, from the beginning: in a virtual machine one decision of some thousands is
-/// charged with time in which the machine stood still. Two in a row are no accident. All else by which a policy fails is the same every
-/// time.
+/// Retries a timeout once: virtual machines charge one decision in thousands with time in which they stood still. Two
+/// in a row are no accident; other failures repeat.
 #[inline]
 pub(crate) fn twice<R>(mut attempt: impl FnMut() -> Result<R, PolicyError>) -> Result<R, PolicyError> {
     match attempt() {
@@ -184,22 +162,19 @@ impl ResourceLimiter for Limits {
     }
 }
 
-/// How much longer a decision may go on.
 #[derive(Default)]
 struct Patience {
-    /// The thread's time when it was first looked at, within the decision.
     first: Option<Duration>,
 }
 
 impl Patience {
-    /// Whether what may take `limit` may go on, now that its thread has had so much time.
     fn goes_on(&mut self, time: Duration, limit: Duration) -> bool {
         let first = *self.first.get_or_insert(time);
         time.saturating_sub(first) < limit.saturating_sub(TICK * UNSEEN_TICKS)
     }
 }
 
-/// Time that this thread was given by a processor; only differences mean anything.
+/// CPU time; only differences matter.
 #[cfg(unix)]
 fn time_of_this_thread() -> Duration {
     use rustix::time::{ClockId, clock_gettime};

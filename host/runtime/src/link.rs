@@ -1,11 +1,11 @@
-//! What a policy's imports are linked with: nothing, or a WASI in which there is nothing.
+//! Links a policy's imports: nothing, or an empty WASI.
 
 use super::error::PolicyError;
 use super::limits::Limits;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-/// The linker for a policy. Without WASI it is empty: that is the capability proof.
+/// The linker, empty without WASI: the proof that a policy has no capabilities.
 pub(crate) fn linker(engine: &Engine, wasi: bool) -> wasmtime::Result<Linker<Limits>> {
     #[allow(unused_mut, reason = "only a policy that is allowed WASI fills it")]
     let mut linker = Linker::new(engine);
@@ -18,8 +18,8 @@ pub(crate) fn linker(engine: &Engine, wasi: bool) -> wasmtime::Result<Linker<Lim
     Ok(linker)
 }
 
-/// Does work that may call WASI. What answers those calls drives futures of tokio's, which panics on a thread that drives some already: there
-/// the work is done on a thread of its own.
+/// Does work that may call WASI. WASI blocks on tokio, which panics on tokio's own threads: there the work gets another
+/// thread.
 #[inline]
 pub(crate) fn apart<R: Send>(wasi: bool, work: impl FnOnce() -> R + Send) -> Result<R, PolicyError> {
     if !wasi || tokio::runtime::Handle::try_current().is_err() {

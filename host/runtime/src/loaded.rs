@@ -1,4 +1,4 @@
-//! A policy that has been read, inspected and compiled.
+//! A policy: read, inspected, compiled, ready to be asked.
 
 use super::bindings::{Cross, Policy as Bindings, exports::upright::policy as wit};
 use super::engine::{Runtime, runtime};
@@ -18,13 +18,13 @@ use std::sync::{Arc, OnceLock};
 use upright_core::policy::{Answer, Ask, Decider, PolicyFailure, Question, bounded_message};
 use wasmtime::component::{Component, InstancePre};
 
-/// The component that is built from `guest/` and committed, so that building this crate needs no WebAssembly target.
+/// Built from `guest/` and committed, so that builds need no WebAssembly target.
 pub(crate) static BUILT_IN: &[u8] = include_bytes!("../policy.wasm");
 
-/// So many idle instances are kept. More decisions at once than that make instances that are dropped afterwards.
+/// Maximum idle instances; more are dropped after use.
 const WARM_INSTANCES: usize = 16;
 
-/// A WebAssembly policy, ready to decide. Cloning shares it.
+/// A WebAssembly policy, ready to decide. Clones share it.
 #[derive(Clone)]
 pub struct Policy {
     shared: Arc<Shared>,
@@ -41,7 +41,6 @@ struct Shared {
     component: Component,
     pre: InstancePre<Limits>,
     given: Given,
-    /// Boxed, since they are large and move in and out all the time.
     warm: ArrayQueue<Box<Instance>>,
     crossings: AtomicU64,
 }
@@ -54,36 +53,34 @@ impl std::fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// The policy that comes with this crate. Compiled once a process.
+    /// The built-in policy, compiled once a process.
     pub fn built_in() -> Result<Self, PolicyError> {
         static COMPILED: OnceLock<Policy> = OnceLock::new();
         if let Some(policy) = COMPILED.get() {
             return Ok(policy.clone());
         }
-        // Two threads may both compile it; the second is dropped. It is not probed: a test does that, and its bytes never change.
+        // Two threads may both compile it. A test probes it instead.
         let policy = PolicyLoader::default().probe(false).from_bytes(BUILT_IN)?;
         super::probe::remember(&policy);
         Ok(COMPILED.get_or_init(|| policy).clone())
     }
 
-    /// Reads a component from a file, as [`PolicyLoader::default`] does.
+    /// Loads a component with the default [`PolicyLoader`].
     ///
     /// # Errors
-    /// [`PolicyError::Read`], and all of [`Policy::from_bytes`].
+    /// Those of [`PolicyLoader::from_file`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
         PolicyLoader::default().from_file(path)
     }
 
-    /// Inspects, compiles and probes a component, as [`PolicyLoader::default`] does.
+    /// Loads a component with the default [`PolicyLoader`].
     ///
     /// # Errors
-    /// What is no component, imports anything, or does not export the contract's world in this version is refused by name, and so is what
-    /// does not pass the probe.
+    /// Those of [`PolicyLoader::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PolicyError> {
         PolicyLoader::default().from_bytes(bytes)
     }
 
-    /// Inspects and compiles a component of which this is the digest, and tells each step once it is passed.
     pub(super) fn compile(bytes: &[u8], digest: String, given: Given, passed: &mut dyn FnMut(Stage)) -> Result<Self, PolicyError> {
         if let Some(found) = describe_bytes(bytes) {
             return Err(PolicyError::NotAComponent { found });
@@ -107,7 +104,6 @@ impl Policy {
         Question::Describe {}.check(&Answer::Describe(description.clone()))?;
         passed(Stage::Compilation);
         let warm = ArrayQueue::new(WARM_INSTANCES);
-        // An empty queue takes it.
         let _ = warm.push(first);
         let crossings = AtomicU64::new(0);
         let bytes = bytes.into();
@@ -115,27 +111,24 @@ impl Policy {
         Ok(Self { shared: Arc::new(shared), signature: None })
     }
 
-    /// Asks it what every policy must get right before it may decide: answers that make sense, and the same to the same question. One that
-    /// has passed once is not asked again by this process: it would pass again, since decisions are pure.
+    /// Checks for valid and repeatable answers, once a process: decisions are pure.
     ///
     /// # Errors
-    /// How it failed, by the function that was asked; [`PolicyError::Unequal`] where it keeps something between calls.
+    /// [`PolicyError::Unequal`] for state between calls, or how a function failed.
     pub fn probe(&self) -> Result<(), PolicyError> {
         super::probe::probe(self)
     }
 
-    /// The same policy with the signature that it was admitted by.
     pub(super) fn signed(mut self, signature: Option<Signature>) -> Self {
         self.signature = signature.map(Arc::new);
         self
     }
 
-    /// The signature that it was admitted by.
+    /// The signature that admitted it.
     pub fn signature(&self) -> Option<&Signature> {
         self.signature.as_deref()
     }
 
-    /// What it was given when it was loaded.
     pub(super) fn given(&self) -> Given {
         self.shared.given
     }
@@ -145,7 +138,7 @@ impl Policy {
         &self.shared.bytes
     }
 
-    /// The same component with instances of its own: what one of the two was asked, the other has not seen.
+    /// A copy with instances of its own, which share no state.
     #[must_use]
     pub fn twin(&self) -> Self {
         let Shared { description, digest, bytes, surface, contract, runtime, component, pre, given, .. } = &*self.shared;
@@ -165,7 +158,7 @@ impl Policy {
         Self { shared: Arc::new(shared), signature: self.signature.clone() }
     }
 
-    /// What the policy says of itself.
+    /// The policy's own description.
     pub fn description(&self) -> &Description {
         &self.shared.description
     }
@@ -180,17 +173,17 @@ impl Policy {
         self.shared.bytes.len()
     }
 
-    /// What it imports (nothing, unless it was allowed WASI) and exports.
+    /// Imports (none without WASI) and exports.
     pub fn surface(&self) -> &Surface {
         &self.shared.surface
     }
 
-    /// The version of the contract that it was built for; it may be another patch of [`CONTRACT_VERSION`](super::CONTRACT_VERSION).
+    /// Contract version; perhaps another patch of [`CONTRACT_VERSION`](super::CONTRACT_VERSION).
     pub fn contract_version(&self) -> &str {
         &self.shared.contract
     }
 
-    /// How often it was asked anything: each is one crossing into WebAssembly, and a question whose time ran out is two.
+    /// Number of crossings into WebAssembly: one a question, two after a timeout.
     pub fn crossings(&self) -> u64 {
         self.shared.crossings.load(Ordering::Relaxed)
     }
@@ -199,12 +192,10 @@ impl Policy {
         &self.shared.component
     }
 
-    /// What it may use.
     pub(crate) fn allowance(&self) -> Allowance {
         self.shared.given.allowance
     }
 
-    /// Whether it may import WASI.
     pub(crate) fn is_allowed_wasi(&self) -> bool {
         self.shared.given.wasi
     }
@@ -216,8 +207,7 @@ impl Policy {
         question: impl Fn(&Bindings, &mut wasmtime::Store<Limits>) -> wasmtime::Result<R>,
     ) -> Result<R, PolicyError> {
         let mut waiting = self.shared.warm.pop();
-        // The second time there is none that waits: what ran out of time must not be used again, and what others asked of a third is nothing to
-        // begin with.
+        // A second try gets a fresh instance: neither the timed-out one nor one with state from other questions.
         twice(|| self.ask_once(waiting.take(), function, &question))
     }
 
@@ -243,12 +233,10 @@ impl Policy {
     }
 }
 
-/// A component that can be asked by its bindings, in whatever store.
 pub(super) trait Asks: std::fmt::Debug + Send + Sync {
-    /// What it says of itself.
     fn description(&self) -> &Description;
 
-    /// Asks one question, and once more where the time for it ran out.
+    /// Asks again after a timeout.
     fn ask<R: Send>(
         &self,
         function: &'static str,
@@ -261,7 +249,6 @@ impl Asks for Policy {
         &self.shared.description
     }
 
-    /// Asks one question on a warm instance.
     fn ask<R: Send>(
         &self,
         function: &'static str,
@@ -271,7 +258,6 @@ impl Asks for Policy {
     }
 }
 
-/// Puts a question to a component.
 pub(super) fn ask(policy: &impl Asks, ask: Ask<'_>) -> Result<Answer, PolicyError> {
     match ask {
         Ask::Describe {} => Ok(Answer::Describe(policy.description().clone())),
@@ -333,10 +319,10 @@ pub(super) fn ask(policy: &impl Asks, ask: Ask<'_>) -> Result<Answer, PolicyErro
 }
 
 impl Policy {
-    /// Asks one question. The answer is unchecked; [`Question::check`] says whether the question allows it.
+    /// Asks one question; [`Question::check`] checks the answer.
     ///
     /// # Errors
-    /// [`PolicyError`] says how the policy failed.
+    /// [`PolicyError`]: how the policy failed.
     pub fn answer(&self, question: &Question) -> Result<Answer, PolicyError> {
         ask(self, question.ask())
     }
@@ -360,7 +346,7 @@ impl Decider for Policy {
     }
 }
 
-/// wasmtime's errors may span lines and quote names as they stand in a component; a refusal is one line, and fit for a terminal.
+/// Fit for a terminal: wasmtime's errors span lines and quote names from components.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     let text = format!("{error:#}");
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -369,7 +355,6 @@ pub(crate) fn one_line(error: &wasmtime::Error) -> String {
 
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -394,7 +379,6 @@ mod tests {
             if tries.get() == 1 { Err(Trap::Interrupt.into()) } else { Ok(tries.get()) }
         });
         assert_eq!((answered.unwrap(), policy.crossings()), (2, 2));
-        // One of the two is gone with its question, the other still waits, and so does the new one.
         assert_eq!(warm.len(), 2);
     }
 }

@@ -1,8 +1,6 @@
-//! How policies get in: what is asked of a component before it is a [`Policy`], and what it may use afterwards.
+//! Checks a component before it becomes a [`Policy`], and limits what it may use.
 //!
-//! Each step has its own refusal, and the cheap ones come first: read, signature, inspection, compilation, probe. All that decides comes
-//! through here, so what comes out has passed the probe, unless somebody asks for what has not. A slot that is to swap it in probes it
-//! itself, and tells of it.
+//! The steps, each with its own error: read, signature, inspection, compilation, probe.
 
 use super::error::PolicyError;
 use super::limits::Allowance;
@@ -15,22 +13,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// A component's file is no longer than this, bytes.
+/// Maximum bytes of a component file.
 const FILE_LIMIT: u64 = 64 << 20;
 
-/// So many compiled policies are kept, so that going back and forth between a few compiles nothing.
+/// Number of compiled policies kept.
 const KEPT: usize = 8;
 
-/// The policies that were compiled last, the latest at the end.
+/// Newest last.
 static COMPILED: Mutex<VecDeque<Policy>> = Mutex::new(VecDeque::new());
 
-/// What a policy may use by itself.
 const PURE: Allowance = Allowance { decision: Duration::from_millis(5), start: Duration::from_millis(5), memory: 16 << 20 };
 
-/// What one may use that brings a language's runtime along, which takes time to set up.
+/// For policies with a language runtime, which starts slowly.
 const WITH_WASI: Allowance = Allowance { decision: Duration::from_millis(50), start: Duration::from_secs(1), memory: 256 << 20 };
 
-/// What a policy was given when it was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Given {
     pub(crate) allowance: Allowance,
@@ -56,70 +52,66 @@ pub struct PolicyLoader {
 }
 
 impl PolicyLoader {
-    /// Lets in only what these keys signed.
+    /// Admits only policies signed by these keys.
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = trust;
         self
     }
 
-    /// Whether a policy may import WASI 0.2: off by default, as a policy may import nothing. It then finds a WASI in which there is nothing: no
-    /// files, environment, arguments or network, a clock that stands still, the same random numbers at every decision. Needs the
-    /// feature `wasi`.
+    /// Allows WASI 0.2 imports (feature `wasi`); off by default.
     ///
-    /// With it, limits that are not set are 256 MiB and 50 ms instead of 16 MiB and 5 ms, since such a policy brings a language's runtime along.
+    /// This WASI is empty: no files, environment, arguments or network, a stopped clock, equal random numbers at every
+    /// decision. Default limits become 256 MiB and 50 ms.
     #[must_use]
     pub fn allow_wasi(mut self, allowed: bool) -> Self {
         self.wasi = allowed;
         self
     }
 
-    /// How much memory an instance may have: 64 KiB to 4 GiB, in bytes. Up to 16 idle instances are kept.
+    /// Maximum bytes of an instance, 64 KiB to 4 GiB; 16 MiB by default. Up to 16 idle instances are kept.
     #[must_use]
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory = Some(bytes);
         self
     }
 
-    /// How long a decision may take: 1 ms to 10 s of its thread's time on a processor, in steps of a millisecond. Setting an instance up may take
-    /// as long, and with WASI at least a second.
+    /// Maximum CPU time of a decision, 1 ms to 10 s in steps of 1 ms; 5 ms by default. Creating an instance may take as
+    /// long, with WASI at least 1 s.
     #[must_use]
     pub fn decision_limit(mut self, limit: Duration) -> Self {
         self.decision = Some(limit);
         self
     }
 
-    /// Whether a policy must pass the conformance probe: answers that make sense, and the same to the same question. On by default, and a
-    /// policy that has passed once is not asked again; off to look at one that would not pass, and for tests of what it would do.
+    /// Requires the conformance probe; on by default. Turn it off to inspect or test a failing policy.
     #[must_use]
     pub fn probe(mut self, probed: bool) -> Self {
         self.unprobed = !probed;
         self
     }
 
-    /// Reads a component from a file, with its signature from the file beside it ([`Signature::path_for`]), if there is one.
+    /// Loads a component, and its signature ([`Signature::path_for`]) if present.
     ///
     /// # Errors
-    /// [`PolicyError::Read`], and all of [`PolicyLoader::from_signed_bytes`].
+    /// [`PolicyError::Read`] and those of [`PolicyLoader::from_signed_bytes`].
     pub fn from_file(&self, path: impl AsRef<Path>) -> Result<Policy, PolicyError> {
         self.probed(self.step_by_step(path.as_ref(), &mut |_| {})?)
     }
 
-    /// Inspects, compiles and probes a component that has no signature.
+    /// Loads a component without a signature.
     ///
     /// # Errors
-    /// As [`PolicyLoader::from_signed_bytes`].
+    /// Those of [`PolicyLoader::from_signed_bytes`].
     pub fn from_bytes(&self, bytes: &[u8]) -> Result<Policy, PolicyError> {
         self.from_signed_bytes(bytes, None)
     }
 
-    /// Verifies, inspects, compiles and probes a component. A policy that was compiled lately is not compiled again.
+    /// Verifies, inspects, compiles (unless done recently) and probes a component.
     ///
     /// # Errors
-    /// [`PolicyError::Signature`] where a key is trusted and the signature is not by it, or where there is one that does not hold.
-    /// What is no component, imports what it may not, or does not export the contract's world in this version is refused by name.
-    /// What keeps something between calls, fails or answers nonsense is refused by the function that did it.
-    /// [`PolicyError::Limit`] where a limit is out of its range, and [`PolicyError::NoWasi`] where this build has none.
+    /// [`PolicyError::Limit`] and [`PolicyError::NoWasi`] for the loader's settings, [`PolicyError::Signature`], or an
+    /// error of inspection, compilation or probe ([`PolicyError::stage`]).
     pub fn from_signed_bytes(&self, bytes: &[u8], signature: Option<&Signature>) -> Result<Policy, PolicyError> {
         self.probed(self.candidate(bytes, signature)?)
     }
@@ -131,12 +123,12 @@ impl PolicyLoader {
         Ok(policy)
     }
 
-    /// [`PolicyLoader::from_signed_bytes`] for a slot, which probes what is swapped in.
+    /// Loads without the probe, which a slot runs itself.
     pub(super) fn candidate(&self, bytes: &[u8], signature: Option<&Signature>) -> Result<Policy, PolicyError> {
         self.admit(bytes, signature, None, &mut |_| {})
     }
 
-    /// [`PolicyLoader::from_file`] for a slot, which probes what is swapped in; tells each step once it is passed.
+    /// Loads without the probe; calls `passed` after each step.
     pub(super) fn step_by_step(&self, path: &Path, passed: &mut dyn FnMut(Stage)) -> Result<Policy, PolicyError> {
         let bytes = read(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?;
         passed(Stage::Read);
@@ -181,7 +173,7 @@ impl PolicyLoader {
         let usual = if self.wasi { WITH_WASI } else { PURE };
         let memory = self.memory.unwrap_or(usual.memory);
         let decision = self.decision.unwrap_or(usual.decision);
-        // 4 GiB is one more than a 32-bit number holds.
+        // 4 GiB does not fit into 32 bits.
         if memory < 64 << 10 || memory as u64 > 4 << 30 {
             return Err(PolicyError::Limit { limit: "memory_limit", given: format!("{memory} bytes"), expected: "64 KiB to 4 GiB" });
         }
@@ -206,7 +198,6 @@ fn keep(policy: &Policy) {
     kept.push_back(policy.clone());
 }
 
-/// The bytes of a file, if it is one and not endless.
 pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let other = |what: String| Err(std::io::Error::other(what));
     let found = std::fs::metadata(path)?;

@@ -1,4 +1,4 @@
-//! A component whose only function does nothing: what crossing into WebAssembly and back costs at least, on the engine that policies run on.
+//! Measures the minimum cost of a call into WebAssembly, with an empty component.
 
 use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
@@ -6,10 +6,9 @@ use super::loaded::one_line;
 use wasmtime::component::{Component, Linker, TypedFunc};
 use wasmtime::{Engine, Store};
 
-/// `nothing.wat`, assembled.
 static BYTES: &[u8] = include_bytes!("nothing.wasm");
 
-/// An instance of that component; what is measured beside a policy.
+/// An empty component.
 pub struct EmptyCall {
     runtime: &'static Runtime,
     store: Store<()>,
@@ -23,20 +22,20 @@ impl std::fmt::Debug for EmptyCall {
 }
 
 impl EmptyCall {
-    /// Sets an instance up.
+    /// Creates an instance.
     ///
     /// # Errors
-    /// [`PolicyError::Compile`] where this machine can run no component.
+    /// [`PolicyError::Compile`] if components cannot run here.
     pub fn new() -> Result<Self, PolicyError> {
         let runtime = runtime().map_err(|detail| PolicyError::Compile { detail })?;
         let (store, function) = set_up(&runtime.engine).map_err(|error| PolicyError::Compile { detail: one_line(&error) })?;
         Ok(Self { runtime, store, function })
     }
 
-    /// Calls the function once, as a policy's functions are called: within a time limit.
+    /// Calls the empty function within a time limit.
     ///
     /// # Errors
-    /// [`PolicyError::Trapped`]; there is nothing in it that could.
+    /// [`PolicyError::Trapped`], which cannot happen.
     pub fn call(&mut self) -> Result<(), PolicyError> {
         let _running = self.runtime.running();
         self.store.set_epoch_deadline(u64::from(u32::MAX));

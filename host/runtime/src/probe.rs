@@ -1,8 +1,7 @@
-//! What a candidate must get right before it may decide.
+//! Questions that a candidate must pass, since a policy that compiles can still trap, loop or answer nonsense.
 //!
-//! A policy that compiles can still trap, loop, or answer nonsense. So it is asked a few dozen questions of every function first: failures of all kinds, breakers
-//! in all phases, and numbers at the ends of their ranges. Its answers need not be the default policy's; they must make sense ([`Question::check`]), and be the
-//! same when it is asked again, on another instance and at another place in the row: a policy that keeps something between calls is found here.
+//! Answers must be valid ([`Question::check`]), and equal on another instance in another order, which exposes state
+//! kept between calls.
 
 use super::error::PolicyError;
 use super::loaded::Policy;
@@ -15,13 +14,10 @@ use upright_logic::breaker::Event;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// So many policies are remembered as having passed.
 const REMEMBERED: usize = 256;
 
-/// The digests of those that passed, each with what the policy was given, the latest at the end.
 static PASSED: Mutex<VecDeque<(String, Given)>> = Mutex::new(VecDeque::new());
 
-/// Asks everything. Who has passed once is not asked again.
 pub(super) fn probe(policy: &Policy) -> Result<(), PolicyError> {
     if has_passed(policy) {
         return Ok(());
@@ -36,7 +32,6 @@ fn has_passed(policy: &Policy) -> bool {
     passed.iter().any(|(digest, given)| digest == policy.digest() && *given == policy.given())
 }
 
-/// Takes it that this policy passes.
 pub(super) fn remember(policy: &Policy) {
     let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
     if passed.len() == REMEMBERED {
@@ -57,7 +52,7 @@ fn ask_everything(policy: &Policy) -> Result<(), PolicyError> {
     let questions = questions();
     let first = questions.iter().map(|question| answer(&one, question)).collect::<Result<Vec<_>, _>>()?;
     for (question, first) in questions.iter().zip(first) {
-        // As text, which tells -0.0 from 0.0. Twice in a row, so that what comes third is not third again.
+        // Text distinguishes -0.0 from 0.0. Asking twice changes positions.
         let first = format!("{first:?}");
         for _ in 0..2 {
             if format!("{:?}", answer(&other, question)?) != first {
@@ -68,7 +63,6 @@ fn ask_everything(policy: &Policy) -> Result<(), PolicyError> {
     Ok(())
 }
 
-/// Everything that is asked.
 fn questions() -> Vec<Question> {
     let mut all: Vec<_> = Profile::ALL.iter().map(|profile| Question::Recommend { profile: *profile }).collect();
     let delays = [(0, 0.0), (1, 0.5), (3, 1.0 - f64::EPSILON), (1024, 0.25), (u32::MAX, 0.999)];
@@ -99,7 +93,6 @@ fn questions() -> Vec<Question> {
     all
 }
 
-/// Settings by which one slow call is too much.
 fn impatient() -> BreakerConfig {
     BreakerConfig {
         minimum_calls: 1,
@@ -109,7 +102,6 @@ fn impatient() -> BreakerConfig {
     }
 }
 
-/// A breaker's state in each phase.
 fn states() -> [BreakerState; 3] {
     let state = |phase, failures, generation| BreakerState {
         phase,
@@ -127,7 +119,6 @@ fn events(generation: u64) -> [Event; 5] {
     [Event::Elapsed, Event::Success(generation), Event::Failure(generation), Event::Ignored(generation), Event::Failure(older)]
 }
 
-/// A failure of every kind, and texts that are odd.
 fn faults() -> Vec<Fault> {
     let mut faults: Vec<_> = FaultKind::ALL.iter().map(|kind| Fault::new(*kind, "something went wrong")).collect();
     for message in [String::new(), "model 'qwen3:8b' not found".into(), "é\u{0}\n".repeat(100), "x".repeat(MESSAGE_LIMIT)] {
@@ -147,7 +138,6 @@ fn snapshots() -> [ResourceSnapshot; 3] {
     [snapshot(0, 0, None), snapshot(16 << 30, 1 << 30, Some(99.0)), snapshot(u64::MAX, u64::MAX, Some(0.0))]
 }
 
-/// Failures of all kinds as they come, and one with everything at hand, in each phase of a breaker.
 fn incidents() -> Vec<Incident> {
     let plain = |failure| Incident { elapsed: 0.5, random: 0.5, now: 100 * SECOND, ..Incident::of(failure) };
     let mut incidents: Vec<_> = faults().into_iter().map(plain).collect();
@@ -170,7 +160,6 @@ fn incidents() -> Vec<Incident> {
             ..plain(Fault { status: Some(503), ..Fault::new(FaultKind::HttpStatus, "server busy, please try again") })
         });
     }
-    // At the ends of their ranges: no retry is left, and no time.
     let last = plain(Fault::new(FaultKind::Timeout, ""));
     incidents.push(Incident {
         attempt: u32::MAX,
@@ -199,7 +188,7 @@ mod tests {
 
     #[test]
     fn who_has_passed_is_not_asked_again_however_it_is_loaded() {
-        // A custom section more: the same policy, another file.
+        // With an extra custom section.
         let bytes = [crate::loaded::BUILT_IN, &[0, 2, 1, b'p']].concat();
         let load = || crate::patient::loader().from_bytes(&bytes).unwrap();
         let before = PROBES.get();

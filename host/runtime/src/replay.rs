@@ -1,7 +1,5 @@
-//! What another policy would have decided.
-//!
-//! A new policy is to take over. That it was right in tests says little of last week's failures. A journal ([`crate::journal`]) holds them as they
-//! were asked, and decisions are pure: so the policy is asked the same questions, and what it answers differently is grouped and counted.
+//! Shows what another policy would have decided: asks it the questions of a [journal](crate::journal), and counts
+//! differing answers.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -36,7 +34,7 @@ use std::path::Path;
 use std::sync::Arc;
 use upright_core::policy::{Answer, Function, Question};
 
-/// A policy that answers the questions of a journal, and whose work is counted.
+/// A policy to replay; its instructions are counted.
 #[derive(Debug)]
 pub struct Replayer {
     counted: Counted,
@@ -44,26 +42,26 @@ pub struct Replayer {
 }
 
 impl Replayer {
-    /// This policy, however it was loaded.
+    /// Prepares a loaded policy.
     ///
     /// # Errors
-    /// [`PolicyError::Compile`] where it cannot be compiled so that its work is counted.
+    /// [`PolicyError::Compile`].
     pub fn new(policy: Policy) -> Result<Self, PolicyError> {
         Ok(Self { counted: Counted::new(policy)?, asked: 0 })
     }
 
-    /// The policy that comes with this crate.
+    /// Prepares the built-in policy.
     ///
     /// # Errors
-    /// [`PolicyError::Compile`] where no component can run.
+    /// [`PolicyError::Compile`] if components cannot run here.
     pub fn built_in() -> Result<Self, PolicyError> {
         Self::new(Policy::built_in()?)
     }
 
-    /// Reads a component from a file.
+    /// Loads a component without its signature, since it decides nothing here.
     ///
     /// # Errors
-    /// All of [`Policy::from_file`], but for those of its signature: it decides nothing here.
+    /// Those of [`Policy::from_file`] but [`PolicyError::Signature`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
         let path = path.as_ref();
         Self::from_bytes(&loader::read(path).map_err(|source| PolicyError::Read { path: path.to_owned(), source })?)
@@ -72,7 +70,7 @@ impl Replayer {
     /// Inspects, compiles and probes a component.
     ///
     /// # Errors
-    /// All of [`Policy::from_bytes`].
+    /// Those of [`Policy::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PolicyError> {
         Self::new(Policy::from_bytes(bytes)?)
     }
@@ -82,15 +80,14 @@ impl Replayer {
         self.counted.policy()
     }
 
-    /// The layout of breakers' memory that its answers have.
     fn layout(&self) -> u32 {
         self.policy().description().state_layout
     }
 
-    /// What a slot with this policy would answer, and how the policy failed where it is safe mode's answer.
+    /// A slot's answer, with the policy's error if safe mode answered.
     fn answer(&mut self, question: &mut Question, recorded_layout: u32) -> (Answer, Option<PolicyError>) {
         self.asked += 1;
-        // What another layout wrote is not for this policy; the next one may read it.
+        // Hides memory of another layout; restored below.
         let hidden = if recorded_layout == self.layout() {
             None
         } else {
@@ -102,7 +99,7 @@ impl Replayer {
             Ok(answer) => (answer, None),
             Err(error) => {
                 let natively = question.answer_natively();
-                // A question to which no answer makes sense (settings that no guard accepts) says nothing of the policy.
+                // A question without valid answers (impossible settings) says nothing about the policy.
                 let senseless = matches!(error, PolicyError::Nonsense { .. }) && question.check(&natively).is_err();
                 (natively, (!senseless).then_some(error))
             }
@@ -118,7 +115,7 @@ impl Replayer {
     }
 }
 
-/// Puts journals to a policy, line by line.
+/// Replays journals line by line.
 #[derive(Debug)]
 pub struct Replay {
     policy: Replayer,
@@ -142,7 +139,7 @@ struct Group {
 }
 
 impl Replay {
-    /// A replay with `policy`, compared with `against`, or with the recorded answers where that is none.
+    /// Compares `policy` with `against`, or else with the recorded answers.
     pub fn new(policy: Replayer, against: Option<Replayer>) -> Self {
         Self {
             policy,
@@ -159,12 +156,12 @@ impl Replay {
         }
     }
 
-    /// Begins a journal; its name says in the report where something stands.
+    /// Begins a journal, named in positions.
     pub fn begin(&mut self, journal: &str) {
         (self.journal, self.line) = (Arc::from(journal), 0);
     }
 
-    /// Replays a line. One that is no entry is counted; an empty one is passed over.
+    /// Replays a line. Counts non-entries; ignores empty lines.
     pub fn line(&mut self, line: &[u8]) {
         self.line += 1;
         let line = line.trim_ascii();
@@ -178,7 +175,7 @@ impl Replay {
         }
     }
 
-    /// Counts a line that could not be read to its end.
+    /// Counts a line that was not read completely.
     pub fn unreadable_line(&mut self, reason: impl Into<String>) {
         self.line += 1;
         self.note_unreadable(reason.into());
@@ -204,7 +201,7 @@ impl Replay {
             Some(error) => Some(difference::no_answer(&error)),
             None => {
                 if before_layout != self.policy.layout() {
-                    // Nobody but its policy knows what a memory means.
+                    // Only its own policy can read a memory.
                     [&mut before, &mut after].into_iter().filter_map(breaker_after).for_each(|state| state.memory.clear());
                 }
                 difference::between(&before, &after)
@@ -217,7 +214,7 @@ impl Replay {
         }
     }
 
-    /// What was found so far.
+    /// The findings so far.
     pub fn report(&self) -> ReplayReport {
         let differences = self.groups.iter().map(|((function, difference), group)| DifferenceGroup {
             function: *function,
@@ -229,7 +226,7 @@ impl Replay {
             example: Place { journal: group.journal.as_ref().to_owned(), line: group.line },
         });
         let mut differences: Vec<_> = differences.collect();
-        // Stable, so that groups of one size stand in the order of their names.
+        // Stable: equal counts stay in name order.
         differences.sort_by_key(|group| Reverse(group.count));
         ReplayReport {
             policy: Replayed::new(self.policy.policy()),

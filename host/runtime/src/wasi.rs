@@ -1,8 +1,7 @@
-//! A WASI in which there is nothing, for policies that bring a language's runtime along.
+//! An empty WASI, since CPython and SpiderMonkey import WASI even if unused.
 //!
-//! CPython and SpiderMonkey import WASI whether a policy uses it or not. So that decisions stay pure there are no files, no environment, no arguments
-//! and no network; what is written is discarded; the clock stands still; random numbers begin anew with every decision. Nothing can be
-//! waited for: the time of a decision is its thread's time on a processor, and a thread that sleeps uses none.
+//! Decisions stay pure: nothing can be read, output is discarded, the clock stands still, random numbers restart.
+//! Waiting fails: the time limit is CPU time, of which a sleeping thread takes none.
 
 use super::limits::Limits;
 use std::time::Duration;
@@ -11,21 +10,19 @@ use wasmtime::{StoreContextMut, error::format_err};
 use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
-/// Where random numbers begin, at every decision.
 const SEED: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834;
 
-/// The interface that timers come from, in the version that `wasmtime-wasi` defines.
+/// Must match the version of `wasmtime-wasi`.
 const TIMERS: &str = "wasi:clocks/monotonic-clock@0.2.12";
 
-/// A policy may ask for so many random bytes at once.
+/// Maximum bytes per request.
 const MOST_RANDOM_BYTES: u64 = 64 << 10;
 
-/// An instance may hold so many handles at once: each takes memory of the host's.
+/// Maximum handles; each takes host memory.
 const MOST_HANDLES: usize = 1024;
 
-/// What a policy sees of WASI.
 pub(crate) struct Sandbox {
-    /// Made when it is first looked at: most policies never do.
+    /// Created on first use, which is rare.
     context: Option<WasiCtx>,
     table: ResourceTable,
 }
@@ -39,7 +36,7 @@ impl Default for Sandbox {
 }
 
 impl Sandbox {
-    /// Begins a decision: equal arguments shall meet equal random numbers.
+    /// Restarts the random numbers, so that equal arguments meet equal ones.
     pub(crate) fn begin(&mut self) {
         self.context = None;
     }
@@ -52,7 +49,7 @@ impl WasiView for Limits {
     }
 }
 
-/// A context with nothing in it. What is not named here is absent from the start: files, environment, arguments, stdin, stdout and stderr.
+/// Files, environment, arguments and streams are absent by default.
 fn empty() -> WasiCtx {
     let seed = SEED.to_le_bytes().to_vec();
     WasiCtx::builder()
@@ -68,7 +65,7 @@ fn empty() -> WasiCtx {
         .build()
 }
 
-/// A clock that stands at 1970-01-01T00:00:00Z.
+/// Stands at 1970-01-01T00:00:00Z.
 struct Stopped;
 
 impl HostWallClock for Stopped {
@@ -91,7 +88,7 @@ impl HostMonotonicClock for Stopped {
     }
 }
 
-/// Defines WASI 0.2.
+/// WASI 0.2, with timers that fail.
 pub(crate) fn add_to_linker(linker: &mut Linker<Limits>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
     linker.allow_shadowing(true);

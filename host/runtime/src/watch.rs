@@ -1,8 +1,7 @@
-//! Files that are looked at while the program runs: a policy that is swapped in whenever it changes, and a home that requests come to (feature `watch`).
+//! Swaps in a changed policy file, and answers requests to a home (feature `watch`).
 //!
-//! An editor or a build writes a file in pieces, and replaces it by another under the same name. So the folder is watched and not the file, what happens in it
-//! is waited out for a moment, and what is half written is refused like any other component that is not whole: the active policy
-//! stays, and the next piece is another try.
+//! Editors write files in pieces or replace them. So the folder is watched, and read after a quiet moment. A partial
+//! component is refused; the active policy stays.
 
 use super::home::{Answering, HomeError, PolicyHome};
 use super::lifecycle::SwapOptions;
@@ -14,12 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-/// A file must have been left alone for so long before it is read.
+/// Time without changes before a file is read.
 pub const QUIET: Duration = Duration::from_millis(100);
 
 /// Why a folder cannot be watched.
 #[derive(Debug, thiserror::Error)]
-#[error("{} cannot be watched: {detail}; expected a folder that is there and belongs to this program", path.display())]
+#[error("cannot watch {}: {detail}; expected an existing folder of this program's user", path.display())]
 pub struct WatchError {
     /// The folder.
     pub path: PathBuf,
@@ -27,11 +26,11 @@ pub struct WatchError {
     pub detail: String,
 }
 
-/// What is watched, until this is dropped.
+/// An active watch; dropping it ends it.
 #[must_use = "watching ends when this is dropped"]
 pub struct Watch {
     _debouncer: Debouncer<RecommendedWatcher>,
-    /// Of a home.
+    /// For a home.
     answering: Option<Answering>,
 }
 
@@ -42,9 +41,9 @@ impl std::fmt::Debug for Watch {
 }
 
 impl PolicyLifecycle {
-    /// Swaps in the policy in this file whenever the file changes. A candidate that is refused is an event, and the active policy stays.
+    /// Swaps in this file's policy whenever the file changes. A refusal is an event; the active policy stays.
     ///
-    /// The file need not be there yet, its folder must. The slot may be dropped before the watch is.
+    /// The folder must exist, the file need not. The slot may be dropped first.
     ///
     /// # Errors
     /// [`WatchError`].
@@ -62,13 +61,13 @@ impl PolicyLifecycle {
                 && now != std::mem::replace(&mut seen, now)
                 && let Some(slot) = alive(&slot)
             {
-                // What is refused has been told by an event.
+                // A refusal was an event.
                 let _ = slot.swap_file(&path, &loader, &options);
             }
         })
     }
 
-    /// Answers what is asked in this home, by [`PolicyHome::ask`] from another process.
+    /// Answers requests that other processes make with [`PolicyHome::ask`].
     ///
     /// # Errors
     /// [`WatchError`].
@@ -83,13 +82,13 @@ impl PolicyLifecycle {
         })?;
         let cannot = |error: HomeError| WatchError { path: home.directory().to_owned(), detail: error.to_string() };
         watch.answering = Some(home.answering().map_err(cannot)?);
-        // What was asked before the watch began.
+        // Requests from before the watch.
         home.answer_all(self, loader);
         Ok(watch)
     }
 }
 
-/// What tells one content of a file from another without opening it: reading a file is something that happens in its folder, too.
+/// Shows a change without opening the file, which is itself an event.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Fingerprint {
     modified: Option<SystemTime>,

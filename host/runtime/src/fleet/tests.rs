@@ -25,7 +25,6 @@ impl Scene {
         (slot, following)
     }
 
-    /// Waits until all of these hosts have dealt with an order.
     async fn dealt_with(&self, order: u64, hosts: usize) -> Vec<HostStatus> {
         let began = std::time::Instant::now();
         loop {
@@ -57,7 +56,6 @@ async fn what_is_published_once_is_active_everywhere_and_a_way_back_is_one_order
     assert!(hosts.iter().all(|(slot, _)| slot.description().name == "upright-steady"));
     assert_eq!(scene.fleet.publish(&policy(CAUTIOUS), PublishOptions::default()).await.unwrap(), 2);
     scene.dealt_with(2, 3).await;
-    // One that comes later.
     let (late, _following) = scene.host("d", &loader);
     scene.dealt_with(2, 4).await;
     assert_eq!(late.description().name, "upright-cautious");
@@ -76,7 +74,7 @@ async fn a_bad_policy_is_active_nowhere_and_each_host_says_why() {
     let bad = [
         (&b"no component"[..], None, "not a"),
         (&STEADY[..STEADY.len() / 2], None, "cannot be compiled"),
-        // Somebody has put another component there.
+        // Another component's digest.
         (CAUTIOUS, Some(policy(STEADY).digest().to_owned()), "is sha256:"),
     ];
     for (number, (bytes, digest, why)) in (1..).zip(bad) {
@@ -88,7 +86,6 @@ async fn a_bad_policy_is_active_nowhere_and_each_host_says_why() {
         assert!(refused.contains(why) && statuses[0].active.starts_with("upright-default"), "{statuses:?}");
         assert_eq!(slot.description().name, "upright-default");
     }
-    // One that is missing, and one that cannot be read.
     let published = Published { policy: None, digest: Some("1".repeat(64)), signature: None };
     scene.fleet.publish_bytes(bytes::Bytes::new(), published, PublishOptions::default()).await.unwrap();
     scene.dealt_with(4, 1).await;
@@ -114,7 +111,7 @@ async fn each_host_lets_in_only_what_its_own_keys_have_signed_and_no_old_policy_
     assert!(scene.dealt_with(3, 1).await[0].refused.as_deref().unwrap_or_default().contains("revision is 6"));
     scene.fleet.publish(&signed(STEADY, 8), PublishOptions::default()).await.unwrap();
     scene.dealt_with(4, 1).await;
-    // To what it refused it does not go back either; to what it has run it does.
+    // A roll-back skips refused policies.
     scene.fleet.roll_back().await.unwrap();
     scene.dealt_with(5, 1).await;
     assert_eq!(slot.description().name, "upright-steady");
@@ -140,7 +137,6 @@ async fn while_the_store_is_away_the_active_policy_stays_and_what_was_missed_is_
         scene.clock.advance(REPORT_INTERVAL);
         tokio::task::yield_now().await;
     }
-    // One that ends is not among the hosts any more.
     drop(following);
     scene.dealt_with(0, 0).await;
 }

@@ -1,4 +1,4 @@
-//! Files that only their owner can read, and that are never half there.
+//! Files that only their owner can read, and that are never partial.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -19,7 +19,7 @@ fn options() -> OpenOptions {
     options
 }
 
-/// Puts a file in the place of another as a whole: a reader, and a start after a crash, sees the one or the other.
+/// Even after a crash, the old or the new content is there.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".new-{}", std::process::id()));
@@ -28,7 +28,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(new, path)?;
-    // The rename itself is on disk once its folder is.
+    // The rename is durable once its folder is synced.
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
         File::open(folder)?.sync_all()?;
@@ -41,7 +41,6 @@ pub(super) fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// A file that holds nothing and is there to be locked.
 pub(super) fn open_to_lock(path: &Path) -> io::Result<File> {
     options().write(true).create(true).truncate(false).open(path)
 }

@@ -1,4 +1,4 @@
-//! The thread that writes to a home, so that nobody who decides or swaps waits for a disk.
+//! Writes to a home on its own thread: nothing else waits for a disk.
 
 use super::{HomeError, PolicyHome};
 use crate::lifecycle::HistoryEntry;
@@ -13,22 +13,20 @@ enum Note {
     Entry(Box<HistoryEntry>),
     Good(Policy),
     Revision(u64),
-    /// A probation that began; it is looked at when it is over.
     Probation(Duration),
     Flush(Sender<()>),
 }
 
-/// The way to the thread, which ends when this is dropped and all is written.
+/// Dropping this writes everything and ends the thread.
 pub(crate) struct Keeper {
     notes: Sender<Note>,
 }
 
-/// Something that will be on disk.
 pub(crate) struct Flushed(Receiver<()>);
 
 impl Flushed {
     pub(crate) fn wait(self) {
-        // An error means that the thread is gone, and nothing more will be written.
+        // An error means that the thread has ended.
         let _ = self.0.recv();
     }
 }
@@ -43,7 +41,7 @@ impl Keeper {
     }
 
     fn send(&self, note: Note) {
-        // The thread lives as long as this does.
+        // The thread outlives this keeper.
         let _ = self.notes.send(note);
     }
 
@@ -87,7 +85,7 @@ fn keep(home: &PolicyHome, slot: &Weak<Shared>, notes: &Receiver<Note>) {
                 Ok(())
             }
             Ok(Note::Flush(done)) => {
-                // Nobody may wait any more.
+                // The caller may have stopped waiting.
                 let _ = done.send(());
                 Ok(())
             }
@@ -96,14 +94,14 @@ fn keep(home: &PolicyHome, slot: &Weak<Shared>, notes: &Receiver<Note>) {
                 if let Some(shared) = slot.upgrade() {
                     let slot = PolicyLifecycle::of(shared);
                     slot.settle();
-                    // By a clock that a test drives, or with strikes that are not forgotten yet, it is not over.
+                    // A test clock or recent strikes prolong the probation.
                     look_at = slot.is_on_probation().then(|| Instant::now() + Duration::from_secs(1));
                 }
                 Ok(())
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        // Once: a disk that is full stays so, and deciding goes on without it.
+        // Logged once: a full disk stays full.
         if let Err(error) = written
             && !std::mem::replace(&mut is_told, true)
         {

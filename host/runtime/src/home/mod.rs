@@ -1,16 +1,14 @@
-//! Where a program's policies live on disk: the last good one, the history, and what is asked of the running program.
+//! Policies on disk: the last good one, the history, and requests.
 //!
-//! A policy that was swapped in must not be lost with the process, and one that fails at the next start must not leave the program without. So the last policy
-//! that passed its probation is kept in a folder, and is used when the configured one cannot be. What callers wait for writes nothing:
-//! a thread of its own does.
+//! Policies must outlive the process. The last that passed its probation replaces a configured one that is refused.
 //!
 //! ```text
 //! good/<digest>.wasm, .wasm.sig   the last good policy
-//! last-good                       its digest: what says which of them it is, replaced as a whole
-//! revision                        the highest revision of a signature that was accepted
-//! history.jsonl                   what happened, an entry a line
-//! requests/, replies/             what the `upright` command asks of the program, and what it answers
-//! answering                       locked by the program that answers
+//! last-good                       its digest, replaced atomically
+//! revision                        the highest accepted revision of a signature
+//! history.jsonl                   the history, an entry a line
+//! requests/, replies/             requests of the `upright` command, and the program's replies
+//! answering                       locked by the program that replies
 //! ```
 
 mod files;
@@ -30,9 +28,7 @@ use crate::label;
 use crate::lifecycle::PolicyLifecycle;
 use std::path::{Path, PathBuf};
 
-/// A history on disk is cut when it has more bytes than this.
 const LONGEST_HISTORY: u64 = 1 << 20;
-/// So many of the latest entries stay.
 const KEPT_ENTRIES: usize = 1000;
 
 /// A folder of policies.
@@ -45,17 +41,17 @@ pub struct PolicyHome {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HomeError {
-    /// A file or folder in it cannot be read or written.
+    /// A file or folder cannot be read or written.
     #[error("{}: {source}; expected a folder that this program may write to", path.display())]
     File {
-        /// Which.
+        /// Its path.
         path: PathBuf,
         /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// The system gives no thread for what is written.
-    #[error("the system gives no thread that writes to {}: {detail}", path.display())]
+    /// The writing thread cannot be started.
+    #[error("cannot start the thread that writes to {}: {detail}", path.display())]
     NoThread {
         /// The folder.
         path: PathBuf,
@@ -64,17 +60,17 @@ pub enum HomeError {
     },
 }
 
-/// What a slot began with.
+/// Policy that a slot starts with.
 #[derive(Debug)]
 pub enum Start {
     /// The configured policy.
     Configured,
-    /// The last good one, because none was configured or the configured one was refused.
+    /// The last good one: none was configured, or it was refused.
     LastGood {
         /// Why the configured one was refused.
         refused: Option<PolicyError>,
     },
-    /// The policy that the slot had before: there was no other, or each was refused.
+    /// The slot's own: there was no other, or each was refused.
     AsItWas {
         /// Why each was refused.
         refused: Vec<PolicyError>,
@@ -82,7 +78,7 @@ pub enum Start {
 }
 
 impl PolicyHome {
-    /// A home in this folder, which is made if it is not there, for its owner alone.
+    /// Opens a home, or creates it for its owner alone.
     ///
     /// # Errors
     /// [`HomeError::File`].
@@ -123,10 +119,10 @@ impl PolicyHome {
         self.directory.join("revision")
     }
 
-    /// The last good policy, admitted anew; none where there is none yet.
+    /// Loads the last good policy, if any.
     ///
     /// # Errors
-    /// Whatever the loader has against it.
+    /// Those of [`PolicyLoader::from_file`].
     pub fn last_good(&self, loader: &PolicyLoader) -> Result<Option<Policy>, PolicyError> {
         let pointer = self.last_good_file();
         let digest = match std::fs::read_to_string(&pointer) {
@@ -135,7 +131,7 @@ impl PolicyHome {
             Err(source) => return Err(PolicyError::Read { path: pointer, source }),
         };
         let digest = digest.trim();
-        // It is a file's name below, so it must not be a way out of the folder.
+        // A file name must not lead out of the folder.
         if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let source = std::io::Error::other("it holds no digest");
             return Err(PolicyError::Read { path: pointer, source });
@@ -143,7 +139,7 @@ impl PolicyHome {
         loader.from_file(self.good().join(format!("{digest}.wasm"))).map(Some)
     }
 
-    /// What happened to the policies here, the latest at the end. Lines that are no entries are left out: a crash may have cut one.
+    /// The history, newest last. Skips lines that a crash has cut.
     ///
     /// # Errors
     /// [`HomeError::File`].
@@ -160,7 +156,6 @@ impl PolicyHome {
         std::fs::read_to_string(self.revision_file()).ok()?.trim().parse().ok()
     }
 
-    /// Keeps a policy as the last good one.
     fn remember(&self, policy: &Policy) -> std::io::Result<()> {
         let file = self.good().join(format!("{}.wasm", policy.digest()));
         if let Some(signature) = policy.signature() {
@@ -168,7 +163,6 @@ impl PolicyHome {
         }
         files::replace(&file, policy.bytes())?;
         files::replace(&self.last_good_file(), policy.digest().as_bytes())?;
-        // The others are of no use any more.
         for entry in std::fs::read_dir(self.good())?.flatten() {
             if !entry.file_name().to_string_lossy().starts_with(policy.digest()) {
                 std::fs::remove_file(entry.path())?;
@@ -194,10 +188,10 @@ impl PolicyHome {
 }
 
 impl PolicyLifecycle {
-    /// Begins with the configured policy, else with the last good one, and from now on keeps in this folder what becomes good and what happens.
+    /// Starts with the configured policy, else the last good one. Keeps good policies and the history in this folder.
     ///
     /// # Errors
-    /// [`HomeError`] where the folder cannot be used at all. A policy that is refused is no error: [`Start`] says what came of it.
+    /// [`HomeError::NoThread`]. [`Start`] reports refused policies.
     pub fn live_in(
         &self,
         home: &PolicyHome,
@@ -231,7 +225,7 @@ impl PolicyLifecycle {
         Ok(Start::AsItWas { refused })
     }
 
-    /// Waits until all that has happened is on disk. Nothing to wait for where the slot has no home.
+    /// Waits until everything so far is on disk, if there is a home.
     pub fn flush_home(&self) {
         let flushed = self.life().keeper.as_ref().map(Keeper::flush);
         if let Some(flushed) = flushed {
@@ -239,7 +233,7 @@ impl PolicyLifecycle {
         }
     }
 
-    /// The active policy's name and version.
+    /// Returns the active policy's name and version.
     pub fn active_label(&self) -> String {
         label(&self.description())
     }

@@ -1,8 +1,7 @@
-//! What a command asks of a running program, through files in the program's home.
+//! Requests to a running program, as files in its home.
 //!
-//! A file works everywhere and needs no port and no secret: who may write to the folder may ask. A request is a file in `requests/`, put there as a whole;
-//! its answer appears under the same name in `replies/`. A program that answers holds a lock on `answering`, which ends with the program however that ends:
-//! who asks where nobody answers is told so at once.
+//! Files need no port or secret: people who may write to the folder may ask. Request and reply share a name in
+//! `requests/` and `replies/`. The program locks `answering`, so that commands without a program fail at once.
 
 use super::{HomeError, PolicyHome, files};
 use crate::lifecycle::{HistoryEntry, SwapOptions};
@@ -16,77 +15,74 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How often a reply is looked for.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// How long a program that is being started is waited for.
 const STARTING: Duration = Duration::from_secs(1);
 
-/// Nobody waits for a reply that is older.
 const OLD: Duration = Duration::from_secs(3600);
 
-/// What can be asked of a running program.
+/// Request to a running program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "action")]
 pub enum Request {
-    /// To swap in the component that lies beside the request.
+    /// Swaps in the component beside the request.
     Swap {
-        /// In the shadow first.
+        /// Shadow to run first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shadow: Option<ShadowRequest>,
-        /// Its probation, in seconds; none for the default.
+        /// Probation in seconds; `None` for the default.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         probation: Option<f64>,
         /// See [`SwapOptions::allow_lower_revision`].
         #[serde(default)]
         allow_lower_revision: bool,
     },
-    /// To make the shadow active.
+    /// Makes the shadow active.
     Promote,
-    /// To end the shadow.
+    /// Ends the shadow.
     EndShadow,
-    /// To go back to the last good policy.
+    /// Rolls back to the last good policy.
     RollBack,
-    /// To say how things stand.
+    /// Reports the status.
     Status,
 }
 
 /// [`ShadowOptions`] in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ShadowRequest {
-    /// The share of incidents.
+    /// Share of incidents.
     pub sample: f64,
-    /// Promoted after so many decisions …
+    /// Number of decisions before promotion; `None` for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decisions: Option<u64>,
-    /// … with at most so many disagreements.
+    /// Maximum number of disagreements.
     #[serde(default)]
     pub disagreements: u64,
 }
 
-/// What a running program answers.
+/// Reply of a running program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Reply {
-    /// The active policy's name and version, after what was asked.
+    /// Active policy after the request.
     pub active: String,
-    /// Its digest, where it is a component.
+    /// Digest of the active component.
     pub digest: Option<String>,
-    /// The stage that the candidate reached.
+    /// Stage reached by the candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<Stage>,
-    /// Why it could not be done.
+    /// Why the request failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What the shadow has shown, where there is or was one; see [`ShadowReport`].
+    /// [`ShadowReport`] of the current or ended shadow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<serde_json::Value>,
-    /// What the slot has counted.
+    /// Counts of the slot.
     pub counts: SlotCounts,
-    /// The latest of its history.
+    /// Latest history.
     pub history: Vec<HistoryEntry>,
 }
 
-/// Why a running program could not be asked.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -94,29 +90,29 @@ pub enum RequestError {
     #[error(transparent)]
     Home(#[from] HomeError),
     /// The candidate cannot be read.
-    #[error("{}: {source}; expected a WebAssembly component", path.display())]
+    #[error("cannot read the candidate {}: {source}; expected a WebAssembly component", path.display())]
     Candidate {
-        /// Its file.
+        /// File of the candidate.
         path: PathBuf,
         /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// No program runs that would answer.
-    #[error("no program answers in {}; expected one that runs with this folder as its policies' home", path.display())]
+    /// No program answers.
+    #[error("no program answers requests in {}; expected a running program with this folder as its policy home", path.display())]
     NotRunning {
         /// The home.
         path: PathBuf,
     },
-    /// A program runs, and did not answer.
-    #[error("the program that answers in {} did not within {:.0} s; expected it to be idle soon", path.display(), waited.as_secs_f64())]
+    /// The program did not answer in time.
+    #[error("no reply from the program using {} within {:.0} s; try again when it is idle", path.display(), waited.as_secs_f64())]
     NoAnswer {
         /// The home.
         path: PathBuf,
-        /// How long it was waited for.
+        /// Time waited.
         waited: Duration,
     },
-    /// The answer is none.
+    /// The answer is malformed.
     #[error("the program's answer cannot be read: {detail}")]
     Answer {
         /// Why.
@@ -124,7 +120,7 @@ pub enum RequestError {
     },
 }
 
-/// Says to those who ask in a home that this program answers, until it is dropped or the program ends.
+/// Marks this program as answering, until dropped.
 #[derive(Debug)]
 #[must_use = "who asks is told that nobody answers once this is dropped"]
 pub struct Answering {
@@ -132,14 +128,14 @@ pub struct Answering {
 }
 
 impl PolicyHome {
-    /// For a program that calls [`PolicyHome::answer_all`] by itself; `PolicySlot::answer_requests` (feature `watch`) has one of its own.
+    /// For programs that call [`PolicyHome::answer_all`] themselves.
     ///
     /// # Errors
     /// [`HomeError::File`].
     pub fn answering(&self) -> Result<Answering, HomeError> {
         let path = self.answering_file();
         let locked = files::open_to_lock(&path).and_then(|file| file.lock_shared().map(|()| file));
-        // Several programs may share a home: either may answer.
+        // Programs that share a home may all answer.
         locked.map(|locked| Answering { _locked: locked }).map_err(|source| HomeError::File { path, source })
     }
 
@@ -147,7 +143,7 @@ impl PolicyHome {
         self.directory.join("answering")
     }
 
-    /// Where files cannot be locked, somebody might.
+    /// True where files cannot be locked.
     fn somebody_answers(&self) -> bool {
         match files::open_to_lock(&self.answering_file()).map(|file| file.try_lock()) {
             Ok(Ok(())) => false,
@@ -155,10 +151,10 @@ impl PolicyHome {
         }
     }
 
-    /// Asks the program that lives here, and waits so long for its answer. A candidate is handed over with the signature beside its file.
+    /// Asks the program of this home, for up to `patience`. A candidate brings the signature beside it.
     ///
     /// # Errors
-    /// [`RequestError`]. That the program refused is in the [`Reply`].
+    /// [`RequestError`]; the program's refusal is in [`Reply::error`].
     pub fn ask(&self, request: &Request, candidate: Option<&Path>, patience: Duration) -> Result<Reply, RequestError> {
         if within(patience.min(STARTING), || self.somebody_answers().then_some(())).is_none() {
             return Err(RequestError::NotRunning { path: self.directory.clone() });
@@ -184,15 +180,15 @@ impl PolicyHome {
         files::replace(&question, &text).map_err(in_home(&question))?;
         let replied = within(patience, || std::fs::read(&answer).ok());
         for file in [&question, &answer, &copied, &Signature::path_for(&copied)] {
-            // What the program has not taken up it shall not find later.
+            // The program must not find an abandoned request.
             let _ = std::fs::remove_file(file);
         }
         let text = replied.ok_or_else(|| RequestError::NoAnswer { path: self.directory.clone(), waited: patience })?;
         serde_json::from_slice(&text).map_err(|error| RequestError::Answer { detail: error.to_string() })
     }
 
-    /// Answers every request that waits here, for a program that looks by itself and is [`answering`](PolicyHome::answering);
-    /// `PolicySlot::answer_requests` (feature `watch`) does as soon as one comes.
+    /// Answers all waiting requests, for programs that poll while [`answering`](PolicyHome::answering).
+    /// `PolicyLifecycle::answer_requests` (feature `watch`) answers at once.
     pub fn answer_all(&self, slot: &PolicyLifecycle, loader: &PolicyLoader) {
         self.forget_old_replies();
         let Ok(entries) = std::fs::read_dir(self.requests()) else { return };
@@ -204,7 +200,7 @@ impl PolicyHome {
                 Ok(request) => answer(&request, &path.with_extension("wasm"), slot, loader),
                 Err(error) => reply(slot, Err(format!("not a request: {error}")), None),
             };
-            // Before the answer: who has it may ask again under the same name. Where it is gone already, nobody waits for the answer.
+            // Removed before the reply, which frees the name. A missing request has no asker.
             if std::fs::remove_file(&path).is_err() {
                 continue;
             }
@@ -218,7 +214,6 @@ impl PolicyHome {
 }
 
 impl PolicyHome {
-    /// Removes the replies that came just after their askers had given up.
     fn forget_old_replies(&self) {
         for entry in std::fs::read_dir(self.replies()).into_iter().flatten().flatten() {
             let modified = entry.metadata().and_then(|found| found.modified());
@@ -229,7 +224,6 @@ impl PolicyHome {
     }
 }
 
-/// Looks now and then, for so long and at least once.
 fn within<T>(patience: Duration, look: impl Fn() -> Option<T>) -> Option<T> {
     let began = Instant::now();
     loop {
@@ -268,7 +262,6 @@ fn answer(request: &Request, candidate: &Path, slot: &PolicyLifecycle, loader: &
     }
 }
 
-/// What was asked for, as options.
 pub(crate) fn swap_options(
     shadow: Option<ShadowRequest>,
     probation: Option<f64>,

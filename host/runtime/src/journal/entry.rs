@@ -9,52 +9,52 @@ use serde_json::Value;
 use std::fmt;
 use upright_core::policy::{Answer, By, Decider, Decision, Function, Question};
 
-/// A decision: what was asked, what was answered, by whom and how fast.
+/// A decision: question, answer, who answered and how fast.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Entry {
-    /// When it was asked, on the slot's clock: nanoseconds, of which only differences mean anything.
+    /// Nanoseconds on the slot's clock; only differences matter.
     pub at: u64,
-    /// The policy that was asked: `sha256:` and the component's digest, `native` where there is none, `test` for what a test has told.
+    /// Policy asked: `sha256:` and digest, `native` without a component, `test` for a test policy.
     pub policy: String,
-    /// Who answered.
+    /// Source of the answer.
     pub by: By,
-    /// The layout that a breaker's private memory has in question and answer.
+    /// Layout of breaker memory in question and answer.
     pub layout: u32,
-    /// What was asked.
+    /// The question.
     #[serde(flatten)]
     pub question: Question,
-    /// What was answered.
+    /// The answer.
     pub answer: Answer,
-    /// How long the answer took.
+    /// Time to answer, in nanoseconds.
     pub nanoseconds: u64,
 }
 
-/// What a line of a journal holds.
+/// Content of a line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line {
-    /// A decision. Boxed, since it is large and moves around.
+    /// A decision, boxed because it is large.
     Entry(Box<Entry>),
-    /// Here so many decisions are missing: they came faster than the disk took them, or the disk was full.
+    /// Number of decisions missing here, for a slow or full disk.
     Lost(u64),
 }
 
 impl Line {
-    /// Reads a line. In what order its members stand does not matter, and members that are not known are passed over.
+    /// Reads a line, with members in any order; unknown ones are ignored.
     ///
     /// # Errors
-    /// What is not JSON, lacks a member or has one of another shape.
+    /// [`serde_json::Error`] for malformed lines.
     pub fn read(line: &[u8]) -> Result<Self, serde_json::Error> {
         match std::str::from_utf8(line) {
-            // Whole lines are validated faster than strings one by one.
+            // Faster than validating string by string.
             Ok(line) => serde_json::from_str(line),
-            // Its error says where.
+            // This error names the position.
             Err(_) => serde_json::from_slice(line),
         }
     }
 }
 
-/// The line of a decision. `whole` keeps all of its text; otherwise it is [masked](super::masked).
+/// Masked unless `whole`.
 pub(crate) fn into_entry(decision: Decision, whole: bool) -> Entry {
     let Decision { at, took, policy, by, layout, question, answer } = decision;
     let policy = match policy.as_deref().map(Decider::digest) {
@@ -66,7 +66,6 @@ pub(crate) fn into_entry(decision: Decision, whole: bool) -> Entry {
     Entry { at, policy, by, layout, question, answer, nanoseconds: nanoseconds(took) }
 }
 
-/// The state that an answer gives a breaker, where it does.
 pub(crate) fn breaker_after(answer: &mut Answer) -> Option<&mut BreakerState> {
     match answer {
         Answer::Decide(verdict) => verdict.breaker.as_mut().map(|transition| &mut transition.state),
@@ -109,7 +108,7 @@ impl<'de> Visitor<'de> for LineVisitor {
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Line, M::Error> {
         let (mut at, mut policy, mut by, mut layout, mut nanoseconds, mut lost) = (None, None, None, None, None, None);
         let (mut function, mut question, mut answer) = (None::<Function>, None, None);
-        // A tool may have sorted the members; then arguments and answer come before what says how to read them.
+        // Sorted members put arguments and answer before `function`, which gives their type.
         let (mut early_arguments, mut early_answer) = (None::<Value>, None::<Value>);
         while let Some(key) = map.next_key()? {
             match key {
@@ -155,7 +154,6 @@ impl<'de> Visitor<'de> for LineVisitor {
     }
 }
 
-/// Reads the arguments of this function.
 struct ArgumentsOf(Function);
 
 impl<'de> DeserializeSeed<'de> for ArgumentsOf {
@@ -166,7 +164,6 @@ impl<'de> DeserializeSeed<'de> for ArgumentsOf {
     }
 }
 
-/// Reads an answer of this function.
 struct AnswerOf(Function);
 
 impl<'de> DeserializeSeed<'de> for AnswerOf {

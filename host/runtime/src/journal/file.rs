@@ -1,7 +1,7 @@
-//! A journal's files: lines are appended to one, which becomes an older one when it is full; the oldest go.
+//! Appends lines to a journal's file, renames it when full, and removes the oldest.
 //!
-//! A disk may be full, gone, or pulled out in the middle of a line. Nothing here fails: what could not be written is counted, and the count is
-//! the first line once there is room again.
+//! A full or missing disk fails nothing: lost decisions are counted, and the count is the first line once writing
+//! works.
 
 use super::entry::Entry;
 use crate::clock::Instant;
@@ -10,31 +10,22 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// After an error the file is opened anew so much later, nanoseconds; so often it is looked at whether it is still there.
+/// Nanoseconds from an error to reopening, and between checks that the file exists.
 const AGAIN_AFTER: u64 = 1_000_000_000;
-/// So much is gathered before it is written, bytes.
 const BUFFER: usize = 256 << 10;
-/// Room for a line that tells a loss, bytes.
 const LOSS: u64 = 64;
 
-/// The files of a journal.
 #[derive(Debug)]
 pub(super) struct Files {
     path: PathBuf,
-    /// No file is longer, bytes.
     file_limit: u64,
-    /// All together are not, bytes.
     total_limit: u64,
     file: Option<File>,
-    /// Bytes in the file.
     size: u64,
-    /// Whole lines that are to be written.
     buffer: Vec<u8>,
-    /// Where each of them ends in the buffer.
     lines: Vec<usize>,
-    /// Decisions that could not be written, and of which the file does not tell yet.
+    /// Losses not written yet.
     untold: u64,
-    /// When to open the file after an error, or to look whether it is still there.
     next_look: Instant,
     reported: bool,
     pub(super) written: u64,
@@ -62,22 +53,21 @@ impl Files {
         Ok(files)
     }
 
-    /// Takes a decision; [`Files::flush`] writes it.
     pub(super) fn push(&mut self, entry: &Entry, now: Instant) {
         let start = self.buffer.len();
-        // Writing to memory cannot fail, and every entry can be written.
+        // Writing to memory cannot fail, and every entry serializes.
         let written = serde_json::to_writer(&mut self.buffer, entry).is_ok();
         self.end_line(start, written, now);
     }
 
-    /// Tells that decisions did not get here, after what was pushed before.
+    /// Reports decisions lost after those pushed.
     pub(super) fn push_lost(&mut self, lost: u64, now: Instant) {
         self.flush(now);
         self.lose(lost);
         self.tell_lost();
     }
 
-    /// Ends the line that begins here in the buffer. One that no file has room for is lost.
+    /// A line longer than a file is lost.
     fn end_line(&mut self, start: usize, whole: bool, now: Instant) {
         self.buffer.push(b'\n');
         let length = (self.buffer.len() - start) as u64;
@@ -103,11 +93,10 @@ impl Files {
         self.lost += decisions;
     }
 
-    /// Writes what was pushed.
     pub(super) fn flush(&mut self, now: Instant) {
         if now >= self.next_look {
             self.next_look = now.saturating_add(AGAIN_AFTER);
-            // What somebody has moved away or removed would be written for nobody.
+            // A moved or removed file loses writes.
             if self.file.as_ref().is_none_or(|file| !is_at(file, &self.path))
                 && let Err(error) = self.reopen()
             {
@@ -123,13 +112,11 @@ impl Files {
         let written = lines.iter().filter(|end| **end <= bytes).count();
         self.written += written as u64;
         self.lose((lines.len() - written) as u64);
-        // Their room is used again.
         (self.buffer, self.lines) = (buffer, lines);
         self.buffer.clear();
         self.lines.clear();
     }
 
-    /// Tells in the file what is missing in it.
     fn tell_lost(&mut self) {
         if self.untold > 0 {
             let line = format!("{{\"lost\": {}}}\n", self.untold);
@@ -139,7 +126,6 @@ impl Files {
         }
     }
 
-    /// How many of these bytes the file took.
     fn write(&mut self, bytes: &[u8]) -> usize {
         let Some(file) = &mut self.file else { return 0 };
         let mut written = 0;
@@ -160,7 +146,7 @@ impl Files {
         written
     }
 
-    /// Notes that the disk does not take it. Said once: a log that repeats itself would fill the next disk.
+    /// Logged once: repeats would fill the next disk.
     fn failed(&mut self, error: &io::Error) {
         self.file = None;
         if !self.reported {
@@ -181,11 +167,11 @@ impl Files {
         if !found.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
-        // One that was there before may be readable for all.
+        // An existing file may be readable for all.
         #[cfg(unix)]
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         self.size = found.len();
-        // A line that was cut off would spoil the next one.
+        // A cut line would spoil the next.
         if self.size > 0 {
             let mut last = [0];
             file.seek(SeekFrom::End(-1))?;
@@ -199,7 +185,7 @@ impl Files {
         Ok(())
     }
 
-    /// Begins a new file. Where that fails, the time to look again has to come first.
+    /// A failure is retried after [`AGAIN_AFTER`].
     fn rotate(&mut self, now: Instant) {
         if self.file.is_none() {
             return;
@@ -215,7 +201,7 @@ impl Files {
         self.trim();
     }
 
-    /// Removes the oldest files, until there is room for a whole new one.
+    /// Removes the oldest until a new file fits.
     fn trim(&self) {
         let mut all = self.file_limit;
         for number in 1.. {
@@ -223,21 +209,19 @@ impl Files {
             let Ok(found) = fs::metadata(&path) else { break };
             all = all.saturating_add(found.len());
             if all > self.total_limit {
-                // One that cannot be removed is tried again at the next turn.
                 let _ = fs::remove_file(path);
             }
         }
     }
 }
 
-/// The name of an older file: `journal.jsonl.1` is the youngest of them.
+/// `journal.jsonl.1` is the newest.
 pub(super) fn older(path: &Path, number: u32) -> PathBuf {
     let mut name = OsString::from(path.as_os_str());
     name.push(format!(".{number}"));
     name.into()
 }
 
-/// Whether this file is still the one at this path.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -347,7 +331,6 @@ mod tests {
         files.file = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
         (2..5).for_each(|at| files.push(&entry(at), 0));
         files.flush(0);
-        // Not tried again before its time.
         files.push(&entry(5), 0);
         files.flush(SECOND - 1);
         assert_eq!((files.written, files.lost, files.reported), (1, 4, true));

@@ -1,7 +1,7 @@
-//! Leaves prompts, paths and keys out of what is written down.
+//! Keeps prompts, paths and keys out of journals.
 //!
-//! A failure's text may quote the request, and with it whatever the user typed. What the failure means hangs on the words that the built-in
-//! classifier knows, so only these are kept, where they stand. Names of models and keys of workflows become numbers, equal ones the same.
+//! A failure's text may quote anything the user typed. Only words that the built-in classifier knows carry meaning, so
+//! only they stay.
 
 use crate::types::*;
 use std::sync::OnceLock;
@@ -9,11 +9,10 @@ use upright_core::policy::Question;
 use upright_logic::classifier::text::{Vocabulary, error_status, is_status};
 use upright_logic::degradation::{is_simplified, same_model};
 
-/// What stands for a word.
 const WORD: &str = "x";
-/// What stands for a number. A digit, so that `HTTP/1.1 503` still reads as a version before a status.
+/// A digit, so that `HTTP/1.1 503` stays a version and a status.
 const NUMBER: &str = "0";
-/// What stands for signs that are neither words nor white space nor ASCII punctuation.
+/// For signs outside words, white space and ASCII punctuation.
 const SIGNS: char = '?';
 
 fn vocabulary() -> &'static Vocabulary {
@@ -21,7 +20,7 @@ fn vocabulary() -> &'static Vocabulary {
     VOCABULARY.get_or_init(Vocabulary::new)
 }
 
-/// The text with only those words in it that the built-in classifier knows.
+/// Keeps only words that the classifier knows.
 pub(crate) fn text(text: &str) -> String {
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let mut masked = String::with_capacity(text.len());
@@ -52,7 +51,7 @@ fn push_word(masked: &mut String, word: &str, is_status: bool) {
     } else if word.bytes().all(|byte| byte.is_ascii_digit()) {
         masked.push_str(NUMBER);
     } else {
-        // "timeouts" is a "timeout*", and neither a "timeout" nor anything else.
+        // "timeouts" matches "timeout*", not "timeout".
         let beginning = vocabulary().beginning_of(word).unwrap_or_default();
         masked.push_str(beginning);
         if beginning.len() < word.len() {
@@ -61,7 +60,7 @@ fn push_word(masked: &mut String, word: &str, is_status: bool) {
     }
 }
 
-/// Numbers for names, in the order in which they come.
+/// Numbers names in order of appearance.
 struct Numbered<'a> {
     kind: &'static str,
     same: fn(&str, &str) -> bool,
@@ -83,14 +82,14 @@ impl<'a> Numbered<'a> {
     }
 }
 
-/// The current model's name and the chain's: `model-1`, `model-2`, …, and one number for what Ollama takes for the same model.
+/// One number for names that Ollama takes for one model.
 fn models(current: &str, chain: &[String]) -> (String, Vec<String>) {
     let mut numbered = Numbered::new("model", same_model);
     let chain = chain.iter().map(|name| numbered.mask(name)).collect();
     (numbered.mask(current), chain)
 }
 
-/// Keys that simplifying knows stay; others, and texts, become numbers.
+/// Keeps the keys that simplification knows.
 fn workflow(entries: &[WorkflowEntry]) -> Vec<WorkflowEntry> {
     let same = |one: &str, other: &str| one == other;
     let (mut keys, mut texts) = (Numbered::new("key", same), Numbered::new("text", same));
@@ -106,13 +105,13 @@ fn workflow(entries: &[WorkflowEntry]) -> Vec<WorkflowEntry> {
         .collect()
 }
 
-/// The texts of a failure. That it points somewhere stays, and not where to: an address to sign in at holds a key.
+/// Hides addresses: a sign-in address holds a key.
 fn fault(fault: &mut Fault) {
     fault.message = message(&fault.message);
     fault.points_to = fault.points_to.take().map(|_| "x".to_owned());
     if let Some(labels) = &mut fault.labels {
         for label in [&mut labels.error_type, &mut labels.error_code].into_iter().flatten() {
-            // A code that is a status decides.
+            // A code that is a status affects the decision.
             if error_status(label).is_none() {
                 *label = message(label);
             }
@@ -126,12 +125,14 @@ fn fact(fact: &mut Fact) {
     }
 }
 
-/// A question without prompts, paths, keys and names: of a failure's text only the words that the built-in classifier knows and
-/// numbers that stand as statuses, of other words `x`, of other numbers `0`; numbers for names of models and keys of workflows.
+/// Masks prompts, paths, keys and names.
 ///
-/// The built-in policy answers it as it does the whole one. Two things it cannot keep: where a phrase has a gap (the name in
-/// `model {} not found`, or the rest of a line), one of more than 256 bytes does not fill it, but masked it is shorter; and a text of more than
-/// [`MESSAGE_LIMIT`] bytes is cut before it is masked, as it is before a component sees it.
+/// Statuses and words that the built-in classifier knows stay. Other words become `x`, other numbers `0`, model names
+/// and workflow keys numbered.
+///
+/// The built-in policy answers the masked question equally, with two exceptions. A phrase's gap (the name in `model {}
+/// not found`) matches at most 256 bytes, and masking shortens longer names. Texts over [`MESSAGE_LIMIT`] bytes are cut
+/// first, as for a component.
 #[must_use]
 pub fn masked(mut question: Question) -> Question {
     match &mut question {
@@ -145,7 +146,7 @@ pub fn masked(mut question: Question) -> Question {
         Question::Classify { fault: whole } => fault(whole),
         Question::NextModel { current, chain } => (*current, *chain) = models(current, chain),
         Question::SimplifyWorkflow { workflow: entries } => *entries = workflow(entries),
-        // Numbers, and what the policy itself has said.
+        // Numbers, and the policy's own values.
         Question::Describe {}
         | Question::Step { .. }
         | Question::Initial { .. }

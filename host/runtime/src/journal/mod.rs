@@ -1,8 +1,6 @@
-//! What was decided, so that it can be looked at, and asked again.
+//! Keeps decisions with their questions, to inspect or to put to another policy.
 //!
-//! A program gave up on a call that should have gone on, or a new policy is to take over: what would it have done last week? Decisions are pure,
-//! so the question is all that it takes to know. A [`Journal`] keeps each question of a [`PolicySlot`](upright_core::PolicySlot) with its answer: the latest in
-//! memory, and if asked all of them in files, for `upright replay` to put to another policy ([`crate::replay`]).
+//! A [`Journal`] keeps the latest in memory and optionally all in files, for `upright replay` ([`crate::replay`]).
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,10 +17,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A caller waits for nothing: it clones question and answer and puts them into a queue, which a thread empties. What does not fit is dropped and
-//! counted, and the file tells how many are missing where. A disk that is full or gone fails no call.
+//! Callers never wait: a thread empties their queue. Decisions lost to a full queue or disk are counted, and the file
+//! shows where.
 //!
-//! Prompts, paths, keys and the names of models are left out, unless [`JournalText::Whole`] asks for them: see [`masked`].
+//! Prompts, paths, keys and model names are [`masked`], unless [`JournalText::Whole`] is set.
 
 mod entry;
 mod file;
@@ -45,24 +43,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use upright_core::policy::{Decision, Recorder};
 use writer::Writer;
 
-/// So many decisions may wait for the thread that writes them, where nothing else is asked for.
 const QUEUE: usize = 8192;
-/// So many are kept in memory.
 const REMEMBERED: usize = 256;
-/// Length of a file, bytes.
 const FILE_LIMIT: u64 = 16 << 20;
-/// Length of all files together, bytes.
 const TOTAL_LIMIT: u64 = 128 << 20;
-/// No file may be asked to be shorter than this, bytes.
 const SHORTEST_FILE: u64 = 64 << 10;
 
-/// What is kept of texts and names.
+/// How much of texts and names is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum JournalText {
-    /// Only the words that the built-in classifier knows; numbers for names.
+    /// Words that the built-in classifier knows; numbers for names.
     #[default]
     Masked,
-    /// All of it. Failures quote requests, so prompts and secrets may be among it.
+    /// Everything, perhaps prompts and secrets: failures quote requests.
     Whole,
 }
 
@@ -79,16 +72,16 @@ pub enum JournalError {
         #[source]
         source: std::io::Error,
     },
-    /// The limits leave no room.
-    #[error("a journal of {file} bytes a file and {total} in all; expected at least {SHORTEST_FILE} a file, and in all twice a file's")]
+    /// The size limits are too small.
+    #[error("journal limits: {file} bytes a file, {total} in all; expected at least {SHORTEST_FILE} a file and twice a file in all")]
     Limits {
-        /// Length of a file, bytes.
+        /// Maximum bytes of a file.
         file: u64,
-        /// Length of all, bytes.
+        /// Maximum bytes of all files.
         total: u64,
     },
-    /// There is no thread to write it.
-    #[error("cannot start the thread that writes the journal: {source}; expected room for one thread more")]
+    /// The writing thread cannot be started.
+    #[error("cannot start the thread that writes the journal: {source}; expected a system that allows one more thread")]
     Thread {
         /// Why.
         #[source]
@@ -96,18 +89,18 @@ pub enum JournalError {
     },
 }
 
-/// What became of the decisions so far.
+/// Counts of decisions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct JournalCounts {
-    /// Decisions that were made.
+    /// Number of decisions made.
     pub recorded: u64,
-    /// Of those, written to a file.
+    /// Number written to a file.
     pub written: u64,
-    /// Of those, missing in the files: they came too fast, or the disk did not take them.
+    /// Number missing in the files, for a slow or full disk.
     pub lost: u64,
 }
 
-/// Describes a [`Journal`].
+/// Builds a [`Journal`].
 #[derive(Clone, Debug)]
 pub struct JournalBuilder {
     text: JournalText,
@@ -119,46 +112,46 @@ pub struct JournalBuilder {
 }
 
 impl JournalBuilder {
-    /// What is kept of texts and names; [`JournalText::Masked`] unless it is said.
+    /// Sets how much text is kept; [`JournalText::Masked`] by default.
     #[must_use]
     pub fn text(mut self, text: JournalText) -> Self {
         self.text = text;
         self
     }
 
-    /// How many decisions are kept in memory, at least 1; 256 unless it is said.
+    /// Number of decisions kept in memory, at least 1; 256 by default.
     #[must_use]
     pub fn remember(mut self, decisions: usize) -> Self {
         self.remembered = decisions.max(1);
         self
     }
 
-    /// How many decisions may wait to be written, at least 1; 8,192 unless it is said.
+    /// Maximum number of unwritten decisions, at least 1; 8,192 by default.
     #[must_use]
     pub fn queue(mut self, decisions: usize) -> Self {
         self.queue = decisions.max(1);
         self
     }
 
-    /// Writes all decisions to this file too, as JSON Lines, each within a few milliseconds. A full one is renamed: `journal.jsonl.1` is
-    /// the youngest of the older ones. One program writes to one file.
+    /// Also writes decisions to this file, as JSON Lines, within milliseconds. Full files become `journal.jsonl.1` (the
+    /// newest) and so on. One program per file.
     #[must_use]
     pub fn file(mut self, path: impl AsRef<Path>) -> Self {
         self.file = Some(path.as_ref().to_owned());
         self
     }
 
-    /// How long a file may become, and all files together, bytes; 16 MiB and 128 MiB unless it is said.
+    /// Maximum bytes of a file (from 64 KiB) and of all files (from twice that); 16 MiB and 128 MiB by default.
     #[must_use]
     pub fn limits(mut self, file: u64, total: u64) -> Self {
         (self.file_limit, self.total_limit) = (file, total);
         self
     }
 
-    /// The journal.
+    /// Builds the journal.
     ///
     /// # Errors
-    /// [`JournalError`] where the file cannot be written, the limits leave no room or no thread can be had.
+    /// [`JournalError::Open`], [`JournalError::Limits`] or [`JournalError::Thread`].
     pub fn build(self) -> Result<Journal, JournalError> {
         let files = match self.file {
             Some(path) => {
@@ -174,7 +167,7 @@ impl JournalBuilder {
         let to_file = files.is_some();
         let shared = Arc::new(Shared {
             text: self.text,
-            // Without a file the queue is itself what is remembered.
+            // Without a file, the queue holds the recent decisions.
             queue: ArrayQueue::new(if to_file { self.queue } else { self.remembered }),
             to_file,
             recorded: AtomicU64::new(0),
@@ -191,23 +184,21 @@ impl JournalBuilder {
     }
 }
 
-/// Keeps decisions. Cloning shares it; when the last clone is dropped, all of it is in the file.
+/// Keeps decisions. Clones share it; dropping the last completes the file.
 #[derive(Clone)]
 pub struct Journal {
     shared: Arc<Shared>,
-    /// None where there is no file.
     writer: Option<Arc<Writer>>,
 }
 
 struct Shared {
     text: JournalText,
-    /// Boxed, since they are large and there are many places.
     queue: ArrayQueue<Box<Decision>>,
     to_file: bool,
     recorded: AtomicU64,
-    /// Those that found the queue full, and of which the file does not tell yet.
+    /// Not reported in the file yet.
     dropped: AtomicU64,
-    /// Locked by whoever empties the queue and never by a caller that decides.
+    /// Never locked by a deciding caller.
     kept: Mutex<Kept>,
 }
 
@@ -224,7 +215,7 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Describes a journal.
+    /// A builder with the defaults.
     pub fn builder() -> JournalBuilder {
         JournalBuilder {
             text: JournalText::default(),
@@ -236,7 +227,7 @@ impl Journal {
         }
     }
 
-    /// The latest decisions, at most so many, oldest first.
+    /// Up to `most` of the latest decisions, oldest first.
     pub fn recent(&self, most: usize) -> Vec<Entry> {
         let mut kept = self.shared.kept();
         self.shared.empty_queue(&mut kept);
@@ -244,12 +235,12 @@ impl Journal {
         kept.recent.iter().skip(skipped).cloned().collect()
     }
 
-    /// Writes to the file all that was decided so far; without it that takes a few milliseconds. Blocks.
+    /// Writes all decisions so far at once. Blocks.
     pub fn flush(&self) {
         self.shared.empty_queue(&mut self.shared.kept());
     }
 
-    /// What became of the decisions so far.
+    /// The counts so far.
     pub fn counts(&self) -> JournalCounts {
         let kept = self.shared.kept();
         let (written, lost) = kept.files.as_ref().map_or((0, 0), |files| (files.written, files.lost));
@@ -259,13 +250,12 @@ impl Journal {
 }
 
 impl Recorder for Journal {
-    /// Keeps a decision. Never waits.
     fn record(&self, decision: Decision) {
         let Shared { queue, to_file, recorded, dropped, .. } = &*self.shared;
         recorded.fetch_add(1, Ordering::Relaxed);
         let decision = Box::new(decision);
         if !to_file {
-            // The oldest makes room.
+            // Replaces the oldest.
             drop(queue.force_push(decision));
         } else if queue.push(decision).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
@@ -281,7 +271,7 @@ impl Shared {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what is in the queue, at most as much as it can hold: callers that are faster must not hold up whoever empties it. Gives how many.
+    /// Returns the number taken: at most one queue length, or fast callers could keep this thread busy for ever.
     fn empty_queue(&self, kept: &mut Kept) -> usize {
         let now = SystemClock.coarse();
         let taken = std::iter::from_fn(|| self.queue.pop()).take(self.queue.capacity());

@@ -5,7 +5,6 @@ use std::time::Duration;
 use upright_core::policy::{Answer, Function, Question};
 use upright_core::testing::{DrivenClock, TestPolicy};
 
-/// A folder that goes when it is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -32,7 +31,6 @@ impl Drop for Folder {
     }
 }
 
-/// Waits for what another thread does. A minute is for one that hangs.
 fn until(holds: impl Fn() -> bool) {
     let begun = SystemClock.now();
     while !holds() {
@@ -67,7 +65,6 @@ fn a_decision_is_kept_with_its_question_its_answer_who_gave_it_and_when() {
     assert_eq!(entry.at, clock.now());
     assert_eq!((entry.policy.clone(), entry.by), (format!("sha256:{}", slot.policy().unwrap().digest()), By::Component));
     assert_eq!((&entry.question, &entry.answer), (&Question::Classify { fault: refused("connection refused") }, &Answer::Classify(answer)));
-    // The driven clock stood still.
     assert_eq!((entry.nanoseconds, entry.layout), (0, slot.description().state_layout));
 }
 
@@ -107,7 +104,6 @@ fn every_question_that_a_slot_asks_is_kept_and_answered_in_the_entry_as_to_the_c
     slot.slot().step(&BreakerConfig::default(), state.state, &mut layout, &observation);
     let entries = journal.recent(usize::MAX);
     let functions: std::collections::BTreeSet<_> = entries.iter().map(|entry| entry.question.function()).collect();
-    // What a policy says of itself is asked when it is loaded.
     let asked: Vec<_> = Function::ALL.iter().copied().filter(|function| *function != Function::Describe).collect();
     assert_eq!(functions.into_iter().collect::<Vec<_>>(), asked);
     for entry in entries {
@@ -161,7 +157,7 @@ fn what_finds_the_queue_full_is_dropped_and_the_file_tells_how_many_and_where() 
     let slot = PolicyLifecycle::native().with_journal(journal.clone());
     let ask = |instants: std::ops::Range<u64>| instants.for_each(|now| drop(slot.slot().initial(now)));
     {
-        // Nobody empties the queue meanwhile.
+        // Keeps the queue full.
         let _kept = journal.shared.kept();
         ask(0..5);
     }
@@ -186,7 +182,6 @@ fn a_writer_that_has_gone_to_sleep_is_woken_by_the_next_decision() {
     for now in 0..3 {
         until(sleeps);
         slot.slot().initial(now);
-        // Nothing here flushes: it is the thread that writes.
         until(|| journal.counts().written > now);
     }
     assert_eq!(folder.lines().len(), 3);

@@ -1,7 +1,7 @@
-//! The thread that takes a journal to its file.
+//! The thread that writes a journal to its file.
 //!
-//! A caller must not pay for the disk, nor for waking somebody up: a system call costs more than a decision. So the thread wakes itself every few
-//! milliseconds while there is work. Where there has been none for a while it sleeps, and the next decision wakes it, once.
+//! A system call costs more than a decision, so the thread wakes itself every few milliseconds. Only an idle one is
+//! woken, once.
 
 use super::Shared;
 use std::io;
@@ -10,12 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// So often there is a look at the queue while there is work.
 const ROUND: Duration = Duration::from_millis(5);
-/// After so many rounds without work it sleeps.
 const IDLE_ROUNDS: u32 = 64;
 
-/// The thread; dropping this ends it, when all is written.
+/// Dropping this writes everything and ends the thread.
 pub(super) struct Writer {
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
@@ -35,9 +33,9 @@ impl Writer {
         Ok(Self { state, thread: Some(thread) })
     }
 
-    /// Sees to it that what was just queued is written. While the thread is awake this is two loads.
+    /// Costs two loads while the thread is awake.
     pub(super) fn wake(&self) {
-        // Either the thread sees what was queued before it sleeps, or this sees that it sleeps.
+        // Either the thread sees the decision, or this sees it asleep.
         fence(Ordering::SeqCst);
         if self.state.asleep.load(Ordering::Relaxed) && self.state.asleep.swap(false, Ordering::Relaxed) {
             self.unpark();
@@ -61,7 +59,7 @@ impl Drop for Writer {
         self.state.ends.store(true, Ordering::SeqCst);
         self.unpark();
         if let Some(thread) = self.thread.take() {
-            // It does not panic; should it have, there is nothing left to wait for.
+            // After a panic there is nothing to wait for.
             let _ = thread.join();
         }
     }
@@ -70,7 +68,7 @@ impl Drop for Writer {
 fn write(shared: &Shared, state: &State) {
     let mut idle = 0;
     loop {
-        // Nobody queues anything once the writer is dropped.
+        // Nothing is queued once the writer is dropped.
         let ends = state.ends.load(Ordering::SeqCst);
         let count = shared.empty_queue(&mut shared.kept());
         idle = if count == 0 { idle + 1 } else { 0 };

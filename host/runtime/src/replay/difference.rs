@@ -1,7 +1,4 @@
-//! In what two answers to the same question differ.
-//!
-//! A thousand decisions that differ are a few kinds of difference. What counts first is what the host would do: the directive and its reason, then how long
-//! it would wait; then what the failure was taken for, and where the breaker went.
+//! Groups differing answers by the part that matters most: directive and reason, delay, classification, breaker.
 
 use crate::PolicyError;
 use crate::types::*;
@@ -9,10 +6,8 @@ use std::borrow::Cow;
 use std::fmt;
 use upright_core::policy::Answer;
 
-/// A kind of difference.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Difference {
-    /// What differs: a part of the answer, or `no_answer`.
     pub(super) what: &'static str,
     pub(super) before: Cow<'static, str>,
     pub(super) after: Cow<'static, str>,
@@ -22,7 +17,6 @@ fn difference(what: &'static str, before: impl Into<Cow<'static, str>>, after: i
     Difference { what, before: before.into(), after: after.into() }
 }
 
-/// The kind of difference between two answers of the same function; none where they are the same.
 pub(super) fn between(before: &Answer, after: &Answer) -> Option<Difference> {
     if before == after {
         return None;
@@ -46,7 +40,6 @@ pub(super) fn between(before: &Answer, after: &Answer) -> Option<Difference> {
     })
 }
 
-/// That a policy has none that could be followed.
 pub(super) fn no_answer(error: &PolicyError) -> Difference {
     let how = match error {
         PolicyError::TimedOut { .. } => "took too long",

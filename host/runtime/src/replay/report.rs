@@ -1,43 +1,43 @@
-//! What a replay found.
+//! Summarizes how a replay's answers differ.
 
 use crate::Policy;
 use serde::Serialize;
 use upright_core::policy::Function;
 
-/// What a replay found. The same journal gives the same report, on every machine.
+/// Result of a replay, equal on all machines.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ReplayReport {
-    /// The policy that was asked.
+    /// Policy asked.
     pub policy: Replayed,
-    /// The one that it is compared with; none where that is what the journal says was answered.
+    /// Policy compared with; `None` for the recorded answers.
     pub against: Option<Replayed>,
-    /// Decisions that were read and asked again.
+    /// Number of decisions asked again.
     pub entries: u64,
-    /// Decisions that the journal says are missing in it.
+    /// Number of decisions missing in the journal.
     pub lost: u64,
-    /// Lines that are no entries.
+    /// Lines that are not entries.
     pub unreadable: Unreadable,
-    /// Decisions that differ.
+    /// Number of decisions that differ.
     pub differing: u64,
-    /// The kinds of difference, most frequent first.
+    /// Kinds of difference, most frequent first.
     pub differences: Vec<DifferenceGroup>,
-    /// The sum of all delays before retries, seconds, over the decisions of `recovery.decide`. Where the policy has no answer, safe mode's counts.
+    /// Sum of `recovery.decide`'s retry delays, seconds; safe mode's where the policy fails.
     pub delay_seconds: Change<f64>,
-    /// How many of those decisions were to try the same call again.
+    /// Number of `recovery.decide` answers that retry.
     pub retries: Change<u64>,
-    /// Instructions of a decision in the component, on average; none where the recorded answers are compared with, or nothing was asked.
+    /// Average instructions of a decision; `None` for recorded answers.
     pub fuel_per_decision: Change<Option<f64>>,
 }
 
-/// A policy by its names.
+/// Identity of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Replayed {
-    /// Its name.
+    /// Policy name.
     pub name: String,
-    /// Its version.
+    /// Policy version.
     pub version: String,
-    /// `sha256:` and its digest.
+    /// `sha256:` and digest.
     pub digest: String,
 }
 
@@ -49,12 +49,12 @@ impl Replayed {
     }
 }
 
-/// Where in the journals.
+/// Position in the journals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// The file, as it was given.
+    /// File as given.
     pub journal: String,
-    /// The line, from 1.
+    /// Line from 1.
     pub line: u64,
 }
 
@@ -67,46 +67,46 @@ impl std::fmt::Display for Place {
 /// Lines that are no entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Unreadable {
-    /// How many.
+    /// Number of lines.
     pub lines: u64,
-    /// The first, and what is wrong with it.
+    /// First such line.
     pub first: Option<UnreadableLine>,
 }
 
-/// A line that is no entry.
+/// A line that is not an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnreadableLine {
-    /// Where it stands.
+    /// Its position.
     pub place: Place,
-    /// What is wrong with it.
+    /// Why it cannot be read.
     pub reason: String,
 }
 
-/// Decisions that differ in the same way.
+/// Decisions that differ in one way.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DifferenceGroup {
-    /// The function.
+    /// Function asked.
     pub function: Function,
-    /// The part of the answer that differs, the first that matters: `directive`, `delay`, `category`, `breaker_phase`, …; `no_answer` where the policy
-    /// trapped, took too long or answered nonsense.
+    /// Most important difference: `directive`, `delay`, `category`, `breaker_phase`, …; `no_answer` without a valid
+    /// answer.
     pub what: String,
-    /// What it was.
+    /// Value before.
     pub before: String,
-    /// What it is with the policy.
+    /// Value with the policy.
     pub after: String,
-    /// How many decisions.
+    /// Number of decisions.
     pub count: u64,
-    /// Their share of all decisions, 0 to 1.
+    /// Share of all decisions, 0 to 1.
     pub share: f64,
-    /// The first of them.
+    /// First such decision.
     pub example: Place,
 }
 
-/// A number before, and with the policy.
+/// A number before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Change<T> {
-    /// Of the recorded answers, or of the policy that is compared with.
+    /// With recorded answers, or the policy compared with.
     pub before: T,
-    /// Of the policy.
+    /// With the policy asked.
     pub after: T,
 }

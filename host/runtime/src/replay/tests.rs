@@ -3,7 +3,6 @@ use serde_json::{Value, json};
 
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 
-/// The vectors of an interface as a journal: what native code answered.
 fn journal(interface: &str) -> Vec<Value> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/conformance/vectors");
     let text = std::fs::read_to_string(format!("{folder}/{interface}.jsonl")).unwrap();
@@ -51,7 +50,6 @@ fn delays_that_do_not_grow_are_found_counted_and_summed() {
     assert_eq!((shorter.function, shorter.before.as_str()), (Function::Decide, "retry_after"));
     assert!(report.delay_seconds.after < report.delay_seconds.before, "{:?}", report.delay_seconds);
     assert_eq!(report.differences.iter().map(|group| group.count).sum::<u64>(), report.differing);
-    // Sorted by how many, and the example is the first of its kind.
     assert!(report.differences.is_sorted_by(|one, next| one.count >= next.count));
     let line = &journal("recovery")[shorter.example.line as usize - 1];
     assert!(line["answer"]["directive"]["retry_after"].is_number(), "{line}");
@@ -120,7 +118,6 @@ fn lines_that_are_no_entries_are_counted_and_the_first_is_told() {
 
 #[test]
 fn a_breakers_memory_is_read_by_its_own_layout_only() {
-    // A breaker with a share of failures in memory, which the built-in policy uses where it may.
     let lines: Vec<_> = journal("breaker")
         .into_iter()
         .filter(|line| line["arguments"]["state"]["memory"].as_array().is_some_and(|memory| !memory.is_empty()))
@@ -131,13 +128,12 @@ fn a_breakers_memory_is_read_by_its_own_layout_only() {
         .map(|line| {
             let mut line = line.clone();
             line["layout"] = json!(77);
-            // What another layout's policy would have kept there.
             line["answer"]["state"]["memory"] = json!([1, 2, 3]);
             line
         })
         .collect();
     assert_eq!(replayed(built_in(), None, &lines).differing, 0);
-    // Asked without the memory, it answers as it does to a state that has none; and what memory the answers leave is not compared.
+    // Asked with empty memory, and memories of answers are not compared.
     let without = other.iter().filter(|line| {
         let mut question: upright_core::policy::Question = serde::Deserialize::deserialize(*line).unwrap();
         question.breaker_state_mut().unwrap().memory.clear();

@@ -1,31 +1,28 @@
-//! How incidents get from those who decide to the shadow's thread.
+//! Hands incidents to the shadow's thread without slowing decisions of two microseconds.
 //!
-//! Decisions are under two microseconds, so even a queue is dear: both ends write to the same lines of memory, again and again, and what one thread
-//! allocates the other frees. So each thread has a lane with room for a few hundred incidents, which the shadow's thread exchanges as a
-//! whole for an empty one every few milliseconds; and an incident is written over an older one, whose texts have their memory already.
+//! A shared queue makes threads contend for cache lines and free each other's memory. So each thread fills a lane of
+//! its own, exchanged for an empty one every few milliseconds. Incidents reuse older ones' memory.
 
 use crate::types::{Guard, Incident, ModelChoice};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use upright_core::sync::thread_number;
 
-/// So many threads get in each other's way nowhere.
+/// Number of threads that never share a lane.
 const LANES: usize = 16;
-/// So many incidents fit into a lane between two glances; more are dropped.
+/// Maximum incidents of a lane; more are dropped.
 const ROOM: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: [Lane; LANES],
-    /// A lane that is filled next, with the memory of its last use.
     spare: Mutex<Vec<Batch>>,
-    /// Dropped because another thread was in the lane.
+    /// Dropped because another thread held the lane.
     crowded: AtomicU64,
-    /// Dropped because there was no room, as far as has been taken.
+    /// Dropped from full lanes, as far as taken.
     full: AtomicU64,
 }
 
-/// On lines of memory of its own.
 #[derive(Default)]
 #[repr(align(128))]
 struct Lane(Mutex<Batch>);
@@ -33,13 +30,12 @@ struct Lane(Mutex<Batch>);
 #[derive(Default)]
 struct Batch {
     incidents: Vec<Incident>,
-    /// So many of them are new.
     used: usize,
     dropped: u64,
 }
 
 impl Lanes {
-    /// Copies an incident into this thread's lane, if there is room at once.
+    /// Copies an incident, or drops it.
     pub(super) fn put(&self, incident: &Incident) {
         let Ok(mut batch) = self.lanes[thread_number().unwrap_or_default() % LANES].0.try_lock() else {
             self.crowded.fetch_add(1, Ordering::Relaxed);
@@ -57,7 +53,6 @@ impl Lanes {
         batch.used += 1;
     }
 
-    /// Hands out all that has been put in, one after the other.
     pub(super) fn take(&self, mut look: impl FnMut(&Incident)) {
         for lane in &self.lanes {
             let mut batch = self.spare().pop().unwrap_or_default();
@@ -69,7 +64,6 @@ impl Lanes {
         }
     }
 
-    /// How many were not taken up, as far as has been looked.
     pub(super) fn dropped(&self) -> u64 {
         self.crowded.load(Ordering::Relaxed) + self.full.load(Ordering::Relaxed)
     }
@@ -79,7 +73,7 @@ impl Lanes {
     }
 }
 
-/// Writes an incident over an older one, in the memory that the older one has.
+/// Reuses the memory of the older incident.
 fn copy(from: &Incident, to: &mut Incident) {
     let Incident { failure, attempt, elapsed, deadline, idempotent, retry_budget, retry, random, now, guard, models, .. } = &mut *to;
     let mut message = std::mem::take(&mut failure.message);

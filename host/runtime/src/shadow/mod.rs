@@ -1,12 +1,9 @@
-//! A candidate that answers live questions and decides nothing.
+//! Compares a candidate with the active policy on live failures; it decides nothing.
 //!
-//! Whether new recovery logic does what it should shows on the failures that a program really has. So a candidate can stand in the active policy's shadow: a
-//! sample of the incidents is put before both, off the caller's path, and where their answers differ it is counted and kept as an example.
-//! The caller pays for handing over a copy of the incident, and nothing more: the active policy's answer need not be handed
-//! over, since decisions are pure and it can be asked again. When more comes than is looked at, incidents are dropped and counted.
+//! Both answer a sample of the incidents. The caller pays only for a copy: the active policy is asked again, since
+//! decisions are pure. Excess incidents are dropped and counted.
 //!
-//! A breaker's private memory belongs to the active policy. A candidate that writes another layout is asked with an empty one, so what it would have gathered
-//! over many failures does not show here.
+//! A candidate with another layout of breaker memory gets it empty, so effects of many failures do not show.
 
 mod lane;
 mod report;
@@ -27,19 +24,18 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use upright_core::policy::Active;
 
-/// How often the shadow's thread looks for incidents. It is not woken: that would cost the caller a call of the system.
+/// Waking the thread instead would cost the caller a system call.
 const GLANCE: Duration = Duration::from_millis(2);
-/// While nothing fails it looks less and less often, down to this.
+/// Maximum interval, while nothing fails.
 const LONGEST_GLANCE: Duration = Duration::from_millis(64);
-/// One, in the fixed-point numbers that count the sample.
 const ONE: u64 = 1 << 32;
 
-/// How a candidate stands in the shadow.
+/// How a candidate is shadowed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShadowOptions {
-    /// The share of the incidents that it is asked about; above 0, at most 1. All by default.
+    /// Share of incidents compared, above 0 and at most 1; 1 by default.
     pub sample: f64,
-    /// When it becomes active by itself. By default never: [`PolicyLifecycle::promote`] does it.
+    /// Automatic promotion; by default only [`PolicyLifecycle::promote`] promotes.
     pub promotion: Option<Promotion>,
 }
 
@@ -52,13 +48,13 @@ impl Default for ShadowOptions {
 /// When a shadow becomes active by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Promotion {
-    /// After so many decisions beside the active policy,
+    /// Minimum number of decisions.
     pub decisions: u64,
-    /// if at most so many of them differed.
+    /// Maximum number that differed.
     pub disagreements: u64,
 }
 
-/// What a slot needs of its shadow. Without one, an incident costs a load and a branch.
+/// Without a shadow, an incident costs a load and a branch.
 #[derive(Default)]
 pub(super) struct Shadowing {
     on: AtomicBool,
@@ -69,7 +65,7 @@ struct Shadow {
     candidate: Policy,
     probation: Duration,
     promotion: Option<Promotion>,
-    /// What each incident adds to `sampled`; one is asked about whenever the sum passes a whole number.
+    /// Added to `sampled` per incident; each integer passed selects one.
     step: u64,
     sampled: AtomicU64,
     waiting: Lanes,
@@ -78,7 +74,6 @@ struct Shadow {
 }
 
 impl Shadowing {
-    /// Hands an incident over.
     #[inline]
     pub(super) fn offer(&self, incident: &Incident) {
         if self.on.load(Ordering::Relaxed) {
@@ -106,7 +101,6 @@ impl Shadowing {
 }
 
 impl Shadow {
-    /// Asks both about what has been handed over.
     fn catch_up(&self, active: &Active) -> ShadowReport {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.take(|incident| tally.compare(incident, active));
@@ -124,7 +118,6 @@ impl Shadow {
 }
 
 impl PolicyLifecycle {
-    /// Puts a candidate into the shadow of the active policy, in place of the one that was there.
     pub(super) fn begin_shadow(&self, candidate: Policy, options: ShadowOptions, probation: Duration) -> Result<(), PolicyError> {
         if !(options.sample > 0.0 && options.sample <= 1.0) {
             return Err(PolicyError::Sample { value: options.sample });
@@ -132,12 +125,12 @@ impl PolicyLifecycle {
         let shadow = Arc::new(Shadow {
             probation,
             promotion: options.promotion,
-            // Rounded up: the last of a hundred incidents is the one of a hundredth.
+            // Rounded up: a hundredth selects the hundredth incident.
             step: (options.sample * ONE as f64).ceil() as u64,
             sampled: AtomicU64::new(0),
             waiting: Lanes::default(),
             ended: AtomicBool::new(false),
-            // With instances of its own: whoever decides at the same time shall not notice.
+            // Own instances, so that live decisions are not disturbed.
             tally: Mutex::new(Tally::of(candidate.twin())),
             candidate,
         });
@@ -149,7 +142,7 @@ impl PolicyLifecycle {
         Ok(())
     }
 
-    /// What the shadow has shown so far, with what was handed over until now; none where there is none.
+    /// The report up to now, `None` without a shadow. Promotes a shadow that meets its rule.
     pub fn shadow_report(&self) -> Option<ShadowReport> {
         let shadow = self.shared.shadowing.current.load_full()?;
         let report = shadow.catch_up(&self.shared.active.load());
@@ -159,14 +152,14 @@ impl PolicyLifecycle {
         Some(report)
     }
 
-    /// Makes the shadow the active policy, on probation, and tells what it had shown; none where there is no shadow.
+    /// Makes the shadow active. Returns its report, `None` without a shadow.
     pub fn promote(&self) -> Option<ShadowReport> {
         let shadow = self.shared.shadowing.current.load_full()?;
         let report = shadow.catch_up(&self.shared.active.load());
         self.promote_this(&shadow).then_some(report)
     }
 
-    /// Ends the shadow without following it, and tells what it had shown; none where there is no shadow.
+    /// Ends the shadow. Returns its report, `None` without a shadow.
     pub fn end_shadow(&self) -> Option<ShadowReport> {
         let shadow = self.shared.shadowing.replace(None)?;
         let report = shadow.catch_up(&self.shared.active.load());
@@ -174,9 +167,7 @@ impl PolicyLifecycle {
         Some(report)
     }
 
-    /// Whether it was this call that did it.
     fn promote_this(&self, shadow: &Arc<Shadow>) -> bool {
-        // Of several that find it due, one activates it.
         if shadow.ended.swap(true, Ordering::AcqRel) {
             return false;
         }
@@ -186,7 +177,6 @@ impl PolicyLifecycle {
     }
 }
 
-/// The shadow's thread: until the shadow ends, or the slot is gone.
 fn watch(slot: &Weak<Shared>, shadow: &Arc<Shadow>) {
     let (mut glance, mut seen) = (GLANCE, 0);
     while !shadow.ended.load(Ordering::Acquire) {

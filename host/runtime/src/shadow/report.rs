@@ -1,4 +1,4 @@
-//! How two policies' answers compare.
+//! Compares two policies' answers and counts the differences.
 
 use crate::label;
 use crate::lifecycle::component;
@@ -10,13 +10,11 @@ use std::time::Instant;
 use upright_core::policy::{Active, Answer, Ask, Decider, PolicyFailure};
 use upright_logic as native;
 
-/// So many of the latest decisions' times are kept.
 const TIMES: usize = 4096;
 
-/// A way in which two verdicts differ: its name, and how it is told.
 type Kind = (&'static str, fn(&Verdict, &Verdict) -> bool);
 
-/// All that a caller or a breaker could notice. What a rule is called is not among it.
+/// Differences that a caller or breaker could notice.
 const KINDS: [Kind; 10] = [
     ("category", |one, other| one.classification.category != other.classification.category),
     ("severity", |one, other| one.classification.severity != other.classification.severity),
@@ -36,7 +34,6 @@ const KINDS: [Kind; 10] = [
     ("admission", |one, other| admission(one) != admission(other)),
 ];
 
-/// The kind of a decision that the candidate could not make.
 const FAILED: &str = "failed";
 
 fn phase(verdict: &Verdict) -> Option<crate::types::Phase> {
@@ -47,65 +44,63 @@ fn admission(verdict: &Verdict) -> Option<crate::types::Admission> {
     verdict.breaker.as_ref().map(|transition| transition.admission)
 }
 
-/// What a shadow has shown.
+/// Findings of a shadow.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ShadowReport {
     /// Name and version.
     pub candidate: String,
     /// SHA-256 of the component.
     pub digest: String,
-    /// Decisions that both made.
+    /// Number of decisions compared.
     pub decisions: u64,
-    /// Of those, the ones in which they differed.
+    /// Number that differed.
     pub disagreeing: u64,
-    /// The share of decisions in which they agreed, 0 to 1; 1 before the first.
+    /// Share that agreed, 0 to 1; 1 before the first.
     pub agreement: f64,
-    /// Incidents that nobody had time to look at.
+    /// Number of incidents not compared for lack of time.
     pub dropped: u64,
-    /// Each kind of difference. A decision can differ in several ways.
+    /// Kinds of difference; a decision can have several.
     pub disagreements: Vec<Disagreement>,
-    /// The time that the active policy took.
+    /// Time of the active policy.
     pub active: Latency,
-    /// The time that the candidate took.
+    /// Time of the candidate.
     pub shadow: Latency,
 }
 
-/// One way in which answers differed.
+/// One kind of difference.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Disagreement {
-    /// What differed: `category`, `severity`, `action`, `counted`, `directive`, `delay`, `model`, `reason`, `phase`, `admission`, or `failed` where the candidate gave no
-    /// answer that could be followed.
+    /// `category`, `severity`, `action`, `counted`, `directive`, `delay`, `model`, `reason`, `phase`, `admission`, or
+    /// `failed` for an invalid answer.
     pub kind: &'static str,
-    /// How often.
+    /// Number of decisions.
     pub count: u64,
-    /// The first time.
+    /// First such decision.
     pub example: ShadowExample,
 }
 
-/// One decision in which answers differed.
+/// A decision in which answers differed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ShadowExample {
-    /// What was asked.
+    /// The question.
     pub incident: Incident,
-    /// What the active policy answered.
+    /// Active policy's answer.
     pub active: Verdict,
-    /// What the candidate answered, or how it failed.
+    /// Candidate's answer or error.
     pub candidate: Result<Verdict, String>,
 }
 
-/// How long decisions took, over the latest 4,096; nanoseconds.
+/// Times of the latest 4,096 decisions, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Latency {
-    /// Half of them took no longer.
+    /// Median.
     pub median_nanoseconds: u64,
-    /// 99 of 100 took no longer.
+    /// 99th percentile.
     pub percentile_99_nanoseconds: u64,
 }
 
-/// What was counted.
 pub(super) struct Tally {
     candidate: Policy,
-    /// The active policy with an instance of its own, and the one that it is of.
     mirror: Option<(Policy, String)>,
     decisions: u64,
     disagreeing: u64,
@@ -140,13 +135,13 @@ impl Times {
 }
 
 impl Tally {
-    /// Nothing yet, of a candidate that nobody else asks.
+    /// The candidate needs instances of its own.
     pub(super) fn of(candidate: Policy) -> Self {
         let (active, shadow) = (Times::default(), Times::default());
         Self { candidate, mirror: None, decisions: 0, disagreeing: 0, disagreements: Vec::new(), active, shadow }
     }
 
-    /// What the active policy answers; natively where it fails, as its caller was answered.
+    /// Native if the policy fails, as for its caller.
     fn active_answer(&mut self, incident: &Incident, active: &Active) -> Verdict {
         let natively = || native::recovery::decide(incident.clone());
         let answer = match active {
@@ -168,7 +163,6 @@ impl Tally {
         &self.mirror.insert(mirror).0
     }
 
-    /// Asks both, and notes how their answers differ.
     pub(super) fn compare(&mut self, incident: &Incident, active: &Active) {
         let began = Instant::now();
         let before = self.active_answer(incident, active);
@@ -218,12 +212,10 @@ impl Tally {
     }
 }
 
-/// The policy's verdict, if the incident allows it.
 fn verdict(policy: &dyn Decider, incident: &Incident) -> Result<Verdict, PolicyFailure> {
     checked(policy.answer(Ask::Decide { incident })?, incident)
 }
 
-/// The verdict in an answer, if the incident allows it.
 fn checked(answer: Answer, incident: &Incident) -> Result<Verdict, PolicyFailure> {
     Ask::Decide { incident }.check(&answer)?;
     match answer {
@@ -232,7 +224,7 @@ fn checked(answer: Answer, incident: &Incident) -> Result<Verdict, PolicyFailure
     }
 }
 
-/// The incident for a policy that did not write the breaker's memory.
+/// For a policy that did not write the breaker's memory.
 fn without_memory(mut incident: Incident) -> Incident {
     if let Some(guard) = &mut incident.guard {
         guard.state.memory.clear();

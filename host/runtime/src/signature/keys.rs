@@ -1,4 +1,4 @@
-//! Ed25519 keys, as text: 64 hexadecimal digits after a word that says which of the two it is, so that nobody hands out the wrong file.
+//! Ed25519 keys as text: 64 hexadecimal digits after a word for the half, so that nobody hands out the secret one.
 
 use crate::loaded::hexadecimal;
 use rand::TryRng;
@@ -14,29 +14,28 @@ const SECRET: &str = "upright-secret-key";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// It does not have a key's form.
+    /// The text has another form.
     #[error("not a key; expected `{expected}:` and 64 hexadecimal digits, as `upright policy keygen` writes them")]
     Form {
-        /// The word that it should begin with.
+        /// Expected first word.
         expected: &'static str,
     },
-    /// It is the other half of the pair.
+    /// The text is the pair's other half.
     #[error("this is the {found}; expected the {expected}")]
     OtherHalf {
-        /// What it is.
+        /// Half found.
         found: &'static str,
-        /// What was wanted.
+        /// Half expected.
         expected: &'static str,
     },
-    /// No key can be made: the system has no randomness.
-    #[error("the system gives no random numbers: {detail}")]
+    /// The system gives no random numbers.
+    #[error("cannot get random numbers from the system: {detail}")]
     NoRandomness {
         /// Why.
         detail: String,
     },
 }
 
-/// Reads 32 bytes after the word.
 fn read(text: &str, expected: &'static str, other: &'static str) -> Result<[u8; 32], KeyError> {
     let text = text.trim();
     let Some((word, digits)) = text.split_once(':') else { return Err(KeyError::Form { expected }) };
@@ -47,7 +46,6 @@ fn read(text: &str, expected: &'static str, other: &'static str) -> Result<[u8; 
     bytes.ok_or(KeyError::Form { expected })
 }
 
-/// The bytes that hexadecimal digits stand for, if there are as many.
 fn bytes<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let digits = digits.as_bytes();
     let value = |digit: u8| char::from(digit).to_digit(16);
@@ -61,12 +59,11 @@ fn bytes<const N: usize>(digits: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// A key that signatures are checked with. Not a secret.
+/// A public key, which verifies signatures.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
-    /// Whether this is the owner's signature over these bytes.
     pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
         let Some(signature) = bytes::<64>(signature) else { return false };
         ed25519_compact::PublicKey::new(self.0).verify(message, &ed25519_compact::Signature::new(signature)).is_ok()
@@ -105,12 +102,12 @@ impl<'de> Deserialize<'de> for PublicKey {
     }
 }
 
-/// A key that policies are signed with. Never shown by `Debug`.
+/// A secret key, which signs policies. `Debug` hides it.
 #[derive(Clone)]
 pub struct SecretKey(ed25519_compact::KeyPair);
 
 impl SecretKey {
-    /// A new key, from the system's randomness.
+    /// Generates a key.
     ///
     /// # Errors
     /// [`KeyError::NoRandomness`].
@@ -120,23 +117,22 @@ impl SecretKey {
         Ok(Self::from_seed(seed))
     }
 
-    /// The key that this seed makes.
     pub(super) fn from_seed(seed: [u8; 32]) -> Self {
         Self(ed25519_compact::KeyPair::from_seed(ed25519_compact::Seed::new(seed)))
     }
 
-    /// The half that may be handed out.
+    /// The public half.
     pub fn public(&self) -> PublicKey {
         PublicKey(*self.0.pk)
     }
 
-    /// The key as text, to be kept in a file that only its owner can read.
+    /// The key as text, for a file only its owner can read.
     pub fn reveal(&self) -> String {
         format!("{SECRET}:{}", hexadecimal(&*self.0.sk.seed()))
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> String {
-        // Without noise: equal policies have equal signatures.
+        // Without noise, equal policies have equal signatures.
         hexadecimal(&*self.0.sk.sign(message, None))
     }
 }

@@ -1,9 +1,8 @@
-//! Who a policy is from.
+//! Verifies who made a policy, so that nobody replaces a program's recovery logic.
 //!
-//! A policy decides how a program recovers, so whoever can replace its file can make the program give up, hammer a server or wait for ever. With a
-//! trusted key, only policies that its owner has signed get in: a detached Ed25519 signature beside the component (`policy.wasm.sig`) over a small
-//! [`Manifest`], which holds the component's digest. A signed policy can still be an old one, with a defect that was mended since; so each
-//! signature has a revision, and a lower one than was seen is refused.
+//! With trusted keys, only policies signed by their owners are admitted. The Ed25519 signature (`policy.wasm.sig`)
+//! covers a [`Manifest`] with the component's digest. A lower revision than seen before is refused: it may have known
+//! defects.
 
 mod keys;
 
@@ -15,117 +14,114 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// What is appended to a component's file name for its signature's.
+/// Extension added to a component's file name.
 pub const SIGNATURE_EXTENSION: &str = "sig";
 
-/// A signature's file is no longer than this, bytes.
 const FILE_LIMIT: u64 = 16 << 10;
 
-/// What a signature vouches for.
+/// Content that a signature covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The policy's name, as it describes itself.
+    /// Policy name, by its own description.
     pub name: String,
-    /// The policy's version, as it describes itself.
+    /// Policy version, by its own description.
     pub version: String,
-    /// The version of the contract (`upright:policy`) that it speaks.
+    /// Contract version (`upright:policy`).
     pub contract: String,
-    /// Counts the signer's releases: a host refuses a lower one than it has seen.
+    /// Number of the release.
     pub revision: u64,
     /// SHA-256 of the component, hexadecimal.
     pub digest: String,
 }
 
 impl Manifest {
-    /// The manifest of a component.
     pub(crate) fn of(policy: &Policy, revision: u64) -> Self {
         let Description { name, version, .. } = policy.description().clone();
         Self { name, version, contract: policy.contract_version().to_owned(), revision, digest: policy.digest().to_owned() }
     }
 
-    /// The bytes that are signed: one field a line, each with its length, so that no two manifests have the same.
+    /// Fields carry their lengths, so that no two manifests have equal bytes.
     fn signed_bytes(&self) -> Vec<u8> {
         let Self { name, version, contract, revision, digest } = self;
         let mut text = String::from("upright policy signature 1\n");
         for (field, value) in
             [("name", name), ("version", version), ("contract", contract), ("revision", &revision.to_string()), ("digest", digest)]
         {
-            // Writing to a string cannot fail.
             let _ = writeln!(text, "{field} {} {value}", value.len());
         }
         text.into_bytes()
     }
 }
 
-/// A manifest, and the signature over it by the owner of a key.
+/// A signed manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
-    /// What is signed.
+    /// The manifest.
     #[serde(flatten)]
     pub manifest: Manifest,
-    /// Whose signature it is.
+    /// The signer's key.
     pub key: PublicKey,
     /// Ed25519 over the manifest, hexadecimal.
     pub signature: String,
 }
 
-/// Why a signature does not let a policy in.
+/// Why a signature does not admit a policy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// There is none, or it was taken away.
-    #[error("the policy is not signed, and a key is trusted; expected its signature in {}", path.as_ref().map_or_else(|| "a .sig file beside it".into(), |path| path.display().to_string()))]
+    /// The signature is missing.
+    #[error("the policy is not signed, and this loader only accepts policies signed by a trusted key; expected its signature in {}", path.as_ref().map_or_else(|| "a .sig file beside it".into(), |path| path.display().to_string()))]
     Missing {
-        /// Where it was looked for.
+        /// Expected path.
         path: Option<PathBuf>,
     },
-    /// The file is no signature.
-    #[error("{} is no signature: {detail}; expected what `upright policy sign` writes", path.display())]
+    /// The file is not a signature.
+    #[error("{} is not a signature: {detail}; expected a file written by `upright policy sign`", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// Why.
         detail: String,
     },
-    /// It is by a key that nobody trusts.
+    /// The key is not trusted.
     #[error("the policy is signed by {key}, which is not trusted; expected one of: {trusted}")]
     UnknownKey {
-        /// The signer.
+        /// Signer's key.
         key: PublicKey,
-        /// The trusted keys.
+        /// Trusted keys.
         trusted: String,
     },
-    /// It is not that key's signature over that manifest.
-    #[error("the signature is not by {key}: it or what it vouches for was changed")]
+    /// The signature does not match its key and manifest.
+    #[error("the signature does not match {key}: it or its manifest was changed; expected both as `upright policy sign` wrote them")]
     Forged {
-        /// Whose it claims to be.
+        /// Claimed key.
         key: PublicKey,
     },
-    /// It vouches for another component.
-    #[error("the signature vouches for sha256:{signed}, and the policy is sha256:{found}")]
+    /// The signature is for another component.
+    #[error("the signature vouches for sha256:{signed}, but the policy is sha256:{found}; expected the signature of this component")]
     OtherComponent {
-        /// The digest in the manifest.
+        /// Digest in the manifest.
         signed: String,
-        /// The component's.
+        /// Digest of the component.
         found: String,
     },
-    /// The component calls itself otherwise than the manifest does.
-    #[error("the signature's {field} is {signed:?}, and the policy's {found:?}")]
+    /// Component and manifest differ.
+    #[error("the signature's {field} is {signed:?}, but the policy's is {found:?}; expected equal values")]
     OtherPolicy {
-        /// What differs.
+        /// Field that differs.
         field: &'static str,
-        /// The manifest's.
+        /// Value in the manifest.
         signed: String,
-        /// The component's.
+        /// Value of the component.
         found: String,
     },
-    /// It is older than one that was accepted before.
-    #[error("the policy's revision is {revision}, and {highest} was accepted before; expected at least that")]
+    /// The revision is lower than one accepted before.
+    #[error("the policy's revision is {revision}, and {highest} was accepted before; expected {highest} or higher")]
     LowerRevision {
-        /// The candidate's.
+        /// Candidate's revision.
         revision: u64,
-        /// The highest that was accepted.
+        /// Highest accepted revision.
         highest: u64,
     },
 }
@@ -138,7 +134,7 @@ impl Signature {
         Self { manifest, key: key.public(), signature }
     }
 
-    /// Where the signature of a component's file lies.
+    /// Path of a component's signature.
     pub fn path_for(component: &Path) -> PathBuf {
         let mut path = component.as_os_str().to_owned();
         path.push(".");
@@ -146,7 +142,7 @@ impl Signature {
         path.into()
     }
 
-    /// Reads a signature; none where there is no such file.
+    /// Reads a signature; `None` without a file.
     ///
     /// # Errors
     /// [`SignatureError::Unreadable`].
@@ -164,7 +160,7 @@ impl Signature {
         serde_json::from_slice(&text).map(Some).map_err(|error| unreadable(error.to_string()))
     }
 
-    /// Whether it is its key's signature over its manifest, and that manifest this component's.
+    /// Checks key, manifest and digest.
     ///
     /// # Errors
     /// [`SignatureError::Forged`], [`SignatureError::OtherComponent`].
@@ -178,7 +174,6 @@ impl Signature {
         Ok(())
     }
 
-    /// Whether the component calls itself what the manifest calls it.
     pub(crate) fn names(&self, policy: &Policy) -> Result<(), SignatureError> {
         let Manifest { name, version, contract, .. } = &self.manifest;
         let description = policy.description();
@@ -194,7 +189,7 @@ impl Signature {
     }
 }
 
-/// Whose policies get in. With no key, everybody's.
+/// Trusted keys. With none, every policy is admitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     keys: Vec<PublicKey>,
@@ -206,12 +201,11 @@ impl Trust {
         Self { keys: keys.into_iter().collect() }
     }
 
-    /// Whether a signature is asked for.
+    /// Whether a signature is required.
     pub fn is_asked_for(&self) -> bool {
         !self.keys.is_empty()
     }
 
-    /// Whether this signature, looked for at `path`, lets a component of this digest in.
     pub(crate) fn admits(&self, signature: Option<&Signature>, digest: &str, path: Option<PathBuf>) -> Result<(), SignatureError> {
         let Some(signature) = signature else {
             return if self.is_asked_for() { Err(SignatureError::Missing { path }) } else { Ok(()) };

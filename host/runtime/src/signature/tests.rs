@@ -55,7 +55,7 @@ fn no_field_of_a_manifest_can_be_changed_and_no_signature_moved_to_another_compo
         change(&mut changed.manifest);
         assert!(matches!(refusal(&loader, &bytes, Some(&changed)), SignatureError::Forged { .. }), "{changed:?}");
     }
-    // A custom section more: the same policy, another file.
+    // With an extra custom section.
     let other = [&bytes[..], &[0, 2, 1, b'x']].concat();
     assert!(matches!(refusal(&loader, &other, Some(&signature)), SignatureError::OtherComponent { .. }));
 }
