@@ -1,4 +1,4 @@
-//! What the command `upright` costs as a whole process, from its start to its end.
+//! Cost of the command `upright` as a whole process.
 
 use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
@@ -33,7 +33,6 @@ fn main() -> Result<()> {
             let index = (round + turn) % programs.len();
             let (_, program, arguments) = programs[index];
             let taken = run(program, arguments)?;
-            // The first brings the program into memory.
             if round > 0 {
                 samples[index].push(taken);
             }
@@ -60,7 +59,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Builds the command in the same target folder, so that no old one is measured.
+/// Builds the command in this target folder, so as not to measure an old one.
 fn build() -> Result<PathBuf> {
     let status = Command::new(env!("CARGO"))
         .args(["build", "--release", "--quiet", "-p", "upright-cli"])
@@ -74,7 +73,6 @@ fn build() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Nanoseconds that a process took.
 fn run(program: &str, arguments: &[&str]) -> Result<f64> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

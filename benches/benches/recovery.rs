@@ -1,4 +1,4 @@
-//! What the library costs: success, rejection, one failure; beside its peers.
+//! Cost of success, rejection and failure, beside the library's peers.
 
 use anyhow::{Result, bail};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the store in a file costs, beside SQLite on the same disk.
+//! Cost of the store in a file, beside SQLite on one disk.
 
 use anyhow::Result;
 use std::time::Duration;
@@ -17,7 +17,6 @@ fn main() -> Result<()> {
     if !IDS.into_iter().any(is_wanted) {
         return Ok(());
     }
-    // A disk is slower than what the other targets measure.
     let effort = if effort.rounds == Effort::QUICK.rounds { effort } else { Effort { sample: Duration::from_millis(20), ..effort } };
     let machine = Machine::here();
     let runtime = upright_benches::cases::runtime()?;

@@ -1,4 +1,4 @@
-//! What a bench target was asked for.
+//! Arguments of a bench target.
 
 use crate::measure::Effort;
 use anyhow::{Result, bail, ensure};
@@ -6,24 +6,23 @@ use anyhow::{Result, bail, ensure};
 /// The arguments after `cargo bench -p upright-benches --`.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// `--quick` is only to see that everything runs.
+    /// `--quick` only checks that everything runs.
     pub effort: Effort,
     /// `--report` writes `REPORT.md`.
     pub report: bool,
-    /// The groups that are wanted; all if there are none.
+    /// Groups to run; all if empty.
     pub groups: Vec<String>,
 }
 
 impl Asked {
-    /// What this program was asked for.
+    /// Reads this program's arguments.
     ///
     /// # Errors
-    /// Names what is not understood.
+    /// Names an unknown argument.
     pub fn of_program() -> Result<Self> {
         let mut asked = Self { effort: Effort::FULL, report: false, groups: Vec::new() };
         for argument in std::env::args().skip(1) {
             match argument.as_str() {
-                // From Cargo.
                 "--bench" => {}
                 "--quick" => asked.effort = Effort::QUICK,
                 "--report" => asked.report = true,

@@ -1,16 +1,16 @@
-//! How often a case allocates: counted by the program `count-allocations`, read here.
+//! Reads the allocations counted by `count-allocations`.
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
 
-/// What one call allocates, on average.
+/// Average allocations of one call.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Allocated {
-    /// The group's short name.
+    /// Short name of the group.
     pub group: String,
-    /// The case's name.
+    /// Name of the case.
     pub case: String,
     /// Allocations a call.
     pub count: f64,

@@ -1,24 +1,24 @@
-//! What is measured together: cases beside each other, and the targets that they must keep.
+//! Groups of cases measured together, with their targets.
 
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// Makes so many calls, one after the other.
+/// Makes this many calls in a row.
 pub type Worker = Box<dyn FnMut(u64) + Send>;
 
-/// One thing that is measured.
+/// A measured case.
 pub struct Case {
-    /// Its name, unique in its group.
+    /// Unique name in its group.
     pub name: &'static str,
     make: Box<dyn Fn() -> Worker + Send + Sync>,
     check: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Case {
-    /// A case of which `make` makes one caller for each thread; a caller makes one call each time. Everything that is built once (layers,
-    /// breakers) is built before and shared by the callers. `right` says whether an answer is the one that is to be measured.
+    /// `make` makes a caller for each thread; layers and breakers are built before and shared. `right` checks an
+    /// answer.
     pub fn new<C, R>(
         name: &'static str,
         make: impl Fn() -> C + Clone + Send + Sync + 'static,
@@ -34,7 +34,7 @@ impl Case {
                 let mut call = make_worker();
                 Box::new(move |calls| {
                     for _ in 0..calls {
-                        // By reference: nobody copies an answer before looking at it.
+                        // By reference, so that nothing is copied.
                         black_box(&call());
                     }
                 })
@@ -48,49 +48,49 @@ impl Case {
         (self.make)()
     }
 
-    /// Whether a call answers what is to be measured: a breaker that has opened by mistake is fast, and no success.
+    /// Whether a call gives the right answer: a breaker opened by mistake is fast.
     pub fn is_right(&self) -> bool {
         (self.check)()
     }
 }
 
-/// What a case must keep.
+/// Limit for a case.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
-    /// It takes at most `at_most` times what `peer` takes.
+    /// At most `at_most` times the peer's time.
     TimesOf {
         /// The case.
         case: &'static str,
-        /// What it is held against.
+        /// The peer.
         peer: &'static str,
         /// The factor.
         at_most: f64,
     },
-    /// It takes at most so many nanoseconds.
+    /// Maximum nanoseconds.
     Nanoseconds {
         /// The case.
         case: &'static str,
         /// The limit.
         at_most: f64,
     },
-    /// It allocates nothing.
+    /// No allocation.
     NoAllocation {
         /// The case.
         case: &'static str,
     },
 }
 
-/// Cases that are measured in the same rounds.
+/// Cases measured in common rounds.
 pub struct Group {
-    /// Its short name, for choosing it.
+    /// Short name.
     pub id: &'static str,
-    /// Its heading.
+    /// Heading.
     pub title: &'static str,
-    /// What it shows and how the cases are made alike; one paragraph.
+    /// Purpose and method, in one paragraph.
     pub note: &'static str,
-    /// So many threads make calls at once.
+    /// Number of calling threads.
     pub threads: usize,
-    /// The case that all are held against in the table.
+    /// Case that the table compares with.
     pub reference: &'static str,
     /// The cases.
     pub cases: Vec<Case>,
@@ -98,18 +98,18 @@ pub struct Group {
     pub targets: Vec<Target>,
 }
 
-/// What a future answers that is ready at once: one poll, the same for all peers. A runtime's `block_on` costs more than what is measured here.
+/// Polls a ready future once. A runtime's `block_on` would cost more than the case.
 #[inline(always)]
 pub fn ready<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Whether the answer is there and a success.
+/// Whether it succeeded.
 pub fn succeeded<T, E>(answer: &Poll<Result<T, E>>) -> bool {
     matches!(answer, Poll::Ready(Ok(_)))
 }
 
-/// Whether the answer is there and an error.
+/// Whether it failed.
 pub fn failed<T, E>(answer: &Poll<Result<T, E>>) -> bool {
     matches!(answer, Poll::Ready(Err(_)))
 }

@@ -1,7 +1,5 @@
-//! What Upright costs, beside its peers, in the same run.
-//!
-//! [`cases`] has what is measured, [`measure`] measures it fairly, [`report`] holds it against targets and writes it down.
-//! `README.md` says how to run and how to read it.
+//! Cost of Upright beside its peers, in one run. [`cases`] defines, [`measure`] measures, [`report`] compares with
+//! targets. `README.md` explains.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod asked;

@@ -1,4 +1,4 @@
-//! Where and with what was measured.
+//! Describes the machine and software of a measurement.
 
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -7,7 +7,6 @@ use std::process::Command;
 use std::thread::available_parallelism;
 use std::time::SystemTime;
 
-/// The crates that a figure depends on.
 const CRATES: [&str; 10] = [
     "upright",
     "wasmtime",
@@ -21,29 +20,29 @@ const CRATES: [&str; 10] = [
     "rusqlite",
 ];
 
-/// A machine, its software, and what else it did.
+/// Machine, software and load.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
-    /// The processor's name.
+    /// Name of the processor.
     pub processor: String,
-    /// So many of its cores can be used.
+    /// Number of usable cores.
     pub cores: usize,
-    /// The operating system and its version.
+    /// Operating system and version.
     pub system: String,
     /// The compiler.
     pub compiler: String,
-    /// The crates and their versions, as `Cargo.lock` has them.
+    /// Crates with versions, from `Cargo.lock`.
     pub crates: Vec<(String, String)>,
-    /// The load averages when the measurement began, where the system has such.
+    /// Load averages at the start, if known.
     pub load: String,
-    /// The last commit, and whether anything was changed since.
+    /// Last commit, and whether files have changed since.
     pub commit: String,
-    /// When the measurement began.
+    /// Start of the measurement.
     pub date: String,
 }
 
 impl Machine {
-    /// This one, now.
+    /// This machine, now.
     pub fn here() -> Self {
         let file = |path| fs::read_to_string(path).unwrap_or_default();
         let processor = file("/proc/cpuinfo")
@@ -63,7 +62,6 @@ impl Machine {
     }
 }
 
-/// What a program prints, in one line; empty if it cannot be run.
 fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
@@ -71,7 +69,6 @@ fn said(program: &str, arguments: &[&str]) -> String {
 
 fn commit() -> String {
     let commit = said("git", &["rev-parse", "--short", "HEAD"]);
-    // The report itself does not count.
     let changed = said("git", &["status", "--porcelain", "--", "..", ":!REPORT.md"]);
     if changed.is_empty() { commit } else { format!("{commit}, with changes") }
 }
@@ -80,7 +77,6 @@ fn crates() -> Vec<(String, String)> {
     locked(&fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock")).unwrap_or_default())
 }
 
-/// The crates of interest in a `Cargo.lock`.
 fn locked(lock: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut name = "";

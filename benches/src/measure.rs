@@ -1,7 +1,7 @@
-//! Measures the cases of a group in interleaved rounds.
+//! Measures a group's cases in interleaved rounds.
 //!
-//! A machine's speed drifts: by its clock, its temperature, its other work. So the cases are not measured one after the other but in
-//! rounds, each of which takes one sample of every case and begins with another one. A figure is the median over the rounds.
+//! A machine's speed drifts with clock, temperature and load. So each round takes one sample of every case, starting
+//! with another one. A figure is the median over rounds.
 
 use crate::group::{Case, Group};
 use anyhow::{Result, anyhow, ensure};
@@ -11,42 +11,42 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// Calls before each sample, which fill caches and pools.
+/// Calls before each sample, to fill caches and pools.
 const WARM_UP: u64 = 64;
-/// Threads that make calls together look at the time about so often.
+/// Time between two looks at the clock in concurrent threads.
 const CHUNK: Duration = Duration::from_micros(50);
-/// They make calls for so many times as long as a thread alone: what a lock costs depends on chance.
+/// Factor of a contended sample's time, because locks depend on chance.
 const CONTENDED: u32 = 3;
 
-/// How long and how often is measured.
+/// Length and number of samples.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Effort {
-    /// Rounds; a sample of each case in each.
+    /// Number of rounds, with one sample of each case.
     pub rounds: usize,
-    /// A sample makes as many calls as take about so long.
+    /// Approximate time of a sample.
     pub sample: Duration,
 }
 
 impl Effort {
-    /// For figures that are to be believed.
+    /// For reliable figures.
     pub const FULL: Self = Self { rounds: 101, sample: Duration::from_millis(4) };
-    /// Only to see that everything runs.
+    /// Only checks that everything runs.
     pub const QUICK: Self = Self { rounds: 5, sample: Duration::from_micros(400) };
 }
 
-/// What one call takes, in nanoseconds.
+/// Time of a call, in nanoseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Span {
-    /// Half of the rounds took less.
+    /// Median over the rounds.
     pub median: f64,
-    /// One round in ten took less.
+    /// Tenth percentile.
     pub low: f64,
-    /// One round in ten took more.
+    /// Ninetieth percentile.
     pub high: f64,
 }
 
 impl Span {
-    /// The span of these samples; not a number if there are none.
+    /// Span of these samples; NaN without samples.
     pub fn of(mut samples: Vec<f64>) -> Self {
         samples.sort_by(f64::total_cmp);
         let last = samples.len().saturating_sub(1) as f64;
@@ -55,7 +55,7 @@ impl Span {
     }
 }
 
-/// Measures a group: a figure for each case, in their order.
+/// Measures a group, in order of its cases.
 pub fn group(group: &Group, effort: Effort, runtime: &Runtime) -> Result<Vec<Span>> {
     let _entered = runtime.enter();
     let mut calls = Vec::new();
@@ -80,7 +80,6 @@ pub fn group(group: &Group, effort: Effort, runtime: &Runtime) -> Result<Vec<Spa
     Ok(samples.into_iter().map(Span::of).collect())
 }
 
-/// How many calls take about so long.
 fn calibrate(case: &Case, wanted: Duration) -> u64 {
     let wanted = wanted.as_nanos() as f64;
     let mut worker = case.worker();
@@ -94,7 +93,7 @@ fn calibrate(case: &Case, wanted: Duration) -> u64 {
     }
 }
 
-/// Nanoseconds a call on one thread, after some that warm up: fewer where a call takes long.
+/// Nanoseconds a call on one thread, after a warm-up.
 fn alone(worker: &mut dyn FnMut(u64), calls: u64) -> f64 {
     worker(WARM_UP.min(calls.max(1)));
     let began = Instant::now();
@@ -102,17 +101,15 @@ fn alone(worker: &mut dyn FnMut(u64), calls: u64) -> f64 {
     began.elapsed().as_nanos() as f64 / calls as f64
 }
 
-/// Nanoseconds a call while several threads make calls all the time.
-///
-/// Each goes on for a given time instead of a given number of calls: threads that make a given number overlap only as long as the faster one
-/// takes, and a lock that one of them finds free all the while is measured without the other.
+/// Nanoseconds a call on several threads. Threads run for a time, not for a number of calls: else the faster one ends
+/// early, and the other measures a free lock.
 fn together(case: &Case, threads: usize, calls: u64, span: Duration, runtime: &Runtime) -> Result<f64> {
     let waiting = AtomicUsize::new(threads);
     let body = || {
         let _entered = runtime.enter();
         let mut worker = case.worker();
         worker(WARM_UP.min(calls.max(1)));
-        // Spinning, since a thread that sleeps wakes up late.
+        // Spins, because a sleeping thread wakes late.
         waiting.fetch_sub(1, Ordering::SeqCst);
         while waiting.load(Ordering::SeqCst) > 0 {
             std::hint::spin_loop();

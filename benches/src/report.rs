@@ -1,4 +1,4 @@
-//! Holds figures against targets and writes them down.
+//! Compares figures with targets and writes the report.
 
 use crate::counts::Allocated;
 use crate::group::{Group, Target};
@@ -10,58 +10,58 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What one bench target measured.
+/// Results of a bench target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Section {
-    /// Where and with what.
+    /// Machine and software.
     pub machine: Machine,
-    /// How, in a sentence or two.
+    /// Method, in a sentence or two.
     pub method: String,
     /// The groups.
     pub groups: Vec<Measured>,
 }
 
-/// A group that was measured.
+/// A measured group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
-    /// Its short name.
+    /// Short name.
     pub id: String,
-    /// Its heading.
+    /// Heading.
     pub title: String,
-    /// What it shows.
+    /// Purpose.
     pub note: String,
-    /// The row that the others are held against.
+    /// Row to compare with.
     pub reference: String,
-    /// A row for each case.
+    /// One row for each case.
     pub rows: Vec<Row>,
-    /// How the targets fared.
+    /// Results of the targets.
     pub verdicts: Vec<Verdict>,
 }
 
-/// A case that was measured.
+/// A measured case.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
-    /// Its name.
+    /// Name.
     pub name: String,
     /// Nanoseconds a call.
     pub span: Span,
-    /// Allocations and bytes a call, where they were counted.
+    /// Allocations and bytes a call, if counted.
     pub allocated: Option<(f64, f64)>,
 }
 
-/// How a target fared.
+/// Result of a target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verdict {
-    /// What was wanted.
+    /// The target.
     pub wanted: String,
-    /// What was found.
+    /// The figure.
     pub found: String,
     /// Whether it was met.
     pub met: bool,
 }
 
 impl Measured {
-    /// The group's figures against its targets. `spans` are in the order of its cases.
+    /// Compares a group's figures with its targets. `spans` follow the cases.
     pub fn new(group: &Group, spans: &[Span], allocated: &[Allocated]) -> Self {
         let rows: Vec<_> = group
             .cases
@@ -106,7 +106,7 @@ impl Measured {
 }
 
 impl Target {
-    /// How it fared.
+    /// Checks the target.
     pub fn judge(&self, rows: &[Row]) -> Verdict {
         let row = |name: &str| rows.iter().find(|row| row.name == name);
         let median = |name| row(name).map_or(f64::NAN, |row| row.span.median);
@@ -128,7 +128,6 @@ impl Target {
     }
 }
 
-/// Nanoseconds as people read them.
 fn time(nanoseconds: f64) -> String {
     match nanoseconds {
         under if under < 1e3 => format!("{under:.1} ns"),
@@ -138,15 +137,14 @@ fn time(nanoseconds: f64) -> String {
 }
 
 fn amount(count: f64, bytes: f64) -> String {
-    // Pools are refilled now and then, so a count need not be whole.
+    // Pools refill at times, so a count may be fractional.
     let round = |number: f64| format!("{number:.2}").trim_end_matches('0').trim_end_matches('.').to_owned();
     if count == 0.0 { "0".into() } else { format!("{} ({})", round(count), round(bytes)) }
 }
 
-/// The sections of a report, in their order.
 const SECTIONS: [&str; 3] = ["recovery", "process", "store"];
 
-/// Keeps a section beside those of the other bench targets, and makes the report of all.
+/// Saves a section and rewrites the report from all.
 pub fn keep(name: &str, section: &Section) -> Result<PathBuf> {
     let folder = kept_in()?;
     fs::create_dir_all(&folder)?;
@@ -163,7 +161,7 @@ pub fn keep(name: &str, section: &Section) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The folder `upright-benches` in the target folder.
+/// Folder of saved sections: `upright-benches` in the target folder.
 pub fn kept_in() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     // target/release/deps/program

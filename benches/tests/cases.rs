@@ -1,4 +1,4 @@
-//! The cases do what they say, and the targets speak of cases that there are.
+//! Cases give the right answers, and targets name existing cases.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;

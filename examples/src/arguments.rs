@@ -1,4 +1,4 @@
-//! The arguments that all programs understand.
+//! Command-line arguments of the examples.
 
 use std::time::Duration;
 use upright::clock::{SharedClock, SystemClock};
@@ -6,35 +6,34 @@ use upright::testing::DrivenClock;
 use upright::types::ResourceSnapshot;
 
 const GIB: u64 = 1 << 30;
-/// The memory of the machine that `--memory-percent` pretends.
 const PRETENDED: u64 = 16 * GIB;
 
 /// `[--quick] [--memory-percent N] [--model NAME]... [WORD...]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arguments {
-    /// Waits are a thousandth of what they should be, so that a demonstration takes no time.
+    /// Shortens waits to a thousandth.
     pub quick: bool,
-    /// Pretend that so much of the memory is in use, of 16 GiB; percent.
+    /// Percentage of 16 GiB simulated as in use.
     pub memory_percent: Option<f64>,
-    /// The models to use in place of the program's own, best first.
+    /// Models in place of the program's own, best first.
     pub models: Vec<String>,
-    /// What else was said: a question.
+    /// Other words: a question.
     pub words: Vec<String>,
 }
 
 impl Arguments {
-    /// Those that the program was started with.
+    /// Reads the program's arguments.
     ///
     /// # Errors
-    /// Names what cannot be understood.
+    /// Names the argument at fault.
     pub fn read() -> anyhow::Result<Self> {
         Self::parse(std::env::args().skip(1))
     }
 
-    /// Those in a list.
+    /// Parses a list.
     ///
     /// # Errors
-    /// As [`Arguments::read`].
+    /// Names the argument at fault.
     pub fn parse(mut list: impl Iterator<Item = String>) -> anyhow::Result<Self> {
         let mut arguments = Self::default();
         while let Some(argument) = list.next() {
@@ -54,37 +53,36 @@ impl Arguments {
         Ok(arguments)
     }
 
-    /// A span of time as it should be, or with `--quick` a thousandth of it.
+    /// The time, or with `--quick` a thousandth of it.
     pub fn span(&self, whole: Duration) -> Duration {
         if self.quick { whole / 1000 } else { whole }
     }
 
-    /// The machine's clock, or with `--quick` one that jumps over each wait. Limits of time cannot be told by the latter: they would be over at once.
+    /// The machine's clock, or with `--quick` one that skips waits, on which time limits end at once.
     pub fn clock(&self) -> SharedClock {
         if self.quick { DrivenClock::skipping().shared() } else { SystemClock::shared() }
     }
 
-    /// The models that were named, or these where none was.
+    /// The named models, or these.
     pub fn models_or(&self, default: &[&str]) -> Vec<String> {
         if self.models.is_empty() { default.iter().map(|model| (*model).to_owned()).collect() } else { self.models.clone() }
     }
 
-    /// The first model that was named, or this one where none was.
+    /// The first named model, or this one.
     pub fn model_or(&self, default: &str) -> String {
         self.models.first().cloned().unwrap_or_else(|| default.to_owned())
     }
 
-    /// All words as one text, or this where there are none.
+    /// All words as one text, or this.
     pub fn text_or(&self, default: &str) -> String {
         if self.words.is_empty() { default.to_owned() } else { self.words.join(" ") }
     }
 
-    /// The machine that `--memory-percent` asks for.
+    /// The machine that `--memory-percent` simulates.
     pub fn pretended_memory(&self) -> Option<ResourceSnapshot> {
         let free = 100.0 - self.memory_percent?;
         Some(ResourceSnapshot {
             memory_total_bytes: PRETENDED,
-            // Whole GiB times a share from 0 to 1.
             memory_available_bytes: (PRETENDED as f64 * free / 100.0) as u64,
             disk_total_bytes: 1024 * GIB,
             disk_available_bytes: 512 * GIB,

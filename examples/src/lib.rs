@@ -1,6 +1,4 @@
-//! What the example programs share: their arguments, the server, and a voice that tells what recovery does as it does it.
-//!
-//! It holds no recovery of its own: each program shows that by itself.
+//! Shared parts of the examples: arguments, server, and a narrator of recovery. Each program shows its recovery itself.
 
 mod arguments;
 mod voice;
@@ -13,19 +11,19 @@ use upright::HealthCheck;
 use upright::clock::SystemClock;
 use upright::ollama::{BaseUrl, Budgets, OllamaClient};
 
-/// A client of the server that `OLLAMA_HOST` names.
+/// A client of the server in `OLLAMA_HOST`.
 ///
 /// # Errors
-/// Where the variable cannot be read as an address.
+/// If the variable is no address.
 pub fn ollama(budgets: Budgets) -> anyhow::Result<OllamaClient> {
     let address = BaseUrl::from_environment().context("OLLAMA_HOST")?;
     Ok(OllamaClient::new(address, budgets, SystemClock::shared())?)
 }
 
-/// A health check of the same server and of this machine, whose memory is as the arguments pretend.
+/// A health check of the server in `OLLAMA_HOST` and of this machine, with the simulated memory.
 ///
 /// # Errors
-/// As [`ollama`].
+/// If the variable is no address.
 pub fn health(arguments: &Arguments) -> anyhow::Result<HealthCheck> {
     let check = HealthCheck::builder(BaseUrl::from_environment().context("OLLAMA_HOST")?);
     let check = match arguments.pretended_memory() {

@@ -1,10 +1,10 @@
-//! Tells what recovery does, as it does it.
+//! Narrates recovery.
 
 use std::pin::pin;
 use upright::events::Subscription;
 use upright::{Event, RecoveryManager};
 
-/// Does some work with a manager and prints what the manager does meanwhile.
+/// Runs the work and prints the manager's events.
 pub async fn narrated<T>(manager: &RecoveryManager, work: impl Future<Output = T>) -> T {
     let mut events = manager.subscribe();
     let mut work = pin!(work);
@@ -31,7 +31,7 @@ fn tell(event: &Event) {
     }
 }
 
-/// An event in words; none for those that say nothing about one's own calls.
+/// An event in words; `None` for events that do not concern one's own calls.
 pub fn sentence(event: &Event) -> Option<String> {
     Some(match event {
         Event::AttemptFailed { attempt, classification, message, .. } => {

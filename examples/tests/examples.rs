@@ -1,4 +1,4 @@
-//! Every program of this folder, run as a process against a server that replays Ollama's failures.
+//! Each example as a process, against a server that replays Ollama's failures.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
@@ -12,7 +12,6 @@ use upright_fault_server::{FaultServer, Match};
 const CHAT: &str = "/api/chat";
 const EMBED: &str = "/api/embed";
 
-/// Runs a program of this crate with `--quick` and more arguments; it must end with this code.
 macro_rules! run {
     ($program:literal, $server:expr, $arguments:expr) => {
         run!($program, $server, $arguments, 0)
@@ -26,7 +25,6 @@ fn quick<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     [&["--quick"], arguments].concat()
 }
 
-/// What it wrote to its standard output. A minute is for one that hangs; none takes a second.
 async fn run(program: &str, server: &str, arguments: &[&str], code: i32) -> String {
     let mut command = Command::new(program);
     command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").env("OLLAMA_HOST", server).args(arguments);
@@ -44,7 +42,6 @@ async fn server_that(path: &str, steps: &[&str]) -> FaultServer {
     server
 }
 
-/// Asserts that the output has these pieces, in this order.
 #[track_caller]
 fn tells(out: &str, pieces: &[&str]) {
     let mut rest = out;
@@ -85,7 +82,7 @@ async fn a_model_that_takes_too_long_is_replaced_by_a_smaller_one_whose_answer_i
 #[tokio::test]
 async fn an_answer_of_the_model_that_was_asked_for_is_served_from_the_cache_afterwards() {
     let server = FaultServer::start().await.unwrap();
-    // Not quick: the model's limit of time is its real one.
+    // Not quick: the model's time limit is real.
     let out = run(env!("CARGO_BIN_EXE_pattern_2_model_timeouts"), &server.url(), &["--model", "qwen3:8b", "--model", "gemma3:4b"], 0).await;
     tells(&out, &["Round 1", "From qwen3:8b (attempts: 1)", "Round 2", "From the cache", "Round 3", "From the cache", "This is qwen3:8b"]);
     assert_eq!(server.count(CHAT), 1);
@@ -116,7 +113,6 @@ async fn memory_that_does_not_suffice_for_the_smallest_batch_is_a_failure() {
     assert!(!out.contains("All 40"), "{out}");
 }
 
-/// A file for an example's state, which is not there yet.
 fn state(name: &str) -> String {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.db", std::process::id()));
     let _ = std::fs::remove_file(&path);
@@ -130,7 +126,6 @@ async fn an_import_resumes_where_the_attempt_before_it_was() {
     let out = run!("pattern_4_corrupted_state", server, &[&state]);
     tells(&out, &["attempt 1 failed", "Resuming from row 20", "Imported 40 rows", "(attempts: 2)"]);
     assert_eq!(server.count(EMBED), 5, "no row was embedded twice but those of the step that failed");
-    // It was done, so the next import is another one.
     let out = run!("pattern_4_corrupted_state", server, &[&state]);
     assert!(!out.contains("Resuming"), "{out}");
     std::fs::remove_file(state).unwrap();
@@ -143,7 +138,6 @@ async fn an_import_that_is_killed_in_the_middle_resumes_when_it_is_run_again() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pattern_4_corrupted_state"));
     command.env("OLLAMA_HOST", server.url()).args(["--quick", &state]).stdout(Stdio::piped()).kill_on_drop(true);
     let mut import = command.spawn().unwrap();
-    // The third step is on its way: the second has been saved.
     while server.count(EMBED) < 3 {
         assert!(import.try_wait().unwrap().is_none(), "it ended by itself");
         tokio::task::yield_now().await;
@@ -294,7 +288,6 @@ async fn monitoring_counts_failures_that_a_retry_made_good_and_shows_how_breaker
     server.always(Match::model("gemma3:4b"), "server-busy").unwrap();
     let out = run!("practice_monitoring", server, &[]);
     tells(&out, &["event: attempt 1 failed (transient)", "qwen3:8b answered 3 of 3 times.", "gemma3:4b answered 0 of 3 times."]);
-    // One of qwen3:8b; five of gemma3:4b until its breaker opens.
     tells(&out, &["Error patterns: {\"transient\": 6}", "Failed attempts by severity: {\"medium\": 6}"]);
     assert!(out.contains("Breaker gemma3:4b: open") && out.contains("Breaker qwen3:8b: closed"), "{out}");
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask component`: makes the components that are committed, or proves that the committed ones are fresh.
+//! `cargo xtask component`: builds the committed components, or checks that they are fresh.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,34 +12,26 @@ use crate::sources::{self, COMPONENTS, Committed};
 use crate::warn;
 use crate::workspace::{self, BuildFlags, Workspace};
 
-/// What a component without imports is built for; `wasm32-wasip2` would bring WASI in.
+/// Target of a component without imports; `wasm32-wasip2` would bring WASI in.
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Why a committed component does not belong to the sources beside it. The first field is where it is committed.
+/// A committed component does not match its sources. The first field is its path.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum Stale {
-    /// There is none.
     #[error("{0} is missing: run `cargo xtask component`")]
     Missing(&'static str),
-    /// It does not say what it was made from.
     #[error("{0} does not say what it was made from: run `cargo xtask component`")]
     Unlabelled(&'static str),
-    /// Made from other sources.
     #[error("{0} is stale, its sources have changed: run `cargo xtask component`")]
     OtherSources(&'static str),
-    /// Made from these sources, by its label, but a new build gives other bytes.
     #[error("{path} is not what its sources give ({committed} bytes, rebuilt {rebuilt}): run `cargo xtask component`")]
     OtherBytes {
-        /// Where it is committed.
         path: &'static str,
-        /// The committed component's size in bytes.
         committed: usize,
-        /// The new build's size in bytes.
         rebuilt: usize,
     },
 }
 
-/// Builds the components and writes each where it is committed.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     if let Err(why) = workspace::ensure_target(TARGET)? {
         bail!("cannot build the components, {why}; the committed ones serve as they are");
@@ -60,9 +52,8 @@ fn write_one(workspace: &Workspace, component: &Committed) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless every committed component is fresh.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    // The digests first: they take no time, and say more than a failed build.
+    // Digests first: they are fast, and say more than a failed build.
     let read = COMPONENTS.iter().map(|component| labelled_as_its_sources(workspace, component)).collect::<Result<Vec<_>>>()?;
     let target = workspace::ensure_target(TARGET)?;
     for (component, (committed, digest)) in COMPONENTS.iter().zip(read) {
@@ -77,7 +68,6 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The committed component and the digest of its sources, if the one names the other.
 fn labelled_as_its_sources(workspace: &Workspace, component: &Committed) -> Result<(Vec<u8>, String)> {
     let committed = match fs::read(workspace.root.join(component.path)) {
         Err(error) if error.kind() == ErrorKind::NotFound => bail!(Stale::Missing(component.path)),
@@ -88,7 +78,7 @@ fn labelled_as_its_sources(workspace: &Workspace, component: &Committed) -> Resu
     Ok((committed, digest))
 }
 
-/// Fails unless a new build gives the committed bytes. Of another compiler's build that cannot be asked.
+/// Fails unless a new build gives the committed bytes. Skipped for another compiler's build.
 fn check_bytes(workspace: &Workspace, component: &Committed, committed: &[u8], digest: &str) -> Result<()> {
     let (path, size) = (component.path, committed.len());
     let rebuilt = build(workspace, component, digest)?;
@@ -106,7 +96,6 @@ fn check_bytes(workspace: &Workspace, component: &Committed, committed: &[u8], d
     Ok(())
 }
 
-/// Whether the label of the component committed at `path` names these sources.
 pub(crate) fn labelled_with(path: &'static str, component: &[u8], digest: &str) -> Result<(), Stale> {
     match sources::recorded(component) {
         None => Err(Stale::Unlabelled(path)),
@@ -126,10 +115,9 @@ fn build(workspace: &Workspace, component: &Committed, digest: &str) -> Result<V
     Ok(bytes)
 }
 
-/// What Cargo builds of a component's package for a target: a core module, or under WASI a component.
 pub(crate) fn build_for(target: &str, workspace: &Workspace, component: &Committed, flags: BuildFlags) -> Result<Vec<u8>> {
     let package = component.package;
-    // Some packages give a library for tests as well; beside that the compiler would not optimise across crates.
+    // Some packages also give a test library, which would prevent optimisation across crates.
     let arguments = ["rustc", "--package", package, "--lib", "--crate-type", "cdylib", "--profile", "guest", "--target", target];
     let artefacts = workspace.build(&arguments, flags)?;
     let library = package.replace('-', "_");
@@ -138,12 +126,11 @@ pub(crate) fn build_for(target: &str, workspace: &Workspace, component: &Committ
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The WebAssembly file among those that a build wrote.
 fn wasm_file<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Option<&'a PathBuf> {
     files.into_iter().find(|file| file.extension().is_some_and(|ending| ending == "wasm"))
 }
 
-/// Writes beside the file and renames, so that a build running meanwhile never includes half of it.
+/// Renames a finished file, so that no concurrent build includes half of it.
 fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let unfinished = path.with_extension("wasm.unfinished");
     fs::write(&unfinished, bytes)?;

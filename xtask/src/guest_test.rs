@@ -1,7 +1,5 @@
-//! `cargo xtask guest-test`: the decisions' unit tests, run as the WebAssembly that they become.
-//!
-//! Arithmetic, sizes and panics can differ between this machine and WebAssembly, so the tests that pass natively run again as
-//! `wasm32-wasip2` components, in a wasmtime inside this program: no runtime needs to be installed.
+//! `cargo xtask guest-test`: runs the guest's unit tests as `wasm32-wasip2` components, in a wasmtime inside this
+//! program. Arithmetic, sizes and panics can differ there.
 
 use std::path::Path;
 
@@ -17,10 +15,9 @@ use crate::sources::{COMPONENTS, Committed};
 use crate::warn;
 use crate::workspace::{self, BuildFlags, Workspace};
 
-/// What the tests are built for: the standard library, which the test harness needs, works there.
+/// Target with a standard library, which the test harness needs.
 const TARGET: &str = "wasm32-wasip2";
 
-/// The packages whose unit tests are run so.
 const TESTED: [&str; 6] = [
     "upright-logic",
     "upright-policy-parts",
@@ -30,7 +27,7 @@ const TESTED: [&str; 6] = [
     "upright-policy-cautious",
 ];
 
-/// Runs the tests whose names contain `filter`, or all, and checks that every policy builds for this target as well.
+/// Runs tests whose names contain `filter`, or all. Also builds every policy for this target.
 pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     if let Err(why) = workspace::ensure_target(TARGET)? {
         warn(&format!("the guest's tests did NOT run, {why}"));
@@ -64,9 +61,8 @@ fn run_tests(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Runs one test program with this program's stdout and stderr, and nothing else of the machine.
 fn run_program(engine: &Engine, program: &Path, filter: Option<&str>) -> Result<()> {
-    // The harness cannot catch a panic here: without this, what a failed test said would be lost with the program.
+    // The harness cannot catch a panic here, so captured output would be lost.
     let arguments = ["guest-test", "--nocapture"].into_iter().chain(filter);
     let mut context = WasiCtx::builder();
     context.inherit_stdout().inherit_stderr().args(&arguments.collect::<Vec<_>>());
@@ -87,7 +83,7 @@ fn run_program(engine: &Engine, program: &Path, filter: Option<&str>) -> Result<
     }
 }
 
-/// A policy must be buildable for WASI too, where its hosts may be others than ours.
+/// Other hosts may need a WASI build of a policy.
 fn check_policy(workspace: &Workspace, component: &Committed) -> Result<()> {
     let bytes = build_for(TARGET, workspace, component, BuildFlags::Usual)?;
     let surface = Surface::of(&bytes)?;
@@ -97,7 +93,6 @@ fn check_policy(workspace: &Workspace, component: &Committed) -> Result<()> {
     Ok(())
 }
 
-/// The host's side of a test program.
 struct Sandbox {
     context: WasiCtx,
     table: ResourceTable,
@@ -109,7 +104,6 @@ impl WasiView for Sandbox {
     }
 }
 
-/// The runtime's error without the guest's backtrace.
 fn in_one_line(error: wasmtime::Error) -> anyhow::Error {
     anyhow!("{}", error.chain().map(|cause| cause.to_string().replace('\n', " ")).collect::<Vec<_>>().join(": "))
 }

@@ -1,4 +1,4 @@
-//! Chores of this workspace that Cargo alone cannot do: `cargo xtask help` lists them.
+//! Chores that Cargo alone cannot do; `cargo xtask help` lists them.
 
 mod component;
 mod guest_test;
@@ -26,9 +26,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Build the policy components and write each where it is committed
+    /// Build the policy components and write each to its committed path
     Component {
-        /// Write nothing; fail unless the committed components are what the sources give
+        /// Write nothing; fail unless the committed components match the sources
         #[arg(long)]
         check: bool,
     },
@@ -45,14 +45,13 @@ enum Chore {
     },
     /// Write the conformance vectors to tests/conformance/vectors
     Vectors {
-        /// Write nothing; fail unless the committed vectors are what the sources give
+        /// Write nothing; fail unless the committed vectors match the sources
         #[arg(long)]
         check: bool,
     },
 }
 
 fn main() -> ExitCode {
-    // Wrong use ends here with exit code 2.
     let arguments = Arguments::parse();
     let done = Workspace::locate().and_then(|workspace| match arguments.chore {
         Chore::Component { check: false } => component::write(&workspace),
@@ -72,7 +71,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says loudly that something was left out.
 pub(crate) fn warn(text: &str) {
     eprintln!("WARNING: {text}");
 }

@@ -1,7 +1,7 @@
-//! The library's public interface as a text, so that no change to it goes unseen: a review sees what users will.
+//! Writes the library's public interface as text, so that a review sees each change to it.
 //!
-//! rustdoc describes the interface as JSON, which is not stable yet; `RUSTC_BOOTSTRAP` lets the toolchain at hand do it all the same. The crate that reads it knows one
-//! version of the format: where the toolchain's differs, the snapshot is not compared, and that is said loudly.
+//! rustdoc's JSON is unstable, so `RUSTC_BOOTSTRAP` enables it. A toolchain with another version of the format skips
+//! the comparison with a warning.
 
 use std::fs;
 
@@ -10,10 +10,8 @@ use public_api::Builder;
 
 use crate::workspace::{Workspace, cargo, output};
 
-/// Where the snapshot is committed, from the root of the workspace.
 const FILE: &str = "host/upright/public-api.txt";
 
-/// Writes the snapshot.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     let found = interface(workspace)?;
     fs::write(workspace.root.join(FILE), &found).with_context(|| format!("cannot write {FILE}"))?;
@@ -21,7 +19,6 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless the committed snapshot is the interface, and shows the difference.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let found = match interface(workspace) {
         Ok(found) => found,

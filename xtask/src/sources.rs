@@ -1,11 +1,8 @@
-//! Is a committed component the one that the sources beside it would give?
+//! Checks that a committed component matches its sources. A custom section holds the SHA-256 of the contract, the guest
+//! crates, and the versions of linked crates.
 //!
-//! A binary under version control goes stale in silence. So a component carries the SHA-256 of what it was made from in a
-//! custom section, and whoever has the sources computes the same digest and compares. It covers the contract, the guest crates
-//! that the component is made of and the versions of the crates linked into them.
-//!
-//! This file stands alone (the standard library and `sha2`): tests outside this package include it by its path.
-// Each place that includes this file uses a part of it.
+//! This file stands alone (the standard library and `sha2`): tests elsewhere include it by path.
+// Each includer uses a part of this file.
 #![allow(dead_code)]
 
 use std::fs;
@@ -14,21 +11,16 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// The custom section of the component that holds the digest, as 64 lower-case hexadecimal digits.
+/// Custom section with the digest, as 64 lower-case hexadecimal digits.
 pub(crate) const SECTION: &str = "upright:sources";
 
-/// A component under version control.
 #[derive(Debug)]
 pub(crate) struct Committed {
-    /// The package that gives it.
     pub(crate) package: &'static str,
-    /// Where it is committed, from the root of the workspace.
     pub(crate) path: &'static str,
-    /// The folders of the crates that it is made of; of each the manifest and all below `src` count.
     pub(crate) crates: &'static [&'static str],
 }
 
-/// All of them. The first is the policy that the host has built in.
 pub(crate) const COMPONENTS: [Committed; 6] = [
     Committed { package: "upright-policy", path: "host/runtime/policy.wasm", crates: &["guest/logic", "guest/shim", "guest/policy"] },
     Committed {
@@ -58,19 +50,15 @@ pub(crate) const COMPONENTS: [Committed; 6] = [
     },
 ];
 
-/// The folder of which the files with this ending count.
 const CONTRACT: (&str, &str) = ("wit", "wit");
 
-/// Crates linked into every component: their locked versions count.
+/// Crates in every component; their locked versions count.
 const LINKED: [&str; 3] = ["talc", "libm", "wit-bindgen"];
 
-/// The digest of a component's sources in the workspace at `root`: 64 lower-case hexadecimal digits.
-///
-/// Line ends do not count (a checkout may turn LF into CRLF), nor does the order in which the file system lists files.
+/// Digest of a component's sources: 64 lower-case hexadecimal digits. Ignores line ends and the order of files.
 ///
 /// # Errors
-///
-/// A file or folder that cannot be read, with its path.
+/// An unreadable file or folder, with its path.
 pub(crate) fn digest(root: &Path, component: &Committed) -> io::Result<String> {
     let (folder, ending) = CONTRACT;
     let mut paths: Vec<String> = list(root, folder)?
@@ -100,17 +88,15 @@ pub(crate) fn digest(root: &Path, component: &Committed) -> io::Result<String> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The digest that a component says it was made from; none where it says nothing, or is no WebAssembly.
+/// The recorded digest; `None` without a label, or if it is no WebAssembly.
 pub(crate) fn recorded(component: &[u8]) -> Option<String> {
     custom_section(component, SECTION).and_then(|text| String::from_utf8(text.to_vec()).ok())
 }
 
-/// The contents of the outermost custom section of this name.
 pub(crate) fn custom_section<'a>(wasm: &'a [u8], name: &str) -> Option<&'a [u8]> {
     if !wasm.starts_with(b"\0asm") {
         return None;
     }
-    // The header is the magic number and the version, four bytes each; after it come sections: a kind, a length, a body.
     let mut rest = wasm.get(8..)?;
     while let Some((&kind, after)) = rest.split_first() {
         let (length, after) = leb128(after)?;
@@ -127,7 +113,6 @@ pub(crate) fn custom_section<'a>(wasm: &'a [u8], name: &str) -> Option<&'a [u8]>
     None
 }
 
-/// An unsigned LEB128 number of at most 32 bits, and what follows it.
 fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value: u64 = 0;
     for (index, byte) in bytes.iter().take(5).enumerate() {
@@ -139,7 +124,7 @@ fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
-/// One length-prefixed entry, so that no two different lists of entries give the same bytes.
+/// Length-prefixed, so that different lists give different bytes.
 fn add(hasher: &mut Sha256, name: &str, contents: &[u8]) {
     for part in [name.as_bytes(), contents] {
         hasher.update((part.len() as u64).to_le_bytes());
@@ -147,7 +132,6 @@ fn add(hasher: &mut Sha256, name: &str, contents: &[u8]) {
     }
 }
 
-/// What a folder holds: paths from the root with `/` on every system, and whether each is a folder.
 fn list(root: &Path, folder: &str) -> io::Result<Vec<(String, bool)>> {
     let path = root.join(folder);
     let mut found = Vec::new();
@@ -180,7 +164,7 @@ fn with_plain_line_ends(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// The versions of a crate in a lock file, in its order. Cargo writes `version` on the line after `name`.
+/// Versions of a crate in a lock file, where `version` follows `name`.
 fn locked_versions<'a>(lock: &'a str, name: &str) -> Vec<&'a str> {
     let wanted = format!("name = \"{name}\"");
     lock.lines()

@@ -1,4 +1,4 @@
-//! The promises of this package, each as a test. Components are written as text.
+//! Tests of this package. Components are written as text.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -9,7 +9,6 @@ use crate::component::{Stale, labelled_with};
 use crate::inspect::{self, Refusal, Surface};
 use crate::sources::{self, COMPONENTS, Committed};
 
-/// A copy of the sources' layout in a folder that goes away by itself.
 struct Tree(PathBuf);
 
 impl Tree {
@@ -127,7 +126,6 @@ fn a_source_that_cannot_be_read_is_named() {
 
 const CONTRACT: [&str; 9] = ["types", "metadata", "settings", "backoff", "breaker", "classifier", "degradation", "health", "recovery"];
 
-/// A component that exports these interfaces, all of them empty, beside whatever `more` says.
 fn component(interfaces: &[&str], more: &str) -> Vec<u8> {
     let exports: String =
         interfaces.iter().map(|interface| format!("(export \"upright:policy/{interface}@0.2.0\" (instance $empty))\n")).collect();
@@ -206,7 +204,6 @@ fn labelling_anew_replaces_the_labels() {
     assert_eq!(before.len(), after.len());
 }
 
-/// A component labelled with this digest.
 fn labelled(digest: &str) -> Vec<u8> {
     let label = format!("(@custom \"before\" \"x\") (@custom \"{}\" \"{digest}\")", sources::SECTION);
     component(&CONTRACT, &label)

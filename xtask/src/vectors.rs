@@ -1,4 +1,4 @@
-//! The conformance vectors: what each function of the contract answers, as data; and the classifier's table for policies in other languages.
+//! Writes or checks the conformance vectors, and the classifier's table for policies in other languages.
 
 use std::fs;
 
@@ -7,10 +7,8 @@ use upright_conformance::{generate, rule_table};
 
 use crate::workspace::Workspace;
 
-/// Where the vectors are committed, from the root of the workspace.
 const FOLDER: &str = "tests/conformance/vectors";
 
-/// Makes the vectors and writes them.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     let count = generate::write(&workspace.root.join(FOLDER))?;
     println!("{FOLDER}: {count} vectors written");
@@ -21,7 +19,6 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Fails unless the committed vectors are what the sources give.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let count = generate::check(&workspace.root.join(FOLDER))?;
     println!("{FOLDER}: {count} vectors are what the sources give");

@@ -1,7 +1,7 @@
-//! Where the workspace is, and how to run its tools from inside one of its own programs.
+//! Finds the workspace and runs its tools from one of its own programs.
 //!
-//! Guest builds have a target folder of their own, `target/guest`: Cargo locks the folder it builds in, and a build inside a
-//! build would wait for that lock.
+//! Guest builds use the target folder `target/guest`: Cargo locks its target folder, so a build within a build would
+//! wait.
 
 use std::env;
 use std::fs;
@@ -11,33 +11,23 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-/// The flags' separator in `CARGO_ENCODED_RUSTFLAGS`.
 const FLAG_SEPARATOR: &str = "\u{1f}";
 
-/// The workspace that the current folder belongs to.
 #[derive(Debug)]
 pub(crate) struct Workspace {
-    /// Its root.
     pub(crate) root: PathBuf,
-    /// Where everything else is built.
     pub(crate) target: PathBuf,
-    /// Where guests are built.
     guest_target: PathBuf,
 }
 
-/// One file set that Cargo says it built.
 #[derive(Debug)]
 pub(crate) struct Artefact {
-    /// The target's name, as in `--extern`.
     pub(crate) name: String,
-    /// Everything written for it.
     pub(crate) files: Vec<PathBuf>,
-    /// The program that runs its tests, if it is one.
     pub(crate) test_program: Option<PathBuf>,
 }
 
 impl Workspace {
-    /// Finds the workspace.
     pub(crate) fn locate() -> Result<Self> {
         let text = output(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
         let metadata: Value = serde_json::from_str(&text).context("`cargo metadata` did not answer in JSON")?;
@@ -49,7 +39,7 @@ impl Workspace {
         Ok(Self { root: folder("workspace_root")?, guest_target: target.join("guest"), target })
     }
 
-    /// Builds guests: `arguments` are Cargo's, from the subcommand on. What the compiler has to say goes to stderr.
+    /// Builds guests with these Cargo arguments. Compiler messages go to stderr.
     pub(crate) fn build(&self, arguments: &[&str], flags: BuildFlags) -> Result<Vec<Artefact>> {
         let mut command = cargo();
         command
@@ -61,7 +51,7 @@ impl Workspace {
         if flags == BuildFlags::Reproducible {
             command.env("CARGO_ENCODED_RUSTFLAGS", self.remappings()?.join(FLAG_SEPARATOR));
             command.env("CARGO_INCREMENTAL", "0");
-            // A setting of this shell must not be in the result.
+            // Settings of this shell must not affect the result.
             for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PROFILE_")) {
                 command.env_remove(name);
             }
@@ -71,12 +61,11 @@ impl Workspace {
         Ok(String::from_utf8_lossy(&run.stdout).lines().filter_map(artefact).collect())
     }
 
-    /// The folders whose paths depend on the machine: the workspace, Cargo's home and the compiler's.
     pub(crate) fn machine_folders(&self) -> Result<Vec<PathBuf>> {
         Ok(vec![self.root.clone(), cargo_home()?, sysroot()?])
     }
 
-    /// Flags that give every path of the machine a name that is the same everywhere. The last that fits a path counts.
+    /// Flags that map machine paths to fixed names. The last match counts.
     fn remappings(&self) -> Result<Vec<String>> {
         let (cargo_home, sysroot) = (cargo_home()?, sysroot()?);
         let mut pairs = vec![
@@ -84,12 +73,12 @@ impl Workspace {
             (cargo_home.clone(), "/cargo".to_owned()),
             (self.root.clone(), "/upright".to_owned()),
         ];
-        // The folder below is named for the registry's address and Cargo's way of hashing it.
+        // Named for the registry's address and Cargo's hash of it.
         let registries = cargo_home.join("registry").join("src");
         if let Ok(entries) = fs::read_dir(&registries) {
             pairs.extend(entries.flatten().map(|entry| (entry.path(), "/registry".to_owned())));
         }
-        // Where `rust-src` is installed the compiler names its files; elsewhere it uses this name.
+        // With `rust-src` installed the compiler names its files; otherwise by this name.
         if let Some(commit) = compiler_fact("commit-hash")? {
             pairs.push((sysroot.join("lib/rustlib/src/rust"), format!("/rustc/{commit}")));
         }
@@ -97,18 +86,15 @@ impl Workspace {
     }
 }
 
-/// Whether a build takes the flags of this shell or only our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BuildFlags {
-    /// As any build here.
     Usual,
-    /// The same bytes on every machine with the same compiler.
+    /// Only our own: equal bytes on every machine with this compiler.
     Reproducible,
 }
 
-/// Makes sure that the standard library for `target` is installed: adds it with `rustup` where it is not.
-///
-/// The inner error says why it cannot be had; that is for the caller to weigh.
+/// Ensures that the standard library for `target` is installed, adding it with `rustup` if needed. The inner error
+/// gives the reason why it is unavailable.
 pub(crate) fn ensure_target(target: &str) -> Result<Result<(), String>> {
     if has_target(target)? {
         return Ok(Ok(()));
@@ -135,7 +121,7 @@ pub(crate) fn compiler() -> Result<String> {
 }
 
 fn has_target(target: &str) -> Result<bool> {
-    // The folder is named for a target that is not installed, too. An unknown target is an error of the compiler.
+    // Printed for a target that is not installed, too. An unknown target is an error.
     let folder = output(rustc().args(["--print", "target-libdir", "--target", target]))?;
     Ok(fs::read_dir(folder.trim())
         .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))))
@@ -145,7 +131,6 @@ fn sysroot() -> Result<PathBuf> {
     Ok(PathBuf::from(output(rustc().args(["--print", "sysroot"]))?.trim()))
 }
 
-/// One of the `key: value` lines of `rustc -vV`; none where this compiler does not tell it.
 fn compiler_fact(key: &str) -> Result<Option<String>> {
     let text = output(rustc().arg("-vV"))?;
     let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
@@ -159,7 +144,6 @@ fn cargo_home() -> Result<PathBuf> {
         .context("there is no home folder: set CARGO_HOME")
 }
 
-/// The tool that runs this program, or else the one on the path.
 pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
@@ -168,7 +152,6 @@ fn rustc() -> Command {
     Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
-/// What a command writes to stdout; its failure is an error with the last line that it wrote to stderr.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let run = command.output().with_context(|| format!("cannot run {}", shown(command)))?;
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
@@ -182,7 +165,6 @@ fn shown(command: &Command) -> String {
     format!("`{program} {}`", arguments.join(" "))
 }
 
-/// Reads one line of Cargo's messages; none where it is about something else than a finished file.
 fn artefact(line: &str) -> Option<Artefact> {
     let message: Value = serde_json::from_str(line).ok()?;
     if message["reason"] != "compiler-artifact" {

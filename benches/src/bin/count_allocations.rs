@@ -1,15 +1,12 @@
-//! Counts what each case allocates and prints it as JSON.
-//!
-//! Only allocations of the calling thread are counted, after calls that fill pools and thread-local caches.
+//! Counts each case's allocations and prints JSON. Counts only the calling thread, after a warm-up.
 
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
 use upright_benches::cases;
 use upright_benches::counts::Allocated;
 
-/// Calls to warm up with, and calls that are counted.
 const QUICK: (u64, u64) = (200, 1000);
-/// The same for what takes longer than [`SLOW`].
+/// Calls of cases slower than [`SLOW`].
 const PATIENT: (u64, u64) = (1, 5);
 const SLOW: Duration = Duration::from_millis(1);
 

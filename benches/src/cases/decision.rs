@@ -1,4 +1,4 @@
-//! One failure: what it means, where the breaker moves, what is done. In WebAssembly and natively.
+//! One failure: classification, breaker step, verdict. In WebAssembly and natively.
 
 use super::empty::Empty;
 use crate::group::{Case, Group, Target};
@@ -10,7 +10,6 @@ use upright::{CircuitBreaker, PolicyLifecycle, PolicySlot};
 const EMPTY: &str = "an empty component call";
 const DECIDE: &str = "decide, WebAssembly: `PolicySlot::decide`";
 
-/// 70 bytes, in which no rule but one of the last finds its words.
 const MESSAGE: &str = "server busy, please try again.  maximum pending requests were exceeded";
 const SECOND: u64 = 1_000_000_000;
 
@@ -32,12 +31,11 @@ fn fault() -> Fault {
 }
 
 fn guard(state: BreakerState) -> Guard {
-    // Never opens: each failure is the same.
+    // Never opens, so that all failures cost the same.
     let config = BreakerConfig { failure_threshold: u32::MAX, failure_rate_threshold: 2.0, ..BreakerConfig::default() };
     Guard { config, generation: state.generation, state, successes: 1, took: 0.0 }
 }
 
-/// The second failure in a row, of a breaker whose state the policy itself made of the first.
 pub(super) fn incident(policy: &PolicySlot) -> Incident {
     let state = BreakerState {
         phase: Phase::Closed,

@@ -1,4 +1,4 @@
-//! A component whose only function does nothing: what crossing into WebAssembly and back costs at least.
+//! A component that does nothing: the minimum cost of a call into WebAssembly.
 
 use anyhow::{Result, anyhow};
 use wasmtime::component::{Component, InstancePre, Linker, TypedFunc};
@@ -9,13 +9,11 @@ const TEXT: &str = r#"(component
     (core instance $instance (instantiate $module))
     (func (export "nothing") (canon lift (core func $instance "nothing"))))"#;
 
-/// The component, compiled.
 #[derive(Clone)]
 pub(super) struct Empty {
     ready: InstancePre<()>,
 }
 
-/// An instance of it.
 pub(super) struct Instance {
     store: Store<()>,
     function: TypedFunc<(), ()>,
@@ -46,7 +44,7 @@ impl Instance {
     }
 }
 
-/// As `host/runtime/src/engine.rs` has it.
+/// Equals `host/runtime/src/engine.rs`.
 fn configuration() -> Config {
     let mut config = Config::new();
     config

@@ -1,4 +1,4 @@
-//! What a budget, a hedge and a bulkhead add while nothing is wrong.
+//! Cost of a retry budget, a hedge and a bulkhead for healthy calls.
 
 use super::peers::{LIMIT, operation};
 use super::success::armed;
@@ -19,7 +19,6 @@ const HEDGE: &str = "upright `Hedge::execute`";
 const BULKHEAD: &str = "upright `Bulkhead::call`";
 const ALL: &str = "upright `RetryStrategy::execute` with all three";
 
-/// Never empty: more tokens come in than can be taken.
 const TOKENS: u32 = 1_000_000_000;
 const DELAY: Duration = Duration::from_secs(2);
 const ROOM: u32 = 4;
@@ -64,7 +63,6 @@ fn cases() -> Result<Vec<Case>> {
     };
     cases.push(Case::new(HEDGE, call, succeeded));
 
-    // Its attempts count the first one too.
     let layer = HedgeLayer::builder().delay(DELAY).max_hedged_attempts(2).build();
     let service = layer.layer(service_fn(|()| async { operation().await.map_err(|error| error.kind()) }));
     let call = move || {

@@ -1,4 +1,4 @@
-//! The cost of judging a piece of an answer as it comes.
+//! Cost of judging a piece of an answer.
 
 use crate::group::{Case, Group, Target};
 use anyhow::Result;
@@ -9,7 +9,7 @@ const PARSED: &str = "serde_json: the line, looked at and dropped";
 const JUDGED: &str = "upright `Judge::take`: a piece that is decoded already";
 const READ: &str = "upright `Reader::push`: a line of bytes, decoded and judged";
 
-/// Two lines in turn: one that comes again and again is what a judge stops at.
+/// Alternating, because a judge stops at a line that repeats.
 const LINES: [&str; 2] = [
     "{\"model\":\"qwen3:8b\",\"created_at\":\"2026-11-29T06:17:43.078504154Z\",\"message\":{\"role\":\"assistant\",\"content\":\" and\"},\"done\":false}\n",
     "{\"model\":\"qwen3:8b\",\"created_at\":\"2026-11-29T06:17:43.078523119Z\",\"message\":{\"role\":\"assistant\",\"content\":\" goodbye\"},\"done\":false}\n",

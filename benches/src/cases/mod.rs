@@ -1,4 +1,4 @@
-//! What is measured.
+//! The measured cases.
 
 mod decision;
 mod empty;
@@ -15,7 +15,7 @@ use crate::group::Group;
 use anyhow::Result;
 use tokio::runtime::{Builder, Runtime};
 
-/// All groups. Their targets name cases of the same group.
+/// All groups. Targets name cases of their own group.
 pub fn all() -> Result<Vec<Group>> {
     Ok(vec![
         success::alone()?,
@@ -30,7 +30,7 @@ pub fn all() -> Result<Vec<Group>> {
     ])
 }
 
-/// A runtime for peers that make timers; nothing ever runs on it.
+/// A runtime for peers that create timers; nothing runs on it.
 pub fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_time().build()?)
 }

@@ -1,5 +1,4 @@
-//! The peers, set to do what Upright does by default: five failures in a row open the breaker, three retries, one second doubled up to a minute.
-//! An open breaker stays open for longer than a measurement takes.
+//! Upright's peers with its defaults: five failures open the breaker, three retries, one second doubled up to a minute.
 
 use anyhow::{Result, anyhow};
 use backon::ExponentialBuilder;
@@ -12,21 +11,17 @@ use std::time::Duration;
 use tower_resilience::circuitbreaker::CircuitBreakerLayer;
 use upright::types::BreakerConfig;
 
-/// How long an open breaker stays open.
 pub(super) const OPEN: Duration = Duration::from_secs(3600);
-/// What the operation answers.
 pub(super) const ANSWER: u64 = 42;
 pub(super) const FAILURES: u32 = 5;
 pub(super) const RETRIES: u32 = 3;
-/// How long an attempt may take where it has a limit.
+/// Time limit of an attempt.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
-/// An operation that succeeds at once.
 pub(super) async fn operation() -> io::Result<u64> {
     Ok(std::hint::black_box(ANSWER))
 }
 
-/// An operation that fails at once.
 pub(super) async fn failing() -> io::Result<u64> {
     Err(io::Error::from(io::ErrorKind::ConnectionRefused))
 }
@@ -35,7 +30,6 @@ pub(super) fn breaker_config() -> BreakerConfig {
     BreakerConfig { failure_threshold: FAILURES, recovery_timeout: OPEN.as_secs_f64(), ..BreakerConfig::default() }
 }
 
-/// It knows shares only: all of the last five calls.
 pub(super) fn recloser() -> AsyncRecloser {
     Recloser::custom().error_rate(1.0).closed_len(FAILURES as usize).half_open_len(2).open_wait(OPEN).build().into()
 }

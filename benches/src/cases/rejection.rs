@@ -1,4 +1,4 @@
-//! Calls that an open breaker rejects.
+//! Calls rejected by an open breaker.
 
 use super::peers::{self, FAILURES, failing, operation};
 use super::success::armed;
@@ -68,7 +68,6 @@ fn cases() -> Result<Vec<Case>> {
     cases.push(Case::new(EXECUTE, call, rejected));
 
     let recloser = peers::recloser();
-    // It opens on the first failure after its window has filled.
     break_it(|| recloser.call(failing()));
     let _ = ready(recloser.call(failing()));
     let call = move || {

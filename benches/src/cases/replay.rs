@@ -1,4 +1,4 @@
-//! What putting a journal to another policy costs.
+//! Cost of replaying a journal with another policy.
 
 use crate::group::{Case, Group, Target};
 use anyhow::{Result, ensure};
@@ -12,9 +12,8 @@ use upright::testing::DrivenClock;
 use upright::{PolicyLifecycle, RetryStrategy};
 
 const REPLAY: &str = "read, ask and compare one decision";
-/// In a build for tests, which is slow, a hundredth.
+/// Test builds are slow: a hundredth.
 const DECISIONS: usize = if cfg!(debug_assertions) { 1_000 } else { 100_000 };
-/// Attempts of each operation in the journal; with the beginning of its breaker that is a decision more.
 const ATTEMPTS: u32 = 4;
 
 pub(super) fn group() -> Result<Group> {
@@ -35,7 +34,6 @@ pub(super) fn group() -> Result<Group> {
     })
 }
 
-/// A journal that is replayed again and again.
 struct Pass {
     journal: Arc<Vec<Vec<u8>>>,
     next: usize,
@@ -90,11 +88,10 @@ fn write(file: &Path) -> Result<()> {
     let policy = PolicyLifecycle::built_in().with_journal(journal.clone());
     let clock = DrivenClock::skipping();
     for operation in 0..DECISIONS / (ATTEMPTS as usize + 1) {
-        // Each with a breaker of its own, which does not open.
         let retry = RetryStrategy::builder().max_retries(ATTEMPTS - 1).policy(policy.clone()).clock(clock.shared()).build()?;
         let failed = retry.execute_blocking(|| Err::<(), _>(io::Error::from(io::ErrorKind::ConnectionReset)));
         ensure!(failed.is_err(), "an operation was to fail");
-        // The queue is bounded, and drops what comes faster than it is written.
+        // The bounded queue drops what comes too fast.
         if operation % 100 == 0 {
             journal.flush();
         }

@@ -1,6 +1,4 @@
-//! What saving and restoring costs, beside SQLite in files on the same disk.
-//!
-//! SQLite by itself is what the store is made of, on the calling thread: a write-ahead log, and a wait for the disk with each commit (`synchronous = FULL`).
+//! Cost of saving and restoring, beside SQLite on one disk (write-ahead log, `synchronous = FULL`, calling thread).
 
 use crate::group::{Case, Group, Target, ready, succeeded};
 use anyhow::{Context, Result, ensure};
@@ -21,7 +19,7 @@ use upright::checkpoints::Checkpoints;
 use upright::clock::SystemClock;
 use upright::store::{FileStore, Store};
 
-/// The groups' short names.
+/// Short names of the groups.
 pub const IDS: [&str; 4] = ["store", "store-contended", "store-read", "store-open"];
 
 const SAVE: &str = "`FileStore::put`";
@@ -37,9 +35,8 @@ const SELECT_PARSED: &str = "SQLite, select and parse";
 const OPEN: &str = "`FileStore::open` and `get`";
 const OPEN_SQLITE: &str = "SQLite, open and select";
 
-/// Entries of the store that is opened: fewer where only the cases are tested.
+/// Entries of the opened store; fewer in tests.
 const ENTRIES: usize = if cfg!(debug_assertions) { 10_000 } else { 1_000_000 };
-/// Keys that each writer saves in turn.
 const KEYS: usize = 100;
 const JSON: &str = "application/json";
 const TABLE: &str =
@@ -48,11 +45,11 @@ const PUT: &str = "INSERT INTO entries VALUES(?1, ?2, ?3, 1, unixepoch('subsec')
     ON CONFLICT DO UPDATE SET value = excluded.value, type = excluded.type, version = version + 1, modified = excluded.modified";
 const LOOK: &str = "SELECT value, type, version, modified FROM entries WHERE key = ?1";
 
-/// A folder for the files of a run, on the disk of the target folder; it goes with this.
+/// A folder on the target folder's disk, removed when dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// An empty one.
+    /// An empty folder.
     pub fn new() -> Result<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("store-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -72,7 +69,6 @@ impl Drop for Folder {
     }
 }
 
-/// What is saved: some 150 bytes of JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Progress {
     current_row: u64,
@@ -90,7 +86,7 @@ fn json(row: u64) -> Result<Bytes> {
     Ok(serde_json::to_vec(&progress(row))?.into())
 }
 
-/// The groups, over files in this folder.
+/// The groups, with files in this folder.
 pub fn groups(folder: &Folder) -> Result<Vec<Group>> {
     Ok(vec![save(folder, 1)?, save(folder, 16)?, read(folder)?, open(folder)?])
 }
@@ -100,7 +96,7 @@ fn save(folder: &Folder, threads: usize) -> Result<Group> {
     let store = FileStore::open(folder.file(&format!("save-{threads}.db")), SystemClock::shared())?;
     let checkpoints = Checkpoints::new(Arc::new(store.clone()), SystemClock::shared());
     let sqlite = folder.file(&format!("save-{threads}.sqlite"));
-    // Open all the while: closing the last connection removes the log, and SQLite is fastest where it overwrites an old one.
+    // Stays open: the last close removes the log, and overwriting an old one is fastest.
     let kept = Arc::new(Mutex::new(connect(&sqlite)?));
     let put = move || {
         let (store, mut turn) = (store.clone(), Turns::new());
@@ -195,7 +191,6 @@ fn read(folder: &Folder) -> Result<Group> {
 
 fn open(folder: &Folder) -> Result<Group> {
     let (path, sqlite) = (folder.file("open.db"), folder.file("open.sqlite"));
-    // Made when it is first needed: it takes a while.
     let filled = Arc::new(OnceLock::new());
     let fill = move |path: &Path, sqlite: &Path| -> bool {
         *filled.get_or_init(|| FileStore::open(path, SystemClock::shared()).is_ok_and(|store| self::fill(&store, sqlite, ENTRIES).is_ok()))
@@ -228,7 +223,6 @@ fn open(folder: &Folder) -> Result<Group> {
     })
 }
 
-/// The keys of one writer, in turn.
 struct Turns {
     writer: usize,
     row: u64,
@@ -250,12 +244,10 @@ fn name(number: usize) -> String {
     format!("import/{number}")
 }
 
-/// The key under which `Checkpoints` keeps it.
 fn stored(number: usize) -> String {
     format!("checkpoint/{}", name(number))
 }
 
-/// Puts the same entries into both.
 fn fill(store: &FileStore, sqlite: &Path, count: usize) -> Result<()> {
     let numbers: Vec<_> = (0..count).collect();
     for chunk in numbers.chunks(1000) {
@@ -297,7 +289,6 @@ fn select(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>> {
     Ok(found.optional()?)
 }
 
-/// Waits for an answer that another thread gives, without a runtime.
 fn wait<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {

@@ -1,4 +1,4 @@
-//! Calls that succeed: what a guard costs while nothing is wrong.
+//! Cost of a guard for calls that succeed.
 
 use super::peers::{self, LIMIT, RETRIES, operation};
 use crate::group::{Case, Group, Target, ready, succeeded};
@@ -52,9 +52,7 @@ const WITHOUT_STATE: &str = "`execute` of a manager without state";
 const AWAY: &str = "`execute` of a manager whose state is away";
 const IN_FILE: &str = "`execute` of a manager whose state is a file";
 
-/// What keeping breakers in a store costs those whose calls succeed.
 pub(super) fn with_state() -> Result<Group> {
-    // Nobody listens there.
     let away = StateAddress::Nats("nats://127.0.0.1:9".to_owned());
     let file = StateAddress::File(std::env::temp_dir().join(format!("upright-bench-{}.db", std::process::id())));
     let case = |name, state: Option<StateAddress>| -> Result<Case> {
@@ -84,7 +82,7 @@ pub(super) fn with_state() -> Result<Group> {
     })
 }
 
-/// A strategy with everything that a success could have to do with.
+/// A strategy with everything that a success may touch.
 pub(super) fn armed() -> RetryStrategyBuilder {
     let policy = PolicyLifecycle::built_in();
     let classifier = ErrorClassifier::default().with_policy(policy.clone());

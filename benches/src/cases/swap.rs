@@ -1,4 +1,4 @@
-//! What replacing the policy costs: the swap itself, and a shadow beside decisions.
+//! Cost of swapping the policy, and of a shadow.
 
 use super::decision;
 use crate::group::{Case, Group, Target};
@@ -35,11 +35,9 @@ pub(super) fn group() -> Result<Group> {
     })
 }
 
-/// The example policy, as one that nobody has seen yet.
 fn never_seen() -> Vec<u8> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes();
-    // A custom section: its id, its length, the length of its name, the name.
     [STEADY, &[0, 10, 1, b'n'], &number].concat()
 }
 

@@ -1,11 +1,11 @@
-//! An agent on Ollama: a model that may call a tool, in a loop with a bound, every step of it guarded.
+//! An agent on Ollama: a bounded loop in which a model may call a tool, each step guarded.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin integration_agent -- "How many letters has strawberry?"
 //! ```
 //!
-//! A step that fails is tried again, with the next model where that helps; the loop goes on from the step that failed, not from the beginning, since the
-//! conversation so far is kept. The tool's own mistakes are told to the model, which can correct itself, and are no failure of the step.
+//! A failed step is retried, with the next model if that helps. The conversation is kept, so the loop resumes at that
+//! step. The model sees the tool's errors and can correct itself.
 
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -15,7 +15,6 @@ use upright::types::RetryConfig;
 use upright_examples::{Arguments, narrated, ollama};
 
 const MODELS: [&str; 2] = ["qwen3:8b", "qwen3:4b"];
-/// A model that calls tools for ever is stopped after so many steps.
 const MAX_STEPS: usize = 6;
 
 #[tokio::main(flavor = "current_thread")]
@@ -52,7 +51,6 @@ async fn main() -> anyhow::Result<()> {
     anyhow::bail!("no answer within {MAX_STEPS} steps")
 }
 
-/// What the model says next: an answer, or calls of tools. Half an answer is an error, and so is an error under status 200.
 async fn next_message(ollama: &OllamaClient, model: String, messages: Vec<Message>) -> Result<Message, OllamaError> {
     let tools = Some(json!([{ "type": "function", "function": {
         "name": "count_letters",
@@ -62,7 +60,6 @@ async fn next_message(ollama: &OllamaClient, model: String, messages: Vec<Messag
     Ok(ollama.chat(ChatRequest { model, messages, tools, ..ChatRequest::default() }).await?.message)
 }
 
-/// The tool's name and its result, or what was wrong with the call.
 fn call_tool(call: &Value) -> (String, String) {
     let function = &call["function"];
     let name = function["name"].as_str().unwrap_or("(unnamed)");

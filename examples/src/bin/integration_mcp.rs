@@ -1,11 +1,10 @@
-//! Tools of an MCP server: calls that are retried, a circuit breaker around the server, and a server process that is started anew when it has died.
+//! Tools of an MCP server: retried calls, a circuit breaker, and a server process that restarts after its death.
 //!
 //! ```console
 //! $ cargo build --package upright-examples && cargo run --package upright-examples --bin integration_mcp
 //! ```
 //!
-//! The server is the program `mcp_server` beside this one, a process of its own that speaks MCP over its standard input and output. It fails as it is
-//! told to: three scenes show what comes of it. No Ollama is needed.
+//! The server is `mcp_server`, which speaks MCP over standard input and output and fails on demand. Needs no Ollama.
 
 use anyhow::Context;
 use rmcp::model::{CallToolRequestParams, ErrorCode};
@@ -21,9 +20,7 @@ use upright::types::{Endpoint, Fault, FaultKind};
 use upright::{CircuitBreaker, RetryStrategy};
 use upright_examples::Arguments;
 
-/// How long the breaker stays open before the server is tried again.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
-/// A call that takes longer has failed.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 #[tokio::main(flavor = "current_thread")]
@@ -49,7 +46,6 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The tools of one server, guarded.
 struct Tools {
     server: Server,
     retry: RetryStrategy,
@@ -66,13 +62,12 @@ impl Tools {
             .max_retries(3)
             .breaker(breaker)
             .clock(clock.clone())
-            // What MCP's errors mean is known here and not in the library.
+            // Only this program knows the meaning of MCP's errors.
             .fault_reader(|error| error.downcast_ref().map(fault_of_call))
             .build()?;
         Ok(Self { server: Server::new(server), retry, clock })
     }
 
-    /// What the word means, or the fallback's word for not knowing.
     async fn lookup(&self, word: &'static str) {
         let meaning = self
             .retry
@@ -91,7 +86,6 @@ impl Tools {
     }
 }
 
-/// How a call of a tool fails.
 #[derive(Debug, thiserror::Error)]
 enum ToolError {
     #[error("the server cannot be started: {0:#}")]
@@ -104,13 +98,12 @@ enum ToolError {
     Refused(String),
 }
 
-/// The facts about a failed call.
 fn fault_of_call(error: &ToolError) -> Fault {
     let (kind, status) = match error {
         ToolError::Start(_) => (FaultKind::ConnectionRefused, None),
         ToolError::Slow => (FaultKind::Timeout, None),
         ToolError::Call(ServiceError::McpError(error)) if error.code == ErrorCode::INVALID_PARAMS => (FaultKind::InvalidInput, None),
-        // An internal error of JSON-RPC is what status 500 is in HTTP.
+        // JSON-RPC's internal error is like HTTP's status 500.
         ToolError::Call(ServiceError::McpError(_)) => (FaultKind::HttpStatus, Some(500)),
         ToolError::Call(_) => (FaultKind::ConnectionReset, None),
         ToolError::Refused(_) => (FaultKind::InvalidInput, None),
@@ -118,13 +111,11 @@ fn fault_of_call(error: &ToolError) -> Fault {
     Fault { status, endpoint: Endpoint::Tool, ..Fault::new(kind, error.to_string()) }
 }
 
-/// A server process, started when it is needed.
 struct Server {
     arguments: Vec<&'static str>,
     connection: Mutex<Option<Connection>>,
 }
 
-/// The connection to a running process, which ends with it.
 struct Connection {
     client: RunningService<RoleClient, ()>,
     _process: Child,
@@ -135,7 +126,6 @@ impl Server {
         Self { arguments: arguments.to_vec(), connection: Mutex::new(None) }
     }
 
-    /// Calls a tool that takes one word.
     async fn call(&self, tool: &'static str, word: &str) -> Result<String, ToolError> {
         let mut slot = self.connection.lock().await;
         let connection = match slot.take().filter(|connection| !connection.client.is_closed()) {
@@ -149,7 +139,7 @@ impl Server {
         let answer = match called {
             Ok(answer) => answer,
             Err(error) => {
-                // Only an answer of the server proves that it is alive; the process behind anything else is given up.
+                // Only an answer proves the server alive; after any other error its process is dropped.
                 if !matches!(error, ToolError::Call(ServiceError::McpError(_))) {
                     *slot = None;
                 }

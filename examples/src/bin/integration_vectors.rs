@@ -1,12 +1,11 @@
-//! Search in an embedded vector index: the memory is looked at first, calls for embeddings are retried, and when there are none for good, words are
-//! compared instead.
+//! Search in an embedded vector index: checks memory first, retries embeddings, and falls back to comparing words.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin integration_vectors -- "what to do when a disk is full"
 //! ```
 //!
-//! The index is a real one (HNSW, by `instant-distance`), and so is the call to `/api/embed`. What the vectors mean depends on who answers: Ollama's
-//! `nomic-embed-text` knows which texts are alike; the server that replays failures makes vectors out of a text's bytes, which only know equal texts.
+//! The index (HNSW, by `instant-distance`) and the calls to `/api/embed` are real. Ollama's `nomic-embed-text` finds
+//! similar texts; the fault server only finds equal ones.
 
 use instant_distance::{Builder, HnswMap, Point, Search};
 use serde::{Deserialize, Serialize};
@@ -26,7 +25,7 @@ const DOCUMENTS: [&str; 8] = [
     "Start the server with: ollama serve",
     "A stream without its end is half an answer.",
 ];
-/// Memory in use above this share means fewer results and an empty cache; percent.
+/// Memory use above which results are fewer; percent.
 const HIGH: f64 = 90.0;
 
 #[tokio::main(flavor = "current_thread")]
@@ -50,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
 
     let build = manager.operation("embed documents").run(|_| embed(&ollama, &model, &DOCUMENTS));
     let index = match narrated(&manager, build).await {
-        // A seed of its own makes the index, and with it the order of equal hits, the same each time.
+        // A fixed seed keeps the order of equal hits.
         Ok(embedded) => Some(Builder::default().seed(1).build(embedded.value, DOCUMENTS.to_vec())),
         Err(error) => {
             println!("There is no index: {error}");
@@ -71,14 +70,13 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A document that was found.
 #[derive(Debug, Serialize, Deserialize)]
 struct Hit {
     text: String,
     score: f32,
 }
 
-/// A text as a vector of length 1, so that the distance of two is that of their directions.
+/// Normalised to length 1, so that distances compare directions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Vector(Vec<f32>);
 
@@ -100,7 +98,6 @@ async fn embed(ollama: &OllamaClient, model: &str, texts: &[&str]) -> anyhow::Re
     Ok(embedded.into_iter().map(normal).collect())
 }
 
-/// The documents nearest to a query, which is embedded only if there is an index.
 async fn by_vectors(
     index: Option<&HnswMap<Vector, &'static str>>,
     query: impl Future<Output = anyhow::Result<Vec<Vector>>>,
@@ -116,7 +113,7 @@ async fn by_vectors(
     Ok(hits.unwrap_or_default())
 }
 
-/// The documents that have the most words in common with the query, short ones left out: worse than vectors, and needs nothing.
+/// Documents with the most common words: worse than vectors, but always available.
 fn by_words(query: &str, limit: usize) -> Vec<Hit> {
     let words = |text: &str| -> Vec<String> {
         text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| word.len() > 3).map(str::to_lowercase).collect()

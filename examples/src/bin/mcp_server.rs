@@ -1,11 +1,12 @@
-//! A small MCP server over standard input and output, with one tool and with failures on demand. `integration_mcp` starts it; so can any MCP client.
+//! A small MCP server over standard input and output that fails on demand. Started by `integration_mcp` or any MCP
+//! client.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin mcp_server -- --fail-first 2 --die-at 5
 //! ```
 //!
-//! The tool `lookup` says what a word means, from a list of three. The first `--fail-first` calls fail with an internal error; at call number `--die-at`
-//! the process exits in the middle of it. Standard output belongs to the protocol.
+//! The tool `lookup` knows the meaning of three words. The first `--fail-first` calls fail with an internal error;
+//! during call number `--die-at` the process exits.
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, ListToolsResult, PaginatedRequestParams,
@@ -41,7 +42,6 @@ async fn main() -> anyhow::Result<()> {
 #[derive(Default)]
 struct Server {
     fail_first: u32,
-    /// 0 is never.
     die_at: u32,
     calls: AtomicU32,
 }
@@ -70,7 +70,7 @@ impl ServerHandler for Server {
         let Some(word) = word else { return Err(ErrorData::invalid_params("the argument \"word\" must be a text", None)) };
         let said = match WORDS.iter().find(|(known, _)| *known == word) {
             Some((_, meaning)) => CallToolResult::success(vec![ContentBlock::text(*meaning)]),
-            // The tool worked and found nothing: that is for the caller to read, and no failure of the server.
+            // The tool worked and found nothing: no failure of the server.
             None => CallToolResult::error(vec![ContentBlock::text(format!("the word {word:?} is not in the list"))]),
         };
         Ok(said.into())

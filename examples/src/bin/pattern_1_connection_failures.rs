@@ -1,17 +1,16 @@
-//! Pattern 1, connection failures: try again with growing waits; when that does not help, say what would, and go on with what is at hand.
+//! Pattern 1, connection failures: retry with growing delays, then name the remedy and go on with a fallback.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin pattern_1_connection_failures
 //! ```
 //!
-//! Stop the server before or while it runs, and see.
+//! Stop the server before or during the run.
 
 use std::time::Duration;
 use upright::ollama::{Budgets, OllamaError};
 use upright::{ErrorClassifier, RetryStrategy};
 use upright_examples::{Arguments, ollama};
 
-/// What is shown when the server cannot say what it has.
 const KNOWN_MODELS: [&str; 2] = ["qwen3:8b", "gemma3:4b"];
 
 #[tokio::main(flavor = "current_thread")]
@@ -37,7 +36,6 @@ async fn main() -> anyhow::Result<()> {
             let names: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
             println!("The server has: {}", names.join(", "));
         }
-        // Of the operation's own error nothing was lost on the way.
         Err(error) => {
             println!("{error}");
             if let Some(own) = error.downcast_ref::<OllamaError>() {

@@ -1,11 +1,11 @@
-//! Pattern 2, model timeouts: the cache first, then the large model within a limit of time, then smaller ones.
+//! Pattern 2, model timeouts: the cache, then the large model within a time limit, then smaller ones.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin pattern_2_model_timeouts -- --model qwen3:30b --model gemma3:4b
 //! ```
 //!
-//! The first model has 60 s to begin its answer, twice; the others may take as long as they need. Only what the first model said is cached: the
-//! answer of another one is not the answer to this question.
+//! The first model has 60 s to begin its answer, twice; the others have no limit. Only the first one's answers are
+//! cached.
 
 use serde_json::json;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! Pattern 3, out of memory: look at the memory first, and when the server runs out of its own, go on with smaller batches from where it stopped.
+//! Pattern 3, out of memory: check memory first; if the server runs out, go on with smaller batches from that point.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin pattern_3_out_of_memory -- --memory-percent 85
 //! ```
 //!
-//! Forty texts are embedded with `nomic-embed-text`, or the model that is named.
+//! Embeds forty texts with `nomic-embed-text`, or the named model.
 
 use anyhow::Context;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use upright_examples::{Arguments, health, ollama};
 
 const TEXTS: usize = 40;
 const SMALLEST_BATCH: usize = 2;
-/// Memory in use above this share makes for smaller batches from the beginning; percent.
+/// Memory use above which batches start smaller; percent.
 const HIGH: f64 = 80.0;
 
 #[tokio::main(flavor = "current_thread")]
@@ -23,7 +23,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
     let model = arguments.model_or("nomic-embed-text");
     let ollama = ollama(Budgets::default())?;
-    // Without a breaker: a smaller batch is another call, which may succeed although many larger ones failed.
+    // No breaker: a smaller batch may succeed although larger ones failed.
     let retry =
         RetryStrategy::builder().name("embed").base_delay(arguments.span(Duration::from_secs(2))).use_circuit_breaker(false).build()?;
     let degradation = GracefulDegradation::default();
@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
                 println!("Embedded {} of {} (a batch of {}).", vectors.len(), texts.len(), part.len());
             }
             Err(error) => {
-                // The policy has tried once more already, since Ollama unloads other models after such a failure.
+                // The policy has retried once, since Ollama unloads other models after such a failure.
                 let resource = error.failure().is_some_and(|failure| failure.classification.category == ErrorCategory::Resource);
                 if !resource || batch <= SMALLEST_BATCH {
                     return Err(error).context("the texts cannot be embedded");

@@ -1,12 +1,12 @@
-//! Pattern 4, corrupted state: an import saves its progress as it goes. A later attempt resumes from there, and so does a later process, where this one was
-//! killed; a checkpoint that cannot be read is told from one that is not there.
+//! Pattern 4, corrupted state: an import saves its progress. A later attempt or process resumes from there. An
+//! unreadable checkpoint differs from a missing one.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin pattern_4_corrupted_state             # end it in the middle, and run it again
 //! $ cargo run --package upright-examples --bin pattern_4_corrupted_state -- jobs.db  # its state in a file of your choice
 //! ```
 //!
-//! Forty rows are embedded with `nomic-embed-text`, ten at a time.
+//! Embeds forty rows with `nomic-embed-text`, ten at a time.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -16,14 +16,13 @@ use upright::types::RetryConfig;
 use upright::{Attempt, RecoveryManager};
 use upright_examples::{Arguments, narrated, ollama};
 
-/// Programs that share a state share its keys.
+/// Programs with a common store share its keys.
 const KEY: &str = "pattern-4/import";
 const ROWS: usize = 40;
 const STEP: usize = 10;
-/// Raised when [`Progress`] comes to mean something else.
+/// Raised when [`Progress`] changes its meaning.
 const SCHEMA: u32 = 1;
 
-/// How far the import is.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Progress {
     next_row: usize,
@@ -36,7 +35,7 @@ async fn main() -> anyhow::Result<()> {
     let model = arguments.model_or("nomic-embed-text");
     let ollama = ollama(Budgets::default())?;
     let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();
-    // Where nothing is said it is the file that all programs of this user share.
+    // By default the file that all programs of this user share.
     let state = match arguments.words.as_slice() {
         [state] => state.parse()?,
         _ => StateAddress::of_this_user()?,
@@ -51,7 +50,6 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One attempt: from where an earlier one was to the end.
 async fn import(ollama: &OllamaClient, model: &str, attempt: Attempt, resume: Option<Progress>) -> anyhow::Result<usize> {
     let checkpoint = attempt.checkpoint.ok_or_else(|| anyhow::anyhow!("the operation was given no checkpoint"))?;
     if let Some(progress) = resume {
@@ -64,7 +62,7 @@ async fn import(ollama: &OllamaClient, model: &str, attempt: Attempt, resume: Op
         let embedded = ollama.embed(model, &rows).await?;
         progress.numbers += embedded.embeddings.iter().map(Vec::len).sum::<usize>();
         progress.next_row += STEP;
-        // Saved after the work and not before it: what is done twice is better than what is left out.
+        // Saved after the work: repeated work is better than skipped work.
         checkpoint.save(&progress).await?;
     }
     Ok(progress.numbers)

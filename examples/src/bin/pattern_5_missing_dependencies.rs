@@ -1,16 +1,16 @@
-//! Pattern 5, missing dependencies: look at everything before work begins, say of each thing that is wrong what to do about it, and go on with less
-//! where less will do.
+//! Pattern 5, missing dependencies: check everything before work, name a remedy for each problem, and go on with less
+//! if that suffices.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin pattern_5_missing_dependencies -- --model qwen3:8b --model gemma3:4b
 //! ```
 //!
-//! One of the models is enough to go on. Without any, or without a server, it ends with code 1.
+//! One model suffices. Without any, or without a server, it exits with code 1.
 
 use std::process::ExitCode;
 use upright_examples::{Arguments, health};
 
-/// Less memory than this is worth a word; GiB.
+/// Free memory below which it warns; GiB.
 const MEMORY_WANTED: f64 = 4.0;
 
 #[tokio::main(flavor = "current_thread")]
@@ -19,7 +19,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let models = arguments.models_or(&["qwen3:8b", "gemma3:4b"]);
     let names: Vec<&str> = models.iter().map(String::as_str).collect();
 
-    // One request for the server and one for all models, at the same time; the machine is read without waiting.
+    // One request for the server and one for all models, concurrently.
     let report = health(&arguments)?.check_all(&names).await;
     let mut issues: Vec<String> = report.iter().filter(|status| !status.healthy).map(|status| status.message.clone()).collect();
     let free = report.get("resources").and_then(|status| status.details["memory_available_gb"].as_f64());

@@ -1,5 +1,5 @@
-//! Best practice 4, strategies combined: a look at the server first, then one operation with everything: limits of time, retries, models, breakers, a
-//! shared budget, the cache and a fallback. The answer says where it came from.
+//! Best practice 4, combined strategies: a health check, then one operation with time limits, retries, models,
+//! breakers, a retry budget, a cache and a fallback. The answer names its source.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin practice_combined -- "Why is the sky blue?"

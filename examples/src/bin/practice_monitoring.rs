@@ -1,10 +1,10 @@
-//! Best practice 5, monitoring: every event as it happens, which errors there were, and how the breakers stand.
+//! Best practice 5, monitoring: live events, error patterns and breaker states.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin practice_monitoring -- --model qwen3:8b --model no-such-model
 //! ```
 //!
-//! Each model that is named is asked three times. Failures that a retry made good are counted too: they are the first sign of trouble to come.
+//! Asks each named model three times. Also counts failures cured by retries, the first sign of trouble.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,6 @@ async fn main() -> anyhow::Result<()> {
     let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();
     let manager = RecoveryManager::builder().retry(RetryConfig { base_delay, ..RetryConfig::default() }).build()?;
 
-    // A subscriber of its own, as a dashboard would be. It ends when the manager does.
     let mut events = manager.subscribe();
     let monitor = tokio::spawn(async move {
         let mut failures: BTreeMap<&str, u32> = BTreeMap::new();

@@ -1,10 +1,10 @@
-//! Best practices 1 to 3: how often and how long, by the kind of operation; and why delays are jittered.
+//! Best practices 1 to 3: settings by kind of operation, and the reason for jitter.
 //!
 //! ```console
 //! $ cargo run --package upright-examples --bin practice_settings
 //! ```
 //!
-//! Nothing is called: it asks the policy what it recommends, and for the delays of clients that failed at the same moment.
+//! Calls nothing: it asks the policy for recommendations, and for the delays of clients that failed together.
 
 use upright::types::Profile;
 use upright::{PolicyLifecycle, RetryStrategy};

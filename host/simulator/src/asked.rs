@@ -1,4 +1,4 @@
-//! What a request asks for.
+//! Reads a request.
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -7,15 +7,12 @@ use hyper::{Method, Request};
 use serde_json::Value;
 use std::io;
 
-/// A request, read to its end.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) path: String,
-    /// As the client spelled it.
     pub(crate) model: Option<String>,
     pub(crate) raw: Bytes,
-    /// `Null` where the body is empty or not JSON.
     pub(crate) body: Value,
 }
 
@@ -25,7 +22,7 @@ impl Asked {
         let path = request.uri().path().to_owned();
         let raw = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
         let body: Value = serde_json::from_slice(&raw).unwrap_or(Value::Null);
-        // `/api/show` of older clients says `name`.
+        // Older clients send `name` to `/api/show`.
         let named = body.get("model").or_else(|| body.get("name")).and_then(Value::as_str);
         let model = named.filter(|name| !name.trim().is_empty()).map(str::to_owned);
         Ok(Self { method, path, model, raw, body })
@@ -35,23 +32,19 @@ impl Asked {
         self.path.starts_with("/v1/")
     }
 
-    /// Ollama streams unless told not to, OpenAI only if told to.
     pub(crate) fn wants_stream(&self) -> bool {
         self.body.get("stream").and_then(Value::as_bool).unwrap_or(!self.is_openai())
     }
 
-    /// The model's name; empty where the request names none.
     pub(crate) fn model_name(&self) -> &str {
         self.model.as_deref().unwrap_or_default()
     }
 
-    /// Tokens of the question: one for two bytes, so that no word goes without.
     pub(crate) fn tokens(&self) -> usize {
         let bytes = |key| self.body.get(key).map_or(0, |question| question.to_string().len());
         8.max(["messages", "prompt", "input"].into_iter().map(bytes).sum::<usize>() / 2)
     }
 
-    /// Words of the longest text to embed.
     pub(crate) fn longest_text(&self) -> usize {
         let words = |text: &Value| text.as_str().map_or(0, |text| text.split_whitespace().count());
         match self.body.get("input") {
@@ -61,7 +54,6 @@ impl Asked {
         }
     }
 
-    /// Words of the question, system message and all.
     pub(crate) fn words(&self) -> usize {
         fn words(value: &Value) -> usize {
             match value {
@@ -74,13 +66,11 @@ impl Asked {
         ["system", "messages", "prompt", "input"].into_iter().filter_map(|key| self.body.get(key)).map(words).sum()
     }
 
-    /// The prompt, or the text of the last message.
     pub(crate) fn prompt(&self) -> String {
         let message = self.body.get("messages").and_then(Value::as_array).and_then(|messages| messages.last());
         let content = message.and_then(|message| message.get("content")).or_else(|| self.body.get("prompt"));
         match content {
             Some(Value::String(text)) => text.clone(),
-            // OpenAI's content parts.
             Some(Value::Array(parts)) => {
                 let texts = parts.iter().filter_map(|part| part.get("text").unwrap_or(part).as_str());
                 texts.collect::<Vec<_>>().join(" ")

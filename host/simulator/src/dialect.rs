@@ -1,10 +1,9 @@
-//! How an answer that a model writes looks on the wire: Ollama's two native shapes and OpenAI's two.
+//! Writes a model's answer in Ollama's two native shapes and OpenAI's two.
 
 use crate::models::{MOMENT, MOMENT_SECONDS};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-/// The shape that a path speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Chat,
@@ -13,25 +12,18 @@ pub(crate) enum Dialect {
     OpenAiCompletion,
 }
 
-/// How an answer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finish {
-    /// With this `done_reason`.
     Reason(&'static str),
-    /// Not at all: no `done: true`, no `finish_reason`.
     Missing,
-    /// As OpenAI's routes swallow an error: with an empty chunk.
+    /// OpenAI's routes hide an error behind an empty chunk.
     Swallowed,
 }
 
-/// Tokens.
 #[derive(Clone, Copy)]
 pub(crate) struct Counts {
-    /// Of the question.
     pub(crate) read: usize,
-    /// Of the answer.
     pub(crate) written: usize,
-    /// How long the model says that it took to load; nanoseconds.
     pub(crate) load: u64,
 }
 
@@ -44,19 +36,16 @@ impl Dialect {
         if self.is_openai() { "text/event-stream" } else { "application/x-ndjson" }
     }
 
-    /// One token of a stream.
     pub(crate) fn token(self, model: &str, text: &str) -> Bytes {
         self.line(&self.message(model, text, None, true))
     }
 
-    /// A piece of a stream of chat that calls tools.
     pub(crate) fn tool_calls(self, model: &str, calls: &Value) -> Bytes {
         let mut message = self.message(model, "", None, true);
         message["message"]["tool_calls"] = calls.clone();
         self.line(&message)
     }
 
-    /// What follows the last token of a stream.
     pub(crate) fn end(self, model: &str, counts: Counts, finish: Finish) -> Vec<Bytes> {
         match finish {
             Finish::Missing => Vec::new(),
@@ -73,7 +62,6 @@ impl Dialect {
         }
     }
 
-    /// The answer in one piece.
     pub(crate) fn whole(self, model: &str, text: &str, counts: Counts, finish: Finish) -> Value {
         let reason = match finish {
             Finish::Reason(reason) => Some(reason),
@@ -108,7 +96,6 @@ impl Dialect {
         message
     }
 
-    /// Counts; natively also times in nanoseconds.
     fn add_figures(self, message: &mut Value, counts: Counts) {
         let Counts { read, written: tokens, load } = counts;
         if self.is_openai() {

@@ -1,4 +1,4 @@
-//! A response body that is sent piece by piece and can end badly.
+//! Sends a response body piece by piece, and may end badly.
 
 use crate::state::Exchange;
 use bytes::Bytes;
@@ -12,21 +12,14 @@ use std::mem;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Between two bytes of a slow drip.
 const DRIP_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How the sending of a body ends.
 #[derive(Debug)]
 pub(crate) enum Ending {
-    /// As it should.
     Whole,
-    /// With a TCP RST.
     Reset,
-    /// With a TCP FIN and without the last chunk.
     Abort,
-    /// With silence until the release, then the rest.
     Stall { release: watch::Receiver<()>, rest: Vec<Bytes> },
-    /// Never: one space after the other.
     Drip,
 }
 
@@ -37,7 +30,6 @@ struct Feed {
     exchange: Exchange,
 }
 
-/// A chunked body. Each piece is on its way to the client before the next is made.
 pub(crate) fn feed(pieces: Vec<Bytes>, ending: Ending, interval: Duration, exchange: Exchange) -> UnsyncBoxBody<Bytes, io::Error> {
     let feed = Feed { pieces: pieces.into(), ending, interval, exchange };
     BodyExt::boxed_unsync(StreamBody::new(stream::unfold(feed, Feed::next)))
@@ -45,8 +37,7 @@ pub(crate) fn feed(pieces: Vec<Bytes>, ending: Ending, interval: Duration, excha
 
 impl Feed {
     async fn next(mut self) -> Option<(io::Result<Frame<Bytes>>, Self)> {
-        // hyper flushes what it holds whenever the body has nothing ready, so waiting here, even for nothing, sends the
-        // piece before.
+        // hyper flushes whenever the body is not ready, so even an empty wait sends the piece before.
         if self.interval.is_zero() || self.pieces.is_empty() {
             tokio::task::yield_now().await;
         } else {
@@ -64,7 +55,7 @@ impl Feed {
                     return Some((Err(io::ErrorKind::ConnectionAborted.into()), self));
                 }
                 Ending::Stall { mut release, rest } => {
-                    // An error means that the server is gone, and this task with it.
+                    // An error means that the server, and so this task, has ended.
                     let _ = release.changed().await;
                     self.pieces = rest.into();
                 }
@@ -77,7 +68,7 @@ impl Feed {
         }
         let piece = self.pieces.pop_front();
         if self.pieces.is_empty() && matches!(self.ending, Ending::Whole) {
-            // Before the last piece, since a client may leave as soon as it has that.
+            // Before the last piece, after which a client may leave.
             self.exchange.complete();
         }
         piece.map(|piece| (Ok(Frame::data(piece)), self))

@@ -1,4 +1,4 @@
-//! One request: choose, wait, answer.
+//! Handles a request: choose, wait, answer.
 
 use crate::asked::Asked;
 use crate::feed::{Ending, feed};
@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
-/// Answers a request; an error ends the connection without an answer.
 pub(crate) async fn handle(state: Arc<State>, reset: ResetFlag, request: Request<Incoming>) -> io::Result<Answer> {
     let asked = Asked::read(request).await?;
     let releases = state.releases();

@@ -1,4 +1,4 @@
-//! The small simulated Ollama that answers where no failure is replayed.
+//! Simulates a small healthy Ollama.
 
 use crate::asked::Asked;
 use crate::dialect::{Counts, Dialect, Finish};
@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 const JSON: &str = "application/json; charset=utf-8";
 const PLAIN: &str = "text/plain";
 
-/// What a path answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     Root,
@@ -45,14 +44,11 @@ const ROUTES: &[(Method, &str, Route)] = &[
     (Method::POST, "/v1/embeddings", Route::OpenAiEmbed),
 ];
 
-/// An answer, before it is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
-    /// The tokens of a stream; none where the answer is one piece.
     pub(crate) tokens: Vec<Bytes>,
-    /// What follows the tokens, or the one piece.
     pub(crate) end: Vec<Bytes>,
     pub(crate) streamed: bool,
 }
@@ -70,7 +66,6 @@ impl Reply {
         Self::text(status, JSON, value.to_string())
     }
 
-    /// An error in the shape of the path that was asked.
     pub(crate) fn error(asked: &Asked, status: u16, text: &str) -> Self {
         if !asked.is_openai() {
             return Self::json(status, &json!({"error": text}));
@@ -84,7 +79,6 @@ impl Reply {
     }
 }
 
-/// The route that a request takes, once it is known to be one that can be answered.
 pub(crate) fn admit(state: &State, asked: &Asked) -> Result<Route, Reply> {
     let Some((method, _, route)) = ROUTES.iter().find(|(_, path, _)| *path == asked.path) else {
         return Err(Reply::plain(404, "404 page not found"));
@@ -104,7 +98,7 @@ pub(crate) fn admit(state: &State, asked: &Asked) -> Result<Route, Reply> {
     let Some(name) = &asked.model else {
         return Err(Reply::error(asked, 400, "model is required"));
     };
-    // A model that asks for a failure exists, so that the failure can be followed by a good answer.
+    // Fault models exist, so that a good answer can follow a failure.
     if state.model(name).is_some() || canonical_name(name).starts_with(crate::FAULT_PREFIX) {
         return Ok(*route);
     }
@@ -117,12 +111,10 @@ pub(crate) fn admit(state: &State, asked: &Asked) -> Result<Route, Reply> {
     Err(Reply::error(asked, 404, &text))
 }
 
-/// Whether the route needs its model in memory.
 pub(crate) fn loads_model(route: Route) -> bool {
     matches!(route, Route::Write(_) | Route::Embed | Route::EmbedOne | Route::OpenAiEmbed)
 }
 
-/// A healthy answer to a question that was read like this.
 pub(crate) fn answer(state: &State, asked: &Asked, route: Route, read: Read) -> Reply {
     let models = || locked(&state.models).clone();
     match route {
@@ -166,7 +158,7 @@ pub(crate) fn answer(state: &State, asked: &Asked, route: Route, read: Read) -> 
     }
 }
 
-/// Without input nothing is written: the model is only loaded, or with `keep_alive: 0` unloaded.
+/// Without input it only loads the model, or unloads it with `keep_alive: 0`.
 fn write(state: &State, asked: &Asked, dialect: Dialect, read: Read) -> Reply {
     if dialect == Dialect::Chat
         && let Some(calls) = tools::calls(asked)
@@ -183,7 +175,7 @@ fn write(state: &State, asked: &Asked, dialect: Dialect, read: Read) -> Reply {
     reading(asked, dialect, 0, Finish::Reason(if unload { "unload" } else { "load" }), read)
 }
 
-/// A message that calls tools and says nothing: whole, or as one piece of a stream, since Ollama holds calls back until they are whole.
+/// A message with tool calls only. Streamed in one piece, because Ollama holds calls back until they are whole.
 fn called(asked: &Asked, calls: &Value, read: Read) -> Reply {
     let (dialect, model, finish) = (Dialect::Chat, asked.model_name(), Finish::Reason("stop"));
     if asked.wants_stream() {
@@ -196,17 +188,15 @@ fn called(asked: &Asked, calls: &Value, read: Read) -> Reply {
     Reply::json(200, &whole)
 }
 
-/// What the model writes, at most so many tokens of it. It depends on the model's name and the prompt alone.
+/// The model's text, at most `most` tokens; depends only on model name and prompt.
 pub(crate) fn written(asked: &Asked, dialect: Dialect, most: usize, finish: Finish) -> Reply {
     reading(asked, dialect, most, finish, Read::of(asked))
 }
 
-/// The same, of a question that was read like this.
 fn reading(asked: &Asked, dialect: Dialect, most: usize, finish: Finish, read: Read) -> Reply {
     let model = asked.model_name();
     let prompt = asked.prompt();
     let words: Vec<&str> = prompt.split_whitespace().collect();
-    // Of a long question the end.
     let last = words[words.len().saturating_sub(LAST_WORDS)..].join(" ");
     let prompt = if words.len() > LAST_WORDS { &last } else { &prompt };
     let text = format!("This is {model}, a simulated model, and your last words were: {prompt}");
@@ -225,7 +215,6 @@ fn reading(asked: &Asked, dialect: Dialect, most: usize, finish: Finish, read: R
     }
 }
 
-/// The shape that a path speaks; that of chat for paths where nothing is written.
 pub(crate) fn dialect(asked: &Asked) -> Dialect {
     let route = ROUTES.iter().find(|(_, path, _)| *path == asked.path);
     match route {
@@ -243,10 +232,8 @@ fn inputs(asked: &Asked) -> Vec<String> {
     }
 }
 
-/// A question's last words are repeated: at most this many.
 const LAST_WORDS: usize = 200;
 
-/// Eight numbers in [-1, 1], the same for the same text.
 fn vector(text: &str) -> Value {
     let number = |seed: u64| (hash(text, seed) % 2001) as f64 / 1000.0 - 1.0;
     (0..8).map(number).collect::<Vec<f64>>().into()

@@ -1,18 +1,16 @@
 //! A server that **replays** Ollama's failures over real HTTP on loopback.
 //!
-//! Recovery code is only as good as the failures it was tried on, and the interesting ones (a runner that dies in the
-//! middle of a stream, a load that is aborted by an impatient client, a permanent fault under status 500) are hard to
-//! bring about on a real server. So each of them is a row of [`ROWS`], with a name, and this server plays it back, byte
-//! for byte as Ollama sends it, to any client.
+//! The interesting failures are hard to provoke: a runner that dies in mid-stream, a load aborted by an impatient
+//! client, a permanent fault under status 500. Each is a named row of [`ROWS`], sent byte for byte as Ollama sends it.
 //!
-//! It is a stand-in and says so: `/api/version` answers [`VERSION`], and each answer carries the header
-//! [`REPLAY_HEADER`] with the name of the row, or [`HEALTHY`].
+//! The server is a stand-in and says so: `/api/version` answers [`VERSION`], and the header [`REPLAY_HEADER`] names the
+//! row, or [`HEALTHY`].
 //!
-//! Which failure a request gets is decided in this order:
+//! The first match decides an answer:
 //!
-//! 1. what [`FaultServer::plan`] or [`FaultServer::always`] says for it;
-//! 2. the model that it names: `fault/out-of-memory` always gets the row `out-of-memory`, so any client can ask for one;
-//! 3. else a healthy answer from a small simulated Ollama.
+//! 1. a plan by [`FaultServer::plan`] or [`FaultServer::always`];
+//! 2. the model's name: `fault/out-of-memory` gets the row `out-of-memory`;
+//! 3. else a small simulated Ollama.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,14 +50,14 @@ pub use server::FaultServer;
 pub use table::ROWS;
 pub use window::{TooLong, Window};
 
-/// What `/api/version` answers, so that nobody takes this for an Ollama.
+/// Answer of `/api/version`, which no Ollama gives.
 pub const VERSION: &str = "0.0.0-upright-fault-server-replay";
 
-/// The response header that names what was replayed.
+/// Response header with the name of the replay.
 pub const REPLAY_HEADER: &str = "x-upright-replay";
 
-/// The value of [`REPLAY_HEADER`] on an answer that replays no failure.
+/// Value of [`REPLAY_HEADER`] without a replayed failure.
 pub const HEALTHY: &str = "healthy";
 
-/// The model names that ask for a failure begin so: `fault/out-of-memory`.
+/// Prefix of model names that ask for a failure: `fault/out-of-memory`.
 pub const FAULT_PREFIX: &str = "fault/";

@@ -1,7 +1,7 @@
-//! A TCP connection that can be made to end with a reset.
+//! A TCP connection that can end with a reset.
 //!
-//! A close sends FIN, unless the socket's linger time is zero: then it sends RST. hyper owns the socket while it serves,
-//! so the wish to reset travels in a flag, and the socket is told when hyper lets go of it.
+//! With a linger time of zero a socket closes with RST instead of FIN. hyper owns the socket while serving. A flag
+//! carries the wish until hyper drops it.
 
 use std::io;
 use std::pin::Pin;
@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Set to end the connection with a reset when it is dropped.
 pub(crate) type ResetFlag = Arc<AtomicBool>;
 
 pub(crate) struct Line {
@@ -32,7 +31,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if self.reset.load(Ordering::SeqCst) {
-            // A socket that the client has closed already needs no reset.
+            // A socket closed by the client needs no reset.
             let _ = self.stream.set_zero_linger();
         }
     }

@@ -1,4 +1,4 @@
-//! What the server has seen, for tests to look at and to wait for.
+//! Records requests for tests.
 
 use crate::asked::Asked;
 use crate::state::locked;
@@ -6,32 +6,30 @@ use serde_json::Value;
 use std::sync::Mutex;
 use tokio::sync::watch;
 
-/// One request that arrived.
+/// A received request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// `GET`, `POST`, …
     pub method: String,
-    /// Its path, without the query.
+    /// Path without the query.
     pub path: String,
-    /// The model that it names, as the client spelled it.
+    /// Model as the client spelled it.
     pub model: Option<String>,
-    /// Its body; `Null` where that is empty or not JSON.
+    /// Body; `Null` if empty or not JSON.
     pub body: Value,
-    /// The row that was replayed to it, or [`crate::HEALTHY`].
+    /// Row replayed, or [`crate::HEALTHY`].
     pub replay: &'static str,
-    /// Whether the client closed the connection before it had the whole answer.
+    /// Whether the client left before the whole answer.
     pub client_left: bool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     seen: Mutex<Vec<Seen>>,
-    /// Told at each change of anything that a test can look at.
     pub(crate) changed: watch::Sender<()>,
 }
 
 impl Log {
-    /// Notes a request and gives its number.
     pub(crate) fn note(&self, asked: &Asked, replay: &'static str) -> usize {
         let mut seen = locked(&self.seen);
         seen.push(Seen {

@@ -1,4 +1,4 @@
-//! `upright-fault-server`: replays Ollama's failures for any client that is pointed at it.
+//! `upright-fault-server`: replays Ollama's failures for any client.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +18,6 @@ Usage: upright-fault-server [--port N] [--for SECONDS]
 The first line of output is the server's URL. A request for the model `fault/NAME` gets the failure NAME; the output
 lists the names. Other requests are answered by a small simulated Ollama.";
 
-/// What the command line says.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Help,
@@ -72,7 +71,7 @@ async fn serve(port: u16, time: Duration) -> io::Result<()> {
     Ok(())
 }
 
-/// Not `println!`, which panics when nobody reads.
+/// `println!` panics when nobody reads.
 fn print(lines: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush()) {

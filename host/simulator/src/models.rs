@@ -1,38 +1,34 @@
-//! The models that the simulated Ollama has, and how its lists show them.
+//! Models of the simulated Ollama, and their place in its lists.
 
 use crate::names::canonical_name;
 use crate::window::{self, TooLong, Window};
 use serde_json::{Value, json};
 
-/// A fixed moment: nothing here depends on the date.
 pub(crate) const MOMENT: &str = "2026-01-01T00:00:00Z";
-/// The same in seconds since 1970.
 pub(crate) const MOMENT_SECONDS: u64 = 1_767_225_600;
 
-/// The models of a server that has just started.
 pub(crate) const FIRST_MODELS: &[&str] = &["qwen3:8b", "gemma3:4b", "nomic-embed-text"];
 
-/// A model of the simulated Ollama. A name alone makes one: `"qwen3:8b".into()`.
+/// A simulated model, made from a name: `"qwen3:8b".into()`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// Its name with its tag.
+    /// Name with tag.
     pub name: String,
-    /// 64 hexadecimal digits. Another digest under the same name is another model.
+    /// 64 hexadecimal digits. A model replaced under its name has others.
     pub digest: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Its window, where that is simulated: then a token is a word, and a request for another window loads the model again. Without one every question fits.
+    /// Simulated window: one token is a word, and a request for another window reloads. `None` fits every question.
     pub window: Option<Window>,
 }
 
 impl Model {
-    /// A model of this name with a window.
+    /// A model with this window.
     pub fn with_window(name: &str, window: Window) -> Self {
         Self { window: Some(window), size: FILE, ..name.into() }
     }
 }
 
-/// The file of a model with a window; bytes.
 const FILE: u64 = 98_362_745;
 
 impl From<&str> for Model {
@@ -61,11 +57,10 @@ impl Model {
         if self.name.contains("embed") { json!(["embedding"]) } else { json!(["completion", "tools"]) }
     }
 
-    /// An entry of `/api/tags`.
     pub(crate) fn tag(&self) -> Value {
         let mut tag = json!({"name": self.name, "model": self.name, "modified_at": MOMENT, "size": self.size, "digest": self.digest,
             "details": self.details(), "capabilities": self.capabilities()});
-        // Older servers say neither.
+        // Older servers report neither.
         match self.window {
             Some(window) if window.too_long == TooLong::RefusesWithCounts => tag["details"]["context_length"] = window.own.into(),
             Some(_) => drop(tag.as_object_mut().and_then(|tag| tag.remove("capabilities"))),
@@ -74,7 +69,6 @@ impl Model {
         tag
     }
 
-    /// An entry of `/api/ps`.
     pub(crate) fn loaded(&self, tokens: u32) -> Value {
         let (size, on_card) = match self.window {
             Some(window) => (window::size(tokens), window::size(tokens).min(window.card)),
@@ -84,7 +78,6 @@ impl Model {
             "expires_at": MOMENT, "size_vram": on_card, "context_length": tokens})
     }
 
-    /// The answer of `/api/show`.
     pub(crate) fn show(&self) -> Value {
         let metadata = |window| window::metadata(&window);
         let metadata = self.window.map_or_else(|| json!({"general.architecture": "replay", "replay.context_length": 4096}), metadata);
@@ -95,13 +88,12 @@ impl Model {
             "capabilities": self.capabilities(), "modified_at": MOMENT})
     }
 
-    /// An entry of `/v1/models`.
     pub(crate) fn openai(&self) -> Value {
         json!({"id": self.name, "object": "model", "created": MOMENT_SECONDS, "owned_by": "library"})
     }
 }
 
-/// FNV-1a: equal texts give equal numbers, on every machine.
+/// FNV-1a: equal texts give equal numbers on every machine.
 pub(crate) fn hash(text: &str, seed: u64) -> u64 {
     let start = 0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     text.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -1,10 +1,11 @@
-//! Model names as Ollama reads them: `qwen3`, `Qwen3:latest` and `registry.ollama.ai/library/qwen3:latest` are one model.
+//! Reads model names as Ollama does: `qwen3`, `Qwen3:latest` and `registry.ollama.ai/library/qwen3:latest` are one
+//! model.
 
 const REGISTRY: &str = "registry.ollama.ai/";
 const NAMESPACE: &str = "library/";
 const TAG: &str = "latest";
 
-/// The one spelling of a model's name: lower case, with its tag, without the default registry and namespace.
+/// Normalises a model's name: lower case, with tag, without default registry and namespace.
 pub fn canonical_name(name: &str) -> String {
     let lower = name.trim().to_lowercase();
     let local = lower.strip_prefix(REGISTRY).unwrap_or(&lower);
@@ -14,7 +15,6 @@ pub fn canonical_name(name: &str) -> String {
     if last.contains(':') { short.to_owned() } else { format!("{short}:{TAG}") }
 }
 
-/// The row that a model's name asks for: `out-of-memory` for `fault/out-of-memory`.
 pub(crate) fn row_asked_for(name: &str) -> Option<String> {
     let canonical = canonical_name(name);
     let asked = canonical.strip_prefix(crate::FAULT_PREFIX)?;

@@ -1,19 +1,19 @@
-//! Which failure a request gets: what was planned for it, else what its model's name asks for.
+//! Chooses a request's failure: by plan, else by model name.
 
 use crate::asked::Asked;
 use crate::names::{canonical_name, row_asked_for};
 use crate::rows::Row;
 use std::collections::VecDeque;
 
-/// The step of a plan that answers well.
+/// Step of a plan that answers well.
 pub const HEALTHY_STEP: &str = "ok";
 
-/// Which requests a plan is for. The default is for all, `GET` requests of a health check among them.
+/// Selects requests for a plan; by default all, including `GET` requests of health checks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Match<'a> {
-    /// The path, such as `/api/chat`; any if none.
+    /// Path, such as `/api/chat`; `None` for any.
     pub path: Option<&'a str>,
-    /// The model, in any spelling; any, or no model, if none.
+    /// Model in any spelling; `None` for any or no model.
     pub model: Option<&'a str>,
 }
 
@@ -38,11 +38,11 @@ impl<'a> Match<'a> {
     }
 }
 
-/// A plan names a row that is not in the table.
+/// A plan names an unknown row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no row named `{name}`; there are: {HEALTHY_STEP}, {}", row_names())]
 pub struct UnknownRow {
-    /// The name that was given.
+    /// The name.
     pub name: String,
 }
 
@@ -51,12 +51,10 @@ fn row_names() -> String {
     names.join(", ")
 }
 
-/// What a request gets.
 #[derive(Debug, Clone)]
 pub(crate) enum Chosen {
     Healthy,
     Row(&'static Row),
-    /// The model `fault/…` asks for a row that does not exist.
     NoSuchRow(UnknownRow),
 }
 
@@ -68,7 +66,6 @@ impl Chosen {
         Row::find(name).map(Self::Row).ok_or_else(|| UnknownRow { name: name.to_owned() })
     }
 
-    /// For the header and the log.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Row(row) => row.name,
@@ -91,7 +88,6 @@ impl Filter {
     }
 }
 
-/// All plans, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Plans {
     queues: Vec<(Filter, VecDeque<Chosen>)>,
@@ -116,7 +112,6 @@ impl Plans {
         *self = Self::default();
     }
 
-    /// What the request gets; takes a step of a plan that is for it.
     pub(crate) fn choose(&mut self, asked: &Asked) -> Chosen {
         let step = self.queues.iter_mut().filter(|(filter, _)| filter.accepts(asked)).find_map(|(_, queue)| queue.pop_front());
         self.queues.retain(|(_, queue)| !queue.is_empty());

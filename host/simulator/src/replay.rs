@@ -1,4 +1,4 @@
-//! Turns a row of the table into an answer.
+//! Turns a row into an answer.
 
 use crate::asked::Asked;
 use crate::dialect::Finish;
@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use std::io;
 use std::time::{Duration, SystemTime};
 
-/// An answer and how its sending ends.
 #[derive(Debug)]
 pub(crate) struct Play {
     pub(crate) reply: Reply,
@@ -25,7 +24,7 @@ impl From<Reply> for Play {
     }
 }
 
-/// What a row answers to a request. Waits where the row does; an error resets the connection before any answer.
+/// Waits where the row does. An error resets the connection before any answer.
 pub(crate) async fn play(state: &State, asked: &Asked, row: &Row, mut releases: Releases) -> io::Result<Play> {
     let dialect = healthy::dialect(asked);
     let written = |most, finish| healthy::written(asked, dialect, most, finish);
@@ -69,7 +68,6 @@ pub(crate) async fn play(state: &State, asked: &Asked, row: &Row, mut releases: 
     })
 }
 
-/// A healthy answer, or the refusal that a healthy server would give.
 pub(crate) fn good(state: &State, asked: &Asked) -> Reply {
     healthy::admit(state, asked).map_or_else(
         |refusal| refusal,
@@ -91,7 +89,7 @@ pub(crate) fn good(state: &State, asked: &Asked) -> Reply {
     )
 }
 
-/// The first part of a good answer: so many tokens, or half of an answer in one piece. The rest goes to the ending.
+/// Sends this many tokens, or half of a single piece; the rest is for the ending.
 fn cut(state: &State, asked: &Asked, after_tokens: usize, ending: impl FnOnce(Vec<Bytes>) -> Ending) -> Play {
     let mut reply = good(state, asked);
     let rest = if reply.streamed {
@@ -126,7 +124,6 @@ fn at_once(asked: &Asked, row: &Row) -> Reply {
     }
 }
 
-/// The text of a header, now.
 pub(crate) fn header_text(header: Header) -> String {
     match header {
         Header::Fixed(text) => text.to_owned(),

@@ -1,4 +1,4 @@
-//! The server: start it, plan failures, look at what arrived, stop it.
+//! The server: starts, plans failures, reports requests, stops.
 
 use crate::handle::handle;
 use crate::line::{Line, ResetFlag};
@@ -18,26 +18,25 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The system is out of file descriptors, most likely: a moment later there may be some.
+/// Lets the system recover, most likely from a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// A running server. It stops when it is dropped, or with [`FaultServer::shutdown`].
+/// A running server. Dropping it or [`FaultServer::shutdown`] stops it.
 #[derive(Debug)]
 pub struct FaultServer {
     address: SocketAddr,
     state: Arc<State>,
     stop: watch::Sender<()>,
-    /// Closed when the last task of the server has ended.
     ended: watch::Receiver<()>,
 }
 
 impl FaultServer {
-    /// Starts on a free port of 127.0.0.1, on the tokio runtime of the caller.
+    /// Starts on a free port of 127.0.0.1, on the caller's tokio runtime.
     pub async fn start() -> io::Result<Self> {
         Self::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
     }
 
-    /// Starts on an address; port 0 stands for a free one.
+    /// Starts on an address; port 0 chooses a free one.
     pub async fn start_on(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -48,20 +47,20 @@ impl FaultServer {
         Ok(Self { address, state, stop, ended })
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at its end.
+    /// `http://127.0.0.1:PORT`, without a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where it listens.
+    /// Listening address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Stops: the port is closed and every connection is gone when this returns. What was seen can still be read.
+    /// Stops the server. Returns when port and connections are closed. Recorded requests stay readable.
     pub async fn shutdown(&self) {
         self.stop();
-        // Nothing is ever sent: the only news is the end.
+        // The only change is the end.
         let _ = self.ended.clone().changed().await;
     }
 
@@ -70,86 +69,84 @@ impl FaultServer {
         self.stop.send_replace(());
     }
 
-    /// The next requests that match get these steps, one each: names of rows, or [`crate::HEALTHY_STEP`]. Plans for the
-    /// same requests are used up in the order in which they were made.
+    /// Gives the next matching requests one step each: names of rows, or [`crate::HEALTHY_STEP`]. Uses plans in order.
     pub fn plan(&self, requests: Match<'_>, steps: &[&str]) -> Result<(), UnknownRow> {
         locked(&self.state.plans).plan(requests, steps)
     }
 
-    /// All requests that match get this row (or [`crate::HEALTHY_STEP`]) where no plan has a step for them. Replaces what
-    /// was said before for the same match.
+    /// Gives matching requests without a planned step this row (or [`crate::HEALTHY_STEP`]). Replaces the previous row.
     pub fn always(&self, requests: Match<'_>, step: &str) -> Result<(), UnknownRow> {
         locked(&self.state.plans).always(requests, step)
     }
 
-    /// Forgets all plans, and which cold loads are over.
+    /// Forgets all plans and finished cold loads.
     pub fn clear(&self) {
         locked(&self.state.plans).clear();
         self.state.forget_cold_loads();
     }
 
-    /// The models that there are: names (`"qwen3:8b"`) or whole [`Model`]s.
+    /// Sets the models: names (`"qwen3:8b"`) or [`Model`]s.
     pub fn set_models<M: Into<Model>>(&self, models: impl IntoIterator<Item = M>) {
         *locked(&self.state.models) = models.into_iter().map(Into::into).collect();
     }
 
-    /// The time before each token of a stream; zero at first.
+    /// Sets the delay before each token of a stream; zero at first.
     pub fn set_token_interval(&self, interval: Duration) {
         *locked(&self.state.token_interval) = interval;
     }
 
-    /// How long the first healthy request for a model waits for its headers, and how long the row `cold-load` does; zero
-    /// at first: then models are in memory at once, and `cold-load` waits for [`FaultServer::release_loads`].
+    /// Sets the load time before a model's first headers and of the row `cold-load`. Zero at first: models are in
+    /// memory, and `cold-load` waits for [`FaultServer::release_loads`].
     pub fn set_load_time(&self, time: Duration) {
         *locked(&self.state.load_time) = time;
     }
 
-    /// Whether new connections are reset as soon as they are accepted, before a request is read.
+    /// Whether to reset new connections before reading a request.
     pub fn set_reset_on_accept(&self, reset: bool) {
         self.state.reset_on_accept.store(reset, Ordering::SeqCst);
     }
 
-    /// Lets all answers that hang or stall at this moment go on. One whose request is in the log is released.
+    /// Releases all answers that hang or stall now, if their requests are recorded.
     pub fn release(&self) {
         self.state.holds.send_replace(());
     }
 
-    /// Ends all cold loads that are going on at this moment. One whose request is in the log is ended.
+    /// Ends all cold loads in progress, if their requests are recorded.
     pub fn release_loads(&self) {
         self.state.loads.send_replace(());
     }
 
-    /// How many loads were lost because the client left.
+    /// Number of loads aborted by clients.
     pub fn loads_aborted(&self) -> usize {
         self.state.loads_aborted.load(Ordering::SeqCst)
     }
 
-    /// How often models were loaded, or loaded again with another window.
+    /// Number of model loads, including reloads with another window.
     pub fn model_loads(&self) -> usize {
         self.state.model_loads.load(Ordering::SeqCst)
     }
 
-    /// All requests so far, oldest first.
+    /// All requests, oldest first.
     pub fn requests(&self) -> Vec<Seen> {
         self.state.log.all()
     }
 
-    /// How many requests a path has had.
+    /// Number of requests to a path.
     pub fn count(&self, path: &str) -> usize {
         self.state.log.count(path)
     }
 
-    /// How many connections were accepted so far.
+    /// Number of accepted connections.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    /// Waits until a path has had so many requests.
+    /// Waits for this many requests to a path.
     pub async fn wait_for(&self, path: &str, requests: usize) {
         self.wait_until(|server| server.count(path) >= requests).await;
     }
 
-    /// Waits until something is true of this server's requests, connections or aborted loads. It has no limit of time.
+    /// Waits until a condition on requests, connections or aborted loads holds, without a time limit.
     pub async fn wait_until(&self, condition: impl Fn(&Self) -> bool) {
         let mut changed = self.state.log.changed.subscribe();
         while !condition(self) {
@@ -166,7 +163,6 @@ impl Drop for FaultServer {
     }
 }
 
-/// Accepts until told to stop; `_end` closes when all is over.
 async fn accept(listener: TcpListener, state: Arc<State>, mut stopped: watch::Receiver<()>, _end: watch::Sender<()>) {
     let mut connections = JoinSet::new();
     loop {
@@ -188,7 +184,7 @@ async fn accept(listener: TcpListener, state: Arc<State>, mut stopped: watch::Re
 }
 
 async fn serve(stream: TcpStream, state: Arc<State>) {
-    // Without this, small pieces of a stream would be held back and joined. A dead socket shows at the first read.
+    // Nagle's algorithm would join small pieces. A dead socket shows at the first read.
     let _ = stream.set_nodelay(true);
     let reset = ResetFlag::default();
     let line = Line::new(stream, Arc::clone(&reset));
@@ -197,6 +193,6 @@ async fn serve(stream: TcpStream, state: Arc<State>) {
         return;
     }
     let service = service_fn(move |request| handle(Arc::clone(&state), Arc::clone(&reset), request));
-    // An error is either the client's leaving, which the log shows, or a failure that was replayed.
+    // The client left, which the log shows, or a failure was replayed.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(line), service).await;
 }

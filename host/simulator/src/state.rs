@@ -1,4 +1,4 @@
-//! What all connections of a server share.
+//! State shared by a server's connections.
 
 use crate::asked::Asked;
 use crate::line::ResetFlag;
@@ -12,10 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The window of a model for which none is simulated; tokens.
 const DEFAULT_WINDOW: u32 = 4096;
 
-/// Locks; a panic elsewhere while the lock was held left nothing half done here.
+/// A panic while locked leaves nothing half done here.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -33,11 +32,8 @@ pub(crate) struct State {
     pub(crate) connections: AtomicUsize,
     pub(crate) reset_on_accept: AtomicBool,
     pub(crate) stopping: AtomicBool,
-    /// Models in memory, by canonical name, with their windows.
     resident: Mutex<BTreeMap<String, u32>>,
-    /// How often a model was loaded, or loaded again.
     pub(crate) model_loads: AtomicUsize,
-    /// Models whose replayed cold load is over.
     warmed: Mutex<BTreeSet<String>>,
 }
 
@@ -70,12 +66,10 @@ impl State {
         self.loaded_window(model).is_some()
     }
 
-    /// The window that a model is in memory with; tokens.
     pub(crate) fn loaded_window(&self, model: &str) -> Option<u32> {
         locked(&self.resident).get(&canonical_name(model)).copied()
     }
 
-    /// A model that has no window of its own is in memory from now on.
     pub(crate) fn make_resident(&self, model: &str) {
         if !self.is_resident(model) {
             self.load_with(model, DEFAULT_WINDOW);
@@ -95,12 +89,11 @@ impl State {
         locked(&self.warmed).clear();
     }
 
-    /// Taken before a request is noted: whoever saw the request in the log can release it.
+    /// Call before recording the request: a test that sees it may release it.
     pub(crate) fn releases(&self) -> Releases {
         Releases { holds: self.holds.subscribe(), loads: self.loads.subscribe() }
     }
 
-    /// A replayed cold load, unless one is over for this model.
     pub(crate) async fn load_cold(&self, model: &str, release: &mut watch::Receiver<()>) {
         let name = canonical_name(model);
         if locked(&self.warmed).contains(&name) {
@@ -111,7 +104,6 @@ impl State {
         locked(&self.warmed).insert(name);
     }
 
-    /// The load time of a healthy model that is not in memory.
     pub(crate) async fn load(&self, model: &str) {
         let time = *locked(&self.load_time);
         if !time.is_zero() && !self.is_resident(model) {
@@ -121,11 +113,10 @@ impl State {
         }
     }
 
-    /// A load that ends with the release, or after a time that is not zero.
     pub(crate) async fn hold_load(&self, release: &mut watch::Receiver<()>, time: Duration) {
         let load = Load { state: self, over: false };
         if time.is_zero() {
-            // An error means that the server is gone, and this task with it.
+            // An error means that the server, and so this task, has ended.
             let _ = release.changed().await;
         } else {
             let _ = tokio::time::timeout(time, release.changed()).await;
@@ -134,14 +125,13 @@ impl State {
     }
 }
 
-/// What a waiting answer waits for.
 #[derive(Debug)]
 pub(crate) struct Releases {
     pub(crate) holds: watch::Receiver<()>,
     pub(crate) loads: watch::Receiver<()>,
 }
 
-/// A load in progress. hyper drops it when the client leaves, and that aborts it.
+/// A load in progress. hyper drops it when the client leaves, which aborts it.
 struct Load<'a> {
     state: &'a State,
     over: bool,
@@ -162,7 +152,7 @@ impl Drop for Load<'_> {
     }
 }
 
-/// A request and its answer. Dropped before it is complete, it means that the client left.
+/// A request and its answer. Dropped before completion if the client left.
 pub(crate) struct Exchange {
     state: Arc<State>,
     number: usize,
@@ -180,7 +170,6 @@ impl Exchange {
         self.complete = true;
     }
 
-    /// The connection ends with a TCP RST as soon as hyper drops it.
     pub(crate) fn reset_connection(&mut self) {
         self.complete = true;
         self.reset.store(true, Ordering::SeqCst);

@@ -14,13 +14,12 @@ const EVERYWHERE: &[&str] = &["/api/tags", "/", "/api/version", "/api/ps", "/api
 
 const TRANSIENT: Expect = Expect { category: "transient", retryable: true };
 const PERMANENT: Expect = Expect { category: "permanent", retryable: false };
-/// One retry is sensible: Ollama unloads its other models after the failure.
+/// One retry makes sense: Ollama unloads other models after the failure.
 const RESOURCE: Expect = Expect { category: "resource", retryable: true };
 const RESOURCE_FOR_GOOD: Expect = Expect { category: "resource", retryable: false };
 const CONNECTION: Expect = Expect { category: "connection", retryable: true };
 const TIMEOUT: Expect = Expect { category: "timeout", retryable: true };
 
-/// `{"error":"text"}` under a status.
 const fn error(
     name: &'static str,
     status: u16,
@@ -33,16 +32,15 @@ const fn error(
     Row { name, about, endpoints, status, body, headers: &[], behaviour: Behaviour::Answer, expect }
 }
 
-/// An answer that begins with status 200, or never begins.
 const fn behaves(name: &'static str, behaviour: Behaviour, endpoints: &'static [&'static str], expect: Expect, about: &'static str) -> Row {
     Row { name, about, endpoints, status: 200, body: Body::Empty, headers: &[], behaviour, expect }
 }
 
-/// Every failure that the server can replay.
-// One row reads as one entry; the formatter would spread each over nine lines.
+/// All failures that can be replayed.
+// One line a row; the formatter would spread it over nine.
 #[rustfmt::skip]
 pub static ROWS: &[Row] = &[
-    // The model is not there.
+    // The model is missing.
     error("model-not-found", 404, "model 'qwen3:8b' not found", BY_MODEL, PERMANENT,
         "The model has not been pulled."),
     error("model-not-found-embed", 404, r#"model "nomic-embed-text" not found, try pulling it first"#, EMBED, PERMANENT,
@@ -69,7 +67,7 @@ pub static ROWS: &[Row] = &[
     error("invalid-format", 500, r#"invalid format: "\"yaml\""; expected "json" or a valid JSON Schema object"#, TEXT,
         PERMANENT, "The format is neither `json` nor a schema: the caller's mistake, under status 500."),
 
-    // What the model cannot do.
+    // Abilities the model lacks.
     error("no-tools", 400, "registry.ollama.ai/library/gemma3:4b does not support tools", CHAT, PERMANENT,
         "Tools were sent to a model that has none."),
     error("no-vision", 400, "registry.ollama.ai/library/qwen3:8b does not support vision", TEXT, PERMANENT,

@@ -1,9 +1,8 @@
-//! Tools: whom they are offered, the simulated model calls the first of them once, and answers when it has the result.
+//! The simulated model calls the first tool offered once, and answers when it has the result.
 
 use crate::asked::Asked;
 use serde_json::{Map, Value, json};
 
-/// The calls that the model makes instead of an answer. Each argument that is a text is the last word of the prompt; others are 1.
 pub(crate) fn calls(asked: &Asked) -> Option<Value> {
     let function = asked.body.get("tools")?.get(0)?.get("function")?;
     let last = asked.body.get("messages")?.as_array()?.last()?;

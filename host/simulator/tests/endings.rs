@@ -1,4 +1,4 @@
-//! How the answers that begin well, or never begin, end.
+//! Endings of answers that begin well, or never begin.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -138,7 +138,6 @@ async fn leaving_during_a_load_aborts_it_and_the_next_request_starts_over() {
     within(server.wait_for("/api/chat", 3)).await;
     server.release_loads();
     assert!(read(patient).await.text.contains("\"done\":true"));
-    // Now it is loaded: no more waiting, in any spelling.
     assert!(ask(&server, "/api/chat", "QWEN3:8b", true).await.text.contains("\"done\":true"));
     assert_eq!(server.loads_aborted(), 2);
 }

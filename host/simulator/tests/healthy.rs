@@ -1,4 +1,4 @@
-//! The simulated Ollama where nothing fails, and how failures are planned.
+//! The healthy simulated Ollama, and plans for failures.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -11,7 +11,6 @@ async fn server() -> FaultServer {
     FaultServer::start().await.unwrap()
 }
 
-/// Status and body of an answer in one piece.
 async fn call(server: &FaultServer, method: &str, path: &str, body: Value) -> (u16, Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let raw = read(send(server, method, path, &body).await).await;
@@ -189,7 +188,6 @@ async fn after_a_shutdown_or_a_drop_nobody_listens_and_open_connections_are_gone
     assert_eq!(read(stalled).await.text, "");
     assert!(tokio::net::TcpStream::connect(server.address()).await.is_err());
     assert_eq!((server.requests().len(), server.loads_aborted()), (1, 0), "the server left, not the client");
-    // The same address can be had again: a host that comes back.
     let again = FaultServer::start_on(server.address()).await.unwrap();
     assert!(ask(&again, "/api/chat", "qwen3:8b", true).await.is_whole());
 

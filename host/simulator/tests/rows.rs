@@ -115,7 +115,6 @@ async fn the_cloud_says_how_long_to_wait_in_seconds_or_as_a_date_yet_to_come() {
         let raw = common::ask(&server, "/api/chat", &format!("fault/{row}"), false).await;
         let line = raw.text.lines().find_map(|line| line.strip_prefix("retry-after: ")).unwrap();
         if is_date {
-            // Cut to whole seconds, the date is more than one second after the request was sent.
             let date = httpdate::parse_http_date(line).unwrap();
             assert!(date > before + Duration::from_secs(1), "{row}: {line}");
         } else {

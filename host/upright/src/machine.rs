@@ -1,8 +1,8 @@
-//! This machine's memory.
+//! Reads this machine's memory.
 
 use sysinfo::{MemoryRefreshKind, System};
 
-/// Size and available bytes: those of this process's control group where it has a limit.
+/// Size and available bytes, within the process's control group if that has a limit.
 pub(crate) fn read_memory(system: &mut System) -> (u64, u64) {
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
     let (total, available) = (system.total_memory(), system.available_memory());
@@ -15,7 +15,7 @@ pub(crate) fn read_memory(system: &mut System) -> (u64, u64) {
     }
 }
 
-/// Bytes of memory that are available to a program that is in no control group, as a server is; none where that cannot be read.
+/// Available bytes for a program outside any control group, such as a server; `None` if unreadable.
 pub(crate) fn available_memory() -> Option<u64> {
     let mut system = System::new().ok()?;
     system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());

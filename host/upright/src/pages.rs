@@ -1,6 +1,6 @@
-//! The pages under `docs/`: their examples are compiled, and run unless they say otherwise, as those of this crate are.
+//! Tests the examples of the pages under `docs/` like this crate's own.
 
-/// Includes pages, each as the documentation of an item of its own, so that a failing example names its page.
+/// Makes each page the documentation of its own item, so that a failing example names its page.
 macro_rules! pages {
     ($($item:ident $path:literal)*) => { $(#[doc = include_str!(concat!("../../../docs/", $path))] struct $item;)* };
 }

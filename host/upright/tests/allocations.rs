@@ -1,4 +1,4 @@
-//! What must not allocate: guarding a call while nothing is wrong, and rejecting one while everything is.
+//! Neither guarding a healthy call nor rejecting one allocates.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::future::Future;
@@ -16,7 +16,7 @@ use upright::{Bulkhead, CircuitBreaker, ErrorClassifier, Hedge, PolicyLifecycle,
 
 const CALLS: usize = 100;
 
-/// Allocations on this thread in so many calls, after one that sets up what is set up once.
+/// Allocations of these calls on this thread, after a warm-up.
 fn allocations<R>(mut call: impl FnMut() -> R) -> u64 {
     drop(call());
     allocation_counter::measure(|| {
@@ -27,7 +27,6 @@ fn allocations<R>(mut call: impl FnMut() -> R) -> u64 {
     .count_total
 }
 
-/// The answer of a future that is ready at once.
 fn ready<F: Future>(future: F) -> F::Output {
     let Poll::Ready(answer) = pin!(future).poll(&mut Context::from_waker(Waker::noop())) else { panic!("it waits") };
     answer
@@ -54,7 +53,6 @@ fn open() -> CircuitBreaker {
     breaker
 }
 
-/// With a breaker, retries, a history and a policy in WebAssembly.
 fn armed() -> RetryStrategyBuilder {
     let policy = PolicyLifecycle::built_in();
     let classifier = ErrorClassifier::default().with_policy(policy.clone());

@@ -1,4 +1,4 @@
-//! Circuit breakers: the specification's behaviour, and each way in which other breakers were seen to fail.
+//! Circuit breakers: states, and the known failures of other breakers.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::future::pending;
@@ -460,7 +460,7 @@ fn a_host_that_fails_instantly_stops_attracting_the_calls_of_a_least_connections
     let hosts = [breaker(&clock), breaker(&clock)];
     let (failing, mut slow_in_flight, mut tried) = (0, Vec::new(), 0);
     for _ in 0..1000 {
-        // The failing host never has a call in flight, so it looks idle; its breaker takes it out of the choice.
+        // The failing host looks idle, but its breaker removes it from the choice.
         match hosts[failing].try_acquire() {
             Ok(permit) => {
                 tried += 1;

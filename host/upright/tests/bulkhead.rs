@@ -1,4 +1,4 @@
-//! Bulkheads: how many are let in, who waits in which order and for how long, and what becomes of those who leave.
+//! Bulkheads: limits, order of waiting, timeouts, and dropped callers.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod driven;
@@ -17,7 +17,6 @@ use upright::testing::{DrivenClock, EventLog, Outcome, Script};
 use upright::types::{BreakerConfig, ErrorCategory, FaultKind, Phase};
 use upright::{Bulkhead, Bulkheads, CircuitBreaker, Error, Event, PolicyLifecycle, RecoveryManager, RetryBudget, RetryStrategy};
 
-/// Room for one call, places for three.
 fn narrow(clock: &DrivenClock) -> BulkheadBuilder {
     Bulkhead::builder("ollama").max_concurrent(1).max_queued(3).clock(clock.shared())
 }
@@ -77,7 +76,6 @@ fn those_who_wait_are_let_in_in_the_order_in_which_they_came() {
     let mut waiting: Vec<_> = (0..3).map(|_| Driven::begun(bulkhead.acquire())).collect();
     for first in 0..3 {
         drop(room.take());
-        // The last to come are asked first.
         let let_in: Vec<_> = (first..3).rev().filter_map(|at| Some((at, waiting[at].run()?.unwrap()))).collect();
         let [(at, permit)] = <[_; 1]>::try_from(let_in).unwrap();
         assert_eq!(at, first);
@@ -91,7 +89,6 @@ fn who_comes_while_others_wait_does_not_overtake_them() {
     let room = bulkhead.try_acquire().unwrap();
     let mut waiting = Driven::begun(bulkhead.acquire());
     drop(room);
-    // The one that waits was not polled yet, and the room is its own already.
     assert!(bulkhead.try_acquire().is_err());
     let mut late = Driven::begun(bulkhead.acquire());
     assert!(waiting.run().unwrap().is_ok());
@@ -109,7 +106,7 @@ fn a_wait_that_is_dropped_frees_its_place_and_hands_on_its_turn() {
     drop(second);
     assert_eq!(bulkhead.queued(), 2);
     drop(room);
-    // It was its turn, but nobody had told it yet.
+    // It had its turn, but was not woken yet.
     drop(first);
     assert!(third.run().unwrap().is_ok());
     drop(third);
@@ -243,7 +240,6 @@ fn a_rejection_is_retried_as_the_policy_says_and_nobody_counts_or_pays_it() {
     let log = log.take();
     assert_eq!((log.iter().filter(rejected).count(), log.len()), (4, 8), "{log:?}");
 
-    // With room again, the next call is let in.
     drop(room.take());
     assert_eq!(Driven::new(strategy.execute(|| async { Ok::<_, io::Error>(1) })).poll().unwrap().unwrap(), 1);
 }

@@ -1,4 +1,4 @@
-//! What the log hears of a cache's store that is away. A program of its own, as the store's tasks log from a thread of their own.
+//! Log of a cache whose store is away. A program of its own: the store's tasks log from another thread.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use bytes::Bytes;
@@ -10,7 +10,6 @@ use upright::degradation::{CacheLimits, ResponseCache, StoredCacheOptions};
 use upright::store::{Changes, Entry, Listed, Store, StoreError, StoreFuture};
 use upright::testing::DrivenClock;
 
-/// A stand-in for a store on the network that is away.
 struct Away;
 
 fn away<T: Send + 'static>() -> StoreFuture<'static, T> {

@@ -1,4 +1,4 @@
-//! The components under version control are what the sources beside them give, and are what they say.
+//! Committed components match the sources beside them.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod patient;

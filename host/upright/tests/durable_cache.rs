@@ -1,4 +1,4 @@
-//! Cached answers that are kept in a store: after a restart, with a store that is slow or away, and within its limits.
+//! Cached answers in a store: after a restart, with a slow or absent store, and within limits.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod driven;
@@ -23,7 +23,7 @@ use upright_fault_server::{FaultServer, Model};
 const HOUR: Duration = Duration::from_secs(3600);
 const LIMIT: Duration = Duration::from_millis(50);
 
-/// A stand-in for a store on the network: counts what is asked of it, and hangs, fails or panics when it is told to.
+/// A stand-in for a network store that hangs, fails or panics on demand.
 #[derive(Clone)]
 struct Network(Arc<Inner>);
 
@@ -31,7 +31,6 @@ struct Inner {
     store: MemoryStore,
     reads: AtomicU32,
     writes: AtomicU32,
-    /// A read, or a write, goes on when it gets one of these.
     let_read: Semaphore,
     let_write: Semaphore,
     hangs: AtomicBool,
@@ -69,7 +68,6 @@ impl Network {
         self.0.reads.load(Ordering::SeqCst)
     }
 
-    /// How many writes were begun.
     fn writes(&self) -> u32 {
         self.0.writes.load(Ordering::SeqCst)
     }
@@ -147,7 +145,6 @@ async fn ask(manager: &RecoveryManager, answer: Result<u32, io::Error>) -> Resul
     operation.run(|_| std::future::ready(answer.take().unwrap_or_else(|| Err(refused())))).await
 }
 
-/// What is stored, without `cache/`.
 async fn stored(store: &impl Store) -> Vec<String> {
     store.list("cache/").await.unwrap().into_iter().map(|listed| listed.key["cache/".len()..].to_owned()).collect()
 }
@@ -156,7 +153,6 @@ fn over(store: &Network, clock: &DrivenClock, options: StoredCacheOptions) -> Re
     ResponseCache::new(CacheLimits::default(), clock.shared()).over(store.shared(), options)
 }
 
-/// Another host's clock: it says another monotonic time, and the same date so much later.
 fn later(clock: &DrivenClock, span: Duration) -> DrivenClock {
     let other = DrivenClock::new();
     other.step_wall(clock.wall().duration_since(other.wall()).unwrap() + span);
@@ -175,7 +171,7 @@ mod after_a_restart {
         assert_eq!(ask(&before, Ok(1)).await.unwrap().served, Served::Live);
         cache(&before).flush().await;
         drop(before);
-        // The machine has just begun to run: its monotonic clock is younger than the answer.
+        // The machine has just started: its monotonic clock is younger than the answer.
         let clock = later(&clock, seconds(100));
         let after = manager(store.shared(), &clock);
         let answer = ask(&after, Ok(2)).await.unwrap();
@@ -279,7 +275,6 @@ mod after_a_restart {
 mod dates {
     use super::*;
 
-    /// A clock whose wall can be set back, which a driven one's cannot.
     struct SetBack(DrivenClock, AtomicU32);
 
     impl Clock for SetBack {
@@ -303,7 +298,6 @@ mod dates {
         let clock = Arc::new(SetBack(driven.clone(), AtomicU32::new(0)));
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let cached = |limits| ResponseCache::new(limits, clock.clone()).over(store.clone(), StoredCacheOptions::default());
-        // One that has nothing in memory, so that it must believe the dates.
         let forgetful = cached(CacheLimits { max_bytes: 0, ..CacheLimits::default() });
         let cache = cached(CacheLimits::default());
         cache.cache_response("key", json!(1));

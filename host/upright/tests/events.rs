@@ -1,4 +1,4 @@
-//! What is told of an operation: to subscribers, and within the spans of `tracing`.
+//! Events of an operation: for subscribers and in `tracing` spans.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod driven;
@@ -75,7 +75,6 @@ fn attempt(event: &Event) -> Option<u32> {
     }
 }
 
-/// What one event or span said, by field.
 #[derive(Clone, Debug, Default)]
 struct Fields(BTreeMap<&'static str, String>);
 
@@ -89,7 +88,6 @@ impl Visit for Fields {
     }
 }
 
-/// An event with the spans that it happened in, outermost first.
 #[derive(Clone, Debug)]
 struct Told {
     fields: Fields,
@@ -105,7 +103,6 @@ impl Told {
         self.fields.0.get(name).map(String::as_str)
     }
 
-    /// The spans as text: `operation operation=chat`.
     fn scope(&self) -> Vec<String> {
         let text = |(name, fields): &(&str, Fields)| {
             fields.0.iter().fold((*name).to_owned(), |text, (field, value)| format!("{text} {field}={value}"))
@@ -116,7 +113,6 @@ impl Told {
 
 thread_local!(static TOLD: RefCell<Vec<Told>> = const { RefCell::new(Vec::new()) });
 
-/// Remembers all that is told, for the thread that tells it.
 struct Recorder;
 
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
@@ -135,15 +131,13 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
     }
 }
 
-/// Begins to collect what is told, from information upwards. Every test does so first: a place in the code that is passed for the first time while
-/// a collector comes may be silent from then on.
+/// Must run first in each test: a callsite first reached while a collector registers may stay silent.
 fn collect() {
     static BEGUN: Once = Once::new();
     let collector = || Registry::default().with(Recorder.with_filter(LevelFilter::INFO));
     BEGUN.call_once(|| tracing::subscriber::set_global_default(collector()).unwrap());
 }
 
-/// What is told on this thread while the future runs.
 fn told(future: impl Future<Output = ()>) -> Vec<Told> {
     collect();
     TOLD.take();
@@ -151,7 +145,6 @@ fn told(future: impl Future<Output = ()>) -> Vec<Told> {
     TOLD.take()
 }
 
-/// The server does not have the model.
 fn missing() -> io::Error {
     io::Error::other("model 'a' not found")
 }

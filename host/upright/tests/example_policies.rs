@@ -1,4 +1,4 @@
-//! The example policies in a program that runs: each swapped in from its committed component, and what it then does otherwise.
+//! The example policies, swapped in from their committed components, change decisions as described.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod patient;
@@ -17,7 +17,6 @@ fn example(name: &str) -> Policy {
     patient::loader().from_file(folder.join(format!("{name}.wasm"))).unwrap()
 }
 
-/// A breaker on the default policy, and the slot to swap another into.
 fn guarded(config: BreakerConfig) -> (DrivenClock, PolicyLifecycle, CircuitBreaker) {
     let clock = DrivenClock::new();
     let slot = patient::slot().connected(clock.shared(), Events::default());

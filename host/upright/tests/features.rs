@@ -1,4 +1,4 @@
-//! Each feature does what it says, and what is left out says so.
+//! Each feature works, and an absent one is reported.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use upright::clock::SystemClock;
@@ -34,7 +34,7 @@ async fn with_tls_an_https_address_is_spoken_to_in_tls() {
         bytes
     };
     let (answer, bytes) = tokio::join!(client.version(), first_bytes);
-    // A handshake record of TLS, and not the `GE` of a request.
+    // A TLS handshake record, not the `GE` of a request.
     assert_eq!(bytes, [0x16, 0x03]);
     answer.unwrap_err();
 }

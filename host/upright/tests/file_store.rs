@@ -1,4 +1,4 @@
-//! The store in a file from outside: what its folder and its disk do to it, and what is no store.
+//! The store in a file: effects of its folder and disk, and files that are no store.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(feature = "sqlite")]
 
@@ -15,7 +15,6 @@ use upright::types::{Endpoint, FaultKind};
 
 const TEXT: &str = "text/plain";
 
-/// A folder that goes with this, and what is mounted on it.
 struct Folder {
     path: PathBuf,
     mounted: bool,
@@ -29,7 +28,6 @@ impl Folder {
         Self { path, mounted: false }
     }
 
-    /// A small disk; none where this process must not mount one.
     fn small_disk(name: &str, size: &str) -> Option<Self> {
         let mut folder = Self::new(name);
         folder.mounted = run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&folder.path));
@@ -50,12 +48,10 @@ impl Drop for Folder {
     }
 }
 
-/// Whether the command could be run and succeeded.
 fn run(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// Says that a test proves nothing here; not caught by libtest, so that it is seen.
 fn skip(why: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
@@ -110,7 +106,6 @@ fn dropping_the_last_clone_waits_for_what_was_queued() {
     let keys: Vec<_> = (0..200).map(|number| number.to_string()).collect();
     let mut turn = std::task::Context::from_waker(std::task::Waker::noop());
     for key in &keys {
-        // Queued, and then nobody waits for the answer.
         let _ = store.put(key, "1".into(), TEXT).as_mut().poll(&mut turn);
     }
     drop(store);
@@ -187,7 +182,6 @@ async fn by_way_of_a_link_and_from_another_folder_it_is_the_same_store() {
 fn what_is_no_store_is_refused_and_left_as_it_is() {
     let folder = Folder::new("other");
     let path = |name: &str| folder.path.join(name);
-    // Two of other programs: one whose log was not written back yet, as a kill leaves it.
     let theirs = |name: &str| {
         let connection = rusqlite::Connection::open(path(name)).unwrap();
         connection.pragma_update(None, "journal_mode", "wal").unwrap();
@@ -266,7 +260,6 @@ async fn on_a_disk_that_is_mounted_read_only_neither_a_store_nor_a_new_one_can_b
     assert_not_writable(&refused(folder.path.join("folder/new.db")));
 }
 
-/// Writes until there is no room, then holds the store to its promises.
 async fn fill_and_recover(store: &FileStore) {
     let large = vec![1; 50_000];
     store.put("first", "1".into(), TEXT).await.unwrap();
@@ -283,7 +276,6 @@ async fn fill_and_recover(store: &FileStore) {
     let fault = fault_of(&error);
     assert_eq!((fault.kind, fault.endpoint), (FaultKind::DiskFull, Endpoint::Store));
 
-    // While it is full: reads go on, and writes fail as such.
     for round in 0..3 {
         assert_eq!(text(store, "first").await.as_deref(), Some("1"), "round {round}");
         for number in 0..saved {
@@ -312,7 +304,7 @@ async fn on_a_full_disk(folder: &Folder, room: usize) {
     let store = open(folder.file());
     fill_and_recover(&store).await;
     fs::remove_file(&ballast).unwrap();
-    // One that is too large even now, in a group with others: it alone fails.
+    // Still too large: it fails alone in its group.
     let keys: Vec<_> = (0..10).map(|number| format!("small/{number}")).collect();
     let small = futures_util::future::join_all(keys.iter().map(|key| store.put(key, "1".into(), TEXT)));
     let (large, small) = tokio::join!(store.put("too-large", vec![3; room * 3 / 2].into(), TEXT), small);
@@ -337,7 +329,6 @@ fn a_store_cannot_be_made_on_a_full_disk_and_leaves_nothing_behind() {
 
 const LIMITED: &str = "UPRIGHT_TEST_LIMITED_FILE";
 
-/// The process whose files may not grow; as a test of its own it does nothing.
 #[tokio::test]
 async fn the_process_with_a_limit() {
     let Some(path) = std::env::var_os(LIMITED) else { return };
@@ -347,12 +338,11 @@ async fn the_process_with_a_limit() {
     std::process::exit(42);
 }
 
-/// The same without a disk of its own: the system refuses to let a file grow beyond a limit.
 #[cfg(unix)]
 #[tokio::test]
 async fn under_a_limit_on_the_size_of_files_a_store_behaves_as_on_a_full_disk() {
     let folder = Folder::new("limit");
-    // In blocks of 512 bytes; the signal that comes with the refusal would end the process.
+    // In blocks of 512 bytes. The refusal's signal would end the process.
     let shell = "trap '' XFSZ; ulimit -f 4000; exec \"$0\" --exact the_process_with_a_limit --nocapture";
     let mut command = Command::new("sh");
     command.arg("-c").arg(shell).arg(std::env::current_exe().unwrap()).env(LIMITED, folder.file());

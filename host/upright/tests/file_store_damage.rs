@@ -1,7 +1,6 @@
-//! Damaged bytes in the store's file: what is wrong is said, and what is not is read.
+//! Damaged bytes in the store's file: damage is reported, the rest is readable.
 //!
-//! A flipped byte may stand in a value, in a key, in a page of SQLite's own or in none of them. A value that is read is right, or there is a typed error. SQLite has no
-//! checksums of its own pages, so a key may not be found where the way to it was damaged; a check of the file finds that, and an export goes around it.
+//! SQLite's own pages have no checksums, so damage may hide a key: a check finds that, and an export works around it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(feature = "sqlite")]
 
@@ -19,13 +18,12 @@ const TEXT: &str = "text/plain";
 
 type Values = BTreeMap<String, (u64, Vec<u8>)>;
 
-/// A store that has been in use for a while, as the bytes of its file and what is in it.
 async fn example(folder: &Folder) -> (Vec<u8>, Values) {
     let path = folder.0.join("example.db");
     let mut values = Values::new();
     let store = FileStore::open(&path, SystemClock::shared()).unwrap();
     for round in 0..2 {
-        // Not in the order of the keys: neighbours lie on pages far apart.
+        // Out of key order, so that neighbours lie on distant pages.
         for number in (0..400_u64).map(|number| number * 237 % 400) {
             let key = format!("checkpoint/import-{number:03}");
             let length = match number % 50 {
@@ -61,7 +59,6 @@ struct Counts {
     exported: usize,
 }
 
-/// Opens the file with these bytes, reads all, checks it and exports it, and counts how that ended.
 async fn try_out(folder: &Folder, bytes: &[u8], values: &Values, what: &str, counts: &mut Counts) {
     let path = folder.0.join("tried.db");
     for beside in ["", "-wal", "-shm", "-bell"] {
@@ -113,10 +110,8 @@ async fn try_out(folder: &Folder, bytes: &[u8], values: &Values, what: &str, cou
         Err(StoreError::Corrupt { .. } | StoreError::Damaged { .. }) => counts.lists_refused += 1,
         Err(error) => panic!("{what}: {error:?}"),
     }
-    // A check finds keys that go missing without an error.
     assert!(missed == 0 || !wrong.is_empty(), "{what}: {missed} keys are missing, and the check finds nothing");
     counts.without_effect += usize::from(wrong.is_empty());
-    // Writing beside the damage works, or says why not.
     for key in ["a", "c", "checkpoint/import-007", "checkpoint/import-200", "z"] {
         match store.put(key, "new".into(), TEXT).await {
             Ok(_) => assert_eq!(store.get(key).await.unwrap().unwrap().value, "new", "{what}: {key}"),
@@ -128,7 +123,6 @@ async fn try_out(folder: &Folder, bytes: &[u8], values: &Values, what: &str, cou
     }
 }
 
-/// A typed error that damage may lead to.
 fn refusal(error: &StoreError, what: &str) -> String {
     let typed = matches!(
         error,
@@ -168,7 +162,7 @@ async fn a_flipped_byte_in_a_value_hurts_that_key_alone() {
     let folder = Folder::new("value");
     let (mut bytes, values) = example(&folder).await;
     let (key, (_, value)) = values.iter().find(|(_, (_, value))| value.len() > 3000).unwrap();
-    // Pages that are not used any more may have a copy: all of them are hit.
+    // Unused pages may hold copies: damage them all.
     let needle = &value[1000..1100];
     let found: Vec<_> = (0..bytes.len() - needle.len()).filter(|at| bytes[*at..].starts_with(needle)).collect();
     assert!(!found.is_empty());
@@ -187,7 +181,6 @@ async fn a_flipped_byte_in_a_value_hurts_that_key_alone() {
     assert_eq!(store.list("").await.unwrap().len(), values.len(), "a list reads no values");
     let wrong = StoreFile::at(&path).check().unwrap();
     assert!(wrong.len() == 1 && wrong[0].contains(key.as_str()), "{wrong:?}");
-    // It can be written again, and then nothing is wrong any more.
     store.put(key, "new".into(), TEXT).await.unwrap();
     assert_eq!(store.get(key).await.unwrap().unwrap().value, "new");
     assert_eq!(StoreFile::at(&path).check().unwrap(), Vec::<String>::new());
@@ -198,7 +191,6 @@ async fn of_a_file_with_pages_that_make_no_sense_all_others_are_exported() {
     let folder = Folder::new("pages");
     let (bytes, values) = example(&folder).await;
     let path = folder.0.join("tried.db");
-    // Three pages with entries, where they lie as they are now: SQLite says which.
     let leaves = "SELECT pageno FROM dbstat WHERE name = 'entries' AND pagetype = 'leaf' AND ncell > 5 ORDER BY path";
     let connection = rusqlite::Connection::open(folder.0.join("example.db")).unwrap();
     let leaves: Vec<usize> = connection
@@ -218,7 +210,6 @@ async fn of_a_file_with_pages_that_make_no_sense_all_others_are_exported() {
     let lost = StoreFile::at(&path).read(|key, entry| drop(exported.insert(key, (entry.version, entry.value.to_vec())))).unwrap();
     assert!(exported.iter().all(|(key, entry)| values[key] == *entry));
     println!("{} of {} exported around pages {pages:?}: {lost:?}", exported.len(), values.len());
-    // A page has some 20 of these entries.
     assert!(!lost.is_empty() && exported.len() + pages.len() * 40 >= values.len() && exported.len() < values.len(), "{lost:?}");
     assert!(!StoreFile::at(&path).check().unwrap().is_empty());
 }
@@ -233,7 +224,7 @@ async fn a_file_that_was_cut_short_is_found_by_the_check_and_what_is_left_of_it_
         try_out(&folder, &bytes[..length], &values, &format!("{length} of {} bytes", bytes.len()), &mut counts).await;
     }
     println!("{} bytes: {counts:?}", bytes.len());
-    // Of one the last page alone is short.
+    // One file only lost its last page.
     assert!(
         counts.refused >= counts.files - 1 && counts.found_by_the_check == counts.files && counts.exported > values.len(),
         "{counts:?}"

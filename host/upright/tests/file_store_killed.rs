@@ -1,7 +1,7 @@
-//! A process that is killed while it saves loses nothing that was answered as saved.
+//! A process killed while saving loses nothing that it reported as saved.
 //!
-//! The processes are this test program, started again: two at a time on one file, of two threads each that save, and print what was answered. One of them is killed
-//! by SIGKILL at a random moment, hundreds of times, while the other goes on: over the same file and over new ones, also while it makes the file.
+//! Starts this test program twice on one file. SIGKILL ends one process at a random moment, hundreds of times, also
+//! while it creates the file; the other goes on.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![cfg(all(unix, feature = "sqlite"))]
 
@@ -25,19 +25,15 @@ const BEGIN: &str = "UPRIGHT_TEST_NUMBERS_OF_THE_KILLED";
 const FIRST: &str = "UPRIGHT_TEST_FIRST_WRITER_OF_THE_KILLED";
 const WRITERS: usize = 4;
 const PROCESSES: usize = 2;
-/// Of each process.
 const OWN: usize = WRITERS / PROCESSES;
-/// Keys of each writer.
 const KEYS: u64 = 50;
 const KILLS: usize = 500;
-/// Kills after which a new file is taken.
 const OF_ONE_FILE: usize = 25;
 
 fn key(writer: usize, number: u64) -> String {
     format!("{writer}/{:02}", number % KEYS)
 }
 
-/// What a writer does with its number: some delete, and some values are large.
 fn value(writer: usize, number: u64) -> Option<Vec<u8>> {
     let length = match number % 17 {
         0 => return None,
@@ -53,7 +49,6 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().unwrap()
 }
 
-/// The process that is killed; as a test of its own it does nothing.
 #[test]
 fn the_process_that_is_killed() {
     let Some(path) = std::env::var_os(FILE) else { return };
@@ -70,7 +65,7 @@ fn the_process_that_is_killed() {
                         Some(value) => runtime().block_on(store.put(&key, value.into(), "text/plain")).unwrap(),
                         None => u64::from(runtime().block_on(store.delete(&key)).unwrap()),
                     };
-                    // One write, so that lines of several threads do not mix; not by `print!`, which libtest may catch.
+                    // One write, so that threads' lines do not mix; `print!` may be caught by libtest.
                     std::io::stdout().write_all(format!("\nsaved {writer} {number} {version}\n").as_bytes()).unwrap();
                 }
             });
@@ -78,12 +73,10 @@ fn the_process_that_is_killed() {
     });
 }
 
-/// What is known of one file: what each writer did last with each key, and its next number.
 #[derive(Default)]
 struct Known {
     done: HashMap<String, u64>,
     next: [u64; WRITERS],
-    /// All that were told.
     versions: HashSet<u64>,
     last_version: u64,
 }
@@ -99,12 +92,10 @@ struct Counts {
     drafts_left: usize,
 }
 
-/// A process that saves, and what it says.
 struct Saving {
     process: Child,
     lines: Receiver<String>,
 
-    /// No version that it gives is older.
     first_version: u64,
 }
 
@@ -122,12 +113,11 @@ impl Saving {
             .unwrap();
         let out = BufReader::new(process.stdout.take().unwrap());
         let (hear, lines) = channel();
-        // Answers of one must not wait until the other is listened to.
+        // A thread, so that no process waits for the reader.
         std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| hear.send(line)));
         Self { process, lines, first_version: known.last_version }
     }
 
-    /// Kills it after so many answers and a moment more, and takes note of its answers.
     fn kill(mut self, answers: usize, moment: u32, known: &mut Known, counts: &mut Counts) {
         let mut heard = 0;
         while heard < answers {
@@ -163,7 +153,6 @@ impl Saving {
     }
 }
 
-/// Holds what is in the file against what is known of it, for the writers of the process that was killed.
 async fn compare(path: &Path, first_writer: usize, known: &mut Known, counts: &mut Counts) {
     if !path.exists() {
         assert!(known.done.is_empty(), "the file is gone");
@@ -187,7 +176,7 @@ async fn compare(path: &Path, first_writer: usize, known: &mut Known, counts: &m
             if answered.map_or(found.is_none(), is) {
                 continue;
             }
-            // The one that was not answered may have been saved as well; but nothing older, nothing else and no part of anything.
+            // A write in progress may have been saved, but nothing older or partial.
             assert!(self::key(writer, under_way) == key && is(under_way), "{key}: {answered:?} was answered, {found:?} is there");
             counts.made_it_unanswered += 1;
             known.done.insert(key, under_way);
@@ -218,7 +207,6 @@ fn of_two_processes_that_save_and_are_killed_everything_that_was_answered_is_the
             if round + PROCESSES < OF_ONE_FILE {
                 running[number] = Some(Saving::start(&path, number, &known));
             } else if let Some(other) = running[1 - number].take() {
-                // Nobody has it open any more, and then one has.
                 other.kill(0, 0, &mut known, &mut counts);
                 for number in 0..PROCESSES {
                     runtime.block_on(compare(&path, number * OWN, &mut known, &mut counts));

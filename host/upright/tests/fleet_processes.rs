@@ -1,6 +1,4 @@
-//! Several processes that have one server of NATS in common: none loses what another does, whoever is killed.
-//!
-//! The processes are this test program, started again.
+//! Processes that share a NATS server lose no writes, even when one is killed. Starts this test program again.
 #![cfg(all(unix, feature = "nats"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -23,7 +21,6 @@ fn manager(url: &str) -> RecoveryManager {
     RecoveryManager::builder().breaker(breaker).state(StateAddress::Nats(url.to_owned())).build().unwrap()
 }
 
-/// A host that counts in a checkpoint, and prints each time that it was told that it is saved; as a test of its own it does nothing.
 #[tokio::test]
 async fn a_host_that_counts() {
     let Ok(url) = std::env::var(STATE) else { return };
@@ -41,7 +38,6 @@ fn host(url: &str, increments: u64) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// How often it was told that its increment is saved, until its end.
 fn told(host: &mut Child) -> u64 {
     BufReader::new(host.stdout.take().unwrap()).lines().map_while(Result::ok).filter(|line| line.contains("counted ")).count() as u64
 }
@@ -53,7 +49,6 @@ async fn two_hosts_that_count_to_ten_thousand_and_one_that_is_killed_lose_no_inc
     };
     let url = server.url("counting");
     let mut hosts = [host(&url, 5_000), host(&url, 5_000)];
-    // SIGKILL, while all three are at it.
     let mut killed = host(&url, u64::MAX);
     let mut lines = BufReader::new(killed.stdout.take().unwrap()).lines().map_while(Result::ok).filter(|line| line.contains("counted "));
     let mut of_the_killed = lines.by_ref().take(200).count() as u64;
@@ -67,11 +62,10 @@ async fn two_hosts_that_count_to_ten_thousand_and_one_that_is_killed_lose_no_inc
     }
     let counted = manager(&url).restore_checkpoint::<u64>(COUNTER).await.unwrap().unwrap();
     println!("counted to {counted}: 10,000 by two hosts, {of_the_killed} by one that was killed");
-    // The last increment of the killed one may have been saved without that it was told.
+    // The killed process may have saved one more without a report.
     assert!((10_000 + of_the_killed..=10_001 + of_the_killed).contains(&counted), "{counted}, {of_the_killed}");
 }
 
-/// Waits until something is true; the test fails where it never is.
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let began = Instant::now();
     while !holds() {
@@ -108,12 +102,10 @@ async fn a_server_that_is_killed_and_started_again_pauses_sharing_and_nothing_el
     fail(&hosts[2]);
     assert_eq!([state(&hosts[0]), state(&hosts[1]), state(&hosts[2])], [Phase::Closed, Phase::Closed, Phase::Open]);
     until("it was noticed", || hosts[2].breaker_sharing().unwrap().failed > 0).await;
-    // Each goes on by itself.
     hosts[0].breakers().get("ollama").try_acquire().unwrap().success();
 
     server.start();
     until("what happened meanwhile is known to all", || all_are(Phase::Open)).await;
-    // It was kept before as well: one that is started now begins with it.
     let late = manager(&url);
     late.breakers_settled().await;
     assert_eq!(state(&late), Phase::Open);

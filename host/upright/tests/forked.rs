@@ -1,10 +1,10 @@
-//! A child that is forked from a process with an open store leaves the parent's connections alone.
+//! A forked child leaves the parent's store connections alone.
 //!
-//! SQLite's locks are a process's own, and its memory is inherited: what a child did with the file could damage it
+//! SQLite's locks belong to a process, and a child inherits its memory: using the file there could damage it
 //! (<https://www.sqlite.org/howtocorrupt.html>, 2.6).
 #![cfg(all(unix, feature = "sqlite"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-// `fork` is nothing but unsafe, and no safe interface to it is there.
+// `fork` has no safe interface.
 #![allow(unsafe_code)]
 
 mod scratch;
@@ -14,18 +14,17 @@ use scratch::Folder;
 use upright::clock::SystemClock;
 use upright::store::{FileStore, Store, StoreError};
 
-/// The exit code of a child that does this.
 fn in_a_child(work: impl FnOnce() -> i32) -> i32 {
-    // SAFETY: the child calls nothing but this closure and `_exit`; it takes no lock that another thread of the parent may hold, but those of the allocator, which
-    // the C library sees to.
+    // SAFETY: the child calls only this closure and `_exit`. It takes no lock that another thread may hold, except the
+    // allocator's, which the C library handles.
     let child = unsafe { libc::fork() };
     if child == 0 {
         let code = work();
-        // SAFETY: ends the child without the parent's own ends.
+        // SAFETY: ends the child without the parent's exit handlers.
         unsafe { libc::_exit(code) }
     }
     let mut status = 0;
-    // SAFETY: `status` is there to be written.
+    // SAFETY: `status` is writable.
     assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
     assert!(libc::WIFEXITED(status), "the child was ended by a signal: {status}");
     libc::WEXITSTATUS(status)
@@ -48,7 +47,7 @@ async fn a_forked_child_is_refused_and_the_parents_store_goes_on() {
                 forked(lent.watch("").now_or_never().map(|watched| watched.map(drop))),
                 forked(Some(FileStore::open(&path, SystemClock::shared()).map(drop))),
             ];
-            // All of its clones, so that the last one goes here as well.
+            // Drops all clones, the last one here too.
             drop(lent);
             found.iter().position(|found| !found).map_or(42, |position| position as i32)
         });
@@ -58,7 +57,6 @@ async fn a_forked_child_is_refused_and_the_parents_store_goes_on() {
         let other = FileStore::open(&path, SystemClock::shared()).unwrap();
         assert_eq!(other.get("a").await.unwrap().unwrap().value, round.to_string());
     }
-    // Once nothing is open any more a child opens its own.
     drop(store);
     let path = folder.0.join("state.db");
     let opened = in_a_child(|| i32::from(FileStore::open(&path, SystemClock::shared()).is_ok()));

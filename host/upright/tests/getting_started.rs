@@ -1,4 +1,4 @@
-//! The newcomer's page: its program is the example, and does what the page shows.
+//! The example of the getting-started page runs and logs as the page shows.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 #[path = "../examples/first_retry.rs"]
@@ -14,7 +14,6 @@ use upright::random::FixedRandom;
 use upright::testing::DrivenClock;
 use upright_fault_server::{FaultServer, Match};
 
-/// What was logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -29,7 +28,6 @@ impl Write for Log {
     }
 }
 
-/// How the program ends on this server with this model, and what it logs on the way. Waits are over at once.
 async fn run(server: &FaultServer, model: &str) -> (Result<String, upright::Error>, String) {
     let log = Log::default();
     let writer = log.clone();
@@ -46,7 +44,6 @@ async fn run(server: &FaultServer, model: &str) -> (Result<String, upright::Erro
 #[test]
 fn the_page_shows_the_program_that_is_tested() {
     let page = include_str!("../../../docs/getting-started.md");
-    // The program's function is visible so that this test can call it.
     let program = include_str!("../examples/first_retry.rs").replace("pub(crate) ", "");
     assert!(
         page.contains(&format!("```rust,no_run\n{program}```")),
@@ -71,7 +68,6 @@ async fn what_the_page_prints_is_what_is_logged() {
     for model in ["fault/server-busy", "fault/model-not-found"] {
         let (outcome, log) = run(&server, model).await;
         for line in log.lines().filter(|line| !line.contains("delay=")) {
-            // But for the time before it.
             let said = line.split_once("Z ").unwrap().1;
             assert!(page.contains(said), "not on the page: {said}");
         }

@@ -168,7 +168,7 @@ async fn all_checks_wait_at_the_same_time() {
 async fn the_processors_load_is_not_waited_for_even_when_the_server_is_down() {
     let clock = DrivenClock::new();
     let health = HealthCheck::builder(nobody().await).clock(clock.shared()).build().unwrap();
-    // The first question: the sampling only begins, and a real second of it would make a number of this null.
+    // The first check only starts sampling; a real second would replace a null.
     let first = health.check_all(&[]).await;
     let details = &first.get("resources").unwrap().details;
     assert_eq!(details["cpu_percent"], Value::Null);

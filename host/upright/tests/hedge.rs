@@ -1,4 +1,4 @@
-//! Hedges: who is sent after whom, who wins, what is paid, and what becomes of the others.
+//! Hedges: who starts, who wins, their cost, and the losers' end.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod driven;
@@ -11,17 +11,14 @@ use upright::testing::{DrivenClock, EventLog, Outcome, Script};
 use upright::types::{BreakerConfig, Phase, Reason};
 use upright::{CircuitBreaker, Error, Event, Hedge, RecoveryManager, RetryBudget, RetryStrategy};
 
-/// A call that succeeds with this after so many seconds.
 fn gives(value: u32, after: u64, clock: &DrivenClock) -> Outcome<u32, io::Error> {
     Outcome::Ok(value).after(seconds(after), clock.shared())
 }
 
-/// A call that fails like this after so many seconds.
 fn fails(kind: io::ErrorKind, after: u64, clock: &DrivenClock) -> Outcome<u32, io::Error> {
     Outcome::Fail(kind.into()).after(seconds(after), clock.shared())
 }
 
-/// One rival, 2 s after the call.
 fn hedge(clock: &DrivenClock) -> upright::hedge::HedgeBuilder {
     Hedge::builder("search").delay(seconds(2)).clock(clock.shared())
 }
@@ -267,7 +264,6 @@ fn a_hedged_probe_takes_one_permit_counts_once_and_its_cancelled_rivals_leave_no
     for _ in 0..4 {
         assert!(call.after(seconds(1), &clock).is_none());
     }
-    // Three calls are in flight, and there is still a permit.
     assert_eq!(search.calls(), 3);
     drop(breaker.try_acquire().unwrap());
     assert_eq!(call.ended_after(seconds(1), &clock).unwrap(), 3);
@@ -300,7 +296,7 @@ fn an_operation_of_a_manager_is_hedged_by_the_managers_clock_and_budget() {
     assert_eq!(manager.budgets().get("index").left(), 0);
 }
 
-/// The Error of a hedge is the operation's own, which a strategy wraps only once.
+/// A hedge returns the operation's error unwrapped, so that a strategy wraps it only once.
 #[test]
 fn a_hedged_attempts_error_is_the_operations_own() {
     let clock = DrivenClock::new();

@@ -1,4 +1,5 @@
-//! Policies that attack: each is refused with a reason, or contained. `cargo test --test hostile -- --nocapture` prints the table.
+//! Hostile policies are refused with a reason, or contained. `cargo test --test hostile -- --nocapture` prints the
+//! table.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -26,7 +27,6 @@ fn incident() -> Incident {
     }
 }
 
-/// Bytes that come from nowhere, and are the same each time.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     std::iter::repeat_with(|| {
@@ -39,7 +39,6 @@ fn noise(length: usize) -> Vec<u8> {
     .collect()
 }
 
-/// What is no policy at all: a name, the bytes, the stage that refuses it, and a word of the reason.
 fn files() -> Vec<(&'static str, Vec<u8>, Stage, &'static str)> {
     let text = |text: &str| wat::parse_str(text).unwrap();
     let foreign = wasmtime::Engine::default().precompile_component(&text("(component)")).unwrap();
@@ -76,22 +75,18 @@ fn files() -> Vec<(&'static str, Vec<u8>, Stage, &'static str)> {
     ]
 }
 
-/// A whole policy whose core module loops before anybody asks it anything.
 fn looping_start() -> Vec<u8> {
     policy(&[("start", "(loop $again (br $again))")])
 }
 
-/// A whole policy whose name begins with an escape character.
 fn named_by_an_escape() -> Vec<u8> {
     policy(&[("metadata#describe", "(i32.store8 (i32.const 64) (i32.const 27)) (i32.const 16)")])
 }
 
-/// A component that declares a function with the parameter `conf<escape>g`.
 fn escape_in_a_parameter() -> Vec<u8> {
     [&BUILT_IN[..8], b"\x07\x0d\x01\x40\x01\x06conf\x1bg\x75\x00\x75"].concat()
 }
 
-/// Policies that load and then misbehave: a name, the function, its body, and a word of the reason.
 fn attacks() -> Vec<(String, &'static str, String, &'static str)> {
     let traps =
         sensible().into_iter().map(|(function, _)| (format!("a trap in {function}"), function, "unreachable".to_owned(), "trapped"));
@@ -133,7 +128,6 @@ fn attacks() -> Vec<(String, &'static str, String, &'static str)> {
         .collect()
 }
 
-/// Asks the slot what calls this function of its policy, as text.
 fn ask(slot: &PolicySlot, function: &str) -> String {
     let workflow = [WorkflowEntry { key: "temperature".into(), value: WorkflowValue::Number(0.9) }];
     let failure = PolicySlot::native().classify(&incident().failure);
@@ -156,7 +150,6 @@ fn ask(slot: &PolicySlot, function: &str) -> String {
             let breaker = upright::CircuitBreaker::builder("b").policy(slot.clone()).build().unwrap();
             format!("{:?}", breaker.state())
         }
-        // Opened by a decision, which has to trap as well, then half-open and probed.
         "breaker#step" => {
             let clock = DrivenClock::new();
             let breaker =
@@ -193,13 +186,12 @@ fn every_attack_is_refused_with_a_reason_or_contained() {
         let clock = DrivenClock::new();
         let slot = PolicyLifecycle::built_in().connected(clock.shared(), Events::default());
         let before = slot.description().name;
-        // The probe finds it …
         let refused = slot.swap(hurried(&bytes), &SwapOptions::default()).unwrap_err();
         assert!(refused.stage() == Stage::Probe && refused.to_string().contains(says), "{name}: {refused}");
         assert_eq!(slot.description().name, before);
         row(&name, "refused: probe", &refused.to_string());
 
-        // … and one that the probe did not see is contained: safe mode answers, and after its strikes it is gone.
+        // Without a probe it is contained: safe mode answers, and after its strikes it is removed.
         slot.swap(hurried(&bytes), &unprobed()).unwrap();
         let native = ask(&PolicySlot::native(), function);
         let mut longest = Duration::ZERO;

@@ -1,4 +1,4 @@
-//! Everything together, against Ollama's failures replayed over real HTTP.
+//! The manager against Ollama's failures, replayed over real HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,6 @@ fn manager(clock: &DrivenClock) -> RecoveryManager {
         .unwrap()
 }
 
-/// A server with the models of the speed chain, and a client that keeps real time.
 async fn server() -> (FaultServer, OllamaClient) {
     let server = FaultServer::start().await.unwrap();
     server.set_models(CHAIN);
@@ -41,7 +40,6 @@ async fn server() -> (FaultServer, OllamaClient) {
     (server, client)
 }
 
-/// One chat through the manager.
 async fn chat(manager: &RecoveryManager, client: &OllamaClient, models: &[&str]) -> Result<Recovered<String>, Error> {
     manager.operation("chat").models(models.iter().copied()).run(|attempt| ask(client.clone(), attempt)).await
 }
@@ -85,7 +83,6 @@ async fn a_model_too_large_for_the_machine_is_replaced_by_a_smaller_one() {
     assert_eq!(server.count("/api/chat"), 2);
 }
 
-/// The row whose text says that the model needs more system memory than there is.
 fn system_memory_row() -> &'static str {
     upright_fault_server::ROWS.iter().find(|row| row.body.text().contains("requires more system memory")).unwrap().name
 }

@@ -1,4 +1,4 @@
-//! The feature `metrics`: each instrument of the table in `upright::metrics` counts what it says.
+//! Feature `metrics`: each instrument in the table of `upright::metrics` counts as described.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod driven;
@@ -13,11 +13,9 @@ use std::sync::{Arc, Mutex};
 use upright::testing::{DrivenClock, Outcome, Script};
 use upright::{Bulkhead, CircuitBreaker, Hedge, RecoveryManager, RetryStrategy};
 
-/// What was counted: by `name{label=value,…}` each number that was added or recorded, in order.
 #[derive(Clone, Default)]
 struct Counted(Arc<Mutex<BTreeMap<String, Vec<f64>>>>);
 
-/// One instrument.
 struct Instrument {
     name: String,
     counted: Counted,
@@ -73,7 +71,6 @@ impl Recorder for Counted {
     }
 }
 
-/// What the scenario counts.
 fn counted(scenario: impl FnOnce(&DrivenClock)) -> BTreeMap<String, Vec<f64>> {
     let counted = Counted::default();
     metrics::with_local_recorder(&counted, || scenario(&DrivenClock::new()));
@@ -81,7 +78,6 @@ fn counted(scenario: impl FnOnce(&DrivenClock)) -> BTreeMap<String, Vec<f64>> {
     seen.clone()
 }
 
-/// Whether exactly these instruments were used, with these values.
 fn assert_counted(scenario: impl FnOnce(&DrivenClock), expected: &[(&str, &[f64])]) {
     let expected: BTreeMap<_, _> = expected.iter().map(|(name, values)| (format!("upright_{name}"), values.to_vec())).collect();
     assert_eq!(counted(scenario), expected);
@@ -137,7 +133,6 @@ fn a_cached_answer_and_a_fallback_are_outcomes_of_their_own() {
         let chat = |name: &str| manager.operation(name).attempts(1).cache("key", std::time::Duration::ZERO, seconds(3600));
         let failing = || async { Err::<u32, _>(refused()) };
         Driven::new(chat("a").run(|_| async { Ok::<_, io::Error>(1) })).poll().unwrap().unwrap();
-        // Older than what is served without calling.
         clock.advance(seconds(1));
         Driven::new(chat("b").run(|_| failing())).poll().unwrap().unwrap();
         let fresh = manager.operation("d").cache("key", seconds(60), seconds(3600));

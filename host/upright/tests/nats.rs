@@ -1,4 +1,4 @@
-//! The store in a real NATS server: what it promises, and what becomes of that when the server dies, hangs, or forgets.
+//! The store in a real NATS server: guarantees while it runs, dies, hangs or forgets.
 #![cfg(feature = "nats")]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -21,7 +21,6 @@ use upright::store::{NatsOptions, NatsStore, Store, StoreError};
 
 const TEXT: &str = "text/plain";
 
-/// A bucket of its own in a server that the tests of this program share; it ends with the program.
 async fn bucket(test: &str) -> Option<NatsStore> {
     Some(connect(&shared(test)?.url(test), SystemClock::shared()).await)
 }
@@ -34,7 +33,6 @@ async fn connect(url: &str, clock: SharedClock) -> NatsStore {
     NatsStore::connect(url, &NatsOptions::default(), clock).await.unwrap()
 }
 
-/// Until the store is connected for the time of this number at least.
 async fn connected(store: &NatsStore, connections: u64) {
     let mut states = store.connectivities();
     while !states.next().await.is_some_and(|now| now.connected && now.connections >= connections) {}

@@ -1,4 +1,4 @@
-//! The client against a server that replays Ollama's failures, and against scripted bytes where that is not strange enough.
+//! The client against replayed Ollama failures and scripted bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod scripted;
@@ -24,10 +24,8 @@ fn client(server: &FaultServer) -> OllamaClient {
 }
 
 const CHAT: &str = "/api/chat";
-/// The waits of a look at what is loaded, when a client first meets a model.
 const LOOK: [u64; 1] = [10];
 
-/// A server that fails like this, but says what is loaded.
 async fn server_with(row: &str) -> FaultServer {
     let server = FaultServer::start().await.unwrap();
     server.always(Match::path("/api/ps"), HEALTHY_STEP).unwrap();
@@ -35,7 +33,6 @@ async fn server_with(row: &str) -> FaultServer {
     server
 }
 
-/// The bodies of its chats.
 fn chats(server: &FaultServer) -> Vec<Value> {
     server.requests().into_iter().filter(|seen| seen.path == CHAT).map(|seen| seen.body).collect()
 }
@@ -44,7 +41,6 @@ fn ask() -> ChatRequest {
     ChatRequest::ask("qwen3:8b", "one two three four five six")
 }
 
-/// The pieces of a stream, and the error that it ended with.
 async fn drain(stream: impl Stream<Item = Result<ChatChunk, OllamaError>>) -> (Vec<ChatChunk>, Option<OllamaError>) {
     let mut stream = pin!(stream);
     let mut chunks = Vec::new();
@@ -147,7 +143,6 @@ async fn the_servers_own_words_come_through_from_every_error() {
                 Body::InnerJson(_) => {
                     assert_eq!(fault.message, "request (5120 tokens) exceeds the available context size (4096 tokens), try increasing it")
                 }
-                // Of text without a frame, the line's end is not a part.
                 Body::Plain(text) => assert_eq!(fault.message, text.trim(), "{}", row.name),
                 body => assert_eq!(fault.message, body.text().trim(), "{}", row.name),
             }
@@ -346,7 +341,6 @@ async fn a_stream_that_stalls_is_a_timeout_of_the_token_that_does_not_come() {
             stream.next().await.unwrap().unwrap();
         }
         if tokens == 0 {
-            // Until the headers have come and the wait for the token has begun.
             let begun = async {
                 while clock.waits().len() < 2 + LOOK.len() {
                     tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Many who ask the same at the same time.
+//! Callers with the same question at the same time.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod driven;
@@ -21,7 +21,6 @@ fn manager(clock: &DrivenClock) -> RecoveryManager {
     RecoveryManager::builder().clock(clock.shared()).build().unwrap()
 }
 
-/// A service that answers when it is let, and knows how many called and how many of them at once.
 #[derive(Clone, Default)]
 struct Service(Arc<Inner>);
 
@@ -38,7 +37,6 @@ impl Default for Inner {
     }
 }
 
-/// Ends with the call, however that ends.
 struct Calling<'a>(&'a Inner);
 
 impl Drop for Calling<'_> {
@@ -48,7 +46,6 @@ impl Drop for Calling<'_> {
 }
 
 impl Service {
-    /// The number of the call.
     async fn answer(self) -> Result<u32, io::Error> {
         let number = self.0.calls.fetch_add(1, Ordering::SeqCst) + 1;
         let at_once = self.0.at_once.fetch_add(1, Ordering::SeqCst) + 1;
@@ -83,7 +80,6 @@ async fn a_hundred_who_ask_the_same_at_once_make_one_call() {
     while service.calls() == 0 {
         tokio::task::yield_now().await;
     }
-    // There is enough for all, should they call.
     service.let_answer(100);
     let answers: Vec<_> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(service.calls(), 1);
@@ -99,12 +95,10 @@ fn when_the_one_who_calls_is_dropped_another_calls() {
     let mut others: Vec<_> = (0..5).map(|_| Driven::begun(ask(&manager, &service))).collect();
     assert_eq!(service.calls(), 1);
     drop(first);
-    // One that waits is dropped too, when its turn has come already.
     drop(others.remove(0));
     others.iter_mut().for_each(|other| assert!(other.run().is_none()));
     assert_eq!(service.calls(), 2);
     service.let_answer(1);
-    // The second call is that of the first who still waits; the others are woken by its end.
     let served: Vec<_> = others.iter_mut().map(|other| other.run().unwrap().unwrap().served).collect();
     assert_eq!(served.iter().filter(|served| **served == Served::Live).count(), 1);
     assert_eq!(service.calls(), 2);
@@ -122,7 +116,6 @@ async fn when_the_call_fails_the_others_call_one_at_a_time_until_the_breaker_rej
     let failing = || async {
         let ask = |_| async {
             service.clone().answer().await?;
-            // Others have time to come.
             tokio::task::yield_now().await;
             Err::<u32, _>(refused())
         };

@@ -1,4 +1,4 @@
-//! What an operation may have otherwise than the rest, what its attempts are told, and the shorter forms of saying the same.
+//! Settings of one operation, facts given to its attempts, and the short forms.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod driven;
@@ -26,12 +26,10 @@ fn times_left(ask: &Script<u32, io::Error>) -> Vec<Option<Duration>> {
 mod limits_of_time {
     use super::*;
 
-    /// Three calls that fail after 3 s each.
     fn slow(clock: &DrivenClock) -> Script<u32, io::Error> {
         Script::new((0..3).map(|_| Outcome::Fail(refused()).after(seconds(3), clock.shared())))
     }
 
-    /// Runs a call that fails after 3 s, a second apart each.
     fn told(call: &mut Driven<'_, Result<u32, Error>>, clock: &DrivenClock) -> Error {
         (0..60).find_map(|_| call.after(seconds(1), clock)).unwrap().unwrap_err()
     }
@@ -124,7 +122,6 @@ mod overrides {
             let manager = manager(&DrivenClock::skipping());
             let ask = Script::failing(attempts, refused).then_always(|| Ok(0));
             let error = manager.operation("chat").breaker("none").attempts(attempts).run(|_| ask.call()).await.unwrap_err();
-            // The breaker opens after five.
             assert_eq!((ask.calls(), error.failure().unwrap().attempts), (attempts.min(5), attempts.min(5)));
         }
     }
@@ -249,7 +246,6 @@ mod accepting {
 mod fault_reader {
     use super::*;
 
-    /// An error whose text says something else than it means.
     #[derive(Debug, thiserror::Error)]
     #[error("connection refused")]
     struct Malformed;

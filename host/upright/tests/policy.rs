@@ -1,4 +1,4 @@
-//! The policy runtime: what it refuses, what it contains, and that swapping loses nothing.
+//! The policy runtime refuses, contains and swaps policies without losing anything.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod patient;
@@ -36,7 +36,6 @@ fn incident() -> Incident {
     Incident { retry: RetryConfig { jitter: false, ..RetryConfig::default() }, random: 0.5, ..Incident::of(refused_connection()) }
 }
 
-/// A slot with a misbehaving policy in place of the built-in one, and what it reports.
 fn slot_with(bodies: &[(&str, &str)], clock: &DrivenClock) -> (PolicyLifecycle, Subscription) {
     slot_of(patient::policy(&policy(bodies)), clock)
 }
@@ -199,7 +198,7 @@ fn an_answer_that_makes_no_sense_is_not_followed() {
         assert!(safe_mode_errors(&mut seen)[0].contains("nonsense"));
     }
     let clock = DrivenClock::new();
-    // Some(7): a model outside the chain.
+    // Some(7): outside the chain.
     let outside = "(i32.store8 (i32.const 256) (i32.const 1)) (i32.store (i32.const 260) (i32.const 7)) (i32.const 256)";
     let (slot, mut seen) = slot_with(&[("degradation#next-model", outside)], &clock);
     assert_eq!(slot.slot().next_model("a", &["a".into(), "b".into()]), Some(1));
@@ -302,7 +301,7 @@ fn an_open_breaker_stays_open_through_a_swap_and_only_foreign_memory_is_cleared(
         fail();
     }
     assert!(!breaker.snapshot().memory.is_empty());
-    // It writes layout 7 and answers nothing, so that safe mode counts on: the same row of failures goes on.
+    // It writes layout 7 and answers nothing; safe mode continues the failure count.
     slot.swap(patient::policy(&policy(&[])), &unprobed()).unwrap();
     fail();
     assert_eq!(breaker.snapshot().consecutive_failures, 4);

@@ -1,5 +1,4 @@
-//! What a policy must be before it may decide: of a version that this host speaks, no larger than it may be, and without a memory of its
-//! own.
+//! Requirements for a policy: a supported version, a limited size, no memory between calls.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod patient;
@@ -27,7 +26,6 @@ fn refusal(bytes: &[u8]) -> PolicyError {
     error
 }
 
-/// This host's version with another major, minor or patch number.
 fn version_with(part: usize, change: impl Fn(u64) -> u64) -> String {
     let mut numbers: Vec<u64> = CONTRACT_VERSION.split('.').map(|number| number.parse().unwrap()).collect();
     numbers[part] = change(numbers[part]);
@@ -47,12 +45,10 @@ fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     bytes
 }
 
-/// The built-in policy as if it had been built with another version's `wit/`.
 fn of_version(version: &str) -> Vec<u8> {
     replaced(BUILT_IN, &format!("@{CONTRACT_VERSION}"), &format!("@{version}"))
 }
 
-/// A component that exports all names of a version, each of no use.
 fn names_of(version: &str) -> Vec<u8> {
     let functions = Policy::built_in().unwrap().surface().exports.clone();
     let interfaces: Vec<_> = functions.iter().filter(|export| !export.contains('#')).collect();
@@ -89,12 +85,11 @@ fn a_policy_of_another_patch_version_is_let_in_and_decides() {
         assert_eq!(slot.swap(policy.clone(), &SwapOptions::default()).unwrap(), Stage::Active);
         assert_eq!(slot.slot().decide(&failure()), PolicySlot::native().decide(&failure()));
         assert_eq!((slot.counts().safe_mode, slot.policy().unwrap().digest()), (0, policy.digest()));
-        // Whoever finds its functions by name finds them.
         let mut evaluator = Evaluator::new(policy.clone());
         assert_eq!(evaluator.functions().len(), 11);
         let described = evaluator.eval("metadata.describe", &serde_json::json!({})).unwrap();
         assert_eq!(described["name"], "upright-default");
-        // A signature vouches for the version that it was built for.
+        // A signature covers the version of its build.
         let key = SecretKey::generate().unwrap();
         let signature = Signature::sign(&policy, 1, &key);
         assert_eq!(signature.manifest.contract, version);
@@ -135,7 +130,7 @@ fn a_policy_whose_interfaces_are_of_several_versions_is_refused_by_two_of_them()
         error.to_string().contains(&format!("/health@{later}")) && error.to_string().contains("all interfaces of one version"),
         "{error}"
     );
-    // One that does not fit at all is named, and not taken for one that is missing.
+    // An export of a foreign version is named, not reported missing.
     let foreign = version_with(1, |minor| minor + 1);
     let error = refusal(&replaced(BUILT_IN, &format!("/health@{CONTRACT_VERSION}"), &format!("/health@{foreign}")));
     assert!(matches!(&error, PolicyError::WrongVersion { found } if found.contains("/health@")), "{error}");
@@ -151,10 +146,8 @@ fn a_first_memory_above_the_limit_is_told_with_both_numbers_and_the_flag_that_he
         assert!(error.to_string().contains(says), "{error}");
     }
     patient::loader().memory_limit(19 << 20).from_bytes(&bytes).unwrap();
-    // All its memories count together.
     let two = with_instances(&policy(&hostile::sensible()), "(module (memory 255))", 1);
     assert!(matches!(refusal(&two), PolicyError::FirstMemory { wanted: 16_973_824, .. }));
-    // More than any setting gives.
     let most = refusal(&with_instances(&policy(&hostile::sensible()), "(module (memory 65536))", 1));
     assert!(most.to_string().contains("no setting gives it more than 4294967296"), "{most}");
 }
@@ -186,7 +179,6 @@ fn what_is_wrong_at_the_start_for_another_reason_keeps_its_own_words() {
     assert!(matches!(&error, PolicyError::Trapped { function: "the start of the component", .. }), "{error}");
     let error = refusal(&start("(if (i32.eq (memory.grow (i32.const 300)) (i32.const -1)) (then unreachable))"));
     assert!(matches!(&error, PolicyError::OutOfMemory { function: "the start of the component", .. }), "{error}");
-    // Refused more than it may have, and content with that.
     Policy::from_bytes(&start("(drop (memory.grow (i32.const 300)))")).unwrap();
     let error = refusal(&names_of(CONTRACT_VERSION));
     assert!(matches!(&error, PolicyError::WrongType { .. }), "{error:?}");
@@ -221,7 +213,6 @@ fn a_policy_that_keeps_something_between_calls_is_refused_by_whatever_loads_one_
     keeps_something(patient::slot().swap(patient::policy(&bytes), &SwapOptions::default()));
     keeps_something(patient::slot().swap_file(&file, &loader, &SwapOptions::default()));
 
-    // As if it had become good before anybody asked it twice.
     let home = PolicyHome::open(folder.join("home")).unwrap();
     let digest = patient::policy(&bytes).digest().to_owned();
     std::fs::write(home.directory().join("good").join(format!("{digest}.wasm")), &bytes).unwrap();
@@ -260,7 +251,6 @@ fn a_policy_that_keeps_something_can_be_looked_at_by_whoever_asks_for_it() {
     assert_eq!(looked_at.description().name, "hostile");
     keeps_something(looked_at.probe());
     patient::policy(&policy(&hostile::sensible())).probe().unwrap();
-    // It is not let in by having been looked at.
     keeps_something(patient::loader().from_bytes(&remembering()));
 }
 

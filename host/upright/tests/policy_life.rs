@@ -1,4 +1,4 @@
-//! The life of a candidate: what it must pass, what is kept of it, and how one comes back from it.
+//! Life of a candidate: probes, records, and rolling back.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod patient;
@@ -18,7 +18,6 @@ use upright::{CircuitBreaker, Event, Policy};
 
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 
-/// A folder that is gone when the test is.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -117,7 +116,6 @@ fn a_candidate_that_is_refused_says_at_which_stage_and_the_active_policy_stays()
     }
 }
 
-/// Every third delay is another one.
 fn remembering() -> Vec<u8> {
     policy(&hostile::sensible_but("backoff#delay", hostile::REMEMBERS))
 }
@@ -259,7 +257,6 @@ fn a_shadow_answers_beside_the_active_policy_and_decides_nothing() {
         assert_eq!(verdict.directive, Directive::RetryAfter(f64::from(1 << attempt)));
     }
     let report = slot.shadow_report().unwrap();
-    // The first delay is the same in both.
     assert_eq!((report.decisions, report.disagreeing, report.dropped), (3, 2, 0));
     assert!((report.agreement - 1.0 / 3.0).abs() < 1e-9);
     let [only] = &report.disagreements[..] else { panic!("{report:?}") };
@@ -279,7 +276,6 @@ fn a_shadow_is_promoted_by_its_rule_and_not_before() {
         let rule = Promotion { decisions: 10, disagreements };
         let shadow = ShadowOptions { promotion: Some(rule), ..ShadowOptions::default() };
         slot.swap(steady(), &SwapOptions { shadow: Some(shadow), ..SwapOptions::default() }).unwrap();
-        // Every fifth decision differs.
         for number in 0..9 {
             slot.slot().decide(&failure(u32::from(number % 5 == 0)));
         }
@@ -346,7 +342,6 @@ fn a_request_from_another_process_is_answered_through_files() {
     let home = PolicyHome::open(folder.0.join("home")).unwrap();
     let nobody = home.ask(&Request::Status, None, Duration::from_secs(3600)).unwrap_err();
     assert!(matches!(nobody, RequestError::NotRunning { .. }), "{nobody}");
-    // Programs that answer, as far as anybody can tell; one of them ends.
     let _answering = home.answering().unwrap();
     drop(home.answering().unwrap());
     let silent = home.ask(&Request::Status, None, Duration::ZERO).unwrap_err();
@@ -374,7 +369,6 @@ fn a_reply_that_nobody_waits_for_any_more_is_removed_and_a_new_one_stays() {
 mod watching {
     use super::*;
 
-    /// Waits, on a clock of its own, until something is true; the test fails where it never is.
     fn until(what: &str, holds: impl Fn() -> bool) {
         let began = std::time::Instant::now();
         while !holds() {
@@ -395,7 +389,7 @@ mod watching {
         assert_eq!(slot.description().name, "upright-default");
         std::fs::write(&path, &bytes).unwrap();
         until("the whole is swapped in", || slot.description().name == "upright-steady");
-        // As editors and builds do it: another file under the same name.
+        // Editors and builds replace a file this way.
         let new = folder.file("new", include_bytes!("../../runtime/policy.wasm"));
         std::fs::rename(new, &path).unwrap();
         until("the other is swapped in", || slot.description().name == "upright-default");

@@ -1,6 +1,4 @@
-//! Several programs on one file: what each of them knows of the others, and that none loses what another does.
-//!
-//! The processes are this test program, started again.
+//! Programs on one file know of each other and lose nothing. Starts this test program again.
 #![cfg(all(unix, feature = "sqlite"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -25,7 +23,6 @@ use upright::{CircuitBreaker, RecoveryManager};
 const STATE: &str = "UPRIGHT_TEST_STATE_OF_A_PROGRAM";
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 
-/// Longer than any test takes.
 const TIMEOUT: u64 = 60;
 
 fn manager(path: impl AsRef<Path>) -> RecoveryManager {
@@ -34,7 +31,6 @@ fn manager(path: impl AsRef<Path>) -> RecoveryManager {
     RecoveryManager::builder().breaker(breaker).state(StateAddress::File(path.as_ref().into())).build().unwrap()
 }
 
-/// Programs that do what they read on their standard input, line by line, and answer with lines.
 struct Programs {
     running: Vec<(Child, ChildStdin)>,
     answers: Receiver<(usize, String)>,
@@ -50,7 +46,6 @@ impl Programs {
             let (input, output) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
             let sender = sender.clone();
             std::thread::spawn(move || {
-                // The test's own harness speaks as well.
                 let answers = output.lines().map_while(Result::ok).filter_map(|line| Some(line.strip_prefix("answer: ")?.to_owned()));
                 answers.for_each(|answer| drop(sender.send((number, answer))));
             });
@@ -99,7 +94,6 @@ fn answer(text: impl std::fmt::Display) {
     io::stdout().write_all(format!("\nanswer: {text}\n").as_bytes()).unwrap();
 }
 
-/// The next line of the program's input; the program ends where there is none.
 fn line() -> String {
     let mut line = String::new();
     if io::stdin().read_line(&mut line).unwrap() == 0 {
@@ -112,7 +106,6 @@ fn refused() -> io::Error {
     io::Error::from(io::ErrorKind::ConnectionRefused)
 }
 
-/// The program; as a test of its own it does nothing.
 #[tokio::test]
 async fn a_program() {
     let Some(path) = std::env::var_os(STATE) else { return };
@@ -153,7 +146,6 @@ async fn a_program() {
                 answer(name);
             }
             ["rest"] => {
-                // All that the beginning has left to do is done.
                 manager.save_checkpoint("rest", &1).await.unwrap();
                 manager.breakers_settled().await;
                 answer("rests");
@@ -163,7 +155,6 @@ async fn a_program() {
     }
 }
 
-/// Asks without a pause until the breaker is closed. Answers what it meets, where that is another thing than before.
 async fn probe(breaker: &CircuitBreaker) {
     let mut before = "";
     loop {
@@ -218,7 +209,6 @@ fn a_breaker_that_one_program_opens_rejects_in_the_others() {
     println!("known to the other after {:?}, at most {:?}", took[took.len() / 2], took[took.len() - 1]);
 }
 
-/// As if the breaker had opened so long ago that it may be probed; all programs take that over.
 async fn let_its_timeout_pass(store: &FileStore) {
     const KEY: &str = "breaker/ollama";
     let entry = store.get(KEY).await.unwrap().unwrap();
@@ -240,7 +230,6 @@ async fn of_twelve_programs_one_probes_a_half_open_breaker_and_the_others_are_re
     programs.all("until open", "open");
     (0..COUNT).for_each(|number| programs.tell(number, "probe"));
     let mut met = vec![String::new(); COUNT];
-    // Until so many have met this last; never do two probe at once.
     let mut until = |programs: &Programs, what: &str, count: usize| {
         while met.iter().filter(|met| *met == what).count() < count {
             let (number, answer) = programs.next();
@@ -270,7 +259,6 @@ async fn a_policy_that_one_program_publishes_is_active_in_all_others() {
     fleet.publish(&policy, PublishOptions::default()).await.unwrap();
     programs.all("policy upright-steady", "upright-steady");
     println!("published and active in three programs after {:?}", began.elapsed());
-    // One that is killed is known to have ended.
     let killed = programs.running[2].0.id().to_string();
     programs.running[2].0.kill().unwrap();
     programs.running[2].0.wait().unwrap();
@@ -279,7 +267,7 @@ async fn a_policy_that_one_program_publishes_is_active_in_all_others() {
     assert_eq!((hosts.len(), silent), (3, vec![&killed]));
 }
 
-/// Every thread of an idle program waits for something that somebody else does, and for no time.
+/// Each thread of an idle program waits for an event, not for a time.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[test]
 fn a_program_that_is_idle_waits_for_no_time() {
@@ -293,15 +281,15 @@ fn a_program_that_is_idle_waits_for_no_time() {
             let read = |name: &str| std::fs::read_to_string(task.as_ref().unwrap().path().join(name)).unwrap_or_default().trim().to_owned();
             (read("comm"), read("syscall"))
         };
-        // The first thread is the test harness's, which looks at its clock.
+        // The harness's first thread waits for a time.
         let is_ours = |task: &io::Result<std::fs::DirEntry>| task.as_ref().unwrap().file_name() != *first;
         std::fs::read_dir(&tasks).unwrap().filter(is_ours).map(of).collect()
     };
-    /// By the numbers of this processor's system calls.
+    /// Numbers of x86-64 system calls.
     fn is_for_no_time(syscall: &str) -> bool {
         let words: Vec<_> = syscall.split(' ').collect();
         match words.as_slice() {
-            // read; futex without a limit; epoll_wait and epoll_pwait without one
+            // read; futex without limit; epoll_wait and epoll_pwait without limit
             ["0", ..] | ["202", _, _, _, "0x0", ..] | ["232" | "281", _, _, _, "0xffffffff", ..] => true,
             // Some systems show all 64 bits.
             ["232" | "281", _, _, _, "0xffffffffffffffff", ..] => true,

@@ -1,4 +1,4 @@
-//! Policies that misbehave, in a replay: what they cannot answer is counted, and safe mode answers in their place as it does in a slot.
+//! In a replay, a misbehaving policy's failures are counted, and safe mode answers as in a slot.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod support;
@@ -7,7 +7,6 @@ use support::{hurried, policy};
 use upright::policy::Function;
 use upright::policy::replay::{Replay, ReplayReport, Replayer};
 
-/// Three attempts that failed, each answered by the built-in policy.
 fn journal() -> Vec<String> {
     let journal = upright::journal::Journal::builder().build().unwrap();
     let slot = upright::PolicyLifecycle::native().with_journal(journal.clone());
@@ -39,7 +38,6 @@ fn each_way_of_failing_is_told_apart_and_safe_mode_answers() {
     ] {
         let report = replayed(&[("recovery#decide", body)]);
         assert_eq!(how_it_failed(&report), [("no_answer", how, 3)]);
-        // Two retries, of which the second waits twice as long.
         assert_eq!((report.retries.before, report.retries.after), (2, 2));
         assert_eq!((report.delay_seconds.before, report.delay_seconds.after), (3.0, 3.0));
     }

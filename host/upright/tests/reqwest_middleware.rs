@@ -1,4 +1,4 @@
-//! The middleware over real HTTP: what is repeated, what it waits for, and that the caller gets what plain `reqwest` would give.
+//! The middleware over real HTTP: repeated requests, waits, and results equal to plain `reqwest`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod scripted;
@@ -19,7 +19,6 @@ use upright::types::{Phase, Reason};
 use upright::{CircuitBreaker, Error, Hedge, RetryStrategy};
 use upright_fault_server::{FaultServer, Match};
 
-/// No jitter, no breaker, delays of 3, 6, 12 s.
 fn plain(clock: &DrivenClock) -> RetryStrategyBuilder {
     RetryStrategy::builder().base_delay(Duration::from_secs(3)).jitter(false).use_circuit_breaker(false).clock(clock.shared())
 }
@@ -36,12 +35,10 @@ fn url(address: &BaseUrl, path: &str) -> String {
     format!("{address}{path}")
 }
 
-/// The waits for retries, in seconds; the others are for the words of an answer.
 fn delays(clock: &DrivenClock) -> Vec<u64> {
     clock.waits().iter().filter(|wait| **wait > Duration::from_secs(1)).map(Duration::as_secs).collect()
 }
 
-/// The failure of ours inside the client's error.
 fn ours(error: &ClientError) -> &Error {
     match error {
         ClientError::Middleware(error) => error.downcast_ref().expect("another error"),
@@ -87,7 +84,7 @@ async fn the_wait_that_the_server_asks_for_is_kept_in_seconds_and_as_a_date() {
         let busy = answer(503, &format!("Retry-After: {}\r\n", value(&clock)), "");
         let server = Series::start(vec![busy, answer(200, "", "")]).await;
         let response = ends(client(plain(&clock).build().unwrap()).get(url(&server.address, "/")).send()).await.unwrap();
-        // And up to a quarter longer, so that all that were sent away do not come back at once.
+        // Up to a quarter longer, so that rejected clients do not return at once.
         let delays = delays(&clock);
         assert!(response.status() == 200 && matches!(delays[..], [20..=25]), "{} after {delays:?} s", response.status());
     }
@@ -120,7 +117,7 @@ async fn the_last_answer_that_failed_arrives_with_status_headers_and_body() {
 
 #[tokio::test]
 async fn the_words_in_the_body_decide() {
-    // A clock that stands still: nothing is to be waited for.
+    // A stopped clock: nothing may wait.
     let clock = DrivenClock::new();
     let server = FaultServer::start().await.unwrap();
     server.plan(Match::any(), &["weekly-usage-limit"]).unwrap();
@@ -244,10 +241,8 @@ async fn an_open_breaker_sends_nothing_and_says_so() {
     server.always(Match::any(), "server-busy").unwrap();
     let client = client(plain(&clock).breaker(breaker.clone()).build().unwrap());
     let request = || client.get(format!("{}/api/tags", server.url())).send();
-    // The second failure opens it, and the caller gets the answer that there is.
     assert_eq!(ends(request()).await.unwrap().status(), 503);
     assert_eq!((breaker.state(), server.count("/api/tags")), (Phase::Open, 2));
-    // Requests that may not be repeated are behind the same breaker.
     for request in [request(), client.post(server.url()).send(), client.post(server.url()).body(streamed("once")).send()] {
         let error = ends(request).await.unwrap_err();
         assert!(matches!(ours(&error), Error::CircuitOpen(open) if &*open.breaker == "server"), "{error}");
@@ -265,7 +260,6 @@ async fn an_answer_that_speaks_against_the_caller_opens_no_breaker() {
     assert_eq!(breaker.state(), Phase::Closed);
 }
 
-/// A middleware that counts what passes it, and notes the number among the extensions.
 #[derive(Default)]
 struct Numbers(Arc<AtomicU32>);
 
@@ -293,7 +287,6 @@ async fn middlewares_below_see_each_attempt_and_what_the_last_one_left_is_kept()
     assert_eq!(extensions.get(), Some(&Number(2)));
 }
 
-/// A middleware that fails with an error of its own.
 struct Refuses;
 
 #[async_trait::async_trait]

@@ -1,4 +1,4 @@
-//! Operations that are handed what was saved last.
+//! Operations resume from their last checkpoint.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io;
@@ -35,7 +35,6 @@ async fn each_attempt_is_handed_what_the_one_before_has_saved() {
     let imported = manager.operation("import").checkpoint("import_job").run(import).await.unwrap();
     assert_eq!((imported.value, imported.attempts), (30, 3));
     assert_eq!(*resumed.lock().unwrap(), [None, Some(10), Some(20)]);
-    // What was said to be kept is: the next run begins where this one ended.
     let again = manager.operation("import").checkpoint("import_job").run(|resume| async move { Ok::<u32, io::Error>(resume.unwrap()) });
     assert_eq!(again.await.unwrap().value, 30);
 }

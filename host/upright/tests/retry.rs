@@ -1,4 +1,4 @@
-//! Retries: the specification's behaviour, and each way in which other libraries were seen to fail.
+//! Retries: behaviour, and the known failures of other libraries.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::cell::Cell;
@@ -21,7 +21,6 @@ fn refused() -> io::Error {
     io::Error::from_raw_os_error(111)
 }
 
-/// No jitter, no breaker, a clock on which waits are over at once.
 fn plain(clock: &DrivenClock) -> upright::retry::RetryStrategyBuilder {
     RetryStrategy::builder().jitter(false).use_circuit_breaker(false).clock(clock.shared())
 }
@@ -141,7 +140,6 @@ async fn the_deadline_counts_time_and_not_only_the_waits() {
     let strategy = plain(&clock).max_retries(50).max_delay(Duration::from_secs(1)).deadline(Duration::from_secs(30)).build().unwrap();
     let error = strategy
         .execute(|| {
-            // Each attempt takes ten seconds by the clock.
             clock.advance(Duration::from_secs(10));
             async { Err::<(), _>(refused()) }
         })
@@ -209,7 +207,7 @@ async fn an_attempt_that_the_deadline_cut_short_is_not_held_against_the_service(
 
 async fn chat(server: &FaultServer, clock: &DrivenClock, steps: &[&str]) -> Result<String, Error> {
     server.plan(Match::path("/api/chat"), steps).unwrap();
-    // The client keeps its own time; only the waits between attempts are driven.
+    // The client uses real time; only retry delays are driven.
     let client = OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), upright::clock::SystemClock::shared()).unwrap();
     let strategy = plain(clock).build().unwrap();
     strategy
@@ -392,7 +390,7 @@ async fn success_never_enters_webassembly_and_one_failure_enters_it_once() {
     let slot = PolicyLifecycle::built_in();
     let policy = slot.policy().expect("components run here");
     let clock = DrivenClock::skipping();
-    // Other tests of this process share the compiled policy; the slot's own count is what this strategy asked.
+    // The compiled policy is shared with other tests; the slot has its own count.
     let own = PolicyLifecycle::new(policy);
     let counted = RetryStrategy::builder().policy(own.clone()).clock(clock.shared()).build().unwrap();
     let after_building = own.counts().decisions;

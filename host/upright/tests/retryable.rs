@@ -1,4 +1,4 @@
-//! Retries in one line, and what all futures of the library have in common.
+//! Retries in one line, and common properties of the futures.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod driven;

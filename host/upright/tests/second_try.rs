@@ -1,4 +1,5 @@
-//! A decision whose time ran out is asked once more, on a fresh instance, before it counts against the policy; nothing else is.
+//! A decision that timed out is asked again on a fresh instance before it counts against the policy. No other decision
+//! is.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod patient;
@@ -21,7 +22,6 @@ const ENDLESS: &str = "(loop $again (br $again)) unreachable";
 
 thread_local!(static SECOND_TRIES: Cell<usize> = const { Cell::new(0) });
 
-/// Counts what is told of second tries on a thread.
 struct Counting;
 
 impl<S: tracing::Subscriber> Layer<S> for Counting {
@@ -38,20 +38,19 @@ impl<S: tracing::Subscriber> Layer<S> for Counting {
     }
 }
 
-/// Begins to count. Every test does so first: a place in the code that is passed for the first time while somebody comes to listen may be silent from then on.
+/// Must run first in each test: a callsite first reached while a collector registers may stay silent.
 fn count() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| tracing::subscriber::set_global_default(Registry::default().with(Counting)).unwrap());
 }
 
-/// How many second tries there are on this thread while something is done.
 fn second_tries<R>(work: impl FnOnce() -> R) -> (R, usize) {
     let before = SECOND_TRIES.get();
     let done = work();
     (done, SECOND_TRIES.get() - before)
 }
 
-/// A function that answers the first time that an instance is asked, and never again.
+/// A function that answers once an instance, then hangs.
 fn once(answers: &str) -> String {
     format!(
         "(i32.store (i32.const 220000) (i32.add (i32.load (i32.const 220000)) (i32.const 1)))
@@ -67,7 +66,6 @@ fn failure() -> Incident {
     }
 }
 
-/// The built-in policy with this one in its place, and what is told of it.
 fn slot_with(policy: Policy) -> (PolicyLifecycle, upright::events::Subscription) {
     let events = Events::default();
     let seen = events.subscribe();
@@ -91,7 +89,7 @@ fn a_policy_that_answers_at_the_second_try_has_not_failed() {
     }
     assert_eq!((slot.counts().safe_mode, safe_modes(&mut seen)), (0, 0));
     assert_eq!(slot.description().name, "hostile");
-    // The first question was answered at once, and each of the others on an instance that none had been asked of.
+    // The first question succeeded at once, each later one on a fresh instance.
     assert!(policy.crossings() > 2 * (STRIKES as u64 * 3 - 1), "{}", policy.crossings());
 }
 

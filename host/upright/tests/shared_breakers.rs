@@ -1,4 +1,4 @@
-//! Breakers that are kept in a store: after the end of the process, and by several at the same time.
+//! Breakers in a store: after a process ends, and shared by several.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[cfg(feature = "sqlite")]
@@ -35,7 +35,6 @@ fn succeed(breaker: &CircuitBreaker) {
     breaker.try_acquire().unwrap().success();
 }
 
-/// Waits, on a clock of its own, until something is true; the test fails where it never is.
 async fn until(what: &str, holds: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !holds() {
@@ -59,7 +58,6 @@ async fn an_open_breaker_is_open_for_the_rest_of_its_time_when_the_program_is_st
     assert_eq!(first.shutdown_gracefully(SECOND).await.still_running, 0);
     drop(first);
     clock.advance(20 * SECOND);
-    // At once: the first call after the start is rejected already.
     let second = host(&store, &clock);
     assert_eq!(time_left(&second.breakers().get("ollama")), Some(40 * SECOND));
     assert_eq!(second.breakers().get("other").state(), Phase::Closed);
@@ -72,13 +70,12 @@ async fn a_state_from_a_machine_with_another_clock_counts_by_the_time_that_has_p
     let first = host(&store, &clock);
     fail(&first.breakers().get("ollama"), 3);
     first.breakers_settled().await;
-    // Another machine, that was started later; it is ten seconds later by the wall clock.
     let other = DrivenClock::new();
     other.advance(500 * SECOND);
     other.step_wall(510 * SECOND);
     let second = host(&store, &other);
     assert_eq!(time_left(&second.breakers().get("ollama")), Some(50 * SECOND));
-    // Its clock does not go back to when the breaker opened: then it is open for its timeout at most, as if it had opened with the clock.
+    // Its clock is younger than the opening, so the breaker is open for at most its timeout.
     let young = DrivenClock::new();
     young.step_wall(1010 * SECOND);
     assert_eq!(time_left(&host(&store, &young).breakers().get("ollama")), Some(60 * SECOND));
@@ -96,9 +93,7 @@ async fn what_one_host_finds_out_the_others_know() {
     fail(&of_a, 3);
     until("the other is open", || of_b.state() == Phase::Open).await;
     assert_eq!(time_left(&of_b), Some(60 * SECOND));
-    // One whose breaker is made later begins with it.
     assert_eq!(host(&store, &clock).breakers().get("ollama").state(), Phase::Open);
-    // Probing is each one's own; that it works again is for all.
     clock.advance(60 * SECOND);
     let probe = of_b.try_acquire().unwrap();
     assert_eq!((of_b.state(), of_a.state()), (Phase::HalfOpen, Phase::Open));
@@ -174,7 +169,7 @@ async fn while_the_store_is_away_each_decides_by_itself_and_what_waits_is_bounde
     until("it was tried", || away.breaker_sharing().unwrap().failed > 0).await;
     let counts = away.breaker_sharing().unwrap();
     assert!(counts.coalesced >= 99, "{counts:?}");
-    // Another opens and closes it meanwhile, before this one's last transition.
+    // Another host opens and closes it before this one's last transition is written.
     store.come_back();
     until("it is tried again", || {
         clock.advance(SECOND);
@@ -250,7 +245,6 @@ async fn a_program_makes_its_next_probe_as_soon_as_one_has_ended_and_probes_also
     }
     host.breakers_settled().await;
     assert!(store.list("probe/").await.unwrap().is_empty());
-    // Its probes after its end are its own, and hold up no other program.
     fail(&breaker, 3);
     host.shutdown_gracefully(SECOND).await;
     clock.advance(60 * SECOND);

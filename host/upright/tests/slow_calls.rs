@@ -1,4 +1,4 @@
-//! Calls that take too long, on every way through a breaker.
+//! Slow calls, on every path through a breaker.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod patient;
@@ -21,7 +21,6 @@ fn refused() -> io::Error {
     io::Error::from_raw_os_error(111)
 }
 
-/// A breaker that opens when half of at least four calls took two seconds.
 fn impatient(clock: &DrivenClock) -> CircuitBreakerBuilder {
     let config = BreakerConfig { minimum_calls: 4, ..BreakerConfig::default() };
     CircuitBreaker::builder("service").config(config).slow_call_duration(SLOW).slow_call_rate_threshold(0.5).clock(clock.shared())
@@ -63,7 +62,6 @@ fn a_slow_success_is_told_with_its_time_and_one_in_time_only_with_the_next_quest
     let kept = breaker.snapshot();
     succeed_in(3 * SECOND, &breaker, &clock);
     assert!(kept.memory.is_empty(), "nothing was told of the first three");
-    // Calls, failures, slow calls.
     assert_eq!(breaker.snapshot().memory[16..], [4_u32, 0, 1].map(u32::to_le_bytes).concat());
     let permit = breaker.try_acquire().unwrap();
     clock.advance(Duration::from_millis(2500));
@@ -122,7 +120,6 @@ fn slow_calls_that_began_before_it_opened_or_closed_change_nothing() {
     assert_eq!(breaker.snapshot(), before);
 }
 
-/// A clock that counts how often it is read.
 struct Counting(DrivenClock, Arc<AtomicU32>);
 
 impl Clock for Counting {
@@ -157,7 +154,7 @@ async fn where_no_call_is_slow_the_clock_is_not_read_for_one_that_succeeds() {
     strategy.execute(|| async { Ok::<_, io::Error>(()) }).await.unwrap();
     strategy.execute_blocking(|| Ok::<_, io::Error>(())).unwrap();
     assert_eq!(reads.load(Ordering::Relaxed), 0);
-    // Where a call may be slow, it is read when the call begins and when it ends.
+    // With a slow-call threshold, it is read at the call's begin and end.
     breaker.reconfigure(BreakerConfig { slow_call_duration: Some(2.0), ..breaker.config() }).unwrap();
     breaker.try_acquire().unwrap().success();
     assert_eq!(reads.load(Ordering::Relaxed), 2);
@@ -189,7 +186,6 @@ fn a_new_setting_holds_for_calls_that_begin_after_it() {
     assert_eq!(succeed_in(SLOW, &breaker, &clock), Phase::Open, "a reset leaves the settings");
 }
 
-/// For tests in which one slow call is enough.
 trait OfOne {
     fn minimum_calls_of_one(self) -> Self;
 }

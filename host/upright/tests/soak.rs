@@ -1,4 +1,4 @@
-//! A thousand swaps under eight threads that decide as fast as they can. `cargo test --test soak -- --nocapture` prints the figures.
+//! A thousand swaps under eight deciding threads. `cargo test --test soak -- --nocapture` prints the figures.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod patient;
@@ -11,10 +11,10 @@ use upright::types::*;
 
 const THREADS: u64 = 8;
 const SWAPS: u64 = 1000;
-/// What two policies of 16 warm instances each, and all that is made on the way, may add.
+/// Maximum growth: two policies of 16 warm instances, and temporaries.
 const ROOM: u64 = 64 << 20;
 
-/// Memory of this process that is in use, in bytes; none where the system does not tell.
+/// Memory in use by this process, bytes; `None` where the system does not say.
 fn memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
@@ -42,7 +42,6 @@ fn a_thousand_swaps_under_eight_threads_fail_no_call_mix_no_answers_lose_no_stat
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    // 1 s by one policy, 8 s by the other, and nothing between.
                     let delay = slot.slot().delay(&config, 3, 0.5).as_secs();
                     assert!([1, 8].contains(&delay), "a mixture: {delay}");
                     decisions.fetch_add(1, Ordering::Relaxed);
@@ -54,7 +53,6 @@ fn a_thousand_swaps_under_eight_threads_fail_no_call_mix_no_answers_lose_no_stat
             let began = Instant::now();
             slot.swap(patient::loader().from_bytes(policy.bytes()).unwrap(), &SwapOptions::default()).unwrap();
             longest = longest.max(began.elapsed());
-            // Each policy decides a little before the next one comes.
             let seen = decisions.load(Ordering::Relaxed);
             while decisions.load(Ordering::Relaxed) < seen + THREADS {
                 std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! Many threads at once, for long: what is counted adds up, and nothing that was lent out is lost.
+//! Many threads: counts add up, and no permit is lost.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod driven;
@@ -21,7 +21,6 @@ fn callers_mistake() -> io::Error {
     io::ErrorKind::InvalidInput.into()
 }
 
-/// Numbers that look random, the same each time (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -34,7 +33,6 @@ impl Dice {
     }
 }
 
-/// How calls ended.
 #[derive(Debug, Default)]
 struct Tally {
     succeeded: AtomicU64,
@@ -43,7 +41,6 @@ struct Tally {
     panicked: AtomicU64,
     dropped: AtomicU64,
     rejected: AtomicU64,
-    /// Operations that were begun, as they saw it themselves.
     begun: AtomicU64,
 }
 
@@ -64,7 +61,6 @@ impl Tally {
         self.tried() + Self::of(&[&self.rejected])
     }
 
-    /// One call through the breaker, which ends as the dice say; one in so many fails.
     fn call(&self, breaker: &CircuitBreaker, dice: &mut Dice, one_fails_in: u64) {
         let begin = || Self::one(&self.begun);
         if dice.throw(one_fails_in) == 0 {
@@ -104,7 +100,6 @@ impl Tally {
     }
 }
 
-/// A counted failure opens it; three probes at once, two successes close it.
 fn config() -> BreakerConfig {
     BreakerConfig { failure_threshold: 1, recovery_timeout: 60.0, success_threshold: 2, half_open_permits: 3, ..BreakerConfig::default() }
 }
@@ -117,7 +112,6 @@ fn ten_million_calls_of_eight_threads_lose_no_permit_and_make_only_the_four_tran
     let builder = CircuitBreaker::builder("ollama").config(config()).policy(PolicySlot::native());
     let breaker = builder.clock(clock.shared()).events(events).build().unwrap();
     let (down, calls, over) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-    // Closed to open, open to half-open, half-open to open, half-open to closed.
     let mut moves = [0_u64; 4];
     let note = |event, moves: &mut [u64; 4]| match event {
         Some(Event::BreakerMoved { from, to, .. }) => {
@@ -135,7 +129,7 @@ fn ten_million_calls_of_eight_threads_lose_no_permit_and_make_only_the_four_tran
         Some(event) => panic!("{event:?}"),
         None => false,
     };
-    // How many steps are taken in that many calls hangs on who gets a processor: where it is too few, the calls go on, but not for ever.
+    // The number of steps depends on the scheduler: if too few, calls go on, within a bound.
     let enough = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -151,7 +145,6 @@ fn ten_million_calls_of_eight_threads_lose_no_permit_and_make_only_the_four_tran
                 over.fetch_add(1, Ordering::Release);
             });
         }
-        // The service is down one time in four, and time passes.
         let mut step = 0_u64;
         while over.load(Ordering::Acquire) < THREADS {
             step += 1;
@@ -168,14 +161,13 @@ fn ten_million_calls_of_eight_threads_lose_no_permit_and_make_only_the_four_tran
     assert_eq!(tally.all(), calls);
     assert_eq!(tally.tried(), tally.begun.load(Ordering::Relaxed), "what was let through was called, and nothing else");
     assert!(moves.iter().all(|moves| *moves > 0), "{moves:?}");
-    // Each opening but for the last is followed by a probe, and each probing but for the last by its end.
+    // Each opening is followed by a probe, each probing by its end, except the last ones.
     let [opened, probed, reopened, closed] = moves;
     assert!((opened + reopened).abs_diff(probed) <= 1 && (reopened + closed).abs_diff(probed) <= 1, "{moves:?}");
 
     recovers(&breaker, &clock);
 }
 
-/// Whether all permits can be had when it is probed, one more cannot, and it closes.
 fn recovers(breaker: &CircuitBreaker, clock: &DrivenClock) {
     if breaker.state() == Phase::Closed {
         breaker.call_blocking(|| Err::<(), _>(refused())).unwrap_err();
@@ -193,7 +185,6 @@ fn recovers(breaker: &CircuitBreaker, clock: &DrivenClock) {
 fn a_million_probes_of_eight_threads_never_exceed_the_permits_and_all_come_back() {
     const PROBES: u64 = 1_000_000;
     let clock = DrivenClock::new();
-    // It stays half-open: no probe succeeds, and the others' ends do not count.
     let builder = CircuitBreaker::builder("ollama").config(config()).policy(PolicySlot::native());
     let breaker = builder.clock(clock.shared()).build().unwrap();
     breaker.call_blocking(|| Err::<(), _>(refused())).unwrap_err();
@@ -225,7 +216,6 @@ fn a_million_probes_of_eight_threads_never_exceed_the_permits_and_all_come_back(
     });
     println!("{PROBES} calls, {tried:?} probes, at most {most:?} at once");
     assert_eq!((breaker.state(), most.load(Ordering::SeqCst)), (Phase::HalfOpen, 3));
-    // The clock stood still, so no permit was added for one that hangs.
     let permits: Vec<_> = (0..4).map(|_| breaker.try_acquire()).collect();
     assert_eq!(permits.iter().filter(|permit| permit.is_ok()).count(), 3);
 }
@@ -247,7 +237,6 @@ fn four_million_takes_of_eight_threads_never_spend_more_than_the_budget_holds_an
                     for (budget, spent) in [(budget, spent), (fixed, spent_fixed)] {
                         let Some(token) = budget.take() else { continue };
                         assert!((1..=1000).contains(&token.left()), "{token:?}");
-                        // A token that is dropped goes back.
                         if dice.throw(3) == 0 {
                             token.spend();
                             spent.fetch_add(1, Ordering::Relaxed);
@@ -292,7 +281,6 @@ fn a_million_calls_of_eight_threads_find_no_more_room_than_there_is_and_leave_it
                 };
                 for _ in 0..CALLS / THREADS {
                     let busy = dice.throw(8) == 0;
-                    // One in four is dropped, in the queue or with room; the others wait for their turn.
                     let outcome = if dice.throw(4) == 0 {
                         Driven::new(bulkhead.call(|| async move { (operation(busy).await, pending::<Result<(), io::Error>>().await).1 }))
                             .poll()

@@ -1,4 +1,4 @@
-//! A policy whose answers a test gives, where a manager and a policy's lifecycle ask it.
+//! A policy with scripted answers, in a manager and in a policy lifecycle.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io;

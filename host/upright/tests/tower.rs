@@ -1,4 +1,4 @@
-//! The layers in stacks of tower: its contract to the letter, also where retries, limits and clones meet.
+//! The layers keep tower's contract, also with retries, limits and clones.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use futures_util::future::Either;
@@ -22,7 +22,6 @@ fn refused() -> io::Error {
     io::Error::from_raw_os_error(111)
 }
 
-/// No jitter, no breaker, a clock on which waits are over at once.
 fn plain(clock: &DrivenClock) -> RetryStrategyBuilder {
     RetryStrategy::builder().jitter(false).use_circuit_breaker(false).clock(clock.shared())
 }
@@ -31,7 +30,6 @@ fn breaker(clock: &DrivenClock) -> CircuitBreaker {
     CircuitBreaker::builder("service").failure_threshold(1).clock(clock.shared()).build().unwrap()
 }
 
-/// A breaker that lets one probe through.
 fn half_open(clock: &DrivenClock) -> CircuitBreaker {
     let breaker = breaker(clock);
     breaker.call_blocking(|| Err::<(), _>(refused())).unwrap_err();
@@ -43,15 +41,14 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What happened to an instance of [`Strict`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Did {
     Ready(u32),
     Call(u32),
 }
 
-/// A service that panics when an instance of it is called that was not made ready, and whose clones are not ready. It fails so often, then
-/// answers with the number of its calls.
+/// Panics when called before it is ready; its clones are not ready. Fails a set number of times, then answers with its
+/// call number.
 struct Strict<Request = &'static str> {
     number: u32,
     is_ready: bool,
@@ -76,7 +73,6 @@ impl<Request> Strict<Request> {
         self.shared.calls.load(Ordering::SeqCst)
     }
 
-    /// For looking on.
     fn watch(&self) -> Self {
         Self { number: u32::MAX, is_ready: false, shared: Arc::clone(&self.shared), takes: PhantomData }
     }
@@ -216,7 +212,6 @@ async fn a_rejected_call_gives_back_the_place_that_was_kept_for_it() {
     assert!(matches!(other.poll_ready(context), Poll::Ready(Ok(()))));
 }
 
-/// A service that is ready so often, and then no more.
 #[derive(Clone)]
 struct Readiness {
     left: Arc<AtomicU32>,
@@ -343,7 +338,6 @@ async fn the_last_response_that_is_not_accepted_is_returned_if_the_caller_wants_
     let clock = DrivenClock::skipping();
     let layer = RecoveryLayer::new(plain(&clock).max_retries(2).build().unwrap()).accepting(|_: &u32| false).returning_rejected();
     assert_eq!(layer.layer(Strict::failing(0)).oneshot("request").await.unwrap(), 3);
-    // A failure after it is how the attempts end.
     let answers_once = AtomicU32::new(0);
     let worse = service_fn(move |()| {
         let first = answers_once.fetch_add(1, Ordering::SeqCst) == 0;
@@ -361,7 +355,6 @@ async fn what_is_not_idempotent_is_not_repeated_for_a_response_that_is_not_accep
     assert_eq!(service.oneshot("order").await.unwrap_err().failure().unwrap().reason, Reason::NotIdempotent);
 }
 
-/// A request that counts its clones.
 #[derive(Default)]
 struct Counted {
     clones: Arc<AtomicU32>,
@@ -395,7 +388,6 @@ async fn a_response_can_be_awaited_on_another_thread() {
     assert_eq!(tokio::spawn(response).await.unwrap().unwrap(), 2);
 }
 
-/// [`Strict`], but the first call is never answered.
 #[derive(Clone)]
 struct FirstHangs(Strict);
 
@@ -426,7 +418,6 @@ async fn the_rival_of_a_slow_call_is_a_clone_that_was_made_ready() {
     assert_eq!(clock.waits(), [Duration::from_secs(2)]);
 }
 
-/// A request that cannot be cloned.
 struct Single;
 
 #[tokio::test]
@@ -481,7 +472,7 @@ async fn both_layers_stand_in_one_stack() {
         .service(Strict::failing(2));
     assert_eq!(service.ready().await.unwrap().call("request").await.unwrap(), 3);
     assert_eq!(breaker.state(), Phase::Closed);
-    // The breaker's rejection ends the retries of the layer above it.
+    // The breaker's rejection ends the retries above it.
     breaker.isolate();
     let error = service.ready().await.unwrap().call("request").await.unwrap_err();
     assert_eq!(error.failure().map(|failure| (failure.attempts, failure.reason)), Some((1, Reason::CircuitOpen)));

@@ -1,4 +1,4 @@
-//! Policies that are allowed WASI: what they find there, which is nothing, and what else they may use.
+//! Policies with WASI find an empty system there, and can import nothing else.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod patient;
@@ -11,7 +11,6 @@ use upright::policy::eval::Evaluator;
 use upright::policy::{PolicyError, PolicyLoader};
 use upright::{Policy, PolicyLifecycle};
 
-/// As much of WASI as the policies here import.
 const WASI: [&str; 4] = [
     "package wasi:io@0.2.0;
      interface poll { resource pollable; }
@@ -33,7 +32,6 @@ const WASI: [&str; 4] = [
      interface stdout { use wasi:io/streams@0.2.0.{output-stream}; get-stdout: func() -> output-stream; }",
 ];
 
-/// A policy whose delay is what `body` computes with these imports.
 fn bytes(imports: &str, world: &str, body: &str) -> Vec<u8> {
     policy_importing(imports, &WASI, world, &[("backoff#delay", body)])
 }
@@ -98,7 +96,6 @@ fn the_clock_stands_still() {
 
 #[test]
 fn there_is_no_environment_and_there_are_no_arguments() {
-    // Each list's length is the second word of what is returned.
     let lengths = bytes(
         r#"(import "wasi:cli/environment@0.2.0" "get-environment" (func $environment (param i32)))
            (import "wasi:cli/environment@0.2.0" "get-arguments" (func $arguments (param i32)))"#,
@@ -125,7 +122,6 @@ fn writer() -> Vec<u8> {
         r#"(import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
            (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush" (func $write (param i32 i32 i32 i32)))"#,
         "import wasi:io/streams@0.2.0; import wasi:cli/stdout@0.2.0;",
-        // The word at 1024 is 0 where it was written.
         "(call $write (call $stdout) (i32.const 64) (i32.const 7) (i32.const 1024)) (f64.convert_i32_u (i32.load8_u (i32.const 1024)))",
     )
 }
@@ -155,7 +151,7 @@ async fn wasi_can_be_called_where_a_runtime_of_tokios_drives_the_caller() {
     assert_eq!(slot.counts().safe_mode, 0);
 }
 
-/// Wants 20 MiB of memory, and answers with what growing gave: -1 where it was refused.
+/// Asks for 20 MiB; answers -1 if refused.
 const GROWS: &str = "(f64.convert_i32_s (memory.grow (i32.const 320)))";
 
 #[test]

@@ -1,4 +1,4 @@
-//! Questions that do not fit the window, with a simulated server that loads its models with windows as Ollama does. In it a token is a word.
+//! Questions beyond the window, on a simulated server that chooses windows as Ollama does. One word is one token.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use futures_util::StreamExt;
@@ -27,14 +27,12 @@ fn manager() -> RecoveryManager {
     RecoveryManager::builder().retry(retry).state(StateAddress::Memory).build().unwrap()
 }
 
-/// A question of this many tokens, with the template's ten.
 fn question(tokens: usize) -> ChatRequest {
     ChatRequest::ask(MODEL, ["word"; 10_000][..tokens - 10].join(" "))
 }
 
 async fn whole(client: &OllamaClient, request: ChatRequest) -> Result<ChatAnswer, OllamaError> {
     let streamed = client.clone();
-    // Streamed and whole must be the same.
     let mut chunks = pin!(streamed.chat_stream(request.clone()));
     let mut last = None;
     while let Some(chunk) = chunks.next().await {
@@ -57,7 +55,6 @@ async fn ask(manager: &RecoveryManager, models: &[&str], client: &OllamaClient, 
     manager.operation("chat").models(models.iter().copied()).run(attempt).await
 }
 
-/// The windows that were asked for, in order; none where the model's default holds.
 fn windows(server: &FaultServer) -> Vec<Option<u64>> {
     let chats = server.requests().into_iter().filter(|seen| seen.path == "/api/chat");
     chats.map(|seen| seen.body["options"]["num_ctx"].as_u64()).collect()
@@ -84,7 +81,7 @@ async fn a_question_that_does_not_fit_is_answered_whole_with_one_load_more_and_t
         ask(&manager, &[MODEL], client, &question(20)).await.unwrap();
     }
     assert_eq!(server.model_loads(), 2);
-    // One look when a client first meets a model (twice), one after the refusal, one after the first answer with a larger window.
+    // Two looks at first sight, one after the refusal, one after the first answer with a larger window.
     assert_eq!(server.count("/api/ps"), 4);
 }
 
@@ -131,7 +128,6 @@ async fn the_callers_limit_and_the_callers_window_are_kept_to() {
     assert!(reason == Reason::WindowTooSmall && text.contains("the caller allows 8192"), "{text}");
     ask(&manager, &[MODEL], &client, &ChatRequest { max_window: Some(6500), ..question(6010) }).await.unwrap();
     assert_eq!(windows(&server).last(), Some(&Some(6500)));
-    // A kept window is not asked for where the caller allows less.
     ask(&manager, &[MODEL], &client, &ChatRequest { max_window: Some(4096), ..question(20) }).await.unwrap();
     assert_eq!(windows(&server).last(), Some(&None));
     let fixed = ChatRequest { options: [("num_ctx".to_owned(), 2048.into())].into_iter().collect(), ..question(6010) };
@@ -145,7 +141,7 @@ async fn a_server_that_refuses_without_counts_is_asked_for_more_until_the_questi
     let old = Window { own: 32_768, too_long: TooLong::Refuses, ..Window::default() };
     let server = serving([(MODEL, old)]).await;
     let (manager, client) = (manager(), client(&server));
-    // Words of one letter: an estimate by bytes is too low.
+    // One-letter words: an estimate by bytes is too low.
     let short = ChatRequest::ask(MODEL, ["a"; 9000].join(" "));
     ask(&manager, &[MODEL], &client, &short).await.unwrap();
     assert_eq!(windows(&server).into_iter().flatten().max(), Some(16_384));
@@ -167,7 +163,6 @@ async fn a_window_that_cannot_be_loaded_is_let_go_of() {
     let (manager, client) = (manager(), client(&server));
     let error = ask(&manager, &[MODEL], &client, &question(6010)).await.unwrap_err();
     assert!(refused(&error).1.contains("a window of 8192 was asked for"), "{error}");
-    // A question that fits is answered with the default.
     ask(&manager, &[MODEL], &client, &question(20)).await.unwrap();
     assert_eq!(windows(&server).last(), Some(&None));
     let answer = ask(&manager, &[MODEL, "other"], &client, &question(6010)).await.unwrap();
@@ -180,7 +175,6 @@ async fn a_kept_window_that_cannot_be_loaded_any_more_gives_way_to_the_default()
     let server = serving([(MODEL, Window::default())]).await;
     let (manager, client) = (manager(), client(&server));
     ask(&manager, &[MODEL], &client, &question(6010)).await.unwrap();
-    // The model was unloaded, and memory is short now.
     server.set_models([Model::with_window(MODEL, Window { loadable: 4096, ..Window::default() })]);
     client.chat(ChatRequest { keep_alive: Some(0.into()), messages: Vec::new(), ..question(20) }).await.unwrap();
     ask(&manager, &[MODEL], &client, &question(20)).await.unwrap();
@@ -192,7 +186,6 @@ async fn a_modelfiles_window_is_raised_and_never_lowered() {
     let modelfile = Window { own: 32_768, modelfile: Some(16_384), ..Window::default() };
     let server = serving([(MODEL, modelfile)]).await;
     let (manager, first) = (manager(), client(&server));
-    // Another program has it loaded with less.
     let less = ChatRequest { options: [("num_ctx".to_owned(), 8192.into())].into_iter().collect(), ..question(20) };
     first.chat(less).await.unwrap();
     let second = client(&server);
@@ -223,7 +216,7 @@ async fn a_larger_window_that_pushes_a_part_of_the_model_out_of_the_graphics_car
     assert_eq!(client.chat(question(20)).await.unwrap().notice, None);
     let enlarged = ChatRequest { window: Some(8192), ..question(20) };
     let notice = client.chat(enlarged.clone()).await.unwrap().notice.unwrap();
-    // 330,621,909 bytes with such a window.
+    // 330,621,909 bytes with this window.
     assert_eq!(notice, Notice::PartlyInMainMemory { window: 8192, percent: 24 });
     assert!(notice.to_string().contains("24 %"), "{notice}");
     assert_eq!(client.chat(enlarged).await.unwrap().notice, None);
@@ -270,7 +263,6 @@ async fn a_question_that_comes_while_another_looks_at_the_model_loads_nothing() 
     let second = client(&server);
     server.plan(Match::path("/api/show"), &["hang-before-headers"]).unwrap();
     let late = async {
-        // The first question knows what is loaded, and not yet what the Modelfile asks for.
         server.wait_for("/api/show", 1).await;
         let answer = second.chat(question(20)).await;
         server.release();
@@ -288,7 +280,6 @@ async fn a_program_learns_of_a_window_that_another_has_enlarged_meanwhile() {
     ours.chat(question(20)).await.unwrap();
     let enlarged = ChatRequest { window: Some(8192), ..question(20) };
     theirs.chat(enlarged.clone()).await.unwrap();
-    // This loads it back, which shows.
     ours.chat(question(20)).await.unwrap();
     theirs.chat(enlarged).await.unwrap();
     let loads = server.model_loads();
@@ -307,7 +298,7 @@ async fn a_window_that_slides_while_the_answer_is_written_is_reported() {
     assert!(matches!(answer.verdict, Verdict::QuestionCut(QuestionCut::Slid { window: 4096, .. })), "{:?}", answer.verdict);
     let answer = client.chat(question(3000)).await.unwrap();
     assert_eq!(answer.verdict, Verdict::Whole);
-    // It looks when a model is met, and where question and answer reach beyond what it knows.
+    // Looks when it meets a model, and when an exchange exceeds the known window.
     assert_eq!(server.count("/api/ps"), 2);
 }
 

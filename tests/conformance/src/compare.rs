@@ -1,20 +1,17 @@
-//! Comparing answers to the bit.
-//!
-//! `0.1 + 0.2` and `0.3` look alike once they are rounded for people, and `0.0` equals `-0.0`. Answers are the same only if their JSON
-//! text is the same and every number has the same 64 bits.
+//! Compares answers bit by bit: `0.1 + 0.2` and `0.3` look alike once rounded, and `0.0` equals `-0.0`.
 
 use crate::Vector;
 use serde_json::{Number, Value};
 use std::fmt;
 
-/// Where two answers differ first.
+/// First difference of two answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// The path within the answer; empty for the answer itself.
+    /// Path within the answer; empty for the whole.
     pub at: String,
-    /// What the vector says.
+    /// The vector's answer.
     pub expected: String,
-    /// What was answered.
+    /// The answer found.
     pub found: String,
 }
 
@@ -25,10 +22,9 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The first place where `found` is not what the vector expects; none where they are the same to the bit.
+/// The first difference from the vector's answer; `None` if all bits match.
 pub fn difference(vector: &Vector, found: &Value) -> Option<Difference> {
     between("", &vector.answer, found).or_else(|| {
-        // What is the same piece by piece is the same text; should it ever not be, that is told.
         let (expected, found) = (vector.answer.to_string(), found.to_string());
         (expected != found).then(|| Difference { at: String::new(), expected, found })
     })

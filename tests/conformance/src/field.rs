@@ -1,7 +1,7 @@
-//! Failures that real programs produce, with the right answers: `field/*.jsonl` (its README says what the keys mean).
+//! Failures of real programs with the right classification: `field/*.jsonl`, described in its README.
 //!
-//! Rules are written from one half of the rows. The other half shows how they fare on texts that nobody looked at. Which half a row belongs to
-//! hangs on its text without numbers, names, paths and addresses, so that two of the same text are in the same half.
+//! Rules are written from one half of the rows and scored on the other. The row's normalised text decides its half, so
+//! that equal texts stay together.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -9,39 +9,39 @@ use std::fmt;
 use std::path::Path;
 use upright_logic::types::{Classification, Endpoint, ErrorCategory, SuggestedAction};
 
-/// One failure and its right answer.
+/// A failure and its right answer.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Row {
-    /// Unique.
+    /// Unique id.
     pub id: String,
-    /// Who says it.
+    /// Program that reports it.
     pub program: String,
     /// How it is met.
     pub form: Form,
-    /// What was called.
+    /// Endpoint called.
     pub endpoint: Option<Endpoint>,
-    /// The status of an answer.
+    /// HTTP status.
     pub status: Option<u16>,
-    /// The headers of an answer that bear on it, by their lower-case names.
+    /// Relevant headers, by lower-case name.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The body of an answer, or a client's text.
+    /// Body of the answer, or a client's text.
     pub body: Option<String>,
-    /// A command's words.
+    /// Words of the command.
     #[serde(default)]
     pub command: Vec<String>,
-    /// A command's exit code.
+    /// Exit code.
     pub code: Option<u8>,
-    /// A command's standard error.
+    /// Standard error.
     pub stderr: Option<String>,
-    /// The kind of failure.
+    /// Kind of failure.
     pub means: String,
     /// The right answer.
     #[serde(flatten)]
     pub right: Answer,
-    /// Why the right answer is not its kind's.
+    /// Reason why it differs from its kind's answer.
     pub why: Option<String>,
-    /// Where the text comes from.
+    /// Source of the text.
     pub source: String,
 }
 
@@ -49,32 +49,32 @@ pub struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
-    /// An answer with an error status.
+    /// Answer with an error status.
     Http,
-    /// An error in an answer with a good status.
+    /// Error inside an answer with a good status.
     Stream,
-    /// What a client library calls it.
+    /// Error text of a client library.
     Text,
-    /// A command that failed.
+    /// Failed command.
     Exit,
 }
 
-/// What a classification must say.
+/// The right classification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// See [`Classification`], as for the others.
+    /// See [`Classification`], as for the other fields.
     pub category: ErrorCategory,
-    /// Whether trying again can help.
+    /// Whether a retry can help.
     pub retryable: bool,
-    /// How often at most.
+    /// Maximum number of retries.
     pub retry_limit: Option<u32>,
     /// Whether a breaker counts it.
     pub counted: bool,
-    /// Whether another model could do better.
+    /// Whether another model could succeed.
     pub model_specific: bool,
-    /// Whether another host could do better.
+    /// Whether another host could succeed.
     pub host_specific: bool,
-    /// What to do about it.
+    /// Suggested action.
     pub action: SuggestedAction,
 }
 
@@ -85,80 +85,80 @@ impl From<&Classification> for Answer {
     }
 }
 
-/// The half that a row belongs to.
+/// Half of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
-    /// Rules are written from it.
+    /// For writing rules.
     First,
-    /// Rules are tried on it.
+    /// For scoring rules.
     Second,
 }
 
 impl Row {
-    /// The text that tells what happened.
+    /// Text of the failure.
     pub fn text(&self) -> &str {
         self.body.as_deref().or(self.stderr.as_deref()).unwrap_or_default()
     }
 
-    /// The half that it belongs to.
+    /// Half of this row.
     pub fn half(&self) -> Half {
-        // FNV-1a, whose upper bits depend on all bytes.
+        // FNV-1a: its upper bits depend on all bytes.
         let hash = normal(self.text())
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
         if hash >> 40 & 1 == 0 { Half::First } else { Half::Second }
     }
 
-    /// The same row with other numbers, addresses and paths where they carry no meaning.
+    /// The row with other meaningless numbers, addresses and paths.
     pub fn varied(&self, variant: u32) -> Self {
         let vary = |text: &String| varied(text, variant);
         Self { body: self.body.as_ref().map(vary), stderr: self.stderr.as_ref().map(vary), ..self.clone() }
     }
 }
 
-/// A row of a kind, and one whose words look like it and which is of another kind, by their names: what a rule must tell apart.
+/// Pairs of row ids with similar words and different kinds.
 pub const LOOK_ALIKES: [(&str, &str); 16] = [
-    // Too long a question, too many questions, too long a name.
+    // Question too long, too many questions, name too long.
     ("gemini-400-input-token-count", "bedrock-later-5"),
     ("litellm-context-window-openai", "openai-later-1"),
-    // The model's own words, a proxy's page, the caller's own JSON.
+    // The model's text, a proxy's page, the caller's JSON.
     ("ollama-today-harmony-not-json", "ollama-cli-proxy-html"),
     ("litellm-ollama-tool-call-unparsable", "ollama-rec-bad-json"),
-    // A model cannot do it, or is not there, or the server's installation cannot.
+    // The model lacks an ability, is absent, or the installation lacks it.
     ("ollama-rec-chat-tools", "triton-later-1"),
     ("ollama-rec-embed-missing-model", "ollama-later-12"),
     // This account, or this address.
     ("ollama-today-cloud-subscription", "nginx-403"),
     ("openai-python-insufficient-quota", "docker-pull-toomanyrequests"),
-    // A process that is gone: by itself, or for lack of memory.
+    // A process that ended by itself, or for lack of memory.
     ("ollama-old-terminated-0xc0000409", "ollama-rec-inner-killed-loading-chat"),
     ("ollama-today-mlx-architecture", "ollama-old-more-system-memory"),
-    // A damaged file, and a request that stopped.
+    // A damaged file, a truncated request.
     ("ollama-old-manifest-unexpected-eof", "ollama-rec-bad-json"),
-    // An installation that is not whole, and too many open files.
+    // An incomplete installation, too many open files.
     ("docker-model-runner-later-4", "cat-later-146"),
-    // The server's inner server is away, or the server itself.
+    // The inner server is away, or the server itself.
     ("ollama-today-failed-tokenize-embed", "go-refused"),
-    // The registry is away, or has no such model.
+    // The registry is away, or lacks the model.
     ("ollama-old-pull-io-timeout", "ollama-old-pull-not-exist"),
-    // A connection that was cut, and a text that stops.
+    // A cut connection, a truncated text.
     ("go-transport-unexpected-eof", "go-template-eof"),
     // A failure, and a name that sounds like one.
     ("httpx-timed-out", "git-later-411"),
 ];
 
-/// All rows but the later ones, in the order of the files and of their lines.
+/// All rows except the later ones, in file and line order.
 ///
 /// # Panics
-/// Where a file cannot be read, a line is no row, or two rows have the same name: nothing can be scored then.
+/// On an unreadable file, malformed line or repeated id.
 pub fn rows() -> Vec<Row> {
     read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/field")))
 }
 
-/// Rows that were collected when the rules were there already, by the same order.
+/// Rows collected after the rules were written.
 ///
 /// # Panics
-/// As [`rows`].
+/// On an unreadable file, malformed line or repeated id.
 pub fn later() -> Vec<Row> {
     read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/field/later")))
 }
@@ -183,7 +183,7 @@ fn read(folder: &Path) -> Vec<Row> {
     rows
 }
 
-/// A text without numbers, names, paths and addresses: lower-case words, and `#` for each that has a digit or a sign of a path or an address in it.
+/// Lower-case words; `#` replaces each word with a digit or a part of a path or address.
 pub fn normal(text: &str) -> String {
     let is_edge = |letter: char| letter.is_whitespace() || "\"'`,;()[]{}<>=!?\\".contains(letter);
     let mut normal = String::new();
@@ -197,7 +197,7 @@ pub fn normal(text: &str) -> String {
     normal
 }
 
-/// Other numbers of five digits and more, other addresses, digests and homes. A shorter number may be a status, an error number or a code.
+/// Replaces numbers from five digits, addresses, digests and homes. Shorter numbers may be a status, errno or code.
 fn varied(text: &str, variant: u32) -> String {
     let mut varied = String::with_capacity(text.len());
     let mut rest = text;
@@ -227,7 +227,6 @@ fn varied(text: &str, variant: u32) -> String {
         .fold(varied, |text, known| text.replace(known, home))
 }
 
-/// Another digit in place of a digit, never a zero in the first place.
 fn other(letter: char, place: usize, variant: u32) -> char {
     let Some(digit) = letter.to_digit(10) else { return letter };
     let moved = (digit + variant + place as u32) % 10;
@@ -235,12 +234,12 @@ fn other(letter: char, place: usize, variant: u32) -> char {
     char::from_digit(moved, 10).unwrap_or(letter)
 }
 
-/// How many rows of a half were right.
+/// Number of right rows in a half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Score {
-    /// Right ones.
+    /// Right rows.
     pub right: usize,
-    /// All.
+    /// All rows.
     pub all: usize,
 }
 
@@ -251,7 +250,7 @@ impl Score {
         self.all += 1;
     }
 
-    /// The share of right ones, 0 to 1; 1 where there are none.
+    /// Share of right rows, 0 to 1; 1 without rows.
     pub fn share(self) -> f64 {
         if self.all == 0 { 1.0 } else { self.right as f64 / self.all as f64 }
     }

@@ -1,17 +1,17 @@
-//! What each function of the world `upright:policy` answers, as data.
+//! Questions to each function of the world `upright:policy`, with the default policy's answers.
 //!
-//! A decision must not depend on where it is made: natively, in the component under any WebAssembly runtime, or in a policy that somebody
-//! writes anew from the contract. So `vectors/` holds thousands of questions with their answers, one file of JSON Lines for each interface:
+//! A decision must not depend on its place: native code, the component under any runtime, or a rewritten policy.
+//! `vectors/` has one JSON Lines file for each interface:
 //!
 //! ```json
 //! {"name":"…what it shows…","function":"backoff.delay","arguments":{"config":{…},"attempt":1024,"random":0.5},"answer":60.0}
 //! ```
 //!
-//! Names are in `snake_case`; records are objects; a case without a payload is a string and one with a payload an object of one key; an
-//! absent option is left out of the arguments and `null` in an answer. Numbers are compared to the bit: a reader must keep all
-//! 64 bits of an `f64`, and integers above 2^53.
+//! Names are in `snake_case`. Records are objects. A case without a payload is a string, one with a payload an object
+//! of one key. Absent options are omitted from arguments and `null` in answers. Numbers are compared bit by bit: a
+//! reader must keep all 64 bits of an `f64`, and integers above 2^53.
 //!
-//! [`generate`] makes them, hand-written edge cases first, with answers from [`native`]. `cargo xtask vectors` writes them.
+//! [`generate`] makes them with [`native`]; `cargo xtask vectors` writes them.
 
 pub mod compare;
 pub mod field;
@@ -24,65 +24,65 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// One question and its answer.
+/// A question and its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Vector {
-    /// What it shows; unique among the vectors of its function.
+    /// Purpose; unique within its function.
     pub name: String,
     /// `interface.function`.
     pub function: String,
-    /// The arguments by name; absent options are left out.
+    /// Arguments by name; absent options are omitted.
     pub arguments: Value,
-    /// What the function answers.
+    /// The answer.
     pub answer: Value,
 }
 
-/// Why the committed vectors cannot be read.
+/// Unreadable vectors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// A file is not there or cannot be read.
+    /// Missing or unreadable file.
     #[error("{}: {source}; `cargo xtask vectors` writes it", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A line is no vector.
+    /// Malformed line.
     #[error("{}, line {line}: {source}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// Line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The reason.
         source: serde_json::Error,
     },
 }
 
-/// The folder of the committed vectors.
+/// Folder of the committed vectors.
 pub fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/vectors"))
 }
 
-/// The name of the file of an interface's vectors.
+/// File name of an interface's vectors.
 pub fn file_name(interface: &str) -> String {
     format!("{interface}.jsonl")
 }
 
-/// Every committed vector, in the order of the files and of their lines.
+/// All committed vectors, in file and line order.
 ///
 /// # Panics
-/// Where a file is missing or holds what is no vector: nothing can be tested then. [`read`] tells it as an error.
+/// On a missing or malformed file; [`read`] returns an error instead.
 pub fn all() -> Vec<Vector> {
     read(folder()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Every vector of the files in `folder`.
+/// Reads the vectors in `folder`.
 ///
 /// # Errors
-/// [`ReadError`] names the file, and the line.
+/// [`ReadError`] with the file and line.
 pub fn read(folder: &Path) -> Result<Vec<Vector>, ReadError> {
     let mut vectors = Vec::new();
     for interface in generate::interfaces() {

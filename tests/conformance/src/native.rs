@@ -1,7 +1,7 @@
-//! `upright-logic`, asked in JSON: the native twin of the host's evaluator of components.
+//! Asks `upright-logic` in JSON, as the evaluator asks components.
 //!
-//! The evaluator takes types and names from what a component declares. Here they come from Rust's types and from one table, so that the two
-//! agree only if the contract, the shim and the logic do.
+//! The evaluator reads names and types from a component; here they come from Rust's types and one table. So both agree
+//! only if contract, shim and logic do.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,33 +9,33 @@ use serde_json::Value;
 use upright_logic::degradation::WorkflowEntry;
 use upright_logic::{backoff, breaker, classifier, degradation, health, metadata, recovery, settings};
 
-/// Why a question could not be answered.
+/// A question cannot be answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NativeError {
-    /// There is no such function.
+    /// Unknown function.
     #[error("no function {name:?}; expected one of: {known}")]
     UnknownFunction {
-        /// What was asked for.
+        /// The name asked for.
         name: String,
-        /// The functions that there are.
+        /// The known functions.
         known: String,
     },
-    /// An argument is missing.
+    /// Missing argument.
     #[error("{name}: missing")]
     Missing {
-        /// The argument.
+        /// Its name.
         name: &'static str,
     },
-    /// An argument does not have the shape that the function takes.
+    /// Argument of the wrong shape.
     #[error("{name}: {source}")]
     Argument {
-        /// The argument.
+        /// Its name.
         name: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         source: serde_json::Error,
     },
-    /// The answer cannot be written in JSON.
+    /// The answer has no JSON form.
     #[error("the answer: {0}")]
     Answer(serde_json::Error),
 }
@@ -43,7 +43,6 @@ pub enum NativeError {
 type Answer = Result<Value, NativeError>;
 type Ask = fn(&Value) -> Answer;
 
-/// Every function of the world, and how it is asked.
 const FUNCTIONS: &[(&str, Ask)] = &[
     ("metadata.describe", |_| write(metadata::describe())),
     ("settings.recommend", |given| write(settings::recommend(read(given, "profile")?))),
@@ -66,15 +65,15 @@ const FUNCTIONS: &[(&str, Ask)] = &[
     ("recovery.decide", |given| write(recovery::decide(read(given, "incident")?))),
 ];
 
-/// The names of all functions.
+/// Names of all functions.
 pub fn functions() -> impl Iterator<Item = &'static str> {
     FUNCTIONS.iter().map(|(name, _)| *name)
 }
 
-/// Asks `function` (`interface.function`) with an object of arguments by name.
+/// Asks `function` (`interface.function`) with an object of named arguments.
 ///
 /// # Errors
-/// [`NativeError`] names the function or the argument that does not fit.
+/// [`NativeError`] with the function or argument at fault.
 pub fn eval(function: &str, arguments: &Value) -> Result<Value, NativeError> {
     let (_, ask) = FUNCTIONS
         .iter()

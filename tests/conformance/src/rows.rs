@@ -1,9 +1,9 @@
-//! The rows of the fault server as a host sees them: each failure reduced to facts.
+//! Reduces the fault server's rows to facts, as a host does.
 
 use upright_fault_server::{Behaviour, Header, Row};
 use upright_logic::types::{Endpoint, Fault, FaultKind};
 
-/// The endpoint that a path is.
+/// The endpoint of a path.
 pub fn endpoint_of(path: &str) -> Endpoint {
     match path {
         "/api/chat" => Endpoint::Chat,
@@ -19,10 +19,9 @@ pub fn endpoint_of(path: &str) -> Endpoint {
     }
 }
 
-/// The fault that a host makes of a row on one of its paths.
+/// The host's fault for a row on a path.
 pub fn fault_of(row: &Row, path: &str) -> Fault {
     let (kind, status, message) = match row.behaviour {
-        // What does not parse is shown, as the host does.
         Behaviour::Answer if row.status < 300 => {
             (FaultKind::InvalidAnswer, None, format!("the answer is not Ollama's: expected JSON, got {:?}", row.body.text()))
         }

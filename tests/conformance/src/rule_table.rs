@@ -1,7 +1,4 @@
-//! The classifier's rules as data, for policies that are written anew in another language.
-//!
-//! A classifier is its table. Copied by hand, it would go stale; so it is written out from `upright-logic`'s own, and whoever interprets it classifies as
-//! the default policy does.
+//! Writes the classifier's rules as data, for policies in other languages. A hand-made copy would go stale.
 
 use crate::field;
 use serde_json::{Map, Value, json};
@@ -9,26 +6,24 @@ use std::fmt::Write as _;
 use upright_logic::classifier::rules::{Meaning, RULES, Retries, Rule, Said, UNKNOWN};
 use upright_logic::classifier::{kind_of_errno, text};
 
-/// Linux has no larger error number.
+/// Largest error number of Linux.
 const LARGEST_ERRNO: i32 = 4095;
 
-/// The page that shows the kinds of failures, from the root of the workspace.
 const PAGE: &str = "docs/patterns/error-classification.md";
-/// The page as it is committed; only what stands between the marks is written anew.
 const COMMITTED_PAGE: &str = include_str!("../../../docs/patterns/error-classification.md");
 const MARKS: [&str; 2] = ["<!-- kinds: written by `cargo xtask vectors` -->\n", "<!-- end of kinds -->"];
 
-/// The files that hold the table, from the root of the workspace, and their contents.
+/// Names, from the workspace root, and contents of the files with the table.
 pub fn files() -> [(&'static str, String); 3] {
     let table = format!("{:#}\n", table());
     let module = format!("// Written by `cargo xtask vectors` from the default policy's own table.\nexport default {table}");
     [("guest/examples/python/rules.json", table), ("guest/examples/js/rules.js", module), (PAGE, page())]
 }
 
-/// The page with the kinds of failures as the rules have them now.
+/// The page with the current kinds of failures.
 ///
 /// # Panics
-/// Where the page has lost its marks: it would stay as it is and seem fresh.
+/// If the page has lost its marks.
 fn page() -> String {
     let [begin, end] = MARKS;
     let parts = COMMITTED_PAGE.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
@@ -36,7 +31,7 @@ fn page() -> String {
     format!("{before}{begin}{}{}{end}{after}", kinds(), look_alikes())
 }
 
-/// One line for all rules of the same meaning, in the order of the first of them, with the programs of the corpus that say so.
+/// One line for all rules with one meaning, with the corpus programs that show it.
 fn kinds() -> String {
     let rows = field::rows();
     let mut lines: Vec<(&Meaning, Vec<&str>)> = Vec::new();
@@ -67,7 +62,6 @@ fn kinds() -> String {
     table + "\n"
 }
 
-/// One line for each text that looks like one of another kind.
 fn look_alikes() -> String {
     let rows: Vec<field::Row> = field::rows().into_iter().chain(field::later()).collect();
     let shown = |name: &str| {
@@ -90,10 +84,8 @@ fn look_alikes() -> String {
     table + "\n"
 }
 
-/// How much of a text a line shows, in characters.
 const LONGEST: usize = 120;
 
-/// How many programs a line names.
 const SHOWN: usize = 6;
 
 fn doing(meaning: &Meaning) -> String {

@@ -1,6 +1,4 @@
-//! The example policies answer every question of the vectors sensibly, twice the same, and as WebAssembly what they answer natively.
-//!
-//! The answers in the vectors are the default policy's; here only their questions are asked.
+//! The example policies answer all questions of the vectors sensibly, repeatably, and as WebAssembly like natively.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../../../host/upright/tests/patient/mod.rs"]
@@ -23,7 +21,6 @@ use upright_shim::Policy;
 
 type Native = fn(&str, &Value) -> Value;
 
-/// Each example by its folder, and its native twin.
 const EXAMPLES: [(&str, Native); 4] = [
     ("count-window", ask_natively::<CountWindow>),
     ("time-window", ask_natively::<TimeWindow>),
@@ -71,7 +68,7 @@ fn the_components_answer_every_question_twice_the_same_and_as_native_code_does_t
     for (name, natively) in EXAMPLES {
         let (mut first, mut second) = (Evaluator::new(component(name)), Evaluator::new(component(name)));
         let vectors = all();
-        // Another instance, asked in the other order: what an instance kept of a question would show.
+        // A second instance in reverse order reveals memory between questions.
         let mut again: Vec<Value> = vectors.iter().rev().map(|vector| second.eval(&vector.function, &vector.arguments).unwrap()).collect();
         again.reverse();
         for (vector, again) in vectors.iter().zip(again) {
@@ -96,7 +93,6 @@ fn each_example_differs_from_the_default_policy_in_some_answer_beside_its_name()
     }
 }
 
-/// Asks a slot what a vector asks, as the library does; none where the slot is not asked such a thing from outside.
 fn ask(slot: &PolicySlot, vector: &Vector) -> Option<()> {
     fn read<T: DeserializeOwned>(vector: &Vector, name: &str) -> T {
         T::deserialize(&vector.arguments[name]).unwrap()
@@ -106,14 +102,13 @@ fn ask(slot: &PolicySlot, vector: &Vector) -> Option<()> {
         "backoff.delay" => drop(slot.delay(&read(vector, "config"), read(vector, "attempt"), read(vector, "random"))),
         "classifier.classify" => drop(slot.classify(&read(vector, "fault"))),
         "recovery.decide" => drop(slot.decide(&read(vector, "incident"))),
-        // A step is asked of a slot by breakers alone: here as part of an incident.
+        // Only breakers ask a step of a slot: here within an incident.
         "breaker.step" => drop(slot.decide(&incident_of(vector)?)),
         _ => return None,
     }
     Some(())
 }
 
-/// The incident in which a breaker takes the step that a vector asks for; none where no call has failed.
 fn incident_of(vector: &Vector) -> Option<upright::types::Incident> {
     let Vector { arguments, .. } = vector;
     let generation = arguments["observation"]["event"].get("failure")?;
@@ -135,7 +130,7 @@ fn the_host_finds_every_answer_sensible_where_it_finds_the_default_policys_sensi
     for (name, _) in EXAMPLES {
         let mut asked = 0;
         for vector in &vectors {
-            // A slot of its own for each question: three failures would replace the policy.
+            // A slot for each question, because three failures would replace the policy.
             let slot = PolicyLifecycle::new(component_once(name));
             if ask(slot.slot(), vector).is_none() {
                 continue;
@@ -152,7 +147,6 @@ fn the_host_finds_every_answer_sensible_where_it_finds_the_default_policys_sensi
     }
 }
 
-/// The component, compiled once.
 fn component_once(name: &str) -> Component {
     use std::collections::HashMap;
     use std::sync::Mutex;

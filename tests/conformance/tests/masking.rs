@@ -1,4 +1,4 @@
-//! What a journal leaves out changes no decision: over every vector in which a failure has a text.
+//! Masked texts in a journal change no decision, over all vectors with a failure's text.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use serde::Deserialize;
@@ -7,7 +7,6 @@ use upright::journal::masked;
 use upright::policy::{Function, Question};
 use upright_conformance::{Vector, all};
 
-/// Those vectors, as questions.
 fn questions() -> Vec<(Vector, Question)> {
     let asks = |vector: &Vector| vector.function != "metadata.describe";
     let question = |vector: Vector| {

@@ -1,7 +1,6 @@
-//! NaN, infinity, subnormal numbers and negative zero, for which JSON has no words: the component against native code.
+//! NaN, infinity, subnormal numbers and negative zero, which JSON lacks: component against native code.
 //!
-//! The host refuses an answer past a cap that is no number or below zero, and then native code answers: nothing would be compared. So such caps
-//! are left out, and each test makes sure that the component gave every answer.
+//! Without negative and NaN caps, whose answers the host would replace with native ones.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../../../host/upright/tests/patient/mod.rs"]
@@ -27,10 +26,9 @@ const ODD: [f64; 14] = [
     1e300,
 ];
 
-/// Caps under which the host accepts an answer.
 const CAPS: [f64; 6] = [f64::INFINITY, f64::MAX, 60.0, 5e-324, 0.0, -0.0];
 
-/// A NaN with its sign bit set and a payload: hosts and engines may give NaN other bits on the way.
+/// Also NaNs with sign bit and payload; hosts and engines may change these bits.
 fn nans() -> [f64; 3] {
     [f64::NAN, -f64::NAN, f64::from_bits(0x7ff8_dead_beef_0001)]
 }
@@ -56,7 +54,6 @@ impl Both {
         assert_eq!(self.component.slot().decide(incident), self.native.decide(incident), "{incident:?}");
     }
 
-    /// Fails where the component did not answer everything that was asked.
     fn finish(self, at_least: u64) {
         let counts = self.component.counts();
         assert_eq!((counts.safe_mode, counts.rollbacks), (0, 0), "native code answered in the component's place");
@@ -171,7 +168,6 @@ fn breakers_move_the_same_with_odd_settings() {
     both.finish(8000);
 }
 
-/// A window of 40 calls, 15 of them failures and 15 slow.
 fn window() -> Vec<u8> {
     [5_u64, 5].map(u64::to_le_bytes).concat().into_iter().chain([40_u32, 15, 15].map(u32::to_le_bytes).concat()).collect()
 }
@@ -215,7 +211,7 @@ fn judgements_are_the_same_for_odd_percentages() {
             };
             let thresholds = ResourceThresholds { memory_percent: limit, disk_percent: limit, disk_free_bytes: 3, cpu_percent: limit };
             let (component, native) = (both.component.slot().judge(&snapshot, &thresholds), both.native.judge(&snapshot, &thresholds));
-            // `==` takes the two zeros for one.
+            // `==` ignores the sign of zero.
             let bits = |judgement: &Judgement| judgement.findings.iter().map(|finding| finding.percent.to_bits()).collect::<Vec<_>>();
             assert_eq!((&component, bits(&component)), (&native, bits(&native)), "{cpu} {limit}");
         }

@@ -1,4 +1,4 @@
-//! Every row of the fault server means to the classifier what it says a client should make of it.
+//! The classifier agrees with each row of the fault server.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use upright_conformance::rows::{endpoint_of, fault_of};
@@ -6,7 +6,6 @@ use upright_fault_server::{Behaviour, Body, ROWS, Row};
 use upright_logic::classifier::classify;
 use upright_logic::types::{Endpoint, ErrorCategory, ErrorSeverity, Fault, FaultKind};
 
-/// How a row is classified other than it expects; none where it is as expected.
 fn contradiction(row: &Row, fault: &Fault) -> Option<String> {
     let is = classify(fault);
     let as_expected = is.category.name() == row.expect.category && is.retryable == row.expect.retryable;
@@ -39,7 +38,7 @@ fn the_same_words_mean_the_same_in_a_stream_under_a_status_500_and_among_other_w
         let whole = Fault { kind: FaultKind::HttpStatus, status: Some(500), ..fault };
         contradictions.extend(contradiction(row, &whole));
     }
-    // What a server says under a status it also says in the middle of a stream, where there is no status to go by.
+    // A server repeats its texts in mid-stream, without a status.
     let words = |row: &&Row| row.behaviour == Behaviour::Answer && matches!(row.status, 500 | 503) && !matches!(row.body, Body::Empty);
     for row in ROWS.iter().filter(words) {
         let fault = fault_of(row, row.endpoints[0]);
@@ -53,7 +52,7 @@ fn the_same_words_mean_the_same_in_a_stream_under_a_status_500_and_among_other_w
 
 #[test]
 fn words_that_a_client_hands_on_as_text_alone_mean_the_same() {
-    // The text of the Python client's error: the server's words and the status, and no other fact.
+    // The Python client's error text: the server's words and status only.
     let answers = ROWS.iter().filter(|row| row.behaviour == Behaviour::Answer && row.status >= 400);
     let contradictions: Vec<_> = answers
         .filter_map(|row| {
@@ -102,7 +101,6 @@ fn a_category_has_the_severity_of_its_kind_in_every_row() {
             ErrorCategory::Connection => ErrorSeverity::High,
             ErrorCategory::Timeout => ErrorSeverity::Medium,
             ErrorCategory::Resource => ErrorSeverity::Critical,
-            // Of both kinds there are grave ones and mild ones.
             ErrorCategory::Permanent | ErrorCategory::Transient | ErrorCategory::Unknown => continue,
         };
         assert_eq!(is.severity, expected, "{}: {is:?}", row.name);

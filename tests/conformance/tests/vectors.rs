@@ -1,4 +1,4 @@
-//! The committed vectors against the logic and against the component.
+//! Checks the committed vectors against logic and component.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../../../host/upright/tests/patient/mod.rs"]
@@ -10,12 +10,10 @@ use upright::policy::eval::Evaluator;
 use upright_conformance::compare::difference;
 use upright_conformance::{Vector, all, folder, generate, native};
 
-/// The functions of the world, as the committed component declares them.
 fn world() -> BTreeSet<String> {
     Evaluator::new(patient::built_in()).functions().into_iter().map(|shape| shape.function).collect()
 }
 
-/// The first vectors that `ask` answers in another way, and how many there are in all.
 fn differing(vectors: &[Vector], mut ask: impl FnMut(&str, &Value) -> Result<Value, String>) -> Vec<String> {
     let differs = |vector: &Vector| {
         let how = match ask(&vector.function, &vector.arguments) {
@@ -54,7 +52,7 @@ fn native_answers_equal_the_committed_answers() {
 fn the_component_answers_every_vector_as_upright_logic_does_to_the_bit() {
     let mut component = Evaluator::new(patient::built_in());
     let mut vectors = all();
-    // Native answers, whatever the files say: this test is about the component alone.
+    // Native answers, not the files': this test is about the component alone.
     for vector in &mut vectors {
         vector.answer = native::eval(&vector.function, &vector.arguments).unwrap();
     }
@@ -78,7 +76,7 @@ fn the_committed_vectors_are_what_the_sources_give() {
 #[test]
 fn the_vectors_stay_small() {
     let bytes: u64 = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
-    // A vector for each phrase of the rules, of which there are some 1,500, and the others.
+    // About 1,500 phrases have a vector each.
     assert!(bytes < 2_500_000, "{bytes} bytes");
 }
 
@@ -95,7 +93,6 @@ fn a_changed_answer_is_found() {
     }
 }
 
-/// Changes the first thing in an answer that can be changed, as little as can be.
 fn spoil(answer: &mut Value) {
     match answer {
         Value::Object(fields) => spoil(fields.values_mut().next().unwrap()),

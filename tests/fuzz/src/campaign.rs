@@ -1,4 +1,4 @@
-//! Iteration after iteration, until something is found or the time is over.
+//! Iterates until a finding or the end of the time.
 
 use crate::dice::Dice;
 use crate::finding::{Broken, caught};
@@ -8,62 +8,60 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// So many simpler cases are tried.
 const SHRINKING: usize = 2000;
-/// Memory is looked at each time that so many iterations are over.
 const LOOKS_AT_MEMORY: u64 = 256;
-/// So much more memory than in the beginning is too much, bytes. The compiler and the pools take some of it for good.
+/// Maximum growth of memory, bytes.
 const GROWTH: u64 = 512 << 20;
 
-/// When to stop.
+/// End of a campaign.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
-    /// After so many iterations.
+    /// After this many iterations.
     Iterations(u64),
-    /// After so much time.
+    /// After this time.
     Time(Duration),
 }
 
-/// What iterations are made of.
+/// Parameters of a campaign.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Equal seeds give equal cases.
     pub seed: u64,
-    /// The first iteration.
+    /// First iteration.
     pub from: u64,
-    /// When to stop.
+    /// End of the campaign.
     pub limit: Limit,
 }
 
-/// What a campaign came to.
+/// Result of a campaign.
 #[derive(Debug)]
 pub struct Report {
-    /// How many cases were examined.
+    /// Number of cases examined.
     pub iterations: u64,
-    /// What happened to them.
+    /// Counts of events.
     pub tally: Tally,
-    /// Memory of the process in the beginning and in the end, bytes.
+    /// Memory at begin and end, bytes.
     pub memory: (u64, u64),
-    /// What was found; the campaign ends with it.
+    /// The finding that ended the campaign.
     pub finding: Option<Finding>,
 }
 
-/// A case that fails.
+/// A failing case.
 #[derive(Debug)]
 pub struct Finding {
-    /// The iteration that made it.
+    /// Its iteration.
     pub iteration: u64,
-    /// The promise that does not hold.
+    /// The broken promise.
     pub broken: Broken,
-    /// The smallest case that still fails, in words.
+    /// Smallest failing case, described.
     pub smallest: String,
-    /// Where it was written to.
+    /// Files with the case.
     pub files: Vec<PathBuf>,
-    /// Why it could not be written.
+    /// Error of writing them.
     pub not_written: Option<String>,
 }
 
-/// Examines case after case. `begins` is told each iteration before it begins.
+/// Runs a campaign. Calls `begins` before each iteration.
 pub fn run<T: Target>(target: &T, plan: Plan, crashes: &Path, mut begins: impl FnMut(u64)) -> Report {
     let started = Instant::now();
     let mut memory = Memory::new();
@@ -89,7 +87,6 @@ pub fn run<T: Target>(target: &T, plan: Plan, crashes: &Path, mut begins: impl F
     report
 }
 
-/// Shrinks a case that fails, and writes it down.
 fn found<T: Target>(target: &T, seed: u64, iteration: u64, case: &T::Case, broken: Broken, crashes: &Path) -> Finding {
     let (smallest, broken) = shrink(target, case.clone(), broken);
     let stem = format!("{}-{seed}-{iteration}", T::NAME);
@@ -101,9 +98,8 @@ fn found<T: Target>(target: &T, seed: u64, iteration: u64, case: &T::Case, broke
     Finding { iteration, broken, smallest: target.describe(&smallest), files, not_written }
 }
 
-/// The smallest case found that breaks the same promise, and how.
+/// Smallest case found that breaks the same promise, and how.
 pub fn shrink<T: Target>(target: &T, mut case: T::Case, mut broken: Broken) -> (T::Case, Broken) {
-    // How much memory there is depends on all that was before.
     if matches!(broken, Broken::Grew { .. }) {
         return (case, broken);
     }
@@ -127,16 +123,15 @@ pub fn shrink<T: Target>(target: &T, mut case: T::Case, mut broken: Broken) -> (
     (case, broken)
 }
 
-/// Writes down a case that ended the process, as it was made.
+/// Saves a case that ended the process.
 ///
 /// # Errors
-/// What the system says.
+/// The I/O error.
 pub fn write_down<T: Target>(target: &T, seed: u64, iteration: u64, crashes: &Path) -> std::io::Result<Vec<PathBuf>> {
     std::fs::create_dir_all(crashes)?;
     target.save(&target.make(&mut Dice::of(seed, iteration)), crashes, &format!("{}-{seed}-{iteration}", T::NAME))
 }
 
-/// The memory of this process.
 struct Memory {
     system: Option<System>,
     first: Option<u64>,
@@ -147,7 +142,6 @@ impl Memory {
         Self { system: System::new().ok(), first: None }
     }
 
-    /// Bytes in use; 0 where the system does not tell.
     fn now(&mut self) -> u64 {
         let (Some(system), Ok(own)) = (&mut self.system, sysinfo::get_current_pid()) else { return 0 };
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[own]), false, ProcessRefreshKind::nothing().with_memory());

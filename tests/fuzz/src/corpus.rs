@@ -1,4 +1,4 @@
-//! What is begun with: components, hostile policies, questions, and what was found earlier.
+//! The starting points: components, hostile policies, questions, earlier findings.
 //!
 //! ```text
 //! corpus/components/   *.wasm as they are; *.wat, WebAssembly text
@@ -12,45 +12,45 @@ use crate::question::Question;
 use crate::support;
 use std::path::{Path, PathBuf};
 
-/// Why the corpus cannot be read.
+/// Unreadable corpus.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CorpusError {
-    /// A file or folder cannot be read.
+    /// Unreadable file or folder.
     #[error("{}: {source}; expected the corpus of the repository", path.display())]
     Read {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file does not hold what its name says.
+    /// File content does not match its name.
     #[error("{}: {detail}", path.display())]
     Malformed {
-        /// Which.
+        /// Its path.
         path: PathBuf,
-        /// How, and what would be right.
+        /// The error, and the expected content.
         detail: String,
     },
-    /// The vectors of the conformance suite cannot be read.
+    /// Unreadable conformance vectors.
     #[error(transparent)]
     Vectors(#[from] upright_conformance::ReadError),
 }
 
-/// All that iterations begin with.
+/// The starting points of iterations.
 #[derive(Debug)]
 pub struct Corpus {
     /// Components; the first two are whole policies.
     pub components: Vec<Seed>,
-    /// Questions: those of the conformance suite, then the corpus's own.
+    /// Questions of the conformance suite, then the corpus's own.
     pub questions: Vec<Question>,
 }
 
 impl Corpus {
-    /// Reads the corpus of this repository, but for `crashes`.
+    /// Reads this repository's corpus, except `crashes`.
     ///
     /// # Errors
-    /// [`CorpusError`] names the file.
+    /// [`CorpusError`] with the file.
     pub fn read() -> Result<Self, CorpusError> {
         let repository = root().join("../../..");
         let mut components = Vec::new();
@@ -70,12 +70,11 @@ impl Corpus {
     }
 }
 
-/// The folder of the corpus.
+/// Folder of the corpus.
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus"))
 }
 
-/// The files in a folder by name.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
     let read = |source| CorpusError::Read { path: folder.to_owned(), source };
     let mut paths = std::fs::read_dir(folder).map_err(read)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
@@ -85,10 +84,10 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
     paths.map_err(read)
 }
 
-/// A component from a file of any of the three kinds.
+/// Reads a component of any of the three kinds.
 ///
 /// # Errors
-/// [`CorpusError`] names the file.
+/// [`CorpusError`] with the file.
 pub fn component(path: &Path) -> Result<Seed, CorpusError> {
     let bytes = std::fs::read(path).map_err(|source| CorpusError::Read { path: path.to_owned(), source })?;
     let malformed = |detail: String| CorpusError::Malformed { path: path.to_owned(), detail };
@@ -102,7 +101,7 @@ pub fn component(path: &Path) -> Result<Seed, CorpusError> {
     Ok(Seed::new(name, bytes))
 }
 
-/// A policy of which some functions have these bodies: a line `= interface#function`, then the body. `#` begins a comment at the beginning of a line.
+/// Lines `= interface#function`, each with its body. `#` begins a comment line.
 fn hostile(text: &str) -> Result<Vec<u8>, String> {
     let lines = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
     let mut bodies = support::hostile::sensible();
@@ -114,10 +113,10 @@ fn hostile(text: &str) -> Result<Vec<u8>, String> {
     Ok(support::policy(&bodies.into_iter().chain(given).collect::<Vec<_>>()))
 }
 
-/// A question from a file.
+/// Reads a question.
 ///
 /// # Errors
-/// [`CorpusError`] names the file.
+/// [`CorpusError`] with the file.
 pub fn question(path: &Path) -> Result<Question, CorpusError> {
     let text = std::fs::read_to_string(path).map_err(|source| CorpusError::Read { path: path.to_owned(), source })?;
     ron::from_str(&text).map_err(|error| CorpusError::Malformed { path: path.to_owned(), detail: error.to_string() })

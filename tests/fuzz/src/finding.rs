@@ -1,35 +1,35 @@
-//! What was found: a promise that does not hold.
+//! Findings: promises that do not hold.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A promise that does not hold.
+/// Broken promise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Broken {
-    /// Bad input never panics.
+    /// Bad input panicked.
     #[error("panicked: {message}")]
     Panicked {
-        /// What the panic says.
+        /// Message of the panic.
         message: String,
     },
-    /// A refusal is one line of text.
+    /// A refusal is not one line of text.
     #[error("a refusal that is not one line: {refusal:?}")]
     NotOneLine {
         /// The refusal.
         refusal: String,
     },
-    /// Answers that a caller gets make sense.
+    /// An answer makes no sense.
     #[error("{question} was answered with nonsense: {answer}; expected {expected}")]
     Nonsense {
-        /// The function, or where else.
+        /// Function or other place.
         question: &'static str,
-        /// What was answered.
+        /// The answer.
         answer: String,
-        /// What would have made sense.
+        /// A sensible answer.
         expected: &'static str,
     },
-    /// Component and native code give the same answers.
+    /// Component and native code disagree.
     #[error("{question} was answered differently: by the component {component}; natively {native}")]
     Unequal {
         /// The function.
@@ -39,36 +39,36 @@ pub enum Broken {
         /// The native answer.
         native: String,
     },
-    /// The policy that comes with the host answers all that a host can ask.
+    /// The built-in policy did not answer.
     #[error("{question} was answered natively in the component's place, or not at all: {answer}")]
     NotAnswered {
         /// The function.
         question: &'static str,
-        /// What was answered in its place.
+        /// The answer in its place.
         answer: String,
     },
-    /// A policy that fails repeatedly is replaced.
+    /// A repeatedly failing policy was not replaced.
     #[error("a policy failed {failures} times and still decides; expected at most {allowed} failures")]
     NotReplaced {
-        /// How often.
+        /// Number of failures.
         failures: u64,
-        /// How often it may.
+        /// Maximum number of failures.
         allowed: usize,
     },
-    /// What is done again and again does not need more and more memory.
+    /// Repetition needs ever more memory.
     #[error("the process has {resident} bytes of memory, and had {before} in the beginning")]
     Grew {
-        /// Now.
+        /// Bytes now.
         resident: u64,
-        /// In the beginning.
+        /// Bytes at the beginning.
         before: u64,
     },
 }
 
-/// Does something that must not panic.
+/// Runs something that must not panic.
 ///
 /// # Errors
-/// [`Broken::Panicked`], or the promise that did not hold.
+/// [`Broken::Panicked`], or the promise it found broken.
 pub fn caught(examine: impl FnOnce() -> Result<(), Broken>) -> Result<(), Broken> {
     catch_unwind(AssertUnwindSafe(examine)).unwrap_or_else(|payload| Err(Broken::Panicked { message: message(&*payload) }))
 }
@@ -78,7 +78,7 @@ fn message(payload: &(dyn Any + Send)) -> String {
     text.unwrap_or("a panic that says nothing").to_owned()
 }
 
-/// Whether a refusal is one line of printable text.
+/// Checks that a refusal is one line of printable text.
 ///
 /// # Errors
 /// [`Broken::NotOneLine`].

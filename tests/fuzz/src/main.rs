@@ -1,7 +1,6 @@
 //! `cargo run --release -p upright-fuzz -- [components|arguments|both] --seconds N | --iterations N [--seed S]`
 //!
-//! The work is done in a process of its own, so that a case that ends the process, or never ends, is found too: before each iteration the worker
-//! notes which it is, and the process that watches it reads the note.
+//! A worker process notes each iteration, so that a case that kills or hangs it is found too.
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
@@ -17,34 +16,30 @@ use upright_fuzz::targets::Target;
 use upright_fuzz::targets::arguments::Arguments;
 use upright_fuzz::targets::components::Components;
 
-/// An iteration that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often the worker is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// So much of a case is printed, bytes.
 const SHOWN: usize = 2000;
-/// The worker's way to say that it found something.
 const FOUND: u8 = 1;
 
-/// Looks for components and arguments that the policy runtime does not bear.
+/// Finds components and arguments that break the policy runtime.
 #[derive(Parser)]
 struct Options {
-    /// What to look at
+    /// Target to fuzz
     #[arg(value_enum, default_value = "both")]
     target: Which,
-    /// Stop each target after so many seconds
+    /// Stop each target after this many seconds
     #[arg(long, value_name = "N", required_unless_present = "iterations")]
     seconds: Option<u64>,
-    /// Stop each target after so many iterations
+    /// Stop each target after this many iterations
     #[arg(long, value_name = "N", conflicts_with = "seconds")]
     iterations: Option<u64>,
     /// Equal seeds give equal cases
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// The first iteration: to see one again
+    /// The first iteration, to repeat one
     #[arg(long, value_name = "I", default_value_t = 0)]
     from: u64,
-    /// Where the worker notes its iteration
+    /// File for the worker's iteration
     #[arg(long, hide = true)]
     worker: Option<PathBuf>,
 }
@@ -89,7 +84,6 @@ fn crashes() -> PathBuf {
     corpus::root().join("crashes")
 }
 
-/// Has a worker do one target; whether anything was found.
 fn watch(options: &Options, target: Which) -> Result<bool> {
     let note = std::env::temp_dir().join(format!("upright-fuzz-{}-{}", std::process::id(), target.name()));
     let mut command = Command::new(std::env::current_exe().context("cannot tell which program this is")?);
@@ -135,7 +129,6 @@ fn watch(options: &Options, target: Which) -> Result<bool> {
     Ok(true)
 }
 
-/// As much of a text as a person looks at; the files have all of it.
 fn shown(text: &str) -> String {
     if text.len() <= SHOWN { text.to_owned() } else { format!("{} … ({} bytes)", &text[..text.floor_char_boundary(SHOWN)], text.len()) }
 }
@@ -144,10 +137,9 @@ fn died(status: ExitStatus) -> String {
     format!("ended the process ({status})")
 }
 
-/// Does one target in this process.
 fn work(options: &Options, note: &Path) -> Result<ExitCode> {
     std::panic::set_hook(Box::new(|panic| {
-        // On the main thread it is caught and told; anywhere else nobody would notice.
+        // The main thread's panics are caught and reported; others would go unnoticed.
         if thread::current().name() != Some("main") {
             eprintln!("on another thread: {panic}");
             std::process::abort();
@@ -160,7 +152,6 @@ fn work(options: &Options, note: &Path) -> Result<ExitCode> {
     let plan = Plan { seed: options.seed, from: options.from, limit };
     let mut file = File::create(note).with_context(|| format!("cannot write {}", note.display()))?;
     let begins = |iteration: u64| {
-        // Where the note cannot be written, a case that ends the process is told without its number.
         let _ = file.seek(SeekFrom::Start(0)).and_then(|_| write!(file, "{iteration:20}"));
     };
     let corpus = Corpus::read()?;

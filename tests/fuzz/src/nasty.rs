@@ -1,6 +1,6 @@
-//! Numbers and texts at which programs break.
+//! Numbers and texts that break programs.
 
-/// Numbers without bounds: no numbers at all, the ends, both zeros, what is too small to be normal.
+/// Unbounded numbers: NaN, limits, both zeros, subnormals.
 pub const WILD: &[f64] = &[
     f64::NAN,
     -f64::NAN,
@@ -21,7 +21,7 @@ pub const WILD: &[f64] = &[
     4_294_967_296.0,
 ];
 
-/// Numbers that settings and measurements may have.
+/// Plausible settings and measurements.
 pub const TAME: &[f64] = &[
     0.0,
     5e-324,
@@ -41,7 +41,7 @@ pub const TAME: &[f64] = &[
     315_360_000.0,
 ];
 
-/// Integers at the ends of their types, and a step before and after.
+/// Integers at and next to the limits of their types.
 pub const INTEGERS: &[u64] = &[
     0,
     1,
@@ -78,7 +78,7 @@ pub const INTEGERS: &[u64] = &[
     u64::MAX,
 ];
 
-/// Texts that are empty, no words, no ASCII, half a word, or look like what the classifier knows.
+/// Texts that are empty, not words, not ASCII, truncated, or known to the classifier.
 pub const TEXTS: &[&str] = &[
     "",
     " ",
@@ -107,5 +107,5 @@ pub const TEXTS: &[&str] = &[
     "{\"error\":\"",
 ];
 
-/// Lengths around those at which something is cut.
+/// Lengths around limits.
 pub const LENGTHS: &[usize] = &[1, 63, 64, 65, 4096, 8191, 8192, 8193, 16_384, 20_000];

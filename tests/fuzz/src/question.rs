@@ -1,4 +1,4 @@
-//! What a policy is asked, as data, and how a slot answers it.
+//! Questions to a policy as data, and their answers by a slot.
 
 use crate::dice::Dice;
 use crate::vary::{Sample, Vary};
@@ -11,36 +11,36 @@ use upright::types::*;
 use upright::{CircuitBreaker, PolicySlot};
 use upright_conformance::Vector;
 
-/// Something that happens to a breaker that the host keeps.
+/// An event for a breaker of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Happening {
-    /// A call that ends well, if it is let through.
+    /// A call that succeeds, if admitted.
     Succeeds,
-    /// A call that ends well after so many seconds, if it is let through.
+    /// A call that succeeds after this many seconds, if admitted.
     SucceedsAfter(f64),
-    /// A call that fails, if it is let through.
+    /// A call that fails, if admitted.
     Fails,
-    /// A call that is given up.
+    /// A dropped call.
     Dropped,
-    /// So many seconds go by.
+    /// This many seconds pass.
     Passes(f64),
 }
 
-/// How a happening left the breaker.
+/// State of the breaker after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// Whether a call was let through; none where there was none.
+    /// Whether a call was admitted; `None` without a call.
     pub admitted: Option<bool>,
-    /// Where it stands.
+    /// Its phase.
     pub phase: Phase,
-    /// Transitions so far.
+    /// Number of transitions.
     pub generation: u64,
 }
 
 macro_rules! questions {
     ($($(#[$meta:meta])* $name:literal $case:ident { $($field:ident: $ty:ty),+ },)+) => {
-        /// A question. In JSON it is what a vector is: the function's name, then its arguments by name.
+        /// A question. In JSON like a vector: function name, then named arguments.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[allow(missing_docs)]
         pub enum Question {
@@ -48,10 +48,10 @@ macro_rules! questions {
         }
 
         impl Question {
-            /// The names of all questions.
+            /// Names of all questions.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
 
-            /// The name, `interface.function` where it is one of the contract.
+            /// Name; `interface.function` for a function of the contract.
             pub fn name(&self) -> &'static str {
                 match self { $( Self::$case { .. } => $name, )+ }
             }
@@ -88,7 +88,7 @@ questions! {
     "degradation.may_serve_cached" MayServeCached { age: f64, max_age: f64, failure: Classification },
     "health.judge" Judge { snapshot: ResourceSnapshot, thresholds: ResourceThresholds },
     "recovery.decide" Decide { incident: Box<Incident> },
-    /// Not of the contract: a breaker in its gate, through whatever happens to it.
+    /// Not in the contract: a breaker in its gate, through a series of events.
     "host.breaker" Breaker { config: BreakerConfig, happenings: Vec<Happening> },
 }
 
@@ -116,13 +116,13 @@ impl Vary for Happening {
     }
 }
 
-/// What was answered.
+/// An answer.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
 pub enum Answer {
     Recommendation(Recommendation),
     Delay(Duration),
-    /// How a breaker that was made, or restored and then stepped, was left; or why the host does not make such a one.
+    /// State of a breaker made or restored, then stepped; or the host's reason for not making it.
     Breaker(Result<(Left, BreakerState), String>),
     Classification(Classification),
     NextModel(Option<usize>),
@@ -134,12 +134,12 @@ pub enum Answer {
 }
 
 impl Question {
-    /// The question of a vector; none where it has no arguments that could be varied.
+    /// A vector's question; `None` without variable arguments.
     pub fn of(vector: &Vector) -> Option<Self> {
         serde_json::from_value(Value::Object([(vector.function.clone(), vector.arguments.clone())].into_iter().collect())).ok()
     }
 
-    /// The function and its arguments in JSON, where it is one of the contract and JSON has words for all its numbers.
+    /// Function and JSON arguments, if it is in the contract and JSON has all its numbers.
     pub fn in_json(&self) -> Option<(&'static str, Value)> {
         let Ok(Value::Object(whole)) = serde_json::to_value(self) else { return None };
         let (_, arguments) = whole.into_iter().next()?;
@@ -170,7 +170,6 @@ impl Question {
     }
 }
 
-/// A span as the host holds it.
 fn duration(seconds: f64) -> Duration {
     if seconds > 0.0 { Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX) } else { Duration::ZERO }
 }
@@ -179,7 +178,6 @@ fn fault() -> Fault {
     Fault { status: Some(503), ..Fault::new(FaultKind::HttpStatus, "server busy, please try again") }
 }
 
-/// A breaker that is made at `now`, in this state if there is one, and to which this happens.
 fn stepped(
     slot: &PolicySlot,
     config: BreakerConfig,
@@ -225,7 +223,6 @@ fn happen(breaker: &CircuitBreaker, clock: &DrivenClock, happening: Happening) -
                 permit.success();
             }
             (Ok(permit), Happening::Fails) => drop(permit.fault(fault())),
-            // Dropped, or not let through.
             _ => {}
         }
     }

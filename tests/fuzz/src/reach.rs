@@ -1,28 +1,26 @@
-//! Which arguments a host can send.
-//!
-//! Settings are looked at before they are used, spans come from clocks, and a random number is in [0, 1). Within these bounds the policy that comes with the host must
-//! answer everything itself, and sensibly. Beyond them nothing may break, but no more is promised. Written down anew here: a check that the host lost is not lost here.
+//! The arguments that a host can send. The built-in policy must answer them sensibly; beyond them nothing may break.
+//! Written independently, so that a check lost in the host is not lost here.
 
 use crate::question::{Happening, Question};
 use upright::types::*;
 
 /// Ten years, in seconds.
 const LONGEST: f64 = 315_360_000.0;
-/// A breaker's private memory is no longer, bytes.
+/// Maximum bytes of a breaker's memory.
 const LONGEST_MEMORY: usize = 4096;
-/// A breaker that is restored has made no more transitions.
+/// Maximum number of transitions of a restored breaker.
 const GENERATIONS: u64 = u64::MAX >> 4;
 
-/// So many models or entries, and so many bytes of text, are looked at within a decision's time. Of more the host may have to answer itself.
+/// Maximum number of models or entries, and bytes of text, within a decision's time limit.
 const LONGEST_LIST: usize = 256;
 const LONGEST_TEXTS: usize = 32 << 10;
 
-/// Whether a host can ask so.
+/// Whether a host can ask this.
 pub fn can_be_asked(question: &Question) -> bool {
     match question {
         Question::Recommend { .. } | Question::Initial { .. } => true,
         Question::NextModel { current, chain } => models(current, chain),
-        // A classification is a policy's, and so is its rule's name.
+        // The classification, with its rule's name, comes from a policy.
         Question::MayServeCached { failure, .. } => failure.rule.len() <= LONGEST_TEXTS,
         Question::Delay { config, random, .. } => retry(config) && share(*random),
         Question::Step { config, state, observation } => breaker(config) && kept(state, observation.now) && span(observation.took),
@@ -57,7 +55,7 @@ fn share(random: f64) -> bool {
     (0.0..1.0).contains(&random)
 }
 
-/// Whether retry settings can be used.
+/// Whether retry settings are valid.
 pub fn retry(config: &RetryConfig) -> bool {
     let JitterRange { low, high } = config.jitter_range;
     [config.base_delay, config.max_delay].iter().all(|seconds| (0.0..=LONGEST).contains(seconds))
@@ -67,7 +65,7 @@ pub fn retry(config: &RetryConfig) -> bool {
         && high <= 1e6
 }
 
-/// Whether breaker settings can be used.
+/// Whether breaker settings are valid.
 pub fn breaker(config: &BreakerConfig) -> bool {
     let counts = [config.failure_threshold, config.success_threshold, config.half_open_permits, config.minimum_calls];
     counts.iter().all(|count| *count > 0)

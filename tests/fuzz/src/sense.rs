@@ -1,13 +1,11 @@
-//! Whether an answer makes sense, by the contract's words.
-//!
-//! The host has checks of its own. This says the same anew, from `wit/` and not from the host's source: where the host lets an answer through that makes no
-//! sense, this does not.
+//! Checks answers by the contract's text. Written from `wit/`, not from the host's source, to find nonsense that the
+//! host accepts.
 
 use crate::question::{Answer, Left, Question};
 use crate::reach;
 use upright::types::*;
 
-/// What an answer should have been, where it makes no sense.
+/// The sensible answer, if the given one makes no sense.
 pub type Sense = Result<(), &'static str>;
 
 const DAY: f64 = 86_400.0;
@@ -16,7 +14,7 @@ fn expect(holds: bool, expected: &'static str) -> Sense {
     if holds { Ok(()) } else { Err(expected) }
 }
 
-/// Whether this can be an answer to this question, which [a host can ask](reach::can_be_asked).
+/// Checks an answer to a question [that a host can ask](reach::can_be_asked).
 pub fn of(question: &Question, answer: &Answer) -> Sense {
     match (question, answer) {
         (Question::Recommend { .. }, Answer::Recommendation(answer)) => recommendation(answer),
@@ -28,7 +26,6 @@ pub fn of(question: &Question, answer: &Answer) -> Sense {
             expect(left.phase == Phase::Closed && state.generation == 0, "a breaker that is closed").and_then(|()| memory(state))
         }
         (Question::Step { state: before, .. }, Answer::Breaker(Ok((left, state)))) => {
-            // One to resume it, one for the gate, one for what happened, one to save it.
             let steps = left.generation.wrapping_sub(before.generation);
             expect(steps <= 4, "a generation that counts the steps")?;
             expect(steps > 0 || left.phase == before.phase, "the same phase in the same generation")?;
@@ -57,7 +54,7 @@ fn named(text: &str) -> bool {
     (1..=64).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-/// What a policy says of itself.
+/// Checks a policy's description.
 pub fn description(answer: &Description) -> Sense {
     expect(named(&answer.name) && named(&answer.version), "a name and a version of 1 to 64 printable bytes")
 }
@@ -141,7 +138,6 @@ fn transition(after: &Transition, guard: &Guard, now: u64) -> Sense {
     let latest = now as f64 + (guard.config.recovery_timeout + DAY) * 1e9;
     let admitted = match (to, after.admission) {
         (Closed, Admission::All) => true,
-        // Rounding is forgiven.
         (Open, Admission::NoneUntil(until)) => until as f64 <= latest * (1.0 + 1e-12),
         (HalfOpen, Admission::Probes(permits)) => permits > 0,
         _ => false,

@@ -1,25 +1,19 @@
-//! Values that are not quite what they were, and simpler ones.
-//!
-//! Vectors begin as questions that somebody thought of. One field at a time is replaced here by something that fields of its type should bear. When a case fails, the
-//! same types say which values are simpler, so that the smallest case that fails can be looked for.
+//! Varies values of known questions field by field, and simplifies those that fail.
 
 use crate::dice::Dice;
 use crate::nasty::{INTEGERS, LENGTHS, TAME, TEXTS, WILD};
 use upright::types::*;
 
-/// So many items of a list are tried without, and simplified, one by one.
 const LOOKED_AT: usize = 12;
-/// A list is made no longer.
 const LONGEST_LIST: usize = 1000;
-/// A text is made no longer, bytes.
 const LONGEST_TEXT: usize = 20_000;
 
-/// A type whose values can be varied and simplified.
+/// Values that can be varied and simplified.
 pub trait Vary: Clone {
-    /// Changes one thing.
+    /// Changes one part.
     fn vary(&mut self, dice: &mut Dice);
 
-    /// Values that are simpler by one step, the simplest first; none where nothing is simpler. Every chain of steps ends.
+    /// Values simpler by one step, the simplest first. Every chain of steps ends.
     fn simpler(&self) -> Vec<Self>;
 }
 
@@ -52,7 +46,6 @@ macro_rules! integers {
                 *self = match dice.below(4) {
                     0 => self.wrapping_add(1),
                     1 => self.wrapping_sub(1),
-                    // Any bits will do.
                     _ => *dice.pick(INTEGERS) as $name,
                 };
             }
@@ -75,7 +68,6 @@ impl Vary for bool {
     }
 }
 
-/// The last place at or before `at` where a text can be cut.
 fn cut(text: &str, at: usize) -> usize {
     text.floor_char_boundary(at)
 }
@@ -92,7 +84,6 @@ impl Vary for String {
             1 => self.insert_str(from, text),
             2 => self.push_str(text),
             3 => text.clone_into(self),
-            // What was said comes after so much else.
             4 => self.insert_str(0, &"x ".repeat(*dice.pick(LENGTHS) / 2)),
             5 => self.push_str(&text.repeat(100)),
             _ => *self = self.to_uppercase(),
@@ -152,7 +143,6 @@ impl<T: Vary + Sample> Vary for Vec<T> {
         if half > 0 {
             simpler.extend([self[..half].to_vec(), self[half..].to_vec()]);
         }
-        // A long list is halved until it is short.
         let looked_at = if self.len() > LOOKED_AT * LOOKED_AT { 0 } else { self.len().min(LOOKED_AT) };
         for at in 0..looked_at {
             let mut without = self.clone();
@@ -178,7 +168,7 @@ impl<T: Vary> Vary for Box<T> {
     }
 }
 
-/// A value to begin with, where there was none.
+/// A value to start with.
 pub trait Sample {
     /// The value.
     fn sample() -> Self;
@@ -283,7 +273,6 @@ macro_rules! names {
 }
 names!(FaultKind Endpoint ErrorCategory ErrorSeverity SuggestedAction Phase Profile ClientProtocol MemoryOwner ExchangeVerdict);
 
-/// Varies one of the places, which are named in turn.
 #[macro_export]
 macro_rules! vary_one {
     ($dice:ident: $($place:expr),+) => {{

@@ -1,4 +1,4 @@
-//! The corpus, and a fixed number of iterations from a fixed seed: what was found once stays mended.
+//! The corpus and a fixed series of iterations: old findings stay fixed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::PathBuf;
@@ -102,7 +102,6 @@ fn equal_seeds_give_equal_cases() {
     assert_ne!(components.make(&mut Dice::of(7, 0)).bytes, components.make(&mut Dice::of(8, 0)).bytes);
 }
 
-/// A target that is broken on purpose.
 struct Broke<'a>(Arguments<'a>);
 
 impl Target for Broke<'_> {
@@ -174,7 +173,6 @@ fn every_chain_of_simpler_questions_ends() {
     let corpus = Corpus::read().unwrap();
     for question in corpus.questions.iter().step_by(97) {
         let mut question = question.clone();
-        // The simplest first; the last is the longest way.
         for step in 0.. {
             assert!(step < 10_000, "no end after {question:?}");
             match question.simpler().pop() {

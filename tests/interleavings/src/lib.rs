@@ -1,8 +1,7 @@
-//! Walks through the orders in which threads can meet in the breaker's gate and in the bucket of retries.
+//! Explores the orders in which threads can meet in the breaker's gate and in the retry bucket.
 //!
-//! Both are a few atomics without a lock, and both are wrong in ways that no run of a test shows if one order is forgotten. So loom compiles the
-//! same files with atomics of its own and runs each model once for each order of its steps, with every value that a load may see by the memory
-//! model. A model is small, two or three threads with a step or two each, since orders multiply.
+//! Both are lock-free atomics, where a test may miss the one wrong order. loom compiles these files and runs each model
+//! in each order, with each value that a load may see.
 
 #[path = "../../../host/core/src/budget/bucket.rs"]
 mod bucket;
@@ -12,7 +11,6 @@ mod gate;
 
 pub mod models;
 
-/// What the library has in its `sync`.
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,18 +18,16 @@ mod sync {
         static NUMBER: std::cell::Cell<Option<usize>> = std::cell::Cell::new(None);
     }
 
-    /// The number that the model gave this thread; none shares a cell with others, as a thread that is ending does.
+    /// The model's number of this thread. Each thread has its own cell, except while it ends.
     pub(crate) fn thread_number() -> Option<usize> {
         NUMBER.with(std::cell::Cell::get)
     }
 
-    /// Numbers this thread.
     pub(crate) fn number_thread(number: usize) {
         NUMBER.with(|own| own.set(Some(number)));
     }
 }
 
-/// As much of the library's `clock` as the gate needs.
 mod clock {
     pub(crate) type Instant = u64;
 

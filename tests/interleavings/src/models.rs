@@ -1,4 +1,4 @@
-//! The models. Each is run once for each order of its steps, and panics where what its name says does not hold.
+//! The models. Each runs once for each order of its steps, and panics if its name is wrong.
 
 use crate::bucket::Bucket;
 use crate::clock::Clock;
@@ -8,7 +8,6 @@ use crate::types::Admission;
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 
-/// A clock that stands still.
 struct At(u64);
 
 impl Clock for At {
@@ -21,13 +20,11 @@ impl Clock for At {
     }
 }
 
-/// Does this on a thread of its own.
 fn beside<S: Send + Sync + 'static, T: 'static>(shared: &Arc<S>, work: impl FnOnce(&S) -> T + 'static) -> JoinHandle<T> {
     let shared = Arc::clone(shared);
     thread::spawn(move || work(&shared))
 }
 
-/// What those threads gave.
 fn ended<T, const N: usize>(threads: [JoinHandle<T>; N]) -> [T; N] {
     threads.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
@@ -36,7 +33,6 @@ fn ask(gate: &Gate) -> Answer {
     gate.ask(&At(9))
 }
 
-/// A probe that is made and over at once.
 fn probe(gate: &Gate) -> Answer {
     let answer = ask(gate);
     if let Answer::Probe { generation } = answer {
@@ -49,19 +45,18 @@ fn probes(answers: &[Answer]) -> usize {
     answers.iter().filter(|answer| matches!(answer, Answer::Probe { .. })).count()
 }
 
-/// How many more permits there are.
 fn permits_left(gate: &Gate) -> usize {
     (0..10).take_while(|_| matches!(ask(gate), Answer::Probe { .. })).count()
 }
 
-/// Three ask for two permits.
+/// Three threads ask for two permits.
 pub fn permits_are_handed_out_once_each() {
     let gate = Arc::new(Gate::new(1, Admission::Probes(2)));
     let answers = ended([beside(&gate, ask), beside(&gate, ask), beside(&gate, ask)]);
     assert_eq!(probes(&answers), 2, "{answers:?}");
 }
 
-/// Two probe by turns with one permit.
+/// Two threads probe in turn with one permit.
 pub fn permits_that_come_back_are_neither_lost_nor_doubled() {
     let gate = Arc::new(Gate::new(1, Admission::Probes(1)));
     let answers = ended([beside(&gate, probe), beside(&gate, probe)]);
@@ -69,7 +64,7 @@ pub fn permits_that_come_back_are_neither_lost_nor_doubled() {
     assert_eq!(permits_left(&gate), 1);
 }
 
-/// While a probe comes back the breaker opens and probes again: what was looked at a moment ago no longer holds.
+/// While a probe ends, the breaker opens and probes again.
 pub fn a_permit_of_an_older_generation_adds_none() {
     let gate = Arc::new(Gate::new(1, Admission::Probes(2)));
     assert_eq!(ask(&gate), Answer::Probe { generation: 1 });
@@ -81,7 +76,7 @@ pub fn a_permit_of_an_older_generation_adds_none() {
     assert_eq!(permits_left(&gate), 1);
 }
 
-/// The same where fewer permits are allowed than before, as after new settings.
+/// While a probe ends, new settings allow fewer permits.
 pub fn a_late_permit_does_not_add_to_fewer_that_are_allowed_now() {
     let gate = Arc::new(Gate::new(1, Admission::Probes(2)));
     assert_eq!(ask(&gate), Answer::Probe { generation: 1 });
@@ -91,7 +86,7 @@ pub fn a_late_permit_does_not_add_to_fewer_that_are_allowed_now() {
     assert_eq!(permits_left(&gate), 1);
 }
 
-/// Two ask while the gate turns from "none until" to one probe.
+/// Two threads ask while the gate changes from "none until" to one probe.
 pub fn a_turn_to_probes_lets_no_more_pass_than_it_allows() {
     let gate = Arc::new(Gate::new(1, Admission::NoneUntil(5)));
     let asking = [beside(&gate, ask), beside(&gate, ask)];
@@ -104,7 +99,7 @@ pub fn a_turn_to_probes_lets_no_more_pass_than_it_allows() {
     assert!(answers.iter().all(expected), "{answers:?}");
 }
 
-/// One probes while the gate turns from one probe to none and to one again: it holds a permit of the generation that it was told.
+/// One thread probes while the gate changes from one probe to none and back.
 pub fn a_turn_away_from_probes_and_back_neither_loses_nor_doubles_a_permit() {
     let gate = Arc::new(Gate::new(1, Admission::Probes(1)));
     let probing = beside(&gate, probe);
@@ -115,7 +110,7 @@ pub fn a_turn_away_from_probes_and_back_neither_loses_nor_doubles_a_permit() {
     assert_eq!(permits_left(&gate), 1);
 }
 
-/// Two find that the last permit was taken long ago.
+/// Two threads find that the last permit was taken long ago.
 pub fn several_that_find_a_hanging_probe_relieve_it_once() {
     let gate = Arc::new(Gate::new(1, Admission::Probes(2)));
     assert_eq!([ask(&gate), ask(&gate)], [Answer::Probe { generation: 1 }; 2]);
@@ -125,7 +120,7 @@ pub fn several_that_find_a_hanging_probe_relieve_it_once() {
     assert_eq!(permits_left(&gate), 1);
 }
 
-/// The hanging probe comes back at that moment.
+/// The hanging probe ends while it is replaced.
 pub fn a_probe_that_comes_back_while_it_is_relieved_adds_one_permit() {
     let gate = Arc::new(Gate::new(1, Admission::Probes(1)));
     assert_eq!(ask(&gate), Answer::Probe { generation: 1 });
@@ -135,7 +130,7 @@ pub fn a_probe_that_comes_back_while_it_is_relieved_adds_one_permit() {
     assert_eq!(permits_left(&gate), 1);
 }
 
-/// Two count, each in a cell of its own, and one takes what was counted meanwhile.
+/// Two threads count in their own cells, while a third collects.
 pub fn successes_are_counted_once_each_while_they_are_taken() {
     let gate = Arc::new(Gate::new(0, Admission::All));
     let succeed = |number| {
@@ -151,7 +146,7 @@ pub fn successes_are_counted_once_each_while_they_are_taken() {
     assert_eq!([meanwhile + gate.take_successes(), gate.take_successes()], [4, 0]);
 }
 
-/// One counts while calls begin to be measured, and another one's success comes after that.
+/// A thread counts while measuring begins; another succeeds later.
 pub fn successes_are_counted_once_each_while_calls_begin_to_be_measured() {
     let gate = Arc::new(Gate::new(1, Admission::All));
     let counting = beside(&gate, |gate| gate.succeeded(1));
@@ -161,7 +156,7 @@ pub fn successes_are_counted_once_each_while_calls_begin_to_be_measured() {
     assert_eq!((gate.take_successes(), gate.passes(), gate.is_timed()), (2, None, true));
 }
 
-/// A probe asks and one comes back while calls begin to be measured: no permit is handed out twice or lost.
+/// A probe starts and another ends while measuring begins.
 pub fn permits_stay_as_many_while_calls_begin_to_be_measured() {
     let gate = Arc::new(Gate::new(1, Admission::Probes(1)));
     let probing = beside(&gate, probe);
@@ -171,7 +166,7 @@ pub fn permits_stay_as_many_while_calls_begin_to_be_measured() {
     assert_eq!(permits_left(&gate), 1);
 }
 
-/// Two count in the same cell, as threads do that have none of their own.
+/// Two threads count in one cell, like threads without their own.
 pub fn successes_in_a_shared_cell_are_counted_once_each() {
     let gate = Arc::new(Gate::new(0, Admission::All));
     let succeed = |gate: &Gate| gate.succeeded(0);
@@ -179,7 +174,7 @@ pub fn successes_in_a_shared_cell_are_counted_once_each() {
     assert_eq!(gate.take_successes(), 2);
 }
 
-/// Three take one token.
+/// Three threads take one token.
 pub fn the_last_token_is_taken_once() {
     let bucket = Arc::new(Bucket::full(1, 0.0));
     let take = |bucket: &Bucket| bucket.take(0);
@@ -188,7 +183,7 @@ pub fn the_last_token_is_taken_once() {
     assert_eq!(taken, [None, None, Some(0)]);
 }
 
-/// One takes a token and puts it back while another takes one for good.
+/// One thread returns a token while another takes one for good.
 pub fn tokens_that_are_put_back_are_neither_lost_nor_doubled() {
     let bucket = Arc::new(Bucket::full(2, 0.0));
     let borrow = |bucket: &Bucket| bucket.take(0).map(|_| bucket.put_back());
@@ -197,7 +192,7 @@ pub fn tokens_that_are_put_back_are_neither_lost_nor_doubled() {
     assert_eq!([bucket.take(0), bucket.take(0)], [Some(0), None]);
 }
 
-/// A token comes back when the bucket has long been full again, while another is taken.
+/// A token returns to a long full bucket while another is taken.
 pub fn a_token_that_comes_back_into_a_full_bucket_adds_none() {
     const LATER: u64 = 3_600_000_000_000;
     let bucket = Arc::new(Bucket::full(1, 1.0));
@@ -205,7 +200,6 @@ pub fn a_token_that_comes_back_into_a_full_bucket_adds_none() {
     let back = beside(&bucket, Bucket::put_back);
     assert_eq!(bucket.take(LATER), Some(0));
     ended([back]);
-    // It came back before the other was taken, and there was no room for it, or after, and there was.
     let left = bucket.left(LATER);
     assert!(left <= 1, "{left}");
     assert_eq!((0..10).take_while(|_| bucket.take(LATER).is_some()).count(), left as usize);

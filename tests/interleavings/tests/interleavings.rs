@@ -1,11 +1,10 @@
-//! Runs each model in every order in which no more threads than so many are interrupted.
+//! Runs each model in all orders with a limited number of interruptions.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use upright_interleavings::models;
 
-/// Runs a model in every order with at most so many interruptions, and prints in how many that was.
 fn holds(interruptions: usize, model: fn()) {
     let orders = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&orders);

@@ -1,7 +1,7 @@
-// Whether a policy answers as the conformance vectors say, to the bit, under Node.
+// Checks a policy's answers against the conformance vectors, bit by bit, under Node.
 //
-// `node conformance.mjs policy.wasm vectors/ wit/` prints one line and exits with 0 where every answer is the same, with 1 after each
-// difference (at most 20 are shown), and with 2 where there is nothing to compare.
+// `node conformance.mjs policy.wasm vectors/ wit/` exits with 0 if all answers match, with 1 after differences (at most
+// 20 are shown), with 2 if there is nothing to compare.
 
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,17 +10,17 @@ import { readContract } from "./contract.mjs";
 import { load } from "./embed.mjs";
 
 const SHOWN = 20;
-/** The integers that are a `number` in JavaScript, and those that are a `bigint`. */
+/** Integers that are a `number` in JavaScript, and those that are a `bigint`. */
 const SMALL_INTEGERS = ["u8", "u16", "u32", "s32"];
 const LARGE_INTEGERS = ["u64", "s64"];
 
-/** What a vector holds is not of the type that the contract asks for, or not what the binding should give. */
+/** A value in a vector or from the binding has another type than the contract. */
 class Unfit extends Error {}
 
 const vectorName = (witName) => witName.replaceAll("-", "_");
 const hostName = (witName) => witName.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
 
-/** The text of a vector's number, which must be of the type's kind: `1.0` is an `f64` and `1` is none. */
+/** Text of a vector's number, which must fit the type: `1.0` is an `f64`, `1` is not. */
 function numeral(type, value) {
   const fractional = isLosslessNumber(value) && /[.eE]/.test(value.value);
   if (!isLosslessNumber(value) || fractional !== (type.kind === "f64")) throw new Unfit(`${stringify(value)} is no ${type.kind}`);
@@ -42,7 +42,7 @@ function variant(type, value) {
   return found[1] === null ? { tag: found[0] } : { tag: found[0], val: toHost(found[1], payload) };
 }
 
-/** A vector's value as the binding takes it. An option that is left out is absent, and a list is empty. */
+/** A vector's value as the binding takes it. An absent option stays absent, an absent list is empty. */
 function toHost(type, value) {
   if (type.kind === "list" && value === undefined) return toHost(type, []);
   if (type.kind === "option") return value === undefined || value === null ? undefined : toHost(type.element, value);
@@ -60,7 +60,7 @@ function unfit(type, value) {
   throw new Unfit(`${stringify(value)} is no ${type.kind}`);
 }
 
-/** Where what the binding answered is not what the vector says, first, as [path, expected, found]; `null` where it is the same to the bit. */
+/** First difference of the binding's answer from the vector, as [path, expected, found]; `null` if all bits match. */
 function difference(path, type, expected, found) {
   const differs = [path, stringify(expected), shown(found)];
   const first = (pairs) => pairs.reduce((earlier, pair) => earlier ?? difference(...pair), null);
@@ -91,7 +91,7 @@ function sameNames(left, right) {
   return left.length === right.length && left.every((name) => right.includes(name));
 }
 
-// `Object.is` tells 0 from -0. It takes all NaNs for one, but no vector can hold any: JSON has none.
+// `Object.is` distinguishes 0 from -0. It equates all NaNs, but JSON has none.
 function sameBits(expected, found) {
   return Object.is(expected, found);
 }
@@ -107,7 +107,7 @@ function shown(value) {
   return Object.is(value, -0) ? "-0.0" : stringify(value) ?? "nothing";
 }
 
-/** What is wrong with the answer to one vector; `null` where it is the same. */
+/** The difference from one vector's answer; `null` if it matches. */
 function disagreement(policy, contract, vector) {
   try {
     const called = vector.function.replaceAll("_", "-");

@@ -1,5 +1,5 @@
-// The types of the contract, read from `wit/`. JavaScript has one kind of number where the contract has several, so how a value is
-// written and compared follows from its type there. This reads the part of WIT that the contract is written in, and refuses the rest.
+// Reads the types of the contract from `wit/`: JavaScript has fewer kinds of numbers, so the contract's type decides how a
+// value is written and compared. Reads the part of WIT that the contract uses, and refuses the rest.
 
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ export async function readContract(folder) {
   return functions;
 }
 
-/** The types and functions of one interface, by the words between its braces. */
+/** Types and functions of one interface, from the words between its braces. */
 function readInterface(words, file) {
   const scope = { types: new Map(), functions: new Map() };
   let at = 0;
@@ -88,7 +88,7 @@ function readInterface(words, file) {
   return scope;
 }
 
-/** A type with what its names stand for in its place. */
+/** A type with its names resolved. */
 function resolve(type, scope, scopes) {
   const within = (inner) => inner && resolve(inner, scope, scopes);
   const { kind } = type;

@@ -1,7 +1,7 @@
-"""Whether a policy answers as the conformance vectors say, to the bit, under wasmtime for Python.
+"""Checks a policy's answers against the conformance vectors, bit by bit, under wasmtime for Python.
 
-`python conformance.py policy.wasm vectors/` prints one line and exits with 0 where every answer is the same, with 1 after each
-difference (at most 20 are shown), and with 2 where there is nothing to compare. Types come from the component itself.
+`python conformance.py policy.wasm vectors/` exits with 0 if all answers match, with 1 after differences (at most 20 are
+shown), with 2 if there is nothing to compare. Types come from the component.
 """
 
 import json
@@ -18,7 +18,7 @@ SHOWN = 20
 
 
 class Unfit(Exception):
-    """What a vector holds is not of the type that the contract asks for."""
+    """A vector's value has another type than the contract."""
 
 
 def vector_name(wit_name):
@@ -35,7 +35,7 @@ def case_of(type_, value):
 
 
 def fields_of(type_, value):
-    """A record's fields with their values in a vector; an option that is left out is `None`, and a list is empty."""
+    """A record's fields with their values in a vector; an absent option is `None`, an absent list empty."""
     fields = [(name, field, value.get(vector_name(name), [] if isinstance(field, ListType) else None)) for name, field in type_.fields]
     unknown = value.keys() - {vector_name(name) for name, _, _ in fields}
     if unknown:
@@ -44,7 +44,7 @@ def fields_of(type_, value):
 
 
 def tagged(type_):
-    """Whether the binding gives a variant's case along: it leaves it out where the Python type of the payload tells it."""
+    """Whether the binding gives a variant's case: it omits it if the payload's Python type shows it."""
     classes = [payload_class(payload) for _, payload in type_.cases]
     return len(set(classes)) < len(classes)
 
@@ -75,12 +75,12 @@ def to_host(type_, value):
         case, payload_type, payload = case_of(type_, value)
         host = None if payload_type is None else to_host(payload_type, payload)
         return Variant(case, host) if tagged(type_) else host
-    # What is left is a number, a boolean or text; the binding itself refuses one for another.
+    # A number, a boolean or text; the binding refuses one for another.
     return value
 
 
 def to_vector(type_, value):
-    """What the binding answered, as a vector has it."""
+    """The binding's answer in a vector's form."""
     if isinstance(type_, RecordType):
         return {vector_name(name): to_vector(field, getattr(value, name)) for name, field in type_.fields}
     if isinstance(type_, OptionType):
@@ -101,7 +101,7 @@ def to_vector(type_, value):
 
 
 def difference(path, expected, found):
-    """Where two answers differ first, as (path, expected, found); `None` where they are the same to the bit."""
+    """First difference of two answers, as (path, expected, found); `None` if all bits match."""
     if type(expected) is not type(found):
         return path, shown(expected), shown(found)
     if isinstance(expected, dict):
@@ -126,7 +126,7 @@ def shown(value):
 
 
 def disagreement(policy, vector):
-    """What is wrong with the answer to one vector; `None` where it is the same."""
+    """The difference from one vector's answer; `None` if it matches."""
     signature = policy.signature(vector["function"].replace("_", "-"))
     names = {vector_name(name) for name, _ in signature.params}
     try:

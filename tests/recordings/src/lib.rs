@@ -1,4 +1,4 @@
-//! What a real Ollama answered, byte for byte, each exchange with a label: data for tests. See `README.md`.
+//! Labelled recordings of a real Ollama's answers, byte for byte, as test data. See `README.md`.
 
 pub mod server;
 
@@ -6,43 +6,43 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::sync::OnceLock;
 
-/// What an exchange is.
+/// Kind of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Label {
-    /// A whole answer to the whole question, or a route without a question.
+    /// Whole answer to the whole question, or a route without a question.
     Whole,
-    /// The answer ends before its end.
+    /// Answer without its end.
     Cut,
-    /// It ends properly and says nothing.
+    /// Proper end without text.
     Empty,
-    /// It ends because its length was used up.
+    /// Length used up.
     Length,
-    /// A part of the question was dropped, and that can be seen.
+    /// Part of the question dropped, visibly.
     CutQuestion,
-    /// A part of the question was dropped, and nothing in the exchange shows it.
+    /// Part of the question dropped, invisible in the exchange.
     CutQuestionUnseen,
-    /// An error, or no answer.
+    /// Error, or no answer.
     Error,
 }
 
-/// A request as it was sent.
+/// A request as sent.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Request {
     /// `GET`, `POST`, …
     pub method: String,
-    /// The path with its query.
+    /// Path with query.
     pub path: String,
-    /// Headers beside the usual ones.
+    /// Unusual headers.
     #[serde(default)]
     pub headers: serde_json::Map<String, Value>,
-    /// The body, where there was one.
+    /// Body, if any.
     #[serde(default)]
     pub body: Option<Value>,
 }
 
 impl Request {
-    /// The body as bytes; none at all where there was no body.
+    /// Body as bytes; empty without a body.
     pub fn bytes(&self) -> Vec<u8> {
         match &self.body {
             None => Vec::new(),
@@ -66,36 +66,36 @@ struct Line {
     end: String,
 }
 
-/// One exchange.
+/// An exchange.
 #[derive(Clone, Debug)]
 pub struct Recording {
     /// Its name.
     pub name: String,
-    /// What was done to the server.
+    /// Treatment of the server.
     pub situation: String,
-    /// What was asked.
+    /// The request.
     pub request: Request,
-    /// The bytes that came: status line, headers, body, chunk sizes included. Empty where nothing came.
+    /// All received bytes: status line, headers, body with chunk sizes. May be empty.
     pub answer: Vec<u8>,
-    /// How it ended: `connection closed`, `connection refused`, `silence 20 s`.
+    /// Its end: `connection closed`, `connection refused`, `silence 20 s`.
     pub end: String,
-    /// What it is.
+    /// Its label.
     pub label: Label,
 }
 
-/// The body of an answer, without what HTTP puts around it.
+/// Body of an answer without HTTP's framing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
-    /// Its status.
+    /// Status.
     pub status: u16,
-    /// Its bytes.
+    /// Bytes.
     pub bytes: Vec<u8>,
-    /// Whether HTTP says that it is whole: with the last chunk, or as many bytes as `Content-Length` says.
+    /// Whether it is whole by HTTP: by its last chunk or `Content-Length`.
     pub ended: bool,
 }
 
 impl Recording {
-    /// What HTTP carried; none where nothing came.
+    /// The body; `None` without an answer.
     pub fn body(&self) -> Option<Body> {
         let end = find(&self.answer, b"\r\n\r\n")?;
         let (head, rest) = (String::from_utf8_lossy(&self.answer[..end]).to_ascii_lowercase(), &self.answer[end + 4..]);
@@ -114,7 +114,6 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
-/// A chunked body without its chunks, and whether its last chunk came.
 fn unchunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     while let Some(line) = find(rest, b"\r\n") {
@@ -130,10 +129,10 @@ fn unchunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
     (bytes, false)
 }
 
-/// All recordings, in the order of the file.
+/// All recordings, in file order.
 ///
 /// # Panics
-/// Where the files that are compiled in do not read; a test would notice first.
+/// If the compiled-in files are malformed.
 pub fn recordings() -> &'static [Recording] {
     static ALL: OnceLock<Vec<Recording>> = OnceLock::new();
     ALL.get_or_init(|| {
@@ -151,10 +150,10 @@ fn recording(line: &str, labels: &std::collections::HashMap<&str, &str>) -> Reco
     Recording { name, situation, request, answer: answer.text.into_bytes(), end, label }
 }
 
-/// The recording of this name.
+/// The recording with this name.
 ///
 /// # Panics
-/// Where there is none.
+/// If there is none.
 pub fn named(name: &str) -> &'static Recording {
     recordings().iter().find(|recording| recording.name == name).unwrap_or_else(|| panic!("no recording is named {name:?}"))
 }

@@ -1,4 +1,4 @@
-//! A stand-in for Ollama that answers with recordings, byte for byte, over real HTTP on loopback.
+//! A stand-in for Ollama that answers with recordings over real HTTP on loopback.
 
 use crate::Recording;
 use serde_json::Value;
@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-/// Which recording a request gets, by its path and body; none for a 404.
 type Choose = dyn Fn(&str, &Value) -> Option<&'static Recording> + Send + Sync;
 
-/// A server that runs until it is dropped.
+/// A server that runs until dropped.
 #[derive(Debug)]
 pub struct Server {
     address: String,
@@ -22,10 +21,10 @@ pub struct Server {
 type Requests = Arc<Mutex<Vec<(String, Value)>>>;
 
 impl Server {
-    /// Starts one on a free port.
+    /// Starts a server on a free port.
     ///
     /// # Errors
-    /// The system's, where no port can be had.
+    /// The system's, if there is no port.
     pub fn start(choose: impl Fn(&str, &Value) -> Option<&'static Recording> + Send + Sync + 'static) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
@@ -37,19 +36,18 @@ impl Server {
                     break;
                 }
                 let (choose, log) = (Arc::clone(&choose), Arc::clone(&log));
-                // A client that leaves ends its connection, and no more.
                 thread::spawn(move || drop(serve(&stream, &*choose, &log)));
             }
         });
         Ok(Self { address, stopped, requests })
     }
 
-    /// Its address, as a client takes it.
+    /// Address for a client.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Paths and bodies of all requests so far.
+    /// Paths and bodies of all requests.
     pub fn requests(&self) -> Vec<(String, Value)> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -58,12 +56,10 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::SeqCst);
-        // Wakes the one that accepts.
         drop(TcpStream::connect(&self.address));
     }
 }
 
-/// Answers requests on a connection, one after the other.
 fn serve(stream: &TcpStream, choose: &Choose, log: &Mutex<Vec<(String, Value)>>) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {

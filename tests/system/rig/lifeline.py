@@ -1,10 +1,9 @@
-"""How a server of the rig is tied to the test process that started it.
+"""Ends a server of the rig with the test process that started it.
 
-Standard input is a pipe whose other end that process holds and never writes to. When the process ends, however it ends (SIGKILL
-too), the kernel closes the pipe, and the server goes. Linux's PR_SET_PDEATHSIG would not do: it fires when the *thread* that
-started the child ends, and pool threads end while the test goes on.
+Standard input is a pipe from that process. When the process ends in any way, the kernel closes the pipe. Linux's
+PR_SET_PDEATHSIG would fire when the starting *thread* ends, and pool threads end during a test.
 
-Standard output is a pipe too, for one line: the port, said once the server answers. All else goes to the log.
+Standard output carries one line, the port, once the server answers. All else goes to the log.
 """
 
 import os
@@ -21,11 +20,11 @@ def _wait_for_the_end() -> None:
 
 
 def hold() -> None:
-    """From now on this process ends with its parent."""
+    """Ends this process with its parent from now on."""
     threading.Thread(target=_wait_for_the_end, daemon=True).start()
 
 
 def announce(port: int) -> None:
-    """Tell the parent that the server answers on `port`. Once only."""
+    """Reports, once, that the server answers on `port`."""
     os.write(_announcement, f"{port}\n".encode())
     os.close(_announcement)

@@ -1,7 +1,6 @@
-//! Serves the real small model over the Ollama protocol until it is stopped: to try Upright by hand, and for the test that kills
-//! the process that started a rig.
+//! Serves a real small model over the Ollama protocol, for manual trials and for the test that kills a rig's parent.
 //!
-//! `cargo run -p upright-system-tests --bin real-model` prints the two addresses, then waits for the end of its input.
+//! `cargo run -p upright-system-tests --bin real-model` prints both addresses and runs until its input ends.
 
 use std::io::Read;
 use upright_system_tests::rig::{Rig, RigError};

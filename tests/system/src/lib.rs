@@ -1,4 +1,4 @@
-//! What the whole-system suites need: the suites themselves are in `tests/`.
+//! Helpers of the whole-system tests in `tests/`.
 
 pub mod other_hosts;
 pub mod rig;

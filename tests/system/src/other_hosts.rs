@@ -1,8 +1,8 @@
-//! Python and Node as hosts of the same committed policy, and what they need installed.
+//! Python and Node as hosts of the committed policy.
 //!
-//! A decision must not depend on where it is made, and a contract that only one host can speak is that host's format. So the scripts in
-//! `tests/other-hosts/` load `policy.wasm` by other people's bindings. Their packages come from PyPI and npm on the first use, into the cargo
-//! target folder, and are reused. Python 3.11 or later, as for the [rig](crate::rig); Node 20 or later, with its `npm`.
+//! A contract that only one host speaks is that host's format. The scripts in `tests/other-hosts/` load `policy.wasm`
+//! with other people's bindings, installed from PyPI and npm on first use into the cargo target folder. Needs Python
+//! 3.11 or later, as the [rig](crate::rig), and Node 20 or later with `npm`.
 //!
 //! ```no_run
 //! # use upright_system_tests::other_hosts::Host;
@@ -20,7 +20,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// Names the hosts, separated by spaces, whose tests must run: [`Host::prepare_or_skip`] then panics instead of skipping.
+/// Names hosts, separated by spaces, for which [`Host::prepare_or_skip`] panics instead of skipping.
 const REQUIRE_VARIABLE: &str = "UPRIGHT_REQUIRE_HOSTS";
 const OLDEST_NODE: u32 = 20;
 const PYTHON_REQUIREMENTS: &str = include_str!("../../other-hosts/python/requirements.txt");
@@ -28,36 +28,36 @@ const NODE_PACKAGE: [(&str, &str); 2] = [
     ("package.json", include_str!("../../other-hosts/node/package.json")),
     ("package-lock.json", include_str!("../../other-hosts/node/package-lock.json")),
 ];
-/// Node looks for packages beside a script and above it, so the scripts are copied to where the packages are.
+/// Node searches packages from a script upwards, so the scripts are copied beside the packages.
 const NODE_SCRIPTS: [(&str, &str); 3] = [
     ("conformance.mjs", include_str!("../../other-hosts/node/conformance.mjs")),
     ("contract.mjs", include_str!("../../other-hosts/node/contract.mjs")),
     ("embed.mjs", include_str!("../../other-hosts/node/embed.mjs")),
 ];
 
-/// Why a host cannot run the policy here.
+/// A host cannot run the policy here.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// Python or its packages cannot be had, or a file could not be used.
+    /// Python or its packages are missing, or a file is unusable.
     #[error(transparent)]
     Python(#[from] RigError),
-    /// There is no Node that is new enough.
+    /// Node is missing or too old.
     #[error("`node --version` says {found}; install Node {OLDEST_NODE} or later")]
     NoNode {
-        /// What it or the system said.
+        /// Output of Node or the system.
         found: String,
     },
-    /// The packages cannot be installed: no `npm`, no network, or a lock file that does not fit.
+    /// No packages: no `npm`, no network, or a lock file that does not fit.
     #[error("npm could not install the packages ({detail})")]
     Npm {
-        /// The last of what npm said.
+        /// Last output of npm.
         detail: String,
     },
 }
 
 impl HostError {
-    /// Whether this machine merely lacks what the host is made of, as opposed to a file that could not be used.
+    /// Whether the machine lacks the host's parts, rather than a file being unusable.
     #[must_use]
     pub fn is_unavailability(&self) -> bool {
         match self {
@@ -67,16 +67,16 @@ impl HostError {
     }
 }
 
-/// Another host than ours.
+/// Another host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     /// `wasmtime` from PyPI.
     Python,
-    /// Node, with the component made into JavaScript by `jco`.
+    /// Node, with JavaScript made by `jco`.
     Node,
 }
 
-/// A host whose packages are installed.
+/// A host with its packages.
 #[derive(Debug)]
 pub struct Installed {
     program: PathBuf,
@@ -85,7 +85,7 @@ pub struct Installed {
 }
 
 impl Host {
-    /// Its name in `UPRIGHT_REQUIRE_HOSTS`.
+    /// Name in `UPRIGHT_REQUIRE_HOSTS`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -94,7 +94,7 @@ impl Host {
         }
     }
 
-    /// Finds its packages, or installs them.
+    /// Finds or installs the packages.
     ///
     /// # Errors
     /// See [`HostError`].
@@ -110,10 +110,10 @@ impl Host {
         }
     }
 
-    /// Prepares it, or says on standard error that `test_name` is skipped because this machine has no such host or no package index in reach.
+    /// Prepares the host. Reports `test_name` as skipped if the machine lacks the host or a package index.
     ///
     /// # Panics
-    /// Where something is broken rather than unavailable; and where the host is unavailable although `UPRIGHT_REQUIRE_HOSTS` names it.
+    /// If the host is broken, or missing although `UPRIGHT_REQUIRE_HOSTS` names it.
     #[must_use]
     pub fn prepare_or_skip(self, test_name: &str) -> Option<Installed> {
         let error = match self.prepare() {
@@ -123,32 +123,30 @@ impl Host {
         let required = std::env::var(REQUIRE_VARIABLE).is_ok_and(|names| names.split_whitespace().any(|name| name == self.name()));
         assert!(error.is_unavailability() && !required, "{test_name}: {} does not run the policy here: {error}", self.name());
         let line = format!("\nSKIPPED {test_name}: {} is not available here: {error}\n", self.name());
-        // Not `eprintln!`, which the test harness hides when a test passes. Without a standard error nobody reads it.
+        // `eprintln!` is hidden by the harness when a test passes.
         let _ = io::stderr().write_all(line.as_bytes());
         None
     }
 }
 
 impl Installed {
-    /// Runs one of the host's scripts to its end, by its name without the extension.
+    /// Runs a script of the host, named without its extension.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// If it cannot start.
     pub fn run(&self, script: &str, arguments: &[&Path]) -> io::Result<Output> {
         let script = self.scripts.join(script).with_extension(self.extension);
-        // Python would else write `__pycache__` among the sources, and may print in another encoding than UTF-8.
+        // Else Python writes `__pycache__` among the sources, and may not print UTF-8.
         let variables = [("PYTHONDONTWRITEBYTECODE", "1"), ("PYTHONUTF8", "1")];
         Command::new(&self.program).arg(script).args(arguments).envs(variables).stdin(Stdio::null()).output()
     }
 }
 
-/// The folder of the scripts, below that of the packages.
 fn prepare_node(folder: &Path) -> Result<PathBuf, HostError> {
     check_node_version()?;
     let packages = folder.join(format!("node-{}", short_hash(&NODE_PACKAGE.map(|(_, text)| text))));
     made_once(folder, &packages, |staging| {
         write_all(staging, &NODE_PACKAGE)?;
-        // Nothing of what `jco` needs here is made by a package's own scripts.
         let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
         run(Command::new("npm").args(arguments).current_dir(staging)).map_err(|detail| HostError::Npm { detail })
     })?;
@@ -167,7 +165,6 @@ fn check_node_version() -> Result<(), HostError> {
     if major(&found).is_some_and(|version| version >= OLDEST_NODE) { Ok(()) } else { Err(HostError::NoNode { found }) }
 }
 
-/// 20 of `v20.20.2`.
 fn major(version: &str) -> Option<u32> {
     version.strip_prefix('v')?.split('.').next()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! The committed policy under hosts that are not ours answers as the conformance vectors say, to the bit.
+//! The committed policy under other hosts answers the conformance vectors bit by bit.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -22,7 +22,6 @@ fn count(folder: &Path) -> usize {
 
 fn compare(host: Host, installed: &Installed, vectors: &Path) -> Output {
     let (policy, wit) = (repository("host/runtime/policy.wasm"), repository("wit"));
-    // Python reads the types from the component; `jco` leaves none in what it makes.
     let all = [&*policy, vectors, &*wit];
     installed.run("conformance", if host == Host::Node { &all } else { &all[..2] }).unwrap()
 }
@@ -50,7 +49,6 @@ fn under_node_every_vector_is_answered_to_the_bit() {
     every_vector_is_answered(Host::Node, "under_node_every_vector_is_answered_to_the_bit");
 }
 
-/// One changed answer: in which file, what is written in its first line that has it, what instead, and what must be said about it.
 struct Forgery {
     file: &'static str,
     written: &'static str,
@@ -58,7 +56,7 @@ struct Forgery {
     told: &'static [&'static str],
 }
 
-/// Each is one that a comparison with less care would let pass.
+/// A less careful comparison would miss each of these.
 const FORGERIES: [Forgery; 10] = [
     // The last bit of an f64.
     Forgery {
@@ -90,14 +88,13 @@ const FORGERIES: [Forgery; 10] = [
         instead: "\"severity\":\"low\"",
         told: &["answer.severity: expected \"low\", found \"high\""],
     },
-    // An option that is there for one that is absent.
+    // A present option for an absent one.
     Forgery {
         file: "classifier",
         written: "\"retry_limit\":null",
         instead: "\"retry_limit\":0",
         told: &["answer.retry_limit: expected 0, found "],
     },
-    // Another payload of a variant, and another case with the same one.
     Forgery {
         file: "recovery",
         written: "\"directive\":{\"switch_model\":1}",
@@ -110,7 +107,6 @@ const FORGERIES: [Forgery; 10] = [
         instead: "\"admission\":{\"probes\":1}}}",
         told: &["answer.admission: expected {\"probes\":"],
     },
-    // A field that the answer does not have, and one that the argument does not.
     Forgery {
         file: "metadata",
         written: "\"state_layout\":2",

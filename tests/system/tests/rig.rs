@@ -1,4 +1,4 @@
-//! The real-model rig does what its documentation says: a real answer, the failures that it was built for, and no process left behind.
+//! The rig works as documented: a real answer, the expected failures, no process left behind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use upright_system_tests::rig::{Rig, RigOptions};
 
-/// Takes the model many seconds to answer in full; at temperature 0 it is always the same answer.
+/// A full answer takes many seconds; at temperature 0 it is always the same.
 const LONG: &str = "Write a very long story about a fox and count to 1000.";
 
 fn client() -> reqwest::Client {
@@ -20,7 +20,6 @@ fn chat(model: &str, prompt: &str, stream: bool, tokens: u32) -> Value {
     json!({
         "model": model, "stream": stream, "messages": [{"role": "user", "content": prompt}],
         "options": {"temperature": 0, "num_predict": tokens},
-        // llama.cpp's names for the same.
         "temperature": 0, "max_tokens": tokens,
     })
 }
@@ -33,14 +32,12 @@ async fn get(url: String) -> String {
     client().get(url).send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
 }
 
-/// The lines of a body that came to its proper end.
 async fn lines(response: reqwest::Response) -> Vec<Value> {
     assert_eq!(response.status(), 200);
     let body = response.text().await.expect("the body ends properly");
     body.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
-/// Reads on until `count` lines have come, so that the answer is under way; the lines so far, the last perhaps incomplete.
 async fn read_lines(response: &mut reqwest::Response, count: usize) -> String {
     assert_eq!(response.status(), 200);
     let mut body = String::new();
@@ -51,7 +48,6 @@ async fn read_lines(response: &mut reqwest::Response, count: usize) -> String {
     body
 }
 
-/// Reads to the end; whether it was a proper one, and what came.
 async fn read_rest(response: &mut reqwest::Response) -> (bool, String) {
     let mut body = Vec::new();
     loop {
@@ -67,7 +63,6 @@ fn is_the_line_of_a_lost_connection(line: &Value) -> bool {
     line["done"] == true && line["done_reason"] == "error" && line["error"] == "Connection error."
 }
 
-/// Whether a process of that id exists.
 fn exists(process_id: u32) -> bool {
     Command::new("kill").args(["-0", &process_id.to_string()]).stderr(Stdio::null()).status().unwrap().success()
 }
@@ -81,7 +76,6 @@ async fn the_model_streams_a_real_answer_that_ends_with_done() {
     assert_eq!((&last["done"], &last["done_reason"], last.get("error")), (&json!(true), &json!("stop"), None), "{last}");
     assert!(tokens.iter().all(|line| line["done"] == false), "{tokens:?}");
     let text: String = tokens.iter().filter_map(|line| line["message"]["content"].as_str()).collect();
-    // What a model of this size says is no more to be relied on than that it says something.
     assert!(tokens.len() > 2 && text.chars().any(char::is_alphabetic), "{text}");
 }
 
@@ -163,7 +157,6 @@ async fn a_killed_server_cuts_the_body_that_it_was_sending() {
 #[tokio::test]
 async fn a_prompt_longer_than_the_context_is_named_with_both_sizes() {
     let name = "a_prompt_longer_than_the_context_is_named_with_both_sizes";
-    // What starts with the default options starts with these too.
     if Rig::start_or_skip(name).await.is_none() {
         return;
     }
@@ -235,11 +228,10 @@ async fn a_killed_process_takes_its_rig_with_it() {
     holder.wait().unwrap();
 
     for address in addresses {
-        // Each round waits, without a clock, for the server to close the connection, which it does when it ends (or, idle, after some seconds).
+        // Each round waits until the server closes the connection.
         let refused = (0..20).any(|_| match TcpStream::connect(address) {
             Ok(mut connection) => {
                 connection.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-                // Cut or closed, it is over.
                 let _ = connection.write_all(b"GET / HTTP/1.1\r\nHost: rig\r\n\r\n");
                 let _ = connection.read_to_end(&mut Vec::new());
                 false
@@ -250,7 +242,6 @@ async fn a_killed_process_takes_its_rig_with_it() {
     }
 }
 
-/// Runs a test of this file where there is no Python; whether it passed, and its standard error.
 fn without_python(test: &str, required: &str) -> (bool, String) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test])

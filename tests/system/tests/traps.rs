@@ -1,14 +1,11 @@
-//! `docs/traps.md` says which test guards against which trap; a table that names tests that are gone guards nothing. And the one trap that no
-//! single test can show: tests that really sleep.
+//! Each test named in `docs/traps.md` exists. And no test really sleeps.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The sections that must be there.
 const SECTIONS: &[&str] = &["Classifying", "Breaker", "Retry", "Hedging and bulkheads", "Degradation, cache, checkpoints", "Health"];
-/// The folders whose packages have tests.
 const PACKAGES: &[&str] = &["guest", "host", "tests", "xtask"];
 const HEADER: &str = "What went wrong elsewhere";
 
@@ -16,7 +13,6 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
-/// What is wrong with the document, given how to read a file of the workspace.
 fn problems(document: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut problems = Vec::new();
     for section in SECTIONS {
@@ -45,20 +41,17 @@ fn is_row(line: &str) -> bool {
     line.starts_with('|') && !line.starts_with("|--") && !line.contains(HEADER)
 }
 
-/// What stands between backticks in the last cell of a row.
 fn tests_of(row: &str) -> Vec<&str> {
     let cell = row.trim().trim_end_matches('|').rsplit('|').next().unwrap_or_default();
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// Why this test, `path::name`, is not one.
 fn missing(test: &str, read: impl Fn(&str) -> Option<String>) -> Option<String> {
     let Some((path, name)) = test.split_once("::") else { return Some(format!("{test}: expected path::name")) };
     let Some(source) = read(path) else { return Some(format!("{test}: there is no such file")) };
     (!has_test(&source, name)).then(|| format!("{test}: there is no such test in the file"))
 }
 
-/// Whether a function of this name stands below an attribute that makes it a test which is not ignored.
 fn has_test(source: &str, name: &str) -> bool {
     let lines: Vec<_> = source.lines().map(str::trim).collect();
     lines.iter().enumerate().any(|(index, line)| {
@@ -96,7 +89,6 @@ fn a_test_that_is_gone_and_a_section_that_is_empty_are_told() {
     assert_eq!(told(&document("a.rs::one").replace("## Health", "## Wealth")), ["the section \"Health\" is missing"]);
 }
 
-/// The Rust files below a folder.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -108,9 +100,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The part of a file that is tests: all of a file of tests, else what follows the beginning of its module of tests.
 fn test_code<'s>(path: &Path, source: &'s str) -> &'s str {
-    // The folder of all whole-system packages is called `tests`, too.
     let in_package = path.iter().skip(1).any(|part| part == "tests" || part == "tests.rs");
     if in_package {
         return source;
@@ -118,7 +108,6 @@ fn test_code<'s>(path: &Path, source: &'s str) -> &'s str {
     source.find("#[cfg(test)]\nmod tests {").map_or("", |start| &source[start..])
 }
 
-/// The lines that sleep, with their numbers: a function of that name is called that is no method, as those of a driven clock are.
 fn sleeping(code: &str) -> Vec<(usize, &str)> {
     let calls = [concat!("sl", "eep("), concat!("sl", "eep_until("), concat!("sl", "eep_ms(")];
     let sleeps = |line: &str| {

@@ -1,4 +1,4 @@
-//! A client that hides nothing: it sends one request and keeps every byte of the answer, and how the connection ended.
+//! A client that keeps every byte of an answer, and how the connection ended.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use serde_json::{Value, json};
@@ -8,26 +8,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use upright_fault_server::FaultServer;
 
-/// Everything that came back on a connection.
 pub struct Raw {
     pub text: String,
-    /// An error is a reset; without one the server sent FIN.
+    /// An error is a reset; otherwise the server sent FIN.
     pub end: io::Result<()>,
 }
 
 impl Raw {
-    /// Whether the chunked body has its last chunk.
     pub fn is_whole(&self) -> bool {
         self.end.is_ok() && self.text.ends_with("\r\n0\r\n\r\n")
     }
 
-    /// The JSON lines of a stream.
     pub fn lines(&self) -> Vec<Value> {
         self.text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
     }
 }
 
-/// Sends a request, and leaves the reading to the caller.
 pub async fn send(server: &FaultServer, method: &str, path: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     let request =
@@ -36,26 +32,22 @@ pub async fn send(server: &FaultServer, method: &str, path: &str, body: &str) ->
     stream
 }
 
-/// Reads until the connection ends.
 pub async fn read(mut stream: TcpStream) -> Raw {
     let mut bytes = Vec::new();
     let end = within(stream.read_to_end(&mut bytes)).await.map(drop);
     Raw { text: String::from_utf8(bytes).unwrap(), end }
 }
 
-/// A request that has all that any route wants.
 pub fn body(model: &str, stream: bool) -> String {
     json!({"model": model, "stream": stream, "prompt": "one two three", "input": "one two three",
         "messages": [{"role": "user", "content": "one two three"}]})
     .to_string()
 }
 
-/// One request for a model, to the end of its answer.
 pub async fn ask(server: &FaultServer, path: &str, model: &str, stream: bool) -> Raw {
     read(send(server, "POST", path, &body(model, stream)).await).await
 }
 
-/// Reads until so many tokens of an NDJSON stream have come.
 pub async fn read_tokens(stream: &mut TcpStream, tokens: usize) -> String {
     let mut text = String::new();
     while text.matches("\"done\":false").count() < tokens {
@@ -67,7 +59,7 @@ pub async fn read_tokens(stream: &mut TcpStream, tokens: usize) -> String {
     text
 }
 
-/// A test that hangs should say where. A minute is for that alone; nothing here takes a moment.
+/// A hanging test should say where; nothing here takes long.
 pub async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("this should have happened by now")
 }

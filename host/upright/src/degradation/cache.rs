@@ -1,8 +1,5 @@
-//! Responses from earlier, bounded in bytes, entries and age.
-//!
-//! Ages are told by this crate's clock and not by the cache's own, and each reader says how old a response may be: one who wants a fresh one
-//! gets nothing, and takes nothing away from those who take an old one. A store may stand behind it ([`ResponseCache::over`]); a response that comes from there
-//! has an age already, which the wall clock tells.
+//! Caches responses, bounded in bytes, entries and age. Each reader says how old a response may be; reading a fresh one
+//! evicts nothing that others accept.
 
 use super::behind::{Behind, CacheCounts, StoredCacheOptions};
 use super::limits::{CacheLimits, size};
@@ -16,22 +13,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A response from earlier. The value is shared, not copied.
+/// A cached response. The value is shared, not copied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CachedResponse {
     /// The response.
     pub value: Arc<Value>,
-    /// How long ago it was cached.
+    /// Time since it was cached.
     pub age: Duration,
 }
 
-/// A response in memory.
 #[derive(Clone)]
 pub(super) struct Kept {
     pub(super) value: Arc<Value>,
-    /// When it came here, by the monotonic clock.
     pub(super) cached: Instant,
-    /// How old it was by then. The clock may have begun later than that, so it is no part of `cached`.
+    /// Age at that moment; the clock may have begun later.
     pub(super) older: Duration,
     pub(super) bytes: u64,
 }
@@ -42,7 +37,7 @@ impl Kept {
     }
 }
 
-/// A cache of responses; those that were not used for the longest time make room for new ones. Cloning shares it.
+/// A cache of responses that evicts the least recently used. Clones share it.
 #[derive(Clone)]
 pub struct ResponseCache {
     entries: Cache<String, Kept>,
@@ -65,34 +60,33 @@ impl std::fmt::Debug for ResponseCache {
 }
 
 impl ResponseCache {
-    /// An empty cache within these limits that tells ages by this clock.
+    /// An empty cache within these limits, whose ages follow this clock.
     pub fn new(limits: CacheLimits, clock: SharedClock) -> Self {
         let share = limits.share();
         let entries = Cache::builder()
             .max_capacity(limits.bytes())
             .weigher(move |_: &String, kept: &Kept| u32::try_from(kept.bytes.max(share)).unwrap_or(u32::MAX))
-            // The default policy would turn new entries away in favour of those that were used more often.
+            // The default policy would refuse new entries in favour of those used more often.
             .eviction_policy(EvictionPolicy::lru())
             .build();
         let swept = Arc::new(AtomicU64::new(clock.now()));
         Self { entries, limits, clock, swept, behind: None }
     }
 
-    /// Keeps what is cached from now on in this store as well: it outlives the process, and is there for all who have the store. Nobody waits for it to be
-    /// written, and where the store fails or is away nothing else does ([`ResponseCache::counts`]).
+    /// Also keeps responses in this store, so that they outlive the process and are shared. Callers do not wait for
+    /// writes or notice failures ([`ResponseCache::counts`]).
     ///
-    /// Responses are JSON under `cache/`. Their ages are told by the wall clock, once they come from the store: by the date of who cached them and by the
-    /// store's own, whichever gives the greater age. The clocks of hosts that share a store may differ by 10 s; what seems to come from further ahead is not
-    /// served. Where the wall clock is set back while this cache is there, nothing becomes younger by it; nobody can tell where it was set back before.
+    /// Responses are JSON under `cache/`. Their age is the greater one by the writer's date and by the store's; dates
+    /// more than 10 s ahead are not served. Setting the wall clock back makes nothing younger while this cache exists.
     ///
-    /// Clones that were made before this stay without the store.
+    /// Earlier clones stay without the store.
     #[must_use]
     pub fn over(self, store: Arc<dyn Store>, options: StoredCacheOptions) -> Self {
         let behind = Behind::new(store, options, Arc::clone(&self.clock));
         Self { behind: Some(Arc::new(behind)), ..self }
     }
 
-    /// Keeps a response in place of what was kept under the key. One that is larger than the whole cache may be is not kept.
+    /// Replaces the response under the key. Does not keep one larger than the whole cache.
     pub fn cache_response(&self, key: impl Into<String>, value: Value) {
         self.cache_shared(key.into(), Arc::new(value));
     }
@@ -101,7 +95,7 @@ impl ResponseCache {
         let bytes = size(&value).saturating_add(size_of::<Kept>() + key.len()) as u64;
         let kept = Kept { value, cached: self.clock.now(), older: Duration::ZERO, bytes };
         if !self.fits(&kept) {
-            // What was there is not the latest response any more.
+            // The old response is no longer the latest.
             self.entries.invalidate(&key);
             if let Some(behind) = &self.behind {
                 behind.remove(&key);
@@ -112,12 +106,12 @@ impl ResponseCache {
             behind.write(&key, kept.clone());
         }
         self.entries.insert(key, kept);
-        // Room is made now and not at the cache's leisure, or large values would exceed the bound until then.
+        // Evicts now: large values would exceed the bound until later.
         self.entries.run_pending_tasks();
         self.sweep_now_and_then();
     }
 
-    /// The response under the key if it is in memory and not older than `max_age`. Others may still get it if it is.
+    /// Returns the response from memory if not older than `max_age`.
     pub fn get_cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
         let kept = self.entries.get(key)?;
         let age = kept.age(self.clock.now());
@@ -128,13 +122,12 @@ impl ResponseCache {
         (age <= max_age).then_some(CachedResponse { value: kept.value, age })
     }
 
-    /// [`ResponseCache::get_cached_response`]; where memory has none that is young enough, the store is asked, and what it has is then in memory too. Waits no
-    /// longer than [`StoredCacheOptions::read_limit`].
+    /// Returns the response from memory or else from the store, if not older than `max_age`. Waits at most
+    /// [`StoredCacheOptions::read_limit`].
     pub async fn load_cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
         self.load_within(key, max_age, Duration::MAX).await
     }
 
-    /// Waits no longer than `limit` either.
     pub(crate) async fn load_within(&self, key: &str, max_age: Duration, limit: Duration) -> Option<CachedResponse> {
         if let Some(found) = self.get_cached_response(key, max_age) {
             return Some(found);
@@ -145,7 +138,6 @@ impl ResponseCache {
         (age <= max_age && !self.limits.expired(age)).then_some(CachedResponse { value: kept.value, age })
     }
 
-    /// Keeps what comes from the store, unless a younger one has come meanwhile. The younger of the two.
     pub(super) fn keep_loaded(&self, key: &str, kept: Kept) -> Kept {
         if !self.fits(&kept) {
             return kept;
@@ -167,20 +159,19 @@ impl ResponseCache {
         kept.bytes.max(self.limits.share()) <= self.limits.bytes()
     }
 
-    /// What became of its responses in the store behind it.
+    /// Counters of the store behind this cache.
     pub fn counts(&self) -> CacheCounts {
         self.behind.as_ref().map(|behind| behind.counts()).unwrap_or_default()
     }
 
-    /// Ends when nothing waits to be written any more: all is in the store, or the store did not take it. A program that ends may wait for it; give that a
-    /// limit of time, as a store that does not answer is waited for.
+    /// Waits until each queued response is stored or refused. Give it a time limit: the store may hang.
     pub async fn flush(&self) {
         if let Some(behind) = &self.behind {
             behind.flush().await;
         }
     }
 
-    /// Drops what is older than the limits allow. Caching does so now and then by itself.
+    /// Drops responses older than `max_age` of the limits, as caching does from time to time.
     pub fn remove_expired(&self) {
         let now = self.clock.now();
         self.swept.store(now, Ordering::Relaxed);
@@ -192,13 +183,13 @@ impl ResponseCache {
         self.entries.run_pending_tasks();
     }
 
-    /// Drops everything, in the store too; what others have in memory stays. What is still in the store, or cannot be removed from it yet, is not served here.
+    /// Drops all responses here and in the store, but not in other processes' memory.
     pub fn clear_cache(&self) {
-        // First: what is on its way from the store to memory either comes before, and is dropped below, or not at all.
+        // First, so that a read in progress lands before the loop below or not at all.
         if let Some(behind) = &self.behind {
             behind.clear();
         }
-        // One by one: `invalidate_all` tells old from new by the cache's own clock.
+        // `invalidate_all` uses the cache's own clock.
         for (key, _) in &self.entries {
             self.entries.invalidate(&*key);
         }
@@ -209,27 +200,26 @@ impl ResponseCache {
         &self.clock
     }
 
-    /// How many responses are in memory.
+    /// Number of responses in memory.
     pub fn len(&self) -> usize {
         self.entries.iter().count()
     }
 
-    /// Whether none is in memory.
+    /// Whether memory holds no response.
     pub fn is_empty(&self) -> bool {
         self.entries.iter().next().is_none()
     }
 
-    /// How many bytes the responses in memory take, with their keys.
+    /// Bytes of the responses in memory, with their keys.
     pub fn size_bytes(&self) -> u64 {
         self.entries.iter().map(|(_, kept)| kept.bytes).sum()
     }
 
-    /// What it keeps in memory at most.
+    /// Limits of the memory.
     pub fn limits(&self) -> CacheLimits {
         self.limits
     }
 
-    /// Not what was cached anew meanwhile.
     fn remove_if_expired(&self, key: &str) {
         self.entries.entry_by_ref(key).and_compute_with(|entry| {
             let age = entry.map(|entry| entry.value().age(self.clock.now()));
@@ -237,13 +227,12 @@ impl ResponseCache {
         });
     }
 
-    /// Sweeps if an eighth of the maximum age has passed since: each sweep looks at every entry.
+    /// At most once in an eighth of the maximum age: a sweep looks at every entry.
     fn sweep_now_and_then(&self) {
         let Some(max_age) = self.limits.max_age else { return };
         let swept = self.swept.load(Ordering::Relaxed);
         let now = self.clock.now();
         let due = now.saturating_sub(swept) > nanoseconds(max_age) / 8;
-        // Of several threads that find it due, one does it.
         if due && self.swept.compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.remove_expired();
         }

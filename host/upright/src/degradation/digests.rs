@@ -1,8 +1,5 @@
-//! Which model stands behind a name, for the keys of its answers.
-//!
-//! A model that was pulled anew has the same name and answers otherwise, so a cached answer belongs to a digest. Asking the server for it before each call costs a
-//! request, and a server that is away tells none, just when an answer from earlier should serve. So digests are cached beside the answers: for a moment while
-//! the server can be asked, and for as long as answers are while it cannot.
+//! Finds the digest behind a model's name, since a model pulled again answers differently under its name. Digests are
+//! cached: a request before each call is slow, and fails when a cached answer should serve.
 
 use super::{ResponseCache, cache_key};
 use crate::driving::within;
@@ -11,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use upright_logic::degradation::{canonical_model, same_model};
 
-/// The digests of an Ollama's models, and keys with them. Cloning shares the cache.
+/// Digests of an Ollama server's models, and keys made with them. Clones share the cache.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -41,31 +38,30 @@ pub struct ModelDigests {
 }
 
 impl ModelDigests {
-    /// Asks this server, and keeps digests in this cache: best the one that the answers are in.
+    /// Keeps digests in this cache, best the answers' own.
     pub fn new(client: OllamaClient, cache: ResponseCache) -> Self {
         Self { client, cache, fresh: Duration::from_secs(10), limit: Duration::from_secs(2) }
     }
 
-    /// The server is asked again when it was not asked for so long; 10 s by default. A model that is pulled meanwhile is taken for the one before.
+    /// Time before the server is asked again; 10 s by default. A model pulled within it goes unnoticed.
     #[must_use]
     pub fn fresh(mut self, fresh: Duration) -> Self {
         self.fresh = fresh;
         self
     }
 
-    /// The server is given so long; 2 s by default.
+    /// Maximum time to wait for the server; 2 s by default.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
-    /// The model's digest. Where the server cannot be asked, the one that it told last, in this process or in another that shares the store. None where it does
-    /// not have the model, or nothing is known.
+    /// The model's digest; while the server is away, the last one known here or in the store. `None` for an unknown
+    /// model or digest.
     pub async fn digest(&self, model: &str) -> Option<String> {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let key = format!("digest/{}/{}", self.client.address(), canonical_model(model));
-        // What is older is in memory then, too.
         if let Some(known) = self.cache.load_cached_response(&key, self.fresh).await {
             return text(&known.value);
         }

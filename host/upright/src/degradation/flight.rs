@@ -1,10 +1,5 @@
-//! One call for all who ask the same at the same time.
-//!
-//! When an answer that many want is not cached yet, or has just become too old, all of them would call. So the first of them calls and the others wait for what it
-//! gets. If it gets nothing that could serve them (it failed, was dropped, or another model answered), the one that has waited longest calls next, and the rest
-//! go on waiting: a service in trouble sees one call at a time from them, until one succeeds or the breaker, which counts those failures, rejects the rest at once.
-//!
-//! Who waits does so in its own time: its deadline ends the wait, and dropping it leaves nothing behind.
+//! Makes one call for all who want the same answer. If it brings the others nothing, the longest waiting calls next. A
+//! failing service sees one call at a time, until the breaker rejects the rest.
 
 use super::CachedResponse;
 use crate::clock::{Instant, between};
@@ -13,22 +8,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The calls that are being made, by the keys of their answers.
 #[derive(Default)]
 pub(crate) struct Flights {
     flights: Mutex<Boarding>,
 }
 
-/// The flight for each key, and how many have a place in it.
 type Boarding = HashMap<Arc<str>, (Arc<Flight>, usize)>;
 
 struct Flight {
-    /// Who has the one permit calls; the others wait for it in the order in which they came. It is closed when there is an answer.
+    /// The holder of the one permit calls. Closed once there is an answer.
     turn: Arc<Semaphore>,
     answer: OnceLock<Landed>,
 }
 
-/// What a call has given for all.
 #[derive(Clone)]
 pub(crate) struct Landed {
     response: CachedResponse,
@@ -40,31 +32,26 @@ impl Landed {
         Self { response, at }
     }
 
-    /// The answer if it is not older than this.
     pub(crate) fn younger(&self, max_age: Duration, now: Instant) -> Option<CachedResponse> {
         let age = self.response.age.saturating_add(between(self.at, now));
         (age <= max_age).then(|| CachedResponse { value: Arc::clone(&self.response.value), age })
     }
 }
 
-/// What a wait ended in.
 pub(crate) enum Turn<'a> {
-    /// There is an answer.
     Landed(Landed),
-    /// The call is this one's to make, for all.
     Lead(Lead<'a>),
-    /// There is nothing to wait for.
+    /// The flight ended without an answer.
     Alone,
 }
 
-/// A place among those who want the same. The last who leaves takes the key along.
 pub(crate) struct Place<'a> {
     flights: &'a Flights,
     key: Arc<str>,
     flight: Arc<Flight>,
 }
 
-/// The right to make the call. Dropping it hands it to the next.
+/// Dropping it hands the call to the next.
 pub(crate) struct Lead<'a> {
     _permit: OwnedSemaphorePermit,
     place: Place<'a>,
@@ -75,7 +62,6 @@ impl Flights {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place among those who want the answer under this key.
     pub(crate) fn join(&self, key: &str) -> Place<'_> {
         let mut flights = self.flights();
         let key = flights.get_key_value(key).map_or_else(|| Arc::from(key), |(key, _)| Arc::clone(key));
@@ -88,25 +74,22 @@ impl Flights {
         Place { flights: self, key, flight }
     }
 
-    /// This flight, if it is still the one for the key.
     fn current<'f>(boarding: &'f mut Boarding, place: &Place<'_>) -> Option<&'f mut usize> {
         boarding.get_mut(&place.key).filter(|(flight, _)| Arc::ptr_eq(flight, &place.flight)).map(|(_, places)| places)
     }
 }
 
 impl<'a> Place<'a> {
-    /// Waits until there is an answer, or until it is this one's turn to call.
     pub(crate) async fn turn(self) -> Turn<'a> {
         match Arc::clone(&self.flight.turn).acquire_owned().await {
             Ok(permit) => Turn::Lead(Lead { _permit: permit, place: self }),
-            // It is closed after the answer was set.
+            // Closed only after the answer was set.
             Err(_) => self.flight.answer.get().map_or(Turn::Alone, |landed| Turn::Landed(landed.clone())),
         }
     }
 }
 
 impl Lead<'_> {
-    /// Gives the answer to all who wait. Who comes later finds it in the cache, or calls.
     pub(crate) fn land(self, landed: Landed) {
         let place = &self.place;
         let mut boarding = place.flights.flights();
@@ -114,7 +97,7 @@ impl Lead<'_> {
             boarding.remove(&place.key);
         }
         drop(boarding);
-        // Only who leads sets it, once.
+        // Only the leader sets it, once.
         let _ = place.flight.answer.set(landed);
         place.flight.turn.close();
     }
@@ -181,7 +164,6 @@ mod tests {
         }
         assert_eq!(leads.len(), 1, "one at a time");
         drop(leads);
-        // The one that is next leaves instead.
         drop(waiting.remove(1));
         assert!(lead((&mut waiting[1]).now_or_never()).is_some());
         drop(waiting);
@@ -203,7 +185,6 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 let flights = &flights;
-                // The last of all is one that leaves without an answer.
                 scope.spawn(move || {
                     for round in 0..2000 {
                         let mut turn = Box::pin(flights.join("a").turn());

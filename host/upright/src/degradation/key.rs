@@ -1,14 +1,14 @@
-//! Keys under which responses are cached.
+//! Makes the keys of cached responses.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use upright_logic::degradation::{canonical_model, same_model};
 
-/// The key of a response: equal for equal requests to the same model, and for nothing else.
+/// Key of a response: equal for equal requests to one model, different for all others.
 ///
-/// Spellings of one model give one key (`qwen3` and `Qwen3:latest`), and so does a request's `model`, where it is the same, or its absence.
-/// The order of a request's members does not matter. Give the model's `digest`: a model that was replaced under its name then gets another key.
+/// Spellings of a model's name count as one (`qwen3`, `Qwen3:latest`), also in the request's `model`. The order of
+/// members does not matter. The `digest` gives a replaced model another key.
 pub fn cache_key(model: &str, digest: Option<&str>, request: &Value) -> String {
     let mut hasher = Sha256::new();
     text(&mut hasher, &canonical_model(model));
@@ -31,7 +31,7 @@ pub fn cache_key(model: &str, digest: Option<&str>, request: &Value) -> String {
     })
 }
 
-/// With its length, so that no two sequences of texts look alike.
+/// Hashes the length too, so that no two sequences of texts look alike.
 fn text(hasher: &mut Sha256, text: &str) {
     hasher.update(b"s");
     hasher.update((text.len() as u64).to_le_bytes());

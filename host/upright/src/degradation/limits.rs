@@ -1,16 +1,16 @@
-//! How much is cached, and what a value takes.
+//! Limits of a cache, and the size of a value.
 
 use serde_json::Value;
 use std::time::Duration;
 
-/// What a cache keeps at most.
+/// Limits of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// So many bytes; 64 MiB by default. In memory as values take them there, and at most 4 GiB; in a store as JSON, with the keys.
+    /// Maximum bytes; 64 MiB by default. At most 4 GiB in memory; a store counts JSON and keys.
     pub max_bytes: u64,
-    /// So many entries; 10,000 by default. In memory each takes at least its share of the bytes.
+    /// Maximum number of entries; 10,000 by default.
     pub max_entries: u64,
-    /// No response for longer than this; a day by default, none for as long as there is room.
+    /// Maximum age of a response; one day by default. `None` keeps responses until they are evicted.
     pub max_age: Option<Duration>,
 }
 
@@ -25,20 +25,18 @@ impl CacheLimits {
         if self.max_entries == 0 { 0 } else { self.max_bytes.min(u64::from(u32::MAX)) }
     }
 
-    /// What an entry takes at least, so that the bound in bytes is one in entries too.
+    /// Minimum bytes counted for an entry; so the limit in bytes limits entries.
     pub(super) fn share(&self) -> u64 {
         self.bytes().div_ceil(self.max_entries.max(1)).max(1)
     }
 
-    /// Whether a response of this age is too old.
     pub(super) fn expired(&self, age: Duration) -> bool {
         self.max_age.is_some_and(|max_age| age > max_age)
     }
 }
 
-/// What a value takes in memory, in bytes, near enough. Not recursive, as values may be nested deeply.
+/// Approximate bytes in memory. Not recursive, because values may be nested deeply.
 pub(super) fn size(value: &Value) -> usize {
-    /// A member's key and its place in the map's index.
     const MEMBER: usize = size_of::<String>() + 2 * size_of::<usize>();
     let mut bytes = size_of::<Value>();
     let mut pending = vec![value];

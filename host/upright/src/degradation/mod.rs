@@ -1,4 +1,4 @@
-//! What to serve when the best is not to be had: another model, a lighter workflow, an answer from earlier.
+//! Chooses a substitute when the best fails: another model, a lighter workflow, a cached answer.
 //!
 //! ```
 //! use serde_json::json;
@@ -39,16 +39,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use upright_logic::degradation::{DEFAULT_CHAIN, EDGE_CHAIN, QUALITY_CHAIN, SPEED_CHAIN};
 
-/// Decides which model is next and what makes a workflow lighter.
+/// Chooses the next model and makes a workflow lighter.
 pub trait Decider: Send + Sync {
-    /// The index in `chain` of the model to try after `current`; none when there is none.
+    /// Index in `chain` of the model to try after `current`; `None` at its end.
     fn next_model(&self, current: &str, chain: &[String]) -> Option<usize>;
 
-    /// The edits that make a workflow lighter.
+    /// Edits that make a workflow lighter.
     fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit>;
 }
 
-/// The built-in logic, natively.
+/// The default policy's decisions, natively.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Native;
 
@@ -72,7 +72,7 @@ impl Decider for PolicySlot {
     }
 }
 
-/// A chain of models, a cache of responses, and a way to make workflows lighter. Cloning shares the cache.
+/// A model chain, a cache of responses, and a way to make workflows lighter. Clones share the cache.
 #[derive(Clone)]
 pub struct GracefulDegradation {
     fallback_models: Arc<[String]>,
@@ -81,7 +81,7 @@ pub struct GracefulDegradation {
 }
 
 impl Default for GracefulDegradation {
-    /// The specification's default chain.
+    /// Chain of `qwen3:8b` and `gemma3:4b`.
     fn default() -> Self {
         Self::new(DEFAULT_CHAIN)
     }
@@ -94,7 +94,7 @@ impl std::fmt::Debug for GracefulDegradation {
 }
 
 impl GracefulDegradation {
-    /// Falls back along this chain, best first. An empty one means no fallback, not the default chain.
+    /// Falls back along this chain, best first. An empty chain means no fallback.
     pub fn new<I>(fallback_models: I) -> Self
     where
         I: IntoIterator<Item: Into<String>>,
@@ -106,17 +106,17 @@ impl GracefulDegradation {
         }
     }
 
-    /// The specification's chain for speed.
+    /// Chain for speed: `qwen3:30b-a3b`, `qwen3:8b`, `gemma3:4b`.
     pub fn speed() -> Self {
         Self::new(SPEED_CHAIN)
     }
 
-    /// The specification's chain for quality.
+    /// Chain for quality: `qwen3:30b`, `qwen3:8b`.
     pub fn quality() -> Self {
         Self::new(QUALITY_CHAIN)
     }
 
-    /// The specification's chain for small machines.
+    /// Chain for small machines: `gemma3:4b`, `gemma3:3b`.
     pub fn edge() -> Self {
         Self::new(EDGE_CHAIN)
     }
@@ -127,14 +127,14 @@ impl GracefulDegradation {
         self.with_decider(Arc::new(policy.into()))
     }
 
-    /// Lets this decide.
+    /// Sets the decider.
     #[must_use]
     pub fn with_decider(mut self, decider: Arc<dyn Decider>) -> Self {
         self.decider = decider;
         self
     }
 
-    /// Keeps responses in this cache.
+    /// Sets the cache of responses.
     #[must_use]
     pub fn with_cache(mut self, cache: ResponseCache) -> Self {
         self.cache = cache;
@@ -146,13 +146,13 @@ impl GracefulDegradation {
         &self.fallback_models
     }
 
-    /// The model to try after `current`; none after the last. A model outside the chain gets its first.
+    /// Model to try after `current`; `None` after the last. Outside the chain: the first.
     pub fn get_fallback_model(&self, current: &str) -> Option<&str> {
         let index = self.decider.next_model(current, &self.fallback_models)?;
         self.fallback_models.get(index).map(String::as_str)
     }
 
-    /// A lighter copy of a workflow. What is no object is returned as it is.
+    /// Returns a lighter copy of a workflow; a value that is no object returns unchanged.
     pub fn simplify_workflow(&self, workflow: &Value) -> Value {
         match workflow {
             Value::Object(object) => Value::Object(workflow::edited(object, &self.decider.simplify_workflow(&workflow::entries(object)))),

@@ -1,16 +1,13 @@
-//! Shows a workflow to the policy and applies the edits that it answers with, to a copy.
+//! Shows a workflow to the policy and applies its edits to a copy.
 
 use crate::types::{WorkflowChange, WorkflowEdit, WorkflowEntry, WorkflowValue};
 use serde_json::{Map, Number, Value};
 
-/// So much of a key or a text is shown, in bytes: enough to tell what it is, whatever a prompt's length.
 const TEXT_SHOWN: usize = 256;
-/// So many entries are shown; those after them stay as they are.
 const ENTRIES_SHOWN: usize = 1024;
-/// Up to here, every whole number has an `f64` of its own.
+/// Below this every whole number has its own `f64`.
 const WHOLE_NUMBERS: f64 = 9_007_199_254_740_992.0;
 
-/// What a policy gets to see of a workflow: one entry for each of the object's, in its order.
 pub(super) fn entries(workflow: &Map<String, Value>) -> Vec<WorkflowEntry> {
     let entry = |(key, value): (&String, &Value)| WorkflowEntry { key: shown(key), value: seen(value) };
     workflow.iter().take(ENTRIES_SHOWN).map(entry).collect()
@@ -20,7 +17,6 @@ fn seen(value: &Value) -> WorkflowValue {
     match value {
         Value::Null => WorkflowValue::Null,
         Value::Bool(truth) => WorkflowValue::Boolean(*truth),
-        // A number beyond f64 is shown as what cannot be lowered.
         Value::Number(number) => number.as_f64().filter(|number| number.is_finite()).map_or(WorkflowValue::Nested, WorkflowValue::Number),
         Value::String(text) => WorkflowValue::Text(shown(text)),
         Value::Array(items) => WorkflowValue::Items(u32::try_from(items.len()).unwrap_or(u32::MAX)),
@@ -32,7 +28,6 @@ fn shown(text: &str) -> String {
     text[..text.floor_char_boundary(TEXT_SHOWN)].to_owned()
 }
 
-/// A deep copy with these edits. Edits that do not fit are left out: an index that is not there, a number for what is none, a list cut that is none.
 pub(super) fn edited(workflow: &Map<String, Value>, edits: &[WorkflowEdit]) -> Map<String, Value> {
     let mut entries: Vec<_> = workflow.clone().into_iter().map(Some).collect();
     for edit in edits {
@@ -51,7 +46,7 @@ pub(super) fn edited(workflow: &Map<String, Value>, edits: &[WorkflowEdit]) -> M
     entries.into_iter().flatten().collect()
 }
 
-/// The number, as an integer where the current one is: programs that want an integer do not take 3.0. None for what JSON cannot say.
+/// Keeps integers integers: programs that want one refuse 3.0.
 fn in_kind(number: f64, current: &Number) -> Option<Number> {
     let whole = number.fract() == 0.0 && number.abs() <= WHOLE_NUMBERS;
     if whole && (current.is_i64() || current.is_u64()) { Some(Number::from(number as i64)) } else { Number::from_f64(number) }

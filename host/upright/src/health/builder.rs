@@ -1,4 +1,4 @@
-//! How a health check is set up.
+//! Sets up a health check.
 
 use super::check::HealthCheck;
 use super::resources::{ResourceProbe, models_directory};
@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a check may take unless said otherwise.
+/// Default time limit of a check.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What judges the machine's resources.
+/// Judges the machine's resources.
 pub type Judge = Arc<dyn Fn(&ResourceSnapshot, &ResourceThresholds) -> Judgement + Send + Sync>;
 
-/// What reads the machine's resources. It must not block.
+/// Reads the machine's resources. Must not block.
 pub type ResourceReader = Arc<dyn Fn() -> ResourceSnapshot + Send + Sync>;
 
 /// Sets up a [`HealthCheck`].
@@ -46,49 +46,49 @@ impl HealthCheckBuilder {
         }
     }
 
-    /// How long a check may take, from the first byte sent to the last one read. Default [`DEFAULT_TIMEOUT`].
+    /// Maximum time of a check, from the first byte sent to the last one read. Default [`DEFAULT_TIMEOUT`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long loading a model may take. Default 10 min.
+    /// Maximum time for loading a model. Default 10 min.
     pub fn load_timeout(mut self, timeout: Duration) -> Self {
         self.load_timeout = timeout;
         self
     }
 
-    /// Where a reading becomes a finding.
+    /// Sets the thresholds beyond which a reading becomes a finding.
     pub fn thresholds(mut self, thresholds: ResourceThresholds) -> Self {
         self.thresholds = thresholds;
         self
     }
 
-    /// The disk that counts is the one with this path on it. Default [`models_directory`].
+    /// Checks the disk that holds this path. Default [`models_directory`].
     pub fn disk_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.disk_path = Some(path.into());
         self
     }
 
-    /// Where time comes from.
+    /// Sets the clock.
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// What judges the machine's resources. Default [`upright_logic::health::judge`].
+    /// Sets the judge of the machine's resources. Default [`upright_logic::health::judge`].
     pub fn judge(mut self, judge: Judge) -> Self {
         self.judge = judge;
         self
     }
 
-    /// What reads the machine's resources. Default a [`ResourceProbe`] for the disk path.
+    /// Sets the reader of the machine's resources. Default a [`ResourceProbe`] for the disk path.
     pub fn resources(mut self, resources: ResourceReader) -> Self {
         self.resources = Some(resources);
         self
     }
 
-    /// The health check. Nothing is sent or read yet.
+    /// Builds the health check. Sends and reads nothing yet.
     pub fn build(self) -> Result<HealthCheck, SetupError> {
         let timeout = self.timeout;
         for (setting, timeout) in [("timeout", timeout), ("load_timeout", self.load_timeout)] {
@@ -101,7 +101,7 @@ impl HealthCheckBuilder {
         ] {
             ConfigurationError::unless((0.0..=100.0).contains(&percent), setting, percent, "it must be from 0 to 100")?;
         }
-        // One limit for the whole of a check: that of the connection must not come first under another name.
+        // The limit of the whole check must end it before the limit of connecting does.
         let budgets = Budgets {
             connect: timeout.saturating_mul(2),
             load: self.load_timeout,

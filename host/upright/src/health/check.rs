@@ -1,4 +1,4 @@
-//! The checks.
+//! Checks a server, its models and this machine.
 
 use super::builder::{HealthCheckBuilder, Judge, ResourceReader};
 use super::explain::{explain, not_loaded};
@@ -11,14 +11,14 @@ use serde_json::{Map, Value, json};
 use upright_logic::classifier::classify;
 use upright_logic::degradation::same_model;
 
-/// The component that is the server.
+/// Component name of the server.
 pub const OLLAMA: &str = "ollama";
-/// The component that is this machine.
+/// Component name of this machine.
 pub const RESOURCES: &str = "resources";
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
-/// Checks an Ollama server, its models and this machine. Clones share all they have.
+/// Checks an Ollama server, its models and this machine. Clones share everything.
 #[derive(Clone)]
 pub struct HealthCheck {
     pub(super) client: OllamaClient,
@@ -45,7 +45,7 @@ impl HealthCheck {
         HealthCheckBuilder::new(address)
     }
 
-    /// Whether an Ollama answers at the address.
+    /// Checks whether an Ollama server answers at the address.
     pub async fn check_ollama(&self) -> HealthStatus {
         let begun = self.clock.now();
         let answer = self.client.is_running().await;
@@ -63,13 +63,13 @@ impl HealthCheck {
         }
     }
 
-    /// Whether the server has this model; names are compared as Ollama does.
+    /// Checks whether the server has this model; compares names as Ollama does.
     pub async fn check_model_available(&self, name: &str) -> HealthStatus {
         let mut statuses = self.check_models(&[name]).await;
         statuses.swap_remove(0)
     }
 
-    /// Whether the server has these models, in their order; with one request for all of them, and none for none.
+    /// Checks whether the server has these models, in order, by one request. Sends none for an empty list.
     pub async fn check_models(&self, names: &[&str]) -> Vec<HealthStatus> {
         if names.is_empty() {
             return Vec::new();
@@ -90,12 +90,12 @@ impl HealthCheck {
             .collect()
     }
 
-    /// Whether the server can load this model: only then it shows that the model's file is damaged, or that the installation cannot start a model at all. The model
-    /// stays in memory as long as the server keeps it. May take as long as [loading](super::HealthCheckBuilder::load_timeout) may.
+    /// Checks whether the server can load this model; only loading reveals a damaged file or a broken installation.
+    /// Takes as long as [loading](super::HealthCheckBuilder::load_timeout) may. The model stays in memory.
     pub async fn check_model_loads(&self, name: &str) -> HealthStatus {
         let begun = self.clock.now();
         let mut outcome = self.client.chat(ChatRequest { model: name.to_owned(), ..ChatRequest::default() }).await.map(drop);
-        // A model that embeds does not chat.
+        // An embedding model does not chat.
         if outcome.as_ref().is_err_and(|error| classify(&error.fault()).action == SuggestedAction::UseCapableModel) {
             outcome = self.client.embed(name, &[]).await.map(drop);
         }
@@ -112,8 +112,8 @@ impl HealthCheck {
         self.status(format!("load:{name}"), healthy, message, details)
     }
 
-    /// Whether this machine has memory, disk and processor left. Returns at once; the processor's load is that of the last second, and
-    /// null until there is a first sample.
+    /// Checks memory, disk and processor without waiting. The processor's load is that of the last second, null before
+    /// the first sample.
     pub fn check_system_resources(&self) -> HealthStatus {
         let snapshot = (self.resources)();
         let judgement = (self.judge)(&snapshot, &self.thresholds);
@@ -124,12 +124,12 @@ impl HealthCheck {
         self.status(RESOURCES.into(), judgement.healthy, words.join(", "), details)
     }
 
-    /// What this machine has left. Returns at once.
+    /// Reads this machine's resources. Returns at once.
     pub fn resources(&self) -> ResourceSnapshot {
         (self.resources)()
     }
 
-    /// All of it at the same time: the server, each of the models, this machine.
+    /// Checks the server, each of the models and this machine at the same time.
     pub async fn check_all(&self, models: &[&str]) -> HealthReport {
         let resources = async { self.check_system_resources() };
         let (ollama, models, resources) = future::join3(self.check_ollama(), self.check_models(models), resources).await;
@@ -167,7 +167,6 @@ fn find_model(name: &str, models: &[ModelInfo]) -> (bool, String, Map<String, Va
     }
 }
 
-/// What could not be read is null, not zero.
 fn resource_details(snapshot: &ResourceSnapshot) -> Map<String, Value> {
     let gib = |total: u64, bytes: u64| if total == 0 { Value::Null } else { json!(bytes as f64 / GIB) };
     let (memory, disk) = (snapshot.memory_total_bytes, snapshot.disk_total_bytes);

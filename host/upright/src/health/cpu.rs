@@ -1,25 +1,16 @@
-//! The processor's load, sampled in the background.
-//!
-//! A load is a difference between two readings some time apart, so whoever wants one at once must have taken the first reading before.
-//! Here a thread takes one each second while somebody asks, parks when nobody has asked for a while, and ends with its probe. The asker
-//! gets the last sample, or none: never a wait.
-//!
-//! The time between two samples is the machine's own, whatever clock the rest is driven by: so is its load.
+//! Samples the processor's load in the background: a load is the difference between two readings. A thread takes one
+//! each second while somebody asks, then parks. It uses real time, whatever clock the program uses.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Reads the load since the reading before, percent; none where that cannot be told.
 pub(super) type ReadLoad = Box<dyn FnMut() -> Option<f64> + Send>;
 
-/// From one sample to the next.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// From the first reading, which is compared with nothing, to the next: the shortest that makes sense.
 const FIRST_INTERVAL: Duration = sysinfo::MINIMUM_CPU_UPDATE_INTERVAL;
-/// Samples that are taken for one question: half a minute.
+/// Number of samples taken for one question: half a minute.
 const SAMPLES_A_QUESTION: u32 = 30;
 
-/// Samples the processor's load until it is dropped.
 pub(super) struct CpuSampler {
     shared: Arc<Shared>,
 }
@@ -32,10 +23,9 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// What reads, until the thread has it.
     unstarted: Option<ReadLoad>,
     load: Option<f64>,
-    /// Samples still to be taken for those who asked. At 0 the thread parks.
+    /// Samples still wanted. At 0 the thread parks.
     wanted: u32,
     stopped: bool,
     intervals: Option<[Duration; 2]>,
@@ -53,7 +43,6 @@ impl CpuSampler {
         Self { shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }) }
     }
 
-    /// The last sample, none before there is one. Keeps the sampling going.
     pub(super) fn load(&self) -> Option<f64> {
         let mut state = self.shared.state();
         state.wanted = SAMPLES_A_QUESTION;
@@ -77,10 +66,9 @@ impl Drop for CpuSampler {
 }
 
 impl Shared {
-    /// The thread.
     fn sample(&self, mut read: ReadLoad) {
         while self.wait_until_wanted() {
-            // What the load was while nobody asked is of no interest: this is the reading to compare the next with.
+            // Starts the interval, so that the load excludes the time parked.
             read();
             let [first, further] = self.state().intervals.unwrap_or_default();
             let mut interval = first;
@@ -94,7 +82,6 @@ impl Shared {
         }
     }
 
-    /// Parks; whether it was woken to go on rather than to end.
     fn wait_until_wanted(&self) -> bool {
         let mut state = self.state();
         if state.wanted == 0 {
@@ -107,7 +94,6 @@ impl Shared {
         !state.stopped
     }
 
-    /// Lets the time pass; whether another sample is wanted after it.
     fn pause(&self, interval: Duration) -> bool {
         let wait = self.changed.wait_timeout_while(self.state(), interval, |state| !state.stopped && state.wanted > 0);
         let (state, _) = wait.unwrap_or_else(PoisonError::into_inner);
@@ -122,7 +108,6 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A sampler that takes no time between samples, and a note of each reading.
     fn quick(mut read: impl FnMut(u32) -> Option<f64> + Send + 'static) -> (CpuSampler, Receiver<u32>) {
         let (noted, notes): (Sender<u32>, _) = channel();
         let mut count = 0;
@@ -151,7 +136,6 @@ mod tests {
         });
         assert_eq!(sampler.load(), None);
         notes.recv().unwrap();
-        // The reading is going on and will not end before it is released.
         assert_eq!(sampler.load(), None);
         drop(release);
     }
@@ -201,12 +185,10 @@ mod tests {
     #[test]
     fn the_thread_ends_when_the_sampler_is_dropped() {
         let (sampler, notes) = quick(|_| Some(1.0));
-        // Between two samples, where it would stay for an hour.
         sampler.shared.state().intervals = Some([Duration::from_secs(3600); 2]);
         sampler.load();
         notes.recv().unwrap();
         drop(sampler);
-        // The thread owns the other end; this returns when it is gone.
         assert!(notes.recv().is_err());
 
         let (sampler, notes) = quick(|_| Some(1.0));

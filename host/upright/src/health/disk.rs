@@ -1,20 +1,19 @@
-//! How much room is on the disk that holds a path.
+//! Reads the size and free space of the disk that holds a path.
 
 use std::path::Path;
 
-/// Size and free bytes.
 pub(crate) type Room = (u64, u64);
 
-/// The room on the disk with this path, or with the nearest folder above it that exists. (0, 0) where it cannot be read.
+/// Asks for the path or its nearest existing parent. (0, 0) if unreadable.
 ///
-/// The path alone is asked about: a list of all mounts leaves network disks out, and asking one of them that is gone can hang.
+/// Does not list all mounts: a list omits network disks, and a disk that is gone can hang.
 #[cfg(unix)]
 pub(crate) fn room(path: &Path) -> Room {
     let found = path.ancestors().find_map(|path| rustix::fs::statvfs(if path.as_os_str().is_empty() { Path::new(".") } else { path }).ok());
     found.map_or((0, 0), |disk| (disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize)))
 }
 
-/// The room on the disk with this path: the one that is mounted deepest above it. (0, 0) where it cannot be read.
+/// The deepest mount above the path counts. (0, 0) if unreadable.
 #[cfg(not(unix))]
 pub(crate) fn room(path: &Path) -> Room {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

@@ -1,11 +1,10 @@
-//! What is wrong with a server, in words that send people to the right place.
+//! Explains a server's failure, so that people look for it in the right place.
 
 use crate::ollama::{BaseUrl, OllamaError};
 use crate::types::{Fault, FaultKind, SuggestedAction};
 use serde_json::{Map, Value};
 use upright_logic::classifier::classify;
 
-/// The message and its details.
 pub(super) fn explain(error: &OllamaError, address: &BaseUrl) -> (String, Map<String, Value>) {
     let fault = error.fault();
     let mut details = Map::new();
@@ -17,7 +16,6 @@ pub(super) fn explain(error: &OllamaError, address: &BaseUrl) -> (String, Map<St
     (sentence(error, &fault, address), details)
 }
 
-/// Explains why a model cannot be loaded: the message names what repairs it.
 pub(super) fn not_loaded(error: &OllamaError, address: &BaseUrl, model: &str) -> (String, Map<String, Value>) {
     let (sentence, mut details) = explain(error, address);
     let meaning = classify(&error.fault());
@@ -62,7 +60,6 @@ fn sentence(error: &OllamaError, fault: &Fault, address: &BaseUrl) -> String {
     }
 }
 
-/// An error page is not a message.
 fn first_line(text: &str) -> &str {
     let line = text.lines().next().unwrap_or_default();
     &line[..line.floor_char_boundary(200)]

@@ -1,8 +1,8 @@
-//! Whether Ollama, its models and this machine are fit to work.
+//! Checks whether Ollama, its models and this machine are fit to work.
 //!
-//! A health check is asked when things are bad, so it must not make them worse: each check has one hard limit of time however slowly
-//! the server drips, all models together cost one request, and reading the machine's load never waits for a sample.
-//! And its message must be worth reading: "connection refused" for an unknown name sends people to the wrong place.
+//! A check runs when things are bad and must not make them worse. It has one hard time limit, one request for all
+//! models, and never waits for a load sample. Its message names the real cause: "connection refused" for an unknown
+//! name would mislead.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,22 +1,22 @@
-//! What a health check found.
+//! Results of a health check.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::time::SystemTime;
 
-/// How one component is.
+/// State of one component.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HealthStatus {
     /// `ollama`, `model:NAME` or `resources`.
     pub component: String,
     /// Whether it is fit to work.
     pub healthy: bool,
-    /// In words, with what to do about it.
+    /// Message with the next step.
     pub message: String,
-    /// In figures.
+    /// Figures.
     pub details: Map<String, Value>,
-    /// When it was checked; in JSON as seconds since 1970.
+    /// Time of the check; in JSON seconds since 1970.
     #[serde(serialize_with = "as_seconds")]
     pub timestamp: SystemTime,
 }
@@ -29,14 +29,14 @@ fn as_seconds<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, 
     serializer.serialize_f64(seconds)
 }
 
-/// How all components are, in the order in which they were asked about. In JSON it is an object, component by component.
+/// State of all components, in the order of the check. In JSON an object with one member for each component.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HealthReport {
     statuses: Vec<HealthStatus>,
 }
 
 impl HealthReport {
-    /// How this component is.
+    /// State of this component.
     pub fn get(&self, component: &str) -> Option<&HealthStatus> {
         self.statuses.iter().find(|status| status.component == component)
     }
@@ -53,7 +53,7 @@ impl HealthReport {
 }
 
 impl FromIterator<HealthStatus> for HealthReport {
-    /// Of two about one component the first counts.
+    /// The first of two statuses for one component counts.
     fn from_iter<T: IntoIterator<Item = HealthStatus>>(statuses: T) -> Self {
         statuses.into_iter().fold(Self::default(), |mut report, status| {
             if report.get(&status.component).is_none() {

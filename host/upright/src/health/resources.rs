@@ -1,4 +1,4 @@
-//! What this machine has left, read without waiting.
+//! Reads this machine's resources without waiting.
 
 use super::cpu::{CpuSampler, ReadLoad};
 use super::disk;
@@ -10,17 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use sysinfo::System;
 
-/// A reading of memory and disk serves so long.
+/// Maximum age of a reading of memory and disk.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Reads memory and disk; the snapshot's processor load is left out.
 type ReadRoom = Box<dyn FnMut() -> ResourceSnapshot + Send>;
 
-/// Reads what this machine has left.
-///
-/// Memory and disk are read when asked for, at most once a second; the processor's load is sampled by a thread that begins with the first
-/// question, parks when nobody has asked for half a minute, and ends when the probe is dropped. In a container with a limit of memory
-/// that limit counts.
+/// Reads this machine's resources: memory and disk at most once a second, within a container's memory limit. A thread
+/// samples the processor's load until half a minute after the last question.
 pub struct ResourceProbe {
     clock: SharedClock,
     room: Mutex<Room>,
@@ -39,7 +35,7 @@ impl std::fmt::Debug for ResourceProbe {
 }
 
 impl ResourceProbe {
-    /// A probe for this machine and the disk with this path on it.
+    /// A probe for this machine and the disk that holds this path.
     pub fn new(disk_path: impl Into<PathBuf>, clock: SharedClock) -> Self {
         let path = disk_path.into();
         let mut system = System::new().ok();
@@ -55,7 +51,7 @@ impl ResourceProbe {
         Self { clock, room: Mutex::new(Room { read: room, last: None }), cpu: CpuSampler::new(load) }
     }
 
-    /// What there is now. Never waits for a sample of the processor's load: before the first one, it is none.
+    /// Current resources. Never waits: the processor's load is `None` before its first sample.
     pub fn snapshot(&self) -> ResourceSnapshot {
         let cpu_percent = self.cpu.load();
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +67,7 @@ impl ResourceProbe {
         ResourceSnapshot { cpu_percent, ..read }
     }
 
-    /// Begins to sample the processor's load, so that a snapshot a moment later has it.
+    /// Starts sampling the processor's load for a later snapshot.
     pub fn start_sampling(&self) {
         self.cpu.load();
     }
@@ -80,7 +76,7 @@ impl ResourceProbe {
 fn this_machines_load() -> ReadLoad {
     let mut system = None;
     Box::new(move || {
-        // Made by the thread that samples: making it takes time.
+        // Made on the sampling thread, because making it takes time.
         let system = match &mut system {
             Some(system) => system,
             none => none.insert(System::new().ok()?),
@@ -90,8 +86,8 @@ fn this_machines_load() -> ReadLoad {
     })
 }
 
-/// Where Ollama keeps its models: `OLLAMA_MODELS`, else the first that exists of the user's and the system service's folder, the home
-/// directory, the current directory.
+/// Ollama's models directory: `OLLAMA_MODELS`, else the first that exists of the user's folder, the system service's
+/// folder, the home directory, the current directory.
 pub fn models_directory() -> PathBuf {
     if let Some(path) = std::env::var_os("OLLAMA_MODELS").filter(|path| !path.is_empty()) {
         return path.into();

@@ -1,21 +1,17 @@
-//! Where an Ollama server is.
-//!
-//! People set `OLLAMA_HOST` for the server and for its clients alike, so it holds everything from `0.0.0.0` (which a server binds to
-//! and nobody can call) to `https://example.org/ollama`. This reads it as Ollama itself does, but says what is wrong where Ollama
-//! falls back silently.
+//! Reads an Ollama server's address as Ollama does, but reports errors where Ollama silently falls back. `OLLAMA_HOST`
+//! serves servers too, so it may be `0.0.0.0`, which nobody can call.
 
 use reqwest::Url;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// Ollama's own port.
 const OLLAMA_PORT: u16 = 11434;
 
-/// The variable that Ollama and its clients read.
+/// Variable that Ollama and its clients read.
 pub const ENVIRONMENT_VARIABLE: &str = "OLLAMA_HOST";
 
-/// The address of an Ollama server: scheme, host, port and perhaps the prefix of a path.
+/// Address of an Ollama server: scheme, host, port and an optional path prefix.
 ///
 /// ```
 /// use upright::ollama::BaseUrl;
@@ -26,63 +22,62 @@ pub const ENVIRONMENT_VARIABLE: &str = "OLLAMA_HOST";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
-    /// Its path does not end with a slash, unless it is that alone.
     url: Url,
 }
 
-/// An address that cannot be read.
+/// Unreadable address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Another scheme.
+    /// Unsupported scheme.
     #[error("the address {value:?} has the scheme {scheme:?}; it must be http or https")]
     Scheme {
-        /// What was given.
+        /// The given value.
         value: String,
         /// The scheme in it.
         scheme: String,
     },
-    /// No port.
+    /// Invalid port.
     #[error("the address {value:?} has the port {port:?}; it must be a number from 1 to 65535")]
     Port {
-        /// What was given.
+        /// The given value.
         value: String,
         /// The port in it.
         port: String,
     },
-    /// No host.
+    /// Invalid host.
     #[error("the address {value:?} has the host {host:?}; it must be a name, an IPv4 address, or an IPv6 address in brackets")]
     Host {
-        /// What was given.
+        /// The given value.
         value: String,
         /// The host in it.
         host: String,
     },
-    /// A query, a fragment or white space.
+    /// Query, fragment or white space.
     #[error("the address {value:?} has {surplus:?} in it; it must be [http[s]://]host[:port][/path]")]
     Surplus {
-        /// What was given.
+        /// The given value.
         value: String,
-        /// What does not belong there.
+        /// The unexpected character.
         surplus: char,
     },
-    /// A user's name or password. The value is not repeated, since it may be a secret.
+    /// User name or password. Omits the value, which may be secret.
     #[error("the address has a user name before its host; it must be [http[s]://]host[:port][/path]")]
     Credentials,
 }
 
 impl BaseUrl {
-    /// What `OLLAMA_HOST` says, else `http://127.0.0.1:11434`.
+    /// Reads `OLLAMA_HOST`; `http://127.0.0.1:11434` if unset.
     pub fn from_environment() -> Result<Self, AddressError> {
         std::env::var_os(ENVIRONMENT_VARIABLE).unwrap_or_default().to_string_lossy().parse()
     }
 
-    /// The host: a name, or an IP address (version 6 in brackets).
+    /// The host: a name or an IP address (version 6 in brackets).
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
     }
 
-    /// Whether it is this machine, so that no proxy may stand between.
+    /// Whether the host is this machine, so that proxies must be bypassed.
     pub fn is_loopback(&self) -> bool {
         let host = self.host().trim_start_matches('[').trim_end_matches(']');
         match host.parse::<IpAddr>() {
@@ -91,12 +86,12 @@ impl BaseUrl {
         }
     }
 
-    /// Whether it needs TLS.
+    /// Whether the address needs TLS.
     pub fn is_https(&self) -> bool {
         self.url.scheme() == "https"
     }
 
-    /// The URL of a path of Ollama's, such as `/api/tags`.
+    /// URL of an API path, such as `/api/tags`.
     pub fn at(&self, path: &str) -> Url {
         let mut url = self.url.clone();
         url.set_path(&format!("{}/{}", self.url.path().trim_end_matches('/'), path.trim_start_matches('/')));
@@ -105,7 +100,7 @@ impl BaseUrl {
 }
 
 impl Default for BaseUrl {
-    /// Ollama's own default, `http://127.0.0.1:11434`.
+    /// Ollama's default, `http://127.0.0.1:11434`.
     fn default() -> Self {
         #[expect(clippy::expect_used, reason = "a constant that a test parses")]
         "".parse().expect("the default address parses")
@@ -121,11 +116,10 @@ impl fmt::Display for BaseUrl {
 impl FromStr for BaseUrl {
     type Err = AddressError;
 
-    /// Reads what `OLLAMA_HOST` may hold; nothing at all is the default.
+    /// Reads a value of `OLLAMA_HOST`; an empty one is the default.
     fn from_str(given: &str) -> Result<Self, AddressError> {
         let text = given.trim().trim_matches(['"', '\'']).trim();
         let (scheme, rest, default_port) = match text.split_once("://") {
-            // Ollama's own exception: its cloud.
             None if text.eq_ignore_ascii_case("ollama.com") => ("https", text, 443),
             None => ("http", text, OLLAMA_PORT),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => ("http", rest, 80),
@@ -150,7 +144,7 @@ impl FromStr for BaseUrl {
         };
         let url = format!("{scheme}://{}:{port}/{}", connectable(host), path.trim_matches('/'));
         let url = Url::parse(&url).map_err(|_| bad_host(host))?;
-        // A URL takes a bare number for an IP address; here it is a port whose colon was forgotten, or a slip.
+        // A URL takes a bare number for an IP address; here it is a port without its colon.
         let numeric = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         if numeric && host.parse::<Ipv4Addr>().is_err() || host.contains('*') {
             return Err(bad_host(host));
@@ -159,7 +153,6 @@ impl FromStr for BaseUrl {
     }
 }
 
-/// Takes `host`, `host:port`, `:port`, `[v6]`, `[v6]:port` or a bare `v6` apart.
 fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
@@ -179,7 +172,7 @@ fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-/// A host that can be called, as a URL spells it: no host and "any address" are this machine.
+/// A host that can be called: no host and "any address" become this machine.
 fn connectable(host: &str) -> String {
     match (host.parse::<Ipv4Addr>(), host.parse::<Ipv6Addr>()) {
         (Ok(address), _) if address.is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),

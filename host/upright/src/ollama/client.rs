@@ -1,4 +1,4 @@
-//! Calls, each within its budgets of time and size.
+//! Calls an Ollama server, each call within its limits of time and size.
 
 use super::address::BaseUrl;
 use super::learned::Learned;
@@ -21,25 +21,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use upright_protocol::{ANSWER_LIMIT, Budget, ErrorBody, Exchange, Judge, ModelCard, OllamaError, Refusal, Verdict, fault_of_body};
 
-/// What a server that runs says on `/`.
 const RUNNING: &str = "Ollama is running";
-/// Of an error's body no more is read, bytes.
 const ERROR_LIMIT: usize = 64 << 10;
 
-/// How long each part of a call may take.
+/// Time limits of the parts of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
     /// To connect. Default 5 s.
     pub connect: Duration,
-    /// From the request to the headers of the answer. Ollama sends nothing while a request waits in its queue and while it loads a
-    /// model, and who hangs up aborts the load; an answer that is not streamed has its headers only when it is written. So this must
-    /// be long: default 10 min.
+    /// From the request to the answer's headers. Default 10 min: Ollama sends nothing while a request is queued or a
+    /// model loads, and hanging up aborts the load. Without streaming the headers come with the complete answer.
     pub load: Duration,
     /// From the headers of a stream to its first token. Default 2 min.
     pub first_token: Duration,
-    /// From one token to the next; Ollama holds back a tool call until it is whole. Default 2 min.
+    /// Between two tokens; Ollama holds back a tool call until it is whole. Default 2 min.
     pub between_tokens: Duration,
-    /// A whole short request, such as a list of models, and the body of any answer that is not streamed. Default 10 s.
+    /// A whole short request, such as a list of models, or the body of an answer without streaming. Default 10 s.
     pub total_for_short_requests: Duration,
 }
 
@@ -67,7 +64,8 @@ impl Budgets {
     }
 }
 
-/// A client of one Ollama server. Clones share its connections, and what it has learned of the server's models. Needs a tokio runtime with time enabled.
+/// A client of one Ollama server. Clones share its connections and its knowledge of models. Needs a tokio runtime with
+/// time enabled.
 #[derive(Clone)]
 pub struct OllamaClient {
     http: reqwest::Client,
@@ -84,10 +82,10 @@ impl std::fmt::Debug for OllamaClient {
 }
 
 impl OllamaClient {
-    /// A client of the server at this address. Nothing is sent yet.
+    /// A client of the server at this address. Sends nothing yet.
     pub fn new(address: BaseUrl, budgets: Budgets, clock: SharedClock) -> Result<Self, SetupError> {
         prepare_tls(&address)?;
-        // A redirected POST would become a GET, or send its prompt to somebody else.
+        // A redirected POST would become a GET, or send its prompt to a stranger.
         let mut http = reqwest::Client::builder().connect_timeout(budgets.connect).redirect(reqwest::redirect::Policy::none());
         if address.is_loopback() {
             http = http.no_proxy();
@@ -95,12 +93,12 @@ impl OllamaClient {
         Ok(Self { http: http.build().map_err(SetupError::Http)?, address, budgets, clock, learned: Arc::default() })
     }
 
-    /// Where the server is.
+    /// The server's address.
     pub fn address(&self) -> &BaseUrl {
         &self.address
     }
 
-    /// Whether an Ollama answers there (`GET /`). Anything else that answers is [`OllamaError::InvalidAnswer`].
+    /// Checks that an Ollama server answers (`GET /`). Any other answer is [`OllamaError::InvalidAnswer`].
     pub async fn is_running(&self) -> Result<(), OllamaError> {
         let endpoint = Endpoint::Version;
         let body = self.short("/", endpoint).await?;
@@ -113,26 +111,26 @@ impl OllamaClient {
         Ok(parse::<Version>(&body, Endpoint::Version, "a version")?.version)
     }
 
-    /// The models that the server has (`/api/tags`).
+    /// The server's models (`/api/tags`).
     pub async fn tags(&self) -> Result<Vec<ModelInfo>, OllamaError> {
         let body = self.short("/api/tags", Endpoint::Tags).await?;
         Ok(parse::<Models<ModelInfo>>(&body, Endpoint::Tags, "a list of models")?.models)
     }
 
-    /// The models that are in memory (`/api/ps`).
+    /// The models in memory (`/api/ps`).
     pub async fn loaded(&self) -> Result<Vec<LoadedModel>, OllamaError> {
         let body = self.short("/api/ps", Endpoint::Ps).await?;
         Ok(parse::<Models<LoadedModel>>(&body, Endpoint::Ps, "a list of loaded models")?.models)
     }
 
-    /// The server's card of a model (`/api/show`): its window, its abilities, the cost of a token of window.
+    /// The server's card of a model (`/api/show`): window, abilities, memory for each token of window.
     pub async fn show(&self, model: &str) -> Result<ModelCard, OllamaError> {
         let (endpoint, path) = (Endpoint::Show, "/api/show");
         let body = self.brief(self.http.post(self.address.at(path)).json(&json!({ "model": model })), endpoint).await?;
         Ok(ModelCard::of(&parse(&body, endpoint, "a model's card")?))
     }
 
-    /// The next message of a conversation, whole (`/api/chat`).
+    /// Asks for the next message of a conversation, whole (`/api/chat`).
     pub async fn chat(&self, request: ChatRequest) -> Result<ChatAnswer, OllamaError> {
         let outcome = self.chat_once(request).await;
         #[cfg(feature = "metrics")]
@@ -160,20 +158,21 @@ impl OllamaClient {
         Ok(ChatAnswer { model, message: message.unwrap_or_default(), done_reason, timings, verdict, notice })
     }
 
-    /// The next message of a conversation, piece by piece (`/api/chat`).
+    /// Asks for the next message of a conversation, piece by piece (`/api/chat`).
     ///
-    /// The last piece is `done`, or else the last item is an error: a stream that just ends is [`OllamaError::Incomplete`]. Dropping the
-    /// stream hangs up.
+    /// The last item is a `done` piece or an error; a stream that just ends is [`OllamaError::Incomplete`]. Dropping
+    /// the stream hangs up.
     pub fn chat_stream(&self, request: ChatRequest) -> impl Stream<Item = Result<ChatChunk, OllamaError>> + Send + use<> {
         stream::chat(self.clone(), request)
     }
 
-    /// Texts as vectors (`/api/embed`). A text that is longer than the model can read is refused: a vector of its beginning would stand for all of it.
+    /// Embeds texts as vectors (`/api/embed`). Rejects a text longer than the window: a vector of its beginning would
+    /// stand for all of it.
     pub async fn embed(&self, model: &str, inputs: &[&str]) -> Result<Embeddings, OllamaError> {
         self.embed_with(EmbedRequest::of(model, inputs)).await
     }
 
-    /// The same, with options.
+    /// Embeds texts as vectors, with options.
     pub async fn embed_with(&self, request: EmbedRequest) -> Result<Embeddings, OllamaError> {
         let outcome = self.embed_once(request).await;
         #[cfg(feature = "metrics")]
@@ -189,7 +188,7 @@ impl OllamaClient {
         let embeddings: Embeddings = parse(&body, endpoint, "embeddings")?;
         let mut judge = Judge::new(question.asked.clone());
         judge.take(&embeddings.piece());
-        // Nothing is written, so no window slides.
+        // Embedding writes nothing, so no window slides.
         let _ = self.learned.answered(&question, &embeddings.timings, self.clock.now());
         if let Verdict::QuestionCut(how) = OllamaError::judged(endpoint, &judge)?
             && !request.truncate
@@ -203,7 +202,6 @@ impl OllamaClient {
         Err(OllamaError::InvalidAnswer { endpoint, expected: "one embedding for each text", found })
     }
 
-    /// Asks for something that takes no time; the whole exchange has one budget.
     async fn short(&self, path: &str, endpoint: Endpoint) -> Result<Bytes, OllamaError> {
         self.brief(self.http.get(self.address.at(path)), endpoint).await
     }
@@ -216,7 +214,6 @@ impl OllamaClient {
         self.within(Budget::Whole, endpoint, exchange).await
     }
 
-    /// Sends a question and waits for the headers of a good answer.
     pub(super) async fn ask(&self, question: &mut Question) -> Result<Response, OllamaError> {
         self.prepare(question).await?;
         let request = self.http.post(self.address.at(question.path)).json(&question.body);
@@ -233,7 +230,6 @@ impl OllamaClient {
         request.send().await.map_err(|error| self.transport(endpoint, error))
     }
 
-    /// The whole body.
     async fn body(&self, mut response: Response, endpoint: Endpoint) -> Result<Bytes, OllamaError> {
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.transport(endpoint, error))? {
@@ -246,7 +242,7 @@ impl OllamaClient {
         Ok(body.into())
     }
 
-    /// What an answer with another status says. Its body may break off, stall or never end: what came of it in time counts.
+    /// Reads an error answer. Its body may break off, stall or never end, so the part that arrives in time counts.
     async fn failure(&self, mut response: Response, endpoint: Endpoint) -> OllamaError {
         let status = response.status();
         let headers = response.headers().clone();
@@ -267,7 +263,6 @@ impl OllamaClient {
         OllamaError::Status { fault: Box::new(fault), window }
     }
 
-    /// Runs `work` against the clock.
     pub(super) async fn within<T>(
         &self,
         budget: Budget,
@@ -282,7 +277,7 @@ impl OllamaClient {
     }
 
     pub(super) fn transport(&self, endpoint: Endpoint, source: reqwest::Error) -> OllamaError {
-        // The HTTP client knows one limit of its own.
+        // The HTTP client enforces the connect limit itself.
         if source.is_connect() && source.is_timeout() {
             return OllamaError::Timeout { endpoint, budget: Budget::Connect, limit: self.budgets.connect };
         }
@@ -304,9 +299,9 @@ fn prepare_tls(address: &BaseUrl) -> Result<(), SetupError> {
 #[cfg(feature = "tls")]
 #[expect(clippy::unnecessary_wraps, reason = "it fails in the build without TLS")]
 fn prepare_tls(_: &BaseUrl) -> Result<(), SetupError> {
-    // Without a provider the HTTP client panics when it is made, whatever the address.
+    // Without a provider the HTTP client panics at any address.
     static ONCE: std::sync::Once = std::sync::Once::new();
-    // An error means that the program has chosen its own provider, which is as good.
+    // An error means that the program installed its own provider, which serves as well.
     ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     Ok(())
 }

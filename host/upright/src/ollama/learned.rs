@@ -1,4 +1,4 @@
-//! Knowledge that a client has gained of the models that it asked: the window of each, its reading speed, its load time.
+//! Remembers each model's window, reading speed and load time.
 
 use super::messages::{LoadedModel, Timings};
 use super::question::{Question, Window};
@@ -8,37 +8,37 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Ollama's default window on most machines; tokens. One that is not larger is not worth keeping.
+/// Ollama's default window on most machines; tokens. Windows up to it are not worth keeping.
 pub(super) const DEFAULT_WINDOW: u32 = 4096;
-/// The smallest default that Ollama ever had; tokens. Where the window is not known, shorter questions and answers are taken for whole.
+/// Smallest default window of any Ollama version; tokens. With an unknown window, shorter exchanges count as whole.
 const SMALLEST_DEFAULT: u64 = 2048;
-/// Models that are remembered; a program that asks more of them forgets all.
+/// Maximum number of models remembered; beyond it all are forgotten.
 const MODELS: usize = 256;
-/// A model that was in memory is there within this.
+/// Maximum load time of a model that was already in memory.
 const LOADS: Duration = Duration::from_millis(250);
-/// Ollama keeps a model in memory for this long unless it is asked otherwise.
+/// Time that Ollama keeps a model in memory by default.
 const KEEP_ALIVE: Duration = Duration::from_secs(300);
-/// After a look in vain there is none for as long as this.
+/// Delay after a failed look at the server.
 const NEXT_LOOK: Duration = Duration::from_secs(30);
-/// Reading fewer tokens says nothing of how fast a model reads.
+/// Minimum tokens for measuring the reading speed.
 const TELLING: u64 = 64;
 
-/// Something that a person should know of an answer that is whole.
+/// Remark on a whole answer, for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// A model that was in memory had to be loaded with its larger window again.
+    /// A model in memory was loaded again to get its larger window.
     LoadedAgain {
         /// The window; tokens.
         window: u32,
-        /// How often, as far as this client saw.
+        /// Number of times this client saw it.
         times: u32,
     },
-    /// With its larger window a model does not fit on the graphics card.
+    /// With its larger window the model does not fit on the graphics card.
     PartlyInMainMemory {
         /// The window; tokens.
         window: u32,
-        /// How much of the model is in main memory, where it is slower.
+        /// Percentage of the model in main memory, which is slower.
         percent: u8,
     },
 }
@@ -59,55 +59,36 @@ impl fmt::Display for Notice {
     }
 }
 
-/// The knowledge of each model, by the name that the caller gives it.
 #[derive(Debug, Default)]
 pub(super) struct Learned(Mutex<HashMap<Box<str>, Known>>);
 
-/// The knowledge of a model.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Known {
-    /// The window that it is asked with, because this client made it have it; tokens.
+    /// Window enlarged by this client; tokens.
     pub(super) kept: Option<u32>,
-    /// The same, because it was found loaded with it.
+    /// Window found loaded; tokens.
     pub(super) found: Option<u32>,
-    /// The window that it was loaded with when that was last looked at; tokens.
     loaded: Option<u32>,
-    /// Its part on a graphics card then; bytes.
     pub(super) on_card: u64,
-    /// The beginning of its digest.
     digest: u64,
-    /// The longest question and answer for which it was looked at; tokens.
     looked_for: u64,
-    /// Its size in memory then, and the window; bytes and tokens.
     size: Option<(u64, u32)>,
-    /// The memory of one more token of window, as two sizes show; bytes.
     pub(super) bytes_per_token: Option<f64>,
-    /// Tokens a second.
     pub(super) reading_speed: Option<f64>,
-    /// Seconds.
     pub(super) load_time: Option<f64>,
-    /// Whether it is known to take images, or the server does not say.
     pub(super) may_see: bool,
-    /// When the server was last asked for it in vain.
     in_vain: Option<Instant>,
-    /// Whether it was loaded again where it should have been in memory: somebody else moved it.
+    /// Another program made it load again.
     moved: bool,
-    /// When it last answered with the window that is kept.
     answered: Option<Instant>,
     reloads: u32,
 }
 
-/// The consequence of an answer's figures.
 pub(super) enum Shown {
-    /// Nothing that must be looked at.
     Nothing,
-    /// Question and answer may be longer than the window.
     MayHaveSlid,
-    /// They are longer than this window; tokens.
     Slid(u32),
-    /// The model answered with this window for the first time.
     First(u32),
-    /// To be said.
     Say(Notice),
 }
 
@@ -116,35 +97,30 @@ impl Learned {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The knowledge of a model; none where nothing was looked at yet.
     pub(super) fn of(&self, model: &str) -> Option<Known> {
         self.models().get(model).copied()
     }
 
-    /// Whether a model is to be looked at: it was not yet, or in vain some time ago, or somebody else moved it.
     pub(super) fn is_new(&self, model: &str, now: Instant) -> bool {
         let again = |known: &Known| known.moved || known.in_vain.is_some_and(|then| between(then, now) >= NEXT_LOOK);
         self.models().get(model).is_none_or(again)
     }
 
-    /// The server could not be asked.
     pub(super) fn in_vain(&self, model: &str, now: Instant) {
         self.note(model, |known| (known.in_vain, known.moved) = (Some(now), false));
     }
 
-    /// Takes note of a first look; the window is none where the model is not to be asked with it.
     pub(super) fn met(&self, model: &str, loaded: Option<&LoadedModel>, window: Option<u32>) {
         self.looked(model, loaded);
         self.note(model, |known| (known.found, known.moved) = (window, false));
     }
 
-    /// A model could not be loaded with this window: neither that nor a larger one is asked for again.
+    /// The model failed to load with this window, so neither it nor a larger one is requested again.
     pub(super) fn not_loaded(&self, model: &str, window: u32) {
         let smaller = |kept: &u32| *kept < window;
         self.note(model, |known| (known.kept, known.found) = (known.kept.filter(smaller), known.found.filter(smaller)));
     }
 
-    /// Takes note of something.
     pub(super) fn note(&self, model: &str, change: impl FnOnce(&mut Known)) {
         let mut models = self.models();
         if let Some(known) = models.get_mut(model) {
@@ -156,19 +132,18 @@ impl Learned {
         change(models.entry(model.into()).or_default());
     }
 
-    /// Takes note of what `/api/ps` says.
     pub(super) fn looked(&self, model: &str, loaded: Option<&LoadedModel>) {
         self.note(model, |known| {
             known.in_vain = None;
             let Some(loaded) = loaded else { return };
-            // Another model under the same name.
+            // Another model under this name.
             let digest = loaded.digest.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
             if known.digest != 0 && known.digest != digest {
                 *known = Known { kept: known.kept, ..Known::default() };
             }
             known.digest = digest;
             known.on_card = loaded.size_vram;
-            // Where the server does not say, there is nothing that an answer could be held against.
+            // Without a window from the server, no answer can exceed it.
             known.loaded = Some(loaded.window().unwrap_or(u32::MAX));
             let (Some(window), size) = (loaded.window(), loaded.size) else { return };
             if let Some((before, at)) = known.size.replace((size, window))
@@ -181,17 +156,15 @@ impl Learned {
         });
     }
 
-    /// Takes note of what an answer shows.
     pub(super) fn answered(&self, question: &Question, timings: &Timings, now: Instant) -> Shown {
         let mut models = self.models();
         let Some(known) = models.get_mut(question.model()) else { return Shown::Nothing };
         let loading = Duration::from_nanos(timings.load_duration.unwrap_or(0));
         let was_loaded = loading >= LOADS;
         let before = known.answered.replace(now).filter(|_| !question.sets_keep_alive());
-        // How long it stays in memory is not known now.
+        // The caller's `keep_alive` makes the time in memory unknown.
         known.answered = known.answered.filter(|_| !question.sets_keep_alive());
         let window = question.window.filter(|window| !matches!(window, Window::Found(_))).map(Window::tokens);
-        // Loading it with a larger window is this client's own doing.
         let enlarged = window.filter(|window| known.kept.is_none_or(|kept| kept < *window));
         let in_memory = before.is_some_and(|before| between(before, now) < KEEP_ALIVE + loading);
         let moved = was_loaded && in_memory && enlarged.is_none();
@@ -199,7 +172,7 @@ impl Learned {
             known.load_time = Some(loading.as_secs_f64());
             (known.loaded, known.looked_for) = (None, 0);
             known.moved |= moved;
-            // A cached beginning is counted and not read. After a load there is none.
+            // Only after a load: a cached beginning is counted but not read.
             if let (Some(tokens @ TELLING..), Some(nanoseconds @ 1..)) = (timings.prompt_eval_count, timings.prompt_eval_duration) {
                 #[expect(clippy::cast_precision_loss, reason = "counts of tokens are small")]
                 let speed = tokens as f64 / Duration::from_nanos(nanoseconds).as_secs_f64();
@@ -216,7 +189,7 @@ impl Learned {
         }
         let used = timings.prompt_eval_count.unwrap_or(0).saturating_add(timings.eval_count.unwrap_or(0));
         match known.loaded {
-            // The judge knows the window that was asked for.
+            // The judge knows the window asked for.
             _ if question.fixed.is_some() || question.window.is_some() => Shown::Nothing,
             loaded if used <= loaded.map_or(SMALLEST_DEFAULT, u64::from) => Shown::Nothing,
             loaded if used <= known.looked_for => loaded.map_or(Shown::Nothing, Shown::Slid),
@@ -264,7 +237,6 @@ mod tests {
         let learned = Learned::default();
         learned.looked("m", None);
         assert!(matches!(learned.answered(&question(None), &took(1000), 0), Shown::Nothing));
-        // A part of the question was known already.
         let fast = Timings { prompt_eval_duration: Some(1), ..took(1) };
         assert!(matches!(learned.answered(&question(None), &fast, 1), Shown::Nothing));
         let known = learned.of("m").unwrap();
@@ -280,7 +252,6 @@ mod tests {
         assert!(matches!(learned.answered(&question(Some(8192)), &took(1), minute), Shown::Nothing));
         let again = learned.answered(&question(Some(8192)), &took(500), 2 * minute);
         assert!(matches!(again, Shown::Say(Notice::LoadedAgain { window: 8192, times: 1 })));
-        // It had been unloaded for want of questions.
         assert!(matches!(learned.answered(&question(Some(8192)), &took(500), 20 * minute), Shown::Nothing));
     }
 
@@ -291,7 +262,6 @@ mod tests {
         let long = |tokens| Timings { prompt_eval_count: Some(tokens), eval_count: Some(100), ..Timings::default() };
         assert!(matches!(learned.answered(&question(None), &long(3996), 0), Shown::Nothing));
         assert!(matches!(learned.answered(&question(None), &long(3997), 0), Shown::MayHaveSlid));
-        // It was looked at for that.
         assert!(matches!(learned.answered(&question(None), &long(3997), 0), Shown::Slid(4096)));
         assert!(matches!(learned.answered(&question(None), &long(u64::MAX), 0), Shown::MayHaveSlid));
     }

@@ -1,8 +1,8 @@
-//! A small client of Ollama, and the only place that knows its protocol.
+//! A small client of Ollama, and the only module that knows its protocol.
 //!
-//! Ollama's failures often look like success (an answer that just ends, an error line under status 200, a clean end without `done`), and
-//! its silences differ: nothing at all is sent while a model is being loaded, and who hangs up then aborts the load. So here every way
-//! of failing is a case of [`OllamaError`], and every silence has a budget of its own ([`Budgets`]).
+//! Ollama's failures often look like success: an answer that just ends, an error line under status 200, an end without
+//! `done`. While it loads a model it is silent, and hanging up aborts the load. So each failure is a case of
+//! [`OllamaError`], and each silence has a time limit ([`Budgets`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

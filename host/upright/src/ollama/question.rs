@@ -1,39 +1,32 @@
-//! A question as it is sent: its body, what its answer is judged by, and the window that it asks for.
+//! Builds a question: its body, the basis for judging its answer, and the window to ask for.
 
 use super::messages::{ChatRequest, EmbedRequest, saturated};
 use crate::types::Endpoint;
 use serde_json::{Map, Value};
 use upright_protocol::{Asked, OllamaError, Route, check_options};
 
-/// A question as it is sent.
 pub(super) struct Question {
     pub(super) endpoint: Endpoint,
     pub(super) path: &'static str,
     pub(super) body: Value,
     pub(super) asked: Asked,
-    /// The window that the caller chose by `num_ctx`; it is sent unchanged.
     pub(super) fixed: Option<u32>,
-    /// The window that was chosen for the caller.
     pub(super) window: Option<Window>,
-    /// The largest that may be chosen.
     pub(super) max_window: Option<u32>,
-    /// Whether the caller says how long the model stays in memory.
     keep_alive: bool,
-    /// Whether the caller chose the batch.
     fixed_batch: bool,
 }
 
-/// Ollama's batch for embeddings where nobody asks for another; tokens (`llm/llama_server.go`).
+/// Ollama's default batch for embeddings; tokens (`llm/llama_server.go`).
 const EMBEDDING_BATCH: u32 = 2048;
 
-/// A window that was chosen for the caller; tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Window {
-    /// By the policy, for this question.
+    /// The policy enlarged it for this question.
     Enlarged(u32),
-    /// Because the model was made to have it, by this client.
+    /// This client enlarged it earlier.
     Kept(u32),
-    /// Because the model is loaded with it, for whatever reason.
+    /// The model is loaded with it.
     Found(u32),
 }
 
@@ -46,10 +39,9 @@ impl Window {
 }
 
 impl Question {
-    /// Fails where an option has a value of the wrong type.
     pub(super) fn chat(request: &ChatRequest, streamed: bool) -> Result<Self, OllamaError> {
         check_options(&request.options).map_err(OllamaError::Option)?;
-        // Texts, numbers and JSON values with string keys: this cannot fail, and an empty request gets a proper refusal.
+        // Cannot fail: texts, numbers and JSON values with string keys. The server rejects an empty request.
         let mut body = serde_json::to_value(request).unwrap_or_default();
         body["stream"] = streamed.into();
         let mut question = Self::new(Endpoint::Chat, "/api/chat", Route::Chat, body, request.window, request.max_window);
@@ -57,7 +49,6 @@ impl Question {
         Ok(question)
     }
 
-    /// Fails where an option has a value of the wrong type.
     pub(super) fn embed(request: &EmbedRequest) -> Result<Self, OllamaError> {
         check_options(&request.options).map_err(OllamaError::Option)?;
         let body = serde_json::to_value(request).unwrap_or_default();
@@ -66,7 +57,6 @@ impl Question {
 
     fn new(endpoint: Endpoint, path: &'static str, route: Route, body: Value, window: Option<u32>, max_window: Option<u32>) -> Self {
         let asked = body.as_object().map_or(Asked::new(route), |members| Asked::of(route, members));
-        // Whatever the caller says is sent as it is.
         let option = |name: &str| body.get("options").and_then(|options| options.get(name));
         let fixed_batch = option("num_batch").is_some();
         let fixed = option("num_ctx").map(|tokens| tokens.as_u64().map_or(0, saturated));
@@ -78,7 +68,6 @@ impl Question {
         question
     }
 
-    /// The model, as the caller spells it.
     pub(super) fn model(&self) -> &str {
         match &self.body {
             Value::String(model) => model,
@@ -86,13 +75,11 @@ impl Question {
         }
     }
 
-    /// Drops all that is not needed once the question was sent: it may be long.
     pub(super) fn sent(&mut self) {
         let model = self.body.get_mut("model").map(Value::take).unwrap_or_default();
         self.body = if model.is_string() { model } else { Value::String(String::new()) };
     }
 
-    /// Asks for a window, where the caller has not.
     pub(super) fn choose(&mut self, window: Window) {
         if self.fixed.is_some() {
             return;
@@ -105,38 +92,34 @@ impl Question {
             && let Value::Object(options) = body.entry("options").or_insert_with(|| Map::new().into())
         {
             options.insert("num_ctx".to_owned(), tokens.into());
-            // A text is embedded in one batch. Another program that loaded the model chose no batch; a different batch would load it again.
+            // A text is embedded in one batch. A model found loaded keeps its batch: another one would load it again.
             if embeds && !matches!(window, Window::Found(_)) && !self.fixed_batch {
                 options.insert("num_batch".to_owned(), tokens.into());
             }
         }
     }
 
-    /// Whether the model is only to be unloaded.
     pub(super) fn unloads(&self) -> bool {
         !self.asked.question && self.body.get("keep_alive").is_some_and(|keep| keep == 0 || keep == "0" || keep == "0s")
     }
 
-    /// Whether the caller says how long the model stays in memory.
     pub(super) fn sets_keep_alive(&self) -> bool {
         self.keep_alive
     }
 
-    /// The largest text that a model embeds in one batch, unless another batch was asked for; tokens.
     pub(super) fn batch(&self) -> Option<u32> {
         let embeds = self.endpoint == Endpoint::Embed;
         let batch = self.body.get("options").and_then(|options| options.get("num_batch")).and_then(Value::as_u64);
         embeds.then(|| batch.map_or(EMBEDDING_BATCH, saturated))
     }
 
-    /// How long an answer the caller asked for; tokens.
     pub(super) fn answer_length(&self) -> Option<u32> {
         let length = self.body.get("options")?.get("num_predict")?.as_i64()?;
         u32::try_from(length).ok().filter(|length| *length > 0)
     }
 
-    /// Tokens that the question has, as a guess that is rather too high: one for each word, or for each three bytes where that is more. Of texts to embed the longest
-    /// counts, since each is read by itself.
+    /// Estimates the question's tokens, rather too high: one a word or three bytes. For embeddings the longest text
+    /// counts.
     pub(super) fn estimate(&self) -> u32 {
         let guess = |value: &Value| {
             let (bytes, words) = size_of(value);
@@ -150,7 +133,7 @@ impl Question {
     }
 }
 
-/// Bytes and words of all texts of a value. An image is none: a model reads it as a few hundred tokens, however large it is.
+/// Bytes and words of all texts. Images cost a few hundred tokens at any size.
 fn size_of(value: &Value) -> (usize, usize) {
     let sum = |one: (usize, usize), other: (usize, usize)| (one.0 + other.0, one.1 + other.1);
     match value {

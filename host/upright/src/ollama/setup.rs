@@ -1,8 +1,8 @@
-//! A client that cannot be made, and what its HTTP client says of TLS.
+//! Errors of making a client.
 
 use crate::error::ConfigurationError;
 
-/// A client that cannot be made.
+/// Client setup error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
@@ -12,7 +12,7 @@ pub enum SetupError {
         /// The address.
         address: String,
     },
-    /// The HTTP client refused its own settings.
+    /// The HTTP client refused its settings.
     #[error("the HTTP client cannot be set up: {0}")]
     Http(#[source] reqwest::Error),
     /// A setting cannot be used.
@@ -20,7 +20,6 @@ pub enum SetupError {
     Configuration(#[from] ConfigurationError),
 }
 
-/// Whether the TLS library is what complains.
 #[cfg(feature = "tls")]
 pub(super) fn is_tls(error: &reqwest::Error) -> bool {
     use std::error::Error;

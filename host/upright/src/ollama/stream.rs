@@ -1,6 +1,5 @@
-//! An answer that comes piece by piece.
-//!
-//! Bytes are no sign of life: a server can drip white space for ever. So a budget runs from one whole line to the next.
+//! Reads a streamed answer. Its time limits run from line to line: single bytes prove nothing, because a server can
+//! drip white space forever.
 
 use super::client::OllamaClient;
 use super::messages::{ChatChunk, ChatRequest, Written};
@@ -45,7 +44,6 @@ enum State {
     Over,
 }
 
-/// A line, and whether its end has come.
 struct Line {
     text: Bytes,
     ended: bool,
@@ -104,7 +102,6 @@ impl Reading {
         })
     }
 
-    /// The next line that is not blank; none at the end of the body.
     async fn line(&mut self, client: &OllamaClient) -> Result<Option<Line>, OllamaError> {
         loop {
             while let Some(text) = self.lines.next_line().map_err(|_| too_long())? {
@@ -122,7 +119,6 @@ impl Reading {
         }
     }
 
-    /// The error of an answer that ends like this.
     fn cut(&mut self, how: Cut) -> OllamaError {
         self.judge.cut(how);
         OllamaError::incomplete(ENDPOINT, &self.judge)

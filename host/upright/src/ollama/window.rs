@@ -1,4 +1,4 @@
-//! The window of a question: before it is sent, when it is refused, and when it is answered.
+//! Chooses a question's window, explains its refusal, and learns from its answer.
 
 use super::OllamaError;
 use super::client::OllamaClient;
@@ -12,25 +12,23 @@ use upright_logic::classifier::classify;
 use upright_logic::degradation::same_model;
 use upright_protocol::{CacheType, Judge, ModelCard, Refusal};
 
-/// A model takes at most this much memory beside its file and its cache; more than that is the cache's. Bytes.
+/// Maximum bytes of a model beside its file and cache; more belongs to the cache.
 const BUFFERS: u64 = 2 << 30;
 
 impl OllamaClient {
-    /// Chooses the question's window: that which the model was made to have already, so that it is not loaded back and forth. Refuses images for a model that
-    /// cannot see them, since older servers drop them without a word.
+    /// Chooses the window the model already has, to avoid reloads. Rejects images for a model without vision: older
+    /// servers drop them silently.
     pub(super) async fn prepare(&self, question: &mut Question) -> Result<(), OllamaError> {
         if question.fixed.is_none() && !question.unloads() && self.learned.is_new(question.model(), self.clock.now()) {
-            // Rare, and large: in a box, so that the future of every question stays small.
+            // Rare and large; boxed to keep each question's future small.
             Box::pin(self.meet(question.model())).await;
         }
         let known = self.learned.of(question.model()).unwrap_or_default();
         let chosen = [known.kept.map(Window::Kept), known.found.map(Window::Found)].into_iter().flatten();
         let allowed = chosen.filter(|window| question.max_window.is_none_or(|most| window.tokens() <= most));
-        // Of equal ones the first: what this client has enlarged it knows better.
         if let Some(window) = allowed.reduce(|one, other| if other.tokens() > one.tokens() { other } else { one }) {
             match question.window {
                 None => question.choose(window),
-                // A loaded window is not made smaller.
                 Some(asked) if asked.tokens() < window.tokens() => question.choose(Window::Enlarged(window.tokens())),
                 Some(_) => {}
             }
@@ -41,7 +39,7 @@ impl OllamaClient {
         Ok(())
     }
 
-    /// Looks at a model when it is first asked. One that is loaded with a larger window than its default was made to have it, by another program or by this one.
+    /// Looks at a model first asked. One loaded with more than its default window was enlarged.
     async fn meet(&self, model: &str) {
         let Some(found) = self.looked(self.loaded()).await else {
             return self.learned.in_vain(model, self.clock.now());
@@ -50,13 +48,13 @@ impl OllamaClient {
         let mut window = loaded.and_then(LoadedModel::window).filter(|window| *window > DEFAULT_WINDOW);
         if let Some(tokens) = window {
             let card = self.looked(self.show(model)).await;
-            // A Modelfile's own is not lowered.
+            // A Modelfile's own window is not lowered.
             window = window.filter(|_| card.is_some_and(|card| card.num_ctx.is_none_or(|own| own < tokens.into())));
         }
         self.learned.met(model, loaded, window);
     }
 
-    /// Whether a model sees images, or the server does not say. That it does not may change: another version of it may.
+    /// Whether a model takes images, or the server does not say. Another version of it may.
     async fn may_see(&self, model: &str) -> bool {
         let Some(card) = self.looked(self.show(model)).await else { return true };
         let may_see = card.can("vision") != Some(false);
@@ -64,7 +62,7 @@ impl OllamaClient {
         may_see
     }
 
-    /// The server's answer: none where it could not be asked, empty where it does not know.
+    /// `None` if the server could not be asked, empty if it does not know.
     async fn looked<T: Default>(&self, look: impl Future<Output = Result<T, OllamaError>>) -> Option<T> {
         match look.await {
             Ok(found) => Some(found),
@@ -74,7 +72,6 @@ impl OllamaClient {
         }
     }
 
-    /// A refusal with what is known of the window, where the window is what it is about.
     pub(super) async fn explained(&self, error: OllamaError, question: &Question) -> OllamaError {
         let OllamaError::Status { fault, window } = error else { return error };
         let meaning = classify(&fault);
@@ -89,7 +86,6 @@ impl OllamaClient {
         OllamaError::Status { fault, window }
     }
 
-    /// Lets go of the window where the model could not be loaded with it.
     fn not_loaded(&self, question: &Question) -> Option<Box<Refusal>> {
         let window = question.window?;
         self.learned.not_loaded(question.model(), window.tokens());
@@ -97,7 +93,6 @@ impl OllamaClient {
         Some(Box::new(Refusal { facts, models: Vec::new() }))
     }
 
-    /// Asks the server, where the question did not fit, for all that a policy may want to know.
     async fn refused(&self, question: &Question, counted: WindowFacts) -> Refusal {
         let model = question.model();
         let looks = join3(self.looked(self.loaded()), self.looked(self.tags()), self.looked(self.show(model)));
@@ -108,7 +103,7 @@ impl OllamaClient {
         self.learned.looked(model, in_memory);
         let known = self.learned.of(model).unwrap_or_default();
         let window = counted.loaded.or_else(|| in_memory.and_then(LoadedModel::window));
-        // A text that is longer than the batch is refused, too.
+        // A text longer than the batch is refused, too.
         let window = question.batch().map_or(window, |batch| Some(window.map_or(batch, |window| window.min(batch))));
         let asked = question.fixed.or(question.window.map(Window::tokens));
         let asked = question.batch().map_or(asked, |batch| asked.map(|asked| asked.min(batch)));
@@ -132,7 +127,6 @@ impl OllamaClient {
         Refusal { facts, models: models.iter().map(|info| facts_of(info, &loaded)).collect() }
     }
 
-    /// The owner of the memory that a model is in: this machine where the server runs here, unless a graphics card has a part of it.
     fn memory_of(&self, loaded: Option<&LoadedModel>) -> MemoryOwner {
         match loaded {
             _ if !self.address().is_loopback() => MemoryOwner::OtherMachine,
@@ -141,7 +135,7 @@ impl OllamaClient {
         }
     }
 
-    /// Learns from an answer that came whole. Looks at the server where question and answer may be longer than the window, and after the first answer with a
+    /// Learns from a whole answer. Looks at the server if the exchange may exceed the window, and after the first
     /// larger one.
     pub(super) async fn learn(&self, question: &Question, timings: &Timings, judge: &mut Judge) -> Option<Notice> {
         match self.learned.answered(question, timings, self.clock.now()) {
@@ -173,7 +167,7 @@ impl OllamaClient {
     }
 }
 
-/// The memory of one more token of window: by the card, or by the loaded model's size where that gives more (several slots).
+/// Memory of one more token of window: by the card, or by the loaded size if that is more (several slots).
 fn bytes_per_token(card: &ModelCard, loaded: Option<&LoadedModel>, info: Option<&ModelInfo>) -> Option<f64> {
     let by_card = card.cache_bytes_per_token(CacheType::F16, 1);
     let by_size = loaded.zip(info).and_then(|(loaded, info)| {

@@ -1,4 +1,4 @@
-//! A body that was looked into and is still whole.
+//! Reads the beginning of a body and still passes on the whole.
 
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
@@ -8,10 +8,8 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A body whose first frames were taken out, and come first again.
 pub(super) struct Replayed {
     seen: VecDeque<Result<Frame<Bytes>, reqwest::Error>>,
-    /// None when it has ended or broken off.
     rest: Option<Body>,
 }
 
@@ -20,7 +18,6 @@ impl Replayed {
         Self { seen: VecDeque::new(), rest: Some(body) }
     }
 
-    /// Reads until so many bytes are seen or there are no more. Whatever was read by the time that this is dropped counts as seen.
     pub(super) async fn look_ahead(&mut self, bytes: usize) {
         while self.bytes_seen() < bytes
             && let Some(rest) = &mut self.rest
@@ -33,7 +30,6 @@ impl Replayed {
         }
     }
 
-    /// The first bytes of what was seen, so many at most.
     pub(super) fn beginning(&self, bytes: usize) -> Vec<u8> {
         self.data().flatten().copied().take(bytes).collect()
     }
@@ -68,7 +64,7 @@ impl HttpBody for Replayed {
     fn size_hint(&self) -> SizeHint {
         let mut hint = self.rest.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint);
         let seen = u64::try_from(self.bytes_seen()).unwrap_or(u64::MAX);
-        // The upper bound first: a lower one may not exceed it.
+        // Upper bound first: the lower may not exceed it.
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper.saturating_add(seen));
         }

@@ -1,4 +1,4 @@
-//! An answer with an error status, on its way through the strategy.
+//! Carries an error answer through the strategy.
 
 use super::Time;
 use super::body::Replayed;
@@ -8,21 +8,17 @@ use futures_util::future::select;
 use reqwest::{Body, Response, ResponseBuilderExt, Url};
 use std::pin::pin;
 
-/// So much of a body is looked at, bytes.
 const LIMIT: usize = 4 << 10;
 
-/// What the strategy sees as the error. The caller gets the response in it, whole.
 #[derive(Debug, thiserror::Error)]
 #[error("the server answered with status {}{}{}", response.status(), if fault.message.is_empty() { "" } else { ": " }, fault.message)]
 pub(crate) struct FailedResponse {
     response: Response,
-    /// What it says; its endpoint is not known here.
     fault: Fault,
 }
 
 impl FailedResponse {
-    /// Reads what the server says in the answer's headers and at the beginning of its body. That may break off, stall or never end: what came
-    /// of it in time counts.
+    /// The body may break off, stall or never end, so the part that arrives in time counts.
     pub(super) async fn read(response: Response, time: Time<'_>) -> Self {
         let url = response.url().clone();
         let (parts, body) = http::Response::<Body>::from(response).into_parts();
@@ -33,12 +29,10 @@ impl FailedResponse {
         Self { response: rebuilt(parts, url, Body::wrap(body)), fault }
     }
 
-    /// What it says, but for its endpoint.
     pub(crate) fn fault(&self) -> &Fault {
         &self.fault
     }
 
-    /// The path of the URL that answered.
     pub(crate) fn path(&self) -> &str {
         self.response.url().path()
     }
@@ -48,7 +42,7 @@ impl FailedResponse {
     }
 }
 
-/// The response of these parts. Its URL travels among the extensions, under a key that only the builder can make.
+/// The URL travels among the extensions, under a key that only the builder can make.
 fn rebuilt(mut parts: http::response::Parts, url: Url, body: Body) -> Response {
     let with_url = http::Response::builder().url(url).body(()).unwrap_or_default();
     parts.extensions.extend(with_url.into_parts().0.extensions);

@@ -1,8 +1,9 @@
-//! Recovery as a middleware of the crate [`reqwest-middleware`](https://docs.rs/reqwest-middleware). Needs the feature of that name.
+//! Recovery as a middleware for the crate [`reqwest-middleware`](https://docs.rs/reqwest-middleware). Needs the feature
+//! of that name.
 //!
-//! A status says too little of what to do: one server's 400 passes and another's 500 never will; the words beside it, and `Retry-After`, say
-//! more. And repeating a request may do its work twice. So [`RecoveryMiddleware`] puts status, wait and words before the policy, repeats
-//! only what is safe to repeat, and in the end gives the caller what plain `reqwest` would.
+//! A status alone does not decide a retry: one server's 400 passes, another's 500 never will. [`RecoveryMiddleware`]
+//! also gives the policy the error text and `Retry-After`. It repeats only safe requests, and finally returns the
+//! response that plain `reqwest` would.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,29 +23,27 @@
 //!
 //! # What is a failure
 //!
-//! - **An answer with status 4xx or 5xx.** The policy gets the status, `Retry-After` (seconds or a date), what kind of route it was, and up to
-//!   4 KiB of the body's text, for which it waits at most a second. It tries again what passes, and a breaker counts what speaks against the
-//!   server: a 404 does neither.
-//! - **No answer**: a connection that is refused or lost, a time limit.
+//! - **Status 4xx or 5xx.** The policy gets the status, `Retry-After`, the kind of route, and up to 4 KiB of the body.
+//!   Reading the body takes at most one second. Temporary failures are retried, and a breaker counts the server's. A
+//!   404 is neither.
+//! - **No answer**: a connection refused or lost, a timeout.
 //!
 //! # What is repeated
 //!
-//! - Requests whose method is idempotent by RFC 9110, section 9.2.2 (GET, HEAD, OPTIONS, TRACE, PUT, DELETE), and those with the header
-//!   `Idempotency-Key`. [`Repeatable`] among a request's extensions overrides both.
-//! - All others only after failures before which the server did nothing: it was not reached, or it refused the request (as by 429).
-//! - A request whose body is a stream is sent once.
-//! - What is not safe to repeat is not hedged either.
-//! - With a strategy that is built with `idempotent(false)`, every request is as a POST unless it is [`Repeatable`].
+//! - Requests with an idempotent method by RFC 9110, section 9.2.2 (GET, HEAD, OPTIONS, TRACE, PUT, DELETE), or with
+//!   the header `Idempotency-Key`. [`Repeatable`] in the extensions overrides both.
+//! - All others only if the server did nothing: it was not reached, or refused (as by 429). They are not hedged.
+//! - A streamed body is sent once.
+//! - With `idempotent(false)` in the strategy every request counts as a POST unless it is [`Repeatable`].
 //!
 //! # What the caller gets
 //!
-//! When attempts end with an answer, whatever its status: `Ok` with status, headers and the whole body. Else an
-//! [`Error::Middleware`](::reqwest_middleware::Error::Middleware) around the [`crate::Error`], which its `downcast_ref` finds:
+//! An answer is `Ok` with status, headers and whole body. Otherwise an
+//! [`Error::Middleware`](::reqwest_middleware::Error::Middleware) holds the [`crate::Error`], found by `downcast_ref`:
 //! [`CircuitOpen`](crate::Error::CircuitOpen) if nothing was sent.
 //!
-//! Limits of time hold until an answer's headers have come; the body of a good answer is the caller's to read. A failed answer with a longer
-//! body than was looked at keeps its connection while a retry is waited for, since it may be the last. One strategy has one breaker: give
-//! each server a client of its own.
+//! Time limits end at an answer's headers. A long failed answer keeps its connection while a retry waits, since it may
+//! be the last. A strategy has one breaker: give each server its own client.
 
 mod body;
 mod failed;
@@ -64,13 +63,12 @@ use reqwest::{Request, Response};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// For the words of an answer with an error status there is at most so much time.
+/// Maximum time for reading an error text.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Retries the requests of a client as a [`RetryStrategy`] says, behind the strategy's breaker. See [`crate::reqwest_middleware`].
+/// Retries a client's requests by a [`RetryStrategy`], behind its breaker. See [`crate::reqwest_middleware`].
 #[derive(Clone)]
 pub struct RecoveryMiddleware {
-    /// As it was given: what requests are unless more is known of them.
     given: RetryStrategy,
     harmless: RetryStrategy,
     harmful: RetryStrategy,
@@ -78,7 +76,7 @@ pub struct RecoveryMiddleware {
 }
 
 impl RecoveryMiddleware {
-    /// A middleware whose clients all share this strategy, with its breaker and its budget.
+    /// A middleware whose clients share this strategy, with its breaker and retry budget.
     pub fn new(strategy: impl Into<RetryStrategy>) -> Self {
         let strategy = strategy.into();
         Self {
@@ -118,7 +116,7 @@ impl Middleware for RecoveryMiddleware {
             let time = Time { clock, began: clock.now(), limit: attempt.time_left };
             async move {
                 let outcome = next.run(request.ok_or(NothingToRepeat)?, &mut extensions).await;
-                // What other middlewares left there is for the caller.
+                // The caller gets the extensions of other middlewares.
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(extensions);
                 match outcome {
                     Ok(response) if is_failure(&response) => Err(FailedResponse::read(response, time).await.into()),
@@ -138,7 +136,7 @@ fn is_failure(response: &Response) -> bool {
     response.status().is_client_error() || response.status().is_server_error()
 }
 
-/// The error inside: the client's own wrapper hides its type from whoever walks the chain of causes.
+/// Returns the inner error: the client's wrapper hides its type in the chain of causes.
 fn unwrapped(error: ClientError) -> BoxError {
     match error {
         ClientError::Middleware(error) => error.into_boxed(),
@@ -146,7 +144,6 @@ fn unwrapped(error: ClientError) -> BoxError {
     }
 }
 
-/// The answer that the attempts ended with, if they did.
 fn answered(error: Error) -> Result<Response, Error> {
     let Error::Failed(mut failure) = error else { return Err(error) };
     match failure.source.downcast::<FailedResponse>() {
@@ -158,7 +155,6 @@ fn answered(error: Error) -> Result<Response, Error> {
     }
 }
 
-/// The time of one attempt.
 struct Time<'a> {
     clock: &'a dyn Clock,
     began: Instant,
@@ -166,14 +162,14 @@ struct Time<'a> {
 }
 
 impl Time<'_> {
-    /// For the words of an answer. Half of what is left remains, so that an answer whose words do not come is still there in time.
+    /// Half of the time left, so that an answer without its text still arrives in time.
     fn for_words(&self) -> Duration {
         let left = |limit: Duration| limit.saturating_sub(between(self.began, self.clock.now())) / 2;
         self.limit.map_or(PATIENCE, |limit| PATIENCE.min(left(limit)))
     }
 }
 
-/// More attempts than the strategy allows: a policy that answers so is not followed, so this is not seen.
+/// More attempts than allowed: never seen, because such a policy is not followed.
 #[derive(Debug, thiserror::Error)]
 #[error("the request cannot be repeated: it is gone")]
 struct NothingToRepeat;

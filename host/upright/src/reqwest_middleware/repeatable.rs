@@ -1,8 +1,8 @@
-//! What is safe to repeat.
+//! Decides whether repeating a request is safe.
 
 use reqwest::{Body, Request};
 
-/// Whether repeating this request can do no harm, where its caller knows better than its method. Goes among the request's extensions:
+/// Whether repeating this request is harmless; overrides its method. Goes among the request's extensions:
 ///
 /// ```
 /// # fn example(client: reqwest_middleware::ClientWithMiddleware) -> reqwest_middleware::RequestBuilder {
@@ -14,15 +14,12 @@ use reqwest::{Body, Request};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeatable(pub bool);
 
-/// The header by which servers know a request that they have seen before.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Whether a request says by itself that repeating it does no harm.
 pub(super) fn is_safe(request: &Request) -> bool {
     request.method().is_idempotent() || request.headers().contains_key(IDEMPOTENCY_KEY)
 }
 
-/// Whether its body can be sent only once.
 pub(super) fn is_stream(request: &Request) -> bool {
     request.body().is_some_and(|body: &Body| body.as_bytes().is_none())
 }

@@ -1,8 +1,8 @@
-//! Which responses are good.
+//! Decides which responses are good.
 
-/// Decides which `Ok` responses are successes. Every `Fn(&Response) -> bool` does.
+/// Decides which `Ok` responses are successes. Any `Fn(&Response) -> bool` will do.
 pub trait Accept<Response> {
-    /// Whether this response is a success; one that is not counts as a failure of the service.
+    /// Whether this response is a success; any other is a failure of the service.
     fn accepts(&self, response: &Response) -> bool;
 }
 
@@ -12,7 +12,7 @@ impl<Response, F: Fn(&Response) -> bool> Accept<Response> for F {
     }
 }
 
-/// Takes every `Ok` response for a success.
+/// Accepts every `Ok` response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AcceptAll;
 

@@ -1,4 +1,4 @@
-//! A circuit breaker alone, as a layer.
+//! A circuit breaker as a layer.
 
 use super::accept::{Accept, AcceptAll};
 use crate::breaker::{CircuitBreaker, OwnedPermit};
@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Puts a [`CircuitBreaker`] in front of the service below it. Neither requests nor services need be `Clone`, and nothing is allocated.
+/// Puts a [`CircuitBreaker`] before a service. Requests and services need not be `Clone`; allocates nothing.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -33,15 +33,14 @@ pub struct CircuitBreakerLayer<A = AcceptAll> {
 }
 
 impl CircuitBreakerLayer {
-    /// A layer whose services all share this breaker.
+    /// A layer whose services share this breaker.
     pub fn new(breaker: CircuitBreaker) -> Self {
         Self { breaker, accept: AcceptAll }
     }
 }
 
 impl<A> CircuitBreakerLayer<A> {
-    /// Which `Ok` responses are successes; all, if this is not called. The others count as failures, and are handed on as they came: a
-    /// breaker only looks.
+    /// Sets which `Ok` responses are successes; by default all. The others count as failures but return unchanged.
     pub fn accepting<Response, F: Fn(&Response) -> bool>(self, accept: F) -> CircuitBreakerLayer<F> {
         CircuitBreakerLayer { breaker: self.breaker, accept }
     }
@@ -61,9 +60,7 @@ impl<A> fmt::Debug for CircuitBreakerLayer<A> {
     }
 }
 
-/// A service behind a breaker; [`CircuitBreakerLayer`] makes it.
-///
-/// When the breaker rejects a call, the inner service stays as ready as it was, for the next call or until it is dropped.
+/// A service behind a breaker, made by [`CircuitBreakerLayer`]. After a rejection the inner service stays ready.
 #[derive(Clone)]
 pub struct CircuitBreakerService<S, A = AcceptAll> {
     inner: S,
@@ -72,7 +69,7 @@ pub struct CircuitBreakerService<S, A = AcceptAll> {
 }
 
 impl<S> CircuitBreakerService<S> {
-    /// This service behind this breaker.
+    /// Puts this service behind this breaker.
     pub fn new(inner: S, breaker: CircuitBreaker) -> Self {
         CircuitBreakerLayer::new(breaker).layer(inner)
     }
@@ -84,7 +81,7 @@ impl<S, A> CircuitBreakerService<S, A> {
         &self.inner
     }
 
-    /// The inner service, alone.
+    /// Returns the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -121,7 +118,7 @@ where
 }
 
 pin_project! {
-    /// The response to a call that a breaker let through, or its rejection. Dropping it ends the call and counts for nothing.
+    /// Response of the service, or the breaker's rejection. Dropping it ends the call uncounted.
     #[must_use = "futures do nothing unless they are polled"]
     pub struct CircuitBreakerFuture<F, A> {
         #[pin]
@@ -156,14 +153,14 @@ where
         match self.project().state.project() {
             StateProjection::Called { call, permit, accept } => {
                 let outcome = ready!(call.poll(context));
-                // Polled after its end, it stays pending.
+                // Polled after its end.
                 let Some(permit) = permit.take() else { return Poll::Pending };
                 Poll::Ready(match outcome {
                     Ok(response) => {
                         if accept.accepts(&response) {
                             permit.success();
                         } else {
-                            // What it comes to is for the breaker; the caller gets the response.
+                            // Only the breaker sees this error; the caller gets the response.
                             let _ = permit.failed(RejectedResult.into());
                         }
                         Ok(response)

@@ -1,8 +1,8 @@
-//! Layers for stacks of [tower](https://docs.rs/tower). Needs the feature `tower`.
+//! Layers for [tower](https://docs.rs/tower). Needs the feature `tower`.
 //!
-//! Retries that ignore tower's contract work until they meet a service that counts on it: one that panics, or has no room, when it is
-//! called without having been made ready. [`RecoveryLayer`] calls the very instance that its caller made ready, and each retry makes a clone
-//! ready before it calls it. [`CircuitBreakerLayer`] is a breaker alone, for requests that cannot be cloned.
+//! Some services panic when called before they are ready. [`RecoveryLayer`] calls the instance that its caller made
+//! ready, and makes a clone ready for each retry. [`CircuitBreakerLayer`] is a breaker alone, for requests that cannot
+//! be cloned.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -23,13 +23,13 @@
 //!
 //! # Where the layer is in the way of nothing
 //!
-//! - **Readiness** is the inner service's own. An open breaker does not make a service unready: nothing would wake its caller when it closes,
-//!   so the call is rejected instead, with [`Error::CircuitOpen`](crate::Error::CircuitOpen). The time that a caller waits for readiness
-//!   before the call is its own; in a retry it counts against the attempt's limit and the deadline.
-//! - **Clones** share breaker and budget, and are not ready until they are polled.
-//! - **Dropping** a response's future ends the call or the wait; nothing stays counted, and a probe's permit is given back.
-//! - **Errors** are [`crate::Error`]. One of the inner service's readiness is [`Error::NotReady`](crate::Error::NotReady); no breaker
-//!   counts it. [`Error::downcast_ref`](crate::Error::downcast_ref) finds the service's own error in both cases.
+//! - **Readiness** is the inner service's. An open breaker leaves a service ready, since nothing would wake a waiting
+//!   caller; it rejects the call with [`Error::CircuitOpen`](crate::Error::CircuitOpen). Waiting for readiness counts
+//!   only in retries: against timeout and deadline.
+//! - **Clones** share breaker and retry budget, and must be polled ready.
+//! - **Dropping** a response's future ends the call or wait, and returns a probe's permit.
+//! - **Errors** are [`crate::Error`]. A failed readiness is [`Error::NotReady`](crate::Error::NotReady), which no
+//!   breaker counts. [`Error::downcast_ref`](crate::Error::downcast_ref) finds the service's own error.
 
 mod accept;
 mod breaker;

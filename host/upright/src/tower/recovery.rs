@@ -1,4 +1,4 @@
-//! A whole retry strategy as a layer.
+//! A retry strategy as a layer.
 
 use super::accept::{Accept, AcceptAll};
 use crate::driving::Attempt;
@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Retries calls of the service below it as a [`RetryStrategy`] says, behind the strategy's breaker. See [`crate::tower`].
+/// Retries calls of a service by a [`RetryStrategy`], behind its breaker. See [`crate::tower`].
 #[derive(Clone)]
 pub struct RecoveryLayer<A = AcceptAll> {
     settings: Settings<A>,
@@ -27,22 +27,21 @@ struct Settings<A> {
 }
 
 impl RecoveryLayer {
-    /// A layer whose services all share this strategy, with its breaker and its budget.
+    /// A layer whose services share this strategy, with its breaker and retry budget.
     pub fn new(strategy: impl Into<RetryStrategy>) -> Self {
         Self { settings: Settings { strategy: strategy.into(), accept: AcceptAll, return_rejected: false } }
     }
 }
 
 impl<A> RecoveryLayer<A> {
-    /// Which `Ok` responses are successes; all, if this is not called. The others count as failures and may be retried. When attempts end
-    /// with one, the caller gets [`RejectedResult`] in [`Error::Failed`], or [the response](RecoveryLayer::returning_rejected).
+    /// Sets which `Ok` responses are successes; by default all. The others may be retried. If attempts end with one,
+    /// the caller gets [`RejectedResult`] in [`Error::Failed`], or [the response](RecoveryLayer::returning_rejected).
     pub fn accepting<Response, F: Fn(&Response) -> bool>(self, accept: F) -> RecoveryLayer<F> {
         let Settings { strategy, return_rejected, .. } = self.settings;
         RecoveryLayer { settings: Settings { strategy, accept, return_rejected } }
     }
 
-    /// When attempts end with a response that is not accepted, the caller gets that as `Ok`, as it came, and no error in its place. So do
-    /// callers of HTTP expect it: a status and a body.
+    /// Returns a rejected last response as `Ok`, not as an error. Callers of HTTP expect a status and a body.
     #[must_use]
     pub fn returning_rejected(mut self) -> Self {
         self.settings.return_rejected = true;
@@ -64,10 +63,10 @@ impl<A> fmt::Debug for RecoveryLayer<A> {
     }
 }
 
-/// A service whose calls are retried; [`RecoveryLayer`] makes it.
+/// A service whose calls are retried, made by [`RecoveryLayer`].
 ///
-/// Each call allocates its future and clones the inner service. While another attempt may follow, each attempt also clones the request and
-/// the service; with `max_retries(0)` and no hedge the request is not cloned.
+/// Each call allocates its future and clones the service. Each attempt that another may follow clones the request, so
+/// with `max_retries(0)` and no hedge none is cloned.
 #[derive(Clone)]
 pub struct Recovery<S, A = AcceptAll> {
     inner: S,
@@ -75,7 +74,7 @@ pub struct Recovery<S, A = AcceptAll> {
 }
 
 impl<S> Recovery<S> {
-    /// This service, retried as the strategy says.
+    /// Retries this service's calls by this strategy.
     pub fn new(inner: S, strategy: impl Into<RetryStrategy>) -> Self {
         RecoveryLayer::new(strategy).layer(inner)
     }
@@ -87,7 +86,7 @@ impl<S, A> Recovery<S, A> {
         &self.inner
     }
 
-    /// The inner service, alone.
+    /// Returns the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -117,14 +116,14 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        // The instance that was made ready is the one to call; the clone that takes its place is not ready.
+        // The instance made ready is the one to call; its clone is not ready.
         let clone = self.inner.clone();
         let ready = replace(&mut self.inner, clone);
         RecoveryFuture { inner: Box::pin(recover(ready, request, self.settings.clone())) }
     }
 }
 
-/// The response to a call that may be retried. Dropping it ends the call.
+/// Response of a call that may be retried. Dropping it ends the call.
 #[must_use = "futures do nothing unless they are polled"]
 pub struct RecoveryFuture<Response> {
     inner: Pin<Box<dyn Future<Output = Result<Response, Error>> + Send>>,
@@ -160,7 +159,7 @@ where
         let call = supply.next(shared.may_repeat(&attempt));
         let accept = accept.clone();
         async move {
-            // What an earlier attempt left there is not how this one ends.
+            // Forgets the rejected response of an earlier attempt.
             put(None);
             let response = call.ok_or(NothingToRepeat)?.make().await?;
             if accept.accepts(&response) {
@@ -177,27 +176,24 @@ where
     }
 }
 
-/// What attempts are made of: the instance that was made ready for the first, clones that were not for the others.
 struct Supply<S, Request> {
     ready: Option<S>,
     spare: Option<S>,
     request: Option<Request>,
 }
 
-/// One attempt, not yet begun.
 struct Call<S, Request> {
     service: S,
     is_ready: bool,
     request: Request,
 }
 
-/// More attempts than the strategy allows: a policy that answers so is not followed, so this is not seen.
+/// More attempts than allowed: never seen, because such a policy is not followed.
 #[derive(Debug, thiserror::Error)]
 #[error("the call cannot be repeated: its request is gone")]
 struct NothingToRepeat;
 
 impl<S: Clone, Request: Clone> Supply<S, Request> {
-    /// The next attempt. Nothing is kept back if no other may follow.
     fn next(&mut self, another_may_follow: bool) -> Option<Call<S, Request>> {
         fn take<T: Clone>(kept: &mut Option<T>, keep: bool) -> Option<T> {
             if keep { kept.clone() } else { kept.take() }
@@ -222,7 +218,7 @@ impl<S, Request> Call<S, Request> {
             poll_fn(|context| service.poll_ready(context)).await.map_err(Into::into)?;
         }
         let response = service.call(request);
-        // As far as it is concerned, the call is on its way.
+        // The call under way no longer needs the service.
         drop(service);
         response.await.map_err(Into::into)
     }

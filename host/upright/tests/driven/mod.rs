@@ -1,4 +1,4 @@
-//! Futures that a test polls by hand, so that it says what happens between one poll and the next.
+//! Futures that a test polls by hand, to control the order of events.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::io;
@@ -17,7 +17,6 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A future that is polled by hand, and remembers whether somebody asked for that.
 pub(crate) struct Driven<'a, T> {
     future: Pin<Box<dyn Future<Output = T> + 'a>>,
     woken: Arc<Woken>,
@@ -37,14 +36,12 @@ impl<'a, T> Driven<'a, T> {
         Self { future: Box::pin(future), woken: Arc::default() }
     }
 
-    /// A future that was polled once and has not ended.
     pub(crate) fn begun(future: impl Future<Output = T> + 'a) -> Self {
         let mut driven = Self::new(future);
         assert!(driven.poll().is_none(), "it ended at once");
         driven
     }
 
-    /// What it ended in, if it has ended.
     pub(crate) fn poll(&mut self) -> Option<T> {
         self.woken.0.store(false, Ordering::SeqCst);
         let waker = Waker::from(Arc::clone(&self.woken));
@@ -54,7 +51,6 @@ impl<'a, T> Driven<'a, T> {
         }
     }
 
-    /// Polls it as a runtime does: as long as it was woken.
     pub(crate) fn run(&mut self) -> Option<T> {
         while self.woken.0.load(Ordering::SeqCst) {
             if let Some(value) = self.poll() {
@@ -64,13 +60,11 @@ impl<'a, T> Driven<'a, T> {
         None
     }
 
-    /// What it ended in so much later.
     pub(crate) fn after(&mut self, span: Duration, clock: &DrivenClock) -> Option<T> {
         clock.advance(span);
         self.run()
     }
 
-    /// What it ended in so much later, where it must have ended.
     pub(crate) fn ended_after(&mut self, span: Duration, clock: &DrivenClock) -> T {
         self.after(span, clock).expect("it has not ended")
     }

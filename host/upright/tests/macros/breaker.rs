@@ -1,4 +1,4 @@
-//! `#[with_circuit_breaker]`: opening, recovering, errors, the fallback.
+//! `#[with_circuit_breaker]`: opening, recovery, errors, fallback.
 
 use crate::{Count, Problem, missing, reset};
 use std::error::Error;
@@ -67,7 +67,6 @@ fn the_functions_own_error_comes_out_as_it_went_in() {
     assert!(matches!(with_a_generic_one(Problem::NoSuchRow(3)), Err(Problem::NoSuchRow(3))));
 }
 
-/// An error that neither is nor holds a `std::error::Error`.
 #[derive(Debug)]
 enum Opaque {
     Own(&'static str),

@@ -1,4 +1,4 @@
-//! Functions of every form.
+//! The attributes on functions of every form.
 
 use crate::{Count, Problem, reset};
 use std::borrow::Cow;
@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use upright::{with_circuit_breaker, with_retry};
 
-/// Fails once, and then says what it was asked.
 trait Ask {
     type Answer: Debug;
 
@@ -35,7 +34,6 @@ impl Client {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// Fails at the first try.
     fn fail_once(&self) -> Result<(), Problem> {
         if self.tries.up() == 1 { Err(reset())? } else { Ok(()) }
     }
@@ -173,7 +171,6 @@ fn the_bodys_names_are_its_own() {
     }
     #[with_retry(base_delay = 0, max_retries = ATTEMPT)]
     fn names(guard: u32, attempt: u32, fallback: u32, given: u32, outcome: u32) -> Result<u32, Problem> {
-        // An item and a label of the body's own, and names that the expansion uses as well.
         fn call(number: u32) -> u32 {
             number
         }
@@ -232,7 +229,6 @@ async fn a_breaker_takes_arguments_that_can_be_neither_copied_nor_cloned() {
     assert_eq!((connection.close(Some(Token)).unwrap(), log), (vec!["one".to_owned(), "two".to_owned()], vec![1, 1]));
 }
 
-/// Where a crate that re-exports `upright` has it.
 mod renamed {
     pub(crate) use upright as steady;
 }

@@ -1,4 +1,4 @@
-//! The attributes from outside: what they do to functions of every form, under lints that a strict crate has.
+//! The attributes on functions of every form, under strict lints.
 #![cfg(all(feature = "macros", feature = "anyhow"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 #![deny(warnings, unused, unreachable_pub, unused_qualifications, clippy::all)]
@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use upright::RetryStrategy;
 use upright::testing::DrivenClock;
 
-/// How often something was done.
 #[derive(Debug, Default)]
 struct Count(AtomicU32);
 
@@ -23,7 +22,6 @@ impl Count {
         Self(AtomicU32::new(0))
     }
 
-    /// Once more; the number, from 1.
     fn up(&self) -> u32 {
         self.0.fetch_add(1, Ordering::SeqCst) + 1
     }
@@ -33,7 +31,6 @@ impl Count {
     }
 }
 
-/// What a function's author would write.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error("no such row: {0}")]
@@ -45,7 +42,6 @@ enum Problem {
 }
 
 impl Problem {
-    /// Attempts that were made, as the guard says.
     fn attempts(&self) -> Option<u32> {
         match self {
             Self::Guarded(error) => error.failure().map(|failure| failure.attempts),
@@ -54,17 +50,14 @@ impl Problem {
     }
 }
 
-/// A failure that passes.
 fn reset() -> io::Error {
     io::ErrorKind::ConnectionReset.into()
 }
 
-/// A failure that trying again does not help.
 fn missing() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
 
-/// Three retries, no jitter, no breaker, no real waits.
 fn strategy(clock: &DrivenClock) -> RetryStrategy {
     RetryStrategy::builder().jitter(false).use_circuit_breaker(false).clock(clock.shared()).build().unwrap()
 }

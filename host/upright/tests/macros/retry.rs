@@ -1,4 +1,4 @@
-//! `#[with_retry]`: attempts, arguments, errors, the fallback.
+//! `#[with_retry]`: attempts, arguments, errors, fallback.
 
 use crate::{Count, Problem, missing, reset, strategy};
 use std::cell::{Cell, RefCell};
@@ -239,7 +239,6 @@ fn all_calls_share_the_functions_breaker() {
     for _ in 0..5 {
         assert!(fetch(&tries, 1_u8).unwrap_err().attempts().is_some());
     }
-    // It is open now, for other instances too.
     let error = fetch(&tries, "text").unwrap_err();
     assert!(matches!(&error, Problem::Guarded(upright::Error::CircuitOpen(_))), "{error}");
     assert_eq!(tries.get(), 5);

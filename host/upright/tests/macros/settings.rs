@@ -1,4 +1,4 @@
-//! The settings: from literals, from expressions, and those that cannot be used.
+//! Settings: literals, expressions, and invalid ones.
 
 use crate::{Count, Problem, reset};
 use std::future::pending;
@@ -44,7 +44,6 @@ fn settings_may_be_expressions_and_spans_durations() {
     let tries = Count::new();
     assert_eq!(reason(&fetch(&tries).unwrap_err()), Reason::AttemptsExhausted);
     assert_eq!(tries.get(), 3);
-    // Five failures open its breaker.
     fetch(&tries).unwrap_err();
     assert_eq!((&*open(&fetch(&tries).unwrap_err()).breaker, tries.get()), ("fetch-4", 5));
 }
@@ -81,7 +80,7 @@ fn after_the_deadline_there_is_no_further_attempt() {
         Err(reset())?
     }
     let tries = Count::new();
-    // The first delay alone, of a second, would be longer; so nothing is waited for.
+    // The first delay of 1 s exceeds the deadline, so nothing is waited for.
     assert_eq!(reason(&fetch(&tries).unwrap_err()), Reason::DeadlineExceeded);
     assert_eq!(tries.get(), 1);
 }

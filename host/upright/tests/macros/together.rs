@@ -1,4 +1,4 @@
-//! Both attributes on one function: the upper is the outer.
+//! Both attributes on one function: the upper one is the outer.
 
 use crate::{Count, Problem, reset, strategy};
 use std::io;
@@ -22,7 +22,6 @@ async fn under_a_retry_each_attempt_counts_and_the_opening_breaker_ends_them() {
     let Problem::Guarded(error) = call_tool(&tries, "search".into()).await.unwrap_err() else { panic!("not the guard's") };
     let failure = error.failure().unwrap();
     assert_eq!((tries.get(), failure.attempts, failure.reason), (3, 3, Reason::CircuitOpen));
-    // What went wrong stays in sight.
     assert!(matches!(error.downcast_ref(), Some(Problem::Io(_))));
     assert!(is_open(&call_tool(&tries, "search".into()).await.unwrap_err()));
     assert_eq!(tries.get(), 3);
@@ -37,7 +36,7 @@ fn over_a_retry_the_breaker_counts_whole_calls() {
         Err(reset())?
     }
     let tries = Count::new();
-    // Six attempts would open a breaker of the retry's own, had it one.
+    // Six attempts would open the retry's own breaker, if it had one.
     assert_eq!((call_tool(&tries).unwrap_err().attempts(), tries.get()), (Some(6), 6));
     assert_eq!((call_tool(&tries).unwrap_err().attempts(), tries.get()), (Some(6), 12));
     assert!(is_open(&call_tool(&tries).unwrap_err()));

@@ -1,4 +1,4 @@
-//! Who may use a server, what those hear who may not, and who says what to whom about passwords: nobody.
+//! Access to a server: refusals, and no leaked passwords.
 
 use crate::nats_server::NatsServer;
 use crate::{connect, put, shared, value};
@@ -50,7 +50,6 @@ async fn a_server_that_changes_its_mind_is_told_as_refusing_and_not_as_away() {
     server.kill();
     server.set_arguments(&["-js", "--auth", "n3w"]);
     server.start();
-    // It may still be on its way to find out.
     let refused = async {
         use upright::store::Store as _;
         loop {

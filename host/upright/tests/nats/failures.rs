@@ -1,4 +1,4 @@
-//! The server dies, hangs, comes late, or has forgotten everything.
+//! The server dies, hangs, comes late, or has lost everything.
 
 use crate::nats_server::NatsServer;
 use crate::{TEXT, connect, connected, disconnected, is_unavailable, keys, put, value};
@@ -9,7 +9,6 @@ use upright::clock::SystemClock;
 use upright::store::{Change, ChangeKind, Connectivity, NatsStore, Store, StoreError};
 use upright::testing::DrivenClock;
 
-/// Each call fails. No time passes meanwhile where the clock stands still.
 async fn all_fail(store: &NatsStore) {
     assert!(is_unavailable(&store.get("a").await));
     assert!(is_unavailable(&store.put("a", "2".into(), TEXT).await));
@@ -25,7 +24,7 @@ async fn all_fail(store: &NatsStore) {
 #[tokio::test]
 async fn while_the_server_is_away_each_call_fails_at_once_and_afterwards_nothing_is_lost() {
     let Some(mut server) = NatsServer::start_or_skip("while_the_server_is_away_each_call_fails_at_once") else { return };
-    // A clock that stands still: a call that waited for its limit would never end.
+    // On a stopped clock a call that waits for its limit never ends.
     let store = connect(&server.url("b"), DrivenClock::new().shared()).await;
     let large = vec![7; 3 << 20];
     store.put("large", large.clone().into(), TEXT).await.unwrap();
@@ -98,7 +97,7 @@ async fn a_host_that_says_nothing_holds_a_start_up_for_the_limit_and_no_more() {
     let clock = DrivenClock::new();
     let url = format!("nats://{}", silent.local_addr().unwrap());
     let mut start = Box::pin(connect(&url, clock.shared()));
-    // The client is there once the limit is being waited for.
+    // A pending wait shows that the client exists.
     while clock.waits().is_empty() {
         assert!((&mut start).now_or_never().is_none());
         tokio::task::yield_now().await;
@@ -119,7 +118,6 @@ async fn changes_made_while_a_watcher_was_away_reach_it_after_a_restart_of_the_s
         server.kill();
         disconnected(&store).await;
         server.start();
-        // By another program, before the watcher can be back.
         server.ask(&format!("$KV.b.policy.by-{round}"), &[], "1").await;
         let change = watched.next().await.unwrap().unwrap();
         assert_eq!((change.key, change.kind), (format!("policy/by-{round}"), ChangeKind::Put));
@@ -128,7 +126,7 @@ async fn changes_made_while_a_watcher_was_away_reach_it_after_a_restart_of_the_s
         let change = watched.next().await.unwrap().unwrap();
         assert_eq!((change.key, change.kind), (format!("policy/by-{round}"), ChangeKind::Deleted));
     }
-    // A watcher that had seen nothing yet does not see what was there before it.
+    // A watcher without a position sees no earlier changes.
     let version = put(&store, "policy/idle/x", "1").await;
     assert_eq!(idle.next().await.unwrap().unwrap(), Change { key: "policy/idle/x".into(), version, kind: ChangeKind::Put });
 }
@@ -145,7 +143,7 @@ async fn changes_that_replaced_each_other_while_a_watcher_was_away_are_told_as_m
     server.start();
     let writing = connect(&server.url("b"), SystemClock::shared()).await;
     put(&writing, "a", "2").await;
-    // Nobody has looked at `changes` since: the watcher is not back before it is asked.
+    // `changes` was not polled since, so its watcher is not back yet.
     let last = put(&writing, "a", "3").await;
     assert!(matches!(changes.next().await, Some(Err(StoreError::ChangesMissed { .. }))));
     assert_eq!(changes.next().await.unwrap().unwrap(), Change { key: "a".into(), version: last, kind: ChangeKind::Put });
@@ -175,7 +173,6 @@ async fn a_bucket_that_was_removed_under_a_store_is_made_again() {
     let store = connect(&server.url("b"), clock.shared()).await;
     put(&store, "a", "1").await;
     server.ask("$JS.API.STREAM.DELETE.KV_b", &[], "").await;
-    // Nobody answers for a stream that is gone.
     let mut call = store.get("a");
     assert!((&mut call).now_or_never().is_none());
     clock.advance(Duration::from_secs(2));
@@ -195,7 +192,6 @@ async fn what_becomes_of_the_connection_is_told_to_listeners_until_the_store_is_
     server.start();
     assert_eq!(states.next().await, Some(Connectivity { connected: true, connections: 2 }));
     drop(store);
-    // That the connection ends may still be told.
     while let Some(state) = states.next().await {
         assert_eq!(state, Connectivity { connected: false, connections: 2 });
     }

@@ -1,4 +1,4 @@
-//! Several programs at once.
+//! Several programs on one server.
 
 use crate::nats_server::NatsServer;
 use crate::{TEXT, connect, is_unavailable, put, shared, value};
@@ -15,7 +15,6 @@ async fn clients<const COUNT: usize>(url: &str) -> [NatsStore; COUNT] {
     clients.try_into().unwrap()
 }
 
-/// Adds one to the number under a key, unless somebody else came first.
 async fn increment(store: &NatsStore, key: &str) -> bool {
     let entry = store.get(key).await.unwrap();
     let number = entry.as_ref().map_or(0, |entry| String::from_utf8_lossy(&entry.value).parse::<u32>().unwrap());
@@ -59,7 +58,6 @@ async fn of_three_clients_that_create_the_same_key_one_does() {
             assert!(result.is_ok() || matches!(result, Err(StoreError::Conflict { found, .. }) if *found == version), "{results:?}");
         }
         assert_eq!(value(&c, &key).await.as_deref(), Some(won[0]));
-        // Over its marker it is created again.
         assert!(b.delete(&key).await.unwrap());
     }
 }
@@ -119,7 +117,7 @@ async fn of_changes_to_one_key_none_is_passed_over_in_silence() {
     }
 }
 
-/// What `ask` answers once the cluster can: it elects leaders when it begins, and when it loses one.
+/// Repeats `ask` until the cluster answers; elections take time.
 async fn in_time<T>(mut ask: impl AsyncFnMut() -> Result<T, StoreError>) -> T {
     loop {
         match ask().await {
@@ -149,10 +147,9 @@ async fn a_cluster_that_loses_any_one_of_its_servers_loses_no_value_and_goes_on(
         let entry = in_time(async || store.get("n").await).await.unwrap();
         assert_eq!((entry.value.as_ref(), entry.version), (lost.to_string().as_bytes(), version));
         assert!(in_time(async || store.get("large").await).await.unwrap().value == large);
-        // A write whose answer was lost is one as well.
         while !matches!(changes.next().await.unwrap(), Ok(change) if change.version == version) {}
         server.start();
-        // It has caught up when another one can be missed.
+        // It must catch up before another server may stop.
         server.caught_up().await;
     }
 }
@@ -161,7 +158,6 @@ async fn a_cluster_that_loses_any_one_of_its_servers_loses_no_value_and_goes_on(
 async fn without_the_majority_of_a_cluster_nothing_is_written_and_calls_end() {
     let Some(mut servers) = NatsServer::cluster_or_skip("without_the_majority_of_a_cluster_nothing_is_written") else { return };
     let options = NatsOptions { replicas: 3, limit: std::time::Duration::from_millis(500), ..NatsOptions::default() };
-    // To the one that stays, which is then alone in its part of the net.
     let url = servers[0].url("b");
     let store = in_time(async || NatsStore::connect(&url, &options, SystemClock::shared()).await).await;
     in_time(async || store.put("a", "1".into(), TEXT).await).await;

@@ -1,4 +1,4 @@
-//! Keys that NATS would not have.
+//! Keys that NATS itself does not accept.
 
 use crate::{bucket, keys, put, value};
 use upright::store::KEY_LIMIT;

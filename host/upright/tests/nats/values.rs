@@ -1,4 +1,4 @@
-//! Values of any length and origin, and what is left of them afterwards: nothing.
+//! Values of any length and origin leave nothing behind.
 
 use crate::{TEXT, bucket, connect, keys, put, shared, value};
 use bytes::Bytes;
@@ -8,7 +8,6 @@ use upright::store::{NatsCleaned, Store, StoreError, VALUE_LIMIT};
 
 const MEBIBYTE: usize = 1 << 20;
 
-/// Bytes that do not repeat with the pieces that a long value is cut into.
 fn bytes(length: usize, seed: usize) -> Bytes {
     (0..length).map(|index| ((index * 31 + index / 251 + seed) % 256) as u8).collect()
 }
@@ -35,7 +34,6 @@ async fn a_large_value_is_removed_when_it_is_replaced_or_deleted_or_was_not_to_b
     let store = connect(&server.url("removed"), SystemClock::shared()).await;
     let large = bytes(2 * MEBIBYTE, 1);
     let left = async || server.messages("OBJ_removed-values").await;
-    // Two keys with the same bytes: what becomes of one is nothing to the other.
     let (first, second) = (store.put("a", large.clone(), TEXT).await.unwrap(), store.put("b", large.clone(), TEXT).await.unwrap());
     let of_one = left().await / 2;
     assert!(of_one > 0);
@@ -139,10 +137,10 @@ async fn what_a_killed_writer_leaves_behind_is_removed_and_nothing_else_is() {
     put(&store, "deleted", "1").await;
     store.delete("deleted").await.unwrap();
     assert_eq!(store.clean(Duration::from_secs(3600)).await.unwrap(), NatsCleaned::default(), "nothing is so old");
-    // Killed before it had written that the key has it: the key goes back to what it was.
+    // Killed before writing the key's entry: the key keeps its old value.
     store.put("lost", large.clone(), TEXT).await.unwrap();
     server.ask("$JS.API.STREAM.PURGE.KV_left", &[], r#"{"filter":"$KV.left.lost"}"#).await;
-    // Killed before it had named its pieces.
+    // Killed before naming its pieces.
     server.ask("$O.left-values.C.loose", &[], "piece").await;
     let cleaned = store.clean(Duration::ZERO).await.unwrap();
     assert_eq!(cleaned, NatsCleaned { values: 1, pieces: 1, markers: 1 });
@@ -157,7 +155,7 @@ async fn what_a_killed_writer_leaves_behind_is_removed_and_nothing_else_is() {
 #[tokio::test]
 async fn a_bucket_that_is_there_already_is_used_as_it_is() {
     let Some(server) = shared("a_bucket_that_is_there_already") else { return };
-    // Without direct answers, as in a cluster, where any replica would give them: the leader is asked.
+    // Without direct answers the leader is asked, as in a cluster.
     let made = r#"{"name":"KV_there","subjects":["$KV.there.>"],"max_msgs_per_subject":5,"storage":"memory","allow_rollup_hdrs":true}"#;
     assert!(!server.ask("$JS.API.STREAM.CREATE.KV_there", &[], made).await.contains("error"));
     let store = connect(&server.url("there"), SystemClock::shared()).await;

@@ -1,9 +1,8 @@
-//! A folder of a test's own.
+//! A folder for one test.
 
 use std::fs;
 use std::path::PathBuf;
 
-/// An empty folder, which goes with this.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {

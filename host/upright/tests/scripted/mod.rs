@@ -1,5 +1,4 @@
-//! A stand-in for a server: it answers one request on one connection with given bytes, piece by piece, whatever was asked. That nothing is loaded it says before,
-//! as often as it is asked.
+//! A stand-in server: answers one request with given bytes, piece by piece. Until then it says that no model is loaded.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 use std::future::Future;
@@ -10,7 +9,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use upright::ollama::BaseUrl;
 
-/// What follows the last piece.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Then {
     Close,
@@ -29,14 +27,12 @@ impl Scripted {
         let request = tokio::spawn(async move {
             let (mut stream, request) = asked(&listener).await;
             for piece in pieces {
-                // A client that has had enough may be gone.
                 if stream.write_all(&piece).await.is_err() {
                     break;
                 }
                 tokio::task::yield_now().await;
             }
             if then == Then::Hang {
-                // Until the client leaves.
                 let _ = stream.read(&mut [0; 1]).await;
             }
             request
@@ -44,20 +40,17 @@ impl Scripted {
         Self { address, request }
     }
 
-    /// The head and body of an answer whose end is the end of the connection, cut where asked.
     pub(crate) async fn body(status: &str, pieces: &[&[u8]], then: Then) -> Self {
         let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\n\r\n").into_bytes();
         let pieces = pieces.iter().map(|piece| piece.to_vec());
         Self::start([head].into_iter().chain(pieces).collect(), then).await
     }
 
-    /// The request, once it has been answered.
     pub(crate) async fn request(self) -> String {
         self.request.await.unwrap()
     }
 }
 
-/// The next request, and where its answer goes.
 async fn asked(listener: &TcpListener) -> (TcpStream, String) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -81,23 +74,20 @@ fn is_whole(request: &[u8]) -> bool {
     body.len() >= length
 }
 
-/// The end of something that a faulty program would wait for without end.
 pub(crate) async fn ends<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), work).await.expect("it waits without end")
 }
 
-/// An address at which nobody listens.
 pub(crate) async fn nobody() -> BaseUrl {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
 }
 
-/// An address whose name cannot resolve: no label has so many letters, so no network is asked.
+/// A name that cannot resolve, since its label is too long; no network is asked.
 pub(crate) fn no_such_name() -> BaseUrl {
     format!("http://{}.invalid:11434", "a".repeat(64)).parse().unwrap()
 }
 
-/// A server that gives each request its answer, one connection each, in order, and keeps the requests.
 pub(crate) struct Series {
     pub(crate) address: BaseUrl,
     requests: Arc<Mutex<Vec<String>>>,
@@ -124,7 +114,6 @@ impl Series {
     }
 }
 
-/// An answer with this status, these header lines (each with its line break) and this body.
 pub(crate) fn answer(status: u16, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} -\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
 }

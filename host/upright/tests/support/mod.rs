@@ -1,4 +1,4 @@
-//! Policies that misbehave, built from source: each function of the world does what it is told.
+//! Builds misbehaving policies from source: each function of the world gets a body.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, dead_code)]
 
 use std::path::Path;
@@ -7,7 +7,7 @@ use upright::policy::{CONTRACT_VERSION, PolicyLoader, SwapOptions};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// The functions of the world with their core signatures: interface and function, parameters, result.
+/// Functions of the world with core signatures: interface and function, parameters, result.
 const FUNCTIONS: [(&str, &str, &str); 11] = [
     ("metadata#describe", "", "i32"),
     ("settings#recommend", "i32", "i32"),
@@ -22,14 +22,13 @@ const FUNCTIONS: [(&str, &str, &str); 11] = [
     ("recovery#decide", "i32", "i32"),
 ];
 
-/// A component of the world whose functions have these bodies; those that are not named trap. `describe` answers the name
-/// `hostile`, the version `1.0.0` and the state layout 7. A body named `start` is that of a start function, and one named `memory` the
-/// pages that it begins with.
+/// A component whose functions have these bodies; the others trap. `describe` answers `hostile`, `1.0.0`, state layout
+/// 7. `start` is the start function's body, `memory` the initial pages.
 pub(crate) fn policy(bodies: &[(&str, &str)]) -> Vec<u8> {
     policy_importing("", &[], "", bodies)
 }
 
-/// Such a component that imports: the core module's imports, WIT packages, and the lines of the world that import from them.
+/// With imports: those of the core module, WIT packages, and import lines of the world.
 pub(crate) fn policy_importing(imports: &str, packages: &[&str], world: &str, bodies: &[(&str, &str)]) -> Vec<u8> {
     let functions = FUNCTIONS.map(|(name, parameters, result)| {
         let given = bodies.iter().find(|(function, _)| *function == name).map(|(_, body)| *body);
@@ -64,12 +63,10 @@ pub(crate) fn policy_importing(imports: &str, packages: &[&str], world: &str, bo
     component(&module, packages, world)
 }
 
-/// A policy of these bytes with the limits that hosts give, whatever the probe would have against it: for tests of those limits.
 pub(crate) fn hurried(bytes: &[u8]) -> Policy {
     PolicyLoader::default().probe(false).from_bytes(bytes).unwrap()
 }
 
-/// Swaps in what the probe would refuse.
 pub(crate) fn unprobed() -> SwapOptions {
     SwapOptions { probe: false, ..SwapOptions::default() }
 }
@@ -88,41 +85,38 @@ fn component(module: &str, packages: &[&str], world: &str) -> Vec<u8> {
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
 }
 
-/// That component, and after it a module that is instantiated so often, as WebAssembly text.
 pub(crate) fn with_instances(component: &[u8], module: &str, count: u8) -> Vec<u8> {
     let module = wat::parse_str(module).unwrap();
-    // The module has the next index; wit-component makes one of a policy that imports nothing.
+    // The module has the next index; wit-component makes one for a policy without imports.
     let instances: Vec<u8> = std::iter::once(count).chain((0..count).flat_map(|_| [0, 1, 0])).collect();
     let section = |id: u8, content: &[u8]| {
         let size = content.len() as u32;
-        // Two bytes of LEB128 are enough for what is built here.
+        // Two bytes of LEB128 suffice here.
         assert!(size < 1 << 14);
         [&[id, (size as u8 & 0x7f) | 0x80, (size >> 7) as u8], content].concat()
     };
     [component, &section(1, &module), &section(2, &instances)].concat()
 }
 
-/// Bodies that answer sensibly, so that a policy with one bad function gets as far as that one.
+/// Sensible bodies, so that a policy with one bad function gets as far as that one.
 pub(crate) mod hostile {
-    /// What each function answers: as little as passes.
     pub(crate) fn sensible() -> Vec<(&'static str, &'static str)> {
         SENSIBLE.to_vec()
     }
 
-    /// The same but for one function.
     pub(crate) fn sensible_but<'a>(function: &'a str, body: &'a str) -> Vec<(&'a str, &'a str)> {
         let others = SENSIBLE.iter().copied().filter(|(name, _)| *name != function);
         others.chain([(function, body)]).collect()
     }
 
-    /// Bodies of which one is made while the test runs.
     pub(crate) fn owned<'a>(bodies: &[(&'a str, &'a str)], function: &str, body: &'a str) -> Vec<(&'a str, &'a str)> {
         bodies.iter().map(|(name, given)| (*name, if *name == function { body } else { *given })).collect()
     }
 
-    /// Answers lie above what `cabi_realloc` hands out, at the offsets that the canonical ABI gives the fields; what is not stored is 0.
+    /// Answers lie above the memory of `cabi_realloc`, at the canonical ABI's offsets; the rest is 0.
     const SENSIBLE: [(&str, &str); 10] = [
-        // 0 retries; delays of 1 s; a breaker of 1 failure, 1 s, 1 success, 1 probe, a window of 1 s, a rate of 1 of 1 call; no call slow, or all; no limits of time.
+        // 0 retries; delays of 1 s; a breaker of 1 failure, 1 s, 1 success, 1 probe, a window of 1 s, a rate of 1 of 1
+        // call; no call slow, or all; no limits of time.
         (
             "settings#recommend",
             "(f64.store (i32.const 210008) (f64.const 1)) (f64.store (i32.const 210016) (f64.const 1)) (f64.store (i32.const 210024) (f64.const 1))
@@ -133,14 +127,13 @@ pub(crate) mod hostile {
         ),
         ("backoff#delay", "(f64.const 0)"),
         ("breaker#initial", "(i32.const 211000)"),
-        // The same phase and generation; an admission of the phase's number, with the payload 1.
+        // Same phase and generation; an admission of the phase's number, with payload 1.
         (
             "breaker#step",
             "(i32.store8 (i32.const 212000) (i32.load8_u offset=72 (local.get 0))) (i64.store (i32.const 212024) (i64.load offset=96 (local.get 0)))
              (i32.store8 (i32.const 212040) (i32.load8_u offset=72 (local.get 0))) (i64.store (i32.const 212048) (i64.const 1))
              (i32.const 212000)",
         ),
-        // A rule by the name of `1.0.0`.
         ("classifier#classify", "(i32.store (i32.const 213016) (i32.const 80)) (i32.store (i32.const 213020) (i32.const 5)) (i32.const 213000)"),
         ("degradation#next-model", "(i32.const 214000)"),
         ("degradation#simplify-workflow", "(i32.const 214000)"),
@@ -149,11 +142,9 @@ pub(crate) mod hostile {
         ("recovery#decide", GIVES_UP),
     ];
 
-    /// A delay that is another one every third time that an instance is asked.
     pub(crate) const REMEMBERS: &str = "(i32.store (i32.const 220000) (i32.add (i32.load (i32.const 220000)) (i32.const 1)))
          (f64.convert_i32_u (i32.eq (i32.load (i32.const 220000)) (i32.const 3)))";
 
-    /// Gives up, and leaves the breaker as it is.
     pub(crate) const GIVES_UP: &str =
         "(i32.store (i32.const 215016) (i32.const 80)) (i32.store (i32.const 215020) (i32.const 5))
          (i32.store8 (i32.const 215024) (i32.load8_u offset=216 (local.get 0)))

@@ -1,4 +1,4 @@
-//! Delays.
+//! Vectors of delays.
 
 use super::Collected;
 use super::random::Random;
@@ -8,7 +8,6 @@ use upright_logic::backoff::{JitterRange, RetryConfig};
 
 const RANDOM: usize = 330;
 
-/// The largest number below 1.
 const ALMOST_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
 
 pub(super) fn make(collected: &mut Collected, random: &mut Random) {

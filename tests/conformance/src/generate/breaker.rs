@@ -1,4 +1,4 @@
-//! Steps of the circuit breaker.
+//! Vectors of circuit breaker steps.
 
 use super::Collected;
 use super::random::Random;
@@ -41,7 +41,6 @@ fn observation(random: &mut Random, state: &BreakerState, now: u64) -> Observati
     Observation { event, now, successes: if random.chance(70) { 0 } else { random.below(30) }, took: values::took(random) }
 }
 
-/// One breaker through its life.
 fn follow(collected: &mut Collected, random: &mut Random, walk: usize) {
     let config = values::breaker(random);
     let mut now = 0;
@@ -58,7 +57,6 @@ fn state(phase: Phase) -> BreakerState {
     BreakerState { phase, consecutive_failures: 0, half_open_successes: 0, since: 100 * SECOND, generation: 7, memory: Vec::new() }
 }
 
-/// The memory of a window that began then, with the last failure then, and so many calls, failures and slow calls.
 pub(super) fn memory(began: u64, last_failure: u64, counts: [u32; 3]) -> Vec<u8> {
     [began, last_failure].map(u64::to_le_bytes).concat().into_iter().chain(counts.map(u32::to_le_bytes).concat()).collect()
 }
@@ -73,7 +71,6 @@ fn edges(collected: &mut Collected) {
         ask(collected, name.to_owned(), &config, &state, observation);
     };
 
-    // The four transitions, and the step before each.
     ask("closed: the fourth failure does not open it", config, failed(3), seen(Event::Failure(7), 101 * SECOND));
     ask("closed to open: the fifth failure", config, failed(4), seen(Event::Failure(7), 101 * SECOND));
     ask("open: a nanosecond too early", config, state(Phase::Open), seen(Event::Elapsed, opens_at - 1));
@@ -82,7 +79,6 @@ fn edges(collected: &mut Collected) {
     ask("half-open to closed: the last success", config, probed(1), seen(Event::Success(7), 101 * SECOND));
     ask("half-open to open: any failure", config, probed(1), seen(Event::Failure(7), 101 * SECOND));
 
-    // Every other event in every phase, of this generation, an older and a newer one.
     for phase in Phase::ALL {
         for (age, generation) in [("this", 7), ("an older", 6), ("the first", 0), ("a newer", 8)] {
             let events = [Event::Success(generation), Event::Failure(generation), Event::Ignored(generation)];
@@ -95,7 +91,6 @@ fn edges(collected: &mut Collected) {
         ask(&format!("{phase}: the clock seems to run backwards"), config, state(*phase), seen(Event::Failure(7), 0));
     }
 
-    // Counting.
     let told = |event, successes| Observation { event, now: 101 * SECOND, successes, took: 0.0 };
     ask("successes before a failure start the row again", config, failed(4), told(Event::Failure(7), 1));
     ask("successes under an ignored outcome start the row again", config, failed(4), told(Event::Ignored(7), 3));
@@ -123,7 +118,6 @@ fn edges(collected: &mut Collected) {
     ask("as much memory of another layout as there may be", config, foreign(vec![0; 4096]), told(Event::Failure(7), 0));
     ask("memory that is kept where nothing happens", config, foreign(vec![1, 2, 255]), told(Event::Failure(6), 0));
 
-    // Slow calls.
     let impatient = BreakerConfig { slow_call_duration: Some(2.0), slow_call_rate_threshold: 0.5, ..config };
     let slow_window = |calls: u32, failures: u32, slow: u32| BreakerState {
         memory: memory(100 * SECOND, 100 * SECOND, [calls, failures, slow]),
@@ -157,7 +151,6 @@ fn edges(collected: &mut Collected) {
     ask("slow: a slow probe where no share can open it", never, probed(1), took(Event::Success(7), 2.0));
     ask("slow: an open breaker hears nothing of it", impatient, state(Phase::Open), took(Event::Success(7), 9.0));
 
-    // Settings at and beyond their borders.
     let odd = BreakerConfig {
         failure_threshold: 0,
         recovery_timeout: 0.0,

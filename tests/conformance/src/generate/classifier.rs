@@ -1,4 +1,4 @@
-//! Classifications.
+//! Vectors of classifications.
 
 use super::Collected;
 use super::misleading::{MISLEADING, ODD, TELLING};
@@ -13,7 +13,7 @@ use upright_logic::types::{Endpoint, Fault, FaultKind, MESSAGE_LIMIT};
 
 const RANDOM: usize = 200;
 
-/// Every status that a rule names, those beside it, and those that are not errors.
+/// Each status in a rule, its neighbours, and some that are no errors.
 const STATUSES: [u16; 53] = [
     100, 200, 204, 301, 304, 399, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 413, 415, 418, 420, 421, 422, 423, 424, 425,
     426, 428, 429, 430, 431, 451, 498, 499, 500, 501, 502, 503, 504, 505, 507, 508, 510, 511, 512, 520, 522, 528, 529, 530, 599, 600,
@@ -83,7 +83,7 @@ pub(super) fn make(collected: &mut Collected, random: &mut Random) {
     }
 }
 
-/// A fault that meets a rule's other conditions and says this phrase. An earlier rule may still have the better claim.
+/// A fault for this rule and phrase. An earlier rule may match first.
 fn fitting(rule: &Rule, phrase: &str) -> Fault {
     let also = rule.also.first().map(|phrase| values::said(phrase)).unwrap_or_default();
     let points_to = rule.points.then(|| "https://ollama.com/connect".to_owned());
@@ -91,7 +91,6 @@ fn fitting(rule: &Rule, phrase: &str) -> Fault {
     let status = rule.statuses.and_then(<[_]>::first).map(|range| *range.start());
     let endpoint = rule.endpoints.and_then(<[_]>::first).copied().unwrap_or(Endpoint::Other);
     let status = if kind == FaultKind::HttpStatus { status.or(Some(500)) } else { status };
-    // A phrase that must begin or end the message stands there.
     let said = match (phrase.starts_with('^'), phrase.ends_with('$')) {
         (true, _) => format!("{} {also}", values::said(phrase)),
         (_, true) => format!("Error: {also} {}", values::said(phrase)),
@@ -100,7 +99,6 @@ fn fitting(rule: &Rule, phrase: &str) -> Fault {
     Fault { status, endpoint, points_to, ..Fault::new(kind, said) }
 }
 
-/// Texts about as long as is looked at: the phrase stands within what is read, or just does not.
 fn long() -> [(&'static str, String); 6] {
     let (head, tail) = (MESSAGE_LIMIT / 4 * 3, MESSAGE_LIMIT / 4);
     let phrase = "rate limit";

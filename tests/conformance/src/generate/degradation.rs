@@ -1,4 +1,4 @@
-//! Other models, lighter workflows, older answers.
+//! Vectors of fallback models, lighter workflows and cached answers.
 
 use super::Collected;
 use super::random::Random;
@@ -12,7 +12,6 @@ const RANDOM_CHAINS: usize = 120;
 const RANDOM_WORKFLOWS: usize = 110;
 const RANDOM_ANSWERS: usize = 70;
 
-/// The keys that simplifying knows, and some that it does not.
 const KEYS: [&str; 18] = [
     "max_iterations",
     "tools",

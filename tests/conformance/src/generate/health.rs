@@ -1,4 +1,4 @@
-//! Judgements of resource snapshots.
+//! Vectors of judgements on resource snapshots.
 
 use super::Collected;
 use super::random::Random;
@@ -20,7 +20,7 @@ pub(super) fn make(collected: &mut Collected, random: &mut Random) {
         disk_available_bytes: 500,
         cpu_percent: Some(20.0),
     };
-    // Percent in use of 1000 bytes: the border is at 100 available.
+    // Percent of 1000 bytes in use: the threshold is at 100 available.
     for available in [0, 1, 99, 100, 101, 999, 1000, 1001, u64::MAX] {
         ask(
             format!("{available} of 1000 bytes of memory available"),

@@ -1,6 +1,5 @@
-//! Texts that mislead those who look for substrings, and those that were missed.
+//! Texts that mislead substring searches, and texts that readers missed.
 
-/// Texts that hold a number or a word that means nothing there.
 pub(super) const MISLEADING: [&str; 32] = [
     "peer 10.0.0.7:5000 gave up",
     "used 4500 tokens",
@@ -36,7 +35,6 @@ pub(super) const MISLEADING: [&str; 32] = [
     "something odd",
 ];
 
-/// Texts that mean what they say, though not every reader saw it.
 pub(super) const TELLING: [&str; 46] = [
     "HTTP 503 (upstream id 4041)",
     "HTTP/1.1 502 from upstream",
@@ -86,7 +84,6 @@ pub(super) const TELLING: [&str; 46] = [
     "rate limit and timeout and connection refused, all at once",
 ];
 
-/// Texts that break careless readers.
 pub(super) const ODD: [&str; 13] = [
     "",
     " ",

@@ -1,6 +1,5 @@
-//! Makes the vectors: hand-written edge cases first, each named for what it shows, then random ones.
-//!
-//! The same vectors every time, on every machine: the random numbers are this crate's own, and answers come from [`crate::native`].
+//! Generates the vectors: named edge cases, then random ones. Each run gives the same vectors; [`crate::native`]
+//! answers.
 
 mod backoff;
 mod breaker;
@@ -20,7 +19,6 @@ use std::fmt;
 use std::path::Path;
 use upright_logic::settings::Profile;
 
-/// The interfaces with functions, in the contract's order, and what makes their vectors.
 const INTERFACES: [(&str, Maker); 8] = [
     ("metadata", metadata),
     ("settings", settings),
@@ -32,14 +30,12 @@ const INTERFACES: [(&str, Maker); 8] = [
     ("recovery", recovery::make),
 ];
 
-/// The interfaces that have functions.
 pub(crate) fn interfaces() -> impl Iterator<Item = &'static str> {
     INTERFACES.iter().map(|(interface, _)| *interface)
 }
 
 type Maker = fn(&mut Collected, &mut Random);
 
-/// The vectors made so far.
 #[derive(Default)]
 struct Collected {
     vectors: Vec<Vector>,
@@ -47,7 +43,7 @@ struct Collected {
 }
 
 impl Collected {
-    /// Asks natively and keeps question and answer. The first question that does not fit is told at the end.
+    /// Records a question with its native answer. The first error is kept for the end.
     fn ask(&mut self, function: &str, name: impl Into<String>, arguments: Value) -> Value {
         let (name, arguments) = (name.into(), without_absent(arguments));
         match native::eval(function, &arguments) {
@@ -63,7 +59,7 @@ impl Collected {
     }
 }
 
-/// Leaves absent options out. No argument of the contract means anything by `null`.
+/// Removes `null`, which no argument gives a meaning.
 fn without_absent(value: Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -84,39 +80,39 @@ fn settings(collected: &mut Collected, _: &mut Random) {
     }
 }
 
-/// Why vectors could not be made, or the committed ones are not what would be made.
+/// Vectors cannot be made, or the committed ones are stale.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VectorsError {
-    /// The generator asks a question that does not fit.
+    /// A question does not fit the logic.
     #[error("a generated question does not fit ({question}): {source}")]
     Question {
-        /// Its function and name.
+        /// Function and name.
         question: String,
-        /// What is wrong with it.
+        /// The reason.
         source: NativeError,
     },
-    /// A file cannot be read or written.
+    /// Unreadable or unwritable file.
     #[error("{file}: {source}; `cargo xtask vectors` writes it")]
     File {
         /// Its name.
         file: String,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A committed file is not what the sources give.
+    /// A committed file differs from the generated one.
     #[error("{0}")]
     Stale(Stale),
 }
 
-/// The first vector in which a committed file is not what the sources give.
+/// First stale vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stale {
-    /// The file's name.
+    /// Name of the file.
     pub file: String,
-    /// The line, from 1.
+    /// Line, from 1.
     pub line: usize,
-    /// What differs.
+    /// The difference.
     pub what: String,
 }
 
@@ -126,18 +122,18 @@ impl fmt::Display for Stale {
     }
 }
 
-/// The files as they should be: their names and contents.
+/// Names and contents of the generated files.
 ///
 /// # Errors
-/// [`VectorsError::Question`], if the generator and the logic no longer fit each other.
+/// [`VectorsError::Question`] if generator and logic disagree.
 pub fn files() -> Result<Vec<(String, String)>, VectorsError> {
     INTERFACES.iter().map(|(interface, make)| Ok((file_name(interface), file(interface, *make)?))).collect()
 }
 
-/// Every vector as the sources give it, in the contract's order.
+/// All vectors, in the contract's order.
 ///
 /// # Errors
-/// [`VectorsError::Question`], if the generator and the logic no longer fit each other.
+/// [`VectorsError::Question`] if generator and logic disagree.
 pub fn vectors() -> Result<Vec<Vector>, VectorsError> {
     INTERFACES.iter().try_fold(Vec::new(), |mut all, (interface, make)| {
         all.extend(collect(interface, *make)?);
@@ -155,11 +151,11 @@ fn collect(interface: &str, make: Maker) -> Result<Vec<Vector>, VectorsError> {
 }
 
 fn file(interface: &str, make: Maker) -> Result<String, VectorsError> {
-    // A vector is a JSON object whatever is in it.
+    // A vector is always a JSON object.
     Ok(collect(interface, make)?.iter().filter_map(|vector| serde_json::to_string(vector).ok()).map(|line| line + "\n").collect())
 }
 
-/// Writes the files into `folder`, and says how many vectors they hold.
+/// Writes the files into `folder`. Returns the number of vectors.
 ///
 /// # Errors
 /// [`VectorsError::Question`] and [`VectorsError::File`].
@@ -177,10 +173,10 @@ pub fn write(folder: &Path) -> Result<usize, VectorsError> {
     Ok(count)
 }
 
-/// Whether the files in `folder` are what the sources give; how many vectors they hold.
+/// Checks that the files in `folder` are up to date. Returns the number of vectors.
 ///
 /// # Errors
-/// [`VectorsError::Stale`] tells the first vector that differs, and all of [`write()`].
+/// [`VectorsError::Stale`], [`VectorsError::Question`] and [`VectorsError::File`].
 pub fn check(folder: &Path) -> Result<usize, VectorsError> {
     let mut count = 0;
     for (file, wanted) in files()? {
@@ -193,7 +189,6 @@ pub fn check(folder: &Path) -> Result<usize, VectorsError> {
     Ok(count)
 }
 
-/// The first line in which the files differ, and how. Line ends do not count.
 fn first_difference(committed: &str, wanted: &str) -> Option<(usize, String)> {
     let (mut left, mut right) = (committed.lines(), wanted.lines());
     let mut line = 0;

@@ -1,10 +1,9 @@
-//! Random numbers that stay the same for ever: SplitMix64 (Steele, Lea, Flood 2014), seeded by a text.
+//! Random numbers that never change: SplitMix64 (Steele, Lea, Flood 2014), seeded by a text.
 
-/// A stream of random numbers.
 pub(super) struct Random(u64);
 
 impl Random {
-    /// The stream that belongs to this text (FNV-1a), so that a change to one file's vectors leaves the others as they are.
+    /// Seeded by a text (FNV-1a), so that a change to one file's vectors leaves the others unchanged.
     pub(super) fn seeded(by: &str) -> Self {
         Self(by.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)))
     }
@@ -17,39 +16,33 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    /// Less than `limit`, which is at least 1.
     pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
 
-    /// Less than `limit`, which is at least 1.
     pub(super) fn below_u32(&mut self, limit: u32) -> u32 {
-        // Cannot lose anything: the remainder is smaller than a u32.
+        // The remainder fits a u32.
         self.below(u64::from(limit)) as u32
     }
 
-    /// In [0, 1), with 53 bits.
     pub(super) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// From 0 to `most`: half of them round to tenths, the others with all their bits.
+    /// From 0 to `most`; half are round tenths.
     pub(super) fn span(&mut self, most: f64) -> f64 {
         let span = self.unit() * most;
         if self.chance(50) { (span * 10.0).round() / 10.0 } else { span }
     }
 
-    /// True in so many of a hundred cases.
     pub(super) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
-    /// One of `items`, of which there is at least one.
     pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[self.below(items.len() as u64) as usize]
     }
 
-    /// A value that is there in so many of a hundred cases.
     pub(super) fn sometimes<T>(&mut self, percent: u64, value: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.chance(percent).then(|| value(self))
     }

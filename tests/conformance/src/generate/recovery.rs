@@ -1,4 +1,4 @@
-//! Verdicts.
+//! Vectors of verdicts.
 
 use super::Collected;
 use super::misleading::TELLING;
@@ -48,7 +48,7 @@ pub(super) fn make(collected: &mut Collected, random: &mut Random) {
     for (name, incident) in windows() {
         ask(&name, &incident);
     }
-    // Numbers of their own: what was drawn before stays as it is.
+    // A stream of its own, so that earlier draws stay unchanged.
     let mut random = Random::seeded("windows");
     for index in 0..RANDOM {
         ask(&format!("random window {index}"), &any_window(&mut random));
@@ -86,7 +86,6 @@ fn everything() -> AtHand {
     AtHand { fallback: true, cached: Some(CachedAnswer { age: 10.0, max_age: 60.0 }), checkpoint: true, can_simplify: true }
 }
 
-/// Incidents at the borders of each rule.
 fn edges() -> Vec<(String, Incident)> {
     let mut edges = Vec::new();
     let mut edge = |name: String, incident: Incident| edges.push((name, incident));
@@ -139,7 +138,6 @@ fn edges() -> Vec<(String, Incident)> {
     edge("a missing model and a chain with repeats".into(), Incident { models: repeats, ..plain(missing.clone()) });
     edge("a missing model and no choice".into(), Incident { at_hand: everything(), ..plain(missing.clone()) });
 
-    // What is at hand, piece by piece.
     for bits in 0..16_u8 {
         let has = |bit: u8| bits & 1 << bit != 0;
         let cached = has(1).then_some(CachedAnswer { age: 60.0, max_age: 60.0 });
@@ -155,13 +153,11 @@ fn edges() -> Vec<(String, Incident)> {
     edge("a caller that went away".into(), Incident { at_hand: everything(), models: models("qwen3:8b"), ..plain(gone) });
     edge("a quota for weeks".into(), Incident { at_hand: everything(), models: models("qwen3:8b"), ..plain(quota) });
 
-    // What is not safe to repeat.
     for kind in [FaultKind::ConnectionRefused, FaultKind::Dns, FaultKind::ConnectionReset, FaultKind::Timeout, FaultKind::HttpStatus] {
         let failure = Fault { status: (kind == FaultKind::HttpStatus).then_some(500), ..Fault::new(kind, "") };
         edge(format!("not safe to repeat: {kind}"), Incident { idempotent: false, models: models("qwen3:8b"), ..plain(failure) });
     }
 
-    // Memory.
     let short = |available| ResourceSnapshot {
         memory_total_bytes: 1000,
         memory_available_bytes: available,
@@ -179,7 +175,6 @@ fn edges() -> Vec<(String, Incident)> {
     }
     edge("short of memory says nothing of a busy server".into(), Incident { resources: Some(short(1)), ..plain(busy()) });
 
-    // Answers of no use.
     let asked = RequestFacts {
         protocol: ClientProtocol::Direct,
         streamed: true,
@@ -214,7 +209,6 @@ fn edges() -> Vec<(String, Incident)> {
         }
     }
 
-    // The breaker.
     for failures in [0, 3, 4, 5] {
         edge(format!("the breaker had counted {failures} failures"), Incident { guard: Some(guard(closed(failures))), ..plain(busy()) });
     }
@@ -250,14 +244,13 @@ fn refusal() -> Fault {
     Fault { status: Some(400), ..Fault::new(FaultKind::HttpStatus, text) }
 }
 
-/// A question of 6,010 tokens that did not fit a window of 4,096, with a model that can have 8,192.
+/// A question of 6,010 tokens for a window of 4,096, with a model that can have 8,192.
 const TOO_SMALL: WindowFacts = WindowFacts { needed: Some(6010), loaded: Some(4096), model_limit: Some(8192), ..WindowFacts::UNKNOWN };
 
 fn with_window(window: WindowFacts, incident: Incident) -> Incident {
     Incident { circumstances: Some(Circumstances { window: Some(window), ..Circumstances::default() }), ..incident }
 }
 
-/// Questions at the borders of a window.
 fn windows() -> Vec<(String, Incident)> {
     let mut edges = Vec::new();
     let mut edge = |name: String, window: WindowFacts| {
@@ -335,7 +328,6 @@ fn windows() -> Vec<(String, Incident)> {
     edges
 }
 
-/// Any incident that has to do with a window.
 fn any_window(random: &mut Random) -> Incident {
     let mut incident = any(random);
     if random.chance(70) {
@@ -370,7 +362,6 @@ fn any_window(random: &mut Random) -> Incident {
     with_window(window, incident)
 }
 
-/// Any incident.
 fn any(random: &mut Random) -> Incident {
     let elapsed = random.span(60.0);
     let now = 100 * SECOND + random.below(100 * SECOND);

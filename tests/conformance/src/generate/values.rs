@@ -10,7 +10,6 @@ use upright_logic::types::{Endpoint, ErrorLabels, Fault, FaultKind};
 pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) const GIB: u64 = 1 << 30;
 
-/// Names of models as people and programs spell them.
 pub(super) const MODELS: [&str; 14] = [
     "qwen3",
     "qwen3:latest",
@@ -28,7 +27,6 @@ pub(super) const MODELS: [&str; 14] = [
     "local/smollm2",
 ];
 
-/// Types and codes of errors.
 const LABELS: [&str; 10] = [
     "exceed_context_size_error",
     "context_length_exceeded",
@@ -42,7 +40,6 @@ const LABELS: [&str; 10] = [
     "",
 ];
 
-/// Words that stand around a phrase, or alone.
 const WORDS: [&str; 12] = [
     "Error:",
     "while answering",
@@ -85,7 +82,6 @@ pub(super) fn breaker(random: &mut Random) -> BreakerConfig {
     }
 }
 
-/// How long a call took: not measured, a round number, or any.
 pub(super) fn took(random: &mut Random) -> f64 {
     match random.below(4) {
         0 => 0.0,
@@ -94,7 +90,6 @@ pub(super) fn took(random: &mut Random) -> f64 {
     }
 }
 
-/// Any state, also those that no machine would come to.
 pub(super) fn state(random: &mut Random) -> BreakerState {
     let phase = random.pick(Phase::ALL);
     let since = random.below(100 * SECOND);
@@ -108,7 +103,6 @@ pub(super) fn state(random: &mut Random) -> BreakerState {
     }
 }
 
-/// None, a window as this policy writes it, or bytes of another policy.
 fn memory(random: &mut Random, since: u64) -> Vec<u8> {
     match random.below(4) {
         0 => {
@@ -123,7 +117,6 @@ fn memory(random: &mut Random, since: u64) -> Vec<u8> {
     }
 }
 
-/// A text in which a rule's phrase stands, or none.
 pub(super) fn message(random: &mut Random) -> String {
     let mut parts = Vec::new();
     for _ in 0..random.below(3) {
@@ -138,12 +131,10 @@ pub(super) fn message(random: &mut Random) -> String {
     parts.join(" ")
 }
 
-/// A text that a phrase stands for: something in place of `{}` and ` .. `, and the last word going on where it may.
 pub(super) fn said(phrase: &str) -> String {
     phrase.replace("{}", "'some name'").replace(" .. ", " 1.5 of \"it\", and ").replace('*', "s").replace(['^', '$'], "")
 }
 
-/// What a server adds to an error beside its message, and sometimes nothing.
 fn labels(random: &mut Random) -> Option<ErrorLabels> {
     random.sometimes(25, |random| ErrorLabels {
         error_type: random.sometimes(60, |random| random.pick(&LABELS).to_owned()),

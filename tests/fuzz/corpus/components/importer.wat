@@ -1,2 +1,2 @@
-;; Wants something from the world.
+;; Imports an interface of WASI.
 (component (import "wasi:cli/environment@0.2.0" (instance)))

@@ -1,4 +1,4 @@
-;; Begins with more memory than a policy may have.
+;; Its first memory exceeds the limit of a policy.
 (component
   (core module $m (memory 1024))
   (core instance (instantiate $m)))

@@ -1,8 +1,6 @@
-//! Components that are not quite what they were.
-//!
-//! Bytes that are changed at random are refused by the first thing that reads them, which then is all that is tested. So most changes keep to the format:
-//! [whole sections](sections) move about, and [single instructions](operators) do something else, which still is a valid component that answers oddly. Crates
-//! that do such things to WebAssembly (`wasm-mutate`, `wasm-smith`) know core modules only, and the policies are components.
+//! Alters components. Random bytes would fail in the first reader, so most changes keep the format: they move [whole
+//! sections](sections) or replace [single instructions](operators). `wasm-mutate` and `wasm-smith` know core modules
+//! only.
 
 pub mod operators;
 pub mod sections;
@@ -12,33 +10,30 @@ use crate::nasty::INTEGERS;
 use operators::Site;
 use sections::Tree;
 
-/// A component to begin with, taken apart once.
+/// A starting component, parsed once.
 #[derive(Debug)]
 pub struct Seed {
-    /// Its file, or another name.
+    /// File or other name.
     pub name: String,
     /// The component.
     pub bytes: Vec<u8>,
-    /// Its sections, if it can be taken apart.
     tree: Option<Tree>,
-    /// The instructions that can be changed.
     sites: Vec<Site>,
 }
 
 impl Seed {
-    /// Takes a component apart, as far as that goes.
+    /// Parses a component as far as possible.
     pub fn new(name: impl Into<String>, bytes: Vec<u8>) -> Self {
         let (tree, sites) = (Tree::parse(&bytes), operators::sites(&bytes));
         Self { name: name.into(), bytes, tree, sites }
     }
 }
 
-/// A child of one of the seeds.
+/// Alters one of the seeds.
 pub fn component(seeds: &[Seed], dice: &mut Dice) -> Vec<u8> {
     let seed = dice.pick(seeds);
     let mut bytes = seed.bytes.clone();
     match dice.below(10) {
-        // What is valid in itself, several times over.
         0..=5 => {
             for _ in 0..=dice.below(4) {
                 operators::change(&mut bytes, &seed.sites, dice);
@@ -66,7 +61,6 @@ pub fn component(seeds: &[Seed], dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
-/// Changes bytes wherever they are.
 pub(crate) fn change_bytes(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
     let part = dice.part(bytes.len(), 64);
     let foreign = dice.part(other.len(), 256);

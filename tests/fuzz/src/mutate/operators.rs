@@ -1,6 +1,4 @@
-//! Instructions that do something else: another number, another operation of the same type, another place in memory.
-//!
-//! Each is replaced by one of as many bytes that takes and leaves the same types, so that nothing else moves and most of what comes out is valid.
+//! Replaces instructions by others of equal length and types, so that most results are valid.
 
 use crate::dice::Dice;
 use crate::nasty::{INTEGERS, WILD};
@@ -9,46 +7,39 @@ use wasmparser::{Operator, Parser, Payload};
 /// An instruction that can be changed.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// Where its first byte is.
     at: usize,
-    /// How many bytes it has.
     length: usize,
     kind: Kind,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    /// An integer constant after one byte of opcode.
     Signed,
-    /// The number of a function, a branch or a local, or an offset, which ends the instruction.
     Unsigned,
-    /// Eight bytes of a floating-point number.
     Float,
-    /// One byte of opcode that these can stand in for.
     Twin(&'static [u8]),
-    /// A conditional branch of two bytes, which can be left out.
     Branch,
 }
 
-/// Opcodes that take and leave the same types, of the same length.
+/// Opcodes of equal length and types.
 const TWINS: &[&[u8]] = &[
     // Comparisons: i32, i64, f64.
     &[0x46, 0x47, 0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f],
     &[0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5a],
     &[0x61, 0x62, 0x63, 0x64, 0x65, 0x66],
-    // Arithmetic: i32, i64, f64 of one and of two numbers.
+    // Arithmetic: i32, i64, f64 with one and two operands.
     &[0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f, 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78],
     &[0x7c, 0x7d, 0x7e, 0x7f, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a],
     &[0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f],
     &[0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6],
     // Counting bits.
     &[0x45, 0x67, 0x68, 0x69],
-    // f64 of i32 and of i64, each with a sign and without.
+    // f64 from i32 and from i64, signed and unsigned.
     &[0xb7, 0xb8],
     &[0xb9, 0xba],
 ];
 
-/// The instructions of all modules in a component, as far as it can be read.
+/// Instructions of all modules in a component, as far as it parses.
 pub fn sites(bytes: &[u8]) -> Vec<Site> {
     let mut sites = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -56,7 +47,7 @@ pub fn sites(bytes: &[u8]) -> Vec<Site> {
         let Payload::CodeSectionEntry(body) = payload else { continue };
         let Ok(mut reader) = body.get_operators_reader() else { continue };
         while let Ok((operator, at)) = reader.read_with_offset() {
-            // A component here is far from as large as an address space.
+            // Far smaller than an address space.
             let (at, end) = (at as usize, reader.original_position() as usize);
             if let Some(kind) = kind(&operator, bytes[at]) {
                 sites.push(Site { at, length: end - at, kind });
@@ -80,7 +71,7 @@ fn kind(operator: &Operator<'_>, opcode: u8) -> Option<Kind> {
     }
 }
 
-/// Changes one of the instructions, where it still stands where it stood.
+/// Changes an instruction, if it is still in its place.
 pub fn change(bytes: &mut [u8], sites: &[Site], dice: &mut Dice) {
     let Some(site) = sites.get(dice.below(sites.len())) else { return };
     let Some(instruction) = bytes.get_mut(site.at..site.at + site.length) else { return };
@@ -97,7 +88,6 @@ pub fn change(bytes: &mut [u8], sites: &[Site], dice: &mut Dice) {
     }
 }
 
-/// A LEB128 of just so many bytes; what does not fit into them is lost.
 fn write_padded(place: &mut [u8], mut number: u64) {
     let last = place.len() - 1;
     for (index, byte) in place.iter_mut().enumerate() {

@@ -1,24 +1,22 @@
-//! A component as the tree of its sections: taken apart, changed, and put together with sizes that fit again.
+//! Parses a component into its tree of sections, changes it, and encodes it with correct sizes.
 
 use super::change_bytes;
 use crate::dice::Dice;
 
-/// What every component and module begins with: four bytes of magic, then version and layer.
+/// Four bytes of magic, then version and layer.
 const PREAMBLE: usize = 8;
 const MAGIC: &[u8] = b"\0asm";
-/// A component's section that holds a core module.
 const MODULE: u8 = 1;
-/// A component's section that holds a component.
 const COMPONENT: u8 = 4;
 
-/// A component or a core module.
+/// A component or core module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     preamble: [u8; PREAMBLE],
     sections: Vec<Section>,
 }
 
-/// One section.
+/// A section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
     id: u8,
@@ -32,7 +30,7 @@ enum Body {
 }
 
 impl Tree {
-    /// Takes bytes apart; none where they are not sections from beginning to end.
+    /// Parses bytes; `None` unless all are sections.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (preamble, mut rest) = bytes.split_first_chunk::<PREAMBLE>()?;
         let is_component = preamble[6] != 0;
@@ -51,7 +49,7 @@ impl Tree {
         Some(Self { preamble: *preamble, sections })
     }
 
-    /// Puts it together.
+    /// Encodes the tree.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = self.preamble.to_vec();
         for section in &self.sections {
@@ -63,7 +61,7 @@ impl Tree {
         bytes
     }
 
-    /// Changes one thing, somewhere down the tree; what is taken from elsewhere comes from `other`.
+    /// Changes one place in the tree, perhaps with a part of `other`.
     pub fn change(&mut self, other: Option<&Self>, dice: &mut Dice) {
         let length = self.sections.len();
         if length == 0 {
@@ -102,7 +100,7 @@ impl Tree {
         }
     }
 
-    /// The same without one of the sections, for each.
+    /// All variants that lack one section.
     pub fn without_one(&self) -> Vec<Self> {
         let mut all = Vec::new();
         for (at, section) in self.sections.iter().enumerate() {
@@ -130,7 +128,7 @@ impl Body {
     }
 }
 
-/// Where the sizes of sections stand, and the counts that most bodies begin with.
+/// Offsets of section sizes and of the counts at the begin of most bodies.
 pub fn borders(bytes: &[u8]) -> Vec<usize> {
     fn walk(bytes: &[u8], from: usize, to: usize, borders: &mut Vec<usize>) {
         let is_component = bytes.get(from + 6).is_some_and(|layer| *layer != 0);
@@ -156,7 +154,6 @@ pub fn borders(bytes: &[u8]) -> Vec<usize> {
     borders
 }
 
-/// An unsigned LEB128 of at most 32 bits, and what comes after it.
 fn read_size(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut size = 0_u64;
     for (index, byte) in bytes.iter().enumerate().take(5) {
@@ -186,7 +183,6 @@ mod tests {
     fn what_is_taken_apart_is_put_together_to_the_same_bytes() {
         for seed in crate::corpus::Corpus::read().expect("the corpus can be read").components {
             let Some(tree) = Tree::parse(&seed.bytes).filter(|tree| !tree.sections.is_empty()) else { continue };
-            // The sizes may be written longer than they need be; a second time nothing changes.
             let bytes = tree.encode();
             assert_eq!(Tree::parse(&bytes), Some(tree), "{}", seed.name);
             assert!(borders(&bytes).len() > 2, "{}", seed.name);

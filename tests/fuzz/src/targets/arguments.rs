@@ -1,4 +1,4 @@
-//! Arguments that nobody would write, for the policy that comes with the host and for native code.
+//! Absurd arguments, for the built-in policy and native code.
 
 use super::{Tally, Target, count};
 use crate::corpus::Corpus;
@@ -14,7 +14,6 @@ use upright::policy::eval::Evaluator;
 use upright::{Policy, PolicyLifecycle, PolicySlot};
 use upright_conformance::native;
 
-/// A question is changed at most so often.
 const CHANGES: usize = 6;
 
 /// The target.
@@ -25,16 +24,15 @@ pub struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// Cases that begin with the questions of this corpus.
+    /// Cases from the corpus's questions.
     ///
     /// # Errors
-    /// Where no component can run, there is nothing to compare.
+    /// If no component can run.
     pub fn new(corpus: &'a Corpus) -> Result<Self, PolicyError> {
         let policy = super::built_in()?;
         Ok(Self { corpus, evaluator: Mutex::new(Evaluator::new(policy.clone())), policy })
     }
 
-    /// The component and native code, each as it answers, without the host between.
     fn same_without_host(&self, question: &Question, within: bool) -> Result<(), Broken> {
         let Some((function, arguments)) = question.in_json() else { return Ok(()) };
         let mut evaluator = self.evaluator.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -75,7 +73,7 @@ impl Target for Arguments<'_> {
         count(tally, if within { "within a host's reach" } else { "beyond a host's reach" });
         let (slot, native) = (PolicyLifecycle::new(self.policy.clone()), PolicySlot::native());
         let (answer, natively) = (question.ask(slot.slot()), question.ask(&native));
-        // What is asked more than once may be answered by both in turn.
+        // Both may answer in turn when asked repeatedly.
         let (asked, failed) = (slot.counts().decisions, slot.counts().safe_mode);
         if failed > 0 {
             count(tally, "answered in safe mode");
@@ -84,7 +82,7 @@ impl Target for Arguments<'_> {
             count(tally, "refused by the host");
             one_line(refusal)?;
         }
-        // Debug text has all bits of a number, and one text for all that are none.
+        // Debug text has all bits of a number, and one text for all NaNs.
         equal(question, format!("{answer:?}"), format!("{natively:?}"))?;
         if within {
             if failed > 0 || asked == 0 {
@@ -114,7 +112,6 @@ impl Target for Arguments<'_> {
     }
 }
 
-/// A question as the corpus has it.
 pub(super) fn in_ron(question: &Question) -> std::io::Result<String> {
     let text = ron::ser::to_string_pretty(question, ron::ser::PrettyConfig::new().struct_names(false));
     text.map(|text| text + "\n").map_err(std::io::Error::other)

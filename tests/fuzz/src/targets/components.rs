@@ -1,4 +1,4 @@
-//! Components that are not quite what they were: loaded, swapped in with the probe and without, and asked everything.
+//! Altered components: loaded, swapped in with and without the probe, and asked everything.
 
 use super::{Tally, Target, count};
 use crate::corpus::Corpus;
@@ -20,28 +20,27 @@ use upright::{Policy, PolicyLifecycle};
 /// The target.
 pub struct Components<'a> {
     corpus: &'a Corpus,
-    /// The questions of each function that a host can ask.
     by_function: Vec<Vec<&'a Question>>,
 }
 
-/// A component, and what it is asked if it gets that far.
+/// A component and its questions.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// The component.
     pub bytes: Vec<u8>,
-    /// The questions; all of them [can be asked](reach::can_be_asked).
+    /// The questions; all [can be asked](reach::can_be_asked).
     pub questions: Vec<Question>,
 }
 
 impl<'a> Components<'a> {
-    /// Cases that begin with the components of this corpus and are asked its questions.
+    /// Cases from the corpus's components and questions.
     pub fn new(corpus: &'a Corpus) -> Self {
         let of =
             |name: &&str| corpus.questions.iter().filter(|question| question.name() == *name && reach::can_be_asked(question)).collect();
         Self { corpus, by_function: Question::NAMES.iter().map(of).collect() }
     }
 
-    /// A question of each function, varied within what a host sends.
+    /// A question for each function, within what a host sends.
     pub fn questions(&self, dice: &mut Dice) -> Vec<Question> {
         dice.tame = true;
         let mut questions = Vec::new();
@@ -57,7 +56,6 @@ impl<'a> Components<'a> {
     }
 }
 
-/// A slot with the policy that comes with the host, on a clock that stands still, and what happens in it.
 fn slot() -> (PolicyLifecycle, EventLog) {
     let events = Events::default();
     let log = EventLog::of(&events);
@@ -69,7 +67,6 @@ fn unprobed() -> SwapOptions {
     SwapOptions { probe: false, ..SwapOptions::default() }
 }
 
-/// Whether what is told of the policy is fit to be shown.
 fn told(log: &EventLog) -> Result<(), Broken> {
     for event in log.take() {
         match event {
@@ -84,7 +81,6 @@ fn told(log: &EventLog) -> Result<(), Broken> {
     Ok(())
 }
 
-/// Asks, and looks at the answer, by whichever way it came.
 fn ask(slot: &PolicyLifecycle, question: &Question) -> Result<(), Broken> {
     let answer = question.ask(slot.slot());
     let nonsense = |expected| Broken::Nonsense { question: question.name(), answer: format!("{answer:?}"), expected };
@@ -104,7 +100,6 @@ fn refused(error: &PolicyError, tally: &mut Tally) -> Result<(), Broken> {
     one_line(&error.to_string())
 }
 
-/// Swapped in as hosts do it: what passes the probe is asked everything, and replaced where it fails after all.
 fn probed(policy: &Policy, questions: &[Question], tally: &mut Tally) -> Result<(), Broken> {
     let (slot, log) = slot();
     match slot.swap(policy.clone(), &SwapOptions::default()) {
@@ -115,7 +110,6 @@ fn probed(policy: &Policy, questions: &[Question], tally: &mut Tally) -> Result<
     told(&log)
 }
 
-/// Swapped in without the probe: each question by itself, so that one that fails leaves the others to be asked, then all in a row.
 fn forced(policy: &Policy, questions: &[Question], tally: &mut Tally) -> Result<(), Broken> {
     for question in questions {
         let (slot, log) = slot();
@@ -140,14 +134,13 @@ fn forced(policy: &Policy, questions: &[Question], tally: &mut Tally) -> Result<
     if counts.rollbacks > 0 {
         count(tally, "rolled back");
     }
-    // The policy before it answers what a host can ask, so nothing fails any more once it is back.
+    // The restored policy answers everything, so nothing else fails.
     if counts.safe_mode > STRIKES as u64 {
         return Err(Broken::NotReplaced { failures: counts.safe_mode, allowed: STRIKES });
     }
     Ok(())
 }
 
-/// Asked in JSON, where only the component's own types are looked at.
 fn evaluated(policy: &Policy, questions: &[Question]) -> Result<(), Broken> {
     let mut evaluator = Evaluator::new(policy.clone());
     for (function, arguments) in questions.iter().filter_map(Question::in_json) {
@@ -187,7 +180,6 @@ impl Target for Components<'_> {
 
     fn simpler(&self, case: &Case) -> Vec<Case> {
         let mut simpler = Vec::new();
-        // One question fails, most often.
         if case.questions.len() > 1 {
             simpler.extend(case.questions.iter().map(|question| Case { bytes: case.bytes.clone(), questions: vec![question.clone()] }));
             simpler.push(Case { bytes: case.bytes.clone(), questions: Vec::new() });

@@ -1,4 +1,4 @@
-//! The Python packages of the rig, installed once under the cargo target folder and then reused, also without a network.
+//! Installs the rig's Python packages once under the cargo target folder; later starts need no network.
 
 use super::RigError;
 use sha2::{Digest, Sha256};
@@ -7,26 +7,20 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Names the Python to use instead of `python3`.
 const PYTHON_VARIABLE: &str = "UPRIGHT_RIG_PYTHON";
 const REQUIREMENTS: &str = include_str!("../../rig/requirements.txt");
 
-/// Where the rig's Python and files are.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
-    /// The Python that has the packages.
     pub(crate) python: PathBuf,
-    /// The rig's folder under the cargo target folder.
     pub(super) folder: PathBuf,
 }
 
 impl Environment {
-    /// Finds the environment, or makes it. Blocks, also while another process makes it.
     pub(super) fn prepare() -> Result<Self, RigError> {
         Self::prepare_in(target_folder().join("rig"), REQUIREMENTS)
     }
 
-    /// The same in another folder, with other packages.
     pub(crate) fn prepare_in(folder: PathBuf, requirements: &str) -> Result<Self, RigError> {
         let base_python = std::env::var(PYTHON_VARIABLE).unwrap_or_else(|_| "python3".to_owned());
         let version = python_version(&base_python)?;
@@ -36,20 +30,20 @@ impl Environment {
     }
 }
 
-/// Has `fill` make what is to stand at `made`, unless it stands there. It is filled beside its place and renamed, so that what stands
-/// there is always whole. Blocks while another process is at it; `folder` is where they meet.
+/// Makes `made` by `fill` unless it exists. Renames it when filled, so that it is always whole. Blocks while another
+/// process works in `folder`.
 pub(crate) fn made_once<E: From<RigError>>(folder: &Path, made: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     fs::create_dir_all(folder).map_err(|source| RigError::file("create", folder, source))?;
     let lock_file = folder.join("lock");
     let lock = File::create(&lock_file).map_err(|source| RigError::file("create", &lock_file, source))?;
-    // Held until `lock` is dropped; the kernel releases it for a process that is killed.
+    // The kernel releases a killed process's lock.
     lock.lock().map_err(|source| RigError::file("lock", &lock_file, source))?;
     if made.exists() {
         return Ok(());
     }
-    // The id keeps it apart from the folder that the pip of a killed process may still be writing to.
+    // The id avoids a folder that the pip of a killed process still writes to.
     let staging = folder.join(format!("partial-{}", std::process::id()));
-    // Leftovers of killed processes: the lock is ours, so nobody's work is lost. What cannot be removed only takes room.
+    // Removes leftovers of killed processes, safely under the lock.
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with("partial-") {
             let _ = fs::remove_dir_all(entry.path());
@@ -68,7 +62,7 @@ fn fill(base_python: &str, folder: &Path, requirements: &str, staging: &Path) ->
 
     let list = folder.join("requirements.txt");
     fs::write(&list, requirements).map_err(|source| RigError::file("write", &list, source))?;
-    // `--only-binary`: where there is no wheel, say so at once rather than compile llama.cpp for half an hour.
+    // `--only-binary`: without a wheel, fail at once rather than compile llama.cpp for half an hour.
     let pip = "-m pip install --quiet --no-input --disable-pip-version-check --retries 2 --no-deps --only-binary :all: --requirement";
     run(Command::new(python_in(staging)).args(pip.split(' ')).arg(&list)).map_err(|detail| RigError::Install { detail })
 }
@@ -86,18 +80,16 @@ fn python_version(python: &str) -> Result<String, RigError> {
     }
 }
 
-/// Runs to the end; the error is the last of what the command said.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|source| source.to_string())?;
     if output.status.success() {
         return Ok(());
     }
-    // `venv` complains on its standard output.
+    // `venv` complains on standard output.
     let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
     Err(format!("{}: {}", output.status, last_lines(said)))
 }
 
-/// The last three lines that say something, on one line. pip's warnings, which tell of each of its retries at length, are left out.
 pub(crate) fn last_lines(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let says_something = |line: &&str| !line.is_empty() && !line.starts_with("WARNING:");

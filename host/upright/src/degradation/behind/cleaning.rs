@@ -1,7 +1,5 @@
-//! The bounds of what is stored.
-//!
-//! A store lists keys and dates, but not sizes. Those of what this process wrote it knows; the others it reads once, from the youngest on and only until
-//! the bound is reached: whatever is older goes unread.
+//! Keeps a cache's store within its limits. The store lists no sizes, so unknown ones are read, youngest first, up to
+//! the limit.
 
 use super::Behind;
 use super::label::PREFIX;
@@ -13,10 +11,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The bounds of the time between two cleanings by age.
+/// Minimum and maximum time between cleanings by age.
 const BETWEEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
-/// When the store is next cleaned, and what is known of its sizes.
 #[derive(Default)]
 pub(super) struct Cleaning {
     state: Mutex<State>,
@@ -24,12 +21,10 @@ pub(super) struct Cleaning {
 
 #[derive(Default)]
 struct State {
-    /// When it is due by age. The first write finds it due: much may have been left by an earlier process.
+    /// Due at once at first: an earlier process may have left much.
     due: Instant,
-    /// Written since the last one.
     bytes: u64,
     entries: u64,
-    /// Version and bytes by the key in the store.
     sizes: HashMap<String, (u64, u64)>,
 }
 
@@ -38,10 +33,8 @@ impl Cleaning {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what was written. Whether cleaning is due now.
     pub(super) fn wrote(&self, stored: String, version: u64, bytes: u64, limits: &CacheLimits, now: Instant) -> bool {
         let mut state = self.state();
-        // Only where cleaning fails again and again; sizes can be read anew.
         if state.sizes.len() as u64 > limits.max_entries.saturating_mul(2) {
             state.sizes.clear();
         }
@@ -65,14 +58,13 @@ impl Cleaning {
         self.state().sizes.insert(listed.key.clone(), (listed.version, bytes));
     }
 
-    /// Forgets the sizes of what is not stored any more. What was written since it was listed has a version above `newest`.
+    /// Forgets sizes of removed entries; later writes have a version above `newest`.
     fn only(&self, kept: &[Listed], newest: u64) {
         let kept: HashSet<_> = kept.iter().map(|listed| listed.key.as_str()).collect();
         self.state().sizes.retain(|key, (version, _)| *version > newest || kept.contains(key.as_str()));
     }
 }
 
-/// Ends a cleaning, however it ends.
 struct Running(Arc<Behind>);
 
 impl Drop for Running {
@@ -83,7 +75,6 @@ impl Drop for Running {
 }
 
 impl Behind {
-    /// Removes what is beyond the limits, beside the writing. One at a time.
     pub(super) async fn clean(self: Arc<Self>) {
         let running = Running(self);
         if let Err(error) = running.0.clean_now().await {
@@ -94,7 +85,6 @@ impl Behind {
     async fn clean_now(&self) -> Result<(), StoreError> {
         let CacheLimits { max_bytes, max_entries, .. } = self.options.limits;
         let mut listed = self.limited(self.store.list(PREFIX)).await?;
-        // The oldest at the end; of the same moment, that of the lower version is older.
         listed.sort_unstable_by_key(|entry| Reverse((entry.modified, entry.version)));
         let newest = listed.iter().map(|entry| entry.version).max().unwrap_or(0);
         let now = self.calendar.now();
@@ -120,7 +110,6 @@ impl Behind {
         Ok(())
     }
 
-    /// Zero where it is gone by now.
     async fn read_size(&self, listed: &Listed) -> Result<u64, StoreError> {
         let entry = self.limited(self.store.get(&listed.key)).await?.filter(|entry| entry.version == listed.version);
         let size = entry.map_or(0, |entry| (entry.value.len() + listed.key.len()) as u64);
@@ -128,7 +117,6 @@ impl Behind {
         Ok(size)
     }
 
-    /// Removes these, but for what was written anew since. How many there were.
     pub(super) async fn remove_all(&self, listed: Vec<Listed>) -> Result<u64, StoreError> {
         let mut removed = 0;
         for Listed { key, version, .. } in listed {

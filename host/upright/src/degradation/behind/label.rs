@@ -1,8 +1,5 @@
-//! What a response is called in the store, and how old it is.
-//!
-//! A monotonic clock means nothing to another process, so the age of what comes from the store is told by wall clocks, which are set forward and back and
-//! differ from host to host. Each doubt is decided for the greater age: a response that is called again for nothing costs a call, one that is taken for
-//! younger than it is may be wrong.
+//! Names a stored response and computes its age by wall clocks, which jump and differ between hosts. Doubts count as
+//! the greater age: a needless call costs little, a stale response may be wrong.
 
 use crate::clock::{Instant, SharedClock, between, unix_milliseconds};
 use crate::store::Entry;
@@ -11,19 +8,15 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Before the key of each response in the store.
 pub(super) const PREFIX: &str = "cache/";
-/// Longer keys are stored by their digest.
 const LONGEST_TEXT: usize = 200;
-/// Before a digest. A key that begins so is stored by its digest too, so that no text passes for one.
+/// Keys that begin with it are stored by digest too, so that no text passes for one.
 const DIGEST: &str = "sha256:";
-/// The clocks of hosts that share a store may differ by so much.
+/// Maximum clock difference of hosts that share a store.
 const SKEW: Duration = Duration::from_secs(10);
 
-/// What the number beside a response is called.
 const CACHED: &str = "cached";
 
-/// The key in the store: the text itself where it is short.
 pub(super) fn stored_key(key: &str) -> String {
     if key.len() <= LONGEST_TEXT && !key.starts_with(DIGEST) {
         return format!("{PREFIX}{key}");
@@ -35,10 +28,10 @@ pub(super) fn stored_key(key: &str) -> String {
     })
 }
 
-/// What stands beside a response: `application/json;cached=1732550000000;crc32=1c291ca3`, see [`Seal`].
+/// Content type of a stored response: `application/json;cached=1732550000000;crc32=1c291ca3`, see [`Seal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Label {
-    /// With when it was cached by the wall clock of who did, in milliseconds since 1970.
+    /// Its number is the writer's wall clock, in milliseconds since 1970.
     seal: Seal,
 }
 
@@ -51,21 +44,18 @@ impl Label {
         self.seal.content_type(CACHED)
     }
 
-    /// The label of what is stored, if it is what was written.
     pub(super) fn read(entry: &Entry) -> Option<Self> {
         let seal = Seal::read(&entry.content_type, CACHED)?;
         seal.broken_by(&entry.value).is_none().then_some(Self { seal })
     }
 
-    /// The age of what the store has written at `modified`: the greater of what the writer's date and the store's own give. None where both are ahead of
-    /// `now` by more than clocks may differ: then nobody knows.
+    /// The greater age by the writer's and the store's date. `None` if both are more than [`SKEW`] ahead.
     pub(super) fn age(self, modified: SystemTime, now: SystemTime) -> Option<Duration> {
         let cached = UNIX_EPOCH.checked_add(Duration::from_millis(self.seal.number));
         [cached, Some(modified)].into_iter().flatten().filter_map(|date| age(date, now)).max()
     }
 }
 
-/// None for a date that is too far ahead.
 fn age(date: SystemTime, now: SystemTime) -> Option<Duration> {
     match now.duration_since(date) {
         Ok(age) => Some(age),
@@ -73,8 +63,7 @@ fn age(date: SystemTime, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// The wall clock, but never earlier than it was when this was made and the time that has passed since: where it is set back, what is in the store does
-/// not become younger.
+/// Wall clock that never lags the time passed since its start: setting it back makes nothing younger.
 pub(super) struct Calendar {
     clock: SharedClock,
     began: (SystemTime, Instant),

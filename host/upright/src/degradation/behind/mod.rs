@@ -1,7 +1,5 @@
-//! What is cached, kept in a store as well, so that it outlives the process and is shared by all who have the store.
-//!
-//! A store may be slow, full or away, and a caller who asks a model must not notice: responses are written behind its back, from a queue that is bounded, and
-//! reading has a limit of time. What goes wrong is counted and told once. In the store is then an older response or none, with its true age.
+//! Keeps cached responses in a store too, so that they outlive the process and are shared. Writes are queued and reads
+//! limited in time, so no caller notices a slow or absent store.
 
 mod cleaning;
 mod label;
@@ -28,25 +26,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
-/// One thing asked of the store in the background may take so long: what waits behind it shall have its turn.
+/// Maximum time of one store access in the background.
 const ASKING_LIMIT: Duration = Duration::from_secs(10);
-/// So many reads may wait for the store at once; where it does not answer, more would only use memory.
+/// Maximum number of concurrent reads; bounds memory while the store hangs.
 const READS: usize = 64;
-/// A failure is told no sooner than this after the last that was told.
+/// Minimum time between two log lines about failures.
 const QUIET: Duration = Duration::from_secs(3600);
 
-/// The store behind a cache, and what is on its way there.
 pub(super) struct Behind {
     store: Arc<dyn Store>,
     options: StoredCacheOptions,
     clock: SharedClock,
     calendar: Calendar,
     queue: Mutex<Queue>,
-    /// Notified when nobody works or cleans any more.
     idle: Notify,
     reads: Semaphore,
     counts: Counters,
-    /// When a failure may be told again.
     told: AtomicU64,
     cleaning: Cleaning,
 }
@@ -79,12 +74,10 @@ impl Behind {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a response when its turn comes.
     pub(super) fn write(self: &Arc<Self>, key: &str, kept: Kept) {
         self.push(key, Change::Write(kept, self.clock.wall()));
     }
 
-    /// Removes what is stored under the key when its turn comes.
     pub(super) fn remove(self: &Arc<Self>, key: &str) {
         self.push(key, Change::Remove);
     }
@@ -101,14 +94,12 @@ impl Behind {
         }
     }
 
-    /// Forgets what waits, and removes all from the store when nothing else is being written.
     pub(super) fn clear(self: &Arc<Self>) {
         let mut queue = self.queue();
         queue.clear();
         self.start(&mut queue);
     }
 
-    /// Ends when nothing waits any more, but for what the store does not take.
     pub(super) async fn flush(&self) {
         loop {
             let idle = self.idle.notified();
@@ -150,7 +141,7 @@ impl Behind {
         let bytes = (json.len() + stored.len()) as u64;
         if json.len() > VALUE_LIMIT || bytes > self.options.limits.max_bytes || self.options.limits.max_entries == 0 {
             self.dropped(1, "a response is larger than the limits of what is stored");
-            // What is there is not the latest response any more.
+            // The stored response is no longer the latest.
             return self.delete(&stored).await;
         }
         let content_type = Label::of(date, &json).content_type();
@@ -175,11 +166,10 @@ impl Behind {
         if std::mem::replace(&mut self.queue().cleaning, true) {
             return;
         }
-        // It comes from a task of that runtime, so there is one.
+        // The change came from a task of that runtime.
         tokio::spawn(Arc::clone(self).clean());
     }
 
-    /// Removes all that is stored. Whether it could.
     async fn clear_store(&self, clears: u64) -> bool {
         let cleared = async {
             let listed = self.limited(self.store.list(PREFIX)).await?;
@@ -194,15 +184,13 @@ impl Behind {
         true
     }
 
-    /// What is in the store, or on its way there, under the key; what is read is kept in memory too. Waits for it no longer than `limit`; what comes later is
-    /// kept all the same.
+    /// Returns the stored or queued response. A read that outlasts `limit` still fills memory.
     pub(super) async fn read(self: &Arc<Self>, memory: &ResponseCache, key: &str, limit: Duration) -> Option<Kept> {
         let clears = {
             let queue = self.queue();
             if let Some(waiting) = queue.find(key) {
                 return waiting;
             }
-            // What is stored is to be removed, so it is not served.
             if queue.clear_wanted {
                 return None;
             }
@@ -224,7 +212,7 @@ impl Behind {
             }
         };
         {
-            // Timers and connections that it makes belong to the runtime on which it goes on.
+            // Timers and connections belong to the runtime that goes on with the read.
             let _on_it = runtime.enter();
             if let Some(found) = (&mut reading).now_or_never() {
                 return found;
@@ -260,7 +248,7 @@ impl Behind {
         let bytes = (size(&value) + size_of::<Kept>() + key.len()) as u64;
         let kept = Kept { value: Arc::new(value), cached: self.clock.now(), older, bytes };
         let queue = self.queue();
-        // What was cached, or cleared, since the store was asked is the last word.
+        // Changes since the read began win.
         if let Some(waiting) = queue.find(key) {
             return waiting;
         }
@@ -268,7 +256,7 @@ impl Behind {
             return None;
         }
         let kept = memory.keep_loaded(key, kept);
-        // Who sees the count finds it in memory.
+        // Counted last: whoever sees the count finds the response in memory.
         self.counts.loaded();
         Some(kept)
     }
@@ -291,11 +279,9 @@ impl Behind {
         self.tell(&why);
     }
 
-    /// Tells of it unless one was told lately.
     fn tell(&self, error: &dyn Display) {
         let (due, now) = (self.told.load(Ordering::Relaxed), self.clock.now());
         let next = now.saturating_add(nanoseconds(QUIET));
-        // Of several that find it due, one tells.
         if now >= due && self.told.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             tracing::warn!(target: "upright", %error, "the cache's store does not do its part; answers are served without it");
         }
@@ -307,13 +293,11 @@ fn parsed(entry: &Entry) -> Option<(Label, Value)> {
     Some((label, serde_json::from_slice(&entry.value).ok()?))
 }
 
-/// Somebody writes what waits, until this is dropped.
 struct Working {
     behind: Arc<Behind>,
     ended: bool,
 }
 
-/// What is to be done next.
 enum Job {
     Change(Arc<str>, Change),
     Clear(u64),
@@ -326,7 +310,7 @@ impl Working {
         let job =
             if queue.clear_wanted { Some(Job::Clear(queue.clears)) } else { queue.take().map(|(key, change)| Job::Change(key, change)) };
         if job.is_none() {
-            // Under the same lock: who comes later finds nobody working, and begins anew.
+            // Under the lock, so that the next push sees it and starts.
             queue.working = false;
             self.ended = true;
         }
@@ -337,7 +321,7 @@ impl Working {
 impl Drop for Working {
     fn drop(&mut self) {
         if !self.ended {
-            // It gave up, or the store panicked. What waits has its turn after the next push.
+            // The work failed or panicked; the next push restarts it.
             let mut queue = self.behind.queue();
             queue.put_down();
             queue.working = false;
@@ -351,11 +335,11 @@ async fn work(mut working: Working) {
         let behind = &working.behind;
         match job {
             Job::Change(key, change) => behind.change(&key, change).await,
-            // Nothing is written before what was cleared is gone, or it would go too.
+            // A write before the clearing would be removed by it.
             Job::Clear(clears) if !behind.clear_store(clears).await => return,
             Job::Clear(_) => {}
         }
-        // Others use this thread too, and a store may always be ready.
+        // A store that is always ready must not starve this thread.
         tokio::task::yield_now().await;
     }
 }

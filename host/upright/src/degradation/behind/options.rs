@@ -1,4 +1,4 @@
-//! What may be said of the store behind a cache, and what it has done.
+//! Options and counters of the store behind a cache.
 
 use crate::degradation::CacheLimits;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,14 +7,13 @@ use std::time::Duration;
 /// How a cache uses the store behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredCacheOptions {
-    /// What is stored at most. It is cleaned in the background, the oldest first: when an eighth of a limit has been written, or an eighth of `max_age` has
-    /// passed. So for a while there may be an eighth more.
+    /// Limits of the stored responses. Cleaning waits for an eighth of a limit or of `max_age`; the oldest go first.
     pub limits: CacheLimits,
-    /// A call that finds nothing in memory waits so long for the store at most; 50 ms by default. What the store has later is there for the next.
+    /// Maximum time a call waits for the store; 50 ms by default. Later answers serve the next call.
     pub read_limit: Duration,
-    /// So many responses wait to be written at most; 1024 by default. Beyond that those that have waited longest are dropped.
+    /// Maximum number of responses waiting to be written; 1024 by default. The oldest are dropped.
     pub max_waiting: usize,
-    /// So many bytes of responses wait at most, as they take them in memory; 16 MiB by default. A larger response is not stored.
+    /// Maximum bytes of waiting responses in memory; 16 MiB by default. A larger response is not stored.
     pub max_waiting_bytes: u64,
 }
 
@@ -24,21 +23,21 @@ impl Default for StoredCacheOptions {
     }
 }
 
-/// What became of a cache's responses in the store behind it. All zero where there is none.
+/// Counters of a cache's store. All zero without a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheCounts {
-    /// Responses that were written.
+    /// Number of responses written.
     pub written: u64,
-    /// What was asked of the store and failed, or took too long.
+    /// Number of store accesses that failed or timed out.
     pub failed: u64,
-    /// Responses that were not written for want of room.
+    /// Number of responses dropped because the queue was full.
     pub dropped: u64,
-    /// Responses that a later one under the same key replaced before they were written.
+    /// Number of responses replaced under their key before they were written.
     pub coalesced: u64,
-    /// Responses that were read from the store.
+    /// Number of responses read from the store.
     pub loaded: u64,
-    /// Responses that were removed from the store because they were too old or beyond its limits.
+    /// Number of responses removed for age or limits.
     pub removed: u64,
 }
 

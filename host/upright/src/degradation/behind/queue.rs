@@ -1,16 +1,13 @@
-//! What waits to be written: one change for each key, the latest, in the order in which the keys came.
+//! Queues store changes: the latest for each key, in the keys' order of arrival.
 
 use super::super::cache::Kept;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// What is to become of a key in the store.
 #[derive(Clone)]
 pub(super) enum Change {
-    /// This is written. The date is when it was cached.
     Write(Kept, SystemTime),
-    /// It is removed.
     Remove,
 }
 
@@ -22,7 +19,6 @@ impl Change {
         }
     }
 
-    /// The response that the key has once this is done.
     fn response(&self) -> Option<Kept> {
         match self {
             Self::Write(kept, _) => Some(kept.clone()),
@@ -31,19 +27,15 @@ impl Change {
     }
 }
 
-/// What may wait at most.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
     pub(super) entries: usize,
     pub(super) bytes: u64,
 }
 
-/// What came of a change that was to wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pushed {
-    /// It took another's place.
     pub(super) coalesced: bool,
-    /// So many were dropped for want of room.
     pub(super) dropped: u64,
 }
 
@@ -54,22 +46,18 @@ pub(super) struct Queue {
     next_turn: u64,
     bytes: u64,
     in_hand: Option<(Arc<str>, Change)>,
-    /// Whether somebody is at it.
     pub(super) working: bool,
-    /// Whether the store is being cleaned.
     pub(super) cleaning: bool,
-    /// How often everything was cleared.
     pub(super) clears: u64,
-    /// Whether what was cleared is still in the store.
     pub(super) clear_wanted: bool,
 }
 
 impl Queue {
-    /// A key that waits already keeps its turn. Where there is no room, those whose turn is next make it.
+    /// A queued key keeps its turn. A full queue drops those whose turn is next.
     pub(super) fn push(&mut self, key: &str, change: Change, room: Room) -> Pushed {
         let mut pushed = Pushed::default();
         let too_large = change.bytes() > room.bytes;
-        // One that can never wait is not written, but what it takes the place of is not the latest any more.
+        // A response too large for the queue still makes the stored one obsolete.
         let change = if too_large { Change::Remove } else { change };
         pushed.dropped = u64::from(too_large);
         let bytes = change.bytes();
@@ -101,25 +89,22 @@ impl Queue {
         Some((key, change))
     }
 
-    /// The change whose turn it is. It is in hand until the next one is taken.
     pub(super) fn take(&mut self) -> Option<(Arc<str>, Change)> {
         self.in_hand = self.pop();
         self.in_hand.clone()
     }
 
-    /// Nothing is in hand any more.
     pub(super) fn put_down(&mut self) {
         self.in_hand = None;
     }
 
-    /// What the key will have in the store: the store itself does not know yet. None where it knows.
+    /// `Some(None)` for a queued removal; `None` if the store is up to date.
     pub(super) fn find(&self, key: &str) -> Option<Option<Kept>> {
         let waiting = self.waiting.get(key).map(|(_, change)| change);
         let in_hand = || self.in_hand.as_ref().filter(|(in_hand, _)| &**in_hand == key).map(|(_, change)| change);
         waiting.or_else(in_hand).map(Change::response)
     }
 
-    /// Forgets what waits, and notes that the store is to be cleared.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.turns.clear();
