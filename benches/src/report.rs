@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_allocates_or_was_not_counted_or_measured_misses_the_target() {
+    fn a_case_that_allocates_or_was_not_measured_misses_its_target() {
         let nothing = |case| Target::NoAllocation { case };
         let targets = vec![nothing("ours"), nothing("theirs"), nothing("nobody"), Target::Nanoseconds { case: "nobody", at_most: 1e9 }];
         let met: Vec<_> = measured(targets).verdicts.iter().map(|verdict| verdict.met).collect();

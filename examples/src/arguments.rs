@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_named() {
+    fn an_unknown_argument_is_named_in_the_error() {
         for (list, word) in
             [(&["--fast"][..], "--fast"), (&["--memory-percent"], "\"\""), (&["--memory-percent", "101"], "101"), (&["--model"], "--model")]
         {

@@ -151,7 +151,7 @@ async fn an_import_that_is_killed_in_the_middle_resumes_when_it_is_run_again() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_of_an_older_program_is_told_of_and_no_end() {
+async fn an_import_reports_an_older_programs_checkpoint_and_starts_from_the_first_row() {
     let server = server_that(EMBED, &[]).await;
     let state = state("older");
     let manager = RecoveryManager::builder().state(StateAddress::File(state.clone().into())).build().unwrap();
@@ -201,7 +201,7 @@ async fn an_agent_whose_steps_fail_still_calls_its_tool_and_answers() {
 }
 
 #[tokio::test]
-async fn an_mcp_server_is_called_again_and_started_anew_and_left_alone_while_its_breaker_is_open() {
+async fn an_mcp_server_is_retried_then_restarted_then_not_called_while_its_breaker_is_open() {
     let server = FaultServer::start().await.unwrap();
     let out = run!("integration_mcp", server, &[]);
     let (first, rest) = out.split_once("Scene 2").unwrap();

@@ -25,11 +25,7 @@ pub(crate) enum Stale {
     #[error("{0} is stale, its sources have changed: run `cargo xtask component`")]
     OtherSources(&'static str),
     #[error("{path} is not what its sources give ({committed} bytes, rebuilt {rebuilt}): run `cargo xtask component`")]
-    OtherBytes {
-        path: &'static str,
-        committed: usize,
-        rebuilt: usize,
-    },
+    OtherBytes { path: &'static str, committed: usize, rebuilt: usize },
 }
 
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {

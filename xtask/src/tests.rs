@@ -197,7 +197,7 @@ fn a_module_without_the_contract_inside_is_not_made_into_a_component() {
 }
 
 #[test]
-fn labelling_anew_replaces_the_labels() {
+fn labelling_a_component_again_replaces_its_labels() {
     let before = inspect::labelled(&component(&CONTRACT, ""), "old", "rustc 0").unwrap();
     let after = inspect::labelled(&before, "new", "rustc 0").unwrap();
     assert_eq!(sources::recorded(&after).as_deref(), Some("new"));

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_in_the_configuration_never_comes_out_as_nan_negative_or_infinite() {
+    fn invalid_backoff_settings_give_no_nan_negative_or_infinite_delay() {
         let bad = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, f64::MAX, f64::MIN_POSITIVE, -0.0];
         for base in bad {
             for factor in bad {

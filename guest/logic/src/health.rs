@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_said_and_judged_neither_way() {
+    fn unreadable_resources_are_reported_and_do_not_make_a_machine_unhealthy() {
         let blind = ResourceSnapshot { memory_total_bytes: 0, disk_total_bytes: 0, cpu_percent: None, ..snapshot() };
         let judgement = judge(&blind, &ResourceThresholds::default());
         assert!(judgement.healthy);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn more_available_than_there_is_counts_as_empty() {
+    fn available_memory_above_the_total_counts_as_unused() {
         let odd = ResourceSnapshot { memory_available_bytes: 64 * GIB, ..snapshot() };
         assert_eq!(odd.memory_percent(), Some(0.0));
     }

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn an_error_text_does_not_repeat_its_cause() {
         let damaged = || io::Error::other("a wrong magic number");
         let told = |error: anyhow::Error| causes(&error);
         assert_eq!(told(anyhow::Error::new(damaged()).context("the store")), "the store: a wrong magic number");

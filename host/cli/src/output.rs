@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_told_in_a_unit_that_shows_them() {
+    fn durations_are_printed_in_milliseconds_or_seconds_by_their_size() {
         let told = [0.004, 0.25, 1.0, 75.2].map(|seconds| span(Duration::from_secs_f64(seconds)));
         assert_eq!(told, ["4 ms", "0.2 s", "1.0 s", "75 s"]);
     }

@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_are_above_nothing_and_finite() {
+    fn durations_on_the_command_line_must_be_positive_and_finite() {
         assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
         for wrong in ["0", "-1", "nan", "inf", "1e300", "soon", ""] {
             assert!(seconds(wrong).is_err_and(|error| error.contains("expected") && error.contains(wrong)), "{wrong}");
@@ -224,7 +224,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_breakers_name_fits_into_a_files() {
+    fn a_breaker_name_on_the_command_line_has_at_most_64_bytes_on_one_line() {
         assert_eq!(breaker("../my api"), Ok("../my api".to_owned()));
         assert!(breaker(&"x".repeat(64)).is_ok() && breaker(&"x".repeat(65)).is_err());
         assert!(breaker(" ").is_err() && breaker("two\nlines").is_err());

@@ -36,7 +36,7 @@ fn keys(ran: &Ran) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_is_saved_is_listed_shown_and_removed() {
+async fn a_saved_checkpoint_is_listed_shown_and_removed() {
     let scratch = Scratch::new();
     let state = kept(&scratch, "jobs.db").await;
     let listed = checkpoint(&["list", "--state", &state], "").await.ends_with(0);
@@ -58,7 +58,7 @@ async fn what_is_saved_is_listed_shown_and_removed() {
 }
 
 #[tokio::test]
-async fn what_is_exported_can_be_imported_and_replaces_only_if_asked() {
+async fn exported_checkpoints_are_imported_and_replace_others_only_on_request() {
     let scratch = Scratch::new();
     let (state, other) = (kept(&scratch, "jobs.db").await, path(&scratch, "other.db"));
     let exported = checkpoint(&["export", "--state", &state], "").await.ends_with(0).out;
@@ -98,7 +98,7 @@ async fn a_folder_stands_for_the_state_in_it() {
 }
 
 #[tokio::test]
-async fn a_store_that_cannot_be_meant_is_told_and_none_is_made() {
+async fn a_checkpoint_command_refuses_a_missing_or_empty_store_and_creates_none() {
     let scratch = Scratch::new();
     let (missing, empty) = (path(&scratch, "missing.db"), path(&scratch, "empty.db"));
     std::fs::write(&empty, "").unwrap();

@@ -189,7 +189,7 @@ async fn help_and_version_go_to_standard_output() {
 }
 
 #[tokio::test]
-async fn what_happens_inside_is_logged_to_standard_error_when_asked_for() {
+async fn with_verbose_events_are_logged_to_standard_error() {
     let server = FaultServer::start().await.unwrap();
     let ran = upright(&server, &["run", "llama9", "-v", "hi"]).await.ends_with(1);
     assert!(ran.err.contains("model-not-found") && ran.out.is_empty(), "{ran:?}");

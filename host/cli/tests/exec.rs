@@ -41,7 +41,7 @@ async fn the_exit_code_is_the_last_attempts() {
 }
 
 #[tokio::test]
-async fn what_cannot_pass_is_not_tried_again() {
+async fn exec_does_not_retry_a_permanent_failure() {
     for (script, code, word) in [
         ("exit 64", 64, "wrong usage"),
         ("exit 77", 77, "permission denied"),
@@ -182,14 +182,14 @@ async fn input_that_is_too_long_to_be_kept_is_handed_on_and_ends_the_attempts() 
 }
 
 #[tokio::test]
-async fn quiet_says_nothing_on_the_way_and_one_line_at_the_end() {
+async fn exec_quiet_prints_only_one_line_at_the_end() {
     let scratch = Scratch::new();
     assert_eq!(scratch.exec(&["--quiet"], "[ $UPRIGHT_ATTEMPT = 2 ] || exit 75").await.ends_with(0).err, "");
     assert_eq!(scratch.exec(&["--quiet", "--retries", "1"], "exit 75").await.ends_with(75).err.lines().count(), 1);
 }
 
 #[tokio::test]
-async fn what_a_command_leaves_behind_is_neither_waited_for_nor_ended() {
+async fn exec_neither_waits_for_nor_ends_a_background_process_of_the_command() {
     let scratch = Scratch::new();
     // The background process keeps standard error open until its own input ends.
     let script = "exec 3<&0; cat <&3 >/dev/null & echo $! > left; echo said >&2; exit 75";
@@ -211,7 +211,7 @@ async fn a_reader_that_left_ends_the_attempts() {
 }
 
 #[tokio::test]
-async fn the_fallback_stands_in_with_its_own_exit_code_and_knows_why() {
+async fn the_exec_fallback_sets_the_exit_code_and_learns_the_reason() {
     let scratch = Scratch::new();
     let fallback = "cat; echo $UPRIGHT_EXIT_CODE $UPRIGHT_REASON; echo x >> fallbacks; exit 9";
     let flags = ["--retries", "1", "--fallback", fallback];
@@ -231,7 +231,7 @@ async fn a_signal_that_ends_the_fallback_is_its_exit_code() {
 }
 
 #[tokio::test]
-async fn this_program_dies_of_no_signal_of_the_commands() {
+async fn a_signal_that_kills_the_command_does_not_kill_exec() {
     let scratch = Scratch::new();
     let ended = output(scratch.sh(&[], "kill -ABRT $$"), b"").await;
     assert_eq!((ended.status.code(), ended.status.signal()), (Some(134), None));

@@ -81,7 +81,7 @@ async fn the_failure_that_opens_it_ends_the_attempts_and_is_the_commands_own() {
 }
 
 #[tokio::test]
-async fn after_its_timeout_it_is_probed_and_successes_of_two_calls_close_it() {
+async fn after_its_timeout_an_exec_breaker_is_probed_and_two_successes_close_it() {
     let scratch = opened().await;
     let_its_timeout_pass(&scratch).await;
     scratch.write("code", "0");
@@ -102,7 +102,7 @@ async fn a_probe_that_fails_opens_it_again() {
 }
 
 #[tokio::test]
-async fn it_opens_for_as_long_as_it_is_told() {
+async fn an_exec_breaker_stays_open_for_the_given_recovery_timeout() {
     let scratch = Scratch::new();
     scratch.write("code", "75");
     let flags = ["--breaker", "api", "--failure-threshold", "1", "--recovery-timeout", "0.001", "--retries", "0"];
@@ -112,7 +112,7 @@ async fn it_opens_for_as_long_as_it_is_told() {
 }
 
 #[tokio::test]
-async fn a_success_in_between_ends_the_row() {
+async fn a_success_resets_the_consecutive_failures_of_an_exec_breaker() {
     let scratch = Scratch::new();
     for code in ["75", "0", "75", "0", "75"] {
         scratch.write("code", code);
@@ -122,7 +122,7 @@ async fn a_success_in_between_ends_the_row() {
 }
 
 #[tokio::test]
-async fn mistakes_of_the_caller_do_not_count() {
+async fn callers_mistakes_do_not_count_for_an_exec_breaker() {
     let scratch = Scratch::new();
     for code in ["64", "77", "127", "64"] {
         scratch.write("code", code);
@@ -169,7 +169,7 @@ async fn calls_that_end_at_once_lose_none_of_what_the_others_saw() {
 }
 
 #[tokio::test]
-async fn what_began_before_it_moved_changes_nothing() {
+async fn a_command_begun_before_a_transition_does_not_change_the_exec_breaker() {
     for code in ["0", "75"] {
         let scratch = Scratch::new();
         scratch.write("code", "75");
@@ -195,7 +195,7 @@ async fn what_began_before_it_moved_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_had_its_time_and_took_longer_counts() {
+async fn an_attempt_that_used_its_whole_time_limit_counts_as_a_failure_of_the_exec_breaker() {
     for (flag, code) in [("--attempt-timeout", 124), ("--deadline", 4)] {
         // The limit grows until the attempt has begun, for slow machines.
         let mut limits = ["0.05", "0.5", "5", "25"].into_iter();
@@ -294,7 +294,7 @@ async fn a_program_and_calls_on_the_same_state_have_a_breaker_of_a_name_in_commo
 }
 
 #[tokio::test]
-async fn what_is_kept_and_is_no_breaker_counts_as_closed_and_is_written_over() {
+async fn an_unreadable_exec_breaker_record_counts_as_closed_and_is_replaced() {
     for content in ["", "{", "\0\u{1}nonsense", "[1]", r#"{"format":99}"#] {
         let scratch = opened().await;
         store(&scratch).put(KEY, content.to_owned().into(), "application/json").await.unwrap();
@@ -304,7 +304,7 @@ async fn what_is_kept_and_is_no_breaker_counts_as_closed_and_is_written_over() {
 }
 
 #[tokio::test]
-async fn where_nothing_can_be_kept_that_is_said_once_and_the_command_runs_all_the_same() {
+async fn without_a_writable_state_exec_warns_once_and_runs_the_command() {
     for what in ["folder", "text", "newer"] {
         let scratch = Scratch::new();
         let path = scratch.path("state");
@@ -331,7 +331,7 @@ async fn where_nothing_can_be_kept_that_is_said_once_and_the_command_runs_all_th
 }
 
 #[tokio::test]
-async fn the_state_is_the_flags_else_the_environments_else_the_users() {
+async fn exec_takes_its_state_from_the_flag_then_the_environment_then_the_users_folder() {
     let scratch = Scratch::new();
     for (flag, variables, file) in [
         (Some("by-flag"), &[("UPRIGHT_STATE", "by-variable")][..], "by-flag"),

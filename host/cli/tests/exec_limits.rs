@@ -29,7 +29,7 @@ async fn the_deadline_ends_a_command_that_hangs_and_all_that_it_has_started() {
 }
 
 #[tokio::test]
-async fn sigterm_is_enough_for_those_who_hear_it() {
+async fn a_command_that_handles_sigterm_at_its_deadline_is_not_killed() {
     for place in BOTH {
         let script = "trap 'echo >> heard; exit 5' TERM; sleep 600 & echo $! > grandchild; echo > ready; wait";
         let (scratch, _) = under_a_limit(place, "--deadline", &[], |_| script.into(), 4).await;
@@ -85,7 +85,7 @@ async fn a_signal_reaches_the_command_and_ends_the_attempts() {
 }
 
 #[tokio::test]
-async fn the_command_ends_in_its_own_way_and_is_not_run_again() {
+async fn a_command_that_handles_sigterm_with_its_own_exit_code_is_not_run_again() {
     let scratch = Scratch::new();
     let script = "trap 'echo >> heard; exit 75' TERM; echo > ready; while :; do read line; done";
     let (child, number) = start(&scratch, Place::WithoutTerminal, &["--fallback", "echo never"], script).await;
@@ -95,7 +95,7 @@ async fn the_command_ends_in_its_own_way_and_is_not_run_again() {
 }
 
 #[tokio::test]
-async fn a_second_ctrl_c_kills() {
+async fn a_second_ctrl_c_kills_the_exec_command() {
     for place in BOTH {
         let scratch = Scratch::new();
         let script = "trap 'echo >> heard' INT; echo > ready; while :; do sleep 600 & echo $! > grandchild; wait; done";

@@ -161,7 +161,7 @@ async fn what_a_successful_attempt_leaves_running_lives_on_and_may_go_on_speakin
 }
 
 #[tokio::test]
-async fn who_listens_in_this_programs_stead_ends_with_the_last_who_speaks() {
+async fn the_listener_on_standard_error_ends_with_the_last_writer() {
     let scratch = Scratch::new();
     let mut child = scratch.place(common::command(None, &["__listen"])).spawn().unwrap();
     common::give(&mut child, "words").await;
@@ -182,7 +182,7 @@ async fn orphans_that_have_ended_are_buried_while_the_command_runs() {
 }
 
 #[tokio::test]
-async fn what_was_there_before_this_program_is_not_its_own() {
+async fn exec_does_not_end_processes_older_than_itself() {
     let (scratch, length) = (Scratch::new(), Length::new());
     let own = scratch.sh(&[], "[ $UPRIGHT_ATTEMPT = 2 ] || exit 75");
     let mut command = scratch.place(Command::new("sh"));
@@ -197,7 +197,7 @@ async fn what_was_there_before_this_program_is_not_its_own() {
 }
 
 #[tokio::test]
-async fn who_cannot_be_ended_is_told_of_once_and_not_waited_for_twice() {
+async fn a_process_that_exec_may_not_end_is_reported_once_and_waited_for_once() {
     let (scratch, length) = (Scratch::new(), Length::new());
     let own = scratch.sh(&[], "");
     // It must change its user first.

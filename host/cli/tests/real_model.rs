@@ -115,8 +115,8 @@ async fn a_server_that_is_killed_in_the_middle_of_an_answer_never_makes_half_an_
 }
 
 #[tokio::test]
-async fn it_recovers_when_the_server_comes_back() {
-    let Some(mut rig) = Rig::start_or_skip("it_recovers_when_the_server_comes_back").await else { return };
+async fn run_recovers_when_a_real_server_restarts() {
+    let Some(mut rig) = Rig::start_or_skip("run_recovers_when_a_real_server_restarts").await else { return };
     let whole = ask(&rig, &[], MEDIUM).await.ends_with(0).out;
 
     let child = start(&rig, &["--retries", "5", "--base-delay", "1"], MEDIUM);

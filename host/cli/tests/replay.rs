@@ -150,7 +150,7 @@ async fn a_folder_stands_for_its_journals_oldest_first() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_or_is_no_policy_is_bad_input() {
+async fn replay_reports_an_unreadable_file_or_an_invalid_policy_as_bad_input() {
     let recorded = Recorded::new(1);
     fs::create_dir(recorded.path("empty")).unwrap();
     let (journal, empty) = (recorded.journal(), recorded.path("empty"));

@@ -212,7 +212,7 @@ async fn a_prompt_without_an_answer_does_not_end_the_others() {
 }
 
 #[tokio::test]
-async fn what_the_flags_say_reaches_the_model() {
+async fn the_options_of_run_reach_the_model() {
     let server = server_that(&[]).await;
     ask(&server, &["--temperature", "0.5", "--system", "Be brief."]).await.ends_with(0);
     let body = server.requests().into_iter().find(|seen| seen.path == CHAT).unwrap().body;

@@ -135,7 +135,7 @@ async fn no_fault_of_ollama_passes_in_silence() {
 }
 
 #[tokio::test]
-async fn whole_answers_are_left_alone() {
+async fn whole_answers_are_printed_unchanged_and_without_retry() {
     for (streamed, whole) in [("plain", "plain-whole"), ("plain-longer", "plain-longer-whole")] {
         let server = server(streamed, whole);
         let whole = ask(client(&server), FAULTY.into(), false).await.unwrap();

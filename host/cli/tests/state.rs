@@ -45,7 +45,7 @@ async fn info_says_what_is_in_the_file_and_check_that_it_is_whole_while_a_progra
 }
 
 #[tokio::test]
-async fn what_is_exported_can_be_imported_byte_for_byte_and_replaces_only_if_asked() {
+async fn exported_state_is_imported_byte_for_byte_and_replaces_values_only_on_request() {
     let scratch = Scratch::new();
     let (path, other) = (filled(&scratch).await, scratch.path("other.db").to_str().unwrap().to_owned());
     let exported = state(&["export", "--state", &path], "").await.ends_with(0).out;
@@ -128,7 +128,7 @@ async fn damage_is_found_and_all_else_is_exported() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_of_a_store_is_told_in_one_line() {
+async fn a_state_command_reports_a_file_that_is_no_store_in_one_line() {
     let scratch = Scratch::new();
     let text = scratch.path("notes.txt").to_str().unwrap().to_owned();
     fs::write(&text, "not a store ".repeat(100)).unwrap();

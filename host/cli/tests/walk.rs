@@ -82,7 +82,7 @@ fn has_wasm_target() -> bool {
 }
 
 #[test]
-fn the_walk_can_be_walked() {
+fn each_command_of_the_walkthrough_page_prints_what_the_page_shows() {
     if !has_wasm_target() {
         eprintln!(
             "\nSKIPPED, and nothing was shown: the target wasm32-unknown-unknown is not installed; `rustup target add wasm32-unknown-unknown`\n"

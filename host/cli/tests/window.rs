@@ -59,7 +59,7 @@ async fn a_model_with_a_large_enough_window_takes_its_place() {
 }
 
 #[tokio::test]
-async fn what_was_enlarged_is_an_event_for_programs() {
+async fn an_enlarged_window_is_an_event_in_json_output() {
     let server = serving([(MODEL, Window::default())]).await;
     let record = run(&server, 6010, &["--json", "--quiet"]).await.ends_with(0).json().remove(0);
     let event = record["events"].as_array().unwrap().iter().find(|event| event["event"] == "window_enlarged").unwrap();

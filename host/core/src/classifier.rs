@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_described_in_the_specifications_words() {
+    fn a_classification_names_category_severity_and_action_of_an_error() {
         let clock = DrivenClock::new();
         let classifier = ErrorClassifier::default().with_clock(clock.shared());
         let info = classifier.classify_with_context(&refused(), &[("operation", "data_fetch")]);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn another_decider_takes_over() {
+    fn a_custom_decider_replaces_the_classifiers_rules() {
         let classifier = ErrorClassifier::default().with_decider(|fault| Classification {
             rule: "own".into(),
             ..upright_logic::classifier::classify(&Fault::new(FaultKind::Cancelled, fault.message.clone()))

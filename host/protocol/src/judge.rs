@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_whatever_else_came() {
+    fn an_error_piece_makes_an_answer_failed_even_after_its_end() {
         let failed = Piece { failed: true, ..Piece::default() };
         assert_eq!(verdict(Asked::new(Route::Chat), &[text(0, "a"), end(0), failed]), Verdict::Failed(Failed::Told));
     }

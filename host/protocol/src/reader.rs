@@ -132,7 +132,7 @@ mod tests {
     use crate::route::Route;
 
     #[test]
-    fn what_has_no_end_fails_and_is_not_kept() {
+    fn an_endless_answer_fails_and_its_buffer_stays_bounded() {
         let endless = vec![b'x'; 1 << 20];
         for asked in [
             Asked::new(Route::Chat),

@@ -51,19 +51,19 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_the_time_until_then() {
+    fn a_retry_after_date_becomes_the_time_until_then() {
         assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:51:37 GMT", now()), Some(Duration::from_secs(120)));
         assert_eq!(parse_retry_after("Sunday, 06-Nov-94 08:50:37 GMT", now()), Some(Duration::from_secs(60)));
     }
 
     #[test]
-    fn what_is_over_is_no_wait() {
+    fn a_retry_after_in_the_past_is_no_wait() {
         assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:36 GMT", now()), Some(Duration::ZERO));
         assert_eq!(parse_retry_after("-5", now()), Some(Duration::ZERO));
     }
 
     #[test]
-    fn nonsense_says_nothing_and_breaks_nothing() {
+    fn an_invalid_retry_after_is_ignored() {
         for nonsense in ["", "soon", "NaN", "inf", "-infinity", "1e999", "12 seconds", "Sun, 99 Nov 1994 08:49:37 GMT"] {
             assert_eq!(parse_retry_after(nonsense, now()), None, "{nonsense}");
         }

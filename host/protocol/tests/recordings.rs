@@ -134,7 +134,7 @@ fn how_an_answer_falls_short_is_named() {
 }
 
 #[test]
-fn what_came_is_counted() {
+fn a_judgement_counts_text_thinking_tool_calls_and_tokens_received() {
     for (name, text, thinking, calls, prompt, answer) in [
         ("plain", 12, 0, 0, Some(10), Some(3)),
         ("plain-v1", 12, 0, 0, None, None),

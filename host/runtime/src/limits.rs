@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ran_out_of_time_is_done_once_more_and_nothing_else_is() {
+    fn only_a_decision_that_timed_out_is_tried_again_once() {
         let late = || PolicyError::TimedOut { function: "recovery.decide", limit: LIMIT };
         let trapped = || PolicyError::Trapped { function: "recovery.decide", trap: "unreachable".into() };
         let attempts = |outcomes: Vec<Result<u32, PolicyError>>| {

@@ -57,12 +57,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_are_what_the_text_gives() {
+    fn the_bytes_of_the_empty_component_match_its_text() {
         assert_eq!(wat::parse_str(include_str!("nothing.wat")).unwrap(), BYTES);
     }
 
     #[test]
-    fn it_can_be_called_again_and_again() {
+    fn the_empty_component_can_be_called_repeatedly() {
         let mut call = EmptyCall::new().unwrap();
         assert!((0..1000).all(|_| call.call().is_ok()));
     }

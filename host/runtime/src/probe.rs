@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_passed_is_not_asked_again_however_it_is_loaded() {
+    fn a_policy_that_passed_the_probe_is_not_probed_again_when_loaded_again() {
         // With an extra custom section.
         let bytes = [crate::loaded::BUILT_IN, &[0, 2, 1, b'p']].concat();
         let load = || crate::patient::loader().from_bytes(&bytes).unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_passed_with_more_time_has_not_passed_with_less() {
+    fn a_probe_passed_with_a_longer_limit_does_not_count_for_a_shorter_one() {
         let policy = |seconds| {
             let loader = crate::PolicyLoader::default().decision_limit(std::time::Duration::from_secs(seconds)).probe(false);
             loader.from_bytes(crate::loaded::BUILT_IN).unwrap()

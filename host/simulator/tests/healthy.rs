@@ -24,7 +24,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn it_says_that_it_is_a_replay() {
+async fn the_fault_server_identifies_itself_as_a_replay() {
     let server = server().await;
     assert_eq!(call(&server, "GET", "/api/version", Value::Null).await, (200, json!({"version": VERSION})));
     assert!(VERSION.contains("replay"));

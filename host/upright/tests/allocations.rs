@@ -72,7 +72,7 @@ fn bulkhead() -> Bulkhead {
 }
 
 #[test]
-fn the_counter_counts() {
+fn the_allocation_counter_counts_each_allocation() {
     assert_eq!(allocations(|| Box::new(black_box(1))), CALLS as u64);
     let breaker = CircuitBreaker::builder("service").failure_threshold(u32::MAX).build().unwrap();
     assert!(allocations(|| ready(breaker.call(failing))) >= CALLS as u64);

@@ -57,7 +57,7 @@ async fn of_many_tasks_no_more_are_in_flight_than_there_is_room_for_and_all_come
 }
 
 #[test]
-fn what_fits_is_let_in_what_does_not_waits_and_beyond_the_queue_it_is_rejected_at_once() {
+fn a_bulkhead_admits_up_to_its_limit_queues_the_next_and_rejects_beyond_the_queue() {
     let bulkhead = Bulkhead::builder("ollama").max_concurrent(2).max_queued(2).build().unwrap();
     let hang = || Driven::begun(bulkhead.call(pending::<Result<(), io::Error>>));
     let calls = [hang(), hang(), hang(), hang()];
@@ -84,7 +84,7 @@ fn those_who_wait_are_let_in_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn who_comes_while_others_wait_does_not_overtake_them() {
+fn a_new_call_does_not_overtake_those_queued_at_a_bulkhead() {
     let bulkhead = narrow(&DrivenClock::new()).build().unwrap();
     let room = bulkhead.try_acquire().unwrap();
     let mut waiting = Driven::begun(bulkhead.acquire());
@@ -327,7 +327,7 @@ fn a_registry_has_one_bulkhead_for_each_name_and_keeps_those_in_use() {
 }
 
 #[test]
-fn an_error_says_what_is_full() {
+fn a_bulkhead_rejection_names_the_bulkhead_and_its_limits() {
     let rejected = |max_queued, waited| BulkheadFull { bulkhead: "ollama".into(), max_concurrent: 4, max_queued, waited };
     let text = |max_queued, waited| Error::from(rejected(max_queued, waited)).to_string();
     assert_eq!(text(0, Duration::ZERO), "bulkhead full: \"ollama\" has 4 calls in flight");

@@ -252,7 +252,7 @@ mod after_a_restart {
     }
 
     #[tokio::test]
-    async fn what_was_cached_before_a_shutdown_is_in_the_store_after_it() {
+    async fn a_shutdown_writes_cached_answers_to_the_store_first() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let manager = manager(store.shared(), &clock);
@@ -311,7 +311,7 @@ mod dates {
     }
 
     #[tokio::test]
-    async fn what_comes_from_the_future_is_not_served() {
+    async fn the_cache_does_not_serve_a_stored_answer_dated_in_the_future() {
         let ahead = DrivenClock::new();
         ahead.advance(HOUR);
         let store = Network::new(ahead.shared());
@@ -327,7 +327,7 @@ mod a_store_that_does_not_answer {
     use super::*;
 
     #[test]
-    fn delays_a_call_by_no_more_than_its_limit_and_what_it_says_later_is_there_for_the_next() {
+    fn a_slow_store_delays_a_call_up_to_the_read_limit_and_serves_the_next_call() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -359,7 +359,7 @@ mod a_store_that_does_not_answer {
     }
 
     #[test]
-    fn does_not_outlast_the_deadline() {
+    fn a_slow_store_does_not_delay_a_call_beyond_its_deadline() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let manager = manager(store.shared(), &clock);
@@ -370,7 +370,7 @@ mod a_store_that_does_not_answer {
     }
 
     #[tokio::test]
-    async fn holds_up_nobody_who_caches_and_what_waits_for_it_is_bounded() {
+    async fn a_hanging_store_blocks_no_caller_and_its_write_queue_is_bounded() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let cache = over(&store, &clock, StoredCacheOptions { max_waiting: 3, ..StoredCacheOptions::default() });
@@ -394,7 +394,7 @@ mod a_store_that_does_not_answer {
     }
 
     #[test]
-    fn is_asked_by_no_more_than_so_many_at_once() {
+    fn a_hanging_store_gets_at_most_64_reads_at_once() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let cache = over(&store, &clock, StoredCacheOptions::default());
@@ -407,7 +407,7 @@ mod a_store_that_does_not_answer {
     }
 
     #[tokio::test]
-    async fn is_given_up_after_ten_seconds_and_the_next_has_its_turn() {
+    async fn a_hanging_write_to_the_store_is_given_up_after_ten_seconds() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let cache = over(&store, &clock, StoredCacheOptions::default());
@@ -423,7 +423,7 @@ mod a_store_that_does_not_answer {
     }
 
     #[tokio::test]
-    async fn is_not_asked_for_what_waits_to_be_written() {
+    async fn the_cache_serves_a_queued_response_without_asking_the_store() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let one = CacheLimits { max_entries: 1, ..CacheLimits::default() };
@@ -443,7 +443,7 @@ mod a_store_that_fails {
     use super::*;
 
     #[tokio::test]
-    async fn fails_nothing_and_is_counted() {
+    async fn a_failing_store_fails_no_call_and_is_counted() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         store.is_away(true);
@@ -459,7 +459,7 @@ mod a_store_that_fails {
     }
 
     #[tokio::test]
-    async fn or_panics_is_used_again() {
+    async fn a_store_that_panicked_is_used_again_at_the_next_write() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let cache = over(&store, &clock, StoredCacheOptions::default());
@@ -472,7 +472,7 @@ mod a_store_that_fails {
     }
 
     #[tokio::test]
-    async fn what_it_has_damaged_is_not_served() {
+    async fn a_response_damaged_in_the_store_is_not_served() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let cache = over(&store, &clock, StoredCacheOptions::default());
@@ -521,7 +521,7 @@ mod limits {
     }
 
     #[tokio::test]
-    async fn what_an_earlier_process_left_counts_and_is_read_only_as_far_as_there_is_room() {
+    async fn responses_of_an_earlier_process_count_towards_the_stores_byte_limit() {
         let (cache, store, clock) = limited(CacheLimits::default());
         for number in 0..10 {
             cache.cache_response(number.to_string(), json!("x".repeat(1000)));
@@ -548,7 +548,7 @@ mod limits {
     }
 
     #[tokio::test]
-    async fn what_is_too_old_is_removed_without_being_read_and_nothing_else_of_the_store_is() {
+    async fn the_cache_removes_only_its_own_expired_responses_from_the_store_without_reading_them() {
         let (cache, store, clock) = limited(CacheLimits { max_age: Some(HOUR), ..CacheLimits::default() });
         store.0.store.put("checkpoint/x", "1".into(), "application/json").await.unwrap();
         cache.cache_response("old", json!(1));
@@ -618,7 +618,7 @@ mod clearing {
     use super::*;
 
     #[tokio::test]
-    async fn clears_the_store_too_and_what_is_cached_afterwards_stays() {
+    async fn clearing_the_cache_clears_its_store_and_keeps_later_responses() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         store.0.store.put("checkpoint/x", "1".into(), "application/json").await.unwrap();
@@ -635,7 +635,7 @@ mod clearing {
     }
 
     #[tokio::test]
-    async fn what_was_cleared_is_not_served_while_the_store_cannot_be_cleared() {
+    async fn cleared_responses_are_not_served_while_the_store_still_has_them() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let cache = over(&store, &clock, StoredCacheOptions::default());
@@ -652,7 +652,7 @@ mod clearing {
     }
 
     #[tokio::test]
-    async fn what_was_on_its_way_from_the_store_does_not_come_back() {
+    async fn clearing_the_cache_discards_a_read_from_the_store_in_progress() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let cache = over(&store, &clock, StoredCacheOptions::default());
@@ -681,7 +681,7 @@ mod a_manager {
     use super::*;
 
     #[tokio::test]
-    async fn asks_its_store_neither_for_what_is_in_memory_nor_for_operations_without_a_cache() {
+    async fn a_manager_reads_its_store_only_for_cached_operations_missing_in_memory() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let manager = manager(store.shared(), &clock);
@@ -696,7 +696,7 @@ mod a_manager {
     }
 
     #[tokio::test]
-    async fn keeps_its_cache_in_a_store_only_where_one_was_said_and_that_was_not_switched_off() {
+    async fn a_manager_stores_its_cache_only_with_a_state_and_unless_switched_off() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let builder = || RecoveryManager::builder().clock(clock.shared()).keep_breakers(false);
@@ -716,7 +716,7 @@ mod a_manager {
     }
 
     #[tokio::test]
-    async fn keeps_what_was_written_as_plain_json() {
+    async fn a_manager_stores_cached_answers_as_plain_json() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let manager = manager(store.shared(), &clock);

@@ -333,7 +333,7 @@ async fn shutting_down_does_not_wait_for_ever_and_tells_what_still_runs() {
 }
 
 #[tokio::test]
-async fn what_happened_is_told_as_events_in_order() {
+async fn a_manager_reports_its_events_in_order() {
     let (server, client) = server().await;
     let clock = DrivenClock::skipping();
     let manager = manager(&clock);

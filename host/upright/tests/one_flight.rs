@@ -165,7 +165,7 @@ fn a_wait_ends_with_the_deadline_of_who_waits_and_nothing_is_called() {
 }
 
 #[test]
-fn the_time_that_was_waited_counts_when_it_becomes_ones_turn() {
+fn time_waited_for_another_call_counts_against_the_callers_deadline() {
     let clock = DrivenClock::new();
     let (manager, service) = (manager(&clock), Service::default());
     let first = Driven::begun(ask(&manager, &service));
@@ -184,7 +184,7 @@ fn the_time_that_was_waited_counts_when_it_becomes_ones_turn() {
 }
 
 #[test]
-fn who_wants_no_fresh_answer_waits_for_nobody() {
+fn a_caller_that_accepts_no_fresh_answer_calls_without_waiting() {
     let (manager, service) = (manager(&DrivenClock::new()), Service::default());
     let ask = || manager.operation("chat").cache("key", Duration::ZERO, HOUR).run(|_| service.clone().answer());
     let calls = [Driven::begun(ask()), Driven::begun(ask())];
@@ -193,7 +193,7 @@ fn who_wants_no_fresh_answer_waits_for_nobody() {
 }
 
 #[test]
-fn who_wants_another_type_calls_by_itself() {
+fn a_caller_that_expects_another_type_makes_its_own_call() {
     let (manager, service) = (manager(&DrivenClock::new()), Service::default());
     let mut first = Driven::begun(ask(&manager, &service));
     let text = manager.operation("chat").cache("key", HOUR, HOUR);
@@ -221,7 +221,7 @@ fn another_models_answer_is_not_given_to_those_who_wait() {
 }
 
 #[test]
-fn those_who_wait_are_served_also_what_the_cache_has_no_room_for() {
+fn waiting_callers_share_an_answer_too_large_for_the_cache() {
     let none = CacheLimits { max_bytes: 0, ..CacheLimits::default() };
     let manager = RecoveryManager::builder().clock(DrivenClock::new().shared()).cache(none).build().unwrap();
     let service = Service::default();

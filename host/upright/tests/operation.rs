@@ -60,7 +60,7 @@ mod limits_of_time {
     }
 
     #[test]
-    fn an_operations_attempts_are_told_the_same() {
+    fn attempts_of_an_operation_know_their_time_left() {
         let clock = DrivenClock::new();
         let config = upright::RetryConfig { base_delay: 1.0, backoff_factor: 1.0, jitter: false, ..Default::default() };
         let manager = RecoveryManager::builder().clock(clock.shared()).retry(config).build().unwrap();
@@ -127,7 +127,7 @@ mod overrides {
     }
 
     #[tokio::test]
-    async fn with_several_models_it_is_tried_so_often_with_each() {
+    async fn the_attempts_of_an_operation_are_counted_for_each_model() {
         let manager = manager(&DrivenClock::skipping());
         let ask = Script::<u32, _>::failing(4, || io::Error::from(io::ErrorKind::TimedOut));
         let operation = manager.operation("chat").models(["a", "b"]).attempts(2);
@@ -137,7 +137,7 @@ mod overrides {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_kept_to_is_refused_by_name_before_anything_is_called() {
+    async fn an_operation_refuses_an_invalid_setting_by_name_before_any_call() {
         let manager = manager(&DrivenClock::skipping());
         let settings = [
             ("attempts", manager.operation("chat").attempts(0)),
@@ -154,7 +154,7 @@ mod overrides {
     }
 
     #[tokio::test]
-    async fn what_may_do_harm_when_repeated_is_repeated_only_where_it_never_arrived() {
+    async fn a_non_idempotent_operation_is_retried_only_if_it_never_reached_the_server() {
         let manager = manager(&DrivenClock::skipping());
         let timed_out = || io::Error::from(io::ErrorKind::TimedOut);
         let pay = Script::failing(1, timed_out).then_ok(1);
@@ -167,7 +167,7 @@ mod overrides {
     }
 
     #[tokio::test]
-    async fn they_hold_for_that_operation_alone() {
+    async fn settings_of_one_operation_do_not_affect_the_next() {
         let manager = manager(&DrivenClock::skipping());
         let once = Script::<u32, _>::failing(1, refused);
         manager.operation("a").attempts(1).idempotent(false).deadline(seconds(1)).run(|_| once.call()).await.unwrap_err();
@@ -195,7 +195,7 @@ mod accepting {
     use super::*;
 
     #[tokio::test]
-    async fn every_form_retries_what_is_not_accepted() {
+    async fn each_accepting_form_retries_a_rejected_result() {
         let clock = DrivenClock::skipping();
         let strategy = plain(&clock).build().unwrap();
         let manager = manager(&clock);
@@ -235,7 +235,7 @@ mod accepting {
     }
 
     #[tokio::test]
-    async fn what_a_fallback_gives_is_taken_as_it_is() {
+    async fn a_fallbacks_result_is_not_checked_by_accept() {
         let manager = manager(&DrivenClock::skipping());
         let operation = manager.operation("chat").fallback(|| async { Ok::<_, io::Error>(0) });
         let answer = operation.run_accepting(|_| async { Ok::<_, io::Error>(0) }, |value: &u32| *value != 0).await.unwrap();
@@ -268,7 +268,7 @@ mod fault_reader {
     }
 
     #[tokio::test]
-    async fn it_is_asked_about_each_cause_and_what_it_does_not_know_is_read_as_always() {
+    async fn a_fault_reader_sees_each_cause_and_unknown_ones_are_read_by_default() {
         let manager = RecoveryManager::builder().clock(DrivenClock::skipping().shared()).fault_reader(read).build().unwrap();
         let parse = Script::<u32, _>::failing(1, || io::Error::other(io::Error::other(Malformed)));
         let error = manager.operation("parse").run(|_| parse.call()).await.unwrap_err();

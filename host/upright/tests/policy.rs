@@ -68,7 +68,7 @@ fn the_built_in_policy_imports_nothing_and_exports_the_whole_contract() {
 }
 
 #[test]
-fn what_is_no_component_is_refused_and_called_what_it_is() {
+fn a_file_that_is_no_component_is_refused_and_described() {
     let core = component("(module)");
     let truncated = &std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm")).unwrap()[..5000];
     for (bytes, says) in [

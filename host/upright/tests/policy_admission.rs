@@ -173,7 +173,7 @@ fn a_policy_of_too_many_parts_is_told_which_and_how_many_it_may_have() {
 }
 
 #[test]
-fn what_is_wrong_at_the_start_for_another_reason_keeps_its_own_words() {
+fn a_policy_whose_start_traps_or_lacks_memory_is_refused_with_its_own_error() {
     let start = |body| policy(&[hostile::sensible(), vec![("start", body)]].concat());
     let error = refusal(&start("unreachable"));
     assert!(matches!(&error, PolicyError::Trapped { function: "the start of the component", .. }), "{error}");
@@ -255,7 +255,7 @@ fn a_policy_that_keeps_something_can_be_looked_at_by_whoever_asks_for_it() {
 }
 
 #[test]
-fn what_traps_or_answers_nonsense_is_refused_when_it_is_loaded_and_not_when_something_fails() {
+fn a_policy_that_traps_or_answers_nonsense_is_refused_at_loading() {
     for (function, body, says) in
         [("health#judge", "unreachable", "trapped in health.judge"), ("backoff#delay", "(f64.const -1)", "nonsense in backoff.delay")]
     {

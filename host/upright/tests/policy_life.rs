@@ -137,7 +137,7 @@ fn the_built_in_and_the_example_policies_pass_the_probe() {
 }
 
 #[test]
-fn who_is_on_probation_is_nothing_to_roll_back_to() {
+fn a_policy_on_probation_is_no_target_of_a_rollback() {
     let clock = DrivenClock::new();
     let (slot, _) = slot(&clock);
     slot.swap(steady(), &SwapOptions::default()).unwrap();
@@ -290,7 +290,7 @@ fn a_shadow_is_promoted_by_its_rule_and_not_before() {
 }
 
 #[test]
-fn a_sample_is_the_share_that_was_asked_for() {
+fn a_shadow_sees_the_configured_share_of_decisions() {
     for (sample, asked) in [(0.25, 25), (0.5, 50), (1.0, 100), (0.01, 1)] {
         let (slot, _) = slot(&DrivenClock::new());
         let shadow = ShadowOptions { sample, ..ShadowOptions::default() };
@@ -398,7 +398,7 @@ mod watching {
     }
 
     #[test]
-    fn what_is_asked_in_a_programs_home_is_done_and_answered() {
+    fn a_program_performs_and_answers_requests_from_its_policy_home() {
         let folder = Folder::new("ask");
         let home = PolicyHome::open(folder.0.join("home")).unwrap();
         let loader = patient::loader();

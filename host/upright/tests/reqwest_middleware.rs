@@ -116,7 +116,7 @@ async fn the_last_answer_that_failed_arrives_with_status_headers_and_body() {
 }
 
 #[tokio::test]
-async fn the_words_in_the_body_decide() {
+async fn the_middleware_decides_by_the_text_of_an_error_body() {
     // A stopped clock: nothing may wait.
     let clock = DrivenClock::new();
     let server = FaultServer::start().await.unwrap();

@@ -259,7 +259,7 @@ async fn a_request_that_is_not_safe_to_repeat_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn what_cannot_succeed_is_not_retried() {
+async fn a_permanent_failure_is_not_retried() {
     let clock = DrivenClock::skipping();
     let strategy = plain(&clock).build().unwrap();
     let error = strategy.execute(|| async { Err::<(), _>("option \"num_ctx\" must be of type integer") }).await.unwrap_err();

@@ -106,7 +106,7 @@ fn a_policy_that_never_answers_is_asked_twice_and_struck_once_for_each_question(
 }
 
 #[test]
-fn what_fails_otherwise_than_by_time_is_not_asked_again() {
+fn a_decision_that_fails_without_a_timeout_is_not_asked_again() {
     count();
     for (function, body) in [
         ("recovery#decide", "unreachable"),

@@ -82,7 +82,7 @@ async fn a_state_from_a_machine_with_another_clock_counts_by_the_time_that_has_p
 }
 
 #[tokio::test]
-async fn what_one_host_finds_out_the_others_know() {
+async fn a_breaker_opened_by_one_host_is_open_on_the_others() {
     let (store, clock) = (MemoryStore::default(), DrivenClock::new());
     let [a, b] = [host(&store, &clock), host(&store, &clock)];
     let [of_a, of_b] = [&a, &b].map(|host| host.breakers().get("ollama"));
@@ -118,7 +118,7 @@ async fn a_call_that_began_before_a_state_was_taken_over_changes_nothing() {
 }
 
 #[tokio::test]
-async fn of_two_that_move_at_the_same_time_the_later_holds_for_both() {
+async fn of_two_concurrent_transitions_the_later_one_holds_on_both_hosts() {
     let (store, clock) = (MemoryStore::default(), DrivenClock::new());
     let [a, b] = [host(&store, &clock), host(&store, &clock)];
     let [of_a, of_b] = [&a, &b].map(|host| host.breakers().get("ollama"));

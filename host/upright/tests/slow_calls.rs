@@ -312,7 +312,7 @@ fn many_threads_lose_no_slow_call_and_open_it_once() {
 }
 
 #[test]
-fn an_event_of_another_kind_has_no_time() {
+fn only_outcomes_of_calls_carry_a_duration_to_the_policy() {
     let clock = DrivenClock::new();
     let events = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = Arc::clone(&events);

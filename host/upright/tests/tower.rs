@@ -165,7 +165,7 @@ async fn the_wait_for_a_retry_holds_no_place_below_a_limit() {
 }
 
 #[tokio::test]
-async fn it_works_above_and_below_a_buffer() {
+async fn the_recovery_layer_works_above_and_below_a_buffer() {
     let clock = DrivenClock::skipping();
     let recovery = RecoveryLayer::new(plain(&clock).build().unwrap());
     let mut above = ServiceBuilder::new().layer(recovery.clone()).buffer(2).service(Strict::failing(2));
@@ -175,7 +175,7 @@ async fn it_works_above_and_below_a_buffer() {
 }
 
 #[tokio::test]
-async fn what_a_buffer_hands_on_is_classified_by_what_it_is() {
+async fn the_recovery_layer_classifies_the_error_inside_a_buffers_error() {
     let clock = DrivenClock::skipping();
     let recovery = RecoveryLayer::new(plain(&clock).max_retries(1).build().unwrap());
     let mut service = ServiceBuilder::new().layer(recovery).buffer(2).service(Strict::failing(u32::MAX));

@@ -66,7 +66,7 @@ fn a_policy_that_imports_wasi_is_refused_unless_it_is_allowed() {
 }
 
 #[test]
-fn whoever_is_allowed_wasi_is_allowed_nothing_else() {
+fn a_policy_with_wasi_may_import_nothing_else() {
     for import in ["evil:corp/exfiltrate", "wasi:cli/environment@0.3.0", "wasi:keyvalue/store", "wasi:http/types@0.2.0"] {
         let component = wat::parse_str(format!("(component (import \"{import}\" (instance)))")).unwrap();
         let error = PolicyLoader::default().allow_wasi(true).from_bytes(&component).unwrap_err();
@@ -85,7 +85,7 @@ fn random_numbers_are_the_same_at_every_decision_and_on_every_instance() {
 }
 
 #[test]
-fn the_clock_stands_still() {
+fn the_clock_of_a_policy_with_wasi_stands_still() {
     let clock = bytes(
         r#"(import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))"#,
         "import wasi:clocks/monotonic-clock@0.2.0;",
@@ -127,7 +127,7 @@ fn writer() -> Vec<u8> {
 }
 
 #[test]
-fn what_is_written_is_discarded() {
+fn output_of_a_policy_with_wasi_is_discarded() {
     assert_eq!(answer(&writer()), Ok(json!(0.0)));
 }
 
@@ -155,7 +155,7 @@ async fn wasi_can_be_called_where_a_runtime_of_tokios_drives_the_caller() {
 const GROWS: &str = "(f64.convert_i32_s (memory.grow (i32.const 320)))";
 
 #[test]
-fn memory_is_what_the_loader_gives() {
+fn a_policy_has_the_memory_limit_of_its_loader() {
     let grows = policy(&[("backoff#delay", GROWS)]);
     let answer = |loader: PolicyLoader| ask(&mut Evaluator::new(loader.probe(false).from_bytes(&grows).unwrap())).unwrap();
     assert_eq!(answer(patient::loader()), json!(-1.0));

@@ -156,7 +156,7 @@ fn component_once(name: &str) -> Component {
 }
 
 #[test]
-fn the_table_of_functions_is_whole() {
+fn each_function_of_the_contract_can_be_asked_of_an_example_policy_natively() {
     for function in native::functions() {
         let vector = all().into_iter().find(|vector| vector.function == function).unwrap();
         ask_natively::<CountWindow>(function, &vector.arguments);

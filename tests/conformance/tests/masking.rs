@@ -32,7 +32,7 @@ fn a_masked_question_has_the_answer_of_the_whole_one() {
 }
 
 #[test]
-fn what_is_masked_stays_so() {
+fn masking_a_masked_question_changes_nothing() {
     for (vector, question) in questions() {
         let once = masked(question);
         assert_eq!(masked(once.clone()), once, "{} {:?}", vector.function, vector.name);

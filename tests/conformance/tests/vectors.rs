@@ -81,7 +81,7 @@ fn the_vectors_stay_small() {
 }
 
 #[test]
-fn a_changed_answer_is_found() {
+fn the_comparison_finds_a_changed_answer_of_each_function() {
     let vectors = all();
     let ask = |function: &str, arguments: &Value| native::eval(function, arguments).map_err(|error| error.to_string());
     for function in native::functions() {

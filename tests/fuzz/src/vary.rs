@@ -273,6 +273,7 @@ macro_rules! names {
 }
 names!(FaultKind Endpoint ErrorCategory ErrorSeverity SuggestedAction Phase Profile ClientProtocol MemoryOwner ExchangeVerdict);
 
+/// Varies the fields of one type.
 #[macro_export]
 macro_rules! vary_one {
     ($dice:ident: $($place:expr),+) => {{

@@ -47,7 +47,7 @@ fn decided(incident: Incident) -> (Directive, Reason) {
 }
 
 #[test]
-fn with_memory_to_spare_it_decides_as_the_default_policy_does() {
+fn cautious_decides_like_the_default_policy_while_memory_is_plentiful() {
     for resources in [None, left(20, GIB)] {
         let roomy = Incident { resources, models: models(&["big", "small"]), ..busy() };
         assert_eq!(decided(roomy), (Directive::RetryAfter(1.0), Reason::Retryable));
@@ -68,7 +68,7 @@ fn with_memory_short_a_smaller_model_comes_before_any_retry_and_then_a_lighter_w
 }
 
 #[test]
-fn with_memory_short_nothing_is_asked_that_may_not_be_asked_again() {
+fn cautious_does_not_repeat_a_non_idempotent_request_when_memory_is_short() {
     let short = Incident { resources: left(1, GIB), models: models(&["big", "small"]), ..busy() };
     assert_eq!(decided(Incident { idempotent: false, ..short.clone() }), (Directive::GiveUp, Reason::NotIdempotent));
     assert_eq!(decided(Incident { elapsed: 2.0, deadline: Some(2.0), ..short.clone() }), (Directive::GiveUp, Reason::DeadlineExceeded));
@@ -84,7 +84,7 @@ fn no_smaller_model_is_tried_where_the_server_cannot_be_reached() {
 }
 
 #[test]
-fn what_failed_for_want_of_a_resource_is_retried_once_at_most() {
+fn cautious_retries_a_resource_failure_at_most_once() {
     for failure in [out_of_memory().failure, Fault::new(FaultKind::TooManyOpenFiles, "")] {
         assert_eq!(decided(incident(failure.clone())), (Directive::RetryAfter(1.0), Reason::Retryable), "{failure:?}");
         for attempt in [1, 2, u32::MAX] {
@@ -96,7 +96,7 @@ fn what_failed_for_want_of_a_resource_is_retried_once_at_most() {
 }
 
 #[test]
-fn while_a_model_is_loading_it_waits_five_times_as_long_within_the_cap() {
+fn cautious_waits_five_times_as_long_while_a_model_loads_up_to_the_cap() {
     let loading = said(503, "llm server loading model");
     let at = |attempt| decided(Incident { attempt, ..loading.clone() }).0;
     assert_eq!([0, 1, 2].map(at), [5.0, 10.0, 20.0].map(Directive::RetryAfter));
@@ -134,7 +134,7 @@ fn with_the_disk_full_nothing_is_retried() {
 }
 
 #[test]
-fn what_failed_on_a_full_disk_is_not_sent_to_another_model_but_served_from_what_is_there() {
+fn cautious_serves_from_the_cache_and_switches_no_model_on_a_full_disk() {
     let full = Incident { models: models(&["big", "small"]), ..incident(Fault::new(FaultKind::DiskFull, "No space left on device")) };
     let with = |at_hand| decided(Incident { at_hand, ..full.clone() }).0;
     assert_eq!(with(AtHand { can_simplify: true, ..AtHand::default() }), Directive::GiveUp);
@@ -144,7 +144,7 @@ fn what_failed_on_a_full_disk_is_not_sent_to_another_model_but_served_from_what_
 }
 
 #[test]
-fn totals_that_could_not_be_read_say_nothing() {
+fn cautious_ignores_memory_and_disk_totals_that_could_not_be_read() {
     let unread = ResourceSnapshot {
         memory_total_bytes: 0,
         memory_available_bytes: 0,
@@ -192,7 +192,7 @@ fn two_failures_for_want_of_a_resource_open_the_breaker_and_end_the_retries() {
 }
 
 #[test]
-fn two_that_are_further_apart_than_the_failure_window_do_not() {
+fn resource_failures_further_apart_than_the_failure_window_do_not_open_the_breaker() {
     let mut told = Told::new();
     for _ in 0..10 {
         told.now += 601 * SECOND;
@@ -209,7 +209,7 @@ fn failures_of_this_program_alone_speak_against_no_server() {
 }
 
 #[test]
-fn other_failures_open_it_as_they_open_the_default_breaker() {
+fn other_failures_open_the_cautious_breaker_like_the_default_breaker() {
     let mut told = Told::new();
     let mut default = default_breaker::initial(0);
     let mut random = 7_u64;
@@ -232,7 +232,7 @@ fn other_failures_open_it_as_they_open_the_default_breaker() {
 }
 
 #[test]
-fn foreign_and_damaged_memory_is_an_empty_one() {
+fn the_cautious_breaker_reads_foreign_or_damaged_memory_as_empty() {
     let mut told = Told::new();
     told.tell(out_of_memory().failure, 0);
     let written = told.at.state.memory.clone();
@@ -252,7 +252,7 @@ fn foreign_and_damaged_memory_is_an_empty_one() {
 }
 
 #[test]
-fn results_from_before_the_trip_change_nothing_and_probes_are_the_default_breakers() {
+fn the_cautious_breaker_ignores_results_from_before_the_trip_and_probes_like_the_default() {
     let mut told = Told::new();
     told.tell(out_of_memory().failure, 0);
     told.tell(out_of_memory().failure, 0);
@@ -267,7 +267,7 @@ fn results_from_before_the_trip_change_nothing_and_probes_are_the_default_breake
 }
 
 #[test]
-fn it_has_a_name_and_a_layout_of_its_own() {
+fn the_cautious_policy_has_its_own_name_and_state_layout() {
     let (own, default) = (Cautious::describe(), metadata::describe());
     assert_ne!(own.name, default.name);
     assert_ne!(own.state_layout, default.state_layout);

@@ -70,7 +70,7 @@ impl Told {
 }
 
 #[test]
-fn it_opens_at_its_rate_and_not_before() {
+fn the_count_window_opens_at_its_failure_rate_and_not_before() {
     let mut told = Told::new();
     assert_eq!(told.fail_after(50), Phase::Closed);
     for _ in 1..49 {
@@ -83,7 +83,7 @@ fn it_opens_at_its_rate_and_not_before() {
 }
 
 #[test]
-fn failures_in_a_row_open_it_only_when_enough_calls_were_made() {
+fn consecutive_failures_open_the_count_window_only_after_its_minimum_of_calls() {
     let mut told = Told::new();
     for _ in 0..19 {
         assert_eq!(told.fail_after(0), Phase::Closed);
@@ -128,7 +128,7 @@ fn a_failure_is_slow_by_the_time_that_it_took_and_not_by_its_kind() {
 }
 
 #[test]
-fn slow_failures_open_it_at_their_own_share() {
+fn slow_failures_open_the_count_window_at_the_slow_call_rate() {
     let mut told = Told::new();
     told.config.failure_rate_threshold = 2.0;
     assert_eq!(told.decide(FaultKind::Timeout, 9.0, 60), Phase::Closed);
@@ -173,7 +173,7 @@ fn a_slow_success_from_before_the_trip_changes_nothing() {
 }
 
 #[test]
-fn a_slow_probe_opens_it_again() {
+fn a_slow_probe_reopens_the_count_window_breaker() {
     let mut told = Told::new();
     told.config.minimum_calls = 1;
     told.fail_after(0);
@@ -195,7 +195,7 @@ fn a_call_that_a_hundred_others_followed_is_forgotten() {
 }
 
 #[test]
-fn successes_with_no_failure_after_them_count_when_they_are_told() {
+fn the_count_window_counts_successes_that_no_failure_follows() {
     let mut told = Told::new();
     told.tell(Event::Ignored(0), 30);
     assert_eq!(told.tally(), (30, 0, 0));
@@ -232,7 +232,7 @@ fn successes_that_come_with_the_first_failure_after_a_pause_are_not_forgotten_wi
 }
 
 #[test]
-fn foreign_and_damaged_memory_is_an_empty_window() {
+fn the_count_window_reads_foreign_or_damaged_memory_as_empty() {
     let mut told = Told::new();
     told.fail_after(40);
     let written = told.at.state.memory.clone();
@@ -275,7 +275,7 @@ fn sound_check_sums_over_impossible_contents_are_an_empty_window() {
 }
 
 #[test]
-fn its_memory_is_small_whatever_happens() {
+fn the_memory_of_the_count_window_stays_below_its_limit() {
     let mut told = Told::new();
     told.config.failure_rate_threshold = 2.0;
     for successes in [0, 1, 99, 100, u64::from(u32::MAX), u64::MAX] {
@@ -285,7 +285,7 @@ fn its_memory_is_small_whatever_happens() {
 }
 
 #[test]
-fn nonsense_in_the_configuration_neither_panics_nor_opens() {
+fn invalid_settings_neither_panic_nor_open_the_count_window() {
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let mut told = Told::new();
         told.config = BreakerConfig {
@@ -324,7 +324,7 @@ fn probes_and_results_from_before_the_trip_are_as_by_the_default_policy() {
 }
 
 #[test]
-fn the_failure_that_opens_it_is_not_retried() {
+fn a_failure_that_opens_the_count_window_is_not_retried() {
     let mut told = Told::new();
     let before = CountWindow::decide(told.incident(FaultKind::ConnectionRefused, 0));
     assert!(matches!(before.directive, Directive::RetryAfter(_)));
@@ -341,7 +341,7 @@ fn a_failure_that_speaks_against_no_service_is_no_call_of_the_window() {
 }
 
 #[test]
-fn it_has_a_name_and_a_layout_of_its_own() {
+fn the_count_window_policy_has_its_own_name_and_state_layout() {
     let (own, default) = (CountWindow::describe(), metadata::describe());
     assert_ne!(own.name, default.name);
     assert_ne!(own.state_layout, default.state_layout);

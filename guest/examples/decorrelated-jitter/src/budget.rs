@@ -35,7 +35,7 @@ mod tests {
     }
 
     #[test]
-    fn the_delay_that_is_decided_is_the_delay_that_is_told() {
+    fn decide_returns_the_delay_that_the_delay_function_computes() {
         for attempt in 0..3 {
             for random in [0.0, 0.123, 0.5, 0.999] {
                 let delay = DecorrelatedJitter::delay(&RetryConfig::default(), attempt, random);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_low_budget_does_not_retry_is_served_otherwise_and_an_empty_chain_serves_nothing() {
+    fn a_low_retry_budget_switches_the_model_or_gives_up_without_one() {
         let slow = Incident { retry_budget: Some(1), ..incident(Fault::new(FaultKind::Timeout, "")) };
         let chain = |names: &[&str]| {
             Some(ModelChoice { current: "a".into(), chain: names.iter().map(|name| (*name).into()).collect(), known: None })
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_a_name_of_its_own_and_reads_the_default_policys_breakers() {
+    fn decorrelated_jitter_has_its_own_name_and_the_default_state_layout() {
         let (own, default) = (DecorrelatedJitter::describe(), metadata::describe());
         assert_ne!(own.name, default.name);
         assert_eq!(own.state_layout, default.state_layout);

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_never_comes_out_as_nan_negative_or_infinite() {
+    fn invalid_settings_give_no_nan_negative_or_infinite_delay() {
         let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -0.0, 0.0, 5e-324, 0.5, f64::MAX];
         for base in odd {
             for max in odd {

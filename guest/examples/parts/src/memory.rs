@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sealed_is_read_again_in_order() {
+    fn sealed_memory_returns_its_values_in_order() {
         let mut contents = alloc::vec![9];
         contents.extend_from_slice(&70_000_u32.to_le_bytes());
         contents.extend_from_slice(&u64::MAX.to_le_bytes());

@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn with_the_default_breaker_it_is_the_default_verdict() {
+    fn with_breaker_and_the_default_step_equal_the_default_verdict() {
         let mut state = breaker::initial(0).state;
         for failures in 0..6 {
             state.consecutive_failures = failures;

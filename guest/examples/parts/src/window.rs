@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn every_span_has_a_length() {
+    fn invalid_durations_become_at_least_one_nanosecond() {
         let spans = [f64::NAN, -1.0, 0.0, 1e-12, 1.0, f64::INFINITY].map(nanoseconds);
         assert_eq!(spans, [1, 1, 1, 1, 1_000_000_000, u64::MAX]);
     }

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn it_has_a_name_of_its_own_and_reads_the_default_policys_breakers() {
+    fn the_steady_policy_has_its_own_name_and_the_default_state_layout() {
         let (steady, default) = (Steady::describe(), metadata::describe());
         assert_ne!(steady.name, default.name);
         assert_eq!(steady.state_layout, default.state_layout);

@@ -66,7 +66,7 @@ impl Told {
 }
 
 #[test]
-fn it_opens_at_its_rate_and_not_before() {
+fn the_time_window_opens_at_its_failure_rate_and_not_before() {
     let mut told = Told::new();
     told.now = 50 * SECOND;
     assert_eq!(told.fail_after(50), Phase::Closed);
@@ -115,7 +115,7 @@ fn slow_calls_leave_the_window_as_others_do() {
 }
 
 #[test]
-fn slow_failures_open_it_at_their_own_share() {
+fn slow_failures_open_the_time_window_at_the_slow_call_rate() {
     let mut told = Told::new();
     told.config.failure_rate_threshold = 2.0;
     let verdict = told.decide(FaultKind::Timeout, 9.0, 60);
@@ -206,7 +206,7 @@ fn a_changed_setting_begins_a_new_window() {
 }
 
 #[test]
-fn foreign_and_damaged_memory_is_an_empty_window() {
+fn the_time_window_reads_foreign_or_damaged_memory_as_empty() {
     let mut told = Told::new();
     told.fail_after(40);
     let written = told.at.state.memory.clone();
@@ -249,7 +249,7 @@ fn sound_check_sums_over_odd_contents_neither_panic_nor_count_more_failures_than
 }
 
 #[test]
-fn its_memory_is_small_whatever_happens() {
+fn the_memory_of_the_time_window_stays_below_its_limit() {
     let mut told = Told::new();
     told.config.failure_rate_threshold = 2.0;
     for successes in [0, 1, 99, u64::from(u32::MAX), u64::MAX] {
@@ -260,7 +260,7 @@ fn its_memory_is_small_whatever_happens() {
 }
 
 #[test]
-fn nonsense_in_the_configuration_neither_panics_nor_opens() {
+fn invalid_settings_neither_panic_nor_open_the_time_window() {
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let mut told = Told::new();
         told.config = BreakerConfig {
@@ -312,7 +312,7 @@ fn probes_and_results_from_before_the_trip_are_as_by_the_default_policy() {
 }
 
 #[test]
-fn it_has_a_name_and_a_layout_of_its_own() {
+fn the_time_window_policy_has_its_own_name_and_state_layout() {
     let (own, default) = (TimeWindow::describe(), metadata::describe());
     assert_ne!(own.name, default.name);
     assert_ne!(own.state_layout, default.state_layout);

@@ -190,7 +190,7 @@ fn a_service_that_never_fails_but_is_slow_opens_it_at_the_share_and_not_before()
 }
 
 #[test]
-fn slow_calls_open_it_only_when_enough_calls_were_made() {
+fn slow_calls_open_the_breaker_only_after_its_minimum_of_calls() {
     let mut told = Told::impatient();
     for _ in 0..19 {
         assert_eq!(told.take(Event::Success, 3.0, 0), Phase::Closed);
@@ -199,7 +199,7 @@ fn slow_calls_open_it_only_when_enough_calls_were_made() {
 }
 
 #[test]
-fn the_failure_that_makes_the_calls_enough_opens_it_by_the_slow_ones_too() {
+fn a_failure_that_reaches_the_minimum_of_calls_opens_the_breaker_by_its_slow_calls() {
     let mut told = Told::impatient();
     for _ in 0..19 {
         told.take(Event::Success, 3.0, 0);
@@ -300,7 +300,7 @@ fn a_slow_result_from_before_the_trip_changes_nothing() {
 }
 
 #[test]
-fn nonsense_in_the_configuration_neither_freezes_nor_panics() {
+fn invalid_breaker_settings_neither_freeze_nor_panic() {
     for bad in [0.0, -1.0, f64::NAN] {
         let config = BreakerConfig {
             failure_threshold: 0,

@@ -14,7 +14,7 @@ fn by_status(status: u16, message: &str) -> Classification {
 }
 
 #[test]
-fn the_specifications_table_holds() {
+fn the_classifier_gives_each_documented_error_its_category_severity_and_action() {
     let rows: &[(Classification, C, S, bool, &str)] = &[
         (classify(&Fault::new(FaultKind::ConnectionRefused, "")), C::Connection, S::High, true, "Check service, retry with backoff"),
         (classify(&Fault::new(FaultKind::Timeout, "")), C::Timeout, S::Medium, true, "Increase timeout, retry"),
@@ -79,7 +79,7 @@ fn structured_facts_come_before_text() {
 }
 
 #[test]
-fn what_the_text_of_a_structured_fault_mentions_is_beside_the_point() {
+fn the_classifier_ignores_the_text_of_a_structured_fault() {
     let quoting = "expected value at line 1: `server busy, please try again; no space left on device`";
     assert_eq!(classify(&Fault::new(FaultKind::InvalidInput, quoting)).rule, "invalid-input");
     assert_eq!(classify(&Fault::new(FaultKind::Timeout, quoting)).rule, "timeout");

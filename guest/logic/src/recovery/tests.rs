@@ -72,7 +72,7 @@ fn a_missing_model_switches_at_once_and_speaks_against_no_breaker() {
 }
 
 #[test]
-fn the_last_model_hands_over_to_what_else_is_at_hand_in_order() {
+fn after_the_last_model_come_the_cached_answer_then_the_fallback_then_giving_up() {
     let cached = Some(CachedAnswer { age: 10.0, max_age: 60.0 });
     let with = |at_hand| decided(Incident { models: models("gemma3:4b"), attempt: 3, at_hand, ..busy() }).0;
     assert_eq!(with(AtHand { cached, fallback: true, ..AtHand::default() }), Directive::ServeCached);
@@ -82,7 +82,7 @@ fn the_last_model_hands_over_to_what_else_is_at_hand_in_order() {
 }
 
 #[test]
-fn what_is_too_heavy_is_simplified_when_no_other_model_is_left() {
+fn a_timeout_simplifies_the_workflow_when_no_model_is_left() {
     let slow = Incident {
         attempt: 3,
         at_hand: AtHand { can_simplify: true, ..AtHand::default() },
@@ -99,7 +99,7 @@ fn a_callers_mistake_is_neither_retried_nor_sent_to_another_model() {
 }
 
 #[test]
-fn what_is_not_safe_to_repeat_is_not_repeated_unless_it_never_arrived() {
+fn a_non_idempotent_call_is_retried_only_if_it_never_reached_the_server() {
     let unsafe_to_repeat = Incident { idempotent: false, models: models("qwen3:8b"), ..busy() };
     assert_eq!(decided(unsafe_to_repeat), (Directive::GiveUp, Reason::NotIdempotent));
     assert_eq!(decided(Incident { idempotent: false, models: models("qwen3:8b"), ..missing() }).0, Directive::SwitchModel(2));

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_measured_from_when_that_is_wanted_until_it_is_not_and_whatever_else_moves() {
+    fn a_gate_measures_calls_while_a_slow_call_threshold_is_set_through_all_transitions() {
         let gate = Gate::new(3, Admission::All);
         assert_eq!((gate.passes(), gate.is_timed()), (Some(3), false));
         gate.measure(Some(50));

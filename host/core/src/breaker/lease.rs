@@ -98,7 +98,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     #[tokio::test]
-    async fn as_many_probes_are_in_flight_as_the_breaker_has_whoever_makes_them() {
+    async fn shared_probe_leases_never_exceed_the_breakers_permits() {
         let (store, clock) = (MemoryStore::default(), DrivenClock::new());
         let take = async || take(&store, &clock, "api", 2, PATIENCE).await.unwrap();
         let (first, second) = (take().await.unwrap(), take().await.unwrap());

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn successes_that_no_question_has_told_yet_are_in_what_is_saved() {
+    fn a_saved_breaker_includes_successes_not_yet_reported_to_the_policy() {
         let clock = DrivenClock::new();
         let breaker = builder(&clock).build().unwrap();
         fail(&breaker, 2);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_generation_goes_on() {
+    fn a_restored_breaker_continues_its_generation_number() {
         let clock = DrivenClock::new();
         let first = builder(&clock).build().unwrap();
         fail(&first, 3);
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_from_outside_makes_a_breaker_that_works() {
+    fn a_breaker_restored_from_an_invalid_state_still_works() {
         let clock = DrivenClock::new();
         for phase in [Phase::Closed, Phase::Open, Phase::HalfOpen] {
             let state = BreakerState {

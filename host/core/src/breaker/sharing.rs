@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_flight_when_a_state_is_taken_over_says_nothing_even_where_the_generations_are_alike() {
+    fn a_call_in_flight_when_a_breaker_adopts_a_state_is_not_counted() {
         let breaker = breaker(&DrivenClock::new());
         let in_flight = breaker.try_acquire().unwrap();
         breaker.adopt(breaker.save(), || true);

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_how_many_there_were() {
+    fn a_retry_token_reports_the_number_of_tokens_before_it() {
         let budget = RetryBudget::new(3, 0.0, DrivenClock::new().shared()).unwrap();
         let left: Vec<_> = std::iter::from_fn(|| budget.take().map(|token| (token.left(), token.spend()).0)).collect();
         assert_eq!(left, [3, 2, 1]);

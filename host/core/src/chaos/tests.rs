@@ -91,7 +91,7 @@ fn threads_that_call_at_once_get_the_same_injections_among_them() {
 }
 
 #[test]
-fn what_is_certain_happens_to_each_call_and_what_cannot_be_to_none() {
+fn a_chaos_probability_of_one_hits_each_call_and_of_zero_none() {
     let certain = Chaos::<io::Error>::builder().hang(0.0).fail_with(1.0, transient()).build().unwrap();
     assert!(names(&certain, 1..=1000).iter().all(|name| *name == "fail"));
     let tenths = (0..10).fold(Chaos::<io::Error>::builder(), |builder, _| builder.hang(0.1)).build().unwrap();
@@ -181,7 +181,7 @@ fn a_hang_is_ended_by_an_attempts_limit_of_time() {
 }
 
 #[test]
-fn while_it_is_off_all_calls_pass_and_the_sequence_stands_still() {
+fn disabled_chaos_passes_all_calls_and_does_not_advance_its_sequence() {
     let chaos = Chaos::builder().plan([(1..3, Injection::fail_with(transient()))]).build().unwrap();
     assert_eq!(made(&chaos), Some(false));
     chaos.set_enabled(false);
@@ -219,7 +219,7 @@ fn an_injected_failure_can_be_told_from_a_real_one() {
 }
 
 #[tokio::test]
-async fn it_is_found_in_an_error_type_that_takes_it_and_behind_a_breaker() {
+async fn an_injected_failure_is_found_inside_an_error_type_and_behind_a_breaker() {
     #[derive(Debug, thiserror::Error)]
     #[error("searching")]
     struct Searching(#[from] InjectedFailure);

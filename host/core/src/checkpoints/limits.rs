@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_of_the_same_moment_go_in_the_order_in_which_they_were_saved() {
+    async fn checkpoints_with_equal_dates_are_evicted_in_the_order_of_saving() {
         let (checkpoints, _) = limited(CheckpointLimits { max_age: None, max_count: Some(2) });
         for key in ["c", "b", "a"] {
             checkpoints.save(key, &1).await.unwrap();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_old_are_removed_by_the_first_save_and_then_when_an_eighth_of_their_age_has_passed() {
+    async fn expired_checkpoints_are_removed_at_the_first_save_then_each_eighth_of_the_maximum_age() {
         let (checkpoints, clock) = limited(CheckpointLimits { max_age: Some(80 * MINUTE), max_count: None });
         checkpoints.save("old", &1).await.unwrap();
         assert_eq!(left(&checkpoints).await, ["old"]);

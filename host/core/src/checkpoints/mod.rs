@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn restoring_gives_back_what_was_saved() {
+    async fn restore_returns_the_saved_checkpoint() {
         let (checkpoints, ..) = checkpoints();
         let job = Import { current_row: 1000, file_path: "rows.csv".into(), errors: vec!["row 7".into()] };
         checkpoints.save("import_job", &job).await.unwrap();
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_happens_to_the_live_value_or_to_a_restored_one_does_not_reach_the_checkpoint() {
+    async fn changing_a_live_or_restored_value_does_not_change_its_checkpoint() {
         let (checkpoints, ..) = checkpoints();
         let mut live = json!({ "data": [1, 2, 3], "nested": { "index": 0 } });
         let saved = live.clone();
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_checkpoint_of_another_type_is_said_to_be_so() {
+    async fn restoring_a_checkpoint_as_another_type_reports_a_corrupt_value() {
         let (checkpoints, ..) = checkpoints();
         checkpoints.save("state", "text").await.unwrap();
         let error = checkpoints.restore::<Import>("state").await.unwrap_err();
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_saved_leaves_what_was_saved_before() {
+    async fn a_failed_save_keeps_the_previous_checkpoint() {
         let (checkpoints, ..) = checkpoints();
         checkpoints.save("state", &1).await.unwrap();
         let unsayable = std::collections::BTreeMap::from([(vec![1], 1)]);
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_changed_in_the_store_is_not_restored() {
+    async fn a_checkpoint_altered_in_the_store_is_corrupt_and_not_restored() {
         let (checkpoints, store, _) = checkpoints();
         checkpoints.save("state", &1234).await.unwrap();
         let entry = store.get("checkpoint/state").await.unwrap().unwrap();

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_exported_and_imported_is_restored_to_the_byte_and_with_its_schema() {
+    async fn an_exported_checkpoint_is_imported_byte_for_byte_with_its_schema() {
         let (from, to) = (checkpoints(), checkpoints());
         let state = (u128::MAX, 0.1_f64, "ü\n");
         from.at("a/ü").schema(3).save(&state).await.unwrap();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_there_is_replaced_only_if_asked() {
+    async fn an_import_replaces_an_existing_checkpoint_only_on_request() {
         let to = checkpoints();
         to.save("job", &1).await.unwrap();
         let exported: Exported = serde_json::from_str(r#"{"key":"job","state":2}"#).unwrap();

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_instants_are_nanoseconds_since_1970_and_two_of_them_agree() {
+    fn an_anchored_clock_counts_nanoseconds_since_1970_and_agrees_with_another() {
         let before = nanoseconds(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap());
         let (first, second) = (AnchoredClock::default(), AnchoredClock::default());
         let (one, other) = (first.now(), second.now());

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_subscription_does_not_count() {
+    fn a_dropped_event_subscription_is_no_longer_counted_as_a_subscriber() {
         let events = Events::default();
         drop(events.subscribe());
         assert_eq!(events.shared.subscribers.load(Ordering::Relaxed), 0);

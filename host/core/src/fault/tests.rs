@@ -150,7 +150,7 @@ async fn an_answer_that_is_not_what_was_agreed_is_told() {
 }
 
 #[tokio::test]
-async fn tasks_and_timers_are_told() {
+async fn an_elapsed_timer_an_aborted_task_and_a_panicked_task_become_faults() {
     let elapsed = tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()).await.unwrap_err();
     assert_eq!(kind(&elapsed), FaultKind::Timeout);
     let task = tokio::spawn(std::future::pending::<()>());
@@ -218,7 +218,7 @@ fn this_crates_own_errors_are_told_by_their_types() {
 }
 
 #[test]
-fn what_the_stores_file_failed_with_is_told_by_its_case() {
+fn a_failure_of_the_file_store_is_recognised_by_its_error_case() {
     let path = || "state.db".into();
     let full = StoreError::Full { path: path(), source: io::Error::from_raw_os_error(27).into() };
     let not_writable = StoreError::NotWritable { path: path(), source: "read-only".into() };
@@ -239,7 +239,7 @@ fn what_the_stores_file_failed_with_is_told_by_its_case() {
 }
 
 #[test]
-fn what_a_guarded_call_failed_with_is_what_its_operation_failed_with() {
+fn the_fault_of_a_guarded_call_is_that_of_its_operation() {
     let failed = crate::Error::Failed(failure(io::Error::from_raw_os_error(104)));
     let fault = fault_of(&failed);
     assert_eq!((fault.kind, fault.errno), (FaultKind::ConnectionReset, Some(104)));
@@ -273,7 +273,7 @@ fn an_error_that_is_shared_or_boxed_in_the_chain_is_found() {
 }
 
 #[test]
-fn what_is_specific_beats_what_is_general_and_of_equals_the_outermost_counts() {
+fn a_specific_cause_wins_over_a_general_one_and_the_outermost_of_equal_ones() {
     let parse = "x".parse::<u8>().unwrap_err();
     assert_eq!(kind(&io::Error::new(io::ErrorKind::TimedOut, parse)), FaultKind::Timeout);
     let specific = within("outer", io::Error::new(io::ErrorKind::InvalidData, io::Error::from_raw_os_error(104)));
@@ -330,7 +330,7 @@ impl fmt::Display for Speaking {
 impl Error for Speaking {}
 
 #[test]
-fn an_error_that_cannot_say_what_it_is_breaks_nothing() {
+fn an_error_whose_display_fails_or_panics_still_becomes_a_fault() {
     let cases: [(Speech, &str); 3] = [
         (|_| Err(fmt::Error), "outer: (this error cannot say what it is)"),
         (|_| panic!("for a test"), "outer: (this error cannot say what it is)"),
@@ -344,7 +344,7 @@ fn an_error_that_cannot_say_what_it_is_breaks_nothing() {
 }
 
 #[test]
-fn of_a_long_text_the_beginning_and_the_end_are_kept() {
+fn a_fault_keeps_the_beginning_and_the_end_of_a_long_error_text() {
     let whole = Speaking(|formatter| {
         formatter.write_str("begins ")?;
         (0..1 << 18).try_for_each(|_| formatter.write_str("ü…x"))?;
@@ -388,7 +388,7 @@ impl Error for Bitten {
 }
 
 #[test]
-fn a_chain_that_bites_its_tail_ends() {
+fn a_cyclic_chain_of_causes_is_read_to_an_end() {
     assert_eq!(fault_of(&Bitten).message, "bites its tail");
 }
 

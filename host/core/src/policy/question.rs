@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_again_as_the_same() {
+    fn a_question_survives_serialization() {
         for vector in INTERFACES.into_iter().flat_map(|interface| vectors(interface).into_iter().take(50)) {
             let question = Question::deserialize(&vector).unwrap();
             let text = serde_json::to_string(&question).unwrap();
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_something_else_makes_no_sense() {
+    fn an_answer_of_another_function_is_rejected_as_nonsense() {
         let question = Question::Initial { now: 1 };
         assert!(matches!(question.check(&Answer::Delay(1.0)), Err(PolicyFailure::Nonsense { function: "breaker.initial", .. })));
         let odd = json!({ "function": "backoff.delay", "arguments": { "attempt": 1 } });

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_one_and_runs_what_it_is_given_without_any_other_runtime() {
+    fn the_background_runtime_is_shared_and_runs_tasks_without_another_runtime() {
         let (done, result) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             for number in 0..8 {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_driven_with_it_has_timers_on_a_runtime_that_has_none_and_on_none() {
+    fn a_future_on_the_background_runtime_has_timers_inside_and_outside_other_runtimes() {
         use futures_util::FutureExt;
         let timed = || with_it(async { tokio::time::timeout(std::time::Duration::from_secs(60), async {}).await });
         let other = Builder::new_current_thread().build().unwrap();

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_nobody_needs_ends_in_its_pause() {
+    async fn a_follower_without_users_ends_during_its_pause() {
         let calls = Calls::default();
         let mut rounds = Rounds { works: vec![false; 9], told: Mutex::default() };
         calls.end();

@@ -43,7 +43,7 @@ fn policy(bytes: &[u8]) -> Policy {
 }
 
 #[tokio::test]
-async fn what_is_published_once_is_active_everywhere_and_a_way_back_is_one_order() {
+async fn a_published_policy_is_active_on_all_hosts_and_one_command_rolls_it_back() {
     let scene = Scene::new();
     let loader = crate::patient::loader();
     let hosts: Vec<_> = ["a", "b", "c"].map(|name| scene.host(name, &loader)).into();

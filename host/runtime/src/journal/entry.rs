@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entry_is_refused_with_a_reason() {
+    fn a_line_that_is_no_journal_entry_is_rejected_with_a_reason() {
         for (line, reason) in [
             ("", "EOF"),
             ("[]", "expected an entry of a journal"),

@@ -192,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_blank_stays_blank_and_what_is_not_does_not_become_so() {
+    fn masking_keeps_blank_texts_blank_and_others_not_blank() {
         assert_eq!(text(" \t\u{a0}\n"), " \t\u{a0}\n");
         assert_eq!(text("\u{7}\u{1b}"), "?");
         assert_eq!(text(""), "");
     }
 
     #[test]
-    fn of_labels_and_addresses_only_what_decides_is_kept() {
+    fn masking_keeps_only_the_parts_of_labels_and_addresses_that_affect_a_decision() {
         let labels = ErrorLabels { error_type: Some("secret_error".into()), error_code: Some("404".into()) };
         let points_to = Some("https://ollama.com/connect?key=secret".to_owned());
         let whole =
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_keep_words_apart() {
+    fn masking_keeps_words_separated_by_signs_apart() {
         assert_eq!(text("timeout\u{e9}zq rate\u{a0}limit"), "timeout?x rate\u{a0}limit");
     }
 

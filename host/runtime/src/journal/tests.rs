@@ -69,7 +69,7 @@ fn a_decision_is_kept_with_its_question_its_answer_who_gave_it_and_when() {
 }
 
 #[test]
-fn what_safe_mode_native_code_or_a_test_answered_is_told_apart() {
+fn a_journal_entry_says_whether_policy_safe_mode_native_code_or_a_test_answered() {
     let journal = in_memory();
     PolicyLifecycle::native().with_journal(journal.clone()).slot().judge(&machine(), &ResourceThresholds::default());
     PolicyLifecycle::from(TestPolicy::new().slot()).with_journal(journal.clone()).slot().next_model("a", &["b".to_owned()]);
@@ -151,7 +151,7 @@ fn the_file_holds_every_decision_when_the_last_handle_is_dropped() {
 }
 
 #[test]
-fn what_finds_the_queue_full_is_dropped_and_the_file_tells_how_many_and_where() {
+fn a_full_journal_queue_drops_entries_and_records_how_many_and_where() {
     let folder = Folder::new("queue");
     let journal = Journal::builder().file(folder.journal()).queue(2).build().unwrap();
     let slot = PolicyLifecycle::native().with_journal(journal.clone());

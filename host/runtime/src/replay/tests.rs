@@ -33,7 +33,7 @@ fn steady() -> Replayer {
 }
 
 #[test]
-fn the_same_policy_differs_in_nothing() {
+fn replaying_a_journal_with_its_own_policy_shows_no_difference() {
     let lines: Vec<_> =
         ["settings", "backoff", "breaker", "classifier", "degradation", "health", "recovery"].into_iter().flat_map(journal).collect();
     let report = replayed(built_in(), None, &lines);
@@ -64,7 +64,7 @@ fn the_same_journal_gives_the_same_report() {
 }
 
 #[test]
-fn against_another_policy_the_recorded_answers_do_not_matter() {
+fn comparing_two_policies_in_a_replay_ignores_the_recorded_answers() {
     let mut lines = journal("backoff");
     let report = replayed(steady(), Some(built_in()), &lines);
     lines.iter_mut().for_each(|line| line["answer"] = json!(0.0));
@@ -147,7 +147,7 @@ fn a_breakers_memory_is_read_by_its_own_layout_only() {
 }
 
 #[test]
-fn what_is_no_policy_is_refused_as_elsewhere() {
+fn a_replayer_refuses_bytes_or_a_file_that_are_no_policy() {
     assert!(matches!(Replayer::from_bytes(b"no"), Err(PolicyError::NotAComponent { .. })));
     assert!(matches!(Replayer::from_file("/nowhere/policy.wasm"), Err(PolicyError::Read { .. })));
 }

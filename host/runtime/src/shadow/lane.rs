@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_over_an_older_incident_is_whole() {
+    fn copying_an_incident_over_an_older_one_leaves_nothing_of_it() {
         let all = [("a", true), ("longer than before", false), ("", true), ("b", true), ("longer again", true)]
             .map(|(text, more)| incident(text, more));
         for from in &all {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_put_in_comes_out_once_and_the_rest_is_counted() {
+    fn a_shadow_lane_delivers_each_incident_once_and_counts_those_it_drops() {
         let lanes = Lanes::default();
         for round in 0..3 {
             for number in 0..ROOM + 10 {

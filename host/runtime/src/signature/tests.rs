@@ -21,7 +21,7 @@ fn refusal(loader: &PolicyLoader, bytes: &[u8], signature: Option<&Signature>) -
 }
 
 #[test]
-fn what_a_trusted_key_signed_gets_in_and_nothing_else_does() {
+fn only_policies_signed_by_a_trusted_key_are_accepted() {
     let (policy, bytes) = built_in();
     let (ours, theirs) = (key(1), key(2));
     let loader = trusting(&[&ours]);
@@ -61,7 +61,7 @@ fn no_field_of_a_manifest_can_be_changed_and_no_signature_moved_to_another_compo
 }
 
 #[test]
-fn fields_cannot_be_shifted_into_each_other() {
+fn manifests_whose_fields_join_to_one_text_have_different_signed_bytes() {
     let manifest = |name: &str, version: &str| Manifest {
         name: name.into(),
         version: version.into(),

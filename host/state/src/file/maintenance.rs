@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_that_touch_are_joined() {
+    fn file_store_maintenance_joins_overlapping_and_adjacent_ranges() {
         assert_eq!(joined(vec![(7, 9), (1, 3), (2, 4), (4, 5), (9, 10)]), [(1, 5), (7, 10)]);
     }
 }

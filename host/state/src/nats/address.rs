@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_and_its_secret_not_repeated() {
+    fn an_invalid_nats_address_is_refused_without_repeating_its_secret() {
         for url in [
             "localhost:4222",
             "http://me:s3cret@a",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_what_is_shown_nor_a_hint_holds_a_password() {
+    fn a_nats_address_is_shown_and_explained_without_its_password() {
         for url in ["nats://me:s3cret@a:1/b", "nats://s3cret@a:1"] {
             let address = Address::parse(url).unwrap();
             assert_eq!(address.shown(), "nats://a:1");

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_key_is_spelt_as_is_no_key() {
+    fn a_nats_subject_that_encodes_no_key_decodes_to_none() {
         for subject in ["a..b", "", "a=", "a=2", "a=2e", "a=41", "=FF", "a.==", "a/b", "a b"] {
             assert_eq!(decode(subject), None, "{subject}");
         }

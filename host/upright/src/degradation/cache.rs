@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_used_is_kept_longer_than_what_is_not() {
+    fn the_cache_evicts_the_least_recently_used_response() {
         let (cache, _) = cache(CacheLimits { max_entries: 8, ..CacheLimits::default() });
         cache.cache_response("used", json!(1));
         for number in 0..50 {

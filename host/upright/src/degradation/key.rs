@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_members_does_not_matter_and_everything_else_does() {
+    fn a_cache_key_ignores_only_the_order_of_a_requests_members() {
         let key = |request: Value| cache_key("m", None, &request);
         assert_eq!(key(json!({ "a": 1, "o": { "x": 1, "y": 2 } })), key(json!({ "o": { "y": 2, "x": 1 }, "a": 1 })));
         let requests = [

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_simplifying_does_not_understand_it_leaves_alone() {
+    fn simplifying_leaves_unknown_members_of_a_workflow_unchanged() {
         let degradation = GracefulDegradation::default();
         let odd = json!({
             "temperature": 0.0, "max_iterations": null, "tools": "search,calculator,browser,shell", "top_k": { "nested": 50 }, "other": [1, 2, 3, 4],

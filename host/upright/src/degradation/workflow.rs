@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_edited_stays_to_the_last_digit() {
+    fn unedited_numbers_of_a_workflow_keep_all_digits() {
         let workflow = r#"{"seed":18446744073709551615,"big":9007199254740993,"small":-9223372036854775808,"n":1}"#;
         let edited = text(serde_json::from_str(workflow).unwrap(), &[set(3, 2.0)]);
         assert_eq!(edited, workflow.replace(r#""n":1"#, r#""n":2"#));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_can_be_edited_no_more() {
+    fn an_edit_of_a_dropped_workflow_entry_is_ignored() {
         assert_eq!(text(json!({ "a": 1, "b": 2 }), &[drop_entry(0), set(0, 3.0), drop_entry(0)]), r#"{"b":2}"#);
     }
 

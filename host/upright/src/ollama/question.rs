@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_dropped_but_for_the_models_name() {
+    fn a_sent_question_keeps_only_its_model_name() {
         let mut question = Question::chat(&ChatRequest { keep_alive: Some(1.into()), ..ChatRequest::ask("m", "hi") }, true).unwrap();
         question.sent();
         assert_eq!((question.model(), question.sets_keep_alive(), question.estimate()), ("m", true, 0));

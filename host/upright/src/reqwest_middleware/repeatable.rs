@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_no_stream() {
+    fn a_request_body_of_bytes_is_no_stream() {
         let mut request = request("POST");
         assert!(!is_stream(&request));
         *request.body_mut() = Some("bytes".into());

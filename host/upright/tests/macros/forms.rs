@@ -234,7 +234,7 @@ mod renamed {
 }
 
 #[test]
-fn the_crate_may_be_elsewhere() {
+fn the_macros_find_upright_under_a_path_given_by_crate() {
     #[with_retry(crate = crate::forms::renamed::steady, base_delay = 0)]
     #[with_circuit_breaker]
     fn fetch(tries: &Count) -> Result<(), Problem> {
@@ -244,7 +244,7 @@ fn the_crate_may_be_elsewhere() {
 }
 
 #[test]
-fn a_macro_may_write_the_function() {
+fn the_macros_accept_a_function_written_by_macro_rules() {
     macro_rules! fetcher {
         ($name:ident, $retries:expr, $kind:ty, $value:expr, $fallback:path) => {
             #[with_retry(max_retries = $retries, base_delay = 0, fallback = $fallback)]

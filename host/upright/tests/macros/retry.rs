@@ -39,7 +39,7 @@ fn a_plain_function_waits_between_its_attempts_on_its_own_thread() {
 }
 
 #[tokio::test]
-async fn what_trying_again_does_not_help_is_not_tried_again() {
+async fn with_retry_does_not_retry_a_permanent_failure() {
     #[with_retry(base_delay = 0)]
     async fn fetch(tries: &Count) -> Result<(), Problem> {
         tries.up();

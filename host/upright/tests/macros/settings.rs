@@ -86,7 +86,7 @@ fn after_the_deadline_there_is_no_further_attempt() {
 }
 
 #[test]
-fn what_may_do_harm_twice_is_not_tried_again_if_it_may_have_been_done() {
+fn with_retry_does_not_repeat_a_non_idempotent_call_that_may_have_happened() {
     #[with_retry(idempotent = false, base_delay = 0)]
     fn send(tries: &Count) -> Result<(), Problem> {
         tries.up();

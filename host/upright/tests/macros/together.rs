@@ -102,7 +102,7 @@ impl Client {
 }
 
 #[tokio::test]
-async fn guards_that_exist_already_keep_the_order() {
+async fn macros_given_an_existing_strategy_and_breaker_keep_their_order() {
     let client = Client::new();
     assert_eq!(client.each_attempt().await.unwrap_err().attempts(), Some(4));
     assert_eq!((client.tries.get(), client.failures()), (4, 4));

@@ -12,7 +12,7 @@ async fn attempt(url: &str) -> Result<NatsStore, StoreError> {
 }
 
 #[tokio::test]
-async fn who_is_refused_hears_what_would_be_right_and_no_password_is_repeated() {
+async fn a_refused_nats_login_names_the_expected_credentials_and_repeats_no_password() {
     let Some(server) = NatsServer::start_with("who_is_refused_hears_what_would_be_right", &["-js", "--user", "me", "--pass", "p@ss"])
     else {
         return;

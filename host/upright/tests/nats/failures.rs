@@ -92,7 +92,7 @@ async fn a_server_that_comes_late_is_connected_when_it_comes() {
 }
 
 #[tokio::test]
-async fn a_host_that_says_nothing_holds_a_start_up_for_the_limit_and_no_more() {
+async fn a_silent_nats_server_delays_a_start_only_up_to_the_limit() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let clock = DrivenClock::new();
     let url = format!("nats://{}", silent.local_addr().unwrap());
@@ -182,7 +182,7 @@ async fn a_bucket_that_was_removed_under_a_store_is_made_again() {
 }
 
 #[tokio::test]
-async fn what_becomes_of_the_connection_is_told_to_listeners_until_the_store_is_gone() {
+async fn listeners_see_each_change_of_the_nats_connection_until_the_store_is_dropped() {
     let Some(mut server) = NatsServer::start_or_skip("what_becomes_of_the_connection_is_told_to_listeners") else { return };
     let store = connect(&server.url("b"), SystemClock::shared()).await;
     let mut states = store.connectivities();

@@ -78,8 +78,8 @@ async fn what_one_client_writes_the_others_read_list_and_hear_of() {
 }
 
 #[tokio::test]
-async fn of_changes_to_one_key_none_is_passed_over_in_silence() {
-    let Some(server) = shared("of_changes_to_one_key_none_is_passed_over_in_silence") else { return };
+async fn a_watcher_sees_each_change_to_a_key_or_learns_that_it_missed_some() {
+    let Some(server) = shared("a_watcher_sees_each_change_to_a_key_or_learns_that_it_missed_some") else { return };
     let [writer, watcher] = clients(&server.url("silence")).await;
     let mut changes = watcher.watch("").await.unwrap();
     let write = async {

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_apart_is_put_together_to_the_same_bytes() {
+    fn a_component_survives_parsing_and_encoding() {
         for seed in crate::corpus::Corpus::read().expect("the corpus can be read").components {
             let Some(tree) = Tree::parse(&seed.bytes).filter(|tree| !tree.sections.is_empty()) else { continue };
             let bytes = tree.encode();

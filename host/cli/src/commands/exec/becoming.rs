@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_of_an_error_is_read_from_the_last_words() {
+    fn the_os_error_number_is_read_from_the_last_line_of_standard_error() {
         let number = |words| why_not_started(words).and_then(|error| error.raw_os_error());
         assert_eq!(number("said before\nupright: ./a b cannot be started: Text file busy (os error 26)\n"), Some(26));
         for other in [

@@ -240,7 +240,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn no_code_stands_twice_in_a_table() {
+    fn each_exit_code_and_signal_occurs_once_in_its_table() {
         for codes in PROGRAMS.iter().map(|program| program.codes).chain([GENERAL]) {
             let distinct: HashSet<u8> = codes.iter().map(|(code, ..)| *code).collect();
             assert_eq!(distinct.len(), codes.len());

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_caller_wants_retried_is_retried_whatever_it_means() {
+    fn exit_codes_named_by_retry_on_are_retried_even_if_permanent() {
         let policy = PolicySlot::native();
         for code in [1, 2, 127] {
             assert!(!policy.classify(&failed(code << 8, &[]).fault).retryable);

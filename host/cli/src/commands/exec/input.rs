@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_kept_is_not_given_twice() {
+    fn exec_input_beyond_the_limit_is_passed_on_once_and_not_replayed() {
         let file = File::open("/dev/null").unwrap();
         let mut input = Input::Replayed(Replay { longest: 10, ..Replay::new(file) });
         let Input::Replayed(replay) = &mut input else { unreachable!() };

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_text_mentions_does_not_overrule_what_it_is_about() {
+    fn words_quoted_in_a_usage_error_do_not_change_its_classification() {
         for (program, code, text) in [
             ("x", 2, "usage: x [--timeout SECONDS] [--retry-on 'connection refused']"),
             ("x", 64, "x: unrecognized option '--timeout'"),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_could_not_be_started_yet_soon_may_be() {
+    fn a_busy_program_file_is_a_transient_start_failure_and_a_missing_one_permanent() {
         let policy = PolicySlot::native();
         for (errno, expected) in [
             (Errno::TXTBSY, (Transient, true)),

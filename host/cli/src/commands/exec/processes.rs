@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_read_whatever_it_is_called() {
+    fn a_proc_stat_line_is_parsed_for_any_process_name() {
         let process = Process::parse(&stat("S", 1)).unwrap();
         assert_eq!((process.pid.as_raw_pid(), process.parent, process.group, process.started, process.ended), (7, 4, 5, 22, false));
         for nonsense in ["7 (x", "", "7 (x) S 1 1"] {
@@ -165,7 +165,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn all_below_a_process_are_found_but_those_who_are_refused() {
+    fn the_search_below_a_process_finds_all_descendants_except_excluded_ones() {
         let mut shell = Command::new("sh").args(["-c", "exec 3<&0; cat <&3 & cat <&3 & wait"]).stdin(Stdio::piped()).spawn().unwrap();
         let root = Pid::from_child(&shell);
         while below(root, |_| false).len() < 2 {

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_words_are_heard_before_the_reactor_knows_of_them() {
+    async fn standard_error_is_drained_at_the_end_even_if_its_writer_stays_open() {
         let (mut stderr, mut writer, mut reader) = pair();
         writer.write_all(b"last words").unwrap();
         // The writer stays open, as in a background process.
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_end_is_kept() {
+    async fn of_standard_error_only_the_last_bytes_are_kept() {
         let (mut stderr, mut writer, _reader) = pair();
         writer.write_all(&vec![b'a'; KEPT]).unwrap();
         writer.write_all(&vec![b'b'; KEPT - 1]).unwrap();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_listens_the_command_finds_out() {
+    async fn a_command_gets_a_broken_pipe_if_nobody_reads_its_standard_error() {
         let (mut stderr, mut writer, reader) = pair();
         drop(reader);
         writer.write_all(b"x").unwrap();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_usage_is_not_taken_for_it() {
+    fn texts_that_only_resemble_usage_errors_are_not_taken_for_them() {
         for text in [
             "",
             "psql: error: connection to server failed: Connection refused",

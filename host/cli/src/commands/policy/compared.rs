@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_is_found_and_told_by_its_path() {
+    fn the_comparison_lists_each_difference_of_two_answers_by_its_path() {
         let (expected, got) = (json!({"a": {"b": [1, 2]}, "c": "x", "d": 1}), json!({"a": {"b": [1, 3]}, "c": "y", "e": null}));
         assert_eq!(paths(&expected, &got, Extent::Whole), [".a.b[1]", ".c", ".d", ".e"]);
         assert_eq!(paths(&expected, &got, Extent::Part), [".a.b[1]", ".c", ".d"]);

@@ -41,7 +41,7 @@ async fn a_directive_comes_with_a_reason_that_fits_it() {
 }
 
 #[test]
-fn each_question_can_be_told_and_is_handed_the_usual_answer() {
+fn a_test_policy_can_replace_each_answer_and_sees_the_default_one() {
     let slot = TestPolicy::new()
         .classify(|_, usual| Classification { rule: "told".into(), ..usual })
         .delay(|_, attempt, _, usual| usual + f64::from(attempt))
@@ -75,7 +75,7 @@ fn each_question_can_be_told_and_is_handed_the_usual_answer() {
 }
 
 #[test]
-fn a_breaker_takes_the_steps_that_it_is_told() {
+fn a_breaker_follows_the_steps_of_a_test_policy() {
     let clock = DrivenClock::new();
     let policy = TestPolicy::new().step(|before, seen, usual| match seen.event {
         BreakerEvent::Success(_) => {
@@ -101,7 +101,7 @@ fn a_classifier_asks_it_what_a_failure_means() {
 }
 
 #[test]
-fn one_that_traps_answers_nothing_and_native_code_answers_each_question() {
+fn native_code_answers_for_a_test_policy_that_traps() {
     let slot = TestPolicy::new().delay(|_, _, _, _| 0.0).trapping().slot();
     let config = RetryConfig { jitter: false, ..RetryConfig::default() };
     assert_eq!(slot.delay(&config, 0, 0.5), Duration::from_secs(1));

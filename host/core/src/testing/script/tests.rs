@@ -55,7 +55,7 @@ async fn an_end_that_is_an_error_is_neither_retried_nor_covered_by_a_fallback() 
 }
 
 #[test]
-fn what_is_always_so_comes_after_the_scripted_outcomes_and_never_ends() {
+fn the_repeated_outcome_of_a_script_follows_the_listed_ones_and_never_ends() {
     let script = Script::new([Ok(1)]).then_always(|| Err(refused())).then_ok(2);
     assert_eq!([script.call_blocking().unwrap(), script.call_blocking().unwrap()], [1, 2]);
     for _ in 0..100 {

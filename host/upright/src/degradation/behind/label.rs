@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_has_one_of_its_own_in_the_store_that_is_not_too_long() {
+    fn each_cache_key_has_its_own_stored_key_within_the_stores_limit() {
         let long = "x".repeat(10_000);
         let digest = stored_key(&long);
         let passes_for_it = digest.strip_prefix(PREFIX).unwrap();

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_key_the_latest_is_written_at_the_firsts_turn() {
+    fn a_later_response_replaces_a_queued_one_and_keeps_its_turn() {
         let mut queue = Queue::default();
         assert_eq!(queue.push("a", write(1, 10), ROOM), Pushed { coalesced: false, dropped: 0 });
         queue.push("b", write(2, 10), ROOM);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_room_the_oldest_make_it() {
+    fn a_full_write_queue_drops_its_oldest_changes() {
         let mut queue = Queue::default();
         for number in 0..3 {
             queue.push(&number.to_string(), write(number, 30), ROOM);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_can_never_wait_removes_what_it_would_have_replaced() {
+    fn a_response_too_large_for_the_write_queue_becomes_a_removal() {
         let mut queue = Queue::default();
         queue.push("a", write(1, 10), ROOM);
         queue.push("b", write(2, 10), ROOM);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_and_what_is_in_hand_is_found_and_the_latest_of_them() {
+    fn the_write_queue_finds_the_latest_of_queued_and_in_hand_changes() {
         let mut queue = Queue::default();
         queue.push("a", write(1, 10), ROOM);
         queue.take().unwrap();

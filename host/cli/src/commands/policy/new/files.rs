@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn no_placeholder_is_left() {
+    fn the_files_of_a_new_policy_contain_no_placeholder() {
         for language in [Language::Rust, Language::Python, Language::Js] {
             for (path, text) in of(language, "my-policy") {
                 assert!(!text.contains("{{name}}") && !text.contains("{{version}}") && !text.contains("{{dependencies}}"), "{path}");
