@@ -8,16 +8,15 @@ pub use voice::{narrated, sentence};
 
 use anyhow::Context;
 use upright::HealthCheck;
-use upright::clock::SystemClock;
-use upright::ollama::{BaseUrl, Budgets, OllamaClient};
+use upright::ollama::{BaseUrl, OllamaClient, Timeouts};
 
 /// A client of the server in `OLLAMA_HOST`.
 ///
 /// # Errors
 /// If the variable is no address.
-pub fn ollama(budgets: Budgets) -> anyhow::Result<OllamaClient> {
+pub fn ollama(budgets: Timeouts) -> anyhow::Result<OllamaClient> {
     let address = BaseUrl::from_environment().context("OLLAMA_HOST")?;
-    Ok(OllamaClient::new(address, budgets, SystemClock::shared())?)
+    Ok(OllamaClient::builder(address).timeouts(budgets).build()?)
 }
 
 /// A health check of the server in `OLLAMA_HOST` and of this machine, with the simulated memory.

@@ -10,7 +10,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_resilience::bulkhead::BulkheadLayer;
 use tower_resilience::hedge::HedgeLayer;
 use tower_resilience::retry::RetryBudgetBuilder;
-use upright::clock::SystemClock;
+use upright::budget::RetryBudgetConfig;
 use upright::{Bulkhead, Hedge, RetryBudget};
 
 const NOTHING: &str = "no guard";
@@ -39,7 +39,7 @@ pub(super) fn group() -> Result<Group> {
 fn cases() -> Result<Vec<Case>> {
     let mut cases = vec![Case::new(NOTHING, || || ready(operation()), succeeded)];
 
-    let budget = RetryBudget::new(TOKENS, f64::from(TOKENS), SystemClock::shared())?;
+    let budget = RetryBudget::new(RetryBudgetConfig { capacity: TOKENS, per_second: f64::from(TOKENS) })?;
     let given = budget.clone();
     let call = move || {
         let budget = given.clone();

@@ -16,7 +16,6 @@ use std::task::{Context as Turn, Poll, Wake};
 use std::thread::{self, Thread};
 use std::time::Duration;
 use upright::checkpoints::Checkpoints;
-use upright::clock::SystemClock;
 use upright::store::{FileStore, Store};
 
 /// Short names of the groups.
@@ -93,8 +92,8 @@ pub fn groups(folder: &Folder) -> Result<Vec<Group>> {
 
 fn save(folder: &Folder, threads: usize) -> Result<Group> {
     let contended = threads > 1;
-    let store = FileStore::open(folder.file(&format!("save-{threads}.db")), SystemClock::shared())?;
-    let checkpoints = Checkpoints::new(Arc::new(store.clone()), SystemClock::shared());
+    let store = FileStore::open(folder.file(&format!("save-{threads}.db")))?;
+    let checkpoints = Checkpoints::new(Arc::new(store.clone()));
     let sqlite = folder.file(&format!("save-{threads}.sqlite"));
     // Stays open: the last close removes the log, and overwriting an old one is fastest.
     let kept = Arc::new(Mutex::new(connect(&sqlite)?));
@@ -139,10 +138,10 @@ fn save(folder: &Folder, threads: usize) -> Result<Group> {
 }
 
 fn read(folder: &Folder) -> Result<Group> {
-    let store = FileStore::open(folder.file("read.db"), SystemClock::shared())?;
+    let store = FileStore::open(folder.file("read.db"))?;
     let sqlite = folder.file("read.sqlite");
     fill(&store, &sqlite, 10_000)?;
-    let checkpoints = Checkpoints::new(Arc::new(store.clone()), SystemClock::shared());
+    let checkpoints = Checkpoints::new(Arc::new(store.clone()));
     let gets = |key: fn(usize) -> String| {
         let store = store.clone();
         move || {
@@ -193,7 +192,7 @@ fn open(folder: &Folder) -> Result<Group> {
     let (path, sqlite) = (folder.file("open.db"), folder.file("open.sqlite"));
     let filled = Arc::new(OnceLock::new());
     let fill = move |path: &Path, sqlite: &Path| -> bool {
-        *filled.get_or_init(|| FileStore::open(path, SystemClock::shared()).is_ok_and(|store| self::fill(&store, sqlite, ENTRIES).is_ok()))
+        *filled.get_or_init(|| FileStore::open(path).is_ok_and(|store| self::fill(&store, sqlite, ENTRIES).is_ok()))
     };
     let (ours, theirs) = ((path.clone(), sqlite.clone(), fill.clone()), (path, sqlite, fill));
     let last = stored(ENTRIES - 1);
@@ -201,11 +200,7 @@ fn open(folder: &Folder) -> Result<Group> {
     let open = move || {
         let (path, sqlite, fill) = ours.clone();
         let (key, filled) = (of_ours.clone(), fill(&path, &sqlite));
-        move || {
-            filled
-                && FileStore::open(&path, SystemClock::shared())
-                    .is_ok_and(|store| matches!(ready(store.get(&key)), Poll::Ready(Ok(Some(_)))))
-        }
+        move || filled && FileStore::open(&path).is_ok_and(|store| matches!(ready(store.get(&key)), Poll::Ready(Ok(Some(_)))))
     };
     let connect = move || {
         let (path, sqlite, fill) = theirs.clone();

@@ -10,7 +10,7 @@
 use serde_json::{Value, json};
 use std::time::Duration;
 use upright::RecoveryManager;
-use upright::ollama::{Budgets, ChatRequest, Message, OllamaClient, OllamaError};
+use upright::ollama::{ChatRequest, Message, OllamaClient, OllamaError, Timeouts};
 use upright::types::RetryConfig;
 use upright_examples::{Arguments, narrated, ollama};
 
@@ -20,7 +20,7 @@ const MAX_STEPS: usize = 6;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
-    let ollama = ollama(Budgets::default())?;
+    let ollama = ollama(Timeouts::default())?;
     let base_delay = arguments.span(Duration::from_secs(2)).as_secs_f64();
     let manager = RecoveryManager::builder().retry(RetryConfig { base_delay, ..RetryConfig::default() }).build()?;
 
@@ -29,7 +29,7 @@ async fn main() -> anyhow::Result<()> {
     println!("User: {}", conversation[0].content);
     for step in 1..=MAX_STEPS {
         let next = manager.operation("agent step").models(&models).run(|attempt| {
-            let model = attempt.model.unwrap_or_default();
+            let model = attempt.model();
             next_message(&ollama, model.to_string(), conversation.clone())
         });
         let said = narrated(&manager, next).await?;

@@ -10,7 +10,7 @@
 use instant_distance::{Builder, HnswMap, Point, Search};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use upright::ollama::{Budgets, OllamaClient};
+use upright::ollama::{OllamaClient, Timeouts};
 use upright::types::RetryConfig;
 use upright::{RecoveryManager, Served};
 use upright_examples::{Arguments, health, narrated, ollama};
@@ -33,12 +33,12 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
     let model = arguments.model_or("nomic-embed-text");
     let query = arguments.text_or("what to do when a disk is full");
-    let ollama = ollama(Budgets::default())?;
+    let ollama = ollama(Timeouts::default())?;
     let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();
     let retry = RetryConfig { base_delay, ..RetryConfig::default() };
     let manager = RecoveryManager::builder().retry(retry).health(health(&arguments)?).build()?;
 
-    let report = manager.get_system_health(&[]).await;
+    let report = manager.system_health(&[]).await;
     let memory = report.get("resources").and_then(|status| status.details["memory_percent"].as_f64());
     let mut limit = 5;
     if memory.is_some_and(|percent| percent > HIGH) {

@@ -7,7 +7,7 @@
 //! Stop the server before or during the run.
 
 use std::time::Duration;
-use upright::ollama::{Budgets, OllamaError};
+use upright::ollama::{OllamaError, Timeouts};
 use upright::{ErrorClassifier, RetryStrategy};
 use upright_examples::{Arguments, ollama};
 
@@ -16,7 +16,7 @@ const KNOWN_MODELS: [&str; 2] = ["qwen3:8b", "gemma3:4b"];
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
-    let ollama = ollama(Budgets::default())?;
+    let ollama = ollama(Timeouts::default())?;
     let retry = RetryStrategy::builder().name("list models").max_retries(3).base_delay(arguments.span(Duration::from_secs(2))).build()?;
     let classifier = ErrorClassifier::default();
 

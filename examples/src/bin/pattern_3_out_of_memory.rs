@@ -8,7 +8,7 @@
 
 use anyhow::Context;
 use std::time::Duration;
-use upright::ollama::Budgets;
+use upright::ollama::Timeouts;
 use upright::types::ErrorCategory;
 use upright::{GracefulDegradation, RetryStrategy};
 use upright_examples::{Arguments, health, ollama};
@@ -22,7 +22,7 @@ const HIGH: f64 = 80.0;
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
     let model = arguments.model_or("nomic-embed-text");
-    let ollama = ollama(Budgets::default())?;
+    let ollama = ollama(Timeouts::default())?;
     // No breaker: a smaller batch may succeed although larger ones failed.
     let retry =
         RetryStrategy::builder().name("embed").base_delay(arguments.span(Duration::from_secs(2))).use_circuit_breaker(false).build()?;

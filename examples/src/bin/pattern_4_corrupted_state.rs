@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use upright::ollama::{Budgets, OllamaClient};
+use upright::ollama::{OllamaClient, Timeouts};
 use upright::store::{StateAddress, StoreError};
 use upright::types::RetryConfig;
 use upright::{Attempt, RecoveryManager};
@@ -33,7 +33,7 @@ struct Progress {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
     let model = arguments.model_or("nomic-embed-text");
-    let ollama = ollama(Budgets::default())?;
+    let ollama = ollama(Timeouts::default())?;
     let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();
     // By default the file that all programs of this user share.
     let state = match arguments.words.as_slice() {
@@ -44,13 +44,14 @@ async fn main() -> anyhow::Result<()> {
     tell_of_what_cannot_be_read(&manager).await?;
 
     let operation = manager.operation("import").checkpoint(KEY).schema(SCHEMA).remove_when_done().start_over_if_unreadable();
-    let import = operation.run_attempts(|attempt, resume: Option<Progress>| import(&ollama, &model, attempt, resume));
+    let import = operation.run(|attempt| import(&ollama, &model, attempt));
     let imported = narrated(&manager, import).await?;
     println!("Imported {ROWS} rows, {} numbers in all (attempts: {}).", imported.value, imported.attempts);
     Ok(())
 }
 
-async fn import(ollama: &OllamaClient, model: &str, attempt: Attempt, resume: Option<Progress>) -> anyhow::Result<usize> {
+async fn import(ollama: &OllamaClient, model: &str, attempt: Attempt) -> anyhow::Result<usize> {
+    let resume: Option<Progress> = attempt.resume().await?;
     let checkpoint = attempt.checkpoint.ok_or_else(|| anyhow::anyhow!("the operation was given no checkpoint"))?;
     if let Some(progress) = resume {
         println!("Resuming from row {}.", progress.next_row);

@@ -6,7 +6,7 @@
 //! ```
 
 use std::time::Duration;
-use upright::ollama::{Budgets, ChatRequest, OllamaError};
+use upright::ollama::{ChatRequest, OllamaError, Timeouts};
 use upright::types::RetryConfig;
 use upright::{RecoveryManager, Served};
 use upright_examples::{Arguments, health, narrated, ollama};
@@ -17,7 +17,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
     let question = arguments.text_or("Why is the sky blue?");
-    let ollama = ollama(Budgets::default())?;
+    let ollama = ollama(Timeouts::default())?;
     let base_delay = arguments.span(Duration::from_secs(2)).as_secs_f64();
     let models = arguments.models_or(&["qwen3:8b", "gemma3:4b"]);
     let manager = RecoveryManager::builder()
@@ -27,7 +27,7 @@ async fn main() -> anyhow::Result<()> {
         .build()?;
 
     let names: Vec<&str> = models.iter().map(String::as_str).collect();
-    for status in &manager.get_system_health(&names).await {
+    for status in &manager.system_health(&names).await {
         println!("{}: {} - {}", status.component, if status.healthy { "OK" } else { "FAIL" }, status.message);
     }
     for round in 1..=2 {
@@ -37,13 +37,15 @@ async fn main() -> anyhow::Result<()> {
             .deadline(Duration::from_secs(900))
             .attempts(3)
             .model(&models[0])
-            .cache(question.as_str(), Duration::ZERO, 24 * HOUR)
+            .cache(question.as_str())
+            .fresh_for(Duration::ZERO)
+            .stale_for(24 * HOUR)
             .budget("ollama")
             .bulkhead("ollama")
             .fallback(|| async { Ok::<_, std::convert::Infallible>("I cannot answer now; please ask again later.".to_owned()) })
             .run(|attempt| {
-                let model = attempt.model.unwrap_or_default();
-                async move { Ok::<_, OllamaError>(ollama.chat(ChatRequest::ask(&*model, question)).await?.message.content) }
+                let model = attempt.model().to_owned();
+                async move { Ok::<_, OllamaError>(ollama.chat(ChatRequest::ask(model, question)).await?.message.content) }
             });
         let answer = narrated(&manager, ask).await?;
         let source = match answer.served {

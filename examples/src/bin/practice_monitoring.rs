@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use upright::ollama::{Budgets, ChatRequest, OllamaError};
+use upright::ollama::{ChatRequest, OllamaError, Timeouts};
 use upright::types::RetryConfig;
 use upright::{Event, RecoveryManager};
 use upright_examples::{Arguments, ollama, sentence};
@@ -16,7 +16,7 @@ use upright_examples::{Arguments, ollama, sentence};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::read()?;
-    let ollama = ollama(Budgets::default())?;
+    let ollama = ollama(Timeouts::default())?;
     let base_delay = arguments.span(Duration::from_secs(1)).as_secs_f64();
     let manager = RecoveryManager::builder().retry(RetryConfig { base_delay, ..RetryConfig::default() }).build()?;
 
@@ -47,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
         println!("{model} answered {answered} of 3 times.");
     }
 
-    println!("Error patterns: {:?}", manager.classifier().get_error_patterns());
+    println!("Error patterns: {:?}", manager.classifier().error_patterns());
     for breaker in manager.breakers().all() {
         println!("Breaker {}: {}", breaker.name(), breaker.state());
     }

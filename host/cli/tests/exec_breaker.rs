@@ -13,7 +13,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use upright::clock::SystemClock;
 use upright::store::{FileStore, StateAddress, Store};
 use upright::types::{BreakerConfig, Phase};
 use upright::{CircuitBreaker, RecoveryManager};
@@ -26,7 +25,7 @@ const WAITS: &str = "echo x >> runs; while [ ! -e go ]; do sleep 0.01; done";
 const KEY: &str = "breaker/api";
 
 fn store(scratch: &Scratch) -> FileStore {
-    FileStore::open(scratch.path("state"), SystemClock::shared()).unwrap()
+    FileStore::open(scratch.path("state")).unwrap()
 }
 
 async fn state(scratch: &Scratch) -> Value {

@@ -9,8 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use upright::RecoveryManager;
-use upright::clock::SystemClock;
-use upright::ollama::{Budgets, ChatRequest, OllamaClient, OllamaError, Verdict};
+use upright::ollama::{ChatRequest, OllamaClient, OllamaError, Verdict};
 use upright::types::RetryConfig;
 use upright_recordings::server::Server;
 use upright_recordings::{Recording, named};
@@ -57,7 +56,7 @@ fn chats(server: &Server) -> Vec<Value> {
 }
 
 fn client(server: &Server) -> OllamaClient {
-    OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), SystemClock::shared()).unwrap()
+    OllamaClient::new(server.url().parse().unwrap()).unwrap()
 }
 
 async fn ask(client: OllamaClient, model: String, streamed: bool) -> Result<String, OllamaError> {
@@ -93,7 +92,7 @@ async fn through_the_manager(server: &Server, streamed: bool) -> Left {
     let manager = RecoveryManager::builder().retry(retry).state(upright::store::StateAddress::Memory).build().unwrap();
     let client = client(server);
     let operation = manager.operation("chat").models([FAULTY, HEALTHY]);
-    let answer = operation.run(|attempt| ask(client.clone(), attempt.model.unwrap_or_default().to_string(), streamed)).await;
+    let answer = operation.run(|attempt| ask(client.clone(), attempt.model().to_string(), streamed)).await;
     left(&answer.map(|recovered| recovered.value))
 }
 

@@ -8,13 +8,12 @@ use common::scratch::Scratch;
 use common::{Ran, command, finish};
 use serde_json::{Value, json};
 use std::fs;
-use upright::clock::SystemClock;
 use upright::store::{FileStore, Store};
 
 /// A closed store.
 async fn filled(scratch: &Scratch) -> String {
     let path = scratch.path("state.db");
-    let store = FileStore::open(&path, SystemClock::shared()).unwrap();
+    let store = FileStore::open(&path).unwrap();
     for number in 0..200_u32 {
         store.put(&format!("checkpoint/{number}"), format!("{{\"row\":{number}}}").repeat(10).into(), "application/json").await.unwrap();
     }
@@ -32,7 +31,7 @@ async fn state(arguments: &[&str], input: &str) -> Ran {
 async fn info_says_what_is_in_the_file_and_check_that_it_is_whole_while_a_program_has_it_open() {
     let scratch = Scratch::new();
     let path = filled(&scratch).await;
-    let open = FileStore::open(&path, SystemClock::shared()).unwrap();
+    let open = FileStore::open(&path).unwrap();
     open.put("checkpoint/0", "1".into(), "application/json").await.unwrap();
     let info = state(&["info", "--state", &path, "--json"], "").await.ends_with(0).json().remove(0);
     assert_eq!((&info["file"], &info["format"], &info["last_version"]), (&json!(path), &json!(1), &json!(202)));
@@ -56,7 +55,7 @@ async fn exported_state_is_imported_byte_for_byte_and_replaces_values_only_on_re
     assert_eq!(told, "0 new, 0 replaced, 201 kept as they were (--replace replaces them)\n");
     let told = state(&["import", "-", "--state", &other, "--replace", "--json"], &exported).await.ends_with(0).json().remove(0);
     assert_eq!(told, json!({ "new": 0, "replaced": 201, "kept": 0 }));
-    let [one, two] = [path, other].map(|path| FileStore::open(path, SystemClock::shared()).unwrap());
+    let [one, two] = [path, other].map(|path| FileStore::open(path).unwrap());
     for key in ["checkpoint/7", "policy/component/x"] {
         let [one, two] = [one.get(key).await.unwrap().unwrap(), two.get(key).await.unwrap().unwrap()];
         assert_eq!((one.value, one.content_type), (two.value, two.content_type));
@@ -78,7 +77,7 @@ async fn exported_state_is_imported_byte_for_byte_and_replaces_values_only_on_re
 async fn a_copy_is_a_store_of_its_own_made_while_a_program_writes_and_replaces_no_file() {
     let scratch = Scratch::new();
     let (path, copy) = (filled(&scratch).await, scratch.path("copy.db"));
-    let open = FileStore::open(&path, SystemClock::shared()).unwrap();
+    let open = FileStore::open(&path).unwrap();
     let writing = tokio::spawn(async move {
         for number in 0.. {
             open.put("written", number.to_string().into(), "text/plain").await.unwrap();
@@ -90,7 +89,7 @@ async fn a_copy_is_a_store_of_its_own_made_while_a_program_writes_and_replaces_n
     assert!(refused.err.contains("is there already"), "{refused:?}");
     writing.abort();
     assert_eq!(state(&["check", "--state", copy.to_str().unwrap()], "").await.ends_with(0).out, "the file is whole\n");
-    assert!(FileStore::open(&copy, SystemClock::shared()).unwrap().list("").await.unwrap().len() >= 201);
+    assert!(FileStore::open(&copy).unwrap().list("").await.unwrap().len() >= 201);
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
 }
@@ -99,7 +98,7 @@ async fn a_copy_is_a_store_of_its_own_made_while_a_program_writes_and_replaces_n
 async fn compact_gives_back_the_room_of_what_was_removed() {
     let scratch = Scratch::new();
     let path = filled(&scratch).await;
-    let store = FileStore::open(&path, SystemClock::shared()).unwrap();
+    let store = FileStore::open(&path).unwrap();
     store.put("large", vec![1; 5_000_000].into(), "").await.unwrap();
     store.delete("large").await.unwrap();
     let told = state(&["compact", "--state", &path, "--json"], "").await.ends_with(0).json().remove(0);

@@ -1,6 +1,6 @@
 //! Classifies failures and remembers the latest.
 //!
-//! The history ([`ErrorClassifier::get_error_patterns`]) keeps records, not errors, which may hold connections and
+//! The history ([`ErrorClassifier::error_patterns`]) keeps records, not errors, which may hold connections and
 //! answers.
 //!
 //! ```
@@ -13,7 +13,7 @@
 //! assert_eq!(info.category, ErrorCategory::Connection);
 //! assert!(info.retryable);
 //! assert_eq!(info.suggested_action.text(), "Check service, retry with backoff");
-//! assert_eq!(classifier.get_error_patterns().get("connection"), Some(&1));
+//! assert_eq!(classifier.error_patterns().get("connection"), Some(&1));
 //! ```
 
 use crate::clock::{SharedClock, SystemClock};
@@ -171,7 +171,7 @@ impl ErrorClassifier {
     }
 
     /// Numbers of remembered errors by category name.
-    pub fn get_error_patterns(&self) -> BTreeMap<&'static str, u64> {
+    pub fn error_patterns(&self) -> BTreeMap<&'static str, u64> {
         let mut patterns = BTreeMap::new();
         for record in &self.records().records {
             *patterns.entry(record.category.name()).or_default() += 1;
@@ -292,9 +292,9 @@ mod tests {
         classifier.classify(&refused());
         classifier.classify(&refused());
         classifier.classify(&io::Error::from(io::ErrorKind::TimedOut));
-        assert_eq!(classifier.get_error_patterns(), BTreeMap::from([("connection", 2), ("timeout", 1)]));
+        assert_eq!(classifier.error_patterns(), BTreeMap::from([("connection", 2), ("timeout", 1)]));
         classifier.clear_history();
-        assert!(classifier.get_error_patterns().is_empty());
+        assert!(classifier.error_patterns().is_empty());
     }
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
         let classification = upright_logic::classifier::classify(&fault);
         classifier.record(&fault, &classification);
         classifier.record(&fault, &classification);
-        assert_eq!(classifier.get_error_patterns(), BTreeMap::from([("connection", 2)]));
+        assert_eq!(classifier.error_patterns(), BTreeMap::from([("connection", 2)]));
     }
 
     #[test]
@@ -383,7 +383,7 @@ mod tests {
         });
         let remembered = classifier.history().len();
         assert!((1..=classifier.max_history()).contains(&remembered));
-        assert_eq!(classifier.get_error_patterns(), BTreeMap::from([("timeout", remembered as u64)]));
+        assert_eq!(classifier.error_patterns(), BTreeMap::from([("timeout", remembered as u64)]));
     }
 
     #[test]

@@ -104,12 +104,12 @@ pub enum OllamaError {
     },
 
     /// A timeout ended the call.
-    #[error("Ollama ({endpoint}) timed out: {budget} took longer than {:.3} s", limit.as_secs_f64())]
+    #[error("Ollama ({endpoint}) timed out: {timeout} took longer than {:.3} s", limit.as_secs_f64())]
     Timeout {
         /// Endpoint called.
         endpoint: Endpoint,
         /// Which timeout.
-        budget: Budget,
+        timeout: Timeout,
         /// Length of the timeout.
         limit: Duration,
     },
@@ -117,7 +117,7 @@ pub enum OllamaError {
 
 /// Timeouts of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Budget {
+pub enum Timeout {
     /// Connecting.
     Connect,
     /// From request to headers: queueing and loading.
@@ -130,7 +130,7 @@ pub enum Budget {
     Whole,
 }
 
-impl fmt::Display for Budget {
+impl fmt::Display for Timeout {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Connect => "connecting",

@@ -36,7 +36,7 @@ pub use answer::{ErrorBody, fault_of_answer, fault_of_body};
 pub use asked::Asked;
 pub use card::{CacheType, ModelCard};
 pub use decode::{Ending, Piece, Unreadable, Usage, decode};
-pub use error::{Budget, OllamaError};
+pub use error::{OllamaError, Timeout};
 pub use exchange::Exchange;
 pub use judge::{Cut, Empty, Failed, Judge, Judgement, QuestionCut, Received, Verdict};
 pub use lines::{LINE_LIMIT, LineSplitter, LineTooLong};

@@ -16,7 +16,7 @@ use super::lifecycle::SwapOptions;
 use super::loaded::Policy;
 use super::loader::PolicyLoader;
 use super::signature::Signature;
-use crate::clock::{SharedClock, unix_milliseconds};
+use crate::clock::{SharedClock, SystemClock, unix_milliseconds};
 use crate::events::Stage;
 use crate::lifecycle::{PolicyLifecycle, Shared};
 use crate::store::following::{Calls, Follow, keep_up};
@@ -141,7 +141,12 @@ pub struct PolicyFleet {
 
 impl PolicyFleet {
     /// The fleet of a shared store.
-    pub fn new(store: Arc<dyn Store>, clock: SharedClock) -> Self {
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self::with_clock(store, SystemClock::shared())
+    }
+
+    /// The fleet of a shared store, by this clock.
+    pub fn with_clock(store: Arc<dyn Store>, clock: SharedClock) -> Self {
         Self { store, clock }
     }
 

@@ -1,6 +1,6 @@
 //! Opens a store by its address: `:memory:`, a file, or a NATS server.
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, SystemClock};
 use bytes::Bytes;
 use std::env;
 use std::fmt;
@@ -116,12 +116,20 @@ impl StateAddress {
     /// [`StoreError::NotWritable`], [`StoreError::NetworkFileSystem`], [`StoreError::Forked`],
     /// [`StoreError::Unavailable`]. NATS: [`StoreError::AddressInvalid`], [`StoreError::Refused`],
     /// [`StoreError::Unavailable`].
+    pub async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        self.open_with_clock(SystemClock::shared()).await
+    }
+
+    /// [`StateAddress::open`] with a clock that dates entries.
+    ///
+    /// # Errors
+    /// Those of [`StateAddress::open`].
     #[allow(clippy::unused_async, reason = "an engine may have to wait")]
-    pub async fn open(&self, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
+    pub async fn open_with_clock(&self, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
         match self {
-            Self::Memory => Ok(Arc::new(MemoryStore::new(clock))),
+            Self::Memory => Ok(Arc::new(MemoryStore::with_clock(clock))),
             #[cfg(feature = "sqlite")]
-            Self::File(path) => Ok(Arc::new(super::FileStore::open(self.file().as_ref().unwrap_or(path), clock)?)),
+            Self::File(path) => Ok(Arc::new(super::FileStore::open_with_clock(self.file().as_ref().unwrap_or(path), clock)?)),
             #[cfg(not(feature = "sqlite"))]
             Self::File(_) => Err(StoreError::NotBuiltIn { address: self.to_string(), feature: "sqlite" }),
             #[cfg(feature = "nats")]
@@ -134,7 +142,7 @@ impl StateAddress {
     /// Returns a store that opens on first use, and again after failures.
     pub fn when_needed(self, clock: SharedClock) -> Arc<dyn Store> {
         match self {
-            Self::Memory => Arc::new(MemoryStore::new(clock)),
+            Self::Memory => Arc::new(MemoryStore::with_clock(clock)),
             address => Arc::new(WhenNeeded { address, clock, opened: OnceCell::new() }),
         }
     }
@@ -142,7 +150,7 @@ impl StateAddress {
 
 #[cfg(feature = "nats")]
 async fn connect(address: &str, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
-    let store = super::NatsStore::connect(address, &super::NatsOptions::default(), clock).await?;
+    let store = super::NatsStore::connect_with_clock(address, &super::NatsOptions::default(), clock).await?;
     // Without this runtime the store fails, too.
     if let Ok(runtime) = upright_core::store::background::runtime() {
         runtime.spawn(store.clean_now_and_then());
@@ -172,7 +180,7 @@ struct WhenNeeded {
 
 impl WhenNeeded {
     async fn store(&self) -> Result<&dyn Store, StoreError> {
-        self.opened.get_or_try_init(|| self.address.open(Arc::clone(&self.clock))).await.map(|store| &**store)
+        self.opened.get_or_try_init(|| self.address.open_with_clock(Arc::clone(&self.clock))).await.map(|store| &**store)
     }
 }
 

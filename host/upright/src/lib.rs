@@ -76,9 +76,9 @@
 //!     .operation("chat")
 //!     .model("qwen3:30b")
 //!     // Served without asking for a minute, and for a day if nothing else can serve.
-//!     .cache("sky", Duration::from_secs(60), Duration::from_secs(86_400))
+//!     .cache("sky").fresh_for(Duration::from_secs(60)).stale_for(Duration::from_secs(86_400))
 //!     .fallback(|| async { Ok::<_, std::io::Error>("I cannot answer now.".to_owned()) })
-//!     .run(|attempt| async move { ask(&attempt.model.unwrap_or_default(), "Why is the sky blue?").await })
+//!     .run(|attempt| async move { ask(attempt.model(), "Why is the sky blue?").await })
 //!     .await?;
 //! assert_eq!(recovered.served, Served::Live);
 //! assert_eq!(recovered.model.as_deref(), Some("qwen3:30b"));

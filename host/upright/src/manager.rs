@@ -13,7 +13,7 @@
 //! ```
 
 use crate::breaker::{BreakerSharing, CircuitBreaker, CircuitBreakers, Keeping, SharingCounts};
-use crate::budget::{RetryBudget, RetryBudgets};
+use crate::budget::{RetryBudget, RetryBudgetConfig, RetryBudgets};
 use crate::bulkhead::{Bulkhead, BulkheadBuilder, Bulkheads};
 use crate::checkpoints::{CheckpointLimits, Checkpoints};
 use crate::classifier::ErrorClassifier;
@@ -75,7 +75,7 @@ enum State {
 pub struct RecoveryManagerBuilder {
     retry: RetryStrategyBuilder,
     breaker: BreakerConfig,
-    budgets: (u32, f64),
+    budgets: RetryBudgetConfig,
     bulkheads: BulkheadBuilder,
     fallback_models: Vec<String>,
     policy: Option<PolicyLifecycle>,
@@ -122,8 +122,8 @@ impl RecoveryManagerBuilder {
     }
 
     /// What each budget holds that an operation names ([`Operation::budget`]), and how many retries it gains each second; 20 and 1 if this is not set.
-    pub fn budgets(mut self, capacity: u32, per_second: f64) -> Self {
-        self.budgets = (capacity, per_second);
+    pub fn budgets(mut self, config: RetryBudgetConfig) -> Self {
+        self.budgets = config;
         self
     }
 
@@ -196,7 +196,7 @@ impl RecoveryManagerBuilder {
         self
     }
 
-    /// What tells the system's health; [`RecoveryManager::get_system_health`] asks it.
+    /// What tells the system's health; [`RecoveryManager::system_health`] asks it.
     pub fn health(mut self, health: HealthCheck) -> Self {
         self.health = Some(health);
         self
@@ -251,7 +251,7 @@ impl RecoveryManagerBuilder {
         })?;
         // Before the first breaker comes to be.
         let keeping = sharing.as_ref().map(|sharing| sharing.keep(Arc::clone(&store)));
-        let budgets = RetryBudgets::new(self.budgets.0, self.budgets.1, Arc::clone(&clock))?;
+        let budgets = RetryBudgets::with_clock(self.budgets, Arc::clone(&clock))?;
         let bulkheads = Bulkheads::new(self.bulkheads.clock(Arc::clone(&clock)))?;
         let strategy = self
             .retry
@@ -262,7 +262,7 @@ impl RecoveryManagerBuilder {
             .events(events.clone())
             .classifier(Arc::clone(&classifier))
             .build()?;
-        let mut cache = ResponseCache::new(self.cache, Arc::clone(&clock));
+        let mut cache = ResponseCache::with_clock(self.cache, Arc::clone(&clock));
         if let Some(options) = self.stored_cache.filter(|_| is_said) {
             cache = cache.over(Arc::clone(&store), options);
         }
@@ -277,7 +277,7 @@ impl RecoveryManagerBuilder {
             keeping,
             budgets,
             bulkheads,
-            checkpoints: Checkpoints::new(Arc::clone(&store), Arc::clone(&clock)).limited(self.checkpoint_limits),
+            checkpoints: Checkpoints::with_clock(Arc::clone(&store), Arc::clone(&clock)).limited(self.checkpoint_limits),
             store,
             flights: Flights::default(),
             events,
@@ -317,7 +317,7 @@ impl RecoveryManager {
         RecoveryManagerBuilder {
             retry: RetryStrategy::builder(),
             breaker: BreakerConfig::default(),
-            budgets: (20, 1.0),
+            budgets: RetryBudgetConfig { capacity: 20, per_second: 1.0 },
             bulkheads: Bulkhead::builder("bulkhead").max_concurrent(4).max_queued(64),
             fallback_models: Vec::new(),
             policy: None,
@@ -348,7 +348,6 @@ impl RecoveryManager {
         checkpoint_key: Option<&str>,
     ) -> Result<T, Error>
     where
-        T: Serialize + DeserializeOwned,
         E: OperationError,
         F: Future<Output = Result<T, E>>,
     {
@@ -366,7 +365,6 @@ impl RecoveryManager {
         checkpoint_key: Option<&str>,
     ) -> Result<T, Error>
     where
-        T: Serialize + DeserializeOwned,
         E: OperationError,
         F: Future<Output = Result<T, E>>,
         G: OperationError,
@@ -413,7 +411,7 @@ impl RecoveryManager {
     }
 
     /// The health of Ollama, of these models and of the machine, by component. Empty where the manager was given no [`HealthCheck`].
-    pub async fn get_system_health(&self, models: &[&str]) -> HealthReport {
+    pub async fn system_health(&self, models: &[&str]) -> HealthReport {
         match &self.shared.health {
             Some(health) => health.check_all(models).await,
             None => HealthReport::default(),

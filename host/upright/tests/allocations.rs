@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use upright::clock::SystemClock;
+use upright::budget::RetryBudgetConfig;
 use upright::error::Error;
 use upright::retry::RetryStrategyBuilder;
 use upright::types::Phase;
@@ -60,7 +60,7 @@ fn armed() -> RetryStrategyBuilder {
 }
 
 fn budget() -> RetryBudget {
-    RetryBudget::new(1_000_000, 10.0, SystemClock::shared()).unwrap()
+    RetryBudget::new(RetryBudgetConfig { capacity: 1_000_000, per_second: 10.0 }).unwrap()
 }
 
 fn hedge() -> Hedge {

@@ -10,6 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+use upright::budget::RetryBudgetConfig;
 use upright::bulkhead::BulkheadBuilder;
 use upright::error::BulkheadFull;
 use upright::events::Events;
@@ -228,7 +229,7 @@ fn a_rejection_is_retried_as_the_policy_says_and_nobody_counts_or_pays_it() {
     let bulkhead = Bulkhead::builder("ollama").max_concurrent(1).build().unwrap();
     let room = RefCell::new(Some(bulkhead.try_acquire().unwrap()));
     let breaker = CircuitBreaker::builder("ollama").failure_threshold(1).clock(clock.shared()).build().unwrap();
-    let budget = RetryBudget::new(5, 0.0, clock.shared()).unwrap();
+    let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 5, per_second: 0.0 }, clock.shared()).unwrap();
     let guarded = strategy(&clock).name("chat").breaker(breaker.clone()).budget(budget.clone()).bulkhead(bulkhead.clone());
     let strategy = guarded.max_retries(3).events(events).build().unwrap();
 

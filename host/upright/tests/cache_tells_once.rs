@@ -60,7 +60,7 @@ async fn a_store_that_is_away_is_told_once_in_an_hour_and_not_with_each_call() {
     let writer = log.clone();
     tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).init();
     let clock = DrivenClock::new();
-    let cache = ResponseCache::new(CacheLimits::default(), clock.shared()).over(Arc::new(Away), StoredCacheOptions::default());
+    let cache = ResponseCache::with_clock(CacheLimits::default(), clock.shared()).over(Arc::new(Away), StoredCacheOptions::default());
     let told = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     for round in 0..20 {
         cache.cache_response(round.to_string(), json!(round));

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
-use upright::clock::{Clock, Instant, SharedClock, Sleep, SystemClock};
+use upright::clock::{Clock, Instant, SharedClock, Sleep};
 use upright::degradation::{CacheLimits, ModelDigests, ResponseCache, StoredCacheOptions};
-use upright::ollama::{Budgets, OllamaClient};
+use upright::ollama::OllamaClient;
 use upright::store::{Changes, Entry, Listed, MemoryStore, StateAddress, Store, StoreError, StoreFuture};
 use upright::testing::DrivenClock;
 use upright::{Error, Recovered, RecoveryManager, Served};
@@ -41,7 +41,7 @@ struct Inner {
 impl Network {
     fn new(clock: SharedClock) -> Self {
         Self(Arc::new(Inner {
-            store: MemoryStore::new(clock),
+            store: MemoryStore::with_clock(clock),
             reads: AtomicU32::new(0),
             writes: AtomicU32::new(0),
             let_read: Semaphore::new(0),
@@ -141,7 +141,7 @@ fn cache(manager: &RecoveryManager) -> &ResponseCache {
 
 async fn ask(manager: &RecoveryManager, answer: Result<u32, io::Error>) -> Result<Recovered<u32>, Error> {
     let mut answer = Some(answer);
-    let operation = manager.operation("chat").attempts(1).cache("key", HOUR, 24 * HOUR);
+    let operation = manager.operation("chat").attempts(1).cache("key").fresh_for(HOUR).stale_for(24 * HOUR);
     operation.run(|_| std::future::ready(answer.take().unwrap_or_else(|| Err(refused())))).await
 }
 
@@ -150,7 +150,7 @@ async fn stored(store: &impl Store) -> Vec<String> {
 }
 
 fn over(store: &Network, clock: &DrivenClock, options: StoredCacheOptions) -> ResponseCache {
-    ResponseCache::new(CacheLimits::default(), clock.shared()).over(store.shared(), options)
+    ResponseCache::with_clock(CacheLimits::default(), clock.shared()).over(store.shared(), options)
 }
 
 fn later(clock: &DrivenClock, span: Duration) -> DrivenClock {
@@ -207,7 +207,7 @@ mod after_a_restart {
         let after = manager(store.shared(), &clock);
         let reads = store.reads();
         for _ in 0..3 {
-            let operation = after.operation("chat").attempts(1).cache("key", Duration::ZERO, HOUR);
+            let operation = after.operation("chat").attempts(1).cache("key").fresh_for(Duration::ZERO).stale_for(HOUR);
             let answer = operation.run(|_| async { Err::<u32, _>(refused()) }).await.unwrap();
             assert_eq!(answer.value, 1);
         }
@@ -296,8 +296,8 @@ mod dates {
     async fn setting_the_wall_clock_back_makes_nothing_younger() {
         let driven = DrivenClock::new();
         let clock = Arc::new(SetBack(driven.clone(), AtomicU32::new(0)));
-        let store = Arc::new(MemoryStore::new(clock.clone()));
-        let cached = |limits| ResponseCache::new(limits, clock.clone()).over(store.clone(), StoredCacheOptions::default());
+        let store = Arc::new(MemoryStore::with_clock(clock.clone()));
+        let cached = |limits| ResponseCache::with_clock(limits, clock.clone()).over(store.clone(), StoredCacheOptions::default());
         let forgetful = cached(CacheLimits { max_bytes: 0, ..CacheLimits::default() });
         let cache = cached(CacheLimits::default());
         cache.cache_response("key", json!(1));
@@ -337,7 +337,7 @@ mod a_store_that_does_not_answer {
         let manager = manager(store.shared(), &clock);
         store.hangs(true);
         let called = AtomicBool::new(false);
-        let describe = || manager.operation("chat").attempts(1).cache("key", HOUR, HOUR);
+        let describe = || manager.operation("chat").attempts(1).cache("key").fresh_for(HOUR).stale_for(HOUR);
         let mut call = Driven::begun(describe().run(|_| {
             called.store(true, Ordering::SeqCst);
             async { Err::<u32, _>(refused()) }
@@ -364,7 +364,8 @@ mod a_store_that_does_not_answer {
         let store = Network::new(clock.shared());
         let manager = manager(store.shared(), &clock);
         store.hangs(true);
-        let operation = manager.operation("chat").attempts(1).deadline(Duration::from_millis(10)).cache("key", HOUR, HOUR);
+        let operation =
+            manager.operation("chat").attempts(1).deadline(Duration::from_millis(10)).cache("key").fresh_for(HOUR).stale_for(HOUR);
         let mut call = Driven::begun(operation.run(|_| std::future::pending::<Result<u32, io::Error>>()));
         assert!(call.ended_after(Duration::from_millis(10), &clock).is_err());
     }
@@ -427,13 +428,13 @@ mod a_store_that_does_not_answer {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let one = CacheLimits { max_entries: 1, ..CacheLimits::default() };
-        let cache = ResponseCache::new(one, clock.shared()).over(store.shared(), StoredCacheOptions::default());
+        let cache = ResponseCache::with_clock(one, clock.shared()).over(store.shared(), StoredCacheOptions::default());
         cache.cache_response("a", json!("old"));
         cache.flush().await;
         store.hangs(true);
         cache.cache_response("a", json!("new"));
         cache.cache_response("b", json!(1));
-        assert!(cache.get_cached_response("a", HOUR).is_none(), "memory has room for one");
+        assert!(cache.cached_response("a", HOUR).is_none(), "memory has room for one");
         let found = Driven::new(cache.load_cached_response("a", HOUR)).poll().unwrap().unwrap();
         assert_eq!((&*found.value, store.reads()), (&json!("new"), 0));
     }
@@ -581,7 +582,7 @@ mod limits {
         }
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
-        let cache = ResponseCache::new(limits, clock.shared()).over(store.shared(), StoredCacheOptions::default());
+        let cache = ResponseCache::with_clock(limits, clock.shared()).over(store.shared(), StoredCacheOptions::default());
         cache.cache_response("a", json!("small"));
         cache.cache_response("a", json!("x".repeat(1001)));
         cache.flush().await;
@@ -594,7 +595,7 @@ mod limits {
         cache.cache_response("a", json!("x".repeat(2000)));
         cache.flush().await;
         let small = CacheLimits { max_bytes: 1000, ..CacheLimits::default() };
-        let small = ResponseCache::new(small, clock.shared()).over(store.shared(), StoredCacheOptions::default());
+        let small = ResponseCache::with_clock(small, clock.shared()).over(store.shared(), StoredCacheOptions::default());
         assert!(small.load_cached_response("a", HOUR).await.is_some());
         assert!(small.is_empty());
     }
@@ -738,7 +739,7 @@ mod digests {
     #[tokio::test]
     async fn a_model_that_was_pulled_anew_does_not_get_the_answers_of_the_one_before() {
         let server = FaultServer::start().await.unwrap();
-        let client = OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), SystemClock::shared()).unwrap();
+        let client = OllamaClient::new(server.url().parse().unwrap()).unwrap();
         let digests = ModelDigests::new(client, ResponseCache::default()).fresh(Duration::ZERO);
         let mut keys = Vec::new();
         for digest in ["0", "1", "0"] {
@@ -756,7 +757,7 @@ mod digests {
         let store = Network::new(clock.shared());
         let server = FaultServer::start().await.unwrap();
         server.set_models([pulled("a")]);
-        let client = OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), SystemClock::shared()).unwrap();
+        let client = OllamaClient::new(server.url().parse().unwrap()).unwrap();
         let cache = over(&store, &clock, StoredCacheOptions::default());
         let digests = ModelDigests::new(client.clone(), cache.clone());
         assert_eq!(digests.digest("qwen3:8b").await, Some("a".repeat(64)));

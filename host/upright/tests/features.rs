@@ -1,11 +1,10 @@
 //! Each feature works, and an absent one is reported.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use upright::clock::SystemClock;
-use upright::ollama::{BaseUrl, Budgets, OllamaClient};
+use upright::ollama::{BaseUrl, OllamaClient};
 
 fn client(address: &str) -> Result<OllamaClient, upright::ollama::SetupError> {
-    OllamaClient::new(address.parse::<BaseUrl>().unwrap(), Budgets::default(), SystemClock::shared())
+    OllamaClient::new(address.parse::<BaseUrl>().unwrap())
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use upright::checkpoints::Checkpoints;
-use upright::clock::SystemClock;
 use upright::fault::fault_of;
 use upright::store::{FileStore, Store, StoreError};
 use upright::types::{Endpoint, FaultKind};
@@ -58,11 +57,11 @@ fn skip(why: &str) {
 }
 
 fn open(path: impl AsRef<Path>) -> FileStore {
-    FileStore::open(path, SystemClock::shared()).unwrap()
+    FileStore::open(path).unwrap()
 }
 
 fn refused(path: impl AsRef<Path>) -> StoreError {
-    FileStore::open(path, SystemClock::shared()).map(drop).unwrap_err()
+    FileStore::open(path).map(drop).unwrap_err()
 }
 
 async fn text(store: &FileStore, key: &str) -> Option<String> {
@@ -94,7 +93,7 @@ async fn a_store_that_is_opened_again_has_everything_and_its_versions_go_on() {
 #[tokio::test]
 async fn a_checkpoint_outlives_the_process_that_saved_it() {
     let folder = Folder::new("checkpoint");
-    let checkpoints = |store: FileStore| Checkpoints::new(Arc::new(store), SystemClock::shared());
+    let checkpoints = |store: FileStore| Checkpoints::new(Arc::new(store));
     checkpoints(open(folder.file())).save("import", &1000).await.unwrap();
     assert_eq!(checkpoints(open(folder.file())).restore::<u32>("import").await.unwrap(), Some(1000));
 }
@@ -205,7 +204,7 @@ fn what_is_no_store_is_refused_and_left_as_it_is() {
         ("redb.redb", "in redb"),
     ] {
         let (before, log) = (fs::read(path(name)).unwrap(), fs::read(path("killed.db-wal")).unwrap());
-        let error = FileStore::open(path(name), SystemClock::shared()).map(drop).expect_err(name);
+        let error = FileStore::open(path(name)).map(drop).expect_err(name);
         assert!(matches!((&error, name), (StoreError::OldFormat { .. }, "redb.redb") | (StoreError::NotAStore { .. }, _)), "{error:?}");
         let text = error.to_string();
         assert!(text.contains(expected) && text.contains(name), "{text}");
@@ -237,7 +236,7 @@ fn a_file_that_must_not_be_written_is_told_as_such() {
     let folder = Folder::new("file-read-only");
     drop(open(folder.file()));
     fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o400)).unwrap();
-    match FileStore::open(folder.file(), SystemClock::shared()) {
+    match FileStore::open(folder.file()) {
         Ok(_) => skip("this user may write what must not be written (root): see the test with a disk mounted read-only"),
         Err(error) => assert_not_writable(&error),
     }

@@ -11,7 +11,6 @@ use rand::{RngExt, SeedableRng};
 use scratch::Folder;
 use std::collections::BTreeMap;
 use std::fs;
-use upright::clock::SystemClock;
 use upright::store::{FileStore, Store, StoreError, StoreFile};
 
 const TEXT: &str = "text/plain";
@@ -21,7 +20,7 @@ type Values = BTreeMap<String, (u64, Vec<u8>)>;
 async fn example(folder: &Folder) -> (Vec<u8>, Values) {
     let path = folder.0.join("example.db");
     let mut values = Values::new();
-    let store = FileStore::open(&path, SystemClock::shared()).unwrap();
+    let store = FileStore::open(&path).unwrap();
     for round in 0..2 {
         // Out of key order, so that neighbours lie on distant pages.
         for number in (0..400_u64).map(|number| number * 237 % 400) {
@@ -78,7 +77,7 @@ async fn try_out(folder: &Folder, bytes: &[u8], values: &Values, what: &str, cou
     }
     counts.exported += exported.len();
     counts.found_by_the_check += usize::from(!wrong.is_empty());
-    let store = match FileStore::open(&path, SystemClock::shared()) {
+    let store = match FileStore::open(&path) {
         Ok(store) => store,
         Err(error) => {
             counts.refused += 1;
@@ -169,7 +168,7 @@ async fn a_flipped_byte_in_a_value_hurts_that_key_alone() {
     found.into_iter().for_each(|at| bytes[at] ^= 1);
     let path = folder.0.join("tried.db");
     fs::write(&path, &bytes).unwrap();
-    let store = FileStore::open(&path, SystemClock::shared()).unwrap();
+    let store = FileStore::open(&path).unwrap();
     for (other, (_, value)) in &values {
         let got = store.get(other).await;
         if other == key {

@@ -17,7 +17,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use upright::clock::SystemClock;
 use upright::store::{FileStore, Store};
 
 const FILE: &str = "UPRIGHT_TEST_STORE_OF_THE_KILLED";
@@ -54,7 +53,7 @@ fn the_process_that_is_killed() {
     let Some(path) = std::env::var_os(FILE) else { return };
     let begin: Vec<u64> = std::env::var(BEGIN).unwrap().split(',').map(|number| number.parse().unwrap()).collect();
     let first: usize = std::env::var(FIRST).unwrap().parse().unwrap();
-    let store = FileStore::open(path, SystemClock::shared()).unwrap();
+    let store = FileStore::open(path).unwrap();
     std::thread::scope(|scope| {
         for (writer, begin) in (first..).zip(begin) {
             let store = &store;
@@ -159,7 +158,7 @@ async fn compare(path: &Path, first_writer: usize, known: &mut Known, counts: &m
         return;
     }
     let began = Instant::now();
-    let store = FileStore::open(path, SystemClock::shared()).unwrap();
+    let store = FileStore::open(path).unwrap();
     counts.slowest_opening = counts.slowest_opening.max(began.elapsed());
     for writer in first_writer..first_writer + OWN {
         let listed: BTreeMap<_, _> =

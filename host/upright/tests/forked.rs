@@ -11,7 +11,6 @@ mod scratch;
 
 use futures_util::FutureExt;
 use scratch::Folder;
-use upright::clock::SystemClock;
 use upright::store::{FileStore, Store, StoreError};
 
 fn in_a_child(work: impl FnOnce() -> i32) -> i32 {
@@ -34,7 +33,7 @@ fn in_a_child(work: impl FnOnce() -> i32) -> i32 {
 async fn a_forked_child_is_refused_and_the_parents_store_goes_on() {
     let folder = Folder::new("forked");
     let path = folder.0.join("state.db");
-    let store = FileStore::open(&path, SystemClock::shared()).unwrap();
+    let store = FileStore::open(&path).unwrap();
     store.put("a", "1".into(), "text/plain").await.unwrap();
     for round in 0..20 {
         let (lent, path) = (store.clone(), folder.0.join("state.db"));
@@ -45,7 +44,7 @@ async fn a_forked_child_is_refused_and_the_parents_store_goes_on() {
                 forked(lent.put("a", "2".into(), "text/plain").now_or_never().map(|put| put.map(drop))),
                 forked(lent.list("").now_or_never().map(|listed| listed.map(drop))),
                 forked(lent.watch("").now_or_never().map(|watched| watched.map(drop))),
-                forked(Some(FileStore::open(&path, SystemClock::shared()).map(drop))),
+                forked(Some(FileStore::open(&path).map(drop))),
             ];
             // Drops all clones, the last one here too.
             drop(lent);
@@ -54,11 +53,11 @@ async fn a_forked_child_is_refused_and_the_parents_store_goes_on() {
         assert_eq!(code, 42, "round {round}: which of them was not refused");
         let path = folder.0.join("state.db");
         store.put("a", round.to_string().into(), "text/plain").await.unwrap();
-        let other = FileStore::open(&path, SystemClock::shared()).unwrap();
+        let other = FileStore::open(&path).unwrap();
         assert_eq!(other.get("a").await.unwrap().unwrap().value, round.to_string());
     }
     drop(store);
     let path = folder.0.join("state.db");
-    let opened = in_a_child(|| i32::from(FileStore::open(&path, SystemClock::shared()).is_ok()));
+    let opened = in_a_child(|| i32::from(FileStore::open(&path).is_ok()));
     assert_eq!(opened, 1);
 }

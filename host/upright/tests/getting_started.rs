@@ -8,8 +8,7 @@ mod first_retry;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use upright::RetryStrategy;
-use upright::clock::SystemClock;
-use upright::ollama::{Budgets, OllamaClient};
+use upright::ollama::OllamaClient;
 use upright::random::FixedRandom;
 use upright::testing::DrivenClock;
 use upright_fault_server::{FaultServer, Match};
@@ -33,7 +32,7 @@ async fn run(server: &FaultServer, model: &str) -> (Result<String, upright::Erro
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let ollama = OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), SystemClock::shared()).unwrap();
+    let ollama = OllamaClient::new(server.url().parse().unwrap()).unwrap();
     let retry = RetryStrategy::builder().name("chat").max_retries(3);
     let retry = retry.clock(DrivenClock::skipping().shared()).random(Arc::new(FixedRandom::middle())).build().unwrap();
     let outcome = first_retry::ask(&retry, &ollama, model).await;

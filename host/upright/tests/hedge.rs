@@ -6,6 +6,7 @@ mod driven;
 use driven::{Driven, refused, seconds};
 use std::cell::Cell;
 use std::io;
+use upright::budget::RetryBudgetConfig;
 use upright::events::Events;
 use upright::testing::{DrivenClock, EventLog, Outcome, Script};
 use upright::types::{BreakerConfig, Phase, Reason};
@@ -24,7 +25,7 @@ fn hedge(clock: &DrivenClock) -> upright::hedge::HedgeBuilder {
 }
 
 fn budget(retries: u32) -> RetryBudget {
-    RetryBudget::new(retries, 0.0, DrivenClock::new().shared()).unwrap()
+    RetryBudget::with_clock(RetryBudgetConfig { capacity: retries, per_second: 0.0 }, DrivenClock::new().shared()).unwrap()
 }
 
 fn strategy(clock: &DrivenClock) -> upright::retry::RetryStrategyBuilder {
@@ -281,7 +282,8 @@ fn a_hedged_probe_takes_one_permit_counts_once_and_its_cancelled_rivals_leave_no
 #[test]
 fn an_operation_of_a_manager_is_hedged_by_the_managers_clock_and_budget() {
     let clock = DrivenClock::new();
-    let manager = RecoveryManager::builder().clock(clock.shared()).budgets(1, 0.0).build().unwrap();
+    let manager =
+        RecoveryManager::builder().clock(clock.shared()).budgets(RetryBudgetConfig { capacity: 1, per_second: 0.0 }).build().unwrap();
     let log = EventLog::from(manager.subscribe());
     let hedge = Hedge::builder("search").delay(seconds(2)).max_hedges(2).build().unwrap();
     let search = Script::new([Outcome::Hang, gives(2, 9, &clock)]);

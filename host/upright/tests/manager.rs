@@ -9,9 +9,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use upright::clock::SystemClock;
 use upright::manager::Shutdown;
-use upright::ollama::{Budgets, ChatRequest, OllamaClient, OllamaError};
+use upright::ollama::{ChatRequest, OllamaClient, OllamaError};
 use upright::testing::DrivenClock;
 use upright::types::{Phase, Reason, RetryConfig};
 use upright::{Attempt, Error, Event, HealthCheck, Recovered, RecoveryManager, Served};
@@ -36,7 +35,7 @@ fn manager(clock: &DrivenClock) -> RecoveryManager {
 async fn server() -> (FaultServer, OllamaClient) {
     let server = FaultServer::start().await.unwrap();
     server.set_models(CHAIN);
-    let client = OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), SystemClock::shared()).unwrap();
+    let client = OllamaClient::new(server.url().parse().unwrap()).unwrap();
     (server, client)
 }
 
@@ -45,7 +44,7 @@ async fn chat(manager: &RecoveryManager, client: &OllamaClient, models: &[&str])
 }
 
 async fn ask(client: OllamaClient, attempt: Attempt) -> Result<String, OllamaError> {
-    let model = attempt.model.unwrap_or_default();
+    let model = attempt.model();
     client.chat(ChatRequest::ask(&*model, "hello")).await.map(|answer| answer.message.content)
 }
 
@@ -138,7 +137,7 @@ async fn a_cached_answer_serves_when_the_server_is_gone_and_says_so() {
     let clock = DrivenClock::skipping();
     let manager = manager(&clock);
     let run = async || {
-        let operation = manager.operation("chat").models(CHAIN).cache("question", Duration::ZERO, HOUR);
+        let operation = manager.operation("chat").models(CHAIN).cache("question").fresh_for(Duration::ZERO).stale_for(HOUR);
         operation.run(|attempt| ask(client.clone(), attempt)).await
     };
     let live = run().await.unwrap();
@@ -157,7 +156,7 @@ async fn another_models_answer_is_not_cached_as_the_first_ones() {
     let manager = manager(&DrivenClock::skipping());
     server.plan(Match::model("qwen3:30b-a3b"), &[system_memory_row()]).unwrap();
     let run = async || {
-        let operation = manager.operation("chat").models(CHAIN).cache("question", HOUR, HOUR);
+        let operation = manager.operation("chat").models(CHAIN).cache("question").fresh_for(HOUR).stale_for(HOUR);
         operation.run(|attempt| ask(client.clone(), attempt)).await.unwrap()
     };
     assert_eq!(run().await.model.as_deref(), Some("qwen3:8b"));
@@ -170,7 +169,7 @@ async fn another_models_answer_is_not_cached_as_the_first_ones() {
 async fn a_cached_answer_of_another_type_leaves_the_fallback_to_serve() {
     let manager = manager(&DrivenClock::skipping());
     manager.degradation().cache_response("question", serde_json::json!({ "not": "a text" }));
-    let operation = manager.operation("chat").cache("question", Duration::ZERO, HOUR);
+    let operation = manager.operation("chat").cache("question").fresh_for(Duration::ZERO).stale_for(HOUR);
     let answer =
         operation.fallback(|| async { Ok::<_, io::Error>("fallback".to_owned()) }).run(|_| async { Err(refused()) }).await.unwrap();
     assert_eq!(answer.served, Served::Fallback);
@@ -194,7 +193,7 @@ async fn a_fresh_cached_answer_is_served_without_calling() {
     let clock = DrivenClock::skipping();
     let manager = manager(&clock);
     for expected in [Served::Live, Served::Cached { age: Duration::ZERO }] {
-        let operation = manager.operation("chat").models(CHAIN).cache("question", HOUR, HOUR);
+        let operation = manager.operation("chat").models(CHAIN).cache("question").fresh_for(HOUR).stale_for(HOUR);
         let answer = operation.run(|attempt| ask(client.clone(), attempt)).await.unwrap();
         assert_eq!(answer.served, expected);
     }
@@ -236,7 +235,7 @@ async fn attempts_that_a_fallback_made_good_are_in_the_history_all_the_same() {
     let operation = manager.operation("chat");
     let answer = operation.fallback(|| async { Ok::<_, io::Error>(7) }).run(|_| async { Err::<u32, _>(refused()) }).await.unwrap();
     assert_eq!((answer.value, answer.attempts), (7, 4));
-    assert_eq!(manager.classifier().get_error_patterns().get("connection"), Some(&4));
+    assert_eq!(manager.classifier().error_patterns().get("connection"), Some(&4));
 }
 
 #[tokio::test]
@@ -349,7 +348,7 @@ async fn a_manager_reports_its_events_in_order() {
         })
         .collect();
     assert_eq!(told, ["failed 1 queue-full", "retry 2 in 1s", "failed 2 model-too-large", "qwen3:30b-a3b to qwen3:8b"]);
-    assert_eq!(manager.classifier().get_error_patterns().values().sum::<u64>(), 2);
+    assert_eq!(manager.classifier().error_patterns().values().sum::<u64>(), 2);
 }
 
 #[tokio::test]
@@ -357,7 +356,7 @@ async fn the_systems_health_is_asked_with_one_request_for_all_models() {
     let (server, _) = server().await;
     let health = HealthCheck::new(server.url().parse().unwrap()).unwrap();
     let manager = RecoveryManager::builder().health(health).build().unwrap();
-    let report = manager.get_system_health(&["qwen3:8b", "gemma3:4b", "missing"]).await;
+    let report = manager.system_health(&["qwen3:8b", "gemma3:4b", "missing"]).await;
     assert!(report.get("ollama").unwrap().healthy && report.get("model:qwen3:8b").unwrap().healthy);
     assert!(!report.get("model:missing").unwrap().healthy);
     assert!(report.get("resources").is_some());
@@ -377,8 +376,8 @@ async fn everything_may_be_shared_between_threads_and_sent_to_tasks() {
     assert_send_and_sync::<Error>();
     let manager = manager(&DrivenClock::skipping());
     let task = tokio::spawn(async move {
-        let operation = manager.operation("chat").models(["m"]).cache("k", HOUR, HOUR).checkpoint("c");
-        operation.fallback(|| async { Ok::<_, io::Error>(5) }).run(|_: Option<u32>| async { Err::<u32, _>(refused()) }).await
+        let operation = manager.operation("chat").models(["m"]).cache("k").fresh_for(HOUR).stale_for(HOUR).checkpoint("c");
+        operation.fallback(|| async { Ok::<_, io::Error>(5) }).run(|_| async { Err::<u32, _>(refused()) }).await
     });
     assert_eq!(task.await.unwrap().unwrap().value, 5);
     let retry = upright::RetryStrategy::builder().build().unwrap();

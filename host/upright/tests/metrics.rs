@@ -130,12 +130,13 @@ fn failed_attempts_retries_and_their_delays_are_counted() {
 fn a_cached_answer_and_a_fallback_are_outcomes_of_their_own() {
     let outcomes = |clock: &DrivenClock| {
         let manager = manager(clock);
-        let chat = |name: &str| manager.operation(name).attempts(1).cache("key", std::time::Duration::ZERO, seconds(3600));
+        let chat =
+            |name: &str| manager.operation(name).attempts(1).cache("key").fresh_for(std::time::Duration::ZERO).stale_for(seconds(3600));
         let failing = || async { Err::<u32, _>(refused()) };
         Driven::new(chat("a").run(|_| async { Ok::<_, io::Error>(1) })).poll().unwrap().unwrap();
         clock.advance(seconds(1));
         Driven::new(chat("b").run(|_| failing())).poll().unwrap().unwrap();
-        let fresh = manager.operation("d").cache("key", seconds(60), seconds(3600));
+        let fresh = manager.operation("d").cache("key").fresh_for(seconds(60)).stale_for(seconds(3600));
         Driven::new(fresh.run(|_| failing())).poll().unwrap().unwrap();
         let other = manager.operation("c").attempts(1).fallback(|| async { Ok::<_, io::Error>(2) });
         Driven::new(other.run(|_| failing())).poll().unwrap().unwrap();
@@ -217,14 +218,14 @@ fn a_policys_failures_swaps_and_replacements_are_counted() {
 
 #[test]
 fn answers_are_counted_by_their_verdict_and_larger_windows_by_their_operation() {
-    use upright::ollama::{Budgets, ChatRequest, OllamaClient};
+    use upright::ollama::{ChatRequest, OllamaClient, Timeouts};
     use upright_fault_server::{FaultServer, Match, Model, Window};
     let counted = Counted::default();
     let _local = metrics::set_default_local_recorder(&counted);
     let scenario = async {
         let server = FaultServer::start().await.unwrap();
         server.set_models([Model::with_window("m", Window::default())]);
-        let client = OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), upright::clock::SystemClock::shared()).unwrap();
+        let client = OllamaClient::new(server.url().parse().unwrap()).unwrap();
         server.plan(Match::path("/api/chat"), &["stream-clean-end", "load-reason", "ok"]).unwrap();
         for _ in 0..3 {
             let _ = client.chat(ChatRequest::ask("m", "hi")).await;

@@ -30,7 +30,7 @@ fn shared(test: &str) -> Option<&'static NatsServer> {
 }
 
 async fn connect(url: &str, clock: SharedClock) -> NatsStore {
-    NatsStore::connect(url, &NatsOptions::default(), clock).await.unwrap()
+    NatsStore::connect_with_clock(url, &NatsOptions::default(), clock).await.unwrap()
 }
 
 async fn connected(store: &NatsStore, connections: u64) {

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 use upright::clock::{SharedClock, SystemClock};
-use upright::ollama::{BaseUrl, Budget, Budgets, ChatChunk, ChatRequest, Cut, Empty, OllamaClient, OllamaError};
+use upright::ollama::{BaseUrl, ChatChunk, ChatRequest, Cut, Empty, OllamaClient, OllamaError, Timeout};
 use upright::testing::DrivenClock;
 use upright::types::{Endpoint, FaultKind};
 use upright_fault_server::{Behaviour, Body, FaultServer, HEALTHY_STEP, Match, ROWS, Row};
 
 fn client_at(address: BaseUrl, clock: SharedClock) -> OllamaClient {
-    OllamaClient::new(address, Budgets::default(), clock).unwrap()
+    OllamaClient::builder(address).clock(clock).build().unwrap()
 }
 
 fn client(server: &FaultServer) -> OllamaClient {
@@ -319,7 +319,7 @@ async fn a_load_that_takes_too_long_is_a_timeout_of_the_load() {
             clock.advance(Duration::from_secs(600));
         };
         let (error, ()) = ends(join(call, patience)).await;
-        assert!(matches!(error, OllamaError::Timeout { budget: Budget::Load, .. }), "{error:?}");
+        assert!(matches!(error, OllamaError::Timeout { timeout: Timeout::Load, .. }), "{error:?}");
         assert_eq!(error.fault().kind, FaultKind::Timeout);
     }
 }
@@ -331,7 +331,7 @@ async fn next_after<S: Stream>(stream: Pin<&mut S>, clock: &DrivenClock, span: D
 
 #[tokio::test]
 async fn a_stream_that_stalls_is_a_timeout_of_the_token_that_does_not_come() {
-    for (row, expected) in [("stall-before-first-token", Budget::FirstToken), ("stream-stall", Budget::BetweenTokens)] {
+    for (row, expected) in [("stall-before-first-token", Timeout::FirstToken), ("stream-stall", Timeout::BetweenTokens)] {
         let server = server_with(row).await;
         let clock = DrivenClock::new();
         let client = client_at(server.url().parse().unwrap(), clock.shared());
@@ -348,11 +348,11 @@ async fn a_stream_that_stalls_is_a_timeout_of_the_token_that_does_not_come() {
                 clock.advance(Duration::from_secs(120));
             };
             let (item, ()) = ends(join(stream.next(), begun)).await;
-            assert!(matches!(item, Some(Err(OllamaError::Timeout { budget: Budget::FirstToken, .. }))), "{item:?}");
+            assert!(matches!(item, Some(Err(OllamaError::Timeout { timeout: Timeout::FirstToken, .. }))), "{item:?}");
             continue;
         }
         let item = next_after(stream.as_mut(), &clock, Duration::from_secs(120)).await.unwrap();
-        assert!(matches!(item, Err(OllamaError::Timeout { budget, .. }) if budget == expected), "{row}: {item:?}");
+        assert!(matches!(item, Err(OllamaError::Timeout { timeout, .. }) if timeout == expected), "{row}: {item:?}");
     }
 }
 
@@ -369,7 +369,7 @@ async fn dripped_white_space_is_no_token() {
     };
     let ((_, error), ()) = ends(join(drain(client.chat_stream(ask())), drip)).await;
     let error = error.unwrap();
-    assert!(matches!(error, OllamaError::Timeout { budget: Budget::FirstToken, .. }), "{error:?}");
+    assert!(matches!(error, OllamaError::Timeout { timeout: Timeout::FirstToken, .. }), "{error:?}");
     let waits = [&LOOK[..], &[600, 120]].concat();
     assert_eq!(
         clock.waits(),
@@ -460,7 +460,7 @@ async fn a_prefix_of_the_address_is_kept() {
 #[cfg(not(feature = "tls"))]
 #[test]
 fn an_address_that_needs_tls_is_refused_at_once_in_a_build_without() {
-    let error = OllamaClient::new("https://example.org".parse().unwrap(), Budgets::default(), SystemClock::shared()).unwrap_err();
+    let error = OllamaClient::new("https://example.org".parse().unwrap()).unwrap_err();
     assert!(error.to_string().contains("feature `tls`"), "{error}");
 }
 

@@ -65,7 +65,7 @@ impl Service {
 }
 
 async fn ask(manager: &RecoveryManager, service: &Service) -> Result<Recovered<u32>, Error> {
-    manager.operation("chat").attempts(1).cache("key", HOUR, HOUR).run(|_| service.clone().answer()).await
+    manager.operation("chat").attempts(1).cache("key").fresh_for(HOUR).stale_for(HOUR).run(|_| service.clone().answer()).await
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn when_the_call_fails_the_others_call_one_at_a_time_until_the_breaker_rej
             tokio::task::yield_now().await;
             Err::<u32, _>(refused())
         };
-        manager.operation("chat").attempts(1).cache("key", HOUR, HOUR).run(ask).await.unwrap_err()
+        manager.operation("chat").attempts(1).cache("key").fresh_for(HOUR).stale_for(HOUR).run(ask).await.unwrap_err()
     };
     let errors = join_all((0..50).map(|_| failing())).await;
     assert_eq!((service.calls(), service.0.most_at_once.load(Ordering::SeqCst)), (3, 1));
@@ -136,7 +136,7 @@ async fn the_first_success_after_failures_serves_all_who_still_wait() {
             tokio::task::yield_now().await;
             if number < 2 { Err(refused()) } else { Ok(number) }
         };
-        manager.operation("chat").attempts(1).cache("key", HOUR, HOUR).run(ask).await
+        manager.operation("chat").attempts(1).cache("key").fresh_for(HOUR).stale_for(HOUR).run(ask).await
     };
     let outcomes = join_all((0..50).map(|_| flaky())).await;
     assert_eq!(calls.load(Ordering::SeqCst), 3);
@@ -149,7 +149,7 @@ fn a_wait_ends_with_the_deadline_of_who_waits_and_nothing_is_called() {
     let clock = DrivenClock::new();
     let (manager, service) = (manager(&clock), Service::default());
     let mut first = Driven::begun(ask(&manager, &service));
-    let waiting = || manager.operation("chat").cache("key", HOUR, HOUR).deadline(seconds(7));
+    let waiting = || manager.operation("chat").cache("key").fresh_for(HOUR).stale_for(HOUR).deadline(seconds(7));
     let mut alone = Driven::begun(waiting().run(|_| service.clone().answer()));
     let fallback = || async { Ok::<_, io::Error>(99) };
     let mut with_fallback = Driven::begun(waiting().fallback(fallback).run(|_| service.clone().answer()));
@@ -169,7 +169,7 @@ fn time_waited_for_another_call_counts_against_the_callers_deadline() {
     let clock = DrivenClock::new();
     let (manager, service) = (manager(&clock), Service::default());
     let first = Driven::begun(ask(&manager, &service));
-    let waiting = manager.operation("chat").cache("key", HOUR, HOUR).deadline(seconds(7)).attempts(1);
+    let waiting = manager.operation("chat").cache("key").fresh_for(HOUR).stale_for(HOUR).deadline(seconds(7)).attempts(1);
     let mut told = None;
     let mut second = Driven::begun(waiting.run(|attempt| {
         told = attempt.time_left;
@@ -186,7 +186,7 @@ fn time_waited_for_another_call_counts_against_the_callers_deadline() {
 #[test]
 fn a_caller_that_accepts_no_fresh_answer_calls_without_waiting() {
     let (manager, service) = (manager(&DrivenClock::new()), Service::default());
-    let ask = || manager.operation("chat").cache("key", Duration::ZERO, HOUR).run(|_| service.clone().answer());
+    let ask = || manager.operation("chat").cache("key").fresh_for(Duration::ZERO).stale_for(HOUR).run(|_| service.clone().answer());
     let calls = [Driven::begun(ask()), Driven::begun(ask())];
     assert_eq!(service.calls(), 2);
     drop(calls);
@@ -196,7 +196,7 @@ fn a_caller_that_accepts_no_fresh_answer_calls_without_waiting() {
 fn a_caller_that_expects_another_type_makes_its_own_call() {
     let (manager, service) = (manager(&DrivenClock::new()), Service::default());
     let mut first = Driven::begun(ask(&manager, &service));
-    let text = manager.operation("chat").cache("key", HOUR, HOUR);
+    let text = manager.operation("chat").cache("key").fresh_for(HOUR).stale_for(HOUR);
     let mut text = Driven::begun(text.run(|_| async { Ok::<_, io::Error>("text".to_owned()) }));
     service.let_answer(1);
     first.run().unwrap().unwrap();
@@ -208,7 +208,7 @@ fn a_caller_that_expects_another_type_makes_its_own_call() {
 fn another_models_answer_is_not_given_to_those_who_wait() {
     let (manager, service) = (manager(&DrivenClock::new()), Service::default());
     let missing = || io::Error::other("model 'a' not found");
-    let described = || manager.operation("chat").models(["a", "b"]).attempts(1).cache("key", HOUR, HOUR);
+    let described = || manager.operation("chat").models(["a", "b"]).attempts(1).cache("key").fresh_for(HOUR).stale_for(HOUR);
     let mut first = Driven::begun(described().run(|attempt| {
         let service = service.clone();
         async move { if attempt.model.as_deref() == Some("a") { Err(missing()) } else { service.answer().await } }
@@ -236,7 +236,7 @@ fn waiting_callers_share_an_answer_too_large_for_the_cache() {
 #[test]
 fn those_who_wait_do_not_wait_for_a_fallback() {
     let (manager, service) = (manager(&DrivenClock::new()), Service::default());
-    let described = manager.operation("chat").attempts(1).cache("key", HOUR, HOUR);
+    let described = manager.operation("chat").attempts(1).cache("key").fresh_for(HOUR).stale_for(HOUR);
     let never = || std::future::pending::<Result<u32, io::Error>>();
     let mut first = Driven::begun(described.fallback(never).run(|_| {
         let service = service.clone();
@@ -268,7 +268,7 @@ fn threads_with_runtimes_of_their_own_share_a_call_too() {
                                 tokio::task::yield_now().await;
                                 service.clone().answer().await
                             };
-                            manager.operation("chat").cache(key.to_string(), HOUR, HOUR).run(call)
+                            manager.operation("chat").cache(key.to_string()).fresh_for(HOUR).stale_for(HOUR).run(call)
                         };
                         let answers = join_all((0..5).map(|_| ask())).await;
                         assert!(answers.iter().all(Result::is_ok));

@@ -6,6 +6,7 @@ mod driven;
 use driven::{Driven, refused, seconds};
 use std::io;
 use std::time::Duration;
+use upright::budget::RetryBudgetConfig;
 use upright::error::{AttemptTimeout, RejectedResult};
 use upright::testing::{DrivenClock, Outcome, Script};
 use upright::types::{BreakerConfig, ErrorCategory, Fault, FaultKind, Phase, Reason};
@@ -178,7 +179,11 @@ mod overrides {
 
     #[tokio::test]
     async fn operations_that_name_one_budget_share_it() {
-        let manager = RecoveryManager::builder().clock(DrivenClock::skipping().shared()).budgets(3, 0.0).build().unwrap();
+        let manager = RecoveryManager::builder()
+            .clock(DrivenClock::skipping().shared())
+            .budgets(RetryBudgetConfig { capacity: 3, per_second: 0.0 })
+            .build()
+            .unwrap();
         let failing = || Script::<u32, _>::failing(4, refused).then_always(|| Ok(0));
         let reason = |error: Error| error.failure().unwrap().reason;
         let first = failing();
@@ -209,11 +214,11 @@ mod accepting {
         let ask = script();
         assert_eq!((|| ask.call()).retry_accepting(&strategy, not_0).await.unwrap(), 7);
         let ask = script();
-        let answer = manager.operation("chat").run_accepting(|_| ask.call(), not_0).await.unwrap();
+        let answer = manager.operation("chat").accept(not_0).run(|_| ask.call()).await.unwrap();
         assert_eq!((answer.value, answer.attempts, answer.served), (7, 2, Served::Live));
         let ask = script();
         let operation = manager.operation("chat").fallback(|| async { Ok::<_, io::Error>(9) });
-        assert_eq!(operation.run_accepting(|_| ask.call(), not_0).await.unwrap().value, 7);
+        assert_eq!(operation.accept(not_0).run(|_| ask.call()).await.unwrap().value, 7);
     }
 
     #[tokio::test]
@@ -227,7 +232,7 @@ mod accepting {
             strategy.execute_accepting(|_| ask.call(), never).await.unwrap_err(),
             strategy.execute_accepting_blocking(|_| ask.call_blocking(), never).unwrap_err(),
             (|| ask.call()).retry_accepting(&strategy, never).await.unwrap_err(),
-            manager.operation("chat").run_accepting(|_| ask.call(), never).await.unwrap_err(),
+            manager.operation("chat").accept(never).run(|_| ask.call()).await.unwrap_err(),
         ];
         for error in errors {
             assert_eq!(error.downcast_ref::<RejectedResult>(), Some(&RejectedResult), "{error}");
@@ -238,7 +243,7 @@ mod accepting {
     async fn a_fallbacks_result_is_not_checked_by_accept() {
         let manager = manager(&DrivenClock::skipping());
         let operation = manager.operation("chat").fallback(|| async { Ok::<_, io::Error>(0) });
-        let answer = operation.run_accepting(|_| async { Ok::<_, io::Error>(0) }, |value: &u32| *value != 0).await.unwrap();
+        let answer = operation.accept(|value: &u32| *value != 0).run(|_| async { Ok::<_, io::Error>(0) }).await.unwrap();
         assert_eq!((answer.value, answer.served), (0, Served::Fallback));
     }
 }

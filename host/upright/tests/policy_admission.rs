@@ -228,7 +228,7 @@ fn a_policy_that_keeps_something_between_calls_is_refused_by_whatever_loads_one_
 #[tokio::test]
 async fn a_policy_that_keeps_something_is_refused_by_every_host_of_a_fleet_whoever_has_published_it() {
     let clock = DrivenClock::new();
-    let fleet = PolicyFleet::new(Arc::new(MemoryStore::new(clock.shared())), clock.shared());
+    let fleet = PolicyFleet::with_clock(Arc::new(MemoryStore::with_clock(clock.shared())), clock.shared());
     let slot = patient::slot();
     let _following = slot.follow(&fleet, &patient::loader(), "a").unwrap();
     let order = fleet.publish(&patient::policy(&remembering()), PublishOptions::default()).await.unwrap();

@@ -12,7 +12,6 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
-use upright::clock::SystemClock;
 use upright::error::Rejection;
 use upright::policy::fleet::PublishOptions;
 use upright::policy::{PolicyFleet, PolicyLoader};
@@ -111,7 +110,7 @@ async fn a_program() {
     let Some(path) = std::env::var_os(STATE) else { return };
     let manager = manager(path);
     let loader = patient::loader();
-    let fleet = PolicyFleet::new(manager.store(), SystemClock::shared());
+    let fleet = PolicyFleet::new(manager.store());
     let _following = manager.policy().follow(&fleet, &loader, &std::process::id().to_string()).unwrap();
     let breaker = manager.breakers().get("ollama");
     manager.breakers_settled().await;
@@ -225,7 +224,7 @@ async fn of_twelve_programs_one_probes_a_half_open_breaker_and_the_others_are_re
     let folder = Folder::new("probing");
     let path = folder.0.join("state.db");
     let mut programs = Programs::start(COUNT, &path);
-    let store = FileStore::open(&path, SystemClock::shared()).unwrap();
+    let store = FileStore::open(&path).unwrap();
     programs.ask(0, "fail", "open");
     programs.all("until open", "open");
     (0..COUNT).for_each(|number| programs.tell(number, "probe"));
@@ -252,8 +251,8 @@ async fn a_policy_that_one_program_publishes_is_active_in_all_others() {
     let folder = Folder::new("publishing");
     let path = folder.0.join("state.db");
     let mut programs = Programs::start(3, &path);
-    let store: Arc<dyn Store> = Arc::new(FileStore::open(&path, SystemClock::shared()).unwrap());
-    let fleet = PolicyFleet::new(store, SystemClock::shared());
+    let store: Arc<dyn Store> = Arc::new(FileStore::open(&path).unwrap());
+    let fleet = PolicyFleet::new(store);
     let policy = PolicyLoader::default().from_file(STEADY).unwrap();
     let began = Instant::now();
     fleet.publish(&policy, PublishOptions::default()).await.unwrap();

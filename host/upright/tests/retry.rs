@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use upright::budget::RetryBudgetConfig;
 use upright::error::{AttemptTimeout, RejectedResult};
-use upright::ollama::{Budgets, ChatRequest, OllamaClient};
+use upright::ollama::{ChatRequest, OllamaClient};
 use upright::policy::PolicyLifecycle;
 use upright::random::SeededRandom;
 use upright::testing::DrivenClock;
@@ -208,7 +209,7 @@ async fn an_attempt_that_the_deadline_cut_short_is_not_held_against_the_service(
 async fn chat(server: &FaultServer, clock: &DrivenClock, steps: &[&str]) -> Result<String, Error> {
     server.plan(Match::path("/api/chat"), steps).unwrap();
     // The client uses real time; only retry delays are driven.
-    let client = OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), upright::clock::SystemClock::shared()).unwrap();
+    let client = OllamaClient::new(server.url().parse().unwrap()).unwrap();
     let strategy = plain(clock).build().unwrap();
     strategy
         .execute(|| {
@@ -290,7 +291,7 @@ async fn a_cancelled_operation_leaves_no_trace() {
     let clock = DrivenClock::new();
     let breaker = CircuitBreaker::builder("b").clock(clock.shared()).build().unwrap();
     let classifier = Arc::new(ErrorClassifier::new(10));
-    let budget = RetryBudget::new(5, 0.0, clock.shared()).unwrap();
+    let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 5, per_second: 0.0 }, clock.shared()).unwrap();
     let strategy = RetryStrategy::builder()
         .breaker(breaker.clone())
         .clock(clock.shared())
@@ -344,7 +345,7 @@ async fn a_result_that_the_caller_does_not_accept_is_retried_and_then_an_error()
 #[tokio::test]
 async fn a_used_up_budget_is_told_from_used_up_attempts() {
     let clock = DrivenClock::skipping();
-    let budget = RetryBudget::new(2, 0.0, clock.shared()).unwrap();
+    let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 2, per_second: 0.0 }, clock.shared()).unwrap();
     let strategy = plain(&clock).budget(budget.clone()).build().unwrap();
     let reason = async |strategy: &RetryStrategy| {
         strategy.execute(|| async { Err::<(), _>(refused()) }).await.unwrap_err().failure().unwrap().reason
@@ -357,7 +358,7 @@ async fn a_used_up_budget_is_told_from_used_up_attempts() {
 #[tokio::test]
 async fn operations_that_share_a_budget_never_retry_more_often_than_it_holds() {
     let clock = DrivenClock::skipping();
-    let budget = RetryBudget::new(7, 0.0, clock.shared()).unwrap();
+    let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 7, per_second: 0.0 }, clock.shared()).unwrap();
     let tries = AtomicU32::new(0);
     let strategy = plain(&clock).max_retries(10).budget(budget).build().unwrap();
     std::thread::scope(|scope| {
@@ -382,7 +383,7 @@ async fn every_failed_attempt_goes_to_the_history_also_when_a_retry_made_it_good
     let strategy = plain(&clock).classifier(Arc::clone(&classifier)).build().unwrap();
     let answer = |attempt: upright::Attempt| async move { if attempt.number < 3 { Err(refused()) } else { Ok(()) } };
     strategy.execute_accepting(answer, |()| true).await.unwrap();
-    assert_eq!(classifier.get_error_patterns().get("connection"), Some(&2));
+    assert_eq!(classifier.error_patterns().get("connection"), Some(&2));
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ fn the_futures_can_be_sent_to_another_thread() {
     sent(breaker.call(fetch));
     let page = |_| async { Ok::<_, io::Error>("page".to_owned()) };
     sent(manager.operation("a").bulkhead("b").hedge(&hedge).run(page));
-    sent(manager.operation("a").run_accepting(page, |page: &String| !page.is_empty()));
+    sent(manager.operation("a").accept(|page: &String| !page.is_empty()).run(page));
     sent(manager.operation("a").fallback(|| async { Ok::<_, io::Error>(String::new()) }).run(page));
     sent(manager.subscribe());
 }

@@ -155,7 +155,7 @@ async fn a_breaker_that_is_isolated_by_hand_is_so_everywhere_until_it_is_reset()
 #[tokio::test]
 async fn while_the_store_is_away_each_decides_by_itself_and_what_waits_is_bounded_and_counted() {
     let clock = DrivenClock::new();
-    let store = Arc::new(AwayStore::new(MemoryStore::new(clock.shared())));
+    let store = Arc::new(AwayStore::new(MemoryStore::with_clock(clock.shared())));
     let away = host_with(Arc::clone(&store) as Arc<dyn Store>, clock.shared());
     away.breakers_settled().await;
     store.go_away();
@@ -204,7 +204,7 @@ async fn what_is_in_the_store_and_is_no_breaker_is_written_over_and_harms_nobody
 #[tokio::test]
 async fn breakers_that_have_been_closed_for_a_week_are_removed() {
     let clock = DrivenClock::new();
-    let store = MemoryStore::new(clock.shared());
+    let store = MemoryStore::with_clock(clock.shared());
     let first = host(&store, &clock);
     let day = 24 * 3600 * SECOND;
     for name in ["old", "young", "isolated", "open"] {
@@ -233,7 +233,7 @@ async fn breakers_that_have_been_closed_for_a_week_are_removed() {
 async fn a_program_makes_its_next_probe_as_soon_as_one_has_ended_and_probes_also_after_its_end() {
     let folder = scratch::Folder::new("next-probe");
     let clock = DrivenClock::new();
-    let store = upright::store::FileStore::open(folder.0.join("state.db"), clock.shared()).unwrap();
+    let store = upright::store::FileStore::open_with_clock(folder.0.join("state.db"), clock.shared()).unwrap();
     let breaker = BreakerConfig { failure_threshold: 3, success_threshold: 3, ..BreakerConfig::default() };
     let host = RecoveryManager::builder().breaker(breaker).clock(clock.shared()).store(Arc::new(store.clone())).build().unwrap();
     let breaker = host.breakers().get("ollama");

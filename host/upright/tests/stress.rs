@@ -9,6 +9,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
+use upright::budget::RetryBudgetConfig;
 use upright::error::Rejection;
 use upright::events::Events;
 use upright::testing::DrivenClock;
@@ -224,8 +225,8 @@ fn a_million_probes_of_eight_threads_never_exceed_the_permits_and_all_come_back(
 fn four_million_takes_of_eight_threads_never_spend_more_than_the_budget_holds_and_gains() {
     const TAKES: u64 = 4_000_000;
     let clock = DrivenClock::new();
-    let budget = RetryBudget::new(1000, 50.0, clock.shared()).unwrap();
-    let fixed = RetryBudget::new(1000, 0.0, clock.shared()).unwrap();
+    let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 1000, per_second: 50.0 }, clock.shared()).unwrap();
+    let fixed = RetryBudget::with_clock(RetryBudgetConfig { capacity: 1000, per_second: 0.0 }, clock.shared()).unwrap();
     let (spent, spent_fixed, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let mut passed = 0;
     std::thread::scope(|scope| {

@@ -3,8 +3,7 @@
 
 use futures_util::StreamExt;
 use std::pin::pin;
-use upright::clock::SystemClock;
-use upright::ollama::{Budgets, ChatAnswer, ChatRequest, EmbedRequest, Message, Notice, OllamaClient, OllamaError, QuestionCut, Verdict};
+use upright::ollama::{ChatAnswer, ChatRequest, EmbedRequest, Message, Notice, OllamaClient, OllamaError, QuestionCut, Verdict};
 use upright::store::StateAddress;
 use upright::types::{Reason, RetryConfig};
 use upright::{Attempt, Error, Event, Recovered, RecoveryManager};
@@ -19,7 +18,7 @@ async fn serving(models: impl IntoIterator<Item = (&'static str, Window)>) -> Fa
 }
 
 fn client(server: &FaultServer) -> OllamaClient {
-    OllamaClient::new(server.url().parse().unwrap(), Budgets::default(), SystemClock::shared()).unwrap()
+    OllamaClient::new(server.url().parse().unwrap()).unwrap()
 }
 
 fn manager() -> RecoveryManager {
@@ -44,7 +43,7 @@ async fn whole(client: &OllamaClient, request: ChatRequest) -> Result<ChatAnswer
 
 async fn ask(manager: &RecoveryManager, models: &[&str], client: &OllamaClient, request: &ChatRequest) -> Result<Recovered<String>, Error> {
     let attempt = |attempt: Attempt| {
-        let model = attempt.model.as_deref().unwrap_or_default().to_owned();
+        let model = attempt.model().to_owned();
         let request = ChatRequest { model, window: attempt.window, ..request.clone() };
         async move {
             let answer = whole(client, request).await?;

@@ -3,7 +3,6 @@
 use crate::exit::Failure;
 use std::fs;
 use std::sync::Arc;
-use upright::clock::SystemClock;
 use upright::store::{StateAddress, Store};
 
 #[derive(Debug, clap::Args)]
@@ -15,11 +14,11 @@ pub(crate) struct StateArgument {
 
 impl StateArgument {
     pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
-        Ok(self.existing()?.open(SystemClock::shared()).await?)
+        Ok(self.existing()?.open().await?)
     }
 
     pub(crate) async fn open_or_make(&self) -> anyhow::Result<Arc<dyn Store>> {
-        Ok(self.address()?.open(SystemClock::shared()).await?)
+        Ok(self.address()?.open().await?)
     }
 
     /// The address of a store that exists, found without contacting a server.

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use upright::checkpoints::{Checkpoints, Exported, Imported};
-use upright::clock::SystemClock;
 use upright::store::Store;
 
 /// List, show, remove, export and import checkpoints
@@ -78,7 +77,7 @@ async fn opened(state: &StateArgument) -> anyhow::Result<Checkpoints> {
 }
 
 fn over(store: Arc<dyn Store>) -> Checkpoints {
-    Checkpoints::new(store, SystemClock::shared())
+    Checkpoints::new(store)
 }
 
 async fn list(checkpoints: &Checkpoints, output: &Output) -> anyhow::Result<ExitCode> {

@@ -12,7 +12,6 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
-use upright::clock::SystemClock;
 use upright::store::{Entry, KEY_LIMIT, StateAddress, StoreError, StoreFile, VALUE_LIMIT};
 
 /// Inspect, check, export, import and compact the state that programs keep
@@ -190,7 +189,7 @@ async fn export(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCo
 }
 
 async fn export_from_server(address: &StateAddress, output: &Output) -> anyhow::Result<Vec<String>> {
-    let store = address.open(SystemClock::shared()).await?;
+    let store = address.open().await?;
     let mut lost = Vec::new();
     for listed in store.list("").await? {
         match store.get(&listed.key).await {

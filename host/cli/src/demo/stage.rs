@@ -12,9 +12,8 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use upright::clock::SystemClock;
 use upright::degradation::cache_key;
-use upright::ollama::{BaseUrl, Budgets, ChatRequest, OllamaClient, OllamaError};
+use upright::ollama::{BaseUrl, ChatRequest, OllamaClient, OllamaError};
 use upright::random::SeededRandom;
 use upright::store::StateAddress;
 use upright::types::{BreakerConfig, RetryConfig};
@@ -67,7 +66,7 @@ impl Stage {
                 (Trouble::Replayed(server), address)
             }
         };
-        let client = OllamaClient::new(address, Budgets::default(), SystemClock::shared())?;
+        let client = OllamaClient::new(address)?;
         let models = match &trouble {
             Trouble::Replayed(_) => MODELS.map(str::to_owned).into(),
             Trouble::Injected(_) => installed(&client).await?,
@@ -119,7 +118,7 @@ impl Stage {
     pub(super) async fn chat(&self, models: &[String], question: &str) -> Result<Recovered<String>, Error> {
         let first = models.first().map(String::as_str).unwrap_or_default();
         let key = cache_key(first, None, &json!({ "question": question }));
-        let operation = self.manager.operation("chat").models(models.iter().cloned()).cache(key, Duration::ZERO, STALE);
+        let operation = self.manager.operation("chat").models(models.iter().cloned()).cache(key).fresh_for(Duration::ZERO).stale_for(STALE);
         let attempt = |attempt| self.attempt(attempt, question.to_owned());
         // Without a second model, the demo's own text serves.
         let result = match self.models.len() {
@@ -133,7 +132,7 @@ impl Stage {
     fn attempt(&self, attempt: Attempt, question: String) -> impl Future<Output = Result<String, OllamaError>> + use<> {
         let (client, trouble) = (self.client.clone(), Arc::clone(&self.trouble));
         async move {
-            let model = attempt.model.as_deref().unwrap_or_default();
+            let model = attempt.model();
             if let Some(error) = trouble.injected(model) {
                 return Err(error);
             }

@@ -11,7 +11,6 @@ use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::sleep;
-use upright::clock::SystemClock;
 use upright::policy::home::Start;
 use upright::policy::{PolicyFleet, PolicyHome, PolicyLoader, SwapOptions};
 
@@ -50,7 +49,7 @@ impl Stay {
         }
         let mut following = None;
         if let Some(host) = &self.host {
-            let fleet = PolicyFleet::new(stage.manager.store(), SystemClock::shared());
+            let fleet = PolicyFleet::new(stage.manager.store());
             following = Some(slot.follow(&fleet, &self.loader, host)?);
             screen.mark(FAINT, "fleet", &format!("{host}: `upright policy publish FILE --state` reaches it"))?;
         }

@@ -9,7 +9,7 @@
 //! use upright::{RetryBudget, RetryStrategy};
 //!
 //! // All that calls this server may retry 20 times at once, and twice a second in the long run.
-//! let budget = RetryBudget::new(20, 2.0, SystemClock::shared())?;
+//! let budget = RetryBudget::new(RetryBudgetConfig { capacity: 20, per_second: 2.0 })?;
 //! let chat = RetryStrategy::builder().name("chat").budget(budget.clone()).build()?;
 //! let embed = RetryStrategy::builder().name("embed").budget(budget).build()?;
 //! # Ok(()) }
@@ -20,7 +20,7 @@ mod registry;
 
 pub use registry::RetryBudgets;
 
-use crate::clock::{Instant, SharedClock};
+use crate::clock::{Instant, SharedClock, SystemClock};
 use crate::error::ConfigurationError;
 use bucket::Bucket;
 use std::sync::Arc;
@@ -39,7 +39,16 @@ struct Shared {
     bucket: Bucket,
 }
 
-fn check(capacity: u32, per_second: f64) -> Result<(), ConfigurationError> {
+/// The size of a retry budget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryBudgetConfig {
+    /// Maximum number of tokens, and their number at first: 1 to 1,000,000,000.
+    pub capacity: u32,
+    /// Number of tokens gained per second: 0 to 1,000,000,000.
+    pub per_second: f64,
+}
+
+fn check(RetryBudgetConfig { capacity, per_second }: RetryBudgetConfig) -> Result<(), ConfigurationError> {
     let fits = (1..=bucket::LARGEST).contains(&capacity);
     ConfigurationError::unless(fits, "budget capacity", capacity, "expected a whole number from 1 to 1000000000")?;
     let fits = (0.0..=1e9).contains(&per_second);
@@ -47,16 +56,24 @@ fn check(capacity: u32, per_second: f64) -> Result<(), ConfigurationError> {
 }
 
 impl RetryBudget {
-    /// A full budget of `capacity`, gaining `per_second`.
+    /// A full budget.
     ///
     /// # Errors
-    /// [`ConfigurationError`] unless `capacity` is 1 to 1,000,000,000 and `per_second` 0 to 1,000,000,000.
-    pub fn new(capacity: u32, per_second: f64, clock: SharedClock) -> Result<Self, ConfigurationError> {
-        check(capacity, per_second)?;
-        Ok(Self::of_checked(capacity, per_second, clock))
+    /// [`ConfigurationError`] names the setting that is out of its range.
+    pub fn new(config: RetryBudgetConfig) -> Result<Self, ConfigurationError> {
+        Self::with_clock(config, SystemClock::shared())
     }
 
-    fn of_checked(capacity: u32, per_second: f64, clock: SharedClock) -> Self {
+    /// A full budget that gains tokens by this clock.
+    ///
+    /// # Errors
+    /// [`ConfigurationError`] names the setting that is out of its range.
+    pub fn with_clock(config: RetryBudgetConfig, clock: SharedClock) -> Result<Self, ConfigurationError> {
+        check(config)?;
+        Ok(Self::of_checked(config, clock))
+    }
+
+    fn of_checked(RetryBudgetConfig { capacity, per_second }: RetryBudgetConfig, clock: SharedClock) -> Self {
         let bucket = Bucket::full(capacity, per_second);
         let made = clock.now();
         Self { shared: Arc::new(Shared { capacity, per_second, clock, made, bucket }) }
@@ -130,7 +147,7 @@ mod tests {
     #[test]
     fn a_bucket_empties_and_fills_with_time_up_to_its_capacity() {
         let clock = DrivenClock::new();
-        let budget = RetryBudget::new(2, 0.5, clock.shared()).unwrap();
+        let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 2, per_second: 0.5 }, clock.shared()).unwrap();
         for _ in 0..2 {
             budget.take().unwrap().spend();
         }
@@ -144,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_token_that_is_not_spent_goes_back() {
-        let budget = RetryBudget::new(1, 0.0, DrivenClock::new().shared()).unwrap();
+        let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 1, per_second: 0.0 }, DrivenClock::new().shared()).unwrap();
         drop(budget.take());
         assert_eq!(budget.left(), 1);
     }
@@ -152,7 +169,7 @@ mod tests {
     #[test]
     fn parts_of_a_token_add_up() {
         let clock = DrivenClock::new();
-        let budget = RetryBudget::new(1, 0.1, clock.shared()).unwrap();
+        let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 1, per_second: 0.1 }, clock.shared()).unwrap();
         budget.take().unwrap().spend();
         for second in 0..10 {
             assert!(budget.take().is_none(), "after {second} s");
@@ -163,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_retry_token_reports_the_number_of_tokens_before_it() {
-        let budget = RetryBudget::new(3, 0.0, DrivenClock::new().shared()).unwrap();
+        let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 3, per_second: 0.0 }, DrivenClock::new().shared()).unwrap();
         let left: Vec<_> = std::iter::from_fn(|| budget.take().map(|token| (token.left(), token.spend()).0)).collect();
         assert_eq!(left, [3, 2, 1]);
     }
@@ -171,7 +188,7 @@ mod tests {
     #[test]
     fn a_full_bucket_that_gets_a_token_back_after_a_year_is_just_full() {
         let clock = DrivenClock::new();
-        let budget = RetryBudget::new(2, 1000.0, clock.shared()).unwrap();
+        let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 2, per_second: 1000.0 }, clock.shared()).unwrap();
         let token = budget.take();
         clock.advance(Duration::from_secs(31_536_000));
         drop(token);
@@ -183,7 +200,7 @@ mod tests {
     #[test]
     fn the_largest_bucket_at_the_highest_rate_neither_overflows_nor_runs_dry() {
         let clock = DrivenClock::new();
-        let budget = RetryBudget::new(1_000_000_000, 1e9, clock.shared()).unwrap();
+        let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 1_000_000_000, per_second: 1e9 }, clock.shared()).unwrap();
         for _ in 0..3 {
             budget.take().unwrap().spend();
             clock.advance(Duration::from_secs(10 * 31_536_000));
@@ -193,7 +210,7 @@ mod tests {
 
     #[test]
     fn threads_that_take_at_once_do_not_overshoot_the_budget() {
-        let budget = RetryBudget::new(100, 0.0, DrivenClock::new().shared()).unwrap();
+        let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 100, per_second: 0.0 }, DrivenClock::new().shared()).unwrap();
         let taken = AtomicU32::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -213,7 +230,9 @@ mod tests {
     #[test]
     fn a_budget_that_cannot_work_is_refused() {
         for (capacity, rate) in [(0, 1.0), (u32::MAX, 1.0), (1, -1.0), (1, f64::NAN), (1, f64::INFINITY)] {
-            assert!(RetryBudget::new(capacity, rate, DrivenClock::new().shared()).is_err());
+            assert!(
+                RetryBudget::with_clock(RetryBudgetConfig { capacity: capacity, per_second: rate }, DrivenClock::new().shared()).is_err()
+            );
         }
     }
 }

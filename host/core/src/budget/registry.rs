@@ -1,6 +1,6 @@
 //! Keeps one retry budget per name.
 
-use super::{RetryBudget, check};
+use super::{RetryBudget, RetryBudgetConfig, check};
 use crate::clock::SharedClock;
 use crate::error::ConfigurationError;
 use crate::registry::Registry;
@@ -9,24 +9,23 @@ use crate::registry::Registry;
 #[derive(Clone)]
 pub struct RetryBudgets {
     budgets: Registry<RetryBudget>,
-    capacity: u32,
-    per_second: f64,
+    config: RetryBudgetConfig,
     clock: SharedClock,
 }
 
 impl RetryBudgets {
-    /// Budgets of `capacity` that gain `per_second`.
+    /// Budgets of this size, each on this clock.
     ///
     /// # Errors
-    /// Those of [`RetryBudget::new`].
-    pub fn new(capacity: u32, per_second: f64, clock: SharedClock) -> Result<Self, ConfigurationError> {
-        check(capacity, per_second)?;
-        Ok(Self { budgets: Registry::default(), capacity, per_second, clock })
+    /// [`ConfigurationError`] names the setting that is out of its range.
+    pub fn with_clock(config: RetryBudgetConfig, clock: SharedClock) -> Result<Self, ConfigurationError> {
+        check(config)?;
+        Ok(Self { budgets: Registry::default(), config, clock })
     }
 
     /// The budget of this name.
     pub fn get(&self, name: &str) -> RetryBudget {
-        let make = |_: &_| RetryBudget::of_checked(self.capacity, self.per_second, self.clock.clone());
+        let make = |_: &_| RetryBudget::of_checked(self.config, self.clock.clone());
         self.budgets.get(name, make, RetryBudget::is_idle)
     }
 
@@ -48,7 +47,7 @@ mod tests {
 
     #[test]
     fn one_name_is_one_budget_and_another_name_another() {
-        let budgets = RetryBudgets::new(1, 0.0, DrivenClock::new().shared()).unwrap();
+        let budgets = RetryBudgets::with_clock(RetryBudgetConfig { capacity: 1, per_second: 0.0 }, DrivenClock::new().shared()).unwrap();
         budgets.get("chat").take().unwrap().spend();
         assert!(budgets.get("chat").take().is_none());
         assert!(budgets.get("embed").take().is_some());
@@ -57,7 +56,7 @@ mod tests {
 
     #[test]
     fn names_that_come_from_anybody_do_not_grow_it_without_bound_and_used_budgets_stay() {
-        let budgets = RetryBudgets::new(1, 0.0, DrivenClock::new().shared()).unwrap();
+        let budgets = RetryBudgets::with_clock(RetryBudgetConfig { capacity: 1, per_second: 0.0 }, DrivenClock::new().shared()).unwrap();
         budgets.get("used").take().unwrap().spend();
         let held = budgets.get("held");
         (0..5000).for_each(|number| drop(budgets.get(&number.to_string())));

@@ -106,8 +106,8 @@ mod tests {
 
     fn limited(limits: CheckpointLimits) -> (Checkpoints, DrivenClock) {
         let clock = DrivenClock::new();
-        let store = MemoryStore::new(clock.shared());
-        (Checkpoints::new(Arc::new(store), clock.shared()).limited(limits), clock)
+        let store = MemoryStore::with_clock(clock.shared());
+        (Checkpoints::with_clock(Arc::new(store), clock.shared()).limited(limits), clock)
     }
 
     async fn left(checkpoints: &Checkpoints) -> Vec<String> {
@@ -143,7 +143,7 @@ mod tests {
         checkpoints.save("old", &1).await.unwrap();
         assert_eq!(left(&checkpoints).await, ["old"]);
         clock.advance(81 * MINUTE);
-        let next = Checkpoints::new(Arc::clone(&checkpoints.store), clock.shared()).limited(checkpoints.cleaning.limits);
+        let next = Checkpoints::with_clock(Arc::clone(&checkpoints.store), clock.shared()).limited(checkpoints.cleaning.limits);
         next.save("a", &1).await.unwrap();
         assert_eq!(left(&next).await, ["a"]);
         clock.advance(80 * MINUTE);

@@ -9,7 +9,7 @@ mod transfer;
 pub use limits::CheckpointLimits;
 pub use transfer::{Exported, Imported};
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, SystemClock};
 use crate::store::seal::{JSON, Seal};
 use crate::store::{Entry, Listed, Store, StoreError, check_key};
 use limits::Cleaning;
@@ -35,6 +35,7 @@ pub struct Checkpoint {
     checkpoints: Checkpoints,
     key: Arc<str>,
     schema: u32,
+    start_over: bool,
 }
 
 impl Checkpoint {
@@ -50,12 +51,18 @@ impl Checkpoint {
         self
     }
 
+    /// Restores `None` from a state that is damaged, of another schema or of another type, in place of an error. Off by default.
+    pub fn start_over_if_unreadable(mut self, start_over: bool) -> Self {
+        self.start_over = start_over;
+        self
+    }
+
     /// Saves a copy of the state and returns its version.
     ///
     /// # Errors
     /// [`StoreError::NotSerializable`] and the store's; the old state stays.
     pub async fn save<T: Serialize + ?Sized>(&self, state: &T) -> Result<u64, StoreError> {
-        let Self { checkpoints, key, schema } = self;
+        let Self { checkpoints, key, schema, .. } = self;
         let (stored, json) = (stored(key)?, json(key, state)?);
         let version = checkpoints.store.put(&stored, json.clone(), &sealed(*schema, &json)).await?;
         checkpoints.saved().await;
@@ -67,7 +74,13 @@ impl Checkpoint {
     /// # Errors
     /// [`StoreError::SchemaMismatch`]; [`StoreError::Corrupt`] for a wrong checksum or type; the store's.
     pub async fn restore<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
-        Ok(self.versioned().await?.map(|(state, _)| state))
+        match self.versioned().await {
+            Err(error @ (StoreError::Corrupt { .. } | StoreError::SchemaMismatch { .. })) if self.start_over => {
+                tracing::warn!(target: "upright", %error, "starting over: the checkpoint cannot be read");
+                Ok(None)
+            }
+            versioned => Ok(versioned?.map(|(state, _)| state)),
+        }
     }
 
     /// Changes the state atomically. `change` gets `None` if absent, and runs again if another writer came between.
@@ -76,7 +89,7 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`Checkpoint::restore`] and [`Checkpoint::save`].
     pub async fn update<T: Serialize + DeserializeOwned>(&self, mut change: impl FnMut(Option<T>) -> T) -> Result<T, StoreError> {
-        let Self { checkpoints, key, schema } = self;
+        let Self { checkpoints, key, schema, .. } = self;
         let stored = stored(key)?;
         loop {
             let (state, version) = self.versioned().await?.unzip();
@@ -130,8 +143,13 @@ impl std::fmt::Debug for Checkpoint {
 }
 
 impl Checkpoints {
+    /// Checkpoints in `store`.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self::with_clock(store, SystemClock::shared())
+    }
+
     /// Checkpoints in `store`, dated by `clock`.
-    pub fn new(store: Arc<dyn Store>, clock: SharedClock) -> Self {
+    pub fn with_clock(store: Arc<dyn Store>, clock: SharedClock) -> Self {
         Self { store, clock, cleaning: Arc::default() }
     }
 
@@ -142,7 +160,7 @@ impl Checkpoints {
 
     /// The checkpoint under this key, saved or not.
     pub fn at(&self, key: impl Into<Arc<str>>) -> Checkpoint {
-        Checkpoint { checkpoints: self.clone(), key: key.into(), schema: 0 }
+        Checkpoint { checkpoints: self.clone(), key: key.into(), schema: 0, start_over: false }
     }
 
     /// [`Checkpoint::save`] with schema 0.
@@ -260,8 +278,8 @@ mod tests {
 
     fn checkpoints() -> (Checkpoints, MemoryStore, DrivenClock) {
         let clock = DrivenClock::new();
-        let store = MemoryStore::new(clock.shared());
-        (Checkpoints::new(Arc::new(store.clone()), clock.shared()), store, clock)
+        let store = MemoryStore::with_clock(clock.shared());
+        (Checkpoints::with_clock(Arc::new(store.clone()), clock.shared()), store, clock)
     }
 
     async fn keys(checkpoints: &Checkpoints) -> Vec<String> {
@@ -311,7 +329,7 @@ mod tests {
         let (checkpoints, store, clock) = checkpoints();
         checkpoints.save("state", &7).await.unwrap();
         drop(checkpoints);
-        let later = Checkpoints::new(Arc::new(store), clock.shared());
+        let later = Checkpoints::with_clock(Arc::new(store), clock.shared());
         assert_eq!(later.restore::<u32>("state").await.unwrap(), Some(7));
     }
 

@@ -66,12 +66,12 @@ impl Checkpoints {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SystemClock;
+
     use crate::store::MemoryStore;
     use std::sync::Arc;
 
     fn checkpoints() -> Checkpoints {
-        Checkpoints::new(Arc::new(MemoryStore::default()), SystemClock::shared())
+        Checkpoints::new(Arc::new(MemoryStore::default()))
     }
 
     #[tokio::test]

@@ -11,11 +11,12 @@ use crate::budget::{RetryBudget, Token};
 use crate::bulkhead::{Bulkhead, OwnedBulkheadPermit};
 use crate::checkpoints::Checkpoint;
 use crate::clock::{Instant, between, seconds};
-use crate::error::{AttemptTimeout, BoxError, BulkheadFull, CircuitOpen, Error, Failure};
+use crate::error::{AttemptTimeout, BoxError, BulkheadFull, CircuitOpen, Error, Failure, StoreError};
 use crate::events::Event;
 use crate::fault::fault_of;
 use crate::retry::RetryStrategy;
 use crate::types::*;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 use upright_logic::classifier::rules::UNKNOWN;
@@ -56,6 +57,17 @@ impl Attempt {
     /// The model to use. Empty for an operation without models.
     pub fn model(&self) -> &str {
         self.model.as_deref().unwrap_or_default()
+    }
+
+    /// The state that an earlier attempt, or an earlier process, saved last. `None` where nothing was saved, or the operation has no checkpoint.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaMismatch`] and [`StoreError::Corrupt`] for a state that cannot be restored; else the store's own.
+    pub async fn resume<S: DeserializeOwned>(&self) -> Result<Option<S>, StoreError> {
+        match &self.checkpoint {
+            Some(checkpoint) => checkpoint.restore().await,
+            None => Ok(None),
+        }
     }
 
     pub(crate) fn span(&self) -> tracing::Span {

@@ -408,7 +408,7 @@ async fn a_failed_tls_handshake_is_told() {
 fn an_ollama_error_is_taken_whole_and_its_context_stays() {
     let error = upright_protocol::OllamaError::Timeout {
         endpoint: Endpoint::Chat,
-        budget: upright_protocol::Budget::Load,
+        timeout: upright_protocol::Timeout::Load,
         limit: Duration::from_secs(1),
     };
     let own = error.fault();

@@ -28,13 +28,13 @@ struct State {
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self::new(SystemClock::shared())
+        Self::with_clock(SystemClock::shared())
     }
 }
 
 impl MemoryStore {
     /// An empty store dated by `clock`.
-    pub fn new(clock: SharedClock) -> Self {
+    pub fn with_clock(clock: SharedClock) -> Self {
         let state = State { entries: BTreeMap::new(), version: 0, watchers: Watchers::default() };
         Self { shared: Arc::new(Shared { state: Mutex::new(state), clock }) }
     }
@@ -126,5 +126,5 @@ impl Store for MemoryStore {
 mod tests {
     use super::*;
 
-    crate::store_suite!(async |clock| MemoryStore::new(clock));
+    crate::store_suite!(async |clock| MemoryStore::with_clock(clock));
 }

@@ -15,8 +15,8 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let clock = DrivenClock::new();
-        let store = AwayStore::new(MemoryStore::new(clock.shared()));
-        Self { fleet: PolicyFleet::new(Arc::new(store.clone()), clock.shared()), clock, store }
+        let store = AwayStore::new(MemoryStore::with_clock(clock.shared()));
+        Self { fleet: PolicyFleet::with_clock(Arc::new(store.clone()), clock.shared()), clock, store }
     }
 
     fn host(&self, name: &str, loader: &PolicyLoader) -> (PolicyLifecycle, Following) {

@@ -11,7 +11,7 @@ mod process;
 mod readers;
 mod writer;
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, SystemClock};
 use bytes::Bytes;
 use failure::Failure;
 use feed::Feed;
@@ -48,11 +48,11 @@ use writer::{Expected, Request, Wish, Writer};
 ///
 /// # let folder = std::env::temp_dir().join(format!("upright-file-store-{}", std::process::id()));
 /// let path = folder.join("state/state.db");
-/// let store = FileStore::open(&path, SystemClock::shared())?;
+/// let store = FileStore::open(&path)?;
 /// let version = store.put("greeting", "hello".into(), "text/plain").await?;
 ///
 /// // Here or in another process:
-/// let other = FileStore::open(&path, SystemClock::shared())?;
+/// let other = FileStore::open(&path)?;
 /// let entry = other.get("greeting").await?.unwrap();
 /// assert_eq!((&entry.value[..], entry.version), (&b"hello"[..], version));
 /// # drop((store, other));
@@ -95,7 +95,15 @@ impl FileStore {
     /// [`StoreError::NotAStore`], [`StoreError::OldFormat`], [`StoreError::Newer`], [`StoreError::Damaged`],
     /// [`StoreError::Full`], [`StoreError::NotWritable`], [`StoreError::NetworkFileSystem`], [`StoreError::Forked`],
     /// [`StoreError::Unavailable`].
-    pub fn open(path: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with_clock(path, SystemClock::shared())
+    }
+
+    /// [`FileStore::open`] with a clock that dates entries.
+    ///
+    /// # Errors
+    /// Those of [`FileStore::open`].
+    pub fn open_with_clock(path: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
         let named = path.as_ref();
         let told = |failure: Failure| failure.told(named);
         // The program may change its folder later.

@@ -1,5 +1,4 @@
 use super::*;
-use crate::clock::SystemClock;
 use futures_util::StreamExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,7 +27,7 @@ struct InFolder(FileStore, #[allow(dead_code, reason = "it goes after the store"
 
 fn open(clock: SharedClock) -> InFolder {
     let folder = Folder::new("suite");
-    InFolder(FileStore::open(folder.0.join("state.db"), clock).unwrap(), folder)
+    InFolder(FileStore::open_with_clock(folder.0.join("state.db"), clock).unwrap(), folder)
 }
 
 impl Store for InFolder {
@@ -65,7 +64,7 @@ upright_core::store_suite!(async |clock| open(clock));
 
 fn two(folder: &Folder) -> [FileStore; 2] {
     let path = folder.0.join("state.db");
-    [(); 2].map(|()| FileStore::open(&path, SystemClock::shared()).unwrap())
+    [(); 2].map(|()| FileStore::open(&path).unwrap())
 }
 
 async fn next(changes: &mut Changes) -> (String, u64, ChangeKind) {

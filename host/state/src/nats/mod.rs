@@ -14,7 +14,7 @@ mod objects;
 mod record;
 mod watch;
 
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, SystemClock};
 use address::Address;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
@@ -97,7 +97,15 @@ impl NatsStore {
     /// # Errors
     /// [`StoreError::AddressInvalid`]; [`StoreError::Refused`] on a rejected login; [`StoreError::Unavailable`] on an
     /// unreadable credentials file.
-    pub async fn connect(url: &str, options: &NatsOptions, clock: SharedClock) -> Result<Self, StoreError> {
+    pub async fn connect(url: &str, options: &NatsOptions) -> Result<Self, StoreError> {
+        Self::connect_with_clock(url, options, SystemClock::shared()).await
+    }
+
+    /// [`NatsStore::connect`] with a clock that dates values and measures time limits.
+    ///
+    /// # Errors
+    /// [`StoreError::AddressInvalid`], [`StoreError::Refused`], [`StoreError::Unavailable`].
+    pub async fn connect_with_clock(url: &str, options: &NatsOptions, clock: SharedClock) -> Result<Self, StoreError> {
         with_it(Self::open(url, options, clock)).await
     }
 

@@ -11,7 +11,7 @@ async fn bucket(test: &str, clock: SharedClock) -> Option<NatsStore> {
     let url = NatsServer::shared(test)?.url(test);
     // With 1, a change replaced before its delivery would count as missed.
     let options = NatsOptions { history: 64, ..NatsOptions::default() };
-    Some(NatsStore::connect(&url, &options, clock).await.unwrap())
+    Some(NatsStore::connect_with_clock(&url, &options, clock).await.unwrap())
 }
 
 // Slow watchers: `tests/nats/`.

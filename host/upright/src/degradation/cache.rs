@@ -49,7 +49,7 @@ pub struct ResponseCache {
 
 impl Default for ResponseCache {
     fn default() -> Self {
-        Self::new(CacheLimits::default(), SystemClock::shared())
+        Self::new(CacheLimits::default())
     }
 }
 
@@ -60,8 +60,13 @@ impl std::fmt::Debug for ResponseCache {
 }
 
 impl ResponseCache {
+    /// An empty cache within these limits.
+    pub fn new(limits: CacheLimits) -> Self {
+        Self::with_clock(limits, SystemClock::shared())
+    }
+
     /// An empty cache within these limits, whose ages follow this clock.
-    pub fn new(limits: CacheLimits, clock: SharedClock) -> Self {
+    pub fn with_clock(limits: CacheLimits, clock: SharedClock) -> Self {
         let share = limits.share();
         let entries = Cache::builder()
             .max_capacity(limits.bytes())
@@ -112,7 +117,7 @@ impl ResponseCache {
     }
 
     /// Returns the response from memory if not older than `max_age`.
-    pub fn get_cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
+    pub fn cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
         let kept = self.entries.get(key)?;
         let age = kept.age(self.clock.now());
         if self.limits.expired(age) {
@@ -129,7 +134,7 @@ impl ResponseCache {
     }
 
     pub(crate) async fn load_within(&self, key: &str, max_age: Duration, limit: Duration) -> Option<CachedResponse> {
-        if let Some(found) = self.get_cached_response(key, max_age) {
+        if let Some(found) = self.cached_response(key, max_age) {
             return Some(found);
         }
         let behind = self.behind.as_ref()?;
@@ -249,7 +254,7 @@ mod tests {
 
     fn cache(limits: CacheLimits) -> (ResponseCache, DrivenClock) {
         let clock = DrivenClock::new();
-        (ResponseCache::new(limits, clock.shared()), clock)
+        (ResponseCache::with_clock(limits, clock.shared()), clock)
     }
 
     fn with_age(max_age: Duration) -> (ResponseCache, DrivenClock) {
@@ -257,7 +262,7 @@ mod tests {
     }
 
     fn value(cache: &ResponseCache, key: &str, max_age: Duration) -> Option<Value> {
-        cache.get_cached_response(key, max_age).map(|cached| Value::clone(&cached.value))
+        cache.cached_response(key, max_age).map(|cached| Value::clone(&cached.value))
     }
 
     #[test]
@@ -265,11 +270,11 @@ mod tests {
         let (cache, clock) = cache(CacheLimits::default());
         cache.cache_response("a", json!([1, 2]));
         clock.advance(HOUR);
-        let cached = cache.get_cached_response("a", HOUR).unwrap();
+        let cached = cache.cached_response("a", HOUR).unwrap();
         assert_eq!((cached.age, &*cached.value), (HOUR, &json!([1, 2])));
         clock.advance(Duration::from_nanos(1));
-        assert!(cache.get_cached_response("a", HOUR).is_none());
-        assert!(cache.get_cached_response("b", HOUR).is_none());
+        assert!(cache.cached_response("a", HOUR).is_none());
+        assert!(cache.cached_response("b", HOUR).is_none());
     }
 
     #[test]
@@ -399,7 +404,7 @@ mod tests {
     fn hits_share_the_value_and_nobody_can_change_it_for_others() {
         let (cache, _) = cache(CacheLimits::default());
         cache.cache_response("a", json!({ "list": [1] }));
-        let (one, mut other) = (cache.get_cached_response("a", HOUR).unwrap(), cache.get_cached_response("a", HOUR).unwrap());
+        let (one, mut other) = (cache.cached_response("a", HOUR).unwrap(), cache.cached_response("a", HOUR).unwrap());
         assert!(Arc::ptr_eq(&one.value, &other.value));
         Arc::make_mut(&mut other.value)["list"] = json!("changed");
         assert_eq!(value(&cache, "a", HOUR), Some(json!({ "list": [1] })));
@@ -409,7 +414,7 @@ mod tests {
     fn threads_may_cache_read_clear_and_sweep_at_once() {
         let clock = DrivenClock::new();
         let limits = CacheLimits { max_bytes: 20_000, max_entries: 50, max_age: Some(Duration::from_millis(10)) };
-        let cache = ResponseCache::new(limits, clock.shared());
+        let cache = ResponseCache::with_clock(limits, clock.shared());
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let (cache, clock) = (&cache, &clock);
@@ -417,7 +422,7 @@ mod tests {
                     for round in 0..500 {
                         let key = (round % 97).to_string();
                         cache.cache_response(key.clone(), json!([key, "x".repeat(round)]));
-                        if let Some(cached) = cache.get_cached_response(&key, HOUR) {
+                        if let Some(cached) = cache.cached_response(&key, HOUR) {
                             assert_eq!(cached.value[0], json!(key));
                         }
                         clock.advance(Duration::from_micros(100));

@@ -16,15 +16,15 @@ use upright_logic::degradation::{canonical_model, same_model};
 /// use upright::RecoveryManager;
 /// use upright::clock::SystemClock;
 /// use upright::degradation::ModelDigests;
-/// use upright::ollama::{BaseUrl, Budgets, ChatRequest, OllamaClient};
+/// use upright::ollama::{BaseUrl, Timeouts, ChatRequest, OllamaClient};
 ///
-/// let client = OllamaClient::new(BaseUrl::from_environment()?, Budgets::default(), SystemClock::shared())?;
+/// let client = OllamaClient::new(BaseUrl::from_environment()?)?;
 /// let manager = RecoveryManager::builder().build()?;
 /// let digests = ModelDigests::new(client.clone(), manager.degradation().cache().clone());
 ///
 /// let request = ChatRequest::ask("qwen3:8b", "Why is the sky blue?");
 /// let key = digests.cache_key(&request.model, &serde_json::to_value(&request)?).await;
-/// let operation = manager.operation("chat").model("qwen3:8b").cache(key, Duration::from_secs(60), Duration::from_secs(86_400));
+/// let operation = manager.operation("chat").model("qwen3:8b").cache(key).fresh_for(Duration::from_secs(60)).stale_for(Duration::from_secs(86_400));
 /// let ask = async || Ok::<_, upright::ollama::OllamaError>(client.chat(request.clone()).await?.message.content);
 /// let answer = operation.run(|_| ask()).await?;
 /// # Ok(()) }
@@ -72,7 +72,7 @@ impl ModelDigests {
                 self.cache.cache_response(key, json!(digest));
                 Some(digest)
             }
-            Err(_) => text(&self.cache.get_cached_response(&key, Duration::MAX)?.value),
+            Err(_) => text(&self.cache.cached_response(&key, Duration::MAX)?.value),
         }
     }
 

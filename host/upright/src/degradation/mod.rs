@@ -6,15 +6,15 @@
 //! use upright::degradation::GracefulDegradation;
 //!
 //! let degradation = GracefulDegradation::new(["qwen3:8b", "gemma3:4b"]);
-//! assert_eq!(degradation.get_fallback_model("qwen3:30b"), Some("qwen3:8b"));
-//! assert_eq!(degradation.get_fallback_model("Qwen3:8B"), Some("gemma3:4b"));
-//! assert_eq!(degradation.get_fallback_model("gemma3:4b"), None);
+//! assert_eq!(degradation.fallback_model("qwen3:30b"), Some("qwen3:8b"));
+//! assert_eq!(degradation.fallback_model("Qwen3:8B"), Some("gemma3:4b"));
+//! assert_eq!(degradation.fallback_model("gemma3:4b"), None);
 //!
 //! let simplified = degradation.simplify_workflow(&json!({ "max_iterations": 10, "temperature": 0.7, "top_k": 50 }));
 //! assert_eq!(simplified, json!({ "max_iterations": 3, "temperature": 0.3 }));
 //!
 //! degradation.cache_response("query_123", json!({ "answer": 42 }));
-//! let cached = degradation.get_cached_response("query_123", Duration::from_secs(3600));
+//! let cached = degradation.cached_response("query_123", Duration::from_secs(3600));
 //! assert_eq!(cached.map(|cached| cached.value["answer"].clone()), Some(json!(42)));
 //! ```
 
@@ -147,7 +147,7 @@ impl GracefulDegradation {
     }
 
     /// Model to try after `current`; `None` after the last. Outside the chain: the first.
-    pub fn get_fallback_model(&self, current: &str) -> Option<&str> {
+    pub fn fallback_model(&self, current: &str) -> Option<&str> {
         let index = self.decider.next_model(current, &self.fallback_models)?;
         self.fallback_models.get(index).map(String::as_str)
     }
@@ -170,9 +170,9 @@ impl GracefulDegradation {
         self.cache.cache_response(key, value);
     }
 
-    /// See [`ResponseCache::get_cached_response`].
-    pub fn get_cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
-        self.cache.get_cached_response(key, max_age)
+    /// See [`ResponseCache::cached_response`].
+    pub fn cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
+        self.cache.cached_response(key, max_age)
     }
 
     /// See [`ResponseCache::clear_cache`].
@@ -187,7 +187,7 @@ mod tests {
     use serde_json::json;
 
     fn walked(degradation: &GracefulDegradation, from: &str) -> Vec<String> {
-        let steps = std::iter::successors(degradation.get_fallback_model(from), |current| degradation.get_fallback_model(current));
+        let steps = std::iter::successors(degradation.fallback_model(from), |current| degradation.fallback_model(current));
         let walked: Vec<_> = steps.map(str::to_owned).take(20).collect();
         assert!(walked.len() < 20, "loops: {walked:?}");
         walked
@@ -205,7 +205,7 @@ mod tests {
     fn another_spelling_of_the_model_that_failed_is_not_handed_back() {
         let degradation = GracefulDegradation::default();
         for spelling in ["Qwen3:8B", " qwen3:8b", "library/qwen3:8b"] {
-            assert_eq!(degradation.get_fallback_model(spelling), Some("gemma3:4b"), "{spelling}");
+            assert_eq!(degradation.fallback_model(spelling), Some("gemma3:4b"), "{spelling}");
         }
     }
 
@@ -218,7 +218,7 @@ mod tests {
     fn an_empty_chain_stays_empty() {
         let degradation = GracefulDegradation::new(Vec::<String>::new());
         assert!(degradation.fallback_models().is_empty());
-        assert_eq!(degradation.get_fallback_model("qwen3:8b"), None);
+        assert_eq!(degradation.fallback_model("qwen3:8b"), None);
     }
 
     #[test]
@@ -253,6 +253,6 @@ mod tests {
                 vec![]
             }
         }
-        assert_eq!(GracefulDegradation::default().with_decider(Arc::new(Wild)).get_fallback_model("x"), None);
+        assert_eq!(GracefulDegradation::default().with_decider(Arc::new(Wild)).fallback_model("x"), None);
     }
 }

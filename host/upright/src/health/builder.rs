@@ -4,7 +4,7 @@ use super::check::HealthCheck;
 use super::resources::{ResourceProbe, models_directory};
 use crate::clock::{SharedClock, SystemClock};
 use crate::error::ConfigurationError;
-use crate::ollama::{BaseUrl, Budgets, OllamaClient, SetupError};
+use crate::ollama::{BaseUrl, OllamaClient, SetupError, Timeouts};
 use crate::types::{Judgement, ResourceSnapshot, ResourceThresholds};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl HealthCheckBuilder {
         Self {
             address,
             timeout: DEFAULT_TIMEOUT,
-            load_timeout: Budgets::default().load,
+            load_timeout: Timeouts::default().load,
             thresholds: ResourceThresholds::default(),
             disk_path: None,
             clock: SystemClock::shared(),
@@ -102,15 +102,15 @@ impl HealthCheckBuilder {
             ConfigurationError::unless((0.0..=100.0).contains(&percent), setting, percent, "it must be from 0 to 100")?;
         }
         // The limit of the whole check must end it before the limit of connecting does.
-        let budgets = Budgets {
+        let timeouts = Timeouts {
             connect: timeout.saturating_mul(2),
             load: self.load_timeout,
             total_for_short_requests: timeout,
-            ..Budgets::default()
+            ..Timeouts::default()
         };
-        let client = OllamaClient::new(self.address, budgets, Arc::clone(&self.clock))?;
+        let client = OllamaClient::builder(self.address).timeouts(timeouts).clock(Arc::clone(&self.clock)).build()?;
         let resources = self.resources.unwrap_or_else(|| {
-            let probe = ResourceProbe::new(self.disk_path.unwrap_or_else(models_directory), Arc::clone(&self.clock));
+            let probe = ResourceProbe::with_clock(self.disk_path.unwrap_or_else(models_directory), Arc::clone(&self.clock));
             Arc::new(move || probe.snapshot())
         });
         Ok(HealthCheck { client, clock: self.clock, thresholds: self.thresholds, judge: self.judge, resources })

@@ -2,7 +2,7 @@
 
 use super::cpu::{CpuSampler, ReadLoad};
 use super::disk;
-use crate::clock::{Instant, SharedClock, between};
+use crate::clock::{Instant, SharedClock, SystemClock, between};
 use crate::machine::read_memory;
 use crate::types::ResourceSnapshot;
 use std::path::PathBuf;
@@ -36,7 +36,12 @@ impl std::fmt::Debug for ResourceProbe {
 
 impl ResourceProbe {
     /// A probe for this machine and the disk that holds this path.
-    pub fn new(disk_path: impl Into<PathBuf>, clock: SharedClock) -> Self {
+    pub fn new(disk_path: impl Into<PathBuf>) -> Self {
+        Self::with_clock(disk_path, SystemClock::shared())
+    }
+
+    /// A probe for this machine and the disk that holds this path, by this clock.
+    pub fn with_clock(disk_path: impl Into<PathBuf>, clock: SharedClock) -> Self {
         let path = disk_path.into();
         let mut system = System::new().ok();
         let room = move || {
@@ -116,7 +121,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_memory_and_a_disk() {
-        let snapshot = ResourceProbe::new(".", DrivenClock::new().shared()).snapshot();
+        let snapshot = ResourceProbe::with_clock(".", DrivenClock::new().shared()).snapshot();
         assert!(snapshot.memory_total_bytes > 0 && snapshot.disk_total_bytes > 0, "{snapshot:?}");
         assert!(snapshot.memory_available_bytes <= snapshot.memory_total_bytes);
     }

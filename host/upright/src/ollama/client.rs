@@ -6,7 +6,7 @@ use super::messages::{ChatAnswer, ChatChunk, ChatRequest, EmbedRequest, Embeddin
 use super::question::Question;
 use super::setup::{SetupError, is_tls};
 use super::stream;
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, SystemClock};
 use crate::fault::fault_of;
 use crate::types::{Endpoint, Fault, FaultKind};
 use bytes::Bytes;
@@ -19,14 +19,14 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use upright_protocol::{ANSWER_LIMIT, Budget, ErrorBody, Exchange, Judge, ModelCard, OllamaError, Refusal, Verdict, fault_of_body};
+use upright_protocol::{ANSWER_LIMIT, ErrorBody, Exchange, Judge, ModelCard, OllamaError, Refusal, Timeout, Verdict, fault_of_body};
 
 const RUNNING: &str = "Ollama is running";
 const ERROR_LIMIT: usize = 64 << 10;
 
 /// Time limits of the parts of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budgets {
+pub struct Timeouts {
     /// To connect. Default 5 s.
     pub connect: Duration,
     /// From the request to the answer's headers. Default 10 min: Ollama sends nothing while a request is queued or a
@@ -40,7 +40,7 @@ pub struct Budgets {
     pub total_for_short_requests: Duration,
 }
 
-impl Default for Budgets {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
@@ -52,15 +52,46 @@ impl Default for Budgets {
     }
 }
 
-impl Budgets {
-    fn limit(&self, budget: Budget) -> Duration {
-        match budget {
-            Budget::Connect => self.connect,
-            Budget::Load => self.load,
-            Budget::FirstToken => self.first_token,
-            Budget::BetweenTokens => self.between_tokens,
-            Budget::Whole => self.total_for_short_requests,
+impl Timeouts {
+    fn limit(&self, timeout: Timeout) -> Duration {
+        match timeout {
+            Timeout::Connect => self.connect,
+            Timeout::Load => self.load,
+            Timeout::FirstToken => self.first_token,
+            Timeout::BetweenTokens => self.between_tokens,
+            Timeout::Whole => self.total_for_short_requests,
         }
+    }
+}
+
+/// Builds an [`OllamaClient`].
+#[derive(Clone)]
+#[must_use]
+pub struct OllamaClientBuilder {
+    address: BaseUrl,
+    timeouts: Timeouts,
+    clock: SharedClock,
+}
+
+impl OllamaClientBuilder {
+    /// Time limits of the phases of a call.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// The clock; the system's by default.
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The client. Sends nothing yet.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn build(self) -> Result<OllamaClient, SetupError> {
+        OllamaClient::with(self.address, self.timeouts, self.clock)
     }
 }
 
@@ -70,27 +101,39 @@ impl Budgets {
 pub struct OllamaClient {
     http: reqwest::Client,
     address: BaseUrl,
-    budgets: Budgets,
+    timeouts: Timeouts,
     pub(super) clock: SharedClock,
     pub(super) learned: Arc<Learned>,
 }
 
 impl std::fmt::Debug for OllamaClient {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("OllamaClient").field("address", &self.address).field("budgets", &self.budgets).finish_non_exhaustive()
+        formatter.debug_struct("OllamaClient").field("address", &self.address).field("timeouts", &self.timeouts).finish_non_exhaustive()
     }
 }
 
 impl OllamaClient {
-    /// A client of the server at this address. Sends nothing yet.
-    pub fn new(address: BaseUrl, budgets: Budgets, clock: SharedClock) -> Result<Self, SetupError> {
+    /// A client of the server at this address, with the default timeouts. Sends nothing yet.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn new(address: BaseUrl) -> Result<Self, SetupError> {
+        Self::builder(address).build()
+    }
+
+    /// Builds a client of the server at this address.
+    pub fn builder(address: BaseUrl) -> OllamaClientBuilder {
+        OllamaClientBuilder { address, timeouts: Timeouts::default(), clock: SystemClock::shared() }
+    }
+
+    fn with(address: BaseUrl, timeouts: Timeouts, clock: SharedClock) -> Result<Self, SetupError> {
         prepare_tls(&address)?;
         // A redirected POST would become a GET, or send its prompt to a stranger.
-        let mut http = reqwest::Client::builder().connect_timeout(budgets.connect).redirect(reqwest::redirect::Policy::none());
+        let mut http = reqwest::Client::builder().connect_timeout(timeouts.connect).redirect(reqwest::redirect::Policy::none());
         if address.is_loopback() {
             http = http.no_proxy();
         }
-        Ok(Self { http: http.build().map_err(SetupError::Http)?, address, budgets, clock, learned: Arc::default() })
+        Ok(Self { http: http.build().map_err(SetupError::Http)?, address, timeouts, clock, learned: Arc::default() })
     }
 
     /// The server's address.
@@ -142,7 +185,7 @@ impl OllamaClient {
         let mut question = Question::chat(&request, false)?;
         let body = self.ask(&mut question).await?;
         let endpoint = question.endpoint;
-        let body = self.within(Budget::Whole, endpoint, self.body(body, endpoint)).await?;
+        let body = self.within(Timeout::Whole, endpoint, self.body(body, endpoint)).await?;
         let written: Written = parse(&body, endpoint, "a chat's answer")?;
         if let Some(said) = written.failure() {
             return Err(OllamaError::in_stream(endpoint, said));
@@ -184,7 +227,7 @@ impl OllamaClient {
         let mut question = Question::embed(&request)?;
         let response = self.ask(&mut question).await?;
         let endpoint = question.endpoint;
-        let body = self.within(Budget::Whole, endpoint, self.body(response, endpoint)).await?;
+        let body = self.within(Timeout::Whole, endpoint, self.body(response, endpoint)).await?;
         let embeddings: Embeddings = parse(&body, endpoint, "embeddings")?;
         let mut judge = Judge::new(question.asked.clone());
         judge.take(&embeddings.piece());
@@ -211,13 +254,13 @@ impl OllamaClient {
             let response = self.send(request, endpoint).await?;
             if response.status().is_success() { self.body(response, endpoint).await } else { Err(self.failure(response, endpoint).await) }
         };
-        self.within(Budget::Whole, endpoint, exchange).await
+        self.within(Timeout::Whole, endpoint, exchange).await
     }
 
     pub(super) async fn ask(&self, question: &mut Question) -> Result<Response, OllamaError> {
         self.prepare(question).await?;
         let request = self.http.post(self.address.at(question.path)).json(&question.body);
-        let response = self.within(Budget::Load, question.endpoint, self.send(request, question.endpoint)).await?;
+        let response = self.within(Timeout::Load, question.endpoint, self.send(request, question.endpoint)).await?;
         if response.status().is_success() {
             question.sent();
             return Ok(response);
@@ -255,7 +298,7 @@ impl OllamaClient {
                 }
             }
         };
-        select(pin!(reading), self.clock.sleep(self.budgets.total_for_short_requests)).await;
+        select(pin!(reading), self.clock.sleep(self.timeouts.total_for_short_requests)).await;
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let said = ErrorBody::read(&body);
         let window = Refusal::counted(&said).map(Box::new);
@@ -265,21 +308,21 @@ impl OllamaClient {
 
     pub(super) async fn within<T>(
         &self,
-        budget: Budget,
+        timeout: Timeout,
         endpoint: Endpoint,
         work: impl Future<Output = Result<T, OllamaError>>,
     ) -> Result<T, OllamaError> {
-        let limit = self.budgets.limit(budget);
+        let limit = self.timeouts.limit(timeout);
         match select(pin!(work), self.clock.sleep(limit)).await {
             Either::Left((result, _)) => result,
-            Either::Right(((), _)) => Err(OllamaError::Timeout { endpoint, budget, limit }),
+            Either::Right(((), _)) => Err(OllamaError::Timeout { endpoint, timeout, limit }),
         }
     }
 
     pub(super) fn transport(&self, endpoint: Endpoint, source: reqwest::Error) -> OllamaError {
         // The HTTP client enforces the connect limit itself.
         if source.is_connect() && source.is_timeout() {
-            return OllamaError::Timeout { endpoint, budget: Budget::Connect, limit: self.budgets.connect };
+            return OllamaError::Timeout { endpoint, timeout: Timeout::Connect, limit: self.timeouts.connect };
         }
         let fault = fault_of(&source);
         let kind = if is_tls(&source) { FaultKind::Tls } else { fault.kind };

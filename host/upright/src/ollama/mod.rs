@@ -2,14 +2,14 @@
 //!
 //! Ollama's failures often look like success: an answer that just ends, an error line under status 200, an end without
 //! `done`. While it loads a model it is silent, and hanging up aborts the load. So each failure is a case of
-//! [`OllamaError`], and each silence has a time limit ([`Budgets`]).
+//! [`OllamaError`], and each silence has a time limit ([`Timeouts`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use upright::clock::SystemClock;
-//! use upright::ollama::{BaseUrl, Budgets, ChatRequest, OllamaClient};
+//! use upright::ollama::{BaseUrl, Timeouts, ChatRequest, OllamaClient};
 //!
-//! let client = OllamaClient::new(BaseUrl::from_environment()?, Budgets::default(), SystemClock::shared())?;
+//! let client = OllamaClient::new(BaseUrl::from_environment()?)?;
 //! let answer = client.chat(ChatRequest::ask("qwen3:8b", "Why is the sky blue?")).await?;
 //! println!("{}", answer.message.content);
 //! # Ok(()) }
@@ -25,11 +25,11 @@ mod stream;
 mod window;
 
 pub use address::{AddressError, BaseUrl, ENVIRONMENT_VARIABLE};
-pub use client::{Budgets, OllamaClient};
+pub use client::{OllamaClient, OllamaClientBuilder, Timeouts};
 pub use learned::Notice;
 pub use messages::{ChatAnswer, ChatChunk, ChatRequest, EmbedRequest, Embeddings, LoadedModel, Message, ModelDetails, ModelInfo, Timings};
 pub use setup::SetupError;
 pub use upright_protocol::{
-    Asked, Budget, CacheType, Cut, Empty, Exchange, Judgement, ModelCard, OPTIONS, OllamaError, OptionError, OptionKind, QuestionCut,
-    Received, Refusal, Usage, Verdict, check_options, option_kind, read_option,
+    Asked, CacheType, Cut, Empty, Exchange, Judgement, ModelCard, OPTIONS, OllamaError, OptionError, OptionKind, QuestionCut, Received,
+    Refusal, Timeout, Usage, Verdict, check_options, option_kind, read_option,
 };

@@ -8,7 +8,7 @@ use crate::types::Endpoint;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use reqwest::Response;
-use upright_protocol::{Budget, Cut, Judge, LINE_LIMIT, LineSplitter, OllamaError};
+use upright_protocol::{Cut, Judge, LINE_LIMIT, LineSplitter, OllamaError, Timeout};
 
 const ENDPOINT: Endpoint = Endpoint::Chat;
 
@@ -66,8 +66,8 @@ impl Reading {
     }
 
     async fn next(&mut self, client: &OllamaClient) -> Result<ChatChunk, OllamaError> {
-        let budget = if self.begun { Budget::BetweenTokens } else { Budget::FirstToken };
-        let Some(line) = client.within(budget, ENDPOINT, self.line(client)).await? else {
+        let timeout = if self.begun { Timeout::BetweenTokens } else { Timeout::FirstToken };
+        let Some(line) = client.within(timeout, ENDPOINT, self.line(client)).await? else {
             return Err(self.cut(Cut::NoDone));
         };
         self.begun = true;

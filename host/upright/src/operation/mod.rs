@@ -1,4 +1,4 @@
-//! One operation under a manager's care, with everything that may serve in its place.
+//! Describes one operation of a manager, with everything that may serve in its place.
 
 mod running;
 
@@ -9,35 +9,36 @@ use crate::hedge::Hedge;
 use crate::manager::RecoveryManager;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::future::{Future, Ready};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A value and, honestly, where it came from.
+/// A value and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered<T> {
     /// The value.
     pub value: T,
-    /// Where it came from.
+    /// Its source.
     pub served: Served,
-    /// The model that gave a live value, where there was a choice of models.
+    /// The model that gave a live value, in an operation with models.
     pub model: Option<Arc<str>>,
-    /// Attempts that were made, over all models.
+    /// Number of attempts made, over all models.
     pub attempts: u32,
 }
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
-    /// The operation gave it.
+    /// The operation's own.
     Live,
-    /// It was given before, this long ago.
+    /// An earlier answer.
     Cached {
         /// The answer's age.
         age: Duration,
     },
-    /// The fallback gave it.
+    /// The fallback's.
     Fallback,
 }
 
@@ -49,16 +50,85 @@ struct Caching {
     stale: Duration,
 }
 
-/// What may be run in an operation's place: nothing, or the fallback that was given.
+/// Maximum age of a cached answer that is served after a failure, where an operation sets none.
+const STALE: Duration = Duration::from_secs(3600);
+
+/// Whether an operation's answers are cached: [`Uncached`], or [`Cached`] where they can be written as JSON.
+pub trait MayCache<T>: sealed::Sealed {
+    /// The answer as JSON.
+    ///
+    /// # Errors
+    /// Those of the answer's `Serialize`.
+    fn write(value: &T) -> serde_json::Result<Value>;
+
+    /// The answer from JSON; `None` where it is of another type.
+    fn read(json: &Value) -> Option<T>;
+}
+
+/// Answers are not cached, and may be of any type.
+#[derive(Clone, Copy, Debug)]
+pub struct Uncached;
+
+/// Answers are cached.
+#[derive(Clone, Copy, Debug)]
+pub struct Cached;
+
+impl<T> MayCache<T> for Uncached {
+    fn write(_: &T) -> serde_json::Result<Value> {
+        Ok(Value::Null)
+    }
+
+    fn read(_: &Value) -> Option<T> {
+        None
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> MayCache<T> for Cached {
+    fn write(value: &T) -> serde_json::Result<Value> {
+        serde_json::to_value(value)
+    }
+
+    fn read(json: &Value) -> Option<T> {
+        T::deserialize(json).ok()
+    }
+}
+
+/// Whether an operation's results are successes.
+pub trait Accepts<T>: sealed::Sealed {
+    /// Whether this result is a success.
+    fn accepts(&self, value: &T) -> bool;
+}
+
+/// Every `Ok` result is a success.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptAll;
+
+/// The caller's predicate says whether a result is a success.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptIf<P>(P);
+
+impl<T> Accepts<T> for AcceptAll {
+    fn accepts(&self, _: &T) -> bool {
+        true
+    }
+}
+
+impl<T, P: Fn(&T) -> bool> Accepts<T> for AcceptIf<P> {
+    fn accepts(&self, value: &T) -> bool {
+        (self.0)(value)
+    }
+}
+
+/// An operation's fallback: [`NoFallback`], or [`Fallback`].
 pub trait Alternative<T>: sealed::Sealed {
-    /// Whether there is something.
+    /// Whether there is a fallback.
     const IS_THERE: bool;
-    /// How it fails.
+    /// The fallback's error.
     type Error: OperationError;
-    /// It, as it runs.
+    /// The fallback as it runs.
     type Future: Future<Output = Result<T, Self::Error>>;
 
-    /// Begins it, if it is there.
+    /// Begins the fallback, if there is one.
     fn begin(self) -> Option<Self::Future>;
 }
 
@@ -66,6 +136,10 @@ mod sealed {
     pub trait Sealed {}
     impl Sealed for super::NoFallback {}
     impl<B> Sealed for super::Fallback<B> {}
+    impl Sealed for super::Uncached {}
+    impl Sealed for super::Cached {}
+    impl Sealed for super::AcceptAll {}
+    impl<P> Sealed for super::AcceptIf<P> {}
 }
 
 impl<T> Alternative<T> for NoFallback {
@@ -93,24 +167,23 @@ where
     }
 }
 
-/// No fallback was given.
+/// The operation has no fallback.
 #[derive(Clone, Copy, Debug)]
 pub struct NoFallback;
 
-/// The fallback that was given.
+/// The operation has a fallback.
 #[derive(Clone, Copy, Debug)]
 pub struct Fallback<B>(B);
 
-/// Each attempt is handed the [`Attempt`].
+/// The operation has no checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct NoCheckpoint;
 
-/// Each attempt is handed the state that was saved last, too.
+/// The operation has a checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Resuming;
 
-/// An operation that is being described; [`Operation::run`] runs it. What is not said of it is as the manager has it. The order in which things are said
-/// does not matter.
+/// Describes an operation; [`Operation::run`] runs it. Unset settings are the manager's. The order of settings does not matter.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -125,19 +198,19 @@ pub struct Resuming;
 ///     .attempts(3)
 ///     .models(["qwen3:8b", "gemma3:4b"])
 ///     .fallback(|| async { Ok::<_, std::io::Error>("Ask me later.".to_owned()) })
-///     .run(|attempt| async move { ask(&attempt.model.unwrap_or_default()).await })
+///     .run(|attempt| async move { ask(attempt.model()).await })
 ///     .await?;
 /// assert_eq!(answer.value, "qwen3:8b");
 /// # Ok(()) }
 /// ```
 #[must_use = "nothing happens until it is run"]
-pub struct Operation<'a, B = NoFallback, C = NoCheckpoint> {
+pub struct Operation<'a, B = NoFallback, C = NoCheckpoint, K = Uncached, A = AcceptAll> {
     described: Described<'a>,
     fallback: B,
-    checkpoint: PhantomData<fn() -> C>,
+    accept: A,
+    kind: PhantomData<fn() -> (C, K)>,
 }
 
-/// What was said of an operation.
 struct Described<'a> {
     manager: &'a RecoveryManager,
     settings: Settings,
@@ -149,7 +222,6 @@ struct Described<'a> {
     breaker: Option<String>,
 }
 
-/// What was said of an operation's checkpoint.
 #[derive(Clone, Debug)]
 struct Resumption {
     key: Arc<str>,
@@ -171,129 +243,67 @@ impl<'a> Operation<'a> {
             can_simplify: false,
             breaker: None,
         };
-        Self { described, fallback: NoFallback, checkpoint: PhantomData }
+        Self { described, fallback: NoFallback, accept: AcceptAll, kind: PhantomData }
     }
 
-    /// Each attempt gets this checkpoint in [`Attempt::checkpoint`], and restores from it by itself.
+    /// Attempts get this checkpoint in [`Attempt::checkpoint`].
     pub(crate) fn handing_out(mut self, key: &str) -> Self {
         self.described.checkpoint = Some(Resumption { key: key.into(), schema: 0, remove_when_done: false, start_over: false });
         self
     }
 }
 
-impl<'a, C> Operation<'a, NoFallback, C> {
-    /// What is run if nothing else serves. It has no limit of time.
-    pub fn fallback<B, H>(self, fallback: B) -> Operation<'a, Fallback<B>, C>
+impl<'a, C, K, A> Operation<'a, NoFallback, C, K, A> {
+    /// Runs this if nothing else can serve. It has no time limit.
+    pub fn fallback<B, H>(self, fallback: B) -> Operation<'a, Fallback<B>, C, K, A>
     where
         B: FnOnce() -> H,
         H: Future,
     {
-        Operation { described: self.described, fallback: Fallback(fallback), checkpoint: PhantomData }
+        Operation { described: self.described, fallback: Fallback(fallback), accept: self.accept, kind: PhantomData }
     }
 }
 
-impl<B> Operation<'_, B> {
-    /// Runs it; if nothing else serves, runs the fallback, where there is one.
+impl<'a, B, C, K> Operation<'a, B, C, K, AcceptAll> {
+    /// Counts an `Ok` result that the predicate rejects as a failure ([`RejectedResult`](crate::error::RejectedResult)). The fallback's result is not checked.
+    pub fn accept<T, P: Fn(&T) -> bool>(self, predicate: P) -> Operation<'a, B, C, K, AcceptIf<P>> {
+        Operation { described: self.described, fallback: self.fallback, accept: AcceptIf(predicate), kind: PhantomData }
+    }
+}
+
+impl<B, C, K, A> Operation<'_, B, C, K, A> {
+    /// Runs the operation; if nothing else can serve, runs the fallback, where there is one.
+    ///
+    /// With a checkpoint an attempt resumes by [`Attempt::resume`] and saves by [`Attempt::checkpoint`].
     ///
     /// # Errors
-    /// [`Error::Failed`], [`Error::CircuitOpen`], [`Error::BulkheadFull`], [`Error::ShuttingDown`], or [`Error::Configuration`] where what was said
-    /// cannot be used; [`Error::FallbackFailed`] holds both errors. A cached answer of another type counts as none.
+    /// [`Error::Failed`], [`Error::CircuitOpen`], [`Error::BulkheadFull`], [`Error::ShuttingDown`]; [`Error::Configuration`] for a setting that cannot be used;
+    /// [`Error::FallbackFailed`] holds both errors.
     pub async fn run<T, E, F>(self, operation: impl FnMut(Attempt) -> F) -> Result<Recovered<T>, Error>
     where
-        T: Serialize + DeserializeOwned,
+        K: MayCache<T>,
+        A: Accepts<T>,
         E: OperationError,
         F: Future<Output = Result<T, E>>,
         B: Alternative<T>,
     {
-        self.run_accepting(operation, |_| true).await
-    }
-
-    /// Runs it; live `Ok` results must be accepted too, and one that is not counts as a failure ([`crate::error::RejectedResult`]). What the fallback gives
-    /// is taken as it is.
-    ///
-    /// # Errors
-    /// As [`Operation::run`].
-    pub async fn run_accepting<T, E, F>(
-        self,
-        operation: impl FnMut(Attempt) -> F,
-        accept: impl Fn(&T) -> bool,
-    ) -> Result<Recovered<T>, Error>
-    where
-        T: Serialize + DeserializeOwned,
-        E: OperationError,
-        F: Future<Output = Result<T, E>>,
-        B: Alternative<T>,
-    {
-        self.described.drive(operation, accept, self.fallback).await
+        let Self { described, fallback, accept, .. } = self;
+        described.run::<T, E, F, B, K>(operation, move |value| accept.accepts(value), fallback).await
     }
 }
 
-impl<B> Operation<'_, B, Resuming> {
-    /// Runs it, and the fallback as without a checkpoint. Each attempt is handed what was saved last, by an earlier attempt or an earlier process: none where
-    /// nothing was.
-    ///
-    /// # Errors
-    /// As without a checkpoint. State that cannot be restored is a failure of the attempt: [`SchemaMismatch`](crate::store::StoreError::SchemaMismatch), [`Corrupt`](crate::store::StoreError::Corrupt), or
-    /// whatever keeps the store from answering, which may pass.
-    pub async fn run<T, S, E, F>(self, mut operation: impl FnMut(Option<S>) -> F) -> Result<Recovered<T>, Error>
-    where
-        T: Serialize + DeserializeOwned,
-        S: DeserializeOwned,
-        E: OperationError,
-        F: Future<Output = Result<T, E>>,
-        B: Alternative<T>,
-    {
-        self.run_attempts(move |_, resume| operation(resume)).await
-    }
-
-    /// [`Operation::run`] for operations that look at the attempt, too, and save to [`Attempt::checkpoint`].
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn run_attempts<T, S, E, F>(self, operation: impl FnMut(Attempt, Option<S>) -> F) -> Result<Recovered<T>, Error>
-    where
-        T: Serialize + DeserializeOwned,
-        S: DeserializeOwned,
-        E: OperationError,
-        F: Future<Output = Result<T, E>>,
-        B: Alternative<T>,
-    {
-        self.run_accepting(operation, |_| true).await
-    }
-
-    /// [`Operation::run_attempts`]; live `Ok` results must be accepted too, as without a checkpoint.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn run_accepting<T, S, E, F>(
-        self,
-        operation: impl FnMut(Attempt, Option<S>) -> F,
-        accept: impl Fn(&T) -> bool,
-    ) -> Result<Recovered<T>, Error>
-    where
-        T: Serialize + DeserializeOwned,
-        S: DeserializeOwned,
-        E: OperationError,
-        F: Future<Output = Result<T, E>>,
-        B: Alternative<T>,
-    {
-        self.described.resume(operation, accept, self.fallback).await
-    }
-}
-
-impl<B> Operation<'_, B, Resuming> {
-    /// The version of the state's type; see [`Checkpoint::schema`](crate::checkpoints::Checkpoint::schema).
+impl<B, K, A> Operation<'_, B, Resuming, K, A> {
+    /// The version of the state's type; see [`Checkpoint::schema`](crate::checkpoints::Checkpoint::schema). 0 by default.
     pub fn schema(self, schema: u32) -> Self {
         self.resumption(|resumption| resumption.schema = schema)
     }
 
-    /// The checkpoint is removed when the operation has given a live answer. It stays if anything else served, or if nothing did.
+    /// Removes the checkpoint after a live answer. It stays if anything else served, or nothing.
     pub fn remove_when_done(self) -> Self {
         self.resumption(|resumption| resumption.remove_when_done = true)
     }
 
-    /// Begins with nothing where what was saved cannot be restored because it is damaged, of another schema or of another type. Without this
-    /// the operation fails.
+    /// Starts over where the saved state is damaged, of another schema or of another type. Without this the attempt fails.
     pub fn start_over_if_unreadable(self) -> Self {
         self.resumption(|resumption| resumption.start_over = true)
     }
@@ -304,32 +314,32 @@ impl<B> Operation<'_, B, Resuming> {
     }
 }
 
-impl<'a, B, C> Operation<'a, B, C> {
-    /// How long everything together may take: attempts, waits, other models. Above 0.
+impl<'a, B, C, K, A> Operation<'a, B, C, K, A> {
+    /// Time limit of all attempts, waits and models together. Above 0.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.described.settings.deadline = Some(limit);
         self
     }
 
-    /// How long one attempt may take. Above 0.
+    /// Time limit of one attempt. Above 0.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.described.settings.attempt_timeout = Some(limit);
         self
     }
 
-    /// How often it is tried with one model: 1 is once, without a retry.
+    /// Maximum number of attempts with one model: 1 is without a retry.
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.described.attempts = Some(attempts);
         self
     }
 
-    /// Whether repeating it can do no harm.
+    /// Whether repeating the operation can do no harm.
     pub fn idempotent(mut self, idempotent: bool) -> Self {
         self.described.settings.idempotent = idempotent;
         self
     }
 
-    /// The model to use first. The manager's fallback models may take its place.
+    /// The model to use first. The manager's fallback models follow it.
     pub fn model(mut self, model: impl Into<String>) -> Self {
         self.described.models = vec![model.into()];
         self
@@ -341,30 +351,36 @@ impl<'a, B, C> Operation<'a, B, C> {
         self
     }
 
-    /// Serves an answer that is cached under `key` and younger than `fresh` without calling; one younger than `stale` if the call fails. Live answers
-    /// are cached. Where memory has none and the manager's cache is [kept in a store](crate::manager::RecoveryManagerBuilder::cache_in_store), that is asked first,
+    /// Caches live answers under this key. Set which ones serve by [`fresh_for`](Operation::fresh_for) and [`stale_for`](Operation::stale_for). A cached answer of
+    /// another type is ignored.
+    ///
+    /// Where memory has no answer and the manager's cache is [kept in a store](crate::manager::RecoveryManagerBuilder::cache_in_store), the store is asked first,
     /// for 50 ms at most.
     ///
-    /// Of all who ask for the same key at the same time one calls, and the others are served what it gets ([`Served::Cached`] with an age of about 0). If it
-    /// gets nothing for them (it fails or is dropped, or something else serves in the answer's place) the next of them calls, one at a time, each with its own
-    /// attempts; a wait ends with the deadline of who waits. An operation waits for others only as long as somebody drives them: do not hold one that has
-    /// begun and wait for another with the same key. With a `fresh` of zero nobody waits for anybody.
-    pub fn cache(mut self, key: impl Into<String>, fresh: Duration, stale: Duration) -> Self {
-        self.described.caching = Some(Caching { key: key.into(), fresh, stale });
-        self
+    /// Of operations with equal keys one calls, and the others wait for its answer ([`Served::Cached`] with an age of about 0). If it gets none (it fails, is
+    /// dropped, or something else serves) the next one calls, with attempts of its own. A wait ends with the waiting operation's deadline. An operation
+    /// waits only while the calling one is polled: do not hold a begun operation and wait for another with the same key.
+    pub fn cache(self, key: impl Into<String>) -> Operation<'a, B, C, Cached, A> {
+        self.cache_if(Some(key))
     }
 
-    /// Progress is saved under this key: each attempt is handed what was saved last, and saves by [`Attempt::checkpoint`] or
-    /// [`RecoveryManager::save_checkpoint`].
+    /// [`Operation::cache`] where there is a key; without one nothing is cached.
+    pub fn cache_if(mut self, key: Option<impl Into<String>>) -> Operation<'a, B, C, Cached, A> {
+        self.described.caching = key.map(|key| Caching { key: key.into(), fresh: Duration::ZERO, stale: STALE });
+        Operation { described: self.described, fallback: self.fallback, accept: self.accept, kind: PhantomData }
+    }
+
+    /// Saves progress under this key.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use upright::{RecoveryManager, store::StateAddress};
+    /// # use upright::{Attempt, RecoveryManager, store::StateAddress};
     /// let manager = RecoveryManager::builder().state(StateAddress::Memory).build()?;
-    /// let import = |resume: Option<u64>| {
+    /// let import = |attempt: Attempt| {
     ///     let manager = manager.clone();
     ///     async move {
-    ///         for row in resume.unwrap_or(0)..1000 {
+    ///         let first: u64 = attempt.resume().await?.unwrap_or(0);
+    ///         for row in first..1000 {
     ///             if row % 100 == 0 {
     ///                 manager.save_checkpoint("import_job", &row).await?;
     ///             }
@@ -376,12 +392,12 @@ impl<'a, B, C> Operation<'a, B, C> {
     /// assert_eq!(imported.value, 1000);
     /// # Ok(()) }
     /// ```
-    pub fn checkpoint(mut self, key: impl Into<Arc<str>>) -> Operation<'a, B, Resuming> {
+    pub fn checkpoint(mut self, key: impl Into<Arc<str>>) -> Operation<'a, B, Resuming, K, A> {
         self.described.checkpoint = Some(Resumption { key: key.into(), schema: 0, remove_when_done: false, start_over: false });
-        Operation { described: self.described, fallback: self.fallback, checkpoint: PhantomData }
+        Operation { described: self.described, fallback: self.fallback, accept: self.accept, kind: PhantomData }
     }
 
-    /// The operation looks at [`Attempt::simplified`] and can run a lighter workflow.
+    /// Declares that the operation looks at [`Attempt::simplified`] and can run a lighter workflow.
     pub fn can_simplify(mut self) -> Self {
         self.described.can_simplify = true;
         self
@@ -393,21 +409,38 @@ impl<'a, B, C> Operation<'a, B, C> {
         self
     }
 
-    /// The name of the budget that its retries and rivals are taken from; the manager's budget of this name is shared by all that name it.
+    /// Takes retries and hedge attempts from the manager's retry budget of this name.
     pub fn budget(mut self, name: &str) -> Self {
         self.described.settings.budget = Some(self.described.manager.budgets().get(name));
         self
     }
 
-    /// The name of the bulkhead that each attempt must find room in; the manager's bulkhead of this name is shared by all that name it.
+    /// Gives each attempt a place in the manager's bulkhead of this name.
     pub fn bulkhead(mut self, name: &str) -> Self {
         self.described.settings.bulkhead = Some(self.described.manager.bulkheads().get(name));
         self
     }
 
-    /// Sends rivals after slow attempts.
+    /// Sends hedge attempts after slow attempts.
     pub fn hedge(mut self, hedge: &Hedge) -> Self {
         self.described.settings.hedge = Some(hedge.clone());
+        self
+    }
+}
+
+impl<B, C, A> Operation<'_, B, C, Cached, A> {
+    /// Serves a cached answer younger than this without calling. Zero by default: every operation calls.
+    pub fn fresh_for(self, age: Duration) -> Self {
+        self.caching(|caching| caching.fresh = age)
+    }
+
+    /// Serves a cached answer younger than this if the call fails. An hour by default.
+    pub fn stale_for(self, age: Duration) -> Self {
+        self.caching(|caching| caching.stale = age)
+    }
+
+    fn caching(mut self, change: impl FnOnce(&mut Caching)) -> Self {
+        self.described.caching.as_mut().map(change);
         self
     }
 }

@@ -5,18 +5,15 @@ use crate::checkpoints::Checkpoint;
 use crate::clock::{Instant, between};
 use crate::degradation::{CachedResponse, Landed, Lead, Turn};
 use crate::driving::{Attempt, Ending, Mode, OperationContext, Run, drive, within};
-use crate::error::{BoxError, ConfigurationError, Error};
+use crate::error::{ConfigurationError, Error};
 use crate::fault::OperationError;
-use crate::store::StoreError;
 use crate::types::{CachedAnswer, ResourceSnapshot};
 use futures_util::FutureExt;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Alternative, Caching, Described, Recovered, Served};
+use super::{Alternative, Caching, Described, MayCache, Recovered, Served};
 
 impl<'m> Described<'m> {
     /// Whether what was said can be used; settles how often it is tried.
@@ -28,53 +25,39 @@ impl<'m> Described<'m> {
         self.settings.check()
     }
 
-    /// Runs attempts that are handed what was saved last.
-    pub(super) async fn resume<T, S, E, F>(
+    /// Runs the operation, and removes its checkpoint where that is asked for.
+    pub(super) async fn run<T, E, F, B, K>(
         self,
-        operation: impl FnMut(Attempt, Option<S>) -> F,
+        operation: impl FnMut(Attempt) -> F,
         accept: impl Fn(&T) -> bool,
-        fallback: impl Alternative<T>,
+        fallback: B,
     ) -> Result<Recovered<T>, Error>
     where
-        T: Serialize + DeserializeOwned,
-        S: DeserializeOwned,
+        K: MayCache<T>,
         E: OperationError,
         F: Future<Output = Result<T, E>>,
+        B: Alternative<T>,
     {
-        let start_over = self.checkpoint.as_ref().is_some_and(|resumption| resumption.start_over);
         let done = self.checkpoint.as_ref().filter(|resumption| resumption.remove_when_done).map(|resumption| Arc::clone(&resumption.key));
         let checkpoints = self.manager.checkpoints();
-        // The attempts of a hedged operation overlap, and each begins by waiting for the store.
-        let operation = Mutex::new(operation);
-        let attempt = |attempt: Attempt| {
-            let operation = &operation;
-            async move {
-                let resume = match &attempt.checkpoint {
-                    Some(checkpoint) => restored(checkpoint, start_over).await?,
-                    None => None,
-                };
-                let running = (*operation.lock().unwrap_or_else(PoisonError::into_inner))(attempt, resume);
-                running.await.map_err(OperationError::into_boxed)
-            }
-        };
-        let recovered: Recovered<T> = self.drive(attempt, accept, fallback).await?;
+        let recovered = self.drive::<T, E, F, B, K>(operation, accept, fallback).await?;
         if let Some(key) = done.filter(|_| recovered.served == Served::Live)
             && let Err(error) = checkpoints.remove(&key).await
         {
-            // The answer is there all the same; the next run begins where this one ended.
-            tracing::warn!(target: "upright", key = &*key, %error, "the checkpoint of an operation that is done cannot be removed");
+            // The answer is there all the same; the next run resumes at the end of this one.
+            tracing::warn!(target: "upright", key = &*key, %error, "the checkpoint of a finished operation cannot be removed");
         }
         Ok(recovered)
     }
 
-    pub(super) async fn drive<T, E, F, B>(
+    async fn drive<T, E, F, B, K>(
         mut self,
         operation: impl FnMut(Attempt) -> F,
         accept: impl Fn(&T) -> bool,
         fallback: B,
     ) -> Result<Recovered<T>, Error>
     where
-        T: Serialize + DeserializeOwned,
+        K: MayCache<T>,
         E: OperationError,
         F: Future<Output = Result<T, E>>,
         B: Alternative<T>,
@@ -84,10 +67,10 @@ impl<'m> Described<'m> {
         let _running = manager.enter()?;
         let mut before = Before::default();
         if let Some(caching) = &self.caching {
-            let found = match self.cached_value(caching.fresh) {
+            let found = match self.cached_value::<T, K>(caching.fresh) {
                 Some(found) => Some(found),
                 // In a box, as most operations have no use for it.
-                None => Box::pin(self.before_calling(caching, &mut before)).await,
+                None => Box::pin(self.before_calling::<T, K>(caching, &mut before)).await,
             };
             if let Some((value, age)) = found {
                 #[cfg(feature = "metrics")]
@@ -120,13 +103,13 @@ impl<'m> Described<'m> {
             Ending::Live(value) => {
                 // Another model's answer, or a lighter workflow's, must not pass for this one's later.
                 if as_asked {
-                    self.remember(&value, before.lead.take());
+                    self.remember::<T, K>(&value, before.lead.take());
                 }
                 Ok(Recovered { value, served: Served::Live, model, attempts })
             }
             Ending::Cached(error) => {
                 let stale = self.caching.as_ref().map_or(Duration::ZERO, |caching| caching.stale);
-                match self.cached_value(stale) {
+                match self.cached_value::<T, K>(stale) {
                     Some((value, age)) => Ok(Recovered { value, served: Served::Cached { age }, model: None, attempts }),
                     // It may have been evicted since it was found, or be of another type.
                     None => fall_back(fallback, error, attempts).await,
@@ -151,13 +134,13 @@ impl<'m> Described<'m> {
         }
     }
 
-    fn cached_value<T: DeserializeOwned>(&self, max_age: Duration) -> Option<(T, Duration)> {
+    fn cached_value<T, K: MayCache<T>>(&self, max_age: Duration) -> Option<(T, Duration)> {
         let caching = self.caching.as_ref()?;
-        read(&self.manager.degradation().get_cached_response(&caching.key, max_age)?)
+        read::<T, K>(&self.manager.degradation().cached_response(&caching.key, max_age)?)
     }
 
     /// What is to be found without calling: what others who ask the same have got, or what the store has. Where that takes time it counts.
-    async fn before_calling<T: DeserializeOwned>(&self, caching: &Caching, before: &mut Before<'m>) -> Option<(T, Duration)> {
+    async fn before_calling<T, K: MayCache<T>>(&self, caching: &Caching, before: &mut Before<'m>) -> Option<(T, Duration)> {
         let manager = self.manager;
         let clock = manager.clock();
         let began = *before.began.insert(clock.now());
@@ -170,7 +153,7 @@ impl<'m> Described<'m> {
                 Ok(Turn::Lead(lead)) => before.lead = Some(lead),
                 Ok(Turn::Landed(landed)) => {
                     // One that does not suit is none: it calls by itself.
-                    return landed.younger(*fresh, clock.now()).and_then(|cached| read(&cached));
+                    return landed.younger(*fresh, clock.now()).and_then(|cached| read::<T, K>(&cached));
                 }
                 Ok(Turn::Alone) => {}
                 Err(_) => before.out_of_time = true,
@@ -179,7 +162,7 @@ impl<'m> Described<'m> {
         // One that may only be served after a failure is not asked for twice.
         let wanted = if fresh.is_zero() { *stale } else { *fresh };
         let cached = cache.load_within(key, wanted, left().unwrap_or(Duration::MAX)).await?;
-        let found = if cached.age <= *fresh { read(&cached) } else { None };
+        let found = if cached.age <= *fresh { read::<T, K>(&cached) } else { None };
         if found.is_some()
             && let Some(lead) = before.lead.take()
         {
@@ -189,9 +172,9 @@ impl<'m> Described<'m> {
     }
 
     /// Caches a live answer, and gives it to those who wait for the same.
-    fn remember<T: Serialize>(&self, value: &T, lead: Option<Lead<'_>>) {
+    fn remember<T, K: MayCache<T>>(&self, value: &T, lead: Option<Lead<'_>>) {
         let Some(caching) = &self.caching else { return };
-        match serde_json::to_value(value) {
+        match K::write(value) {
             Ok(value) => {
                 let value = Arc::new(value);
                 self.manager.degradation().cache().cache_shared(caching.key.clone(), Arc::clone(&value));
@@ -215,18 +198,8 @@ struct Before<'a> {
     out_of_time: bool,
 }
 
-fn read<T: DeserializeOwned>(cached: &CachedResponse) -> Option<(T, Duration)> {
-    Some((T::deserialize(&*cached.value).ok()?, cached.age))
-}
-
-async fn restored<S: DeserializeOwned>(checkpoint: &Checkpoint, start_over: bool) -> Result<Option<S>, BoxError> {
-    match checkpoint.restore().await {
-        Err(error @ (StoreError::Corrupt { .. } | StoreError::SchemaMismatch { .. })) if start_over => {
-            tracing::warn!(target: "upright", %error, "beginning with nothing");
-            Ok(None)
-        }
-        restored => Ok(restored?),
-    }
+fn read<T, K: MayCache<T>>(cached: &CachedResponse) -> Option<(T, Duration)> {
+    Some((K::read(&cached.value)?, cached.age))
 }
 
 /// Runs the caller's fallback in place of what failed, if there is one.
@@ -255,7 +228,7 @@ impl OperationContext for Context<'_, '_> {
 
     fn cached(&self) -> Option<CachedAnswer> {
         let caching = self.operation.caching.as_ref()?;
-        let cached = self.operation.manager.degradation().get_cached_response(&caching.key, caching.stale)?;
+        let cached = self.operation.manager.degradation().cached_response(&caching.key, caching.stale)?;
         Some(CachedAnswer { age: cached.age.as_secs_f64(), max_age: caching.stale.as_secs_f64() })
     }
 
@@ -269,7 +242,14 @@ impl OperationContext for Context<'_, '_> {
 
     fn checkpoint(&self) -> Option<Checkpoint> {
         let resumption = self.operation.checkpoint.as_ref()?;
-        Some(self.operation.manager.checkpoints().at(Arc::clone(&resumption.key)).schema(resumption.schema))
+        Some(
+            self.operation
+                .manager
+                .checkpoints()
+                .at(Arc::clone(&resumption.key))
+                .schema(resumption.schema)
+                .start_over_if_unreadable(resumption.start_over),
+        )
     }
 
     fn resources(&self) -> Option<ResourceSnapshot> {

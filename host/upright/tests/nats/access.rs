@@ -8,7 +8,7 @@ use upright::store::{NatsOptions, NatsStore, StoreError};
 use upright::types::FaultKind;
 
 async fn attempt(url: &str) -> Result<NatsStore, StoreError> {
-    NatsStore::connect(url, &NatsOptions::default(), SystemClock::shared()).await
+    NatsStore::connect(url, &NatsOptions::default()).await
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn what_is_no_address_and_a_file_of_credentials_that_is_not_there_are_told
     assert!(matches!(error, StoreError::AddressInvalid { .. }));
     assert!(error.to_string().contains("nats://[user:password@|token@]host"), "{error}");
     let options = NatsOptions { credentials: Some("not/there.creds".into()), ..NatsOptions::default() };
-    let error = NatsStore::connect("nats://127.0.0.1:1", &options, SystemClock::shared()).await.unwrap_err();
+    let error = NatsStore::connect("nats://127.0.0.1:1", &options).await.unwrap_err();
     assert!(error.to_string().contains("not/there.creds"), "{error}");
 }
 

@@ -134,7 +134,7 @@ async fn a_cluster_that_loses_any_one_of_its_servers_loses_no_value_and_goes_on(
     let places: Vec<_> = servers.iter().map(NatsServer::place).collect();
     let options = NatsOptions { replicas: 3, ..NatsOptions::default() };
     let url = format!("nats://{}/b", places.join(","));
-    let store = in_time(async || NatsStore::connect(&url, &options, SystemClock::shared()).await).await;
+    let store = in_time(async || NatsStore::connect(&url, &options).await).await;
     let large = vec![7; 3 << 20];
     in_time(async || store.put("large", large.clone().into(), TEXT).await).await;
     let mut changes = in_time(async || store.watch("n").await).await;
@@ -159,7 +159,7 @@ async fn without_the_majority_of_a_cluster_nothing_is_written_and_calls_end() {
     let Some(mut servers) = NatsServer::cluster_or_skip("without_the_majority_of_a_cluster_nothing_is_written") else { return };
     let options = NatsOptions { replicas: 3, limit: std::time::Duration::from_millis(500), ..NatsOptions::default() };
     let url = servers[0].url("b");
-    let store = in_time(async || NatsStore::connect(&url, &options, SystemClock::shared()).await).await;
+    let store = in_time(async || NatsStore::connect(&url, &options).await).await;
     in_time(async || store.put("a", "1".into(), TEXT).await).await;
     servers[1].kill();
     servers[2].kill();

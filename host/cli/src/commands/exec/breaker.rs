@@ -6,7 +6,6 @@ use std::cell::Cell;
 use tokio::sync::OnceCell;
 use upright::PolicySlot;
 use upright::breaker::{StoredBreaker, StoredPermit};
-use upright::clock::SystemClock;
 use upright::error::CircuitOpen;
 use upright::store::{StateAddress, StoreError};
 use upright::types::{BreakerConfig, Fault, Phase};
@@ -84,7 +83,7 @@ impl Breaker {
     }
 
     async fn opened(&self) -> Result<Option<StoredBreaker>, StoreError> {
-        let store = self.address.open(SystemClock::shared()).await?;
+        let store = self.address.open().await?;
         // The arguments were validated.
         let breaker = StoredBreaker::new(self.name.as_str(), store, self.config).ok();
         Ok(breaker.map(|breaker| breaker.policy(self.policy.clone())))

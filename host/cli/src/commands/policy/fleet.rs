@@ -11,7 +11,6 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
-use upright::clock::SystemClock;
 use upright::policy::PolicyFleet;
 use upright::policy::fleet::{HostStatus, Order, PublishOptions};
 
@@ -55,7 +54,7 @@ pub(super) fn publish(arguments: &PublishArguments, output: &Output) -> anyhow::
     block_on(async {
         // Every host refuses a policy that fails the probe.
         let policy = keys::loader(&arguments.trust)?.from_file(&arguments.file).map_err(Failure::bad_input)?;
-        let fleet = PolicyFleet::new(arguments.state.open_or_make().await?, SystemClock::shared());
+        let fleet = PolicyFleet::new(arguments.state.open_or_make().await?);
         let options = PublishOptions { shadow: arguments.shadow.request(), probation: arguments.probation };
         let order = fleet.publish(&policy, options).await?;
         tell(order, &fleet, output).await
@@ -64,7 +63,7 @@ pub(super) fn publish(arguments: &PublishArguments, output: &Output) -> anyhow::
 
 pub(super) fn roll_back(state: &StateArgument, output: &Output) -> anyhow::Result<ExitCode> {
     block_on(async {
-        let fleet = PolicyFleet::new(state.open().await?, SystemClock::shared());
+        let fleet = PolicyFleet::new(state.open().await?);
         let order = fleet.roll_back().await?;
         tell(order, &fleet, output).await
     })
@@ -88,7 +87,7 @@ fn named(order: &Order) -> String {
 
 pub(super) fn fleet(arguments: &FleetArguments, output: &Output) -> anyhow::Result<ExitCode> {
     block_on(async {
-        let fleet = PolicyFleet::new(arguments.state.open().await?, SystemClock::shared());
+        let fleet = PolicyFleet::new(arguments.state.open().await?);
         let (order, hosts) = (fleet.order().await?, fleet.hosts().await?);
         let now = u64::try_from(UNIX_EPOCH.elapsed().unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
         if output.json {

@@ -23,9 +23,8 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
-use upright::clock::SystemClock;
 use upright::degradation::cache_key;
-use upright::ollama::{BaseUrl, Budgets, ChatRequest, Message, OllamaClient, option_kind};
+use upright::ollama::{BaseUrl, ChatRequest, Message, OllamaClient, Timeouts, option_kind};
 use upright::types::RetryConfig;
 use upright::{Error, HealthCheck, PolicyLifecycle, Recovered, RecoveryManager};
 
@@ -173,14 +172,14 @@ impl<'a> Asking<'a> {
             builder = builder.deadline(deadline);
         }
         let manager = builder.build().map_err(Failure::bad_input)?;
-        let default = Budgets::default();
-        let budgets = Budgets {
+        let default = Timeouts::default();
+        let timeouts = Timeouts {
             load: arguments.load_timeout.unwrap_or(default.load),
             first_token: arguments.first_token_timeout.unwrap_or(default.first_token),
             between_tokens: arguments.between_tokens_timeout.unwrap_or(default.between_tokens),
             ..default
         };
-        let client = OllamaClient::new(address.clone(), budgets, SystemClock::shared()).map_err(Failure::bad_input)?;
+        let client = OllamaClient::builder(address.clone()).timeouts(timeouts).build().map_err(Failure::bad_input)?;
         let look_up = || HealthCheck::builder(address).timeout(LOOKUP_TIMEOUT).build().map_err(Failure::bad_input);
         let lookup = arguments.max_age.map(|_| look_up()).transpose()?;
         let screen = Screen::new(*output, (output.terminal || arguments.stream) && !output.json);
@@ -206,10 +205,9 @@ impl<'a> Asking<'a> {
         let request = self.request(prompt);
         let mut reporter = Reporter::new(&arguments.model, arguments.quiet, screen);
         let mut events = self.manager.subscribe();
-        let mut operation = self.manager.operation("run").model(&arguments.model);
-        if let Some(max_age) = arguments.max_age {
-            operation = operation.cache(self.key(&request).await, max_age, max_age);
-        }
+        let max_age = arguments.max_age.unwrap_or_default();
+        let key = if arguments.max_age.is_some() { Some(self.key(&request).await) } else { None };
+        let operation = self.manager.operation("run").model(&arguments.model).cache_if(key).fresh_for(max_age).stale_for(max_age);
         let begun = std::time::Instant::now();
         let mut running = pin!(operation.run(|attempt| {
             let model = attempt.model.as_deref().unwrap_or(&arguments.model).to_owned();
