@@ -3,6 +3,7 @@
 mod component;
 mod guest_test;
 mod inspect;
+mod prose;
 mod public_api;
 mod sources;
 #[cfg(test)]
@@ -37,6 +38,8 @@ enum Chore {
         /// Run only the tests whose names contain this
         filter: Option<String>,
     },
+    /// Fail if the prose of comments and documentation breaks a rule that a program can check
+    Prose,
     /// Write the library's public interface to host/upright/public-api.txt
     PublicApi {
         /// Write nothing; fail unless the committed snapshot is the interface
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Chore::Component { check: false } => component::write(&workspace),
         Chore::Component { check: true } => component::check(&workspace),
         Chore::GuestTest { filter } => guest_test::run(&workspace, filter.as_deref()),
+        Chore::Prose => prose::check(&workspace),
         Chore::PublicApi { check: false } => public_api::write(&workspace),
         Chore::PublicApi { check: true } => public_api::check(&workspace),
         Chore::Vectors { check: false } => vectors::write(&workspace),

@@ -1,7 +1,8 @@
-//! Upright's core: decisions about failures, circuit breakers, retries and limits, without a WebAssembly engine and without a network.
+//! Upright's core: decisions about failures, circuit breakers, retries and limits, without a WebAssembly engine and
+//! without a network.
 //!
-//! Most programs add the crate `upright`, which re-exports this one. A library that only retries may add this crate alone: the built-in policy then decides as
-//! native code.
+//! Most programs add the crate `upright`, which re-exports this one. A library that only retries may add this crate
+//! alone: the built-in policy then decides as native code.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod breaker;

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// A first attempt that failed before there was a session.
+/// A first attempt that failed before there was a run.
 struct FirstFailure {
     error: BoxError,
     /// The breaker's, when the attempt began.
@@ -40,7 +40,7 @@ struct FirstFailure {
     began: Option<Instant>,
 }
 
-/// Keeps what happens after a failure out of the code that every call runs through: its stack is large.
+/// Keeps the failure path, with its large stack, out of the success path.
 #[inline(never)]
 fn poll_apart<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
     future.poll(context)
@@ -48,11 +48,19 @@ fn poll_apart<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll
 
 /// Retries operations. Cloning shares its breaker.
 ///
-/// # What is outside what
+/// # The order of guards
 ///
-/// The order in which the builder is told things does not matter; what guards an attempt always stands in this order, outermost first: the deadline
-/// over everything; retries; the circuit breaker, which rejects before anything is waited for; the bulkhead, in whose queue the attempt's own time limit does not
-/// yet run; the time limit of the attempt; its rivals, which share that limit; the operation. A fallback comes last and has no limit.
+/// The order of the builder's calls does not matter. The guards of an attempt always stand in this order, outermost
+/// first:
+///
+/// 1. the deadline, over everything;
+/// 2. retries;
+/// 3. the circuit breaker, which rejects before any wait;
+/// 4. the bulkhead, in whose queue the attempt's time limit does not run yet;
+/// 5. the time limit of the attempt, shared by its hedge attempts;
+/// 6. the operation.
+///
+/// A fallback comes last and has no limit.
 #[derive(Clone)]
 pub struct RetryStrategy {
     shared: Arc<Shared>,
@@ -63,7 +71,7 @@ pub struct Shared {
     pub runtime: Arc<Runtime>,
     pub settings: Settings,
     pub breaker: Option<CircuitBreaker>,
-    /// Whether an attempt is no more than a call within a limit of time.
+    /// Whether an attempt is no more than a call within a time limit.
     simple: bool,
 }
 
@@ -74,7 +82,7 @@ impl Shared {
     }
 }
 
-/// Which breaker a strategy has.
+/// The breaker of a strategy.
 #[derive(Clone)]
 enum Breaker {
     /// None.
@@ -85,8 +93,8 @@ enum Breaker {
     Given(CircuitBreaker),
 }
 
-/// Builds a [`RetryStrategy`]. What is not set is as the specification has it: 3 retries, delays from 1 s doubling to at most 60 s, jitter
-/// from 0.8 to 1.2, a circuit breaker of its own; no limits of time.
+/// Builds a [`RetryStrategy`]. Defaults: 3 retries, delays from 1 s that double to at most 60 s, jitter from 0.8 to
+/// 1.2, a circuit breaker of its own, no time limits.
 #[derive(Clone)]
 #[must_use]
 pub struct RetryStrategyBuilder {
@@ -141,25 +149,25 @@ impl RetryStrategyBuilder {
         self
     }
 
-    /// Retries after the first attempt; 0 for none.
+    /// Maximum number of retries after the first attempt; 0 for none.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.settings.retry.max_retries = retries;
         self
     }
 
-    /// The delay before the first retry.
+    /// Delay before the first retry.
     pub fn base_delay(mut self, delay: Duration) -> Self {
         self.settings.retry.base_delay = delay.as_secs_f64();
         self
     }
 
-    /// No delay is longer. A server that asks for a longer wait (`Retry-After`) is not waited for.
+    /// Maximum delay. The operation gives up where a server asks for a longer wait (`Retry-After`).
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.settings.retry.max_delay = delay.as_secs_f64();
         self
     }
 
-    /// What each further delay is multiplied by; at least 1.
+    /// Factor between one delay and the next; at least 1.
     pub fn backoff_factor(mut self, factor: f64) -> Self {
         self.settings.retry.backoff_factor = factor;
         self
@@ -171,7 +179,7 @@ impl RetryStrategyBuilder {
         self
     }
 
-    /// A circuit breaker of the strategy's own, with the default settings, or none.
+    /// Whether the strategy has a circuit breaker of its own, with default settings. True by default.
     pub fn use_circuit_breaker(mut self, wanted: bool) -> Self {
         self.breaker = if wanted { Breaker::Own(BreakerConfig::default()) } else { Breaker::None };
         self
@@ -183,86 +191,90 @@ impl RetryStrategyBuilder {
         self
     }
 
-    /// This circuit breaker, which others may share.
+    /// Uses this circuit breaker, which others may share.
     pub fn breaker(mut self, breaker: CircuitBreaker) -> Self {
         self.breaker = Breaker::Given(breaker);
         self
     }
 
-    /// Who decides; the built-in policy if this is not set.
+    /// The policy that decides; the built-in one by default.
     pub fn policy(mut self, policy: impl Into<PolicySlot>) -> Self {
         self.policy = Some(policy.into());
         self
     }
 
-    /// Where time comes from.
+    /// The clock.
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Where randomness comes from.
+    /// The source of randomness.
     pub fn random(mut self, random: SharedRandom) -> Self {
         self.random = random;
         self
     }
 
-    /// Where events are sent to.
+    /// Receives events.
     pub fn events(mut self, events: Events) -> Self {
         self.events = events;
         self
     }
 
-    /// Whose history every failed attempt goes to, those that a retry made good too.
+    /// Records every failed attempt, also those that a retry recovered.
     pub fn classifier(mut self, classifier: Arc<ErrorClassifier>) -> Self {
         self.classifier = Some(classifier);
         self
     }
 
-    /// How long one attempt may take. A blocking attempt is told, and cannot be stopped.
+    /// Time limit of one attempt. A blocking attempt cannot be stopped: it finds the limit in [`Attempt::time_left`].
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.settings.attempt_timeout = Some(limit);
         self
     }
 
-    /// How long all attempts and the waits between them may take together, by the clock. A fallback runs after it, without a limit of its own.
+    /// Time limit of all attempts and the waits between them together. A fallback runs after it, without a limit.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.settings.deadline = Some(limit);
         self
     }
 
-    /// Whether repeating the operation can do no harm (the default). If it can, only what never reached the service is retried.
+    /// Whether repeating the operation can do no harm (the default). Otherwise only failures that never reached the
+    /// service are retried.
     pub fn idempotent(mut self, idempotent: bool) -> Self {
         self.settings.idempotent = idempotent;
         self
     }
 
-    /// The budget that this strategy's retries are taken from, perhaps shared with others.
+    /// Limits retries together with other strategies that have the same budget.
     pub fn budget(mut self, budget: RetryBudget) -> Self {
         self.settings.budget = Some(budget);
         self
     }
 
-    /// The bulkhead that every attempt must find room in, perhaps shared with others. Waits between attempts take no room.
+    /// Limits concurrent attempts together with other strategies that have the same bulkhead. Waits between attempts
+    /// take no place.
     pub fn bulkhead(mut self, bulkhead: Bulkhead) -> Self {
         self.settings.bulkhead = Some(bulkhead);
         self
     }
 
-    /// Sends rivals after slow attempts. They are taken from the hedge's own budget, else from the strategy's.
+    /// Sends hedge attempts after slow attempts. They take from the hedge's own budget, else from the strategy's.
     pub fn hedge(mut self, hedge: Hedge) -> Self {
         self.settings.hedge = Some(hedge);
         self
     }
 
-    /// Tells the facts about errors of your own types; what it does not know is read as always. See [`FaultReader`].
+    /// Reads the facts of errors of your own types. Errors that it does not know are read as always. See
+    /// [`FaultReader`].
     pub fn fault_reader(mut self, reader: impl Fn(&(dyn std::error::Error + 'static)) -> Option<Fault> + Send + Sync + 'static) -> Self {
         self.error_reader = Some(Arc::new(reader));
         self
     }
 
-    /// Decides by the caller's own error type whether to retry: `true` retries, `false` gives up, whatever the classifier says. The type is looked for in the
-    /// whole chain of causes; errors of other types are classified as always. May be called for several types.
+    /// Decides by the caller's own error type whether to retry: `true` retries, `false` gives up, whatever the
+    /// classifier says. The type is looked for in the whole chain of causes; errors of other types are classified as
+    /// always. May be called for several types.
     ///
     /// ```
     /// use upright::RetryStrategy;
@@ -281,7 +293,8 @@ impl RetryStrategyBuilder {
         self
     }
 
-    /// Reads the facts of an error type that describes itself. The type is looked for in the whole chain of causes. May be called for several types.
+    /// Reads the facts of an error type that describes itself. The type is looked for in the whole chain of causes.
+    /// May be called for several types.
     ///
     /// ```
     /// use upright::RetryStrategy;
@@ -309,7 +322,8 @@ impl RetryStrategyBuilder {
         self
     }
 
-    /// Decides what follows an error that no rule of the classifier knows. By default the operation gives up, and the log says how to retry it.
+    /// Decides what follows an error that no rule of the classifier knows. By default the operation gives up, and the
+    /// log says how to retry it.
     pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
         self.on_unknown = on_unknown;
         self
@@ -338,7 +352,8 @@ impl RetryStrategyBuilder {
 }
 
 impl Default for RetryStrategy {
-    /// The strategy of the specification's settings, with a breaker of its own: build one and keep it, since the breaker lives in it.
+    /// The strategy of the specification's settings, with a breaker of its own: build one and keep it, since the
+    /// breaker lives in it.
     fn default() -> Self {
         let RetryStrategyBuilder { settings, clock, random, events, retry_if, on_unknown, .. } = RetryStrategyBuilder::default();
         let policy = PolicySlot::default();
@@ -360,7 +375,7 @@ impl RetryStrategy {
         RetryStrategyBuilder::default()
     }
 
-    /// A builder with what the policy recommends for this kind of operation.
+    /// A builder with the settings that the policy recommends for this kind of operation.
     pub fn recommended(profile: Profile, policy: impl Into<PolicySlot>) -> RetryStrategyBuilder {
         let policy = policy.into();
         let recommendation = policy.recommend(profile);
@@ -400,10 +415,11 @@ impl RetryStrategy {
         policy.delay(&self.shared.settings.retry, attempt, random.draw())
     }
 
-    /// Runs an operation, retrying it as the policy says.
+    /// Runs an operation, with retries as the policy decides.
     ///
     /// # Errors
-    /// [`Error::Failed`] with the operation's own last error; [`Error::CircuitOpen`] or [`Error::BulkheadFull`] if it was not tried.
+    /// [`Error::Failed`] with the operation's own last error; [`Error::CircuitOpen`] or [`Error::BulkheadFull`] if it
+    /// was not tried.
     pub fn execute<T, E, F>(&self, mut operation: impl FnMut() -> F) -> impl Future<Output = Result<T, Error>>
     where
         E: OperationError,
@@ -412,10 +428,10 @@ impl RetryStrategy {
         self.execute_accepting(move |_| operation(), |_| true)
     }
 
-    /// Runs an operation that is told about each attempt, and whose `Ok` results must be accepted too: one that is not counts as a failure.
+    /// Runs an operation that gets each [`Attempt`]. An `Ok` result that `accept` rejects counts as a failure.
     ///
     /// # Errors
-    /// As [`RetryStrategy::execute`]; the last error may be [`crate::error::RejectedResult`].
+    /// Those of [`RetryStrategy::execute`]; the last error may be [`crate::error::RejectedResult`].
     pub async fn execute_accepting<T, E, F>(&self, mut operation: impl FnMut(Attempt) -> F, accept: impl Fn(&T) -> bool) -> Result<T, Error>
     where
         E: OperationError,
@@ -423,7 +439,7 @@ impl RetryStrategy {
     {
         let Shared { runtime, settings, breaker, simple } = &*self.shared;
         let mut first = None;
-        // Nearly all calls end here: one attempt through a closed breaker. A session is made when there is something to remember.
+        // Nearly all calls end here: one attempt through a closed breaker, without a run.
         if *simple && !is_watched() {
             let passes = breaker.as_ref().map(CircuitBreaker::passes);
             if let Some(None) = passes {
@@ -462,7 +478,7 @@ impl RetryStrategy {
         poll_fn(|context| poll_apart(rest.as_mut(), context)).await
     }
 
-    /// Goes on after the first attempt has failed, or makes it where it is more than a call.
+    /// Goes on after a failed first attempt, or makes the first attempt where it is more than a call.
     async fn go_on<T, E, F>(
         &self,
         first: Option<FirstFailure>,
@@ -494,7 +510,8 @@ impl RetryStrategy {
         Run::with(Arc::clone(runtime), settings.clone(), Alone { fallback }, breaker.clone(), None)
     }
 
-    /// The rejection of a call that its breaker does not let through. None if it lets it through after all: then a session asks it again.
+    /// The rejection of a call that its breaker does not let through. None if it lets it through after all: then a
+    /// session asks it again.
     #[cold]
     fn rejected(&self) -> Option<CircuitOpen> {
         self.shared.breaker.as_ref().and_then(|breaker| breaker.try_acquire().err())
@@ -528,7 +545,7 @@ impl RetryStrategy {
     /// [`RetryStrategy::execute`] for a function that blocks; waits block the thread.
     ///
     /// # Errors
-    /// As there.
+    /// [`Error::Failed`], [`Error::CircuitOpen`], [`Error::BulkheadFull`].
     pub fn execute_blocking<T, E: OperationError>(&self, mut operation: impl FnMut() -> Result<T, E>) -> Result<T, Error> {
         self.execute_accepting_blocking(move |_| operation(), |_| true)
     }
@@ -536,7 +553,7 @@ impl RetryStrategy {
     /// [`RetryStrategy::execute_accepting`] for a function that blocks.
     ///
     /// # Errors
-    /// As there.
+    /// [`Error::Failed`], [`Error::CircuitOpen`], [`Error::BulkheadFull`].
     pub fn execute_accepting_blocking<T, E: OperationError>(
         &self,
         operation: impl FnMut(Attempt) -> Result<T, E>,
@@ -551,7 +568,7 @@ impl RetryStrategy {
     /// [`RetryStrategy::execute_with_fallback`] for functions that block.
     ///
     /// # Errors
-    /// As there.
+    /// [`Error::Failed`], [`Error::CircuitOpen`], [`Error::BulkheadFull`].
     pub fn execute_with_fallback_blocking<T, E: OperationError, G: OperationError>(
         &self,
         mut operation: impl FnMut() -> Result<T, E>,

@@ -17,7 +17,8 @@ use crate::error::Error;
 use crate::fault::OperationError;
 use crate::retry::RetryStrategy;
 
-/// What can be called again and again for a future: asynchronous functions without arguments, closures that return futures, `async` closures.
+/// Operations that can be retried: asynchronous functions without arguments, closures that return futures, `async`
+/// closures.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,26 +35,26 @@ where
     E: OperationError,
     F: Future<Output = Result<T, E>>,
 {
-    /// Calls it, and again as the strategy's policy says.
+    /// Runs the operation, with retries as the strategy's policy decides.
     ///
     /// # Errors
-    /// As [`RetryStrategy::execute`].
+    /// Those of [`RetryStrategy::execute`].
     fn retry(self, strategy: &RetryStrategy) -> impl Future<Output = Result<T, Error>> {
         strategy.execute(self)
     }
 
-    /// The same; `Ok` results must be accepted too, and one that is not counts as a failure.
+    /// Runs the operation with retries. An `Ok` result that `accept` rejects counts as a failure.
     ///
     /// # Errors
-    /// As [`RetryStrategy::execute_accepting`].
+    /// Those of [`RetryStrategy::execute_accepting`].
     fn retry_accepting(mut self, strategy: &RetryStrategy, accept: impl Fn(&T) -> bool) -> impl Future<Output = Result<T, Error>> {
         strategy.execute_accepting(move |_| self(), accept)
     }
 
-    /// The same, with what is run if it fails for good or the strategy's breaker is open.
+    /// Runs the operation with retries, and the fallback if they fail or the strategy's breaker is open.
     ///
     /// # Errors
-    /// As [`RetryStrategy::execute_with_fallback`].
+    /// Those of [`RetryStrategy::execute_with_fallback`].
     fn retry_or<G, H>(self, strategy: &RetryStrategy, fallback: impl FnOnce() -> H) -> impl Future<Output = Result<T, Error>>
     where
         G: OperationError,
@@ -71,7 +72,7 @@ where
 {
 }
 
-/// What can be called again and again and blocks.
+/// Blocking operations that can be retried.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -82,18 +83,18 @@ where
 /// # Ok(()) }
 /// ```
 pub trait RetryableBlocking<T, E: OperationError>: FnMut() -> Result<T, E> + Sized {
-    /// Calls it, and again as the strategy's policy says; waits block the thread.
+    /// Runs the operation, with retries as the strategy's policy decides. Waits block the thread.
     ///
     /// # Errors
-    /// As [`RetryStrategy::execute`].
+    /// Those of [`RetryStrategy::execute`].
     fn retry_blocking(self, strategy: &RetryStrategy) -> Result<T, Error> {
         strategy.execute_blocking(self)
     }
 
-    /// The same, with what is run if it fails for good or the strategy's breaker is open.
+    /// Runs the operation with retries, and the fallback if they fail or the strategy's breaker is open.
     ///
     /// # Errors
-    /// As [`RetryStrategy::execute_with_fallback`].
+    /// Those of [`RetryStrategy::execute_with_fallback`].
     fn retry_blocking_or<G: OperationError>(self, strategy: &RetryStrategy, fallback: impl FnOnce() -> Result<T, G>) -> Result<T, Error> {
         strategy.execute_with_fallback_blocking(self, fallback)
     }

@@ -1,4 +1,5 @@
-//! Wrong uses do not compile, and what the compiler says is what somebody can act upon. After a change of words, `TRYBUILD=overwrite` writes them anew; read them.
+//! Wrong uses do not compile, and the compiler's messages help. `TRYBUILD=overwrite` rewrites the expected messages;
+//! read them.
 #![allow(missing_docs)]
 
 #[test]

@@ -1,14 +1,16 @@
 //! Error recovery for local-first AI programs.
 //!
-//! A call to a model, a tool or a store fails. Trying again helps against some failures and makes others worse; a second model can answer
-//! what the first cannot; an answer from an hour ago may do. This crate finds out what a failure means and does what helps.
+//! A call to a model, a tool or a store fails. A retry helps against some failures and makes others worse. Another
+//! model can answer when the first cannot, and an answer from an hour ago may do. This crate reads what a failure
+//! means and does what helps.
 //!
-//! *What to do* is decided by a [policy]: a pure WebAssembly component that can be replaced while the program runs. *Everything that touches
-//! the world* (calls, waits, clocks, state) is done here. Without further ado the built-in policy decides; you need not know that it is there.
+//! A [policy] decides *what to do*: a pure WebAssembly component that can be replaced while the program runs. The
+//! crate does everything that *touches the world*: calls, waits, clocks, state. The built-in policy decides by
+//! default, and you need not know that it is there.
 //!
 //! # One call: [`RetryStrategy`]
 //!
-//! Waits longer each time, stops when trying again cannot help, and says why it stopped.
+//! Waits longer before each retry, stops when a retry cannot help, and says why it stopped.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,9 +26,26 @@
 //! # Ok(()) }
 //! ```
 //!
+//! **An error that no rule knows is not retried,** and the log says so: a retry might repeat harm. Say what your own
+//! errors mean by [`retry_if`](retry::RetryStrategyBuilder::retry_if), or retry all unknown ones by
+//! [`on_unknown`](retry::RetryStrategyBuilder::on_unknown):
+//!
+//! ```
+//! use upright::RetryStrategy;
+//! use upright::driving::OnUnknown;
+//!
+//! # #[derive(Debug, thiserror::Error)]
+//! # #[error("job {state}")]
+//! # struct JobError { state: &'static str }
+//! let jobs = RetryStrategy::builder().retry_if(|error: &JobError| error.state == "pending").build()?;
+//! let anything = RetryStrategy::builder().on_unknown(OnUnknown::Retry).build()?;
+//! # Ok::<(), upright::error::ConfigurationError>(())
+//! ```
+//!
 //! # One service: [`CircuitBreaker`]
 //!
-//! Stops calling what is failing, and finds out by itself when it works again. Mistakes of the caller do not count against the service.
+//! Stops calling a failing service, and finds out by itself when the service works again. A caller's own mistakes do
+//! not count.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,7 +56,7 @@
 //! let breaker = CircuitBreaker::builder("vector-index").failure_threshold(5).recovery_timeout(Duration::from_secs(60)).build()?;
 //! match breaker.call(search).await {
 //!     Ok(hits) => println!("{hits:?}"),
-//!     Err(Error::CircuitOpen(open)) => println!("not tried; again in {:?}", open.time_left()),
+//!     Err(Error::CircuitOpen(open)) => println!("rejected; try again in {:?}", open.time_left()),
 //!     Err(error) => println!("{error}"),
 //! }
 //! # Ok(()) }
@@ -45,7 +64,7 @@
 //!
 //! # One function: [`with_retry`](macro@with_retry), [`with_circuit_breaker`](macro@with_circuit_breaker)
 //!
-//! The same before a function, which keeps its signature. All its calls share one strategy and one breaker.
+//! Attributes guard a function and keep its signature. All its calls share one strategy and one breaker.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -63,7 +82,7 @@
 //!
 //! # Everything together: [`RecoveryManager`]
 //!
-//! Retries, a breaker for each model, other models, a cache, a fallback, checkpoints. The answer says where it came from.
+//! Retries, a breaker for each model, other models, a cache, a fallback, checkpoints. The answer names its source.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -75,8 +94,10 @@
 //! let recovered = manager
 //!     .operation("chat")
 //!     .model("qwen3:30b")
-//!     // Served without asking for a minute, and for a day if nothing else can serve.
-//!     .cache("sky").fresh_for(Duration::from_secs(60)).stale_for(Duration::from_secs(86_400))
+//!     // Serves a cached answer without a call for a minute, and for a day if the call fails.
+//!     .cache("sky")
+//!     .fresh_for(Duration::from_secs(60))
+//!     .stale_for(Duration::from_secs(86_400))
 //!     .fallback(|| async { Ok::<_, std::io::Error>("I cannot answer now.".to_owned()) })
 //!     .run(|attempt| async move { ask(attempt.model(), "Why is the sky blue?").await })
 //!     .await?;
@@ -98,64 +119,76 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A policy that traps, takes too long or answers nonsense does no harm: the same logic answers natively, and one that does so repeatedly
-//! is replaced by the one before it. [`PolicySlot`] says more.
+//! A policy that traps, takes too long or answers nonsense does no harm: the built-in logic answers in its place. A
+//! policy that fails repeatedly is replaced by the one before it. [`PolicyLifecycle`] has the details.
+//!
+//! A manager runs its policy as a component. A strategy or a breaker by itself decides by the same code without
+//! WebAssembly, with equal answers to the bit, until it is given a policy.
 //!
 //! # Which one do I need?
 //!
 //! | you want | take |
 //! |---|---|
-//! | a call to be tried again, when that can help | [`RetryStrategy`], or in one line [`Retryable`] and [`RetryableBlocking`] |
-//! | the same for a function as it is written | the attributes `with_retry` and `with_circuit_breaker` |
-//! | to stop calling what is down | [`CircuitBreaker`]; one for each key: [`CircuitBreakers`] |
-//! | retries of all callers together not to multiply load | [`RetryBudget`] |
-//! | no more calls at once than the service can bear | [`Bulkhead`] |
-//! | slow calls to get quicker | [`Hedge`] |
+//! | to retry a call when a retry can help | [`RetryStrategy`], or in one line [`Retryable`] and [`RetryableBlocking`] |
+//! | to guard a function as it is written | the attributes `with_retry` and `with_circuit_breaker` |
+//! | to stop calling a service that is down | [`CircuitBreaker`]; one for each key: [`CircuitBreakers`] |
+//! | to limit the retries of all callers together | [`RetryBudget`] |
+//! | to limit concurrent calls | [`Bulkhead`] |
+//! | to shorten slow calls | [`Hedge`] |
 //! | another model, less work, an earlier answer | [`RecoveryManager`]; its parts by themselves: [`GracefulDegradation`] |
-//! | long work to go on where it stopped | [`checkpoints`], kept in a [`store`], by default in a file |
-//! | to know what an error means, whatever its type | [`ErrorClassifier`]; [`fault`] is how errors are read |
-//! | to know whether server, models and machine are fit to work | [`HealthCheck`] |
+//! | to resume long work where it stopped | [`checkpoints`], kept in a [`store`] |
+//! | to know what an error means | [`ErrorClassifier`]; [`fault`] reads errors |
+//! | to know whether server, models and machine are healthy | [`HealthCheck`] |
 //! | Ollama's answers whole or not at all | [`ollama`] |
-//! | to look at what was decided, and put it to another policy | [`journal`], [`policy::replay`] |
+//! | a loop of your own, or a binding to another language | [`driving`] |
+//! | to look at decisions, and put them to another policy | [`journal`], [`policy::replay`] |
 //! | to see what happens | [`events`], also through `tracing`; `metrics`, with the feature of this name |
 //! | recovery in a stack of tower, or in a client of `reqwest-middleware` | `tower`, `reqwest_middleware`, with the features of these names |
 //! | to test that your program recovers | [`testing`] first; [`chaos`] for failures on purpose |
-//! | other time, other chance | [`clock`], [`random`] |
+//! | to control time and randomness in tests | [`clock`], [`random`] |
 //!
-//! # What stands outside what
+//! # The order of guards
 //!
-//! Whatever the order in which a strategy or an operation is described, an attempt is guarded in this order, outermost first:
+//! The order of a builder's calls does not matter. The guards of an attempt always stand in this order, outermost
+//! first:
 //!
 //! ```text
 //! deadline ▶ retries, other models ▶ circuit breaker ▶ bulkhead ▶ attempt timeout ▶ hedge ▶ your operation
 //! ```
 //!
-//! A breaker rejects before anything is waited for; the wait in a bulkhead's queue does not use up the attempt's time; rivals share the attempt's limit and its
-//! place in the bulkhead. A fallback comes last and has no limit. Everything has a default but the deadline, the attempt timeout, the budget, the bulkhead and the
-//! hedge: these are off until they are set.
+//! A breaker rejects before any wait. The wait in a bulkhead's queue does not use up the attempt's time. Hedge
+//! attempts share the attempt's limit and its place in the bulkhead. A fallback comes last and has no limit. The
+//! deadline, the attempt timeout, the budget, the bulkhead and the hedge are off by default.
 //!
-//! The asynchronous functions wait with tokio's timer, unless they are given another [`clock::Clock`]; [`RetryStrategy::execute_blocking`] and
-//! [`CircuitBreaker::call_blocking`] need no runtime. The repository's `docs/patterns/` has a page for each pattern, with its defaults and what it logs.
+//! Asynchronous functions wait with tokio's timer, or with another [`clock::Clock`].
+//! [`RetryStrategy::execute_blocking`] and [`CircuitBreaker::call_blocking`] need no runtime. The repository's
+//! `docs/patterns/` has a page for each pattern, with defaults and log lines.
 //!
 //! # Features
 //!
-//! - `anyhow` (on by default): operations that fail with `anyhow::Error` keep the type of the error inside, so it is classified by what it is
-//!   and can be had back by [`Error::downcast_ref`].
-//! - `macros` (on by default): the attributes `#[with_retry]` and `#[with_circuit_breaker]`.
-//! - `sqlite` (on by default): `store::FileStore`, the store in a file.
+//! On by default:
+//!
+//! - `manager`: [`RecoveryManager`], with `wasm`, `ollama` and `state`.
+//! - `wasm`: WebAssembly policies and journals. Without it the built-in policy decides as native code.
+//! - `ollama`: the client of Ollama, and health checks.
+//! - `state`: stores that are opened by their address; `sqlite`: the store in a file.
+//! - `anyhow`: operations that fail with `anyhow::Error` keep the type of the error inside, so it is classified by
+//!   its type, and [`Error::downcast_ref`] finds it.
+//! - `macros`: the attributes `#[with_retry]` and `#[with_circuit_breaker]`.
+//!
+//! Without default features: retries, breakers, budgets, bulkheads, hedges and checkpoints, with fewer than 40
+//! dependencies.
+//!
+//! Off by default:
+//!
 //! - `metrics`: counters and histograms through the `metrics` facade.
 //! - `nats`: the store `NatsStore`, which a fleet shares, in a NATS server with JetStream.
 //! - `tls`: `https` addresses of Ollama, by rustls with ring. Without it they are refused with a reason.
-//! - `tower`: the module `tower`, with layers for stacks of tower: `RecoveryLayer` and `CircuitBreakerLayer`.
-//! - `reqwest-middleware`: the module `reqwest_middleware`, with `RecoveryMiddleware` for clients of the crate of that name. Turns `anyhow` on.
+//! - `tower`: the module `tower`, with layers for stacks of tower.
+//! - `reqwest-middleware`: the module `reqwest_middleware`, for clients of the crate of that name. Turns `anyhow` on.
+//! - `watch`: policies that are swapped in when their file changes, and requests to a running program.
+//! - `wasi`: policies may import a WASI in which there is nothing.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
-
-// What this crate's own tests have in common with those outside it names it so.
-#[cfg(test)]
-extern crate self as upright;
-#[cfg(test)]
-#[path = "../tests/patient/mod.rs"]
-mod patient;
 
 #[cfg(feature = "manager")]
 pub mod degradation;

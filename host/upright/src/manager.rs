@@ -37,7 +37,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Guards operations with everything there is: retries, breakers, other models, a cache, checkpoints, fallbacks. Cloning shares it.
+/// Guards operations with everything there is: retries, breakers, other models, a cache, checkpoints, fallbacks.
+/// Cloning shares it.
 #[derive(Clone)]
 pub struct RecoveryManager {
     shared: Arc<Shared>,
@@ -121,57 +122,60 @@ impl RecoveryManagerBuilder {
         self
     }
 
-    /// What each budget holds that an operation names ([`Operation::budget`]), and how many retries it gains each second; 20 and 1 if this is not set.
+    /// Size of each retry budget that an operation names ([`Operation::budget`]). By default 20 tokens, and one
+    /// gained per second.
     pub fn budgets(mut self, config: RetryBudgetConfig) -> Self {
         self.budgets = config;
         self
     }
 
-    /// How the bulkheads are built that operations name ([`Operation::bulkhead`]); 4 calls at once and 64 waiting if this is not set. The clock is the
-    /// manager's.
+    /// Template of the bulkheads that operations name ([`Operation::bulkhead`]). By default 4 concurrent calls and 64
+    /// waiting. The manager's clock replaces the template's.
     pub fn bulkheads(mut self, template: BulkheadBuilder) -> Self {
         self.bulkheads = template;
         self
     }
 
-    /// Tells the facts about errors of your own types; what it does not know is read as always. See [`crate::fault::FaultReader`].
+    /// Reads the facts of errors of your own types. Errors that it does not know are read as always. See
+    /// [`crate::fault::FaultReader`].
     pub fn fault_reader(mut self, reader: impl Fn(&(dyn std::error::Error + 'static)) -> Option<Fault> + Send + Sync + 'static) -> Self {
         self.retry = self.retry.fault_reader(reader);
         self
     }
 
-    /// How breakers behave.
+    /// Settings of all breakers.
     pub fn breaker(mut self, config: BreakerConfig) -> Self {
         self.breaker = config;
         self
     }
 
-    /// The models that may take another's place, best first. None if this is not set.
+    /// The models that may replace another, best first. Empty by default.
     pub fn fallback_models<M: Into<String>>(mut self, models: impl IntoIterator<Item = M>) -> Self {
         self.fallback_models = models.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Who decides; the built-in policy if this is not set. The manager takes it over: swap it through [`RecoveryManager::policy`].
+    /// The policy that decides; the built-in one by default. Swap it later through [`RecoveryManager::policy`].
     pub fn policy(mut self, policy: impl Into<PolicyLifecycle>) -> Self {
         self.policy = Some(policy.into());
         self
     }
 
-    /// Where time comes from.
+    /// The clock.
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Where randomness comes from.
+    /// The source of randomness.
     pub fn random(mut self, random: SharedRandom) -> Self {
         self.random = random;
         self
     }
 
-    /// Where checkpoints, [breakers](Self::keep_breakers) and [cached responses](Self::cache_in_store) are kept. Without this they are in memory, and gone with
-    /// the process. [`StateAddress::of_this_user`] is the address that the programs of one user have in common; many processes may have one file.
+    /// Keeps checkpoints, [breakers](Self::keep_breakers) and [cached responses](Self::cache_in_store) at this
+    /// address; in memory by default. [`StateAddress::of_this_user`] is the address that the programs of one user
+    /// share. Many processes may share one file.
     pub fn state(mut self, address: StateAddress) -> Self {
         self.state = Some(State::At(address));
         self
@@ -183,40 +187,43 @@ impl RecoveryManagerBuilder {
         self
     }
 
-    /// Whether the breakers are kept in the [`state`](Self::state), restored when the program is started anew, and in common with all programs that have the same state;
-    /// true where a state is set. Nobody waits for it: while it cannot be reached each program decides by itself.
+    /// Whether breakers are kept in the [`state`](Self::state): restored when the program restarts, and shared with
+    /// all programs that have the same state. True where a state is set. Calls do not wait for the state: while it
+    /// cannot be reached, each program decides by itself.
     pub fn keep_breakers(mut self, keep: bool) -> Self {
         self.keep_breakers = keep;
         self
     }
 
-    /// Checkpoints that are too old or too many are removed.
+    /// Removes checkpoints above these limits of age and number.
     pub fn checkpoint_limits(mut self, limits: CheckpointLimits) -> Self {
         self.checkpoint_limits = limits;
         self
     }
 
-    /// What tells the system's health; [`RecoveryManager::system_health`] asks it.
+    /// The health check that [`RecoveryManager::system_health`] runs.
     pub fn health(mut self, health: HealthCheck) -> Self {
         self.health = Some(health);
         self
     }
 
-    /// So many errors are remembered by the classifier.
+    /// Number of recent errors the classifier keeps.
     pub fn max_history(mut self, errors: usize) -> Self {
         self.max_history = errors;
         self
     }
 
-    /// What the cache of responses keeps at most in memory.
+    /// Limits of the response cache in memory.
     pub fn cache(mut self, limits: CacheLimits) -> Self {
         self.cache = limits;
         self
     }
 
-    /// How cached responses are kept in the store as well, so that they are there after a restart and for all who share the store; with `None` they are not.
+    /// Also keeps cached responses in the store, for the time after a restart and for all who share the store. `None`
+    /// turns this off.
     ///
-    /// They are where [`state`](Self::state) or [`store`](Self::store) was said. [`StateAddress::Memory`] would be a second copy in the same memory, and counts as not said.
+    /// On by default where [`state`](Self::state) or [`store`](Self::store) is set. [`StateAddress::Memory`] would be
+    /// a second copy in the same memory, so it counts as unset.
     pub fn cache_in_store(mut self, options: impl Into<Option<StoredCacheOptions>>) -> Self {
         self.stored_cache = options.into();
         self
@@ -338,7 +345,8 @@ impl RecoveryManager {
         Operation::new(self, name.into())
     }
 
-    /// Runs an operation with everything that the manager has. With a `checkpoint_key` the policy knows whether there is state to resume from.
+    /// Runs an operation with everything that the manager has. With a `checkpoint_key` the policy knows whether there
+    /// is state to resume from.
     ///
     /// # Errors
     /// [`Error::Failed`], [`Error::CircuitOpen`] or [`Error::ShuttingDown`].
@@ -357,7 +365,7 @@ impl RecoveryManager {
     /// [`RecoveryManager::execute_with_recovery`] with a fallback that runs if nothing else serves.
     ///
     /// # Errors
-    /// As there; [`Error::FallbackFailed`] holds both errors.
+    /// Those of [`RecoveryManager::execute_with_recovery`]; [`Error::FallbackFailed`] holds both errors.
     pub async fn execute_with_recovery_or<T, E, F, G, H>(
         &self,
         operation: impl FnMut(Attempt) -> F,
@@ -410,7 +418,8 @@ impl RecoveryManager {
         &self.shared.checkpoints
     }
 
-    /// The health of Ollama, of these models and of the machine, by component. Empty where the manager was given no [`HealthCheck`].
+    /// The health of Ollama, of these models and of the machine, by component. Empty where the manager was given no
+    /// [`HealthCheck`].
     pub async fn system_health(&self, models: &[&str]) -> HealthReport {
         match &self.shared.health {
             Some(health) => health.check_all(models).await,
@@ -433,25 +442,28 @@ impl RecoveryManager {
         &self.shared.degradation
     }
 
-    /// Where its state is kept: for what a program keeps there besides, and to follow a [`PolicyFleet`](crate::policy::PolicyFleet).
+    /// The store that keeps the state: for other values of the program, and to follow a
+    /// [`PolicyFleet`](crate::policy::PolicyFleet).
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.shared.store)
     }
 
-    /// What has been done to keep the breakers; none where they are not kept.
+    /// Number of breaker states written and read; `None` where breakers are not kept.
     pub fn breaker_sharing(&self) -> Option<SharingCounts> {
         self.shared.keeping.as_ref().map(Keeping::counts)
     }
 
-    /// Ends when the breakers are as the [`state`](RecoveryManagerBuilder::state) has them, and it has all their transitions until now. Never, while the state cannot be
-    /// reached: give it a limit. Only for who must know; calls need not wait for it.
+    /// Ends when the breakers are as the [`state`](RecoveryManagerBuilder::state) has them, and it has all their
+    /// transitions until now. Never, while the state cannot be reached: give it a limit. Only for who must know;
+    /// calls need not wait for it.
     pub async fn breakers_settled(&self) {
         if let Some(keeping) = &self.shared.keeping {
             keeping.settled().await;
         }
     }
 
-    /// The breakers: one for each model, and `operation` for operations without a model or a breaker's name of their own.
+    /// The breakers: one for each model, and `operation` for operations without a model or a breaker's name of their
+    /// own.
     pub fn breakers(&self) -> &CircuitBreakers {
         &self.shared.breakers
     }
@@ -476,7 +488,7 @@ impl RecoveryManager {
         &self.shared.strategy
     }
 
-    /// What happens from now on.
+    /// Subscribes to events.
     pub fn subscribe(&self) -> Subscription {
         self.shared.events.subscribe()
     }
@@ -501,8 +513,9 @@ impl RecoveryManager {
         if self.shared.closing.load(Ordering::SeqCst) { Err(Error::ShuttingDown) } else { Ok(running) }
     }
 
-    /// Takes no new operations and waits until those in flight have ended and what they cached is in the store, at most so long. Checkpoints stay. Breakers that
-    /// are kept in the state are written down, and are each alone from then on; when the manager is dropped after this, its store is free for others.
+    /// Takes no new operations and waits until those in flight have ended and what they cached is in the store, at
+    /// most so long. Checkpoints stay. Breakers that are kept in the state are written down, and are each alone from
+    /// then on; when the manager is dropped after this, its store is free for others.
     pub async fn shutdown_gracefully(&self, patience: Duration) -> Shutdown {
         let shared = &*self.shared;
         shared.closing.store(true, Ordering::SeqCst);

@@ -130,6 +130,8 @@ fn refusal(error: &StoreError, what: &str) -> String {
             | StoreError::NotAStore { .. }
             | StoreError::Newer { .. }
             | StoreError::Unavailable { .. }
+            // SQLite takes a file with an unknown write version, byte 18 of the header, for read-only.
+            | StoreError::NotWritable { .. }
     );
     assert!(typed, "{what}: {error:?}");
     error.to_string()

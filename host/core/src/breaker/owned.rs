@@ -7,7 +7,8 @@ use crate::policy::PolicySlot;
 use crate::types::{Classification, Fault, Incident, Verdict};
 use std::mem::take;
 
-/// A [`Permit`] that keeps its breaker alive. Report how the call ended; dropping it reports nothing and gives a probe's place back.
+/// A [`Permit`] that keeps its breaker alive. Report how the call ended; dropping it reports nothing and gives a
+/// probe's place back.
 #[must_use = "dropping a permit says nothing about the call"]
 pub struct OwnedPermit {
     pub(super) breaker: CircuitBreaker,

@@ -51,7 +51,8 @@ impl Checkpoint {
         self
     }
 
-    /// Restores `None` from a state that is damaged, of another schema or of another type, in place of an error. Off by default.
+    /// Restores `None` from a state that is damaged, of another schema or of another type, in place of an error. Off
+    /// by default.
     pub fn start_over_if_unreadable(mut self, start_over: bool) -> Self {
         self.start_over = start_over;
         self

@@ -1,10 +1,10 @@
-//! What an operation has besides its own call.
+//! Describes an operation's context to a run: models, cache, fallback, checkpoint.
 
 use crate::breaker::CircuitBreaker;
 use crate::checkpoints::Checkpoint;
 use crate::types::{CachedAnswer, ResourceSnapshot};
 
-/// What could serve in place of a live answer. It is asked only after something has failed.
+/// Alternatives to a live answer. A run asks for them only after a failure.
 pub trait OperationContext: Sync {
     /// The models that may be used, best first.
     fn models(&self) -> &[String] {

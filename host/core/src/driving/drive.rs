@@ -32,11 +32,13 @@ pub enum Ending<T> {
 pub enum Mode {
     /// Through the clock's timers. Attempts have time limits and hedge attempts, and wait in a bulkhead's queue.
     Async,
-    /// By blocking the thread: the future of a drive never waits. Attempts cannot be stopped from outside and are not hedged, and a full bulkhead rejects at once.
+    /// By blocking the thread: the future of a drive never waits. Attempts cannot be stopped from outside and are not
+    /// hedged, and a full bulkhead rejects at once.
     Blocking,
 }
 
-/// Drives a run to its end. It begins with `first`, where an attempt has failed already. Dropping the future ends the operation; nothing stays counted.
+/// Drives a run to its end. It begins with `first`, where an attempt has failed already. Dropping the future ends the
+/// operation; nothing stays counted.
 pub async fn drive<T, E, F, C>(
     run: &mut Run<C>,
     first: Option<(Step, BoxError)>,

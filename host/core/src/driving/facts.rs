@@ -1,4 +1,4 @@
-//! What is known of a failed attempt.
+//! The facts of a failed attempt.
 
 use super::settings::{OnUnknown, Runtime};
 use crate::error::AttemptTimeout;
@@ -8,12 +8,12 @@ use std::error::Error;
 use std::time::Duration;
 use upright_logic::classifier::rules::UNKNOWN;
 
-/// What is known of a failed attempt, without the error itself.
+/// The facts of a failed attempt, without the error itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     /// The failure.
     pub fault: Fault,
-    /// What else is known of the exchange that failed.
+    /// Further facts of the failed exchange.
     pub circumstances: Option<Circumstances>,
     /// The models of the server by name, where the failure made the client look.
     pub models: Vec<(String, ModelFacts)>,

@@ -1,7 +1,8 @@
-//! One guarded operation without a driver: for gateways, bindings to other languages, and programs with a loop of their own.
+//! One guarded operation without a driver: for gateways, bindings to other languages, and programs with a loop of
+//! their own.
 //!
-//! A [`Run`] knows what has happened so far and says what to do next, as a [`Step`]. It neither waits nor calls anything, and it takes [`Facts`] in place of errors.
-//! [`RetryStrategy`](crate::RetryStrategy) and the manager are drivers over it.
+//! A [`Run`] keeps the state of an operation and gives the next [`Step`]. It neither waits nor calls anything, and it
+//! takes [`Facts`] in place of errors. [`RetryStrategy`](crate::RetryStrategy) and the manager are drivers over it.
 //!
 //! ```
 //! use upright::RetryStrategy;

@@ -1,7 +1,7 @@
-//! What has happened in an operation so far, and what to do next.
+//! Keeps the state of one operation and decides its next step.
 //!
-//! Success is all that most calls ever see, so it costs a few loads and one counter: no allocation, no lock, no policy, and an exact clock reading only where
-//! there is a time limit.
+//! Success is all that most calls ever see, so it costs a few loads and one counter: no allocation, no lock, no
+//! policy, and an exact clock reading only where there is a time limit.
 
 use super::context::{Alone, OperationContext};
 use super::facts::Facts;
@@ -22,12 +22,13 @@ use std::time::Duration;
 use upright_logic::classifier::rules::UNKNOWN;
 use upright_logic::degradation::same_model;
 
-/// Maximum number of larger windows that an operation asks for, over all models. Doubled 16 times, the smallest window is larger than any model's.
+/// Maximum number of larger windows that an operation asks for, over all models. Doubled 16 times, the smallest
+/// window is larger than any model's.
 const MOST_WINDOWS: u32 = 16;
 /// Maximum length of a message in an event, bytes.
 const MESSAGE_IN_EVENTS: usize = 200;
 
-/// What an operation knows of the attempt that it makes.
+/// The attempt that an operation makes now.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -59,10 +60,12 @@ impl Attempt {
         self.model.as_deref().unwrap_or_default()
     }
 
-    /// The state that an earlier attempt, or an earlier process, saved last. `None` where nothing was saved, or the operation has no checkpoint.
+    /// The state that an earlier attempt, or an earlier process, saved last. `None` where nothing was saved, or the
+    /// operation has no checkpoint.
     ///
     /// # Errors
-    /// [`StoreError::SchemaMismatch`] and [`StoreError::Corrupt`] for a state that cannot be restored; else the store's own.
+    /// [`StoreError::SchemaMismatch`] and [`StoreError::Corrupt`] for a state that cannot be restored; else the
+    /// store's own.
     pub async fn resume<S: DeserializeOwned>(&self) -> Result<Option<S>, StoreError> {
         match &self.checkpoint {
             Some(checkpoint) => checkpoint.restore().await,
@@ -75,7 +78,7 @@ impl Attempt {
     }
 }
 
-/// What to do next.
+/// The next step of a run.
 #[derive(Debug)]
 #[must_use = "the run goes on only if its steps are taken"]
 pub enum Step {
@@ -137,7 +140,7 @@ impl End {
     }
 }
 
-/// What the guards hold for the attempt in flight.
+/// Permits of the attempt in flight.
 #[derive(Default)]
 struct Admission {
     permit: Option<OwnedPermit>,
@@ -151,7 +154,8 @@ pub struct Run<C: OperationContext = Alone> {
     context: C,
     breaker: Option<CircuitBreaker>,
     admission: Admission,
-    /// When the first attempt began. Without a time limit the coarse clock is read, and only when the attempt first waits.
+    /// When the first attempt began. Without a time limit the coarse clock is read, and only when the attempt first
+    /// waits.
     pub(super) began: Option<Instant>,
     attempts: u32,
     failed_with_model: u32,
@@ -328,7 +332,8 @@ impl<C: OperationContext> Run<C> {
         (self.failed(facts), error.into())
     }
 
-    /// Whether a timed-out attempt counts against the service: not if the deadline left it less than its own limit. The first attempt had all its time.
+    /// Whether a timed-out attempt counts against the service: not if the deadline left it less than its own limit.
+    /// The first attempt had all its time.
     fn had_its_time(&self, facts: &Facts) -> bool {
         let Some(limit) = facts.timed_out else { return true };
         self.attempts <= 1 || self.settings.attempt_timeout.is_some_and(|timeout| limit >= timeout)
@@ -389,7 +394,8 @@ impl<C: OperationContext> Run<C> {
         }
     }
 
-    /// Circumstances with the window in use. Without window facts where the operation does not ask for the window that it is handed, and after too many windows.
+    /// Circumstances with the window in use. Without window facts where the operation does not ask for the window
+    /// that it is handed, and after too many windows.
     fn circumstances(&self, mut known: Option<Circumstances>) -> Option<Circumstances> {
         let Some(mine) = self.window else { return known };
         let window = &mut known.get_or_insert_default().window;
@@ -443,7 +449,8 @@ impl<C: OperationContext> Run<C> {
         self.model.iter().chain(&self.given_up).any(|tried| same_model(tried, model))
     }
 
-    /// The failure with everything that bears on the decision, but for a breaker's state, which the breaker adds under its lock.
+    /// The failure with everything that bears on the decision, but for a breaker's state, which the breaker adds
+    /// under its lock.
     fn incident(&self, facts: Facts, retry_budget: Option<u32>) -> Incident {
         let Facts { fault, circumstances, models, .. } = facts;
         let Runtime { clock, random, .. } = &*self.runtime;

@@ -1,4 +1,4 @@
-//! What guards operations, and the settings in which one operation differs from the next.
+//! The guards that operations share, and the settings of one operation.
 
 use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;
@@ -16,7 +16,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What happens after an error that no rule of the classifier knows.
+/// The reaction to an error that no rule of the classifier knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnUnknown {
     /// The operation gives up: a retry may repeat harm. The log names the error and the ways to retry it.
@@ -29,7 +29,7 @@ pub enum OnUnknown {
 /// Says of an error whether to retry after it; `None` for an error of another type.
 pub(crate) type RetryIf = Arc<dyn Fn(&(dyn Error + 'static)) -> Option<bool> + Send + Sync>;
 
-/// What all operations of a strategy share.
+/// The parts that all operations of a strategy share.
 #[derive(Clone)]
 pub struct Runtime {
     pub(crate) policy: PolicySlot,

@@ -72,6 +72,44 @@ impl Error {
         };
         source.downcast_ref().or_else(|| source.downcast_ref::<Self>().and_then(Self::downcast_ref))
     }
+
+    /// The operation's own last error by value, if it is of this type.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use upright::RetryStrategy;
+    ///
+    /// let retry = RetryStrategy::builder().max_retries(0).build().unwrap();
+    /// let error = retry.execute(|| async { Err::<(), _>("abc".parse::<u32>().unwrap_err()) }).await.unwrap_err();
+    /// let cause: std::num::ParseIntError = error.into_cause().unwrap();
+    /// assert_eq!(cause.to_string(), "invalid digit found in string");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// This error, unchanged, where no attempt was made or the operation failed with another type.
+    pub fn into_cause<E: std::error::Error + 'static>(self) -> Result<E, Self> {
+        match self {
+            Self::Failed(mut failure) => match std::mem::replace(&mut failure.source, "".into()).downcast::<E>() {
+                Ok(cause) => Ok(*cause),
+                Err(source) => match source.downcast::<Self>() {
+                    Ok(inner) => inner.into_cause().map_err(|inner| {
+                        failure.source = inner.into();
+                        Self::Failed(failure)
+                    }),
+                    Err(source) => {
+                        failure.source = source;
+                        Err(Self::Failed(failure))
+                    }
+                },
+            },
+            Self::FallbackFailed { fallback, first } => {
+                first.into_cause().map_err(|first| Self::FallbackFailed { fallback, first: Box::new(first) })
+            }
+            Self::NotReady(source) => source.downcast().map(|cause| *cause).map_err(Self::NotReady),
+            other => Err(other),
+        }
+    }
 }
 
 /// The final failure of an operation.

@@ -1,4 +1,4 @@
-//! One strategy for operations that differ in how far they may be repeated.
+//! Variants of a strategy, for operations that differ in whether they may be repeated.
 
 use super::{RetryStrategy, Shared};
 use crate::driving::{Attempt, Settings};
@@ -10,8 +10,9 @@ impl RetryStrategy {
         self.shared.settings.idempotent
     }
 
-    /// The same strategy for operations whose repetition can do no harm, or can: then only what never reached the service is retried, and
-    /// no rivals are sent. Both share everything else, breaker and budget among it.
+    /// This strategy with another answer to whether repeating the operation can do no harm. Where it can do harm,
+    /// only failures that never reached the service are retried, and no hedge attempts are sent. Both strategies
+    /// share breaker, budget and bulkhead.
     ///
     /// ```
     /// use upright::RetryStrategy;
@@ -29,7 +30,7 @@ impl RetryStrategy {
         })
     }
 
-    /// The same strategy for operations that can be made only once.
+    /// This strategy without retries and hedge attempts, for operations that can be made only once.
     #[must_use]
     pub fn without_retries(&self) -> Self {
         self.varied(|settings| {
@@ -38,7 +39,7 @@ impl RetryStrategy {
         })
     }
 
-    /// Whether the operation may be called again after this attempt has begun. If not, it need keep nothing back.
+    /// Whether the operation may be called again after this attempt has begun. If not, it may give its request away.
     pub fn may_repeat(&self, attempt: &Attempt) -> bool {
         let Settings { retry, hedge, .. } = &self.shared.settings;
         attempt.number <= retry.max_retries || hedge.is_some()

@@ -1,4 +1,4 @@
-//! What is no function.
+//! Items that are not functions.
 use upright_macros::{with_circuit_breaker, with_retry};
 
 #[with_retry]

@@ -1,27 +1,27 @@
-//! What the attributes ask of a function, each with what the compiler is to say where it is not so.
+//! The attributes' demands on a function, each with the compiler's message where one is not met.
 
 use crate::error::{ConfigurationError, Error};
 use crate::fault::OperationError;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
-/// What a guarded function returns: a `Result`.
+/// The return type of a guarded function: a `Result`.
 #[diagnostic::on_unimplemented(
     message = "a guarded function must return a `Result`, and `{Self}` is none",
     label = "not a `Result`",
     note = "`#[with_retry]` and `#[with_circuit_breaker]` tell a failure from a success by the function's `Result`"
 )]
 pub trait Outcome: Sized {
-    /// What it has when it succeeds.
+    /// The value of a success.
     type Value;
     /// Its error.
     type Error: GuardedError;
-    /// The same, as a `Result`.
+    /// As a `Result`.
     ///
     /// # Errors
     /// If it is an error.
     fn into_result(self) -> Result<Self::Value, Self::Error>;
-    /// What the guard has to say, as the function says it.
+    /// The guard's outcome as the function's.
     fn ended(ended: Result<Self::Value, Error>) -> Self;
 }
 

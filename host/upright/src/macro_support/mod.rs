@@ -1,7 +1,7 @@
-//! What the attributes' expansions call. Only they may rely on it: it changes with them.
+//! Serves the attributes' expansions. Only they may rely on it: it changes with them.
 //!
-//! An expansion is code that nobody reads, in a crate whose lints nobody knows, and what is wrong in it is told to somebody who did not write it. So as
-//! little as possible is expanded, the rest is here; and the bounds here speak of the guarded function where the compiler refuses one.
+//! Expanded code has no reader, stands in a crate with unknown lints, and its errors reach somebody who did not write
+//! it. So little is expanded, and the bounds here carry the compiler's messages.
 
 mod bounds;
 mod seen;
@@ -45,7 +45,8 @@ where
     F: Future<Output = R>,
 {
     match strategy {
-        // The closure owns the attempt: were it a reference, callers' futures could be sent to another thread only if arguments were `Sync`.
+        // The closure owns the attempt: were it a reference, callers' futures could be sent to another thread only if
+        // arguments were `Sync`.
         Ok(strategy) => R::ended(strategy.execute(move || result_of(attempt.clone()())).await),
         Err(unusable) => R::ended(Err(unusable.clone().into())),
     }
@@ -89,7 +90,8 @@ pub fn retry_or_fallback_blocking<R: Outcome, E: OperationError>(
     }
 }
 
-/// Calls if the breaker lets it. The function's own error comes out as it went in, where it can be seen without being taken.
+/// Calls if the breaker lets it. The function's own error comes out as it went in, where it can be seen without being
+/// taken.
 pub async fn call<R, F>(breaker: Guard<'_, CircuitBreaker>, seen: Seen<R>, attempt: impl FnOnce() -> F) -> R
 where
     R: Outcome,

@@ -1,8 +1,9 @@
 //! Looks at a function's error without taking it.
 //!
-//! A breaker must see the error to classify it, and the caller is to get it as the function returned it, so it cannot go into a box. How it is seen depends on
-//! its type: most are a [`std::error::Error`]; `anyhow::Error` and `Box<dyn Error + Send + Sync>` are none but hold one. No bound says "either", but method
-//! lookup does: it takes the first of the traits below, in the order of references, that the type has.
+//! A breaker must see the error to classify it, and the caller is to get it as the function returned it, so it cannot
+//! go into a box. How it is seen depends on its type: most are a [`std::error::Error`]; `anyhow::Error` and `Box<dyn
+//! Error + Send + Sync>` are none but hold one. No bound says "either", but method lookup does: it takes the first of
+//! the traits below, in the order of references, that the type has.
 
 use std::error::Error;
 use std::marker::PhantomData;
@@ -13,7 +14,7 @@ type Look<R> = fn(&R) -> Option<&(dyn Error + 'static)>;
 /// How the error in an `R` is seen; nothing if it cannot be.
 pub struct Seen<R>(pub(super) Option<Look<R>>);
 
-/// What `R` returns as its error.
+/// The error type of `R`.
 pub struct Errors<R>(PhantomData<fn() -> R>);
 
 impl<R> Errors<R> {

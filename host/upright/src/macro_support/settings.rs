@@ -73,7 +73,7 @@ impl RetrySettings {
         base_delay: impl Seconds => self.config.base_delay = base_delay.seconds();
         /// No delay is longer.
         max_delay: impl Seconds => self.config.max_delay = max_delay.seconds();
-        /// What each further delay is multiplied by.
+        /// Factor between one delay and the next.
         backoff_factor: f64 => self.config.backoff_factor = backoff_factor;
         /// Whether delays vary at random.
         jitter: bool => self.config.jitter = jitter;

@@ -183,7 +183,8 @@ pub struct NoCheckpoint;
 #[derive(Clone, Copy, Debug)]
 pub struct Resuming;
 
-/// Describes an operation; [`Operation::run`] runs it. Unset settings are the manager's. The order of settings does not matter.
+/// Describes an operation; [`Operation::run`] runs it. Unset settings are the manager's. The order of settings does
+/// not matter.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -265,7 +266,8 @@ impl<'a, C, K, A> Operation<'a, NoFallback, C, K, A> {
 }
 
 impl<'a, B, C, K> Operation<'a, B, C, K, AcceptAll> {
-    /// Counts an `Ok` result that the predicate rejects as a failure ([`RejectedResult`](crate::error::RejectedResult)). The fallback's result is not checked.
+    /// Counts an `Ok` result that the predicate rejects as a failure
+    /// ([`RejectedResult`](crate::error::RejectedResult)). The fallback's result is not checked.
     pub fn accept<T, P: Fn(&T) -> bool>(self, predicate: P) -> Operation<'a, B, C, K, AcceptIf<P>> {
         Operation { described: self.described, fallback: self.fallback, accept: AcceptIf(predicate), kind: PhantomData }
     }
@@ -277,8 +279,8 @@ impl<B, C, K, A> Operation<'_, B, C, K, A> {
     /// With a checkpoint an attempt resumes by [`Attempt::resume`] and saves by [`Attempt::checkpoint`].
     ///
     /// # Errors
-    /// [`Error::Failed`], [`Error::CircuitOpen`], [`Error::BulkheadFull`], [`Error::ShuttingDown`]; [`Error::Configuration`] for a setting that cannot be used;
-    /// [`Error::FallbackFailed`] holds both errors.
+    /// [`Error::Failed`], [`Error::CircuitOpen`], [`Error::BulkheadFull`], [`Error::ShuttingDown`];
+    /// [`Error::Configuration`] for a setting that cannot be used; [`Error::FallbackFailed`] holds both errors.
     pub async fn run<T, E, F>(self, operation: impl FnMut(Attempt) -> F) -> Result<Recovered<T>, Error>
     where
         K: MayCache<T>,
@@ -303,7 +305,8 @@ impl<B, K, A> Operation<'_, B, Resuming, K, A> {
         self.resumption(|resumption| resumption.remove_when_done = true)
     }
 
-    /// Starts over where the saved state is damaged, of another schema or of another type. Without this the attempt fails.
+    /// Starts over where the saved state is damaged, of another schema or of another type. Without this the attempt
+    /// fails.
     pub fn start_over_if_unreadable(self) -> Self {
         self.resumption(|resumption| resumption.start_over = true)
     }
@@ -351,15 +354,16 @@ impl<'a, B, C, K, A> Operation<'a, B, C, K, A> {
         self
     }
 
-    /// Caches live answers under this key. Set which ones serve by [`fresh_for`](Operation::fresh_for) and [`stale_for`](Operation::stale_for). A cached answer of
-    /// another type is ignored.
+    /// Caches live answers under this key. Set which ones serve by [`fresh_for`](Operation::fresh_for) and
+    /// [`stale_for`](Operation::stale_for). A cached answer of another type is ignored.
     ///
     /// Where memory has no answer and the manager's cache is [kept in a store](crate::manager::RecoveryManagerBuilder::cache_in_store), the store is asked first,
     /// for 50 ms at most.
     ///
-    /// Of operations with equal keys one calls, and the others wait for its answer ([`Served::Cached`] with an age of about 0). If it gets none (it fails, is
-    /// dropped, or something else serves) the next one calls, with attempts of its own. A wait ends with the waiting operation's deadline. An operation
-    /// waits only while the calling one is polled: do not hold a begun operation and wait for another with the same key.
+    /// Of operations with equal keys one calls, and the others wait for its answer ([`Served::Cached`] with an age of
+    /// about 0). If it gets none (it fails, is dropped, or something else serves) the next one calls, with attempts
+    /// of its own. A wait ends with the waiting operation's deadline. An operation waits only while the calling one
+    /// is polled: do not hold a begun operation and wait for another with the same key.
     pub fn cache(self, key: impl Into<String>) -> Operation<'a, B, C, Cached, A> {
         self.cache_if(Some(key))
     }
@@ -403,7 +407,8 @@ impl<'a, B, C, K, A> Operation<'a, B, C, K, A> {
         self
     }
 
-    /// The name of the breaker that guards it. With a choice of models each model has its own, under this name and the model's.
+    /// The name of the breaker that guards it. With a choice of models each model has its own, under this name and
+    /// the model's.
     pub fn breaker(mut self, name: impl Into<String>) -> Self {
         self.described.breaker = Some(name.into());
         self

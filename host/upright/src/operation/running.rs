@@ -139,7 +139,7 @@ impl<'m> Described<'m> {
         read::<T, K>(&self.manager.degradation().cached_response(&caching.key, max_age)?)
     }
 
-    /// What is to be found without calling: what others who ask the same have got, or what the store has. Where that takes time it counts.
+    /// An answer without a call: that of an operation with the same key, or one in the store. The time for it counts.
     async fn before_calling<T, K: MayCache<T>>(&self, caching: &Caching, before: &mut Before<'m>) -> Option<(T, Duration)> {
         let manager = self.manager;
         let clock = manager.clock();
@@ -187,7 +187,7 @@ impl<'m> Described<'m> {
     }
 }
 
-/// What came before the call.
+/// State from before the call.
 #[derive(Default)]
 struct Before<'a> {
     /// When it began, if it may have taken time.
@@ -211,7 +211,7 @@ async fn fall_back<T>(fallback: impl Alternative<T>, error: Error, attempts: u32
     }
 }
 
-/// What a manager's operation has besides its own call.
+/// The context of a manager's operation.
 struct Context<'o, 'm> {
     operation: &'o Described<'m>,
     fallback: bool,
