@@ -1,7 +1,7 @@
-//! Writes the library's public interface as text, so that a review sees each change to it.
+//! Writes the public interface of each library as text, so that a review sees every change to it.
 //!
-//! rustdoc's JSON is unstable, so `RUSTC_BOOTSTRAP` enables it. A toolchain with another version of the format skips
-//! the comparison with a warning.
+//! rustdoc describes the interface as JSON, which is not stable yet; `RUSTC_BOOTSTRAP` lets the installed toolchain do it. The crate that reads it knows one
+//! version of the format: where the toolchain's differs, the snapshots are not compared, and a warning says so.
 
 use std::fs;
 
@@ -10,46 +10,94 @@ use public_api::Builder;
 
 use crate::workspace::{Workspace, cargo, output};
 
-const FILE: &str = "host/upright/public-api.txt";
+/// The libraries: package, folder.
+const LIBRARIES: [(&str, &str); 5] = [
+    ("upright", "host/upright"),
+    ("upright-core", "host/core"),
+    ("upright-protocol", "host/protocol"),
+    ("upright-runtime", "host/runtime"),
+    ("upright-state", "host/state"),
+];
 
+/// Name of a snapshot in its library's folder.
+const FILE: &str = "public-api.txt";
+
+/// Writes the snapshots, and prints the number of items that a user can reach.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
-    let found = interface(workspace)?;
-    fs::write(workspace.root.join(FILE), &found).with_context(|| format!("cannot write {FILE}"))?;
-    println!("{FILE}: {} items written", found.lines().count());
-    Ok(())
+    for (package, folder) in LIBRARIES {
+        let found = interface(workspace, package, false)?;
+        let file = format!("{folder}/{FILE}");
+        fs::write(workspace.root.join(&file), &found).with_context(|| format!("cannot write {file}"))?;
+        println!("{file}: {} items written", found.lines().count());
+    }
+    count(workspace)
 }
 
+/// Fails unless the committed snapshots are the interfaces, and shows the difference.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    let found = match interface(workspace) {
-        Ok(found) => found,
-        Err(error) if error.is::<public_api::Error>() => {
-            crate::warn(&format!("the public interface was NOT compared: {error:#}"));
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    let committed = fs::read_to_string(workspace.root.join(FILE)).with_context(|| format!("cannot read {FILE}"))?;
-    let missing = |these: &str, those: &str, sign: char| -> Vec<String> {
-        let those: std::collections::BTreeSet<_> = those.lines().collect();
-        these.lines().filter(|line| !those.contains(line)).map(|line| format!("{sign} {line}")).collect()
-    };
-    let mut difference = missing(&committed, &found, '-');
-    difference.extend(missing(&found, &committed, '+'));
-    let shown = difference.join("\n");
-    ensure!(found == committed, "{FILE} is not the public interface; if the change is meant, run `cargo xtask public-api`:\n{shown}");
-    println!("{FILE}: {} items are the public interface", found.lines().count());
+    for (package, folder) in LIBRARIES {
+        let found = match interface(workspace, package, false) {
+            Ok(found) => found,
+            Err(error) if error.is::<public_api::Error>() => {
+                crate::warn(&format!("the public interface was NOT compared: {error:#}"));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let file = format!("{folder}/{FILE}");
+        let committed = fs::read_to_string(workspace.root.join(&file)).with_context(|| format!("cannot read {file}"))?;
+        let missing = |these: &str, those: &str, sign: char| -> Vec<String> {
+            let those: std::collections::BTreeSet<_> = those.lines().collect();
+            these.lines().filter(|line| !those.contains(line)).map(|line| format!("{sign} {line}")).collect()
+        };
+        let mut difference = missing(&committed, &found, '-');
+        difference.extend(missing(&found, &committed, '+'));
+        let shown = difference.join("\n");
+        ensure!(found == committed, "{file} is not the public interface; if the change is meant, run `cargo xtask public-api`:\n{shown}");
+        println!("{file}: {} items are the public interface", found.lines().count());
+    }
     Ok(())
 }
 
-fn interface(workspace: &Workspace) -> Result<String> {
+/// Prints the number of hand-written items that a user of `upright` can reach with default features: those of `upright` itself, and all of the libraries that
+/// it re-exports. Derived implementations, and fields and variants of a type, are not counted.
+fn count(workspace: &Workspace) -> Result<()> {
+    let mut total = 0;
+    for (package, _) in LIBRARIES {
+        let items = interface(workspace, package, true)?;
+        let counted = items.lines().filter(|item| is_counted(item)).count();
+        println!("{package}: {counted} hand-written items with default features");
+        total += counted;
+    }
+    println!("{total} hand-written items in all");
+    Ok(())
+}
+
+/// Whether a line of an interface is an item by itself.
+fn is_counted(item: &str) -> bool {
+    const KINDS: [&str; 12] =
+        ["fn ", "const fn ", "async fn ", "struct ", "enum ", "trait ", "type ", "const ", "static ", "mod ", "use ", "macro "];
+    let item = item.strip_prefix("pub ").unwrap_or(item);
+    KINDS.iter().any(|kind| item.starts_with(kind))
+}
+
+fn interface(workspace: &Workspace, package: &str, reachable: bool) -> Result<String> {
     let mut rustdoc = cargo();
-    rustdoc
-        .current_dir(&workspace.root)
-        .env("RUSTC_BOOTSTRAP", "1")
-        .args(["rustdoc", "--quiet", "--locked", "--package", "upright", "--lib", "--all-features"])
-        .args(["--", "-Z", "unstable-options", "--output-format", "json"]);
+    rustdoc.current_dir(&workspace.root).env("RUSTC_BOOTSTRAP", "1").args([
+        "rustdoc",
+        "--quiet",
+        "--locked",
+        "--package",
+        package,
+        "--lib",
+    ]);
+    if !reachable {
+        rustdoc.arg("--all-features");
+    }
+    rustdoc.args(["--", "-Z", "unstable-options", "--output-format", "json"]);
     output(&mut rustdoc)?;
-    let json = workspace.target.join("doc/upright.json");
-    let api = Builder::from_rustdoc_json(json).omit_blanket_impls(true).omit_auto_trait_impls(true).build()?;
+    let json = workspace.target.join(format!("doc/{}.json", package.replace('-', "_")));
+    let api =
+        Builder::from_rustdoc_json(json).omit_blanket_impls(true).omit_auto_trait_impls(true).omit_auto_derived_impls(reachable).build()?;
     Ok(api.items().fold(String::new(), |text, item| text + &item.to_string() + "\n"))
 }

@@ -17,6 +17,7 @@
 //! assert_eq!(judgement.received.text, 3);
 //! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod answer;
 mod asked;

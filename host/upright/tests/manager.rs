@@ -45,7 +45,7 @@ async fn chat(manager: &RecoveryManager, client: &OllamaClient, models: &[&str])
 
 async fn ask(client: OllamaClient, attempt: Attempt) -> Result<String, OllamaError> {
     let model = attempt.model();
-    client.chat(ChatRequest::ask(&*model, "hello")).await.map(|answer| answer.message.content)
+    client.chat(ChatRequest::ask(model, "hello")).await.map(|answer| answer.message.content)
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use upright::clock::SystemClock;
+//! use upright::budget::RetryBudgetConfig;
 //! use upright::{RetryBudget, RetryStrategy};
 //!
 //! // All that calls this server may retry 20 times at once, and twice a second in the long run.
@@ -230,9 +230,7 @@ mod tests {
     #[test]
     fn a_budget_that_cannot_work_is_refused() {
         for (capacity, rate) in [(0, 1.0), (u32::MAX, 1.0), (1, -1.0), (1, f64::NAN), (1, f64::INFINITY)] {
-            assert!(
-                RetryBudget::with_clock(RetryBudgetConfig { capacity: capacity, per_second: rate }, DrivenClock::new().shared()).is_err()
-            );
+            assert!(RetryBudget::with_clock(RetryBudgetConfig { capacity, per_second: rate }, DrivenClock::new().shared()).is_err());
         }
     }
 }

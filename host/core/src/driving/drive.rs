@@ -106,8 +106,8 @@ where
 
 async fn next<C: OperationContext>(run: &mut Run<C>, mode: Mode) -> Step {
     match mode {
-        Mode::Async => run.next_in_turn().await,
-        Mode::Blocking => run.next(),
+        Mode::Async => run.admit_in_turn().await,
+        Mode::Blocking => run.admit(),
     }
 }
 

@@ -11,12 +11,12 @@
 //!
 //! let strategy = RetryStrategy::builder().max_retries(1).jitter(false).build()?;
 //! let mut run = Run::begin(&strategy);
-//! assert!(matches!(run.next(), Step::Attempt(attempt) if attempt.number == 1));
+//! assert!(matches!(run.admit(), Step::Attempt(attempt) if attempt.number == 1));
 //! // The call failed.
 //! let step = run.failed(Fault::new(FaultKind::ConnectionRefused, "connection refused"));
 //! assert!(matches!(step, Step::Wait(delay) if delay.as_secs() == 1));
 //! // After the wait:
-//! assert!(matches!(run.next(), Step::Attempt(attempt) if attempt.number == 2));
+//! assert!(matches!(run.admit(), Step::Attempt(attempt) if attempt.number == 2));
 //! run.succeeded();
 //! # Ok::<(), upright::error::ConfigurationError>(())
 //! ```

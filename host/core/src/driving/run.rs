@@ -84,9 +84,9 @@ impl Attempt {
 pub enum Step {
     /// Make this attempt, then call [`Run::succeeded`] or [`Run::failed`].
     Attempt(Attempt),
-    /// Wait this long, then call [`Run::next`].
+    /// Wait this long, then call [`Run::admit`].
     Wait(Duration),
-    /// Call [`Run::next`] at once.
+    /// Call [`Run::admit`] at once.
     Again,
     /// Serve the cached answer.
     ServeCached(End),
@@ -257,7 +257,7 @@ impl<C: OperationContext> Run<C> {
     }
 
     /// The next step: an attempt, unless the breaker or the bulkhead rejects it. Does not wait in the bulkhead's queue.
-    pub fn next(&mut self) -> Step {
+    pub fn admit(&mut self) -> Step {
         let permit = match self.permit() {
             Ok(permit) => permit,
             Err(open) => return self.rejected(open),
@@ -272,7 +272,7 @@ impl<C: OperationContext> Run<C> {
     }
 
     /// The next step, after waiting in the bulkhead's queue where there is one: until the deadline at most.
-    pub async fn next_in_turn(&mut self) -> Step {
+    pub async fn admit_in_turn(&mut self) -> Step {
         let permit = match self.permit() {
             Ok(permit) => permit,
             Err(open) => return self.rejected(open),

@@ -392,33 +392,33 @@ impl PolicySlot {
 
     /// Delay after failed attempt `attempt`, from 0; `random` in [0, 1).
     pub fn delay(&self, config: &RetryConfig, attempt: u32, random: f64) -> Duration {
-        crate::clock::seconds(ask!(self, Delay { config: config, attempt: &attempt, random: &random }))
+        crate::clock::seconds(ask!(self, Delay { config, attempt: &attempt, random: &random }))
     }
 
     /// Classifies a failure.
     pub fn classify(&self, fault: &Fault) -> Classification {
-        ask!(self, Classify { fault: fault })
+        ask!(self, Classify { fault })
     }
 
     /// Index in `chain` of the model after `current`.
     pub fn next_model(&self, current: &str, chain: &[String]) -> Option<usize> {
-        ask!(self, NextModel { current: current, chain: chain }).map(|index| index as usize)
+        ask!(self, NextModel { current, chain }).map(|index| index as usize)
     }
 
     /// Edits that lighten a workflow.
     pub fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
-        ask!(self, SimplifyWorkflow { workflow: workflow })
+        ask!(self, SimplifyWorkflow { workflow })
     }
 
     /// Whether a cached answer may replace a live one.
     pub fn may_serve_cached(&self, age: Duration, max_age: Duration, failure: &Classification) -> bool {
         let (age, max_age) = (age.as_secs_f64(), max_age.as_secs_f64());
-        ask!(self, MayServeCached { age: &age, max_age: &max_age, failure: failure })
+        ask!(self, MayServeCached { age: &age, max_age: &max_age, failure })
     }
 
     /// Judges resources.
     pub fn judge(&self, snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Judgement {
-        ask!(self, Judge { snapshot: snapshot, thresholds: thresholds })
+        ask!(self, Judge { snapshot, thresholds })
     }
 
     /// Classifies a failure, moves the breaker and chooses the next step.
@@ -426,6 +426,6 @@ impl PolicySlot {
         if let Some(observer) = &self.observer {
             observer.deciding(incident);
         }
-        ask!(self, Decide { incident: incident })
+        ask!(self, Decide { incident })
     }
 }

@@ -26,7 +26,6 @@ impl Default for Watchers {
 
 impl Watchers {
     /// Whether none watch.
-
     pub fn is_empty(&self) -> bool {
         self.0.receiver_count() == 0
     }
@@ -37,7 +36,6 @@ impl Watchers {
     }
 
     /// Reports lost changes.
-
     pub fn missed(&self, count: u64) {
         if count > 0 {
             let _ = self.0.send(News::Missed(count));

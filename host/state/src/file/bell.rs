@@ -68,9 +68,10 @@ impl Listener {
         let heard = Arc::new(heard);
         for _ in 0..TRIES {
             let file = Arc::new(place::private().open(path)?);
-            let listener = Self::of(path, &file, &heard)?;
+            let listener = Self::of(path, &file, &heard);
+            // Removed meanwhile, or replaced: then the watch is on nothing, or on another file.
             if is_at(&file, path) {
-                return Ok(listener);
+                return listener;
             }
         }
         Err(Failure::new(Case::Unavailable, format!("{} is replaced again and again", path.display())))

@@ -43,7 +43,6 @@ use writer::{Expected, Request, Wish, Writer};
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), upright::store::StoreError> {
-/// use upright::clock::SystemClock;
 /// use upright::store::{FileStore, Store};
 ///
 /// # let folder = std::env::temp_dir().join(format!("upright-file-store-{}", std::process::id()));

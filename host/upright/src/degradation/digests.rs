@@ -14,9 +14,8 @@ use upright_logic::degradation::{canonical_model, same_model};
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 /// use upright::RecoveryManager;
-/// use upright::clock::SystemClock;
 /// use upright::degradation::ModelDigests;
-/// use upright::ollama::{BaseUrl, Timeouts, ChatRequest, OllamaClient};
+/// use upright::ollama::{BaseUrl, ChatRequest, OllamaClient};
 ///
 /// let client = OllamaClient::new(BaseUrl::from_environment()?)?;
 /// let manager = RecoveryManager::builder().build()?;

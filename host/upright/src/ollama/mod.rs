@@ -6,8 +6,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use upright::clock::SystemClock;
-//! use upright::ollama::{BaseUrl, Timeouts, ChatRequest, OllamaClient};
+//! use upright::ollama::{BaseUrl, ChatRequest, OllamaClient};
 //!
 //! let client = OllamaClient::new(BaseUrl::from_environment()?)?;
 //! let answer = client.chat(ChatRequest::ask("qwen3:8b", "Why is the sky blue?")).await?;
