@@ -1,7 +1,8 @@
 //! Writes the public interface of each library as text, so that a review sees every change to it.
 //!
-//! rustdoc describes the interface as JSON, which is not stable yet; `RUSTC_BOOTSTRAP` lets the installed toolchain do it. The crate that reads it knows one
-//! version of the format: where the toolchain's differs, the snapshots are not compared, and a warning says so.
+//! rustdoc describes the interface as JSON, which is not stable yet; `RUSTC_BOOTSTRAP` lets the installed toolchain
+//! do it. The crate that reads it knows one version of the format: where the toolchain's differs, the snapshots are
+//! not compared, and a warning says so.
 
 use std::fs;
 
@@ -59,8 +60,9 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Prints the number of hand-written items that a user of `upright` can reach with default features: those of `upright` itself, and all of the libraries that
-/// it re-exports. Derived implementations, and fields and variants of a type, are not counted.
+/// Prints the number of hand-written items that a user of `upright` can reach with default features: those of
+/// `upright` itself, and all of the libraries that it re-exports. Derived implementations, and fields and variants of
+/// a type, are not counted.
 fn count(workspace: &Workspace) -> Result<()> {
     let mut total = 0;
     for (package, _) in LIBRARIES {

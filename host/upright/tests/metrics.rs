@@ -208,7 +208,7 @@ fn a_policys_failures_swaps_and_replacements_are_counted() {
         let slot = patient::slot().connected(clock.shared(), upright::events::Events::default());
         slot.swap(patient::policy(&support::policy(&[])), &support::unprobed()).unwrap();
         for _ in 0..3 {
-            slot.delay(&upright::RetryConfig::default(), 0, 0.5);
+            slot.slot().delay(&upright::RetryConfig::default(), 0, 0.5);
         }
     };
     let expected: &[(&str, &[f64])] =
@@ -218,7 +218,7 @@ fn a_policys_failures_swaps_and_replacements_are_counted() {
 
 #[test]
 fn answers_are_counted_by_their_verdict_and_larger_windows_by_their_operation() {
-    use upright::ollama::{ChatRequest, OllamaClient, Timeouts};
+    use upright::ollama::{ChatRequest, OllamaClient};
     use upright_fault_server::{FaultServer, Match, Model, Window};
     let counted = Counted::default();
     let _local = metrics::set_default_local_recorder(&counted);

@@ -2,8 +2,7 @@
 
 use super::Time;
 use super::body::Replayed;
-use crate::fault::fault_of_answer;
-use crate::types::{Endpoint, Fault};
+use crate::fault::{KnownFault, endpoint_of, fault_of_answer};
 use futures_util::future::select;
 use reqwest::{Body, Response, ResponseBuilderExt, Url};
 use std::pin::pin;
@@ -11,10 +10,12 @@ use std::pin::pin;
 const LIMIT: usize = 4 << 10;
 
 #[derive(Debug, thiserror::Error)]
-#[error("the server answered with status {}{}{}", response.status(), if fault.message.is_empty() { "" } else { ": " }, fault.message)]
+#[error("the server answered with status {}{}{}", response.status(), if known.fault.message.is_empty() { "" } else { ": " }, known.fault.message)]
 pub(crate) struct FailedResponse {
     response: Response,
-    fault: Fault,
+    /// The facts, with the endpoint of the URL that answered.
+    #[source]
+    known: KnownFault,
 }
 
 impl FailedResponse {
@@ -25,16 +26,8 @@ impl FailedResponse {
         let mut body = Replayed::new(body);
         select(pin!(body.look_ahead(LIMIT)), time.clock.sleep(time.for_words())).await;
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let fault = fault_of_answer(Endpoint::Other, parts.status.as_u16(), header, &body.beginning(LIMIT), time.clock.wall());
-        Self { response: rebuilt(parts, url, Body::wrap(body)), fault }
-    }
-
-    pub(crate) fn fault(&self) -> &Fault {
-        &self.fault
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        self.response.url().path()
+        let fault = fault_of_answer(endpoint_of(url.path()), parts.status.as_u16(), header, &body.beginning(LIMIT), time.clock.wall());
+        Self { response: rebuilt(parts, url, Body::wrap(body)), known: fault.into() }
     }
 
     pub(super) fn into_response(self) -> Response {
@@ -58,6 +51,7 @@ mod tests {
     use crate::types::{Endpoint, FaultKind};
     use futures_util::{StreamExt, stream};
     use http::Version;
+    use std::time::Duration;
 
     fn response(status: u16, body: impl Into<Body>) -> Response {
         let builder = http::Response::builder().status(status).version(Version::HTTP_2).header("x-kept", "yes").header("retry-after", "7");
@@ -88,21 +82,21 @@ mod tests {
         let pieces: Vec<String> = (0..100).map(|piece| format!("{piece:0>1000}")).collect();
         let stream = stream::iter(pieces.clone().into_iter().map(Ok::<_, std::io::Error>));
         let failed = read(response(500, Body::wrap_stream(stream))).await;
-        assert_eq!(failed.fault().message.len(), LIMIT);
+        assert_eq!(failed.known.fault.message.len(), LIMIT);
         assert_eq!(failed.into_response().text().await.unwrap(), pieces.concat());
     }
 
     #[tokio::test]
     async fn a_body_that_stalls_is_not_waited_for() {
         let stream = stream::iter([Ok::<_, std::io::Error>("some")]).chain(stream::pending());
-        assert_eq!(read(response(503, Body::wrap_stream(stream))).await.fault().message, "some");
+        assert_eq!(read(response(503, Body::wrap_stream(stream))).await.known.fault.message, "some");
     }
 
     #[tokio::test]
     async fn a_body_that_breaks_off_breaks_off_for_the_caller_too() {
         let stream = stream::iter([Ok("some"), Err(std::io::Error::other("gone"))]);
         let failed = read(response(503, Body::wrap_stream(stream))).await;
-        assert_eq!(failed.message(), "some");
+        assert_eq!(failed.known.fault.message, "some");
         let mut response = failed.into_response();
         assert_eq!(response.chunk().await.unwrap().unwrap(), "some");
         assert!(response.chunk().await.is_err());

@@ -49,7 +49,7 @@ mod body;
 mod failed;
 mod repeatable;
 
-pub(crate) use failed::FailedResponse;
+use failed::FailedResponse;
 pub use repeatable::Repeatable;
 
 use crate::clock::{Clock, Instant, between};
