@@ -253,7 +253,7 @@ pub use manager::RecoveryManager;
 pub use operation::{Recovered, Served};
 pub use types::{BreakerConfig, ErrorCategory, ErrorSeverity, RetryConfig};
 
-#[cfg(feature = "metrics")]
+#[cfg(all(feature = "metrics", feature = "ollama"))]
 use upright_core::events::metrics;
 
 #[cfg(feature = "macros")]
