@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::workspace::{Workspace, output};
+use crate::workspace::Workspace;
 
 /// Maximum columns of a line of prose.
 const COLUMNS: usize = 120;
@@ -26,11 +26,11 @@ const EXEMPT: [&str; 3] = ["tests/conformance/field/", "benches/REPORT.md", "CON
 
 /// Fails if a tracked file breaks a rule, and names each place.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    let mut list = std::process::Command::new("git");
-    list.current_dir(&workspace.root).args(["ls-files", "*.md", "*.rs", "*.wit"]);
-    let listed = output(&mut list)?;
+    let mut listed = Vec::new();
+    list(&workspace.root, &workspace.root, &mut listed)?;
+    listed.sort();
     let (mut found, mut files) = (Vec::new(), 0);
-    for file in listed.lines().filter(|file| !EXEMPT.iter().any(|exempt| file.starts_with(exempt)) && *file != "docs/glossary.md") {
+    for file in listed.iter().filter(|file| !EXEMPT.iter().any(|exempt| file.starts_with(exempt)) && *file != "docs/glossary.md") {
         let Ok(text) = fs::read_to_string(workspace.root.join(file)).with_context(|| format!("cannot read {file}")) else { continue };
         files += 1;
         for (number, problem) in problems(Path::new(file), &text) {
@@ -39,6 +39,22 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     }
     ensure!(found.is_empty(), "{} places break the rules of CONTRIBUTING.md, section English:\n{}", found.len(), found.join("\n"));
     println!("{files} files keep to the rules of prose");
+    Ok(())
+}
+
+/// Lists the sources and pages below a folder, from the root. Hidden folders and those that tools write are left out.
+fn list(root: &Path, folder: &Path, listed: &mut Vec<String>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() {
+            if !name.starts_with('.') && !["target", "node_modules", "__pycache__"].contains(&&*name) {
+                list(root, &path, listed)?;
+            }
+        } else if ["md", "rs", "wit"].iter().any(|extension| path.extension().is_some_and(|of| of == *extension)) {
+            listed.push(path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/"));
+        }
+    }
     Ok(())
 }
 
