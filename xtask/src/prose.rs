@@ -137,3 +137,36 @@ fn opening(plain: &str, begins: bool) -> Option<&'static str> {
     let rest = plain.match_indices(". ").map(|(at, _)| &plain[at + 2..]);
     first.into_iter().chain(rest).find_map(|sentence| OPENINGS.into_iter().find(|opening| sentence.starts_with(opening) && !is_question))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(name: &str, text: &str) -> Vec<String> {
+        problems(Path::new(name), text).into_iter().map(|(line, problem)| format!("{line}: {problem}")).collect()
+    }
+
+    #[test]
+    fn banned_openings_are_found_at_the_start_and_within_a_paragraph_but_not_in_a_question() {
+        assert_eq!(found("a.rs", "/// What a call costs.").len(), 1);
+        assert_eq!(found("a.md", "A call costs time. Who waits pays.").len(), 1);
+        assert_eq!(found("a.md", "It returns\nWhat the caller gave.").len(), 0, "a wrapped line is no opening");
+        assert_eq!(found("a.md", "What does a call cost?").len(), 0);
+    }
+
+    #[test]
+    fn banned_words_are_found_in_prose_and_not_in_code_tables_or_other_words() {
+        assert_eq!(found("a.md", "A rival is sent."), ["1: \"rival\"; docs/glossary.md has the word to use"]);
+        for text in ["`rival` is a name.", "| rival |", "```text\nrival\n```", "An arrival counts."] {
+            assert_eq!(found("a.md", text).len(), 0, "{text}");
+        }
+        assert_eq!(found("a.rs", "let rival = 1;").len(), 0);
+    }
+
+    #[test]
+    fn lines_of_more_than_120_columns_are_found_unless_one_word_cannot_be_wrapped() {
+        assert_eq!(found("a.md", &"word ".repeat(30)).len(), 1);
+        assert_eq!(found("a.md", &format!("See {}", "x".repeat(130))).len(), 0);
+        assert_eq!(found("a.rs", &format!("let a = \"{}\";", "word ".repeat(30))).len(), 0);
+    }
+}

@@ -17,8 +17,7 @@ use crate::budget::RetryBudget;
 use crate::bulkhead::Bulkhead;
 use crate::classifier::ErrorClassifier;
 use crate::clock::{Instant, SharedClock, SystemClock};
-use crate::driving::RetryIf;
-use crate::driving::{Alone, Attempt, Ending, Mode, OnUnknown, Run, Runtime, Settings, drive, outcome_error, poll_limit};
+use crate::driving::{Alone, Attempt, Ending, Mode, OnUnknown, RetryIf, Run, Runtime, Settings, drive, outcome_error, poll_limit};
 use crate::error::{BoxError, CircuitOpen, ConfigurationError, Error, RejectedResult};
 use crate::events::{Events, is_watched};
 use crate::fault::{DescribesItself, FaultReader, OperationError, find};
@@ -105,7 +104,7 @@ pub struct RetryStrategyBuilder {
     random: SharedRandom,
     events: Events,
     classifier: Option<Arc<ErrorClassifier>>,
-    error_reader: Option<FaultReader>,
+    error_readers: Vec<FaultReader>,
     retry_if: Vec<RetryIf>,
     on_unknown: OnUnknown,
 }
@@ -129,7 +128,7 @@ impl Default for RetryStrategyBuilder {
             random: Arc::new(SystemRandom),
             events: Events::default(),
             classifier: None,
-            error_reader: None,
+            error_readers: Vec::new(),
             retry_if: Vec::new(),
             on_unknown: OnUnknown::default(),
         }
@@ -265,16 +264,17 @@ impl RetryStrategyBuilder {
         self
     }
 
-    /// Reads the facts of errors of your own types. Errors that it does not know are read as always. See
-    /// [`FaultReader`].
+    /// Reads the facts of errors of your own types. Errors that it does not know are read as always. May be called for
+    /// several readers: the first that knows the error reads it. See [`FaultReader`].
     pub fn fault_reader(mut self, reader: impl Fn(&(dyn std::error::Error + 'static)) -> Option<Fault> + Send + Sync + 'static) -> Self {
-        self.error_reader = Some(Arc::new(reader));
+        self.error_readers.push(Arc::new(reader));
         self
     }
 
-    /// Decides by the caller's own error type whether to retry: `true` retries, `false` gives up, whatever the
-    /// classifier says. The type is looked for in the whole chain of causes; errors of other types are classified as
-    /// always. May be called for several types.
+    /// Decides by the caller's own error type whether to retry, in place of the classifier. `true` retries within the
+    /// limits of attempts and time, unless the call was cancelled or must not be repeated; `false` gives up. The type is
+    /// looked for in the whole chain of causes; errors of other types are classified as always. May be called for several
+    /// types: the first that matches decides.
     ///
     /// ```
     /// use upright::RetryStrategy;
@@ -315,10 +315,7 @@ impl RetryStrategyBuilder {
     /// # Ok::<(), upright::error::ConfigurationError>(())
     /// ```
     pub fn describes<E: DescribesItself>(mut self) -> Self {
-        let before = self.error_reader.take();
-        self.error_reader = Some(Arc::new(move |error| {
-            find::<E>(error).map(DescribesItself::fault).or_else(|| before.as_ref().and_then(|read| read(error)))
-        }));
+        self.error_readers.push(Arc::new(|error| find::<E>(error).map(DescribesItself::fault)));
         self
     }
 
@@ -335,7 +332,7 @@ impl RetryStrategyBuilder {
     /// Names the first setting that cannot be used.
     pub fn build(self) -> Result<RetryStrategy, ConfigurationError> {
         self.settings.check()?;
-        let Self { settings, breaker, policy, clock, random, events, classifier, error_reader, retry_if, on_unknown } = self;
+        let Self { settings, breaker, policy, clock, random, events, classifier, error_readers, retry_if, on_unknown } = self;
         let policy = policy.unwrap_or_else(|| PolicySlot::native().connected(Arc::clone(&clock), events.clone()));
         let own = |config| -> Result<CircuitBreaker, ConfigurationError> {
             let builder: CircuitBreakerBuilder = CircuitBreaker::builder(Arc::clone(&settings.name)).config(config);
@@ -346,7 +343,7 @@ impl RetryStrategyBuilder {
             Breaker::Own(config) => Some(own(config)?),
             Breaker::Given(breaker) => Some(breaker),
         };
-        let runtime = Runtime { policy, clock, random, events, classifier, error_reader, retry_if, on_unknown };
+        let runtime = Runtime { policy, clock, random, events, classifier, error_readers, retry_if, on_unknown };
         Ok(RetryStrategy { shared: Shared::new(Arc::new(runtime), settings, breaker) })
     }
 }
@@ -355,10 +352,11 @@ impl Default for RetryStrategy {
     /// The strategy of the specification's settings, with a breaker of its own: build one and keep it, since the
     /// breaker lives in it.
     fn default() -> Self {
-        let RetryStrategyBuilder { settings, clock, random, events, retry_if, on_unknown, .. } = RetryStrategyBuilder::default();
+        let RetryStrategyBuilder { settings, clock, random, events, error_readers, retry_if, on_unknown, .. } =
+            RetryStrategyBuilder::default();
         let policy = PolicySlot::default();
         let breaker = CircuitBreaker::builder(Arc::clone(&settings.name)).policy(policy.clone()).build_checked();
-        let runtime = Runtime { policy, clock, random, events, classifier: None, error_reader: None, retry_if, on_unknown };
+        let runtime = Runtime { policy, clock, random, events, classifier: None, error_readers, retry_if, on_unknown };
         Self { shared: Shared::new(Arc::new(runtime), settings, Some(breaker)) }
     }
 }

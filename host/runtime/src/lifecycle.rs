@@ -238,7 +238,7 @@ impl From<&PolicyLifecycle> for PolicyLifecycle {
 impl From<PolicySlot> for PolicyLifecycle {
     fn from(slot: PolicySlot) -> Self {
         let (active, recorder) = slot.into_parts();
-        Self::of(Shared::new(active, recorder))
+        Self::copied(&active, SharedClock::clone(active.clock()), active.events().clone(), recorder)
     }
 }
 
@@ -267,21 +267,25 @@ impl PolicyLifecycle {
     /// A new lifecycle of this policy, with `clock` and `events`.
     #[must_use]
     pub fn connected(&self, clock: SharedClock, events: Events) -> Self {
-        let active = ActivePolicy::new(Active::clone(&self.shared.active.load()), clock, events);
-        Self::of(Shared::new(Arc::new(active), self.shared.recorder.clone()))
+        Self::copied(&self.shared.active, clock, events, self.shared.recorder.clone())
     }
 
     /// A new lifecycle of this policy, recorded in `journal`.
     #[must_use]
     pub fn with_journal(&self, journal: Journal) -> Self {
         let Shared { active, .. } = &*self.shared;
-        let active = ActivePolicy::new(Active::clone(&active.load()), SharedClock::clone(active.clock()), active.events().clone());
-        Self::of(Shared::new(Arc::new(active), Some(Arc::new(journal))))
+        Self::copied(active, SharedClock::clone(active.clock()), active.events().clone(), Some(Arc::new(journal)))
     }
 
     /// The slot, where the active policy decides.
     pub fn slot(&self) -> &PolicySlot {
         &self.slot
+    }
+
+    /// A life of its own that begins with this policy.
+    fn copied(active: &ActivePolicy, clock: SharedClock, events: Events, recorder: Option<Arc<dyn Recorder>>) -> Self {
+        let active = ActivePolicy::new(Active::clone(&active.load()), clock, events);
+        Self::of(Shared::new(Arc::new(active), recorder))
     }
 
     pub(crate) fn of(shared: Arc<Shared>) -> Self {

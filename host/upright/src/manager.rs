@@ -19,10 +19,10 @@ use crate::checkpoints::{CheckpointLimits, Checkpoints};
 use crate::classifier::ErrorClassifier;
 use crate::clock::{SharedClock, SystemClock};
 use crate::degradation::{CacheLimits, Flights, GracefulDegradation, ResponseCache, StoredCacheOptions};
-use crate::driving::Attempt;
+use crate::driving::{Attempt, OnUnknown};
 use crate::error::{ConfigurationError, Error};
 use crate::events::{Events, Subscription};
-use crate::fault::OperationError;
+use crate::fault::{DescribesItself, OperationError};
 use crate::health::{HealthCheck, HealthReport};
 use crate::operation::{Operation, Recovered};
 use crate::policy::PolicyLifecycle;
@@ -140,6 +140,27 @@ impl RecoveryManagerBuilder {
     /// [`crate::fault::FaultReader`].
     pub fn fault_reader(mut self, reader: impl Fn(&(dyn std::error::Error + 'static)) -> Option<Fault> + Send + Sync + 'static) -> Self {
         self.retry = self.retry.fault_reader(reader);
+        self
+    }
+
+    /// Decides by the caller's own error type whether to retry; see
+    /// [`retry_if`](crate::retry::RetryStrategyBuilder::retry_if).
+    pub fn retry_if<E: std::error::Error + 'static>(mut self, retries: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        self.retry = self.retry.retry_if(retries);
+        self
+    }
+
+    /// Reads the facts of an error type that describes itself; see
+    /// [`describes`](crate::retry::RetryStrategyBuilder::describes).
+    pub fn describes<E: DescribesItself>(mut self) -> Self {
+        self.retry = self.retry.describes::<E>();
+        self
+    }
+
+    /// Decides what follows an error that no rule of the classifier knows; see
+    /// [`on_unknown`](crate::retry::RetryStrategyBuilder::on_unknown).
+    pub fn on_unknown(mut self, on_unknown: OnUnknown) -> Self {
+        self.retry = self.retry.on_unknown(on_unknown);
         self
     }
 

@@ -30,8 +30,12 @@ impl From<Fault> for Facts {
 impl Facts {
     /// The facts in an error and its chain of causes.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
+        Self::with(fault_of(error), error)
+    }
+
+    fn with(fault: Fault, error: &(dyn Error + 'static)) -> Self {
         Self {
-            fault: fault_of(error),
+            fault,
             circumstances: circumstances_of(error),
             models: models_of(error).to_vec(),
             timed_out: error.downcast_ref().map(|AttemptTimeout { limit }| *limit),
@@ -42,11 +46,8 @@ impl Facts {
 impl Runtime {
     /// The facts in an error, by the caller's readers first.
     pub fn facts(&self, error: &(dyn Error + 'static)) -> Facts {
-        let read = self.error_reader.as_ref().and_then(|read| links(error).find_map(|link| read(link)));
-        let mut facts = match read {
-            Some(fault) => Facts { fault, ..Facts::of(error) },
-            None => Facts::of(error),
-        };
+        let read = self.error_readers.iter().find_map(|read| links(error).find_map(|link| read(link)));
+        let mut facts = Facts::with(read.unwrap_or_else(|| fault_of(error)), error);
         let said = self.retry_if.iter().find_map(|retry_if| links(error).find_map(|link| retry_if(link)));
         let fault = &mut facts.fault;
         fault.should_retry = said.or(fault.should_retry);

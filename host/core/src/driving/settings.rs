@@ -37,7 +37,7 @@ pub struct Runtime {
     pub(crate) random: SharedRandom,
     pub(crate) events: Events,
     pub(crate) classifier: Option<Arc<ErrorClassifier>>,
-    pub(crate) error_reader: Option<FaultReader>,
+    pub(crate) error_readers: Vec<FaultReader>,
     pub(crate) retry_if: Vec<RetryIf>,
     pub(crate) on_unknown: OnUnknown,
 }
