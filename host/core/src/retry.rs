@@ -272,9 +272,9 @@ impl RetryStrategyBuilder {
     }
 
     /// Decides by the caller's own error type whether to retry, in place of the classifier. `true` retries within the
-    /// limits of attempts and time, unless the call was cancelled or must not be repeated; `false` gives up. The type is
-    /// looked for in the whole chain of causes; errors of other types are classified as always. May be called for several
-    /// types: the first that matches decides.
+    /// limits of attempts and time, unless the call was cancelled or must not be repeated; `false` gives up. The type
+    /// is looked for in the whole chain of causes; errors of other types are classified as always. May be called for
+    /// several types: the first that matches decides.
     ///
     /// ```
     /// use upright::RetryStrategy;
