@@ -1,32 +1,48 @@
 //! Writes the public interface of each library as text, so that a review sees every change to it.
 //!
 //! rustdoc describes the interface as JSON, which is not stable yet; `RUSTC_BOOTSTRAP` lets the installed toolchain
-//! do it. The crate that reads it knows one version of the format: where the toolchain's differs, the snapshots are
-//! not compared, and a warning says so.
+//! do it. Only rustdoc sees the variable: build scripts that ask for it would be built a second time. The crate that
+//! reads the JSON knows one version of the format: where the toolchain's differs, the snapshots are not compared, and a
+//! warning says so.
 
+use std::env;
 use std::fs;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
 use public_api::Builder;
+use serde_json::Value;
 
+use crate::reach::Reach;
 use crate::workspace::{Workspace, cargo, output};
 
 /// The libraries: package, folder.
-const LIBRARIES: [(&str, &str); 5] = [
+const LIBRARIES: [(&str, &str); 6] = [
     ("upright", "host/upright"),
     ("upright-core", "host/core"),
+    ("upright-operations", "host/operations"),
     ("upright-protocol", "host/protocol"),
     ("upright-runtime", "host/runtime"),
     ("upright-state", "host/state"),
 ];
 
+/// Crates of the facade's interface that have no snapshot of their own.
+const OTHERS: [&str; 2] = ["upright-logic", "upright-macros"];
+
 /// Name of a snapshot in its library's folder.
 const FILE: &str = "public-api.txt";
 
+/// Maximum number of items that a user of `upright` can reach with default features.
+const MOST: usize = 700;
+
+/// Set while this program stands in for rustdoc.
+const STAND_IN: &str = "UPRIGHT_XTASK_RUSTDOC";
+
 /// Writes the snapshots.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
+    describe(Features::All)?;
     for (package, folder) in LIBRARIES {
-        let found = interface(workspace, package, false)?;
+        let found = interface(workspace, package)?;
         let file = format!("{folder}/{FILE}");
         fs::write(workspace.root.join(&file), &found).with_context(|| format!("cannot write {file}"))?;
         println!("{file}: {} items written", found.lines().count());
@@ -36,8 +52,9 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
 
 /// Fails unless the committed snapshots are the interfaces, and shows the difference.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    describe(Features::All)?;
     for (package, folder) in LIBRARIES {
-        let found = match interface(workspace, package, false) {
+        let found = match interface(workspace, package) {
             Ok(found) => found,
             Err(error) if error.is::<public_api::Error>() => {
                 crate::warn(&format!("the public interface was NOT compared: {error:#}"));
@@ -60,46 +77,60 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Prints the number of hand-written items that a user of `upright` can reach with default features: those of
-/// `upright` itself, and all of the libraries that it re-exports. Derived implementations, and fields and variants of
-/// a type, are not counted.
+/// Prints the number of items that a user of `upright` can reach with default features, and fails above the limit.
 pub(crate) fn count(workspace: &Workspace) -> Result<()> {
-    let mut total = 0;
-    for (package, _) in LIBRARIES {
-        let items = interface(workspace, package, true)?;
-        let counted = items.lines().filter(|item| is_counted(item)).count();
-        println!("{package}: {counted} hand-written items with default features");
-        total += counted;
+    describe(Features::Default)?;
+    let documented = LIBRARIES.iter().map(|(package, _)| *package).chain(OTHERS).map(|package| {
+        let json = fs::read(json(workspace, package)).with_context(|| format!("rustdoc described no {package}"))?;
+        Ok((package.replace('-', "_"), serde_json::from_slice::<Value>(&json)?))
+    });
+    let counts = Reach::of(documented.collect::<Result<Vec<_>>>()?).count("upright");
+    let mut groups: Vec<_> = counts.iter().collect();
+    groups.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), name.as_str()));
+    for (name, count) in groups {
+        println!("{count:5}  {name}");
     }
-    println!("{total} hand-written items in all");
+    let total: usize = counts.values().sum();
+    println!("{total:5}  items in all; at most {MOST}");
+    ensure!(total <= MOST, "a user of `upright` can reach {total} items; at most {MOST} are allowed: hide or remove some");
     Ok(())
 }
 
-/// Whether a line of an interface is an item by itself.
-fn is_counted(item: &str) -> bool {
-    const KINDS: [&str; 12] =
-        ["fn ", "const fn ", "async fn ", "struct ", "enum ", "trait ", "type ", "const ", "static ", "mod ", "use ", "macro "];
-    let item = item.strip_prefix("pub ").unwrap_or(item);
-    KINDS.iter().any(|kind| item.starts_with(kind))
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Features {
+    All,
+    Default,
 }
 
-fn interface(workspace: &Workspace, package: &str, reachable: bool) -> Result<String> {
+/// Lets rustdoc describe the libraries in JSON, with one build for all.
+fn describe(features: Features) -> Result<()> {
     let mut rustdoc = cargo();
-    rustdoc.current_dir(&workspace.root).env("RUSTC_BOOTSTRAP", "1").args([
-        "rustdoc",
-        "--quiet",
-        "--locked",
-        "--package",
-        package,
-        "--lib",
-    ]);
-    if !reachable {
+    rustdoc.args(["doc", "--quiet", "--locked", "--no-deps", "--lib"]);
+    for package in LIBRARIES.iter().map(|(package, _)| *package).chain(OTHERS) {
+        rustdoc.args(["--package", package]);
+    }
+    if features == Features::All {
         rustdoc.arg("--all-features");
     }
-    rustdoc.args(["--", "-Z", "unstable-options", "--output-format", "json"]);
+    let own = env::current_exe().context("this program does not know its own path")?;
+    rustdoc.env("RUSTDOC", own).env(STAND_IN, "1").env("RUSTDOCFLAGS", "-Z unstable-options --output-format json");
     output(&mut rustdoc)?;
-    let json = workspace.target.join(format!("doc/{}.json", package.replace('-', "_")));
-    let api =
-        Builder::from_rustdoc_json(json).omit_blanket_impls(true).omit_auto_trait_impls(true).omit_auto_derived_impls(reachable).build()?;
+    Ok(())
+}
+
+/// Runs rustdoc in this program's place, if Cargo called it as such.
+pub(crate) fn stand_in() -> Option<ExitCode> {
+    env::var_os(STAND_IN)?;
+    let mut rustdoc = Command::new("rustdoc");
+    let ran = rustdoc.args(env::args_os().skip(1)).env("RUSTC_BOOTSTRAP", "1").env_remove(STAND_IN).status();
+    Some(ran.ok().and_then(|status| status.code()).and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn json(workspace: &Workspace, package: &str) -> std::path::PathBuf {
+    workspace.target.join(format!("doc/{}.json", package.replace('-', "_")))
+}
+
+fn interface(workspace: &Workspace, package: &str) -> Result<String> {
+    let api = Builder::from_rustdoc_json(json(workspace, package)).omit_blanket_impls(true).omit_auto_trait_impls(true).build()?;
     Ok(api.items().fold(String::new(), |text, item| text + &item.to_string() + "\n"))
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use upright::journal::Journal;
-use upright::policy::replay::{Replay, ReplayReport, Replayer};
 use upright::testing::DrivenClock;
 use upright::{PolicyLifecycle, RetryStrategy};
+use upright_operations::replay::{Replay, ReplayReport, Replayer};
 
 const REPLAY: &str = "read, ask and compare one decision";
 /// Test builds are slow: a hundredth.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use upright::policy::shadow::ShadowOptions;
+use upright::policy::ShadowOptions;
 use upright::policy::{PolicyLoader, SwapOptions};
 use upright::types::Verdict;
 use upright::{Policy, PolicyLifecycle};

@@ -8,8 +8,9 @@ use std::fmt::Display;
 use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
-use upright::ollama::{BaseUrl, read_option};
+use upright::ollama::BaseUrl;
 use upright::types::{Endpoint, FaultKind};
+use upright_protocol::read_option;
 
 /// Maximum time span, seconds: ten years.
 const LONGEST: f64 = 315_360_000.0;

@@ -127,8 +127,7 @@ impl ErrorClassifier {
     }
 
     /// This function decides; it must not panic.
-    #[must_use]
-    pub fn with_decider(mut self, decide: impl Fn(&Fault) -> Classification + Send + Sync + 'static) -> Self {
+    fn with_decider(mut self, decide: impl Fn(&Fault) -> Classification + Send + Sync + 'static) -> Self {
         self.decide = Arc::new(decide);
         self
     }

@@ -8,6 +8,7 @@
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
+#[cfg(any(test, feature = "testing"))]
 pub mod chaos;
 pub mod checkpoints;
 pub mod classifier;
@@ -27,6 +28,7 @@ pub mod retryable;
 pub mod store;
 #[doc(hidden)]
 pub mod sync;
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod types;
 

@@ -66,7 +66,7 @@ impl Random for SeededRandom {
 /// ```
 /// use std::{sync::Arc, time::Duration};
 /// use upright::RetryStrategy;
-/// use upright::random::FixedRandom;
+/// use upright::testing::FixedRandom;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // Jitter is from 0.8 to 1.2.

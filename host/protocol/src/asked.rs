@@ -37,6 +37,7 @@ pub struct Asked {
 
 impl Asked {
     /// A request of which only the route is known.
+    #[doc(hidden)]
     pub const fn new(route: Route) -> Self {
         Self {
             route,
@@ -57,6 +58,7 @@ impl Asked {
 
     /// Reads a body as Ollama does: keys in any case, the last of equal keys, nothing after the JSON. Without an
     /// object: [`Asked::new`].
+    #[doc(hidden)]
     pub fn read(route: Route, body: &[u8]) -> Self {
         match serde_json::Deserializer::from_slice(body).into_iter::<Value>().next() {
             Some(Ok(Value::Object(members))) => Self::of(route, &members),
@@ -65,6 +67,7 @@ impl Asked {
     }
 
     /// Reads a request's members.
+    #[doc(hidden)]
     pub fn of(route: Route, request: &Map<String, Value>) -> Self {
         let mut asked = Self::new(route);
         let mut content = Content::default();
@@ -111,6 +114,7 @@ impl Asked {
     }
 
     /// Whether a repeated request can get another answer: neither seed nor temperature 0 is fixed.
+    #[doc(hidden)]
     pub fn can_differ(&self) -> bool {
         !self.seed_fixed && self.temperature != Some(0.0)
     }

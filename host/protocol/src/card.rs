@@ -106,6 +106,7 @@ pub struct ModelCard {
 
 impl ModelCard {
     /// Reads an answer of `/api/show`; missing or mistyped values are unknown.
+    #[doc(hidden)]
     pub fn of(answer: &Value) -> Self {
         let info: Map<String, Value> = answer
             .get("model_info")

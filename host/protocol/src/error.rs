@@ -196,11 +196,13 @@ impl OllamaError {
     }
 
     /// Further facts for a policy.
+    #[doc(hidden)]
     pub fn circumstances(&self) -> Option<Circumstances> {
         self.exchange().map(Exchange::circumstances).or_else(|| self.window().map(Refusal::circumstances))
     }
 
     /// Returns the verdict; an error if cut or empty.
+    #[doc(hidden)]
     pub fn judged(endpoint: Endpoint, judge: &Judge) -> Result<Verdict, Self> {
         let judgement = judge.judgement();
         match (judgement.verdict, judgement.empty) {
@@ -211,16 +213,19 @@ impl OllamaError {
     }
 
     /// Error of an answer without an end.
+    #[doc(hidden)]
     pub fn incomplete(endpoint: Endpoint, judge: &Judge) -> Self {
         Self::Incomplete { endpoint, why: judge.how_cut(), exchange: Exchange::of(judge) }
     }
 
     /// Error under status 200.
+    #[doc(hidden)]
     pub fn in_stream(endpoint: Endpoint, said: ErrorBody) -> Self {
         Self::InStream { endpoint, message: said.message, labels: said.labels }
     }
 
     /// Error of an unparsable answer, with its beginning.
+    #[doc(hidden)]
     pub fn invalid(endpoint: Endpoint, expected: &'static str, body: &[u8]) -> Self {
         const SHOWN: usize = 80;
         let text = String::from_utf8_lossy(&body[..body.len().min(4 * SHOWN)]);

@@ -15,11 +15,13 @@ pub struct Exchange {
 
 impl Exchange {
     /// The exchange as judged so far.
+    #[doc(hidden)]
     pub fn of(judge: &Judge) -> Box<Self> {
         Box::new(Self { asked: judge.asked().clone(), judgement: judge.judgement() })
     }
 
     /// Facts for a policy.
+    #[doc(hidden)]
     pub fn circumstances(&self) -> Circumstances {
         let Self { asked, judgement } = self;
         let Judgement { received, usage, .. } = judgement;

@@ -15,12 +15,14 @@ pub struct Refusal {
 
 impl Refusal {
     /// Reads a refusal's counts; `None` if absent.
+    #[doc(hidden)]
     pub fn counted(said: &ErrorBody) -> Option<Self> {
         let facts = WindowFacts { needed: said.prompt_tokens.map(saturated), loaded: said.window.map(saturated), ..WindowFacts::UNKNOWN };
         (facts != WindowFacts::UNKNOWN).then_some(Self { facts, models: Vec::new() })
     }
 
     /// Facts for a policy.
+    #[doc(hidden)]
     pub fn circumstances(&self) -> Circumstances {
         Circumstances { window: Some(self.facts), ..Circumstances::default() }
     }

@@ -7,9 +7,7 @@ mod bindings;
 mod engine;
 mod error;
 pub mod eval;
-pub mod fleet;
 mod fuel;
-pub mod home;
 mod inspect;
 mod instance;
 pub mod journal;
@@ -25,21 +23,19 @@ pub mod shadow;
 pub mod signature;
 #[cfg(feature = "wasi")]
 mod wasi;
-#[cfg(feature = "watch")]
-pub mod watch;
 
 pub use error::PolicyError;
-pub use fleet::PolicyFleet;
-pub use home::PolicyHome;
 pub use inspect::{CONTRACT_VERSION, Surface};
-pub use lifecycle::{HistoryEntry, PROBATION, PolicyLifecycle, STRIKE_WINDOW, STRIKES, SlotCounts, SwapOptions};
+pub use lifecycle::{
+    HistoryEntry, LifeEvent, LifeObserver, PROBATION, PolicyLifecycle, STRIKE_WINDOW, STRIKES, SlotCounts, SwapOptions, WeakPolicyLifecycle,
+};
 pub use loaded::Policy;
 pub use loader::PolicyLoader;
 pub use nothing::EmptyCall;
 pub use upright_core::events::Stage;
 
 use upright_core::policy::label;
-use upright_core::{clock, events, store, types};
+use upright_core::{clock, events, types};
 
 /// Test policies, with a decision limit that no slow machine reaches.
 #[cfg(test)]

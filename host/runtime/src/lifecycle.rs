@@ -6,13 +6,11 @@
 use crate::clock::{Instant, SharedClock, nanoseconds, unix_milliseconds};
 use crate::error::PolicyError;
 use crate::events::{Event, Events, Stage};
-use crate::home::Keeper;
 use crate::journal::Journal;
 use crate::loaded::Policy;
 use crate::loader::PolicyLoader;
 use crate::shadow::{ShadowOptions, Shadowing};
 use crate::signature::SignatureError;
-use crate::store::following::Calls;
 use crate::types::{Description, Incident};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
@@ -68,19 +66,18 @@ pub struct HistoryEntry {
     pub refused: Option<String>,
 }
 
-pub(crate) struct Life {
+struct Life {
     last_good: Active,
     strikes: VecDeque<Instant>,
     probation_ends: Option<Instant>,
     /// Highest accepted revision.
     highest_revision: Option<u64>,
     history: VecDeque<HistoryEntry>,
-    pub(crate) keeper: Option<Keeper>,
-    pub(crate) follower: Weak<Calls>,
+    observers: Vec<Arc<dyn LifeObserver>>,
 }
 
 impl Life {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             // If the first policy keeps failing, native code decides.
             last_good: Active::Native,
@@ -88,8 +85,7 @@ impl Life {
             probation_ends: None,
             highest_revision: None,
             history: VecDeque::new(),
-            keeper: None,
-            follower: Weak::new(),
+            observers: Vec::new(),
         }
     }
 
@@ -97,13 +93,55 @@ impl Life {
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
-        if let Some(keeper) = &self.keeper {
-            keeper.write_down(entry.clone());
-        }
         self.history.push_back(entry);
-        if let Some(follower) = self.follower.upgrade() {
-            follower.wake();
+        if let Some(entry) = self.history.back() {
+            self.notify(LifeEvent::Entry(entry));
         }
+    }
+
+    fn notify(&self, event: LifeEvent<'_>) {
+        for observer in &self.observers {
+            observer.observe(event);
+        }
+    }
+}
+
+/// Step in the life of a slot's policies.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum LifeEvent<'a> {
+    /// The history grew by this entry.
+    Entry(&'a HistoryEntry),
+    /// This policy passed its probation.
+    Good(&'a Policy),
+    /// Highest accepted revision of a signature.
+    Revision(u64),
+    /// A probation of this length began.
+    Probation(Duration),
+    /// The observer returns when everything so far is written.
+    Flush,
+}
+
+/// Observes the life of a slot's policies.
+pub trait LifeObserver: Send + Sync {
+    /// Takes a step. Called under a lock, except for [`LifeEvent::Flush`]: it must not call the lifecycle or wait.
+    fn observe(&self, event: LifeEvent<'_>);
+}
+
+/// Handle of a [`PolicyLifecycle`] that does not keep it alive.
+#[derive(Clone)]
+pub struct WeakPolicyLifecycle(Weak<Shared>);
+
+impl WeakPolicyLifecycle {
+    /// The lifecycle; `None` if nothing uses it any more.
+    pub fn upgrade(&self) -> Option<PolicyLifecycle> {
+        self.0.upgrade().map(PolicyLifecycle::of)
+    }
+}
+
+impl std::fmt::Debug for WeakPolicyLifecycle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("WeakPolicyLifecycle")
     }
 }
 
@@ -266,6 +304,7 @@ impl PolicyLifecycle {
 
     /// A new lifecycle of this policy, with `clock` and `events`.
     #[must_use]
+    #[doc(hidden)]
     pub fn connected(&self, clock: SharedClock, events: Events) -> Self {
         Self::copied(&self.shared.active, clock, events, self.shared.recorder.clone())
     }
@@ -310,7 +349,7 @@ impl PolicyLifecycle {
         SlotCounts { decisions, safe_mode, swaps: swaps.load(Ordering::Relaxed), rollbacks: rollbacks.load(Ordering::Relaxed) }
     }
 
-    pub(crate) fn life(&self) -> MutexGuard<'_, Life> {
+    fn life(&self) -> MutexGuard<'_, Life> {
         self.shared.life()
     }
 }
@@ -378,9 +417,30 @@ impl PolicyLifecycle {
         Ok(())
     }
 
-    pub(crate) fn saw_revision(&self, revision: u64) {
+    /// Refuses signed policies of a lower revision from now on.
+    #[doc(hidden)]
+    pub fn accept_revision(&self, revision: u64) {
         let mut life = self.life();
         life.highest_revision = life.highest_revision.max(Some(revision));
+    }
+
+    /// Adds an observer of the history, for tools that keep it or report it.
+    #[doc(hidden)]
+    pub fn observe(&self, observer: Arc<dyn LifeObserver>) {
+        self.life().observers.push(observer);
+    }
+
+    /// Waits until the observers have written everything so far.
+    pub fn flush(&self) {
+        // Outside the lock: an observer may read the history.
+        let observers = self.life().observers.clone();
+        observers.iter().for_each(|observer| observer.observe(LifeEvent::Flush));
+    }
+
+    /// A handle that does not keep the lifecycle alive.
+    #[doc(hidden)]
+    pub fn downgrade(&self) -> WeakPolicyLifecycle {
+        WeakPolicyLifecycle(Arc::downgrade(&self.shared))
     }
 
     pub(crate) fn activate(&self, policy: Policy, probation: Duration) {
@@ -397,11 +457,9 @@ impl PolicyLifecycle {
             life.strikes.clear();
             life.highest_revision = life.highest_revision.max(revision);
             life.probation_ends = Some(self.shared.active.clock().now().saturating_add(nanoseconds(probation)));
-            if let Some(keeper) = &life.keeper {
-                keeper.wake_in(probation);
-                if let Some(revision) = life.highest_revision.filter(|_| revision.is_some()) {
-                    keeper.saw_revision(revision);
-                }
+            life.notify(LifeEvent::Probation(probation));
+            if let Some(revision) = life.highest_revision.filter(|_| revision.is_some()) {
+                life.notify(LifeEvent::Revision(revision));
             }
             from
         };
@@ -423,8 +481,8 @@ impl PolicyLifecycle {
         }
         life.probation_ends = None;
         let active = self.shared.active.load();
-        if let (Some(keeper), Some(policy)) = (&life.keeper, component(&active)) {
-            keeper.remember(policy.clone());
+        if let Some(policy) = component(&active) {
+            life.notify(LifeEvent::Good(policy));
         }
         drop(life);
         self.note(&label(&active.description()), active.digest(), Stage::Good);
@@ -452,7 +510,10 @@ impl PolicyLifecycle {
         self.life().note(entry(policy, digest, stage, None, self.shared.wall()));
     }
 
-    pub(crate) fn note_refusal(&self, policy: &str, error: &PolicyError) {
+    /// Adds a refused candidate to the history and the events. [`swap`](PolicyLifecycle::swap) and
+    /// [`swap_file`](PolicyLifecycle::swap_file) do so themselves.
+    #[doc(hidden)]
+    pub fn note_refusal(&self, policy: &str, error: &PolicyError) {
         let (stage, refused) = (error.stage(), error.to_string());
         self.shared.active.events().emit(|| Event::PolicyRefused { policy: policy.to_owned(), stage, error: refused.clone() });
         self.life().note(entry(policy, None, stage, Some(refused), self.shared.wall()));

@@ -125,6 +125,7 @@ impl Policy {
     }
 
     /// The signature that admitted it.
+    #[doc(hidden)]
     pub fn signature(&self) -> Option<&Signature> {
         self.signature.as_deref()
     }
@@ -140,6 +141,7 @@ impl Policy {
 
     /// A copy with instances of its own, which share no state.
     #[must_use]
+    #[doc(hidden)]
     pub fn twin(&self) -> Self {
         let Shared { description, digest, bytes, surface, contract, runtime, component, pre, given, .. } = &*self.shared;
         let shared = Shared {
@@ -174,6 +176,7 @@ impl Policy {
     }
 
     /// Imports (none without WASI) and exports.
+    #[doc(hidden)]
     pub fn surface(&self) -> &Surface {
         &self.shared.surface
     }
@@ -184,6 +187,7 @@ impl Policy {
     }
 
     /// Number of crossings into WebAssembly: one a question, two after a timeout.
+    #[doc(hidden)]
     pub fn crossings(&self) -> u64 {
         self.shared.crossings.load(Ordering::Relaxed)
     }
@@ -323,6 +327,7 @@ impl Policy {
     ///
     /// # Errors
     /// [`PolicyError`]: how the policy failed.
+    #[doc(hidden)]
     pub fn answer(&self, question: &Question) -> Result<Answer, PolicyError> {
         ask(self, question.ask())
     }

@@ -112,6 +112,7 @@ impl PolicyLoader {
     /// # Errors
     /// [`PolicyError::Limit`] and [`PolicyError::NoWasi`] for the loader's settings, [`PolicyError::Signature`], or an
     /// error of inspection, compilation or probe ([`PolicyError::stage`]).
+    #[doc(hidden)]
     pub fn from_signed_bytes(&self, bytes: &[u8], signature: Option<&Signature>) -> Result<Policy, PolicyError> {
         self.probed(self.candidate(bytes, signature)?)
     }

@@ -141,10 +141,10 @@
 //! | to know whether server, models and machine are healthy | [`HealthCheck`] |
 //! | Ollama's answers whole or not at all | [`ollama`] |
 //! | a loop of your own, or a binding to another language | [`driving`] |
-//! | to look at decisions, and put them to another policy | [`journal`], [`policy::replay`] |
+//! | to look at decisions | [`journal`]; put to another policy by the crate `upright-operations` |
 //! | to see what happens | [`events`], also through `tracing`; `metrics`, with the feature of this name |
 //! | recovery in a stack of tower, or in a client of `reqwest-middleware` | `tower`, `reqwest_middleware`, with the features of these names |
-//! | to test that your program recovers | [`testing`] first; [`chaos`] for failures on purpose |
+//! | to test that your program recovers | `testing` first, `chaos` for failures on purpose, with the feature `testing` |
 //! | to control time and randomness in tests | [`clock`], [`random`] |
 //!
 //! # The order of guards
@@ -183,10 +183,10 @@
 //!
 //! - `metrics`: counters and histograms through the `metrics` facade.
 //! - `nats`: the store `NatsStore`, which a fleet shares, in a NATS server with JetStream.
+//! - `testing`: the modules `testing` and `chaos`, for tests of programs that recover.
 //! - `tls`: `https` addresses of Ollama, by rustls with ring. Without it they are refused with a reason.
 //! - `tower`: the module `tower`, with layers for stacks of tower.
 //! - `reqwest-middleware`: the module `reqwest_middleware`, for clients of the crate of that name. Turns `anyhow` on.
-//! - `watch`: policies that are swapped in when their file changes, and requests to a running program.
 //! - `wasi`: policies may import a WASI in which there is nothing.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
@@ -214,22 +214,55 @@ pub mod tower;
 
 pub use upright_core::{
     Attempt, Bulkhead, Bulkheads, CircuitBreaker, CircuitBreakers, Error, ErrorClassifier, Event, Hedge, PolicySlot, RetryBudget,
-    RetryBudgets, RetryStrategy, Retryable, RetryableBlocking, breaker, budget, bulkhead, chaos, checkpoints, classifier, clock, driving,
-    error, events, fault, hedge, random, retry, retryable, testing, types,
+    RetryBudgets, RetryStrategy, Retryable, RetryableBlocking, budget, bulkhead, checkpoints, classifier, driving, error, events, hedge,
+    retry, retryable, types,
 };
+#[cfg(feature = "testing")]
+pub use upright_core::{chaos, testing};
 #[cfg(feature = "wasm")]
-pub use upright_runtime::{Policy, PolicyLifecycle, journal};
+pub use upright_runtime::{Policy, PolicyLifecycle};
 
-/// How long a server asks to be left alone.
-pub mod retry_after {
-    pub use upright_protocol::parse_retry_after;
+/// Circuit breakers: stop calling a service that fails, and find out when it works again.
+pub mod breaker {
+    pub use upright_core::breaker::{CircuitBreakerBuilder, OwnedPermit, Permit, SavedState};
+}
+
+/// Time, from one trait, so that a test can drive it.
+pub mod clock {
+    pub use upright_core::clock::{AnchoredClock, Clock, Instant, SharedClock, Sleep, SystemClock};
+}
+
+/// Facts about failures, read from errors.
+pub mod fault {
+    pub use upright_core::fault::{DescribesItself, FaultReader, KnownFault, OperationError, fault_of, find_in_chain};
+}
+
+/// Journals of decisions.
+#[cfg(feature = "wasm")]
+pub mod journal {
+    pub use upright_runtime::journal::{Entry, Journal, JournalBuilder, JournalCounts, JournalError, JournalText};
 }
 
 /// Policies: what decides about failures.
 pub mod policy {
-    pub use upright_core::policy::{Answer, Ask, Decider, Decision, Function, PolicyFailure, PolicySlot, Question, Recorder};
+    pub use upright_core::policy::{PolicyFailure, PolicySlot};
     #[cfg(feature = "wasm")]
-    pub use upright_runtime::*;
+    pub use upright_runtime::{
+        CONTRACT_VERSION, HistoryEntry, PROBATION, Policy, PolicyError, PolicyLifecycle, PolicyLoader, STRIKE_WINDOW, STRIKES, SlotCounts,
+        Stage, SwapOptions,
+        shadow::{Promotion, ShadowOptions, ShadowReport},
+        signature::{PublicKey, SignatureError, Trust},
+    };
+}
+
+/// Randomness, from one trait, so that a test can seed it.
+pub mod random {
+    pub use upright_core::random::{Random, SeededRandom, SharedRandom, SystemRandom};
+}
+
+/// How long a server asks to be left alone.
+pub mod retry_after {
+    pub use upright_protocol::parse_retry_after;
 }
 
 /// Stores: where state is kept that outlives the call, and with a durable engine the process.
@@ -237,10 +270,12 @@ pub mod store {
     pub use upright_core::store::{
         Change, ChangeKind, Changes, Entry, KEY_LIMIT, Listed, MemoryStore, Store, StoreError, StoreFuture, VALUE_LIMIT,
     };
-    #[cfg(feature = "manager")]
-    pub(crate) use upright_core::store::{background, seal};
+    #[cfg(feature = "sqlite")]
+    pub use upright_state::FileStore;
     #[cfg(feature = "state")]
-    pub use upright_state::*;
+    pub use upright_state::StateAddress;
+    #[cfg(feature = "nats")]
+    pub use upright_state::{Connectivities, Connectivity, NatsOptions, NatsStore};
 }
 
 #[cfg(feature = "manager")]

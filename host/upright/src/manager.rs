@@ -12,21 +12,17 @@
 //! # Ok(()) }
 //! ```
 
-use crate::breaker::{BreakerSharing, CircuitBreaker, CircuitBreakers, Keeping, SharingCounts};
 use crate::budget::{RetryBudget, RetryBudgetConfig, RetryBudgets};
 use crate::bulkhead::{Bulkhead, BulkheadBuilder, Bulkheads};
 use crate::checkpoints::{CheckpointLimits, Checkpoints};
 use crate::classifier::ErrorClassifier;
-use crate::clock::{SharedClock, SystemClock};
 use crate::degradation::{CacheLimits, Flights, GracefulDegradation, ResponseCache, StoredCacheOptions};
 use crate::driving::{Attempt, OnUnknown};
 use crate::error::{ConfigurationError, Error};
 use crate::events::{Events, Subscription};
-use crate::fault::{DescribesItself, OperationError};
 use crate::health::{HealthCheck, HealthReport};
 use crate::operation::{Operation, Recovered};
 use crate::policy::PolicyLifecycle;
-use crate::random::{SharedRandom, SystemRandom};
 use crate::retry::{RetryStrategy, RetryStrategyBuilder};
 use crate::store::{StateAddress, Store, StoreError};
 use crate::types::{BreakerConfig, Fault, ResourceSnapshot, RetryConfig};
@@ -36,6 +32,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+use upright_core::breaker::{BreakerSharing, CircuitBreaker, CircuitBreakers, Keeping, SharingCounts};
+use upright_core::clock::{SharedClock, SystemClock};
+use upright_core::fault::{DescribesItself, OperationError};
+use upright_core::random::{SharedRandom, SystemRandom};
 
 /// Guards operations with everything there is: retries, breakers, other models, a cache, checkpoints, fallbacks.
 /// Cloning shares it.
@@ -137,7 +137,7 @@ impl RecoveryManagerBuilder {
     }
 
     /// Reads the facts of errors of your own types. Errors that it does not know are read as always. See
-    /// [`crate::fault::FaultReader`].
+    /// [`upright_core::fault::FaultReader`].
     pub fn fault_reader(mut self, reader: impl Fn(&(dyn std::error::Error + 'static)) -> Option<Fault> + Send + Sync + 'static) -> Self {
         self.retry = self.retry.fault_reader(reader);
         self
@@ -464,7 +464,7 @@ impl RecoveryManager {
     }
 
     /// The store that keeps the state: for other values of the program, and to follow a
-    /// [`PolicyFleet`](crate::policy::PolicyFleet).
+    /// `PolicyFleet` of the crate `upright-operations`.
     pub fn store(&self) -> Arc<dyn Store> {
         Arc::clone(&self.shared.store)
     }

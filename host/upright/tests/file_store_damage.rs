@@ -11,7 +11,8 @@ use rand::{RngExt, SeedableRng};
 use scratch::Folder;
 use std::collections::BTreeMap;
 use std::fs;
-use upright::store::{FileStore, Store, StoreError, StoreFile};
+use upright::store::{FileStore, Store, StoreError};
+use upright_state::StoreFile;
 
 const TEXT: &str = "text/plain";
 

@@ -9,8 +9,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use upright::RetryStrategy;
 use upright::ollama::OllamaClient;
-use upright::random::FixedRandom;
-use upright::testing::DrivenClock;
+use upright::testing::{DrivenClock, FixedRandom};
 use upright_fault_server::{FaultServer, Match};
 
 #[derive(Clone, Default)]

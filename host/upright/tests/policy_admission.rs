@@ -8,15 +8,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use support::{hostile, hurried, policy, with_instances};
-use upright::policy::eval::Evaluator;
-use upright::policy::fleet::{PolicyFleet, PublishOptions};
-use upright::policy::replay::Replayer;
-use upright::policy::signature::{SecretKey, Signature, Trust};
-use upright::policy::{CONTRACT_VERSION, PolicyError, PolicyHome, PolicyLifecycle, PolicyLoader, PolicySlot, Stage, SwapOptions};
+use upright::policy::Trust;
+use upright::policy::{CONTRACT_VERSION, PolicyError, PolicyLifecycle, PolicyLoader, PolicySlot, Stage, SwapOptions};
 use upright::store::MemoryStore;
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{Policy, RetryStrategy};
+use upright_operations::PolicyHome;
+use upright_operations::eval::Evaluator;
+use upright_operations::fleet::{PolicyFleet, PublishOptions};
+use upright_operations::replay::Replayer;
+use upright_operations::signature::{SecretKey, Signature};
 
 static BUILT_IN: &[u8] = include_bytes!("../../runtime/policy.wasm");
 
@@ -219,9 +221,9 @@ fn a_policy_that_keeps_something_between_calls_is_refused_by_whatever_loads_one_
     std::fs::write(home.directory().join("last-good"), &digest).unwrap();
     keeps_something(home.last_good(&loader));
     let slot = patient::slot();
-    slot.live_in(&home, Some(&file), &loader, &SwapOptions::default()).unwrap();
+    home.start(&slot, Some(&file), &loader, &SwapOptions::default()).unwrap();
     assert_eq!((slot.description().name.as_str(), slot.counts().swaps), ("upright-default", 0));
-    slot.flush_home();
+    slot.flush();
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -230,7 +232,7 @@ async fn a_policy_that_keeps_something_is_refused_by_every_host_of_a_fleet_whoev
     let clock = DrivenClock::new();
     let fleet = PolicyFleet::with_clock(Arc::new(MemoryStore::with_clock(clock.shared())), clock.shared());
     let slot = patient::slot();
-    let _following = slot.follow(&fleet, &patient::loader(), "a").unwrap();
+    let _following = fleet.follow(&slot, &patient::loader(), "a").unwrap();
     let order = fleet.publish(&patient::policy(&remembering()), PublishOptions::default()).await.unwrap();
     let began = std::time::Instant::now();
     let status = loop {

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use support::{hostile, policy, unprobed};
 use upright::events::{Events, Subscription};
-use upright::policy::home::{Request, RequestError, Start};
-use upright::policy::shadow::{Promotion, ShadowOptions};
-use upright::policy::signature::{SecretKey, Signature, SignatureError, Trust};
-use upright::policy::{PROBATION, PolicyError, PolicyHome, PolicyLifecycle, STRIKES, Stage, SwapOptions};
+use upright::policy::{
+    PROBATION, PolicyError, PolicyLifecycle, Promotion, STRIKES, ShadowOptions, SignatureError, Stage, SwapOptions, Trust,
+};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{CircuitBreaker, Event, Policy};
+use upright_operations::home::{Request, RequestError, Start};
+use upright_operations::signature::{SecretKey, Signature};
+use upright_operations::{PolicyHome, watch};
 
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 
@@ -166,22 +168,22 @@ fn the_last_good_policy_is_kept_on_disk_and_used_when_the_configured_one_fails()
     let loader = patient::loader();
     let clock = DrivenClock::new();
     let (before, _) = slot(&clock);
-    let started = before.live_in(&home, None, &loader, &SwapOptions::default()).unwrap();
+    let started = home.start(&before, None, &loader, &SwapOptions::default()).unwrap();
     assert!(matches!(started, Start::AsItWas { refused } if refused.is_empty()));
     before.swap(steady(), &SwapOptions::default()).unwrap();
-    before.flush_home();
+    before.flush();
     assert!(home.last_good(&loader).unwrap().is_none(), "it is still on probation");
     clock.advance(PROBATION);
     before.settle();
-    before.flush_home();
+    before.flush();
     drop(before);
 
     let (after, _) = slot(&DrivenClock::new());
     let broken = folder.file("configured.wasm", b"half written");
-    let started = after.live_in(&home, Some(&broken), &loader, &SwapOptions::default()).unwrap();
+    let started = home.start(&after, Some(&broken), &loader, &SwapOptions::default()).unwrap();
     assert!(matches!(started, Start::LastGood { refused: Some(PolicyError::NotAComponent { .. }) }), "{started:?}");
     assert_eq!(after.description().name, "upright-steady");
-    after.flush_home();
+    after.flush();
     let history = home.history().unwrap();
     assert!(history.iter().any(|entry| entry.stage == Stage::Good && entry.policy.starts_with("upright-steady")));
     assert!(history.iter().any(|entry| entry.refused.is_some()));
@@ -196,7 +198,7 @@ fn a_home_that_was_damaged_is_told_of_and_the_program_starts_all_the_same() {
     for (file, bytes) in damages {
         std::fs::write(home.directory().join(file), bytes).unwrap();
         let (slot, _) = slot(&DrivenClock::new());
-        let started = slot.live_in(&home, None, &patient::loader(), &SwapOptions::default()).unwrap();
+        let started = home.start(&slot, None, &patient::loader(), &SwapOptions::default()).unwrap();
         assert!(matches!(started, Start::AsItWas { .. }));
         assert_eq!(slot.description().name, "upright-default");
     }
@@ -215,16 +217,16 @@ fn a_lower_revision_than_was_accepted_is_refused_even_after_a_restart() {
     };
     let options = SwapOptions::default();
     let (before, _) = slot(&DrivenClock::new());
-    before.live_in(&home, None, &loader, &options).unwrap();
+    home.start(&before, None, &loader, &options).unwrap();
     before.swap(signed(7), &options).unwrap();
     before.swap(signed(7), &options).unwrap();
     let refused = |slot: &PolicyLifecycle| slot.swap(signed(6), &options).unwrap_err();
     assert!(matches!(refused(&before), PolicyError::Signature(SignatureError::LowerRevision { revision: 6, highest: 7 })));
-    before.flush_home();
+    before.flush();
     drop(before);
 
     let (after, _) = slot(&DrivenClock::new());
-    after.live_in(&home, None, &loader, &options).unwrap();
+    home.start(&after, None, &loader, &options).unwrap();
     assert!(matches!(refused(&after), PolicyError::Signature(SignatureError::LowerRevision { .. })));
     after.swap(signed(6), &SwapOptions { allow_lower_revision: true, ..options.clone() }).unwrap();
 }
@@ -365,7 +367,6 @@ fn a_reply_that_nobody_waits_for_any_more_is_removed_and_a_new_one_stays() {
     assert_eq!(left, ["new.json"]);
 }
 
-#[cfg(feature = "watch")]
 mod watching {
     use super::*;
 
@@ -382,7 +383,7 @@ mod watching {
         let folder = Folder::new("watch");
         let path = folder.0.join("policy.wasm");
         let (slot, _) = slot(&DrivenClock::new());
-        let _watch = slot.watch(&path, &patient::loader(), &SwapOptions::default()).unwrap();
+        let _watch = watch::swap_on_change(&slot, &path, &patient::loader(), &SwapOptions::default()).unwrap();
         let bytes = std::fs::read(STEADY).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         until("the half is refused", || slot.history().iter().any(|entry| entry.refused.is_some()));
@@ -403,7 +404,7 @@ mod watching {
         let home = PolicyHome::open(folder.0.join("home")).unwrap();
         let loader = patient::loader();
         let (slot, _) = slot(&DrivenClock::new());
-        let _watch = slot.answer_requests(&home, &loader).unwrap();
+        let _watch = watch::answer_requests(&slot, &home, &loader).unwrap();
         let ask = |request: &Request, candidate: Option<&Path>| home.ask(request, candidate, Duration::from_secs(60)).unwrap();
         let swap = |shadow| Request::Swap { shadow, probation: None, allow_lower_revision: false };
 
@@ -418,7 +419,7 @@ mod watching {
         assert!(
             refused.error.unwrap().contains("the same question in backoff.delay twice") && refused.active.starts_with("upright-steady")
         );
-        let shadow = upright::policy::home::ShadowRequest { sample: 1.0, decisions: None, disagreements: 0 };
+        let shadow = upright_operations::home::ShadowRequest { sample: 1.0, decisions: None, disagreements: 0 };
         let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
         assert_eq!(ask(&swap(Some(shadow)), Some(Path::new(built_in))).stage, Some(Stage::Shadow));
         slot.slot().decide(&failure(2));

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use upright::error::Rejection;
-use upright::policy::fleet::PublishOptions;
-use upright::policy::{PolicyFleet, PolicyLoader};
+use upright::policy::PolicyLoader;
 use upright::store::{FileStore, StateAddress, Store};
 use upright::types::{BreakerConfig, Phase};
 use upright::{CircuitBreaker, RecoveryManager};
+use upright_operations::PolicyFleet;
+use upright_operations::fleet::PublishOptions;
 
 const STATE: &str = "UPRIGHT_TEST_STATE_OF_A_PROGRAM";
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
@@ -111,7 +112,7 @@ async fn a_program() {
     let manager = manager(path);
     let loader = patient::loader();
     let fleet = PolicyFleet::new(manager.store());
-    let _following = manager.policy().follow(&fleet, &loader, &std::process::id().to_string()).unwrap();
+    let _following = fleet.follow(manager.policy(), &loader, &std::process::id().to_string()).unwrap();
     let breaker = manager.breakers().get("ollama");
     manager.breakers_settled().await;
     answer("ready");

@@ -4,8 +4,8 @@
 mod support;
 
 use support::{hurried, policy};
-use upright::policy::Function;
-use upright::policy::replay::{Replay, ReplayReport, Replayer};
+use upright_core::policy::Function;
+use upright_operations::replay::{Replay, ReplayReport, Replayer};
 
 fn journal() -> Vec<String> {
     let journal = upright::journal::Journal::builder().build().unwrap();

@@ -12,11 +12,11 @@ use support::{hurried, policy, unprobed};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 use upright::events::Events;
-use upright::policy::eval::Evaluator;
 use upright::policy::{PolicyError, PolicyLifecycle, PolicyLoader, STRIKES};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{Event, Policy};
+use upright_operations::eval::Evaluator;
 
 const ENDLESS: &str = "(loop $again (br $again)) unreachable";
 

@@ -7,9 +7,9 @@ mod support;
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::{policy, policy_importing};
-use upright::policy::eval::Evaluator;
 use upright::policy::{PolicyError, PolicyLoader};
 use upright::{Policy, PolicyLifecycle};
+use upright_operations::eval::Evaluator;
 
 const WASI: [&str; 4] = [
     "package wasi:io@0.2.0;

@@ -3,9 +3,9 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use upright::journal::masked;
-use upright::policy::{Function, Question};
 use upright_conformance::{Vector, all};
+use upright_core::policy::{Function, Question};
+use upright_operations::journal::masked;
 
 fn questions() -> Vec<(Vector, Question)> {
     let asks = |vector: &Vector| vector.function != "metadata.describe";

@@ -6,9 +6,9 @@ mod patient;
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use upright::policy::eval::Evaluator;
 use upright_conformance::compare::difference;
 use upright_conformance::{Vector, all, folder, generate, native};
+use upright_operations::eval::Evaluator;
 
 fn world() -> BTreeSet<String> {
     Evaluator::new(patient::built_in()).functions().into_iter().map(|shape| shape.function).collect()

@@ -7,8 +7,8 @@ use serde::Serialize;
 use std::process::ExitCode;
 use std::time::SystemTime;
 use upright::PolicySlot;
-use upright::fault::fault_of_answer;
 use upright::types::{Classification, Endpoint, Fault, FaultKind};
+use upright_protocol::fault_of_answer;
 
 /// Classify a failure for recovery
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
-use upright::policy::replay::{Replay, ReplayReport, Replayer};
+use upright_operations::replay::{Replay, ReplayReport, Replayer};
 
 /// Replay the decisions of a journal with another policy, and show the differences
 #[derive(Debug, clap::Args)]

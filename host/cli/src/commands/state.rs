@@ -12,7 +12,8 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
-use upright::store::{Entry, KEY_LIMIT, StateAddress, StoreError, StoreFile, VALUE_LIMIT};
+use upright::store::{Entry, KEY_LIMIT, StateAddress, StoreError, VALUE_LIMIT};
+use upright_state::StoreFile;
 
 /// Inspect, check, export, import and compact the state that programs keep
 #[derive(Debug, clap::Args)]

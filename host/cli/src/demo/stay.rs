@@ -11,8 +11,9 @@ use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::sleep;
-use upright::policy::home::Start;
-use upright::policy::{PolicyFleet, PolicyHome, PolicyLoader, SwapOptions};
+use upright::policy::{PolicyLoader, SwapOptions};
+use upright_operations::home::Start;
+use upright_operations::{PolicyFleet, PolicyHome, watch};
 
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -36,11 +37,11 @@ impl Stay {
         let slot = stage.manager.policy();
         let mut watch = None;
         if let Some(home) = &self.home {
-            let started = slot.live_in(home, None, &self.loader, &SwapOptions::default())?;
+            let started = home.start(slot, None, &self.loader, &SwapOptions::default())?;
             if let Start::LastGood { .. } = started {
-                screen.mark(GOOD, "began", &format!("with the last good policy, {}", slot.active_label()))?;
+                screen.mark(GOOD, "began", &format!("with the last good policy, {}", upright_core::policy::label(&slot.description())))?;
             }
-            watch = Some(slot.answer_requests(home, &self.loader)?);
+            watch = Some(watch::answer_requests(slot, home, &self.loader)?);
             screen.mark(
                 FAINT,
                 "home",
@@ -50,7 +51,7 @@ impl Stay {
         let mut following = None;
         if let Some(host) = &self.host {
             let fleet = PolicyFleet::new(stage.manager.store());
-            following = Some(slot.follow(&fleet, &self.loader, host)?);
+            following = Some(fleet.follow(slot, &self.loader, host)?);
             screen.mark(FAINT, "fleet", &format!("{host}: `upright policy publish FILE --state` reaches it"))?;
         }
         screen.heading("Chats, until you interrupt")?;
@@ -63,7 +64,7 @@ impl Stay {
         };
         drop((watch, following));
         stage.manager.shutdown_gracefully(Duration::from_secs(2)).await;
-        slot.flush_home();
+        slot.flush();
         ended
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use upright::fault::ErrorBody;
 use upright::ollama::OllamaError;
 use upright::types::{Endpoint, Fault, FaultKind};
 use upright_fault_server::{FaultServer, HEALTHY_STEP, Match, Row, UnknownRow};
+use upright_protocol::ErrorBody;
 
 pub(super) enum Trouble {
     Replayed(FaultServer),

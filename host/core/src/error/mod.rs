@@ -218,6 +218,7 @@ pub struct ConfigurationError {
 
 impl ConfigurationError {
     /// Fails for `setting` unless `holds`.
+    #[doc(hidden)]
     pub fn unless(holds: bool, setting: &'static str, value: impl std::fmt::Display, expected: &'static str) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(Self { setting, value: value.to_string(), expected }) }
     }

@@ -191,6 +191,7 @@ pub enum Event {
 
 /// Whether spans or metrics are wanted.
 #[inline]
+#[doc(hidden)]
 pub fn is_watched() -> bool {
     trace::is_wanted() || cfg!(feature = "metrics")
 }
@@ -221,6 +222,7 @@ impl Events {
     }
 
     /// Sends an event. Made only if wanted: rejections must be cheap.
+    #[doc(hidden)]
     pub fn emit(&self, event: impl FnOnce() -> Event) {
         if self.are_wanted() {
             self.send(event());
@@ -229,6 +231,7 @@ impl Events {
 
     /// Whether events are wanted.
     #[inline]
+    #[doc(hidden)]
     pub fn are_wanted(&self) -> bool {
         self.shared.subscribers.load(Ordering::Acquire) > 0 || trace::is_wanted() || cfg!(feature = "metrics")
     }

@@ -104,6 +104,7 @@ macro_rules! functions {
             ///
             /// # Errors
             /// The deserializer's, for missing, unknown or malformed arguments.
+            #[doc(hidden)]
             pub fn read_arguments<'de, D: Deserializer<'de>>(self, from: D) -> Result<Question, D::Error> {
                 match self {
                     $( Self::$case => {
@@ -120,6 +121,7 @@ macro_rules! functions {
             ///
             /// # Errors
             /// The deserializer's, for a malformed answer.
+            #[doc(hidden)]
             pub fn read_answer<'de, D: Deserializer<'de>>(self, from: D) -> Result<Answer, D::Error> {
                 match self { $( Self::$case => <$answer>::deserialize(from).map(Answer::$case), )+ }
             }
@@ -132,6 +134,7 @@ macro_rules! functions {
             }
 
             /// Borrows the arguments.
+            #[doc(hidden)]
             pub fn ask(&self) -> Ask<'_> {
                 match self { $( Self::$case { $( $field, )* } => Ask::$case { $( $field: $field.lend(), )* }, )+ }
             }
@@ -292,11 +295,13 @@ impl Question {
     ///
     /// # Errors
     /// [`PolicyFailure::NoAnswer`].
+    #[doc(hidden)]
     pub fn put_to(&self, policy: &dyn Decider) -> Result<Answer, PolicyFailure> {
         policy.answer(self.ask())
     }
 
     /// The built-in logic's answer, without WebAssembly.
+    #[doc(hidden)]
     pub fn answer_natively(&self) -> Answer {
         self.ask().answer_natively()
     }
@@ -305,10 +310,12 @@ impl Question {
     ///
     /// # Errors
     /// [`PolicyFailure::Nonsense`] with the answer and the allowed ones.
+    #[doc(hidden)]
     pub fn check(&self, answer: &Answer) -> Result<(), PolicyFailure> {
         self.ask().check(answer)
     }
 
+    #[doc(hidden)]
     #[doc(hidden)]
     pub fn breaker_state_mut(&mut self) -> Option<&mut BreakerState> {
         match self {

@@ -192,22 +192,26 @@ impl PolicySlot {
     }
 
     /// A slot with this policy.
+    #[doc(hidden)]
     pub fn of(policy: impl Decider) -> Self {
         Self::with(Active::Policy(Arc::new(policy)), SystemClock::shared(), Events::default())
     }
 
     /// A slot on this clock and these events.
+    #[doc(hidden)]
     pub fn with(active: Active, clock: SharedClock, events: Events) -> Self {
         Self { active: Arc::new(ActivePolicy::new(active, clock, events)), observer: None, recorder: None }
     }
 
     /// A slot managed by `observer`.
+    #[doc(hidden)]
     pub fn observed(active: Arc<ActivePolicy>, observer: Arc<dyn SlotObserver>, recorder: Option<Arc<dyn Recorder>>) -> Self {
         Self { active, observer: Some(observer), recorder }
     }
 
     /// A copy on this clock and these events.
     #[must_use]
+    #[doc(hidden)]
     pub fn connected(&self, clock: SharedClock, events: Events) -> Self {
         let copy = Self::with(Active::clone(&self.active.active.load()), clock, events);
         let observer = self.observer.as_ref().map(|observer| observer.of_copy(&copy.active));
@@ -216,12 +220,14 @@ impl PolicySlot {
 
     /// A copy that records to `recorder`.
     #[must_use]
+    #[doc(hidden)]
     pub fn recorded(&self, recorder: Arc<dyn Recorder>) -> Self {
         let copy = self.connected(SharedClock::clone(&self.active.clock), self.active.events.clone());
         Self { recorder: Some(recorder), ..copy }
     }
 
     /// Active policy and recorder.
+    #[doc(hidden)]
     pub fn into_parts(self) -> (Arc<ActivePolicy>, Option<Arc<dyn Recorder>>) {
         (self.active, self.recorder)
     }
@@ -386,42 +392,50 @@ pub fn label(description: &Description) -> String {
 /// Each question gets an allowed answer.
 impl PolicySlot {
     /// Recommends settings for a kind of operation.
+    #[doc(hidden)]
     pub fn recommend(&self, profile: Profile) -> Recommendation {
         ask!(self, Recommend { profile: &profile })
     }
 
     /// Delay after failed attempt `attempt`, from 0; `random` in [0, 1).
+    #[doc(hidden)]
     pub fn delay(&self, config: &RetryConfig, attempt: u32, random: f64) -> Duration {
         crate::clock::seconds(ask!(self, Delay { config, attempt: &attempt, random: &random }))
     }
 
     /// Classifies a failure.
+    #[doc(hidden)]
     pub fn classify(&self, fault: &Fault) -> Classification {
         ask!(self, Classify { fault })
     }
 
     /// Index in `chain` of the model after `current`.
+    #[doc(hidden)]
     pub fn next_model(&self, current: &str, chain: &[String]) -> Option<usize> {
         ask!(self, NextModel { current, chain }).map(|index| index as usize)
     }
 
     /// Edits that lighten a workflow.
+    #[doc(hidden)]
     pub fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
         ask!(self, SimplifyWorkflow { workflow })
     }
 
     /// Whether a cached answer may replace a live one.
+    #[doc(hidden)]
     pub fn may_serve_cached(&self, age: Duration, max_age: Duration, failure: &Classification) -> bool {
         let (age, max_age) = (age.as_secs_f64(), max_age.as_secs_f64());
         ask!(self, MayServeCached { age: &age, max_age: &max_age, failure })
     }
 
     /// Judges resources.
+    #[doc(hidden)]
     pub fn judge(&self, snapshot: &ResourceSnapshot, thresholds: &ResourceThresholds) -> Judgement {
         ask!(self, Judge { snapshot, thresholds })
     }
 
     /// Classifies a failure, moves the breaker and chooses the next step.
+    #[doc(hidden)]
     pub fn decide(&self, incident: &Incident) -> Verdict {
         if let Some(observer) = &self.observer {
             observer.deciding(incident);

@@ -32,6 +32,7 @@ impl RetryStrategy {
 
     /// This strategy without retries and hedge attempts, for operations that can be made only once.
     #[must_use]
+    #[doc(hidden)]
     pub fn without_retries(&self) -> Self {
         self.varied(|settings| {
             settings.retry.max_retries = 0;
@@ -40,6 +41,7 @@ impl RetryStrategy {
     }
 
     /// Whether the operation may be called again after this attempt has begun. If not, it may give its request away.
+    #[doc(hidden)]
     pub fn may_repeat(&self, attempt: &Attempt) -> bool {
         let Settings { retry, hedge, .. } = &self.shared.settings;
         attempt.number <= retry.max_retries || hedge.is_some()

@@ -12,7 +12,7 @@
 //! - [`TestPolicy`]: scripted decisions
 //! - [`AwayStore`]: an unreachable store
 //! - [`EventLog`]: events, in order
-//! - [`FixedRandom`](crate::random::FixedRandom), [`SeededRandom`](crate::random::SeededRandom): repeatable chance
+//! - [`FixedRandom`], [`SeededRandom`](crate::random::SeededRandom): repeatable chance
 //! - [`Chaos`](crate::chaos::Chaos): seeded failures, delays and hangs
 //!
 //! # A first test
@@ -42,13 +42,13 @@
 //!
 //! # Delays
 //!
-//! [`FixedRandom`](crate::random::FixedRandom) at its middle removes jitter:
+//! [`FixedRandom`] at its middle removes jitter:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! use std::{io, sync::Arc, time::Duration};
 //! use upright::RetryStrategy;
-//! use upright::random::FixedRandom;
+//! use upright::testing::FixedRandom;
 //! use upright::testing::{DrivenClock, Script};
 //!
 //! let clock = DrivenClock::skipping();
@@ -108,6 +108,7 @@ mod policy;
 mod script;
 mod store;
 
+pub use crate::random::FixedRandom;
 pub use clock::DrivenClock;
 pub use log::EventLog;
 pub use policy::TestPolicy;

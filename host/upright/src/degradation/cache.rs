@@ -3,7 +3,6 @@
 
 use super::behind::{Behind, CacheCounts, StoredCacheOptions};
 use super::limits::{CacheLimits, size};
-use crate::clock::{Instant, SharedClock, SystemClock, between, nanoseconds};
 use crate::store::Store;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
@@ -12,6 +11,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use upright_core::clock::{Instant, SharedClock, SystemClock, between, nanoseconds};
 
 /// A cached response. The value is shared, not copied.
 #[derive(Clone, Debug, PartialEq)]

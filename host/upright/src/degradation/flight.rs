@@ -2,11 +2,11 @@
 //! failing service sees one call at a time, until the breaker rejects the rest.
 
 use super::CachedResponse;
-use crate::clock::{Instant, between};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use upright_core::clock::{Instant, between};
 
 #[derive(Default)]
 pub(crate) struct Flights {

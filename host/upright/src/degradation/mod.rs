@@ -27,7 +27,6 @@ mod limits;
 mod workflow;
 
 use crate::policy::PolicySlot;
-use crate::types::{WorkflowEdit, WorkflowEntry};
 pub use behind::{CacheCounts, StoredCacheOptions};
 pub use cache::{CachedResponse, ResponseCache};
 pub use digests::ModelDigests;
@@ -39,44 +38,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use upright_logic::degradation::{DEFAULT_CHAIN, EDGE_CHAIN, QUALITY_CHAIN, SPEED_CHAIN};
 
-/// Chooses the next model and makes a workflow lighter.
-pub trait Decider: Send + Sync {
-    /// Index in `chain` of the model to try after `current`; `None` at its end.
-    fn next_model(&self, current: &str, chain: &[String]) -> Option<usize>;
-
-    /// Edits that make a workflow lighter.
-    fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit>;
-}
-
-/// The default policy's decisions, natively.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Native;
-
-impl Decider for Native {
-    fn next_model(&self, current: &str, chain: &[String]) -> Option<usize> {
-        upright_logic::degradation::next_model(current, chain).map(|index| index as usize)
-    }
-
-    fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
-        upright_logic::degradation::simplify_workflow(workflow)
-    }
-}
-
-impl Decider for PolicySlot {
-    fn next_model(&self, current: &str, chain: &[String]) -> Option<usize> {
-        Self::next_model(self, current, chain)
-    }
-
-    fn simplify_workflow(&self, workflow: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
-        Self::simplify_workflow(self, workflow)
-    }
-}
-
 /// A model chain, a cache of responses, and a way to make workflows lighter. Clones share the cache.
 #[derive(Clone)]
 pub struct GracefulDegradation {
     fallback_models: Arc<[String]>,
-    decider: Arc<dyn Decider>,
+    policy: PolicySlot,
     cache: ResponseCache,
 }
 
@@ -101,7 +67,7 @@ impl GracefulDegradation {
     {
         Self {
             fallback_models: fallback_models.into_iter().map(Into::into).collect(),
-            decider: Arc::new(Native),
+            policy: PolicySlot::native(),
             cache: ResponseCache::default(),
         }
     }
@@ -123,14 +89,8 @@ impl GracefulDegradation {
 
     /// Lets the slot's active policy decide.
     #[must_use]
-    pub fn with_policy(self, policy: impl Into<PolicySlot>) -> Self {
-        self.with_decider(Arc::new(policy.into()))
-    }
-
-    /// Sets the decider.
-    #[must_use]
-    pub fn with_decider(mut self, decider: Arc<dyn Decider>) -> Self {
-        self.decider = decider;
+    pub fn with_policy(mut self, policy: impl Into<PolicySlot>) -> Self {
+        self.policy = policy.into();
         self
     }
 
@@ -148,14 +108,14 @@ impl GracefulDegradation {
 
     /// Model to try after `current`; `None` after the last. Outside the chain: the first.
     pub fn fallback_model(&self, current: &str) -> Option<&str> {
-        let index = self.decider.next_model(current, &self.fallback_models)?;
+        let index = self.policy.next_model(current, &self.fallback_models)?;
         self.fallback_models.get(index).map(String::as_str)
     }
 
     /// Returns a lighter copy of a workflow; a value that is no object returns unchanged.
     pub fn simplify_workflow(&self, workflow: &Value) -> Value {
         match workflow {
-            Value::Object(object) => Value::Object(workflow::edited(object, &self.decider.simplify_workflow(&workflow::entries(object)))),
+            Value::Object(object) => Value::Object(workflow::edited(object, &self.policy.simplify_workflow(&workflow::entries(object)))),
             other => other.clone(),
         }
     }
@@ -240,19 +200,5 @@ mod tests {
         for value in [json!(null), json!([1, 2]), json!("text"), json!(3)] {
             assert_eq!(degradation.simplify_workflow(&value), value);
         }
-    }
-
-    #[test]
-    fn a_decider_that_points_outside_the_chain_gets_no_model() {
-        struct Wild;
-        impl Decider for Wild {
-            fn next_model(&self, _: &str, chain: &[String]) -> Option<usize> {
-                Some(chain.len())
-            }
-            fn simplify_workflow(&self, _: &[WorkflowEntry]) -> Vec<WorkflowEdit> {
-                vec![]
-            }
-        }
-        assert_eq!(GracefulDegradation::default().with_decider(Arc::new(Wild)).fallback_model("x"), None);
     }
 }

@@ -2,13 +2,13 @@
 
 use super::check::HealthCheck;
 use super::resources::{ResourceProbe, models_directory};
-use crate::clock::{SharedClock, SystemClock};
 use crate::error::ConfigurationError;
 use crate::ollama::{BaseUrl, OllamaClient, SetupError, Timeouts};
 use crate::types::{Judgement, ResourceSnapshot, ResourceThresholds};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use upright_core::clock::{SharedClock, SystemClock};
 
 /// Default time limit of a check.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,7 +64,8 @@ impl HealthCheckBuilder {
         self
     }
 
-    /// Checks the disk that holds this path. Default [`models_directory`].
+    /// Checks the disk that holds this path. Default Ollama's models directory: `OLLAMA_MODELS`, else the first
+    /// that exists of the user's folder, the system service's folder, the home directory, the current directory.
     pub fn disk_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.disk_path = Some(path.into());
         self
@@ -82,7 +83,8 @@ impl HealthCheckBuilder {
         self
     }
 
-    /// Sets the reader of the machine's resources. Default a [`ResourceProbe`] for the disk path.
+    /// Sets the reader of the machine's resources. Default this machine's memory, disk and
+    /// processor.
     pub fn resources(mut self, resources: ResourceReader) -> Self {
         self.resources = Some(resources);
         self

@@ -3,11 +3,11 @@
 use super::builder::{HealthCheckBuilder, Judge, ResourceReader};
 use super::explain::{explain, not_loaded};
 use super::report::{HealthReport, HealthStatus};
-use crate::clock::SharedClock;
 use crate::ollama::{BaseUrl, ChatRequest, ModelInfo, OllamaClient, SetupError};
 use crate::types::{Finding, FindingLevel, ResourceName, ResourceSnapshot, ResourceThresholds, SuggestedAction};
 use futures_util::future;
 use serde_json::{Map, Value, json};
+use upright_core::clock::SharedClock;
 use upright_logic::classifier::classify;
 use upright_logic::degradation::same_model;
 
@@ -52,7 +52,7 @@ impl HealthCheck {
         let address = self.client.address();
         match answer {
             Ok(()) => {
-                let seconds = crate::clock::between(begun, self.clock.now()).as_secs_f64();
+                let seconds = upright_core::clock::between(begun, self.clock.now()).as_secs_f64();
                 let details = details([("url", address.to_string().into()), ("response_seconds", seconds.into())]);
                 self.status(OLLAMA.into(), true, format!("Ollama is running at {address}"), details)
             }
@@ -101,7 +101,7 @@ impl HealthCheck {
         }
         let (healthy, message, details) = match outcome {
             Ok(()) => {
-                let seconds = crate::clock::between(begun, self.clock.now()).as_secs_f64();
+                let seconds = upright_core::clock::between(begun, self.clock.now()).as_secs_f64();
                 (true, format!("Model {name} can be loaded"), details([("response_seconds", seconds.into())]))
             }
             Err(error) => {

@@ -27,4 +27,3 @@ mod resources;
 pub use builder::{DEFAULT_TIMEOUT, HealthCheckBuilder, Judge, ResourceReader};
 pub use check::{HealthCheck, OLLAMA, RESOURCES};
 pub use report::{HealthReport, HealthStatus};
-pub use resources::{ResourceProbe, models_directory};

@@ -2,13 +2,13 @@
 
 use super::cpu::{CpuSampler, ReadLoad};
 use super::disk;
-use crate::clock::{Instant, SharedClock, SystemClock, between};
 use crate::machine::read_memory;
 use crate::types::ResourceSnapshot;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use sysinfo::System;
+use upright_core::clock::{Instant, SharedClock, between};
 
 /// Maximum age of a reading of memory and disk.
 const FRESH: Duration = Duration::from_secs(1);
@@ -17,7 +17,7 @@ type ReadRoom = Box<dyn FnMut() -> ResourceSnapshot + Send>;
 
 /// Reads this machine's resources: memory and disk at most once a second, within a container's memory limit. A thread
 /// samples the processor's load until half a minute after the last question.
-pub struct ResourceProbe {
+pub(super) struct ResourceProbe {
     clock: SharedClock,
     room: Mutex<Room>,
     cpu: CpuSampler,
@@ -35,13 +35,8 @@ impl std::fmt::Debug for ResourceProbe {
 }
 
 impl ResourceProbe {
-    /// A probe for this machine and the disk that holds this path.
-    pub fn new(disk_path: impl Into<PathBuf>) -> Self {
-        Self::with_clock(disk_path, SystemClock::shared())
-    }
-
     /// A probe for this machine and the disk that holds this path, by this clock.
-    pub fn with_clock(disk_path: impl Into<PathBuf>, clock: SharedClock) -> Self {
+    pub(super) fn with_clock(disk_path: impl Into<PathBuf>, clock: SharedClock) -> Self {
         let path = disk_path.into();
         let mut system = System::new().ok();
         let room = move || {
@@ -57,7 +52,7 @@ impl ResourceProbe {
     }
 
     /// Current resources. Never waits: the processor's load is `None` before its first sample.
-    pub fn snapshot(&self) -> ResourceSnapshot {
+    pub(super) fn snapshot(&self) -> ResourceSnapshot {
         let cpu_percent = self.cpu.load();
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
@@ -70,11 +65,6 @@ impl ResourceProbe {
             }
         };
         ResourceSnapshot { cpu_percent, ..read }
-    }
-
-    /// Starts sampling the processor's load for a later snapshot.
-    pub fn start_sampling(&self) {
-        self.cpu.load();
     }
 }
 
@@ -93,7 +83,7 @@ fn this_machines_load() -> ReadLoad {
 
 /// Ollama's models directory: `OLLAMA_MODELS`, else the first that exists of the user's folder, the system service's
 /// folder, the home directory, the current directory.
-pub fn models_directory() -> PathBuf {
+pub(super) fn models_directory() -> PathBuf {
     if let Some(path) = std::env::var_os("OLLAMA_MODELS").filter(|path| !path.is_empty()) {
         return path.into();
     }

@@ -1,9 +1,9 @@
 //! The attributes' demands on a function, each with the compiler's message where one is not met.
 
 use crate::error::{ConfigurationError, Error};
-use crate::fault::OperationError;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
+use upright_core::fault::OperationError;
 
 /// The return type of a guarded function: a `Result`.
 #[diagnostic::on_unimplemented(

@@ -13,9 +13,9 @@ pub use seen::{Errors, Seen, SeenInside, SeenItself, Unseen};
 pub use settings::{BreakerSettings, RetrySettings, Seconds};
 
 use crate::error::{ConfigurationError, Error, Failure};
-use crate::fault::OperationError;
 use crate::types::Reason;
 use std::sync::LazyLock;
+use upright_core::fault::OperationError;
 
 /// A guard, or why its settings cannot be used.
 pub type Guard<'a, G> = Result<&'a G, &'a ConfigurationError>;

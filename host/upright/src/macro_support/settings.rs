@@ -1,11 +1,11 @@
 //! The options as an attribute writes them, with spans of time in seconds.
 
-use crate::breaker::CircuitBreaker;
 use crate::error::ConfigurationError;
 use crate::retry::{RetryStrategy, RetryStrategyBuilder};
 use crate::types::{BreakerConfig, RetryConfig};
 use std::sync::Arc;
 use std::time::Duration;
+use upright_core::breaker::CircuitBreaker;
 
 /// A span of time.
 #[diagnostic::on_unimplemented(
@@ -145,5 +145,5 @@ impl BreakerSettings {
 fn limit(setting: &'static str, seconds: f64) -> Result<Duration, ConfigurationError> {
     let expected = "expected a number of seconds above 0, at most 315360000";
     ConfigurationError::unless(seconds > 0.0 && seconds <= 315_360_000.0, setting, seconds, expected)?;
-    Ok(crate::clock::seconds(seconds))
+    Ok(upright_core::clock::seconds(seconds))
 }

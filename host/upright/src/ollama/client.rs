@@ -6,8 +6,6 @@ use super::messages::{ChatAnswer, ChatChunk, ChatRequest, EmbedRequest, Embeddin
 use super::question::Question;
 use super::setup::{SetupError, is_tls};
 use super::stream;
-use crate::clock::{SharedClock, SystemClock};
-use crate::fault::fault_of;
 use crate::types::{Endpoint, Fault, FaultKind};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -19,6 +17,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use upright_core::clock::{SharedClock, SystemClock};
+use upright_core::fault::fault_of;
 use upright_protocol::{ANSWER_LIMIT, ErrorBody, Exchange, Judge, ModelCard, OllamaError, Refusal, Timeout, Verdict, fault_of_body};
 
 const RUNNING: &str = "Ollama is running";

@@ -2,11 +2,11 @@
 
 use super::messages::{LoadedModel, Timings};
 use super::question::{Question, Window};
-use crate::clock::{Instant, between};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use upright_core::clock::{Instant, between};
 
 /// Ollama's default window on most machines; tokens. Windows up to it are not worth keeping.
 pub(super) const DEFAULT_WINDOW: u32 = 4096;

@@ -29,6 +29,6 @@ pub use learned::Notice;
 pub use messages::{ChatAnswer, ChatChunk, ChatRequest, EmbedRequest, Embeddings, LoadedModel, Message, ModelDetails, ModelInfo, Timings};
 pub use setup::SetupError;
 pub use upright_protocol::{
-    Asked, CacheType, Cut, Empty, Exchange, Judgement, ModelCard, OPTIONS, OllamaError, OptionError, OptionKind, QuestionCut, Received,
-    Refusal, Timeout, Usage, Verdict, check_options, option_kind, read_option,
+    Asked, CacheType, Cut, Empty, Exchange, Judgement, ModelCard, OllamaError, OptionError, QuestionCut, Received, Refusal, Timeout, Usage,
+    Verdict,
 };

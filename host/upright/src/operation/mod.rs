@@ -4,7 +4,6 @@ mod running;
 
 use crate::driving::{Attempt, Settings};
 use crate::error::Error;
-use crate::fault::OperationError;
 use crate::hedge::Hedge;
 use crate::manager::RecoveryManager;
 use serde::Serialize;
@@ -14,6 +13,7 @@ use std::future::{Future, Ready};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
+use upright_core::fault::OperationError;
 
 /// A value and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,9 +59,11 @@ pub trait MayCache<T>: sealed::Sealed {
     ///
     /// # Errors
     /// Those of the answer's `Serialize`.
+    #[doc(hidden)]
     fn write(value: &T) -> serde_json::Result<Value>;
 
     /// The answer from JSON; `None` where it is of another type.
+    #[doc(hidden)]
     fn read(json: &Value) -> Option<T>;
 }
 
@@ -96,6 +98,7 @@ impl<T: Serialize + DeserializeOwned> MayCache<T> for Cached {
 /// Whether an operation's results are successes.
 pub trait Accepts<T>: sealed::Sealed {
     /// Whether this result is a success.
+    #[doc(hidden)]
     fn accepts(&self, value: &T) -> bool;
 }
 
@@ -122,13 +125,17 @@ impl<T, P: Fn(&T) -> bool> Accepts<T> for AcceptIf<P> {
 /// An operation's fallback: [`NoFallback`], or [`Fallback`].
 pub trait Alternative<T>: sealed::Sealed {
     /// Whether there is a fallback.
+    #[doc(hidden)]
     const IS_THERE: bool;
     /// The fallback's error.
+    #[doc(hidden)]
     type Error: OperationError;
     /// The fallback as it runs.
+    #[doc(hidden)]
     type Future: Future<Output = Result<T, Self::Error>>;
 
     /// Begins the fallback, if there is one.
+    #[doc(hidden)]
     fn begin(self) -> Option<Self::Future>;
 }
 

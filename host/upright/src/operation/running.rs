@@ -1,17 +1,17 @@
 //! An operation as it runs: what is looked for before it is called, the call, and what serves in its place.
 
-use crate::breaker::CircuitBreaker;
 use crate::checkpoints::Checkpoint;
-use crate::clock::{Instant, between};
 use crate::degradation::{CachedResponse, Landed, Lead, Turn};
 use crate::driving::{Attempt, Ending, Mode, OperationContext, Run, drive, within};
 use crate::error::{ConfigurationError, Error};
-use crate::fault::OperationError;
 use crate::types::{CachedAnswer, ResourceSnapshot};
 use futures_util::FutureExt;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use upright_core::breaker::CircuitBreaker;
+use upright_core::clock::{Instant, between};
+use upright_core::fault::OperationError;
 
 use super::{Alternative, Caching, Described, MayCache, Recovered, Served};
 

@@ -2,10 +2,10 @@
 
 use super::Time;
 use super::body::Replayed;
-use crate::fault::{KnownFault, endpoint_of, fault_of_answer};
 use futures_util::future::select;
 use reqwest::{Body, Response, ResponseBuilderExt, Url};
 use std::pin::pin;
+use upright_core::fault::{KnownFault, endpoint_of, fault_of_answer};
 
 const LIMIT: usize = 4 << 10;
 
@@ -45,13 +45,13 @@ fn rebuilt(mut parts: http::response::Parts, url: Url, body: Body) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
-    use crate::fault::fault_of;
     use crate::testing::DrivenClock;
     use crate::types::{Endpoint, FaultKind};
     use futures_util::{StreamExt, stream};
     use http::Version;
     use std::time::Duration;
+    use upright_core::clock::Clock;
+    use upright_core::fault::fault_of;
 
     fn response(status: u16, body: impl Into<Body>) -> Response {
         let builder = http::Response::builder().status(status).version(Version::HTTP_2).header("x-kept", "yes").header("retry-after", "7");

@@ -52,16 +52,16 @@ mod repeatable;
 use failed::FailedResponse;
 pub use repeatable::Repeatable;
 
-use crate::clock::{Clock, Instant, between};
 use crate::driving::Attempt;
 use crate::error::{BoxError, Error};
-use crate::fault::OperationError;
 use crate::retry::RetryStrategy;
 use ::reqwest_middleware::{Error as ClientError, Middleware, Next};
 use http::Extensions;
 use reqwest::{Request, Response};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use upright_core::clock::{Clock, Instant, between};
+use upright_core::fault::OperationError;
 
 /// Maximum time for reading an error text.
 const PATIENCE: Duration = Duration::from_secs(1);

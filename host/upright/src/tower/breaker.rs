@@ -1,7 +1,6 @@
 //! A circuit breaker as a layer.
 
 use super::accept::{Accept, AcceptAll};
-use crate::breaker::{CircuitBreaker, OwnedPermit};
 use crate::error::{BoxError, CircuitOpen, Error, RejectedResult};
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -10,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tower_layer::Layer;
 use tower_service::Service;
+use upright_core::breaker::{CircuitBreaker, OwnedPermit};
 
 /// Puts a [`CircuitBreaker`] before a service. Requests and services need not be `Clone`; allocates nothing.
 ///

@@ -4,7 +4,8 @@ use crate::{TEXT, bucket, connect, keys, put, shared, value};
 use bytes::Bytes;
 use std::time::{Duration, SystemTime};
 use upright::clock::SystemClock;
-use upright::store::{NatsCleaned, Store, StoreError, VALUE_LIMIT};
+use upright::store::{Store, StoreError, VALUE_LIMIT};
+use upright_state::NatsCleaned;
 
 const MEBIBYTE: usize = 1 << 20;
 

@@ -10,9 +10,9 @@ use crate::{reach, sense};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use upright::policy::PolicyError;
-use upright::policy::eval::Evaluator;
 use upright::{Policy, PolicyLifecycle, PolicySlot};
 use upright_conformance::native;
+use upright_operations::eval::Evaluator;
 
 const CHANGES: usize = 6;
 

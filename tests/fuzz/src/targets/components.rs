@@ -12,10 +12,10 @@ use crate::{reach, sense};
 use std::path::{Path, PathBuf};
 use upright::events::{Event, Events};
 use upright::policy::PolicyError;
-use upright::policy::eval::Evaluator;
 use upright::policy::{PolicyLoader, STRIKES, Stage, SwapOptions};
 use upright::testing::{DrivenClock, EventLog};
 use upright::{Policy, PolicyLifecycle};
+use upright_operations::eval::Evaluator;
 
 /// The target.
 pub struct Components<'a> {

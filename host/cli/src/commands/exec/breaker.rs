@@ -5,10 +5,10 @@ use crate::output::complain;
 use std::cell::Cell;
 use tokio::sync::OnceCell;
 use upright::PolicySlot;
-use upright::breaker::{StoredBreaker, StoredPermit};
 use upright::error::CircuitOpen;
 use upright::store::{StateAddress, StoreError};
 use upright::types::{BreakerConfig, Fault, Phase};
+use upright_core::breaker::{StoredBreaker, StoredPermit};
 
 pub(super) struct Breaker {
     name: String,

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use upright::Policy;
-use upright::policy::{EmptyCall, Question};
+use upright_core::policy::Question;
+use upright_runtime::EmptyCall;
 
 /// Number of rounds; each measures everything, so that a slow phase hits all alike.
 const ROUNDS: usize = 15;

@@ -4,8 +4,8 @@ use crate::exit::{Exit, Failure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
-use upright::policy::{Function, Question};
 use upright_conformance::Vector;
+use upright_core::policy::{Function, Question};
 
 const LONGEST_FILE: u64 = 64 << 20;
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use upright::Policy;
-use upright::policy::Question;
+use upright_core::policy::Question;
 
 /// Show which conformance questions two policies answer differently, with an example for each function
 #[derive(Debug, clap::Args)]

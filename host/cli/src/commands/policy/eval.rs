@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::{self, BufRead, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use upright::policy::eval::{EvalError, Evaluator};
+use upright_operations::eval::{EvalError, Evaluator};
 
 const LONGEST_LINE: u64 = 16 << 20;
 

@@ -11,8 +11,8 @@ use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
-use upright::policy::PolicyFleet;
-use upright::policy::fleet::{HostStatus, Order, PublishOptions};
+use upright_operations::PolicyFleet;
+use upright_operations::fleet::{HostStatus, Order, PublishOptions};
 
 /// Publish a policy to all hosts that share the state
 #[derive(Debug, clap::Args)]

@@ -9,8 +9,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
-use upright::policy::signature::{PublicKey, SecretKey, Signature, Trust};
 use upright::policy::{Policy, PolicyLoader};
+use upright::policy::{PublicKey, Trust};
+use upright_operations::signature::{SecretKey, Signature};
 
 const LONGEST_KEY: u64 = 4096;
 
@@ -59,7 +60,7 @@ fn key_text(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
-fn read_key<K: std::str::FromStr<Err = upright::policy::signature::KeyError>>(path: &Path) -> Result<K, Failure> {
+fn read_key<K: std::str::FromStr<Err = upright_operations::signature::KeyError>>(path: &Path) -> Result<K, Failure> {
     key_text(path)?.parse().map_err(|error| Failure::bad_input(format!("{}: {error}", path.display())))
 }
 

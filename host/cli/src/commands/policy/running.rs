@@ -9,8 +9,9 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
-use upright::policy::home::{Reply, Request, ShadowRequest};
-use upright::policy::{HistoryEntry, PolicyHome, Stage};
+use upright::policy::{HistoryEntry, Stage};
+use upright_operations::PolicyHome;
+use upright_operations::home::{Reply, Request, ShadowRequest};
 
 /// Time limit for the running program's reply.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -201,7 +202,7 @@ fn tell(reply: &Reply, output: &Output) -> anyhow::Result<ExitCode> {
     Ok(Exit::Success.into())
 }
 
-/// A `upright::policy::shadow::ShadowReport` in JSON.
+/// A `upright::policy::ShadowReport` in JSON.
 fn shadow_text(report: &Value, output: &Output) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let number = |value: &Value| value.as_u64().unwrap_or_default();

@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use upright::Policy;
-use upright::policy::{Answer, PolicyError, Question};
+use upright::policy::PolicyError;
 use upright_conformance::Vector;
+use upright_core::policy::{Answer, Question};
 
 const SHOWN: usize = 20;
 

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use upright::policy::replay::Replay;
+use upright_operations::replay::Replay;
 
 const LONGEST_LINE: u64 = 16 << 20;
 const BUFFER: usize = 256 << 10;
@@ -109,7 +109,7 @@ fn skip_line(from: &mut impl BufRead) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use upright::policy::replay::Replayer;
+    use upright_operations::replay::Replayer;
 
     #[test]
     fn the_files_of_a_journal_are_known_by_their_names() {

@@ -2,7 +2,7 @@
 
 use crate::output::{BAD, FAINT, GOOD, Output, one_line};
 use std::fmt::Write;
-use upright::policy::replay::{Change, DifferenceGroup, ReplayReport, Replayed};
+use upright_operations::replay::{Change, DifferenceGroup, ReplayReport, Replayed};
 
 pub(super) fn of(report: &ReplayReport, output: &Output) -> String {
     let ReplayReport { policy, against, entries, lost, unreadable, differing, .. } = report;

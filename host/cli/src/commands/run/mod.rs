@@ -24,9 +24,10 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 use upright::degradation::cache_key;
-use upright::ollama::{BaseUrl, ChatRequest, Message, OllamaClient, Timeouts, option_kind};
+use upright::ollama::{BaseUrl, ChatRequest, Message, OllamaClient, Timeouts};
 use upright::types::RetryConfig;
 use upright::{Error, HealthCheck, PolicyLifecycle, Recovered, RecoveryManager};
+use upright_protocol::option_kind;
 
 /// Time limit of a model lookup: a slow server must not delay the question.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);

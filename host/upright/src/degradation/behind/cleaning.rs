@@ -3,13 +3,13 @@
 
 use super::Behind;
 use super::label::PREFIX;
-use crate::clock::{Instant, nanoseconds};
 use crate::degradation::CacheLimits;
 use crate::store::{Listed, StoreError};
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use upright_core::clock::{Instant, nanoseconds};
 
 /// Minimum and maximum time between cleanings by age.
 const BETWEEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));

@@ -1,12 +1,12 @@
 //! Names a stored response and computes its age by wall clocks, which jump and differ between hosts. Doubts count as
 //! the greater age: a needless call costs little, a stale response may be wrong.
 
-use crate::clock::{Instant, SharedClock, between, unix_milliseconds};
 use crate::store::Entry;
-use crate::store::seal::Seal;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use upright_core::clock::{Instant, SharedClock, between, unix_milliseconds};
+use upright_core::store::seal::Seal;
 
 pub(super) const PREFIX: &str = "cache/";
 const LONGEST_TEXT: usize = 200;
@@ -112,7 +112,7 @@ mod tests {
         let label = Label::of(UNIX_EPOCH + HOUR, b"[1]");
         assert_eq!(Label::read(&entry(label, "[1]")), Some(label));
         assert_eq!(Label::read(&entry(label, "[2]")), None);
-        let unlabelled = Entry { content_type: crate::store::seal::JSON.to_owned(), ..entry(label, "[1]") };
+        let unlabelled = Entry { content_type: upright_core::store::seal::JSON.to_owned(), ..entry(label, "[1]") };
         assert_eq!(Label::read(&unlabelled), None);
     }
 

@@ -10,9 +10,8 @@ pub use options::{CacheCounts, StoredCacheOptions};
 
 use super::cache::{Kept, ResponseCache};
 use super::limits::size;
-use crate::clock::{SharedClock, nanoseconds};
 use crate::driving::within;
-use crate::store::{Entry, Store, StoreError, VALUE_LIMIT, background};
+use crate::store::{Entry, Store, StoreError, VALUE_LIMIT};
 use cleaning::Cleaning;
 use futures_util::FutureExt;
 use label::{Calendar, Label, PREFIX, stored_key};
@@ -25,6 +24,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
+use upright_core::clock::{SharedClock, nanoseconds};
+use upright_core::store::background;
 
 /// Maximum time of one store access in the background.
 const ASKING_LIMIT: Duration = Duration::from_secs(10);

@@ -3,17 +3,14 @@
 //! Files need no port or secret: people who may write to the folder may ask. Request and reply share a name in
 //! `requests/` and `replies/`. The program locks `answering`, so that commands without a program fail at once.
 
-use super::{HomeError, PolicyHome, files};
-use crate::lifecycle::{HistoryEntry, SwapOptions};
-use crate::lifecycle::{PolicyLifecycle, SlotCounts};
-use crate::loader::PolicyLoader;
-use crate::shadow::{Promotion, ShadowOptions, ShadowReport};
-use crate::signature::Signature;
-use crate::{PolicyError, Stage};
+use super::{HomeError, PolicyHome, active_label, files};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use upright_runtime::shadow::{Promotion, ShadowOptions, ShadowReport};
+use upright_runtime::signature::Signature;
+use upright_runtime::{HistoryEntry, PolicyLifecycle, PolicyLoader, SlotCounts, Stage, SwapOptions};
 
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -122,7 +119,7 @@ pub enum RequestError {
 
 /// Marks this program as answering, until dropped.
 #[derive(Debug)]
-#[must_use = "who asks is told that nobody answers once this is dropped"]
+#[must_use = "requests fail at once when this is dropped"]
 pub struct Answering {
     _locked: File,
 }
@@ -188,7 +185,7 @@ impl PolicyHome {
     }
 
     /// Answers all waiting requests, for programs that poll while [`answering`](PolicyHome::answering).
-    /// `PolicyLifecycle::answer_requests` (feature `watch`) answers at once.
+    /// `watch::answer_requests` (feature `watch`) answers at once.
     pub fn answer_all(&self, slot: &PolicyLifecycle, loader: &PolicyLoader) {
         self.forget_old_replies();
         let Ok(entries) = std::fs::read_dir(self.requests()) else { return };
@@ -241,8 +238,10 @@ fn answer(request: &Request, candidate: &Path, slot: &PolicyLifecycle, loader: &
     match request {
         Request::Swap { shadow, probation, allow_lower_revision } => {
             let swapped = swap_options(*shadow, *probation, *allow_lower_revision).and_then(|options| {
-                let policy = loader.step_by_step(candidate, &mut |_| {}).inspect_err(|error| slot.note_refusal("a candidate", error));
-                policy.and_then(|policy| slot.swap(policy, &options)).map_err(|error: PolicyError| error.to_string())
+                // The swap probes it.
+                let loaded = loader.clone().probe(false).from_file(candidate);
+                let policy = loaded.inspect_err(|error| slot.note_refusal("a candidate", error));
+                policy.and_then(|policy| slot.swap(policy, &options)).map_err(|error| error.to_string())
             });
             reply(slot, swapped.map(Some), slot.shadow_report())
         }
@@ -284,7 +283,7 @@ fn reply(slot: &PolicyLifecycle, done: Result<Option<Stage>, String>, shadow: Op
         Err(error) => (None, Some(error)),
     };
     Reply {
-        active: slot.active_label(),
+        active: active_label(slot),
         digest: slot.policy().map(|policy| policy.digest().to_owned()),
         stage,
         error,

@@ -3,15 +3,12 @@
 //! Editors write files in pieces or replace them. So the folder is watched, and read after a quiet moment. A partial
 //! component is refused; the active policy stays.
 
-use super::home::{Answering, HomeError, PolicyHome};
-use super::lifecycle::SwapOptions;
-use super::loader::PolicyLoader;
-use crate::lifecycle::{PolicyLifecycle, Shared};
+use crate::home::{Answering, HomeError, PolicyHome};
 use notify_debouncer_mini::notify::{self, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_mini::{DebounceEventResult, Debouncer, new_debouncer};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
+use upright_runtime::{PolicyLifecycle, PolicyLoader, SwapOptions};
 
 /// Time without changes before a file is read.
 pub const QUIET: Duration = Duration::from_millis(100);
@@ -40,52 +37,55 @@ impl std::fmt::Debug for Watch {
     }
 }
 
-impl PolicyLifecycle {
-    /// Swaps in this file's policy whenever the file changes. A refusal is an event; the active policy stays.
-    ///
-    /// The folder must exist, the file need not. The slot may be dropped first.
-    ///
-    /// # Errors
-    /// [`WatchError`].
-    pub fn watch(&self, path: impl Into<PathBuf>, loader: &PolicyLoader, options: &SwapOptions) -> Result<Watch, WatchError> {
-        let path = path.into();
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-        let (slot, loader, options) = (Arc::downgrade(&self.shared), loader.clone(), options.clone());
-        let (name, mut seen) = (path.file_name().map(ToOwned::to_owned), Fingerprint::of(&path));
-        watch_folder(&folder, move |changed| {
-            if !changed.iter().any(|changed| changed.file_name() == name.as_deref()) {
-                return;
-            }
-            let now = Fingerprint::of(&path);
-            if now.is_some()
-                && now != std::mem::replace(&mut seen, now)
-                && let Some(slot) = alive(&slot)
-            {
-                // A refusal was an event.
-                let _ = slot.swap_file(&path, &loader, &options);
-            }
-        })
-    }
+/// Swaps this file's policy into a slot whenever the file changes. A refusal is an event; the active policy stays.
+///
+/// The folder must exist, the file need not. The slot may be dropped first.
+///
+/// # Errors
+/// [`WatchError`].
+pub fn swap_on_change(
+    slot: &PolicyLifecycle,
+    path: impl Into<PathBuf>,
+    loader: &PolicyLoader,
+    options: &SwapOptions,
+) -> Result<Watch, WatchError> {
+    let path = path.into();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let (slot, loader, options) = (slot.downgrade(), loader.clone(), options.clone());
+    let (name, mut seen) = (path.file_name().map(ToOwned::to_owned), Fingerprint::of(&path));
+    watch_folder(&folder, move |changed| {
+        if !changed.iter().any(|changed| changed.file_name() == name.as_deref()) {
+            return;
+        }
+        let now = Fingerprint::of(&path);
+        if now.is_some()
+            && now != std::mem::replace(&mut seen, now)
+            && let Some(slot) = slot.upgrade()
+        {
+            // A refusal was an event.
+            let _ = slot.swap_file(&path, &loader, &options);
+        }
+    })
+}
 
-    /// Answers requests that other processes make with [`PolicyHome::ask`].
-    ///
-    /// # Errors
-    /// [`WatchError`].
-    pub fn answer_requests(&self, home: &PolicyHome, loader: &PolicyLoader) -> Result<Watch, WatchError> {
-        let (slot, of_watch, loader_of_watch) = (Arc::downgrade(&self.shared), home.clone(), loader.clone());
-        let mut watch = watch_folder(&home.requests(), move |changed| {
-            if changed.iter().any(|changed| changed.is_file())
-                && let Some(slot) = alive(&slot)
-            {
-                of_watch.answer_all(&slot, &loader_of_watch);
-            }
-        })?;
-        let cannot = |error: HomeError| WatchError { path: home.directory().to_owned(), detail: error.to_string() };
-        watch.answering = Some(home.answering().map_err(cannot)?);
-        // Requests from before the watch.
-        home.answer_all(self, loader);
-        Ok(watch)
-    }
+/// Answers requests that other processes make with [`PolicyHome::ask`].
+///
+/// # Errors
+/// [`WatchError`].
+pub fn answer_requests(slot: &PolicyLifecycle, home: &PolicyHome, loader: &PolicyLoader) -> Result<Watch, WatchError> {
+    let (weak, of_watch, loader_of_watch) = (slot.downgrade(), home.clone(), loader.clone());
+    let mut watch = watch_folder(&home.requests(), move |changed| {
+        if changed.iter().any(|changed| changed.is_file())
+            && let Some(slot) = weak.upgrade()
+        {
+            of_watch.answer_all(&slot, &loader_of_watch);
+        }
+    })?;
+    let cannot = |error: HomeError| WatchError { path: home.directory().to_owned(), detail: error.to_string() };
+    watch.answering = Some(home.answering().map_err(cannot)?);
+    // Requests from before the watch.
+    home.answer_all(slot, loader);
+    Ok(watch)
 }
 
 /// Shows a change without opening the file, which is itself an event.
@@ -107,10 +107,6 @@ impl Fingerprint {
             inode: std::os::unix::fs::MetadataExt::ino(&found),
         })
     }
-}
-
-fn alive(slot: &Weak<Shared>) -> Option<PolicyLifecycle> {
-    slot.upgrade().map(PolicyLifecycle::of)
 }
 
 fn watch_folder(folder: &Path, mut changed: impl FnMut(Vec<PathBuf>) + Send + 'static) -> Result<Watch, WatchError> {

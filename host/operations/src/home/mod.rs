@@ -15,18 +15,14 @@ mod files;
 mod keeper;
 mod request;
 
-pub(super) use keeper::Keeper;
-pub(super) use request::swap_options;
+pub(crate) use request::swap_options;
 pub use request::{Answering, Reply, Request, RequestError, ShadowRequest};
 
-use super::error::PolicyError;
-use super::lifecycle::{HistoryEntry, SwapOptions};
-use super::loaded::Policy;
-use super::loader::PolicyLoader;
-use super::signature::Signature;
-use crate::label;
-use crate::lifecycle::PolicyLifecycle;
+use keeper::Keeper;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use upright_runtime::signature::Signature;
+use upright_runtime::{HistoryEntry, Policy, PolicyError, PolicyLifecycle, PolicyLoader, SwapOptions};
 
 const LONGEST_HISTORY: u64 = 1 << 20;
 const KEPT_ENTRIES: usize = 1000;
@@ -99,7 +95,7 @@ impl PolicyHome {
         self.directory.join("good")
     }
 
-    pub(super) fn requests(&self) -> PathBuf {
+    pub(crate) fn requests(&self) -> PathBuf {
         self.directory.join("requests")
     }
 
@@ -185,56 +181,46 @@ impl PolicyHome {
     fn keep_revision(&self, revision: u64) -> std::io::Result<()> {
         files::replace(&self.revision_file(), revision.to_string().as_bytes())
     }
-}
 
-impl PolicyLifecycle {
-    /// Starts with the configured policy, else the last good one. Keeps good policies and the history in this folder.
+    /// Starts a slot with the configured policy, else with the last good one of this folder. Keeps the slot's good
+    /// policies and history here from now on; [`PolicyLifecycle::flush`] waits until they are written.
     ///
     /// # Errors
     /// [`HomeError::NoThread`]. [`Start`] reports refused policies.
-    pub fn live_in(
+    pub fn start(
         &self,
-        home: &PolicyHome,
+        slot: &PolicyLifecycle,
         configured: Option<&Path>,
         loader: &PolicyLoader,
         options: &SwapOptions,
     ) -> Result<Start, HomeError> {
-        let keeper = Keeper::start(home.clone(), &self.shared)?;
-        self.life().keeper = Some(keeper);
-        if let Some(revision) = home.highest_revision() {
-            self.saw_revision(revision);
+        slot.observe(Arc::new(Keeper::start(self.clone(), slot.downgrade())?));
+        if let Some(revision) = self.highest_revision() {
+            slot.accept_revision(revision);
         }
         let mut refused = Vec::new();
         if let Some(path) = configured {
-            match self.swap_file(path, loader, options) {
+            match slot.swap_file(path, loader, options) {
                 Ok(_) => return Ok(Start::Configured),
                 Err(error) => refused.push(error),
             }
         }
-        match home.last_good(loader) {
-            Ok(Some(policy)) => match self.swap(policy, options) {
+        match self.last_good(loader) {
+            Ok(Some(policy)) => match slot.swap(policy, options) {
                 Ok(_) => return Ok(Start::LastGood { refused: refused.pop() }),
                 Err(error) => refused.push(error),
             },
             Ok(None) => {}
             Err(error) => {
-                self.note_refusal("the last good policy", &error);
+                slot.note_refusal("the last good policy", &error);
                 refused.push(error);
             }
         }
         Ok(Start::AsItWas { refused })
     }
+}
 
-    /// Waits until everything so far is on disk, if there is a home.
-    pub fn flush_home(&self) {
-        let flushed = self.life().keeper.as_ref().map(Keeper::flush);
-        if let Some(flushed) = flushed {
-            flushed.wait();
-        }
-    }
-
-    /// Returns the active policy's name and version.
-    pub fn active_label(&self) -> String {
-        label(&self.description())
-    }
+/// The active policy's name and version.
+pub(crate) fn active_label(slot: &PolicyLifecycle) -> String {
+    upright_core::policy::label(&slot.description())
 }

@@ -9,19 +9,7 @@
 //! policy/host/<name>          the status of a host
 //! ```
 
-use super::error::PolicyError;
-use super::home::ShadowRequest;
-use super::home::swap_options;
-use super::lifecycle::SwapOptions;
-use super::loaded::Policy;
-use super::loader::PolicyLoader;
-use super::signature::Signature;
-use crate::clock::{SharedClock, SystemClock, unix_milliseconds};
-use crate::events::Stage;
-use crate::lifecycle::{PolicyLifecycle, Shared};
-use crate::store::following::{Calls, Follow, keep_up};
-use crate::store::seal::JSON;
-use crate::store::{Entry, Store, StoreError, background};
+use crate::home::{ShadowRequest, active_label, swap_options};
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use serde::{Deserialize, Serialize};
@@ -30,6 +18,15 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use upright_core::clock::{SharedClock, SystemClock, unix_milliseconds};
+use upright_core::policy::label;
+use upright_core::store::following::{Calls, Follow, keep_up};
+use upright_core::store::seal::JSON;
+use upright_core::store::{Entry, Store, StoreError, background, check_key};
+use upright_runtime::signature::Signature;
+use upright_runtime::{
+    LifeEvent, LifeObserver, Policy, PolicyError, PolicyLifecycle, PolicyLoader, Stage, SwapOptions, WeakPolicyLifecycle,
+};
 
 const ORDER: &str = "policy/order";
 const COMPONENTS: &str = "policy/component/";
@@ -156,23 +153,18 @@ impl PolicyFleet {
     /// [`FleetError::Store`]; the earlier order stays.
     pub async fn publish(&self, policy: &Policy, options: PublishOptions) -> Result<u64, FleetError> {
         let published = Published {
-            policy: Some(crate::label(policy.description())),
+            policy: Some(label(policy.description())),
             digest: Some(policy.digest().to_owned()),
             signature: policy.signature().cloned(),
         };
         self.publish_bytes(bytes::Bytes::copy_from_slice(policy.bytes()), published, options).await
     }
 
-    pub(crate) async fn publish_bytes(
-        &self,
-        bytes: bytes::Bytes,
-        published: Published,
-        options: PublishOptions,
-    ) -> Result<u64, FleetError> {
+    async fn publish_bytes(&self, bytes: bytes::Bytes, published: Published, options: PublishOptions) -> Result<u64, FleetError> {
         let digest = published.digest.clone().unwrap_or_default();
         // Stored before the order that names it.
         self.store.put(&format!("{COMPONENTS}{digest}"), bytes, WASM).await?;
-        let order = self.order_anew(|order| {
+        let order = self.replace_order(|order| {
             let mut before = order.map_or_else(Vec::new, |order| [order.before, vec![order.published]].concat());
             before.drain(..before.len().saturating_sub(WAY_BACK));
             Ok((published.clone(), options, before, false))
@@ -220,7 +212,7 @@ impl PolicyFleet {
     /// # Errors
     /// [`FleetError::NothingPublished`] and [`FleetError::Store`].
     pub async fn roll_back(&self) -> Result<u64, FleetError> {
-        let order = self.order_anew(|order| {
+        let order = self.replace_order(|order| {
             let mut before = order.ok_or(FleetError::NothingPublished)?.before;
             Ok((before.pop().unwrap_or_default(), PublishOptions::default(), before, true))
         });
@@ -249,7 +241,7 @@ impl PolicyFleet {
         Ok(hosts)
     }
 
-    async fn order_anew(
+    async fn replace_order(
         &self,
         next: impl Fn(Option<Order>) -> Result<(Published, PublishOptions, Vec<Published>, bool), FleetError>,
     ) -> Result<Order, FleetError> {
@@ -295,20 +287,20 @@ impl std::fmt::Debug for Following {
     }
 }
 
-impl PolicyLifecycle {
-    /// Swaps in what the fleet publishes and `loader` admits. Reports this host's status under its unique name.
+impl PolicyFleet {
+    /// Swaps into a slot what the fleet publishes and `loader` admits. Reports this host's status under its unique name.
     ///
     /// Without the store the active policy stays. A refusal is an event and a status.
     ///
     /// # Errors
     /// [`FleetError::NoThread`], or [`FleetError::Store`] for an invalid name.
-    pub fn follow(&self, fleet: &PolicyFleet, loader: &PolicyLoader, host: &str) -> Result<Following, FleetError> {
+    pub fn follow(&self, slot: &PolicyLifecycle, loader: &PolicyLoader, host: &str) -> Result<Following, FleetError> {
         let key = format!("{HOSTS}{host}");
-        crate::store::check_key(&key)?;
+        check_key(&key)?;
         let calls = Arc::new(Calls::default());
         let mut follower = Follower {
-            slot: Arc::downgrade(&self.shared),
-            fleet: fleet.clone(),
+            slot: slot.downgrade(),
+            fleet: self.clone(),
             loader: loader.clone(),
             host: host.to_owned(),
             key,
@@ -317,13 +309,24 @@ impl PolicyLifecycle {
             said: None,
         };
         let runtime = background::runtime().map_err(|error| FleetError::NoThread { detail: error.to_string() })?;
-        self.life().follower = Arc::downgrade(&calls);
+        slot.observe(Arc::new(Wakes(Arc::downgrade(&calls))));
         let of_task = Arc::clone(&calls);
         runtime.spawn(async move {
             let clock = Arc::clone(&follower.fleet.clock);
             keep_up(&mut follower, &of_task, &clock).await;
         });
         Ok(Following { calls })
+    }
+}
+
+/// Wakes the follower when the history grows, so that it reports a new status.
+struct Wakes(Weak<Calls>);
+
+impl LifeObserver for Wakes {
+    fn observe(&self, event: LifeEvent<'_>) {
+        if let (LifeEvent::Entry(_), Some(calls)) = (event, self.0.upgrade()) {
+            calls.wake();
+        }
     }
 }
 
@@ -335,7 +338,7 @@ struct Done {
 }
 
 struct Follower {
-    slot: Weak<Shared>,
+    slot: WeakPolicyLifecycle,
     fleet: PolicyFleet,
     loader: PolicyLoader,
     host: String,
@@ -357,7 +360,7 @@ impl Follow for Follower {
             {
                 self.obey(order).await?;
             }
-            if self.slot.strong_count() == 0 || self.calls.is_ended() {
+            if self.slot.upgrade().is_none() || self.calls.is_ended() {
                 store.delete(&self.key).await?;
                 return Ok(());
             }
@@ -393,7 +396,7 @@ impl Follower {
             },
             None => None,
         };
-        let Some(slot) = self.slot.upgrade().map(PolicyLifecycle::of) else { return Ok(()) };
+        let Some(slot) = self.slot.upgrade() else { return Ok(()) };
         let (number, loader) = (order.number, self.loader.clone());
         // Compiling would block other tasks.
         let swapped = tokio::task::spawn_blocking(move || swap(&slot, &order, component.as_deref(), &loader)).await;
@@ -408,16 +411,16 @@ impl Follower {
 
     /// Whether to look without an event: a probation may end, or other machines need a sign of life.
     fn has_to_look_again(&self) -> bool {
-        let is_on_probation = || self.slot.upgrade().is_some_and(|shared| PolicyLifecycle::of(shared).is_on_probation());
+        let is_on_probation = || self.slot.upgrade().is_some_and(|slot| slot.is_on_probation());
         !self.fleet.store.is_on_this_machine() || is_on_probation()
     }
 
     async fn report(&mut self) -> Result<(), StoreError> {
-        let Some(slot) = self.slot.upgrade().map(PolicyLifecycle::of) else { return Ok(()) };
+        let Some(slot) = self.slot.upgrade() else { return Ok(()) };
         slot.settle();
         let status = HostStatus {
             host: self.host.clone(),
-            active: slot.active_label(),
+            active: active_label(&slot),
             digest: slot.policy().map(|policy| policy.digest().to_owned()),
             order: self.done.as_ref().map(|done| done.order),
             stage: self.done.as_ref().and_then(|done| done.stage),
@@ -453,7 +456,8 @@ fn swap(slot: &PolicyLifecycle, order: &Order, component: Option<&[u8]>, loader:
     let named = policy.as_deref().unwrap_or("the built-in policy");
     let refused = |error: &PolicyError| slot.note_refusal(named, error);
     let candidate = match component {
-        Some(bytes) => loader.candidate(bytes, signature.as_ref()).inspect_err(refused),
+        // The swap probes it.
+        Some(bytes) => loader.clone().probe(false).from_signed_bytes(bytes, signature.as_ref()).inspect_err(refused),
         None => Policy::built_in(),
     };
     let candidate = candidate.map_err(|error| error.to_string())?;

@@ -1,13 +1,9 @@
 //! Writes to a home on its own thread: nothing else waits for a disk.
 
 use super::{HomeError, PolicyHome};
-use crate::lifecycle::HistoryEntry;
-use crate::lifecycle::{PolicyLifecycle, Shared};
-use crate::loaded::Policy;
-use std::sync::Arc;
-use std::sync::Weak;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
+use upright_runtime::{HistoryEntry, LifeEvent, LifeObserver, Policy, WeakPolicyLifecycle};
 
 enum Note {
     Entry(Box<HistoryEntry>),
@@ -18,23 +14,14 @@ enum Note {
 }
 
 /// Dropping this writes everything and ends the thread.
-pub(crate) struct Keeper {
+pub(super) struct Keeper {
     notes: Sender<Note>,
 }
 
-pub(crate) struct Flushed(Receiver<()>);
-
-impl Flushed {
-    pub(crate) fn wait(self) {
-        // An error means that the thread has ended.
-        let _ = self.0.recv();
-    }
-}
-
 impl Keeper {
-    pub(super) fn start(home: PolicyHome, slot: &Arc<Shared>) -> Result<Self, HomeError> {
+    pub(super) fn start(home: PolicyHome, slot: WeakPolicyLifecycle) -> Result<Self, HomeError> {
         let (notes, received) = mpsc::channel();
-        let (slot, path) = (Arc::downgrade(slot), home.directory.clone());
+        let path = home.directory.clone();
         let thread = std::thread::Builder::new().name("upright-home".into()).spawn(move || keep(&home, &slot, &received));
         thread.map_err(|error| HomeError::NoThread { path, detail: error.to_string() })?;
         Ok(Self { notes })
@@ -44,33 +31,29 @@ impl Keeper {
         // The thread outlives this keeper.
         let _ = self.notes.send(note);
     }
+}
 
-    pub(crate) fn write_down(&self, entry: HistoryEntry) {
-        self.send(Note::Entry(Box::new(entry)));
-    }
-
-    pub(crate) fn remember(&self, policy: Policy) {
-        self.send(Note::Good(policy));
-    }
-
-    pub(crate) fn saw_revision(&self, revision: u64) {
-        self.send(Note::Revision(revision));
-    }
-
-    pub(crate) fn wake_in(&self, probation: Duration) {
-        self.send(Note::Probation(probation));
-    }
-
-    pub(crate) fn flush(&self) -> Flushed {
-        let (done, flushed) = mpsc::channel();
-        self.send(Note::Flush(done));
-        Flushed(flushed)
+impl LifeObserver for Keeper {
+    fn observe(&self, event: LifeEvent<'_>) {
+        match event {
+            LifeEvent::Entry(entry) => self.send(Note::Entry(Box::new(entry.clone()))),
+            LifeEvent::Good(policy) => self.send(Note::Good(policy.clone())),
+            LifeEvent::Revision(revision) => self.send(Note::Revision(revision)),
+            LifeEvent::Probation(probation) => self.send(Note::Probation(probation)),
+            LifeEvent::Flush => {
+                let (done, flushed) = mpsc::channel();
+                self.send(Note::Flush(done));
+                // An error means that the thread has ended.
+                let _ = flushed.recv();
+            }
+            _ => {}
+        }
     }
 }
 
-fn keep(home: &PolicyHome, slot: &Weak<Shared>, notes: &Receiver<Note>) {
+fn keep(home: &PolicyHome, slot: &WeakPolicyLifecycle, notes: &Receiver<Note>) {
     let mut look_at: Option<Instant> = None;
-    let mut is_told = false;
+    let mut is_reported = false;
     loop {
         let received = match look_at {
             Some(instant) => notes.recv_timeout(instant.saturating_duration_since(Instant::now())),
@@ -91,8 +74,7 @@ fn keep(home: &PolicyHome, slot: &Weak<Shared>, notes: &Receiver<Note>) {
             }
             Err(RecvTimeoutError::Timeout) => {
                 look_at = None;
-                if let Some(shared) = slot.upgrade() {
-                    let slot = PolicyLifecycle::of(shared);
+                if let Some(slot) = slot.upgrade() {
                     slot.settle();
                     // A test clock or recent strikes prolong the probation.
                     look_at = slot.is_on_probation().then(|| Instant::now() + Duration::from_secs(1));
@@ -103,7 +85,7 @@ fn keep(home: &PolicyHome, slot: &Weak<Shared>, notes: &Receiver<Note>) {
         };
         // Logged once: a full disk stays full.
         if let Err(error) = written
-            && !std::mem::replace(&mut is_told, true)
+            && !std::mem::replace(&mut is_reported, true)
         {
             tracing::error!(target: "upright", home = %home.directory.display(), %error, "the home of the policies cannot be written to");
         }

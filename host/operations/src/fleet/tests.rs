@@ -1,7 +1,8 @@
 use super::*;
-use crate::signature::{SecretKey, Trust};
-use crate::store::MemoryStore;
+use upright_core::events::Events;
+use upright_core::store::MemoryStore;
 use upright_core::testing::{AwayStore, DrivenClock};
+use upright_runtime::signature::{SecretKey, Trust};
 
 const STEADY: &[u8] = include_bytes!("../../../../guest/examples/steady/steady.wasm");
 const CAUTIOUS: &[u8] = include_bytes!("../../../../guest/examples/cautious/cautious.wasm");
@@ -20,8 +21,8 @@ impl Scene {
     }
 
     fn host(&self, name: &str, loader: &PolicyLoader) -> (PolicyLifecycle, Following) {
-        let slot = crate::patient::slot().connected(self.clock.shared(), crate::events::Events::default());
-        let following = slot.follow(&self.fleet, loader, name).unwrap();
+        let slot = PolicyLifecycle::new(policy(Policy::built_in().unwrap().bytes())).connected(self.clock.shared(), Events::default());
+        let following = self.fleet.follow(&slot, loader, name).unwrap();
         (slot, following)
     }
 
@@ -38,14 +39,19 @@ impl Scene {
     }
 }
 
+/// With a decision limit that no slow machine reaches.
+fn patient() -> PolicyLoader {
+    PolicyLoader::default().decision_limit(Duration::from_secs(10))
+}
+
 fn policy(bytes: &[u8]) -> Policy {
-    crate::patient::policy(bytes)
+    patient().probe(false).from_bytes(bytes).unwrap()
 }
 
 #[tokio::test]
 async fn a_published_policy_is_active_on_all_hosts_and_one_command_rolls_it_back() {
     let scene = Scene::new();
-    let loader = crate::patient::loader();
+    let loader = patient();
     let hosts: Vec<_> = ["a", "b", "c"].map(|name| scene.host(name, &loader)).into();
     assert_eq!(scene.fleet.publish(&policy(STEADY), PublishOptions::default()).await.unwrap(), 1);
     let statuses = scene.dealt_with(1, 3).await;
@@ -70,7 +76,7 @@ async fn a_published_policy_is_active_on_all_hosts_and_one_command_rolls_it_back
 #[tokio::test]
 async fn a_bad_policy_is_active_nowhere_and_each_host_says_why() {
     let scene = Scene::new();
-    let (slot, _following) = scene.host("a", &crate::patient::loader());
+    let (slot, _following) = scene.host("a", &patient());
     let bad = [
         (&b"no component"[..], None, "not a"),
         (&STEADY[..STEADY.len() / 2], None, "cannot be compiled"),
@@ -97,13 +103,13 @@ async fn a_bad_policy_is_active_nowhere_and_each_host_says_why() {
 async fn each_host_lets_in_only_what_its_own_keys_have_signed_and_no_old_policy_that_it_has_not_run() {
     let scene = Scene::new();
     let key = SecretKey::generate().unwrap();
-    let loader = crate::patient::loader().trust(Trust::keys([key.public()]));
+    let loader = patient().trust(Trust::keys([key.public()]));
     let (slot, _following) = scene.host("a", &loader);
     scene.fleet.publish(&policy(STEADY), PublishOptions::default()).await.unwrap();
     assert!(scene.dealt_with(1, 1).await[0].refused.as_deref().unwrap_or_default().contains("not signed"));
     let signed = |bytes: &[u8], revision| {
         let signature = Signature::sign(&policy(bytes), revision, &key);
-        crate::patient::loader().from_signed_bytes(bytes, Some(&signature)).unwrap()
+        patient().from_signed_bytes(bytes, Some(&signature)).unwrap()
     };
     scene.fleet.publish(&signed(CAUTIOUS, 7), PublishOptions::default()).await.unwrap();
     assert_eq!(scene.dealt_with(2, 1).await[0].stage, Some(Stage::Active));
@@ -123,7 +129,7 @@ async fn each_host_lets_in_only_what_its_own_keys_have_signed_and_no_old_policy_
 #[tokio::test]
 async fn while_the_store_is_away_the_active_policy_stays_and_what_was_missed_is_made_good() {
     let scene = Scene::new();
-    let (slot, following) = scene.host("a", &crate::patient::loader());
+    let (slot, following) = scene.host("a", &patient());
     scene.fleet.publish(&policy(STEADY), PublishOptions::default()).await.unwrap();
     scene.dealt_with(1, 1).await;
     scene.store.go_away();
@@ -144,7 +150,7 @@ async fn while_the_store_is_away_the_active_policy_stays_and_what_was_missed_is_
 #[tokio::test]
 async fn a_policy_can_be_published_to_the_shadow_and_components_that_nobody_goes_back_to_are_removed() {
     let scene = Scene::new();
-    let (slot, _following) = scene.host("a", &crate::patient::loader());
+    let (slot, _following) = scene.host("a", &patient());
     let shadow = PublishOptions { shadow: Some(ShadowRequest { sample: 1.0, decisions: None, disagreements: 0 }), probation: None };
     scene.fleet.publish(&policy(STEADY), shadow).await.unwrap();
     assert_eq!(scene.dealt_with(1, 1).await[0].stage, Some(Stage::Shadow));
