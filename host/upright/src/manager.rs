@@ -222,7 +222,8 @@ impl RecoveryManagerBuilder {
         self
     }
 
-    /// The health check that [`RecoveryManager::system_health`] runs.
+    /// The health check that [`RecoveryManager::system_health`] runs. Its
+    /// [thresholds](crate::health::HealthCheckBuilder::thresholds) also say when memory is too short for a retry.
     pub fn health(mut self, health: HealthCheck) -> Self {
         self.health = Some(health);
         self
@@ -524,6 +525,10 @@ impl RecoveryManager {
 
     pub(crate) fn resources(&self) -> Option<ResourceSnapshot> {
         self.shared.health.as_ref().map(HealthCheck::resources)
+    }
+
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.shared.health.as_ref().is_some_and(HealthCheck::is_short_of_memory)
     }
 
     /// Counts an operation in.

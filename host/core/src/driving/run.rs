@@ -19,6 +19,7 @@ use crate::types::*;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
+use upright_logic::classifier::classify;
 use upright_logic::classifier::rules::UNKNOWN;
 use upright_logic::degradation::same_model;
 
@@ -131,8 +132,7 @@ impl End {
             (_, _, Some(Rejected::CircuitOpen(open))) => Error::CircuitOpen(open),
             (_, _, Some(Rejected::BulkheadFull(full))) => Error::BulkheadFull(full),
             (classification, last, None) => {
-                let classification =
-                    classification.unwrap_or_else(|| upright_logic::classifier::classify(&Fault::new(FaultKind::Other, "")));
+                let classification = classification.unwrap_or_else(|| classify(&Fault::new(FaultKind::Other, "")));
                 let source = last.unwrap_or_else(|| classification.rule.clone().into());
                 Error::Failed(Box::new(Failure { attempts, reason, classification, elapsed, source }))
             }
@@ -339,10 +339,19 @@ impl<C: OperationContext> Run<C> {
         self.attempts <= 1 || self.settings.attempt_timeout.is_some_and(|timeout| limit >= timeout)
     }
 
+    /// Advises against a retry where memory is short by the caller's thresholds: the policy does not know them.
+    fn judge_memory(&self, fault: &mut Fault) {
+        let ran_out = || classify(fault).category == ErrorCategory::Resource;
+        if fault.should_retry.is_none() && ran_out() && self.context.is_short_of_memory() {
+            fault.should_retry = Some(false);
+        }
+    }
+
     /// The attempt failed: the one place where a failure is decided.
     #[cold]
     pub fn failed(&mut self, facts: impl Into<Facts>) -> Step {
-        let facts = facts.into();
+        let mut facts: Facts = facts.into();
+        self.judge_memory(&mut facts.fault);
         self.begun();
         let Admission { permit, room } = std::mem::take(&mut self.admission);
         drop(room);

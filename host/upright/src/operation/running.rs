@@ -255,4 +255,8 @@ impl OperationContext for Context<'_, '_> {
     fn resources(&self) -> Option<ResourceSnapshot> {
         self.operation.manager.resources()
     }
+
+    fn is_short_of_memory(&self) -> bool {
+        self.operation.manager.is_short_of_memory()
+    }
 }
