@@ -224,7 +224,7 @@ async fn a_failed_attempts_time_is_its_own_and_not_the_operations() {
     let clock = DrivenClock::skipping();
     let policy = TestPolicy::new();
     let breaker = impatient(&clock).policy(policy.slot()).build().unwrap();
-    let strategy = RetryStrategy::builder().max_retries(2).breaker(breaker).policy(policy.slot()).clock(clock.shared()).build().unwrap();
+    let strategy = RetryStrategy::builder().max_retries(2).breaker(breaker).clock(clock.shared()).build().unwrap();
     let attempt = AtomicU32::new(0);
     let failing = || {
         clock.advance(SECOND * attempt.fetch_add(1, Ordering::Relaxed));

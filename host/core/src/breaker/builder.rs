@@ -76,7 +76,7 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Deciding policy; default built-in.
+    /// The policy that moves it, whichever caller uses it; default built-in. See [the module](super).
     pub fn policy(mut self, policy: impl Into<PolicySlot>) -> Self {
         self.policy = Some(policy.into());
         self

@@ -93,9 +93,9 @@ impl Permit<'_> {
         super::OwnedPermit { breaker: self.breaker.clone(), passage: self.passage, probe }
     }
 
-    /// Asks `policy` what the failure means for the breaker and for the caller, together.
-    pub(crate) fn decide(self, policy: &PolicySlot, incident: &mut Incident) -> Verdict {
-        self.breaker.decide(policy, incident, self.passage)
+    /// Moves the breaker by its policy, and decides about the call by the caller's.
+    pub(crate) fn decide(self, caller: &PolicySlot, incident: &mut Incident) -> Verdict {
+        self.breaker.decide(caller, incident, self.passage)
         // Drops the permit after the state moved.
     }
 }
