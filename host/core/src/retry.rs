@@ -228,6 +228,9 @@ impl RetryStrategyBuilder {
     }
 
     /// Time limit of one attempt. A blocking attempt cannot be stopped: it finds the limit in [`Attempt::time_left`].
+    ///
+    /// An attempt that times out counts against the service, so it moves the breaker. A later attempt does not count if
+    /// the deadline left it less than this limit.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.settings.attempt_timeout = Some(limit);
         self

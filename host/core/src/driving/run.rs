@@ -332,9 +332,10 @@ impl<C: OperationContext> Run<C> {
         (self.failed(facts), error.into())
     }
 
-    /// Whether a timed-out attempt counts against the service: not if the deadline left it less than its own limit.
-    /// The first attempt had all its time.
-    fn had_its_time(&self, facts: &Facts) -> bool {
+    /// Whether the breaker hears of the failure. It does not hear of the timeout of a later attempt which the deadline
+    /// left less than the attempt timeout: that says nothing against the service. The policy judges all other failures.
+    /// This is the one place of the rule; `docs/patterns/circuit-breaker.md` states it.
+    fn counts_against_service(&self, facts: &Facts) -> bool {
         let Some(limit) = facts.timed_out else { return true };
         self.attempts <= 1 || self.settings.attempt_timeout.is_some_and(|timeout| limit >= timeout)
     }
@@ -355,7 +356,7 @@ impl<C: OperationContext> Run<C> {
         self.begun();
         let Admission { permit, room } = std::mem::take(&mut self.admission);
         drop(room);
-        let permit = permit.filter(|_| self.had_its_time(&facts));
+        let permit = permit.filter(|_| self.counts_against_service(&facts));
         // Taken before asking: two that look first and take later both find the last token.
         let budget = self.settings.budget.clone();
         let token = budget.as_ref().map(RetryBudget::take);
