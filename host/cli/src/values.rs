@@ -8,11 +8,9 @@ use std::fmt::Display;
 use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
+use upright::clock::DURATION_LIMIT;
 use upright::ollama::{BaseUrl, read_option};
 use upright::types::{Endpoint, FaultKind};
-
-/// Maximum time span, seconds: ten years.
-const LONGEST: f64 = 315_360_000.0;
 
 type Read<T> = Result<T, String>;
 
@@ -23,16 +21,16 @@ fn expected<T>(given: &str, what: impl Display) -> Read<T> {
 /// Above 0.
 pub(crate) fn seconds(given: &str) -> Read<Duration> {
     match given.parse::<f64>() {
-        Ok(number) if number > 0.0 && number <= LONGEST => Ok(Duration::from_secs_f64(number)),
-        _ => expected(given, "a number of seconds above 0, at most 315360000, such as 2.5"),
+        Ok(number) if number > 0.0 && number <= DURATION_LIMIT.as_secs_f64() => Ok(Duration::from_secs_f64(number)),
+        _ => expected(given, format_args!("a number of seconds above 0, at most {}, such as 2.5", DURATION_LIMIT.as_secs())),
     }
 }
 
 /// From 0.
 pub(crate) fn seconds_or_none(given: &str) -> Read<f64> {
     match given.parse::<f64>() {
-        Ok(number) if (0.0..=LONGEST).contains(&number) => Ok(number),
-        _ => expected(given, "a number of seconds from 0 to 315360000, such as 2.5"),
+        Ok(number) if (0.0..=DURATION_LIMIT.as_secs_f64()).contains(&number) => Ok(number),
+        _ => expected(given, format_args!("a number of seconds from 0 to {}, such as 2.5", DURATION_LIMIT.as_secs())),
     }
 }
 

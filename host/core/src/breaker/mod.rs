@@ -55,6 +55,9 @@ use sharing::Leave;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Maximum length of the memory that a policy keeps in a breaker's state, bytes.
+pub const MEMORY_LIMIT: usize = 4 << 10;
+
 /// Rejects calls to a failing service. Clones share state.
 #[derive(Clone)]
 pub struct CircuitBreaker {

@@ -3,12 +3,11 @@
 //! Policies may be untrusted, and answers move real calls. A rejected answer fails the policy, like a trap.
 
 use super::decider::PolicyFailure;
+use crate::breaker::MEMORY_LIMIT;
 use crate::types::*;
 
 /// Maximum bytes of a name or rule. People and logs see it: no control characters.
 const NAME_LIMIT: usize = 64;
-/// In bytes.
-const MEMORY_LIMIT: usize = 4 << 10;
 /// Maximum nanoseconds open beyond `recovery_timeout` (a day).
 const OPEN_LIMIT: u64 = 86_400_000_000_000;
 
