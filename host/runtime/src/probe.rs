@@ -150,7 +150,7 @@ fn incidents() -> Vec<Incident> {
             retry_budget: Some(1),
             guard: Some(Guard { config: impatient(), state, generation, successes: 7, took: 5.0 }),
             models: Some(ModelChoice { current: "a".into(), chain: ["a", "b"].map(str::to_owned).into(), known: None }),
-            at_hand: AtHand {
+            at_hand: Alternatives {
                 fallback: true,
                 cached: Some(CachedAnswer { age: 5.0, max_age: 60.0 }),
                 checkpoint: true,

@@ -480,7 +480,7 @@ impl<C: OperationContext> Run<C> {
                 let chain = context.models().to_vec();
                 ModelChoice { current: model.to_string(), known: known_of(&chain, &models), chain }
             }),
-            at_hand: AtHand {
+            at_hand: Alternatives {
                 fallback: context.has_fallback(),
                 cached: context.cached(),
                 checkpoint: context.checkpoint().is_some(),

@@ -229,11 +229,18 @@ pub(crate) fn verdict(answer: &Verdict, incident: &Incident) -> Checked {
             let chain = incident.models.as_ref().map_or(0, |models| models.chain.len());
             next_model(Some(index), chain, function)
         }
-        Directive::Simplify => unless(incident.at_hand.can_simplify, function, || "to simplify".into(), "what is at hand"),
-        Directive::ServeCached => {
-            unless(incident.at_hand.cached.is_some(), function, || "to serve from the cache".into(), "what is at hand")
+        Directive::Simplify => {
+            unless(incident.at_hand.can_simplify, function, || "to simplify".into(), "an alternative that the incident offers")
         }
-        Directive::UseFallback => unless(incident.at_hand.fallback, function, || "to use the fallback".into(), "what is at hand"),
+        Directive::ServeCached => unless(
+            incident.at_hand.cached.is_some(),
+            function,
+            || "to serve from the cache".into(),
+            "an alternative that the incident offers",
+        ),
+        Directive::UseFallback => {
+            unless(incident.at_hand.fallback, function, || "to use the fallback".into(), "an alternative that the incident offers")
+        }
         Directive::GiveUp => Ok(()),
     }
 }
