@@ -172,7 +172,7 @@ impl PolicyFleet {
         let digest = published.digest.clone().unwrap_or_default();
         // Stored before the order that names it.
         self.store.put(&format!("{COMPONENTS}{digest}"), bytes, WASM).await?;
-        let order = self.order_anew(|order| {
+        let order = self.replace_order(|order| {
             let mut before = order.map_or_else(Vec::new, |order| [order.before, vec![order.published]].concat());
             before.drain(..before.len().saturating_sub(WAY_BACK));
             Ok((published.clone(), options, before, false))
@@ -220,7 +220,7 @@ impl PolicyFleet {
     /// # Errors
     /// [`FleetError::NothingPublished`] and [`FleetError::Store`].
     pub async fn roll_back(&self) -> Result<u64, FleetError> {
-        let order = self.order_anew(|order| {
+        let order = self.replace_order(|order| {
             let mut before = order.ok_or(FleetError::NothingPublished)?.before;
             Ok((before.pop().unwrap_or_default(), PublishOptions::default(), before, true))
         });
@@ -249,7 +249,7 @@ impl PolicyFleet {
         Ok(hosts)
     }
 
-    async fn order_anew(
+    async fn replace_order(
         &self,
         next: impl Fn(Option<Order>) -> Result<(Published, PublishOptions, Vec<Published>, bool), FleetError>,
     ) -> Result<Order, FleetError> {

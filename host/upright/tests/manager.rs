@@ -63,7 +63,7 @@ async fn a_model_that_is_not_there_is_replaced_by_the_next_at_once_and_blocks_no
 }
 
 #[tokio::test]
-async fn a_permanent_500_is_not_retried_before_it_is_told() {
+async fn a_permanent_500_is_returned_without_a_retry() {
     let (server, client) = server().await;
     let clock = DrivenClock::skipping();
     server.always(Match::path("/api/chat"), "option-not-integer").unwrap();
@@ -339,7 +339,7 @@ async fn a_manager_reports_its_events_in_order() {
     let mut seen = manager.subscribe();
     server.plan(Match::model("qwen3:30b-a3b"), &["server-busy", system_memory_row()]).unwrap();
     chat(&manager, &client, &CHAIN).await.unwrap();
-    let told: Vec<_> = std::iter::from_fn(|| seen.try_recv())
+    let lines: Vec<_> = std::iter::from_fn(|| seen.try_recv())
         .map(|event| match event {
             Event::AttemptFailed { attempt, classification, .. } => format!("failed {attempt} {}", classification.rule),
             Event::RetryScheduled { attempt, delay, .. } => format!("retry {attempt} in {delay:?}"),
@@ -347,7 +347,7 @@ async fn a_manager_reports_its_events_in_order() {
             other => format!("{other:?}"),
         })
         .collect();
-    assert_eq!(told, ["failed 1 queue-full", "retry 2 in 1s", "failed 2 model-too-large", "qwen3:30b-a3b to qwen3:8b"]);
+    assert_eq!(lines, ["failed 1 queue-full", "retry 2 in 1s", "failed 2 model-too-large", "qwen3:30b-a3b to qwen3:8b"]);
     assert_eq!(manager.classifier().error_patterns().values().sum::<u64>(), 2);
 }
 

@@ -30,7 +30,7 @@ fn how_it_failed(report: &ReplayReport) -> Vec<(&str, &str, u64)> {
 }
 
 #[test]
-fn each_way_of_failing_is_told_apart_and_safe_mode_answers() {
+fn each_way_of_failing_is_distinguished_and_safe_mode_answers() {
     for (body, how) in [
         ("unreachable", "trapped"),
         ("(loop $again (br $again)) unreachable", "took too long"),

@@ -409,7 +409,7 @@ impl Service<&'static str> for FirstHangs {
 }
 
 #[tokio::test]
-async fn the_rival_of_a_slow_call_is_a_clone_that_was_made_ready() {
+async fn the_hedge_attempt_of_a_slow_call_is_a_clone_that_was_made_ready() {
     let clock = DrivenClock::skipping();
     let hedge = Hedge::builder("slow").delay(Duration::from_secs(2)).build().unwrap();
     let strategy = plain(&clock).max_retries(0).hedge(hedge).build().unwrap();

@@ -323,7 +323,7 @@ impl CircuitBreaker {
         self.shared.gate.relieve(generation, self.shared.clock.now(), patience)
     }
 
-    fn told_of_success(&self, passage: Passage) {
+    fn report_success(&self, passage: Passage) {
         let Passage { generation, .. } = passage;
         self.step(|kept| kept.state.generation == generation, BreakerEvent::Success(generation), Some(passage));
     }

@@ -44,7 +44,7 @@ impl Permit<'_> {
     #[inline]
     pub fn success(self) {
         if self.probe {
-            self.breaker.told_of_success(self.passage);
+            self.breaker.report_success(self.passage);
         } else {
             match self.passage.began {
                 None => self.breaker.passed(self.passage.generation),
@@ -57,7 +57,7 @@ impl Permit<'_> {
     fn measured(&self, began: Instant) {
         let Shared { gate, clock, .. } = &*self.breaker.shared;
         if gate.is_slow(clock.now().saturating_sub(began)) {
-            self.breaker.told_of_success(self.passage);
+            self.breaker.report_success(self.passage);
         } else {
             gate.succeeded(self.passage.generation);
         }

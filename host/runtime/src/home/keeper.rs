@@ -70,7 +70,7 @@ impl Keeper {
 
 fn keep(home: &PolicyHome, slot: &Weak<Shared>, notes: &Receiver<Note>) {
     let mut look_at: Option<Instant> = None;
-    let mut is_told = false;
+    let mut is_logged = false;
     loop {
         let received = match look_at {
             Some(instant) => notes.recv_timeout(instant.saturating_duration_since(Instant::now())),
@@ -103,7 +103,7 @@ fn keep(home: &PolicyHome, slot: &Weak<Shared>, notes: &Receiver<Note>) {
         };
         // Logged once: a full disk stays full.
         if let Err(error) = written
-            && !std::mem::replace(&mut is_told, true)
+            && !std::mem::replace(&mut is_logged, true)
         {
             tracing::error!(target: "upright", home = %home.directory.display(), %error, "the home of the policies cannot be written to");
         }

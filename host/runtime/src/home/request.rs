@@ -122,7 +122,7 @@ pub enum RequestError {
 
 /// Marks this program as answering, until dropped.
 #[derive(Debug)]
-#[must_use = "who asks is told that nobody answers once this is dropped"]
+#[must_use = "once this is dropped, whoever asked learns that nobody answers"]
 pub struct Answering {
     _locked: File,
 }

@@ -75,13 +75,13 @@ fn a_journal_entry_says_whether_policy_safe_mode_native_code_or_a_test_answered(
     PolicyLifecycle::from(TestPolicy::new().slot()).with_journal(journal.clone()).slot().next_model("a", &["b".to_owned()]);
     let nonsense = TestPolicy::new().delay(|_, _, _, _| f64::NAN);
     PolicyLifecycle::from(nonsense.slot()).with_journal(journal.clone()).slot().delay(&RetryConfig::default(), 0, 0.5);
-    let told = |policy: &str, by, function| (policy.to_owned(), by, function);
+    let decided = |policy: &str, by, function| (policy.to_owned(), by, function);
     assert_eq!(
         asked(&journal),
         [
-            told("native", By::Native, Function::Judge),
-            told("test", By::Component, Function::NextModel),
-            told("test", By::SafeMode, Function::Delay)
+            decided("native", By::Native, Function::Judge),
+            decided("test", By::Component, Function::NextModel),
+            decided("test", By::SafeMode, Function::Delay)
         ]
     );
 }

@@ -82,7 +82,7 @@ fn journal_answer(line: &Value) -> Value {
 }
 
 #[test]
-fn directives_are_told_with_their_reasons() {
+fn directives_are_reported_with_their_reasons() {
     let mut lines = journal("recovery");
     lines.retain(|line| line["answer"]["directive"]["retry_after"].is_number());
     lines.truncate(3);
@@ -98,7 +98,7 @@ fn directives_are_told_with_their_reasons() {
 }
 
 #[test]
-fn lines_that_are_no_entries_are_counted_and_the_first_is_told() {
+fn lines_that_are_no_entries_are_counted_and_the_first_is_reported() {
     let mut replay = Replay::new(built_in(), None);
     replay.begin("one");
     for line in ["", "  ", "{\"lost\": 3}", "{\"at\":", "\u{0}", "[[[[", "{\"lost\": 4}"] {

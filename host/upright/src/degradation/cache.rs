@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn caching_anew_makes_the_response_young_again() {
+    fn caching_a_response_again_resets_its_age() {
         let (cache, clock) = with_age(HOUR);
         cache.cache_response("a", json!(1));
         clock.advance(HOUR);

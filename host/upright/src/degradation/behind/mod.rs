@@ -42,7 +42,7 @@ pub(super) struct Behind {
     idle: Notify,
     reads: Semaphore,
     counts: Counters,
-    told: AtomicU64,
+    next_warning: AtomicU64,
     cleaning: Cleaning,
 }
 
@@ -57,7 +57,7 @@ impl Behind {
             idle: Notify::new(),
             reads: Semaphore::new(READS),
             counts: Counters::default(),
-            told: AtomicU64::new(0),
+            next_warning: AtomicU64::new(0),
             cleaning: Cleaning::default(),
         }
     }
@@ -280,9 +280,9 @@ impl Behind {
     }
 
     fn tell(&self, error: &dyn Display) {
-        let (due, now) = (self.told.load(Ordering::Relaxed), self.clock.now());
+        let (due, now) = (self.next_warning.load(Ordering::Relaxed), self.clock.now());
         let next = now.saturating_add(nanoseconds(QUIET));
-        if now >= due && self.told.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if now >= due && self.next_warning.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             tracing::warn!(target: "upright", %error, "the cache's store does not do its part; answers are served without it");
         }
     }
