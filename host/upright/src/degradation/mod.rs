@@ -18,17 +18,16 @@
 //! assert_eq!(cached.map(|cached| cached.value["answer"].clone()), Some(json!(42)));
 //! ```
 
-mod behind;
 mod cache;
 mod digests;
 mod flight;
 mod key;
 mod limits;
 mod workflow;
+mod write_behind;
 
 use crate::policy::PolicySlot;
 use crate::types::{WorkflowEdit, WorkflowEntry};
-pub use behind::{CacheCounts, StoredCacheOptions};
 pub use cache::{CachedResponse, ResponseCache};
 pub use digests::ModelDigests;
 pub(crate) use flight::{Flights, Landed, Lead, Turn};
@@ -38,6 +37,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use upright_logic::degradation::{DEFAULT_CHAIN, EDGE_CHAIN, QUALITY_CHAIN, SPEED_CHAIN};
+pub use write_behind::{CacheCounts, StoredCacheOptions};
 
 /// Chooses the next model and makes a workflow lighter.
 pub trait Decider: Send + Sync {

@@ -33,7 +33,7 @@ const READS: usize = 64;
 /// Minimum time between two log lines about failures.
 const QUIET: Duration = Duration::from_secs(3600);
 
-pub(super) struct Behind {
+pub(super) struct WriteBehind {
     store: Arc<dyn Store>,
     options: StoredCacheOptions,
     clock: SharedClock,
@@ -46,7 +46,7 @@ pub(super) struct Behind {
     cleaning: Cleaning,
 }
 
-impl Behind {
+impl WriteBehind {
     pub(super) fn new(store: Arc<dyn Store>, options: StoredCacheOptions, clock: SharedClock) -> Self {
         Self {
             store,
@@ -124,7 +124,7 @@ impl Behind {
         match background::runtime() {
             Ok(runtime) => {
                 queue.working = true;
-                runtime.spawn(work(Working { behind: Arc::clone(self), ended: false }));
+                runtime.spawn(work(Working { write_behind: Arc::clone(self), ended: false }));
             }
             Err(error) => self.failed(&error),
         }
@@ -196,13 +196,13 @@ impl Behind {
             }
             queue.clears
         };
-        let (behind, memory, key) = (Arc::clone(self), memory.clone(), key.to_owned());
+        let (write_behind, memory, key) = (Arc::clone(self), memory.clone(), key.to_owned());
         let mut reading = Box::pin(async move {
-            let Ok(_room) = behind.reads.try_acquire() else {
-                behind.failed(&"too many reads wait for it");
+            let Ok(_room) = write_behind.reads.try_acquire() else {
+                write_behind.failed(&"too many reads wait for it");
                 return None;
             };
-            behind.fetch(&memory, &key, clears).await
+            write_behind.fetch(&memory, &key, clears).await
         });
         let runtime = match background::runtime() {
             Ok(runtime) => runtime,
@@ -294,7 +294,7 @@ fn parsed(entry: &Entry) -> Option<(Label, Value)> {
 }
 
 struct Working {
-    behind: Arc<Behind>,
+    write_behind: Arc<WriteBehind>,
     ended: bool,
 }
 
@@ -305,7 +305,7 @@ enum Job {
 
 impl Working {
     fn next(&mut self) -> Option<Job> {
-        let mut queue = self.behind.queue();
+        let mut queue = self.write_behind.queue();
         queue.put_down();
         let job =
             if queue.clear_wanted { Some(Job::Clear(queue.clears)) } else { queue.take().map(|(key, change)| Job::Change(key, change)) };
@@ -322,21 +322,21 @@ impl Drop for Working {
     fn drop(&mut self) {
         if !self.ended {
             // The work failed or panicked; the next push restarts it.
-            let mut queue = self.behind.queue();
+            let mut queue = self.write_behind.queue();
             queue.put_down();
             queue.working = false;
         }
-        self.behind.idle.notify_waiters();
+        self.write_behind.idle.notify_waiters();
     }
 }
 
 async fn work(mut working: Working) {
     while let Some(job) = working.next() {
-        let behind = &working.behind;
+        let write_behind = &working.write_behind;
         match job {
-            Job::Change(key, change) => behind.change(&key, change).await,
+            Job::Change(key, change) => write_behind.change(&key, change).await,
             // A write before the clearing would be removed by it.
-            Job::Clear(clears) if !behind.clear_store(clears).await => return,
+            Job::Clear(clears) if !write_behind.clear_store(clears).await => return,
             Job::Clear(_) => {}
         }
         // A store that is always ready must not starve this thread.
