@@ -24,7 +24,7 @@ mod tests;
 pub use report::{Change, DifferenceGroup, Place, ReplayReport, Replayed, Unreadable, UnreadableLine};
 
 use super::fuel::Counted;
-use super::{Policy, PolicyError, loaded, loader};
+use super::{Policy, PolicyError, loader, policy};
 use crate::journal::{Entry, Line, breaker_after};
 use crate::types::Directive;
 use difference::Difference;
@@ -93,7 +93,7 @@ impl Replayer {
         } else {
             question.breaker_state_mut().map(|state| std::mem::take(&mut state.memory))
         };
-        let asked = loaded::ask(&self.counted, question.ask())
+        let asked = policy::ask(&self.counted, question.ask())
             .and_then(|answer| question.check(&answer).map(|()| answer).map_err(PolicyError::from));
         let answer = match asked {
             Ok(answer) => (answer, None),

@@ -3,7 +3,7 @@
 use super::{HomeError, PolicyHome};
 use crate::lifecycle::HistoryEntry;
 use crate::lifecycle::{PolicyLifecycle, Shared};
-use crate::loaded::Policy;
+use crate::policy::Policy;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};

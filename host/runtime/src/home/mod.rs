@@ -21,8 +21,8 @@ pub use request::{Answering, Reply, Request, RequestError, ShadowRequest};
 
 use super::error::PolicyError;
 use super::lifecycle::{HistoryEntry, SwapOptions};
-use super::loaded::Policy;
 use super::loader::PolicyLoader;
+use super::policy::Policy;
 use super::signature::Signature;
 use crate::label;
 use crate::lifecycle::PolicyLifecycle;

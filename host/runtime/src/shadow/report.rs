@@ -2,7 +2,7 @@
 
 use crate::label;
 use crate::lifecycle::component;
-use crate::loaded::Policy;
+use crate::policy::Policy;
 use crate::types::{Directive, Incident, Verdict};
 use serde::Serialize;
 use std::mem::discriminant;
