@@ -35,7 +35,6 @@ pub(crate) fn seconds_or_none(given: &str) -> Read<f64> {
 }
 
 /// From 0.
-#[cfg(unix)]
 pub(crate) fn span(given: &str) -> Read<Duration> {
     seconds_or_none(given).map(Duration::from_secs_f64)
 }
@@ -206,7 +205,6 @@ mod tests {
             assert!(seconds(wrong).is_err_and(|error| error.contains("expected") && error.contains(wrong)), "{wrong}");
         }
         assert_eq!(seconds_or_none("0"), Ok(0.0));
-        #[cfg(unix)]
         assert_eq!((span("0"), span("1.5")), (Ok(Duration::ZERO), Ok(Duration::from_millis(1500))));
         assert!(seconds_or_none("-0.1").is_err());
     }

@@ -21,6 +21,7 @@ mod loader;
 mod policy;
 mod probe;
 pub mod replay;
+mod seconds;
 pub mod shadow;
 pub mod signature;
 #[cfg(feature = "wasi")]

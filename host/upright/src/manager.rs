@@ -98,6 +98,18 @@ impl RecoveryManagerBuilder {
         self
     }
 
+    /// Delay before the first retry.
+    pub fn base_delay(mut self, delay: Duration) -> Self {
+        self.retry = self.retry.base_delay(delay);
+        self
+    }
+
+    /// Maximum delay. An operation gives up where a server asks for a longer wait (`Retry-After`).
+    pub fn max_delay(mut self, delay: Duration) -> Self {
+        self.retry = self.retry.max_delay(delay);
+        self
+    }
+
     /// How long one attempt may take.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.retry = self.retry.attempt_timeout(limit);
@@ -167,6 +179,12 @@ impl RecoveryManagerBuilder {
     /// Settings of all breakers.
     pub fn breaker(mut self, config: BreakerConfig) -> Self {
         self.breaker = config;
+        self
+    }
+
+    /// Time until an open breaker admits probes; more than 0.
+    pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
+        self.breaker.recovery_timeout = timeout.as_secs_f64();
         self
     }
 

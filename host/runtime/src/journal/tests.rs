@@ -219,7 +219,7 @@ fn a_journal_that_cannot_be_kept_says_why_in_one_line() {
     let folder = Folder::new("refused");
     let missing = Journal::builder().file(folder.0.join("nowhere/journal.jsonl")).build().unwrap_err().to_string();
     assert!(missing.starts_with("cannot write the journal") && missing.contains("nowhere") && !missing.contains('\n'), "{missing}");
-    let limits = Journal::builder().file(folder.journal()).limits(1 << 20, 1 << 20).build().unwrap_err();
+    let limits = Journal::builder().file(folder.journal()).file_limit(1 << 20).total_limit(1 << 20).build().unwrap_err();
     assert!(matches!(limits, JournalError::Limits { .. }), "{limits}");
     assert!(matches!(Journal::builder().file(&folder.0).build(), Err(JournalError::Open { .. })));
 }

@@ -32,8 +32,8 @@ pub(super) struct PublishArguments {
     shadow: ShadowFlags,
 
     /// Probation of the new policy, seconds; after it the policy counts as good [default: 60]
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
-    probation: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = values::span)]
+    probation: Option<Duration>,
 
     /// Publish only if signed by this public key; repeatable
     #[arg(long, value_name = "FILE")]

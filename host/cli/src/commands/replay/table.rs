@@ -23,7 +23,7 @@ pub(super) fn of(report: &ReplayReport, output: &Output) -> String {
     }
     text += &row("differ", &output.paint(style, differ), output);
     text.extend(report.differences.iter().map(|group| difference(group, output)));
-    text += &row("delay", &change(report.delay_seconds, |seconds| format!("{seconds:.3} s")), output);
+    text += &row("delay", &change(report.delay, |delay| format!("{:.3} s", delay.as_secs_f64())), output);
     text += &row("retries", &change(report.retries, |retries| retries.to_string()), output);
     text + &row("fuel", &fuel(report.fuel_per_decision), output)
 }
