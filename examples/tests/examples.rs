@@ -275,7 +275,7 @@ async fn with_everything_combined_the_second_answer_comes_from_the_cache_when_bo
 }
 
 #[tokio::test]
-async fn with_everything_combined_and_nothing_at_hand_the_fallback_answers() {
+async fn with_everything_combined_and_no_other_alternative_the_fallback_answers() {
     let server = FaultServer::start().await.unwrap();
     server.shutdown().await;
     let out = run!("practice_combined", server, &["--memory-percent", "50"]);

@@ -210,7 +210,7 @@ fn labelled(digest: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_stale_component_is_told() {
+fn a_stale_component_is_reported() {
     let checked = |component: &[u8]| labelled_with("some/policy.wasm", component, "new");
     assert_eq!(checked(&labelled("new")), Ok(()));
     assert_eq!(checked(&labelled("old")), Err(Stale::OtherSources("some/policy.wasm")));

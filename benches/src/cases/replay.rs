@@ -84,7 +84,7 @@ fn journal() -> Result<Vec<Vec<u8>>> {
 }
 
 fn write(file: &Path) -> Result<()> {
-    let journal = Journal::builder().file(file).limits(1 << 30, 2 << 30).build()?;
+    let journal = Journal::builder().file(file).file_limit(1 << 30).total_limit(2 << 30).build()?;
     let policy = PolicyLifecycle::built_in().with_journal(journal.clone());
     let clock = DrivenClock::skipping();
     for operation in 0..DECISIONS / (ATTEMPTS as usize + 1) {

@@ -89,10 +89,10 @@ mod tests {
     #[test]
     fn an_error_text_does_not_repeat_its_cause() {
         let damaged = || io::Error::other("a wrong magic number");
-        let told = |error: anyhow::Error| causes(&error);
-        assert_eq!(told(anyhow::Error::new(damaged()).context("the store")), "the store: a wrong magic number");
+        let shown = |error: anyhow::Error| causes(&error);
+        assert_eq!(shown(anyhow::Error::new(damaged()).context("the store")), "the store: a wrong magic number");
         assert_eq!(
-            told(anyhow::Error::new(damaged()).context("no store: a wrong magic number; move it")),
+            shown(anyhow::Error::new(damaged()).context("no store: a wrong magic number; move it")),
             "no store: a wrong magic number; move it"
         );
     }

@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn durations_are_printed_in_milliseconds_or_seconds_by_their_size() {
-        let told = [0.004, 0.25, 1.0, 75.2].map(|seconds| span(Duration::from_secs_f64(seconds)));
-        assert_eq!(told, ["4 ms", "0.2 s", "1.0 s", "75 s"]);
+        let shown = [0.004, 0.25, 1.0, 75.2].map(|seconds| span(Duration::from_secs_f64(seconds)));
+        assert_eq!(shown, ["4 ms", "0.2 s", "1.0 s", "75 s"]);
     }
 }

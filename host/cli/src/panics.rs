@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_is_told_with_its_words_and_place() {
+    fn a_panic_is_reported_with_its_message_and_place() {
         let here = Location::caller();
         let place = format!("{}:{}", here.file(), here.line());
         for payload in [&"gone" as &dyn Any, &"gone".to_owned()] {

@@ -10,10 +10,8 @@ use std::str::FromStr;
 use std::time::Duration;
 use upright::ollama::BaseUrl;
 use upright::types::{Endpoint, FaultKind};
+use upright_core::clock::DURATION_LIMIT;
 use upright_protocol::read_option;
-
-/// Maximum time span, seconds: ten years.
-const LONGEST: f64 = 315_360_000.0;
 
 type Read<T> = Result<T, String>;
 
@@ -24,21 +22,20 @@ fn expected<T>(given: &str, what: impl Display) -> Read<T> {
 /// Above 0.
 pub(crate) fn seconds(given: &str) -> Read<Duration> {
     match given.parse::<f64>() {
-        Ok(number) if number > 0.0 && number <= LONGEST => Ok(Duration::from_secs_f64(number)),
-        _ => expected(given, "a number of seconds above 0, at most 315360000, such as 2.5"),
+        Ok(number) if number > 0.0 && number <= DURATION_LIMIT.as_secs_f64() => Ok(Duration::from_secs_f64(number)),
+        _ => expected(given, format_args!("a number of seconds above 0, at most {}, such as 2.5", DURATION_LIMIT.as_secs())),
     }
 }
 
 /// From 0.
 pub(crate) fn seconds_or_none(given: &str) -> Read<f64> {
     match given.parse::<f64>() {
-        Ok(number) if (0.0..=LONGEST).contains(&number) => Ok(number),
-        _ => expected(given, "a number of seconds from 0 to 315360000, such as 2.5"),
+        Ok(number) if (0.0..=DURATION_LIMIT.as_secs_f64()).contains(&number) => Ok(number),
+        _ => expected(given, format_args!("a number of seconds from 0 to {}, such as 2.5", DURATION_LIMIT.as_secs())),
     }
 }
 
 /// From 0.
-#[cfg(unix)]
 pub(crate) fn span(given: &str) -> Read<Duration> {
     seconds_or_none(given).map(Duration::from_secs_f64)
 }
@@ -209,7 +206,6 @@ mod tests {
             assert!(seconds(wrong).is_err_and(|error| error.contains("expected") && error.contains(wrong)), "{wrong}");
         }
         assert_eq!(seconds_or_none("0"), Ok(0.0));
-        #[cfg(unix)]
         assert_eq!((span("0"), span("1.5")), (Ok(Duration::ZERO), Ok(Duration::from_millis(1500))));
         assert!(seconds_or_none("-0.1").is_err());
     }

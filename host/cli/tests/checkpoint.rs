@@ -63,8 +63,8 @@ async fn exported_checkpoints_are_imported_and_replace_others_only_on_request() 
     let (state, other) = (kept(&scratch, "jobs.db").await, path(&scratch, "other.db"));
     let exported = checkpoint(&["export", "--state", &state], "").await.ends_with(0).out;
     assert_eq!(exported.lines().count(), 2);
-    let told = checkpoint(&["import", "-", "--state", &other], &exported).await.ends_with(0).out;
-    assert_eq!(told, "2 new, 0 replaced, 0 kept as they were\n");
+    let printed = checkpoint(&["import", "-", "--state", &other], &exported).await.ends_with(0).out;
+    assert_eq!(printed, "2 new, 0 replaced, 0 kept as they were\n");
     let again = checkpoint(&["import", "-", "--state", &other], &exported).await.ends_with(0).out;
     assert_eq!(again, "0 new, 0 replaced, 2 kept as they were (--replace replaces them)\n");
     let changed = exported.replace("1000", "2000");

@@ -12,7 +12,7 @@ use upright_fault_server::{FaultServer, Match};
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 
 #[tokio::test]
-async fn a_healthy_server_is_told_line_by_line() {
+async fn a_healthy_server_is_reported_line_by_line() {
     let server = FaultServer::start().await.unwrap();
     let ran = upright(&server, &["health", "--model", "qwen3:8b"]).await;
     // This machine may lack resources.

@@ -26,8 +26,8 @@ async fn a_command_is_tried_again_until_it_succeeds() {
     let scratch = Scratch::new();
     let ran = scratch.exec(&[], &until(3)).await.ends_with(0);
     assert_eq!(scratch.runs(), 3);
-    let told = "upright: sh failed (exit code 75, temporary failure; transient); trying again\n";
-    assert_eq!(ran.err, format!("attempt 1\n{told}attempt 2\n{told}attempt 3\n"));
+    let message = "upright: sh failed (exit code 75, temporary failure; transient); trying again\n";
+    assert_eq!(ran.err, format!("attempt 1\n{message}attempt 2\n{message}attempt 3\n"));
 }
 
 #[tokio::test]
@@ -171,8 +171,8 @@ async fn input_that_is_too_long_to_be_kept_is_handed_on_and_ends_the_attempts() 
     let ended = output(scratch.sh(&[], "echo x >> runs; wc -c; exit 75"), &long).await;
     assert_eq!((ended.status.code(), String::from_utf8(ended.stdout).unwrap().trim()), (Some(75), "16777217"));
     assert_eq!(scratch.runs(), 1);
-    let told = String::from_utf8(ended.stderr).unwrap();
-    assert!(told.starts_with("upright: sh failed after 1 attempt") && told.contains("longer than 16 MiB"), "{told}");
+    let message = String::from_utf8(ended.stderr).unwrap();
+    assert!(message.starts_with("upright: sh failed after 1 attempt") && message.contains("longer than 16 MiB"), "{message}");
     // The largest input that is kept.
     let scratch = Scratch::new();
     let ended = output(scratch.sh(&["--quiet"], &format!("wc -c; {}", until(2))), &long[1..]).await;

@@ -20,9 +20,9 @@ while :; do wait; done
 #[tokio::test]
 async fn the_deadline_ends_a_command_that_hangs_and_all_that_it_has_started() {
     for place in BOTH {
-        let (scratch, told) = under_a_limit(place, "--deadline", &[], |_| STUBBORN.into(), 4).await;
-        assert!(told.contains("upright: sh failed after 1 attempt (it took longer than"), "{told}");
-        assert!(told.contains("allow more time with --deadline"), "{told}");
+        let (scratch, message) = under_a_limit(place, "--deadline", &[], |_| STUBBORN.into(), 4).await;
+        assert!(message.contains("upright: sh failed after 1 attempt (it took longer than"), "{message}");
+        assert!(message.contains("allow more time with --deadline"), "{message}");
         is_gone(scratch.number("child")).await;
         is_gone(scratch.number("grandchild")).await;
     }
@@ -41,7 +41,7 @@ async fn a_command_that_handles_sigterm_at_its_deadline_is_not_killed() {
 #[tokio::test]
 async fn an_attempt_that_takes_too_long_is_ended_and_made_again() {
     let script = "echo > ready; [ $UPRIGHT_ATTEMPT = 1 ] || exit 0; sleep 600";
-    let told = async {
+    let message = async {
         for limit in ["0.2", "1", "5", "25"] {
             let scratch = Scratch::new();
             let ran = output(exec(&scratch, Place::WithoutTerminal, "", &["--attempt-timeout", limit], script), b"").await;
@@ -51,15 +51,15 @@ async fn an_attempt_that_takes_too_long_is_ended_and_made_again() {
         }
         panic!("no second attempt came to its end within 25 s");
     };
-    assert!(told.await.starts_with("upright: sh failed (it took longer than"));
+    assert!(message.await.starts_with("upright: sh failed (it took longer than"));
 }
 
 #[tokio::test]
 async fn the_exit_code_for_the_last_attempts_time_is_that_of_timeout() {
     let flags = ["--retries", "1"];
-    let (_scratch, told) =
+    let (_scratch, message) =
         under_a_limit(Place::WithoutTerminal, "--attempt-timeout", &flags, |_| "echo > ready; exec sleep 600".into(), 124).await;
-    assert!(told.contains("failed after 2 attempts") && told.contains("no retries are left"), "{told}");
+    assert!(message.contains("failed after 2 attempts") && message.contains("no retries are left"), "{message}");
 }
 
 #[tokio::test]
@@ -112,8 +112,8 @@ async fn a_second_ctrl_c_kills_the_exec_command() {
 async fn a_signal_between_attempts_ends_the_wait() {
     let scratch = Scratch::new();
     let mut child = exec(&scratch, Place::WithoutTerminal, "", &["--base-delay", "600", "--max-delay", "600"], "exit 75").spawn().unwrap();
-    let mut told = vec![0; 1];
-    child.stderr.as_mut().unwrap().read_exact(&mut told).await.unwrap();
+    let mut message = vec![0; 1];
+    child.stderr.as_mut().unwrap().read_exact(&mut message).await.unwrap();
     send("INT", id(&child)).await;
     ends(child, 130).await;
 }

@@ -74,8 +74,8 @@ async fn nothing_is_left_of_an_attempt_that_took_too_long() {
             for deaf in ["", "trap '' TERM\n"] {
                 let length = Length::new();
                 let script = |scratch: &Scratch| format!("{deaf}{}echo > ready; sleep {}", scatter(scratch, &length), length.0);
-                let (_scratch, told) = under_a_limit(place, flag, &["--retries", "0"], script, code).await;
-                assert_eq!(length.sleepers(), [0; 0], "{place:?} {flag} {deaf} {told}");
+                let (_scratch, message) = under_a_limit(place, flag, &["--retries", "0"], script, code).await;
+                assert_eq!(length.sleepers(), [0; 0], "{place:?} {flag} {deaf} {message}");
             }
         }
     }
@@ -244,18 +244,18 @@ async fn a_program_that_is_still_being_written_is_tried_again() {
         }
         let flags = ["--retries", "1000", "--base-delay", "0.1", "--max-delay", "0.1", "--"];
         let mut child = scratch.command(&flags, words).stdin(Stdio::null()).spawn().unwrap();
-        let mut told = String::new();
+        let mut message = String::new();
         let mut stderr = child.stderr.take().unwrap();
-        while !told.contains("trying again") {
+        while !message.contains("trying again") {
             let mut some = [0; 100];
             let count = tokio::io::AsyncReadExt::read(&mut stderr, &mut some).await.unwrap();
-            assert!(count > 0, "{told}");
-            told.push_str(&String::from_utf8_lossy(&some[..count]));
+            assert!(count > 0, "{message}");
+            message.push_str(&String::from_utf8_lossy(&some[..count]));
         }
         drop(writer);
         let mut rest = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut stderr, &mut rest).await.unwrap();
         end(child).await.ends_with(0);
-        assert!(told.contains("Text file busy") && told.contains("failed (exit code 126; transient)"), "{told}");
+        assert!(message.contains("Text file busy") && message.contains("failed (exit code 126; transient)"), "{message}");
     }
 }

@@ -119,7 +119,7 @@ async fn of_the_failures_that_were_collected_later_95_in_100_are_classified_righ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_kind_is_told_from_texts_that_look_like_it() {
+async fn each_kind_is_distinguished_from_texts_that_look_like_it() {
     let all: Vec<Row> = rows().into_iter().chain(later()).collect();
     let find = |name: &str| all.iter().find(|row| row.id == name).unwrap_or_else(|| panic!("no row {name}"));
     for (one, other) in LOOK_ALIKES {

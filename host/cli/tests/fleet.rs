@@ -30,12 +30,12 @@ fn host(state: &str, name: &str, key: &str) -> Child {
 async fn hosts(state: &str, what: &str, holds: impl Fn(&[Value]) -> bool) -> (Vec<Value>, Duration) {
     let began = Instant::now();
     loop {
-        let told = policy(state, &["fleet"]).await;
-        let hosts = told.json().first().and_then(|told| told["hosts"].as_array().cloned()).unwrap_or_default();
+        let shown = policy(state, &["fleet"]).await;
+        let hosts = shown.json().first().and_then(|shown| shown["hosts"].as_array().cloned()).unwrap_or_default();
         if holds(&hosts) {
             return (hosts, began.elapsed());
         }
-        assert!(began.elapsed() < Duration::from_secs(120), "{what}: {told:?}");
+        assert!(began.elapsed() < Duration::from_secs(120), "{what}: {shown:?}");
     }
 }
 

@@ -25,7 +25,7 @@ fn remembering() -> Vec<u8> {
     policy(&hostile::sensible_but("backoff#delay", hostile::REMEMBERS))
 }
 
-fn is_told(ran: &Ran, words: &[&str]) {
+fn assert_error_names(ran: &Ran, words: &[&str]) {
     assert!(ran.out.is_empty() && ran.err.lines().count() == 1, "{ran:?}");
     assert!(words.iter().all(|words| ran.err.contains(words)), "{}", ran.err);
 }
@@ -48,20 +48,20 @@ async fn a_policy_that_remembers_is_refused_by_every_command_that_would_let_it_a
         &["demo", "--policy", &path],
     ] {
         let ran = alone(arguments, "").await.ends_with(2);
-        is_told(&ran, &["the policy answered the same question in backoff.delay twice, and differently the second time"]);
+        assert_error_names(&ran, &["the policy answered the same question in backoff.delay twice, and differently the second time"]);
     }
 }
 
 #[tokio::test]
 async fn a_policy_that_does_not_pass_is_inspected_all_the_same_and_said_not_to_pass() {
     let (_scratch, path) = file(remembering());
-    let told = alone(&["policy", "inspect", &path], "").await.ends_with(1);
+    let inspected = alone(&["policy", "inspect", &path], "").await.ends_with(1);
     assert!(
-        told.out.contains("name      hostile") && told.out.contains("probe     refused: the policy answered the same question"),
-        "{told:?}"
+        inspected.out.contains("name      hostile") && inspected.out.contains("probe     refused: the policy answered the same question"),
+        "{inspected:?}"
     );
-    let told = alone(&["policy", "inspect", &path, "--json"], "").await.ends_with(1);
-    let [description] = &told.json()[..] else { panic!("{told:?}") };
+    let inspected = alone(&["policy", "inspect", &path, "--json"], "").await.ends_with(1);
+    let [description] = &inspected.json()[..] else { panic!("{inspected:?}") };
     assert_eq!((&description["name"], &description["passes_probe"]), (&json!("hostile"), &json!(false)));
     assert!(description["refused"].as_str().unwrap().contains("backoff.delay"), "{description}");
     // The author needs to see the wrong answers.
@@ -82,10 +82,10 @@ async fn a_policy_that_would_not_pass_can_be_signed_and_verified_since_that_says
 async fn a_first_memory_above_the_limit_is_refused_with_the_flag_that_lets_it_in() {
     let (_scratch, path) = file(policy(&[hostile::sensible(), vec![("memory", "300")]].concat()));
     let refused = alone(&["policy", "inspect", &path], "").await.ends_with(2);
-    is_told(&refused, &[&path, "begins with 19660800 bytes of memory", "may have 16777216", "--memory-limit 19"]);
+    assert_error_names(&refused, &[&path, "begins with 19660800 bytes of memory", "may have 16777216", "--memory-limit 19"]);
     alone(&["policy", "inspect", &path, "--memory-limit", "19", "--decision-limit", "10"], "").await.ends_with(0);
     let (_scratch, path) = file(support::with_instances(&policy(&hostile::sensible()), "(module)", 64));
-    is_told(&alone(&["policy", "inspect", &path], "").await.ends_with(2), &[&path, "65 core instances", "may have 64"]);
+    assert_error_names(&alone(&["policy", "inspect", &path], "").await.ends_with(2), &[&path, "65 core instances", "may have 64"]);
 }
 
 #[tokio::test]
@@ -109,5 +109,5 @@ async fn a_policy_of_another_patch_version_is_shown_with_its_own_and_one_of_anot
     let minor = format!("{}.{}.0", numbers[0], numbers[1] + 1);
     let (_scratch, path) = file(of(&minor));
     let refused = alone(&["policy", "inspect", &path], "").await.ends_with(2);
-    is_told(&refused, &[&path, &minor, "is newer than this host", CONTRACT_VERSION, "rebuild the policy"]);
+    assert_error_names(&refused, &[&path, &minor, "is newer than this host", CONTRACT_VERSION, "rebuild the policy"]);
 }

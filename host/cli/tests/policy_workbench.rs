@@ -107,7 +107,7 @@ async fn the_default_policy_is_equal_to_every_vector_to_the_bit_and_steady_is_no
 }
 
 #[tokio::test]
-async fn an_answer_that_makes_no_sense_fails_the_test_and_is_told() {
+async fn an_invalid_answer_fails_the_policy_test_and_is_reported() {
     let scratch = Scratch::new();
     scratch.write("bad.wasm", support::policy(&[("backoff#delay", "(f64.const -1)")]));
     let path = scratch.path("bad.wasm");
@@ -121,8 +121,8 @@ async fn an_answer_that_makes_no_sense_fails_the_test_and_is_told() {
     };
     assert!(of("backoff.delay").iter().all(|error| error.contains("nonsense") && error.contains("-1")), "{answer}");
     assert!(of("health.judge").iter().all(|error| error.contains("trapped")), "{answer}");
-    let told = alone(&["policy", "test", text(&path)], "").await.ends_with(1);
-    assert!(told.out.contains("FAIL backoff.delay") && told.out.contains("expected a delay from 0 to max_delay"), "{}", told.out);
+    let shown = alone(&["policy", "test", text(&path)], "").await.ends_with(1);
+    assert!(shown.out.contains("FAIL backoff.delay") && shown.out.contains("expected a delay from 0 to max_delay"), "{}", shown.out);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn a_policy_that_remembers_is_found_out() {
 }
 
 #[tokio::test]
-async fn each_case_that_does_not_hold_is_told_by_path_expectation_and_answer() {
+async fn each_failed_case_is_reported_with_path_expectation_and_answer() {
     let scratch = Scratch::new();
     let case = |name: &str, expected: &str| {
         format!(r#"{{"name":"{name}","function":"degradation.next_model","arguments":{{"current":"a","chain":["a","b"]}},{expected}}}"#)
@@ -173,8 +173,8 @@ async fn a_difference_between_policies_is_grouped_by_function_with_an_example() 
     assert_eq!(functions.len(), 11);
     assert!(differing("backoff.delay") > 100 && differing("recovery.decide") > 5 && differing("metadata.describe") == 1);
     assert_eq!(differing("breaker.step") + differing("classifier.classify") + differing("health.judge"), 0);
-    let told = alone(&diff(DEFAULT, STEADY)[..6], "").await.ends_with(0).out;
-    assert!(told.contains("answer.name: \"upright-default\" and \"upright-steady\""), "{told}");
+    let shown = alone(&diff(DEFAULT, STEADY)[..6], "").await.ends_with(0).out;
+    assert!(shown.contains("answer.name: \"upright-default\" and \"upright-steady\""), "{shown}");
     let same = alone(&diff(DEFAULT, DEFAULT), "").await.ends_with(0);
     assert!(same.json().iter().all(|line| line["differing"] == json!([])));
 }
@@ -190,7 +190,7 @@ async fn every_function_is_measured_beside_an_empty_call() {
 }
 
 #[tokio::test]
-async fn a_folder_without_a_policy_and_a_tool_that_is_missing_are_told_in_one_line() {
+async fn a_folder_without_a_policy_and_a_missing_tool_are_each_reported_in_one_line() {
     let scratch = Scratch::new();
     std::fs::create_dir(scratch.path("empty")).unwrap();
     let ran = alone(&["policy", "build", text(&scratch.path("empty"))], "").await.ends_with(2);
@@ -254,10 +254,10 @@ async fn a_policy_has_the_time_that_it_is_given() {
     scratch.write("endless.wasm", support::policy(&support::hostile::sensible_but("backoff#delay", endless)));
     let path = scratch.path("endless.wasm");
     let question = question_of_a_delay().await;
-    for (limit, told) in [(&[][..], "longer than 5 ms"), (&["--decision-limit", "0.02"], "longer than 20 ms")] {
+    for (limit, shown) in [(&[][..], "longer than 5 ms"), (&["--decision-limit", "0.02"], "longer than 20 ms")] {
         let eval = [&["policy", "eval", "backoff.delay", "--policy", text(&path)], limit].concat();
         let refused = alone(&eval, &question).await.ends_with(2);
-        assert!(refused.err.contains(told), "{}", refused.err);
+        assert!(refused.err.contains(shown), "{}", refused.err);
     }
 }
 

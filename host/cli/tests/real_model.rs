@@ -129,15 +129,19 @@ async fn run_recovers_when_a_real_server_restarts() {
 }
 
 #[tokio::test]
-async fn a_prompt_longer_than_the_context_is_told_as_such() {
-    let Some(rig) = Rig::start_or_skip("a_prompt_longer_than_the_context_is_told_as_such").await else { return };
+async fn a_prompt_longer_than_the_context_is_reported_as_such() {
+    let Some(rig) = Rig::start_or_skip("a_prompt_longer_than_the_context_is_reported_as_such").await else { return };
     let ran = ask(&rig, &["--json"], &"word ".repeat(4000)).await.ends_with(1);
     let [record] = &ran.json()[..] else { panic!("{ran:?}") };
     assert_eq!((&record["answer"], &record["attempts"]), (&json!(null), &json!(1)));
     let happened: Vec<_> = record["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(happened, ["attempt_failed", "gave_up"], "it is asked once only");
-    let told = ran.err.to_lowercase();
-    assert!(told.lines().count() == 1 && told.contains("context size (2048 tokens)") && told.contains("shorten the prompt"), "{}", ran.err);
+    let message = ran.err.to_lowercase();
+    assert!(
+        message.lines().count() == 1 && message.contains("context size (2048 tokens)") && message.contains("shorten the prompt"),
+        "{}",
+        ran.err
+    );
 }
 
 #[tokio::test]

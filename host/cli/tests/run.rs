@@ -35,7 +35,7 @@ async fn a_whole_answer_goes_to_the_pipe_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_busy_server_is_asked_again_and_that_is_told() {
+async fn a_call_to_a_busy_server_is_retried_and_the_retry_is_reported() {
     let server = server_that(&["server-busy", "ok"]).await;
     let ran = ask(&server, &[]).await.ends_with(0);
     assert_eq!(ran.out, answer("qwen3:8b", "one two three"));

@@ -75,13 +75,13 @@ async fn ask(client: OllamaClient, model: String, streamed: bool) -> Result<Stri
 enum Left {
     /// Incomplete, without an error.
     Silent,
-    Told,
+    Reported,
     Recovered,
 }
 
 fn left<E>(answer: &Result<String, E>) -> Left {
     match answer {
-        Err(_) => Left::Told,
+        Err(_) => Left::Reported,
         Ok(text) if text.trim_end() == WHOLE => Left::Recovered,
         Ok(_) => Left::Silent,
     }
@@ -125,7 +125,7 @@ async fn no_fault_of_ollama_passes_in_silence() {
         ];
         println!("{fault:40} | {}", row.map(|left| format!("{left:?}")).join(" | "));
         row.into_iter().for_each(|left| *table.entry(left).or_insert(0) += 1);
-        assert_eq!(row[..2], [Left::Told; 2], "{fault}");
+        assert_eq!(row[..2], [Left::Reported; 2], "{fault}");
         assert_eq!(row[2..4], [Left::Recovered; 2], "{fault}");
         assert_eq!(row[5], Left::Recovered, "{fault}");
     }
@@ -146,7 +146,7 @@ async fn whole_answers_are_printed_unchanged_and_without_retry() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_length_was_used_up_is_returned_and_told() {
+async fn an_answer_whose_length_was_used_up_is_returned_with_a_note() {
     let server = server("length", "length-whole");
     let answer = client(&server).chat(ChatRequest::ask(FAULTY, "What is the weather in Oslo?")).await.unwrap();
     assert_eq!((answer.message.content.as_str(), answer.verdict), ("Hello there", Verdict::UsedUpLength));

@@ -49,12 +49,12 @@ async fn exported_state_is_imported_byte_for_byte_and_replaces_values_only_on_re
     let (path, other) = (filled(&scratch).await, scratch.path("other.db").to_str().unwrap().to_owned());
     let exported = state(&["export", "--state", &path], "").await.ends_with(0).out;
     assert_eq!(exported.lines().count(), 201);
-    let told = state(&["import", "-", "--state", &other], &exported).await.ends_with(0).out;
-    assert_eq!(told, "201 new, 0 replaced, 0 kept as they were\n");
-    let told = state(&["import", "-", "--state", &other], &exported).await.ends_with(0).out;
-    assert_eq!(told, "0 new, 0 replaced, 201 kept as they were (--replace replaces them)\n");
-    let told = state(&["import", "-", "--state", &other, "--replace", "--json"], &exported).await.ends_with(0).json().remove(0);
-    assert_eq!(told, json!({ "new": 0, "replaced": 201, "kept": 0 }));
+    let printed = state(&["import", "-", "--state", &other], &exported).await.ends_with(0).out;
+    assert_eq!(printed, "201 new, 0 replaced, 0 kept as they were\n");
+    let printed = state(&["import", "-", "--state", &other], &exported).await.ends_with(0).out;
+    assert_eq!(printed, "0 new, 0 replaced, 201 kept as they were (--replace replaces them)\n");
+    let printed = state(&["import", "-", "--state", &other, "--replace", "--json"], &exported).await.ends_with(0).json().remove(0);
+    assert_eq!(printed, json!({ "new": 0, "replaced": 201, "kept": 0 }));
     let [one, two] = [path, other].map(|path| FileStore::open(path).unwrap());
     for key in ["checkpoint/7", "policy/component/x"] {
         let [one, two] = [one.get(key).await.unwrap().unwrap(), two.get(key).await.unwrap().unwrap()];
@@ -101,8 +101,8 @@ async fn compact_gives_back_the_room_of_what_was_removed() {
     let store = FileStore::open(&path).unwrap();
     store.put("large", vec![1; 5_000_000].into(), "").await.unwrap();
     store.delete("large").await.unwrap();
-    let told = state(&["compact", "--state", &path, "--json"], "").await.ends_with(0).json().remove(0);
-    assert!(told["bytes_before"].as_u64().unwrap() > 5_000_000 && told["bytes"].as_u64().unwrap() < 500_000, "{told}");
+    let printed = state(&["compact", "--state", &path, "--json"], "").await.ends_with(0).json().remove(0);
+    assert!(printed["bytes_before"].as_u64().unwrap() > 5_000_000 && printed["bytes"].as_u64().unwrap() < 500_000, "{printed}");
     assert_eq!(store.list("").await.unwrap().len(), 201);
 }
 

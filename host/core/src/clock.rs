@@ -15,6 +15,9 @@ use std::time::{Duration, SystemTime};
 /// Nanoseconds since an arbitrary origin; only differences count.
 pub type Instant = upright_logic::types::Instant;
 
+/// Maximum duration of a setting that is checked against one: ten years.
+pub const DURATION_LIMIT: Duration = Duration::from_secs(315_360_000);
+
 /// A future that ends after a delay.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 

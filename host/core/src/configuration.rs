@@ -1,21 +1,22 @@
 //! Validates settings; errors name setting, value and expected value.
 
+use crate::clock::{self, DURATION_LIMIT};
 use crate::error::ConfigurationError;
 use crate::types::{BreakerConfig, RetryConfig};
 use std::time::Duration;
 
 type Checked = Result<(), ConfigurationError>;
 
-/// Maximum seconds: ten years.
-const LONGEST: f64 = 315_360_000.0;
-
 fn span(setting: &'static str, seconds: f64) -> Checked {
-    ConfigurationError::unless((0.0..=LONGEST).contains(&seconds), setting, seconds, "expected a number of seconds from 0 to 315360000")
+    let fits = (0.0..=DURATION_LIMIT.as_secs_f64()).contains(&seconds);
+    ConfigurationError::unless(fits, setting, seconds, "expected a number of seconds from 0 to 315360000")
 }
 
-fn positive_span(setting: &'static str, seconds: f64) -> Checked {
-    let fits = seconds > 0.0 && seconds <= LONGEST;
-    ConfigurationError::unless(fits, setting, seconds, "expected a number of seconds above 0, at most 315360000")
+/// Validates seconds above 0.
+pub fn positive_span(setting: &'static str, seconds: f64) -> Result<Duration, ConfigurationError> {
+    let fits = seconds > 0.0 && seconds <= DURATION_LIMIT.as_secs_f64();
+    ConfigurationError::unless(fits, setting, seconds, "expected a number of seconds above 0, at most 315360000")?;
+    Ok(clock::seconds(seconds))
 }
 
 fn at_least_one(setting: &'static str, number: u32) -> Checked {
@@ -46,7 +47,7 @@ pub fn breaker(config: &BreakerConfig) -> Checked {
     ConfigurationError::unless(fits, "failure_window", window, "expected a number of seconds above 0, or infinity for no limit")?;
     let share = "expected a share above 0; above 1 turns it off";
     ConfigurationError::unless(rate > 0.0, "failure_rate_threshold", rate, share)?;
-    config.slow_call_duration.map_or(Ok(()), |duration| positive_span("slow_call_duration", duration))?;
+    config.slow_call_duration.map(|duration| positive_span("slow_call_duration", duration)).transpose()?;
     let slow = config.slow_call_rate_threshold;
     ConfigurationError::unless(slow > 0.0, "slow_call_rate_threshold", slow, share)
 }

@@ -146,7 +146,7 @@ impl Hedge {
         F: Future<Output = Result<T, E>>,
     {
         let Settings { delay, max_hedges, .. } = &*self.settings;
-        let mut race = Race { first: Some(pin!(operation(0))), rivals: Vec::new(), failed: None, timer: Timer::ToBeSet };
+        let mut race = Race { first: Some(pin!(operation(0))), hedge_attempts: Vec::new(), failed: None, timer: Timer::ToBeSet };
         let mut hedge = 0;
         loop {
             match poll_fn(|context| race.poll(context, || clock.sleep(*delay))).await {
@@ -154,7 +154,7 @@ impl Hedge {
                 Lap::Slow if budget.is_none_or(|budget| budget.take().map(Token::spend).is_some()) => {
                     hedge += 1;
                     tell(hedge);
-                    race.rivals.push(Box::pin(operation(hedge)));
+                    race.hedge_attempts.push(Box::pin(operation(hedge)));
                     race.timer = if hedge < *max_hedges { Timer::ToBeSet } else { Timer::NotWanted };
                 }
                 Lap::Slow => race.timer = Timer::NotWanted,
@@ -166,7 +166,7 @@ impl Hedge {
 /// Dropping cancels all calls.
 struct Race<'a, F, E> {
     first: Option<Pin<&'a mut F>>,
-    rivals: Vec<Pin<Box<F>>>,
+    hedge_attempts: Vec<Pin<Box<F>>>,
     failed: Option<E>,
     timer: Timer,
 }
@@ -196,18 +196,18 @@ impl<T, E, F: Future<Output = Result<T, E>>> Race<'_, F, E> {
             self.first = None;
         }
         let mut at = 0;
-        while let Some(rival) = self.rivals.get_mut(at) {
-            match rival.as_mut().poll(context) {
+        while let Some(hedge_attempt) = self.hedge_attempts.get_mut(at) {
+            match hedge_attempt.as_mut().poll(context) {
                 Poll::Ready(Ok(value)) => return Poll::Ready(Lap::Over(Ok(value))),
                 Poll::Ready(Err(error)) => {
                     self.failed = Some(error);
-                    drop(self.rivals.remove(at));
+                    drop(self.hedge_attempts.remove(at));
                 }
                 Poll::Pending => at += 1,
             }
         }
         if self.first.is_none()
-            && self.rivals.is_empty()
+            && self.hedge_attempts.is_empty()
             && let Some(error) = self.failed.take()
         {
             return Poll::Ready(Lap::Over(Err(error)));

@@ -190,13 +190,14 @@ impl RetryStrategyBuilder {
         self
     }
 
-    /// Uses this circuit breaker, which others may share.
+    /// Uses this circuit breaker, which others may share. [Its own policy](crate::breaker) moves it.
     pub fn breaker(mut self, breaker: CircuitBreaker) -> Self {
         self.breaker = Breaker::Given(breaker);
         self
     }
 
-    /// The policy that decides; the built-in one by default.
+    /// The policy that decides what follows a failure. By default that of a [given breaker](Self::breaker), else the
+    /// built-in one.
     pub fn policy(mut self, policy: impl Into<PolicySlot>) -> Self {
         self.policy = Some(policy.into());
         self
@@ -227,6 +228,9 @@ impl RetryStrategyBuilder {
     }
 
     /// Time limit of one attempt. A blocking attempt cannot be stopped: it finds the limit in [`Attempt::time_left`].
+    ///
+    /// An attempt that times out counts against the service, so it moves the breaker. A later attempt does not count if
+    /// the deadline left it less than this limit.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.settings.attempt_timeout = Some(limit);
         self
@@ -333,7 +337,10 @@ impl RetryStrategyBuilder {
     pub fn build(self) -> Result<RetryStrategy, ConfigurationError> {
         self.settings.check()?;
         let Self { settings, breaker, policy, clock, random, events, classifier, error_readers, retry_if, on_unknown } = self;
-        let policy = policy.unwrap_or_else(|| PolicySlot::native().connected(Arc::clone(&clock), events.clone()));
+        let policy = policy.unwrap_or_else(|| match &breaker {
+            Breaker::Given(breaker) => breaker.policy().clone(),
+            _ => PolicySlot::native().connected(Arc::clone(&clock), events.clone()),
+        });
         let own = |config| -> Result<CircuitBreaker, ConfigurationError> {
             let builder: CircuitBreakerBuilder = CircuitBreaker::builder(Arc::clone(&settings.name)).config(config);
             builder.policy(policy.clone()).clock(Arc::clone(&clock)).events(events.clone()).build()

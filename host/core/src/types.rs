@@ -6,8 +6,8 @@ pub use upright_logic::degradation::{WorkflowChange, WorkflowEdit, WorkflowEntry
 pub use upright_logic::health::{Finding, FindingLevel, Judgement, ResourceName, ResourceSnapshot, ResourceThresholds};
 pub use upright_logic::metadata::Description;
 pub use upright_logic::recovery::{
-    AtHand, CachedAnswer, Circumstances, ClientProtocol, Directive, ExchangeFacts, ExchangeVerdict, Guard, HostChoice, HostFacts, Incident,
-    MemoryOwner, ModelChoice, ModelFacts, PastAttempt, Reason, RequestFacts, Rescue, Verdict, WindowFacts,
+    AtHand as Alternatives, CachedAnswer, Circumstances, ClientProtocol, Directive, ExchangeFacts, ExchangeVerdict, Guard, HostChoice,
+    HostFacts, Incident, MemoryOwner, ModelChoice, ModelFacts, PastAttempt, Reason, RequestFacts, Rescue, Verdict, WindowFacts,
 };
 pub use upright_logic::settings::{Profile, Recommendation};
 pub use upright_logic::types::{

@@ -175,7 +175,7 @@ fn check_kind(item: &ItemFn) -> Result<()> {
 fn returned(item: &ItemFn) -> Result<Type> {
     let name = &item.sig.ident;
     let ReturnType::Type(_, output) = &item.sig.output else {
-        let message = format!("`{name}` returns nothing, so a failure cannot be told from a success: let it return a `Result`");
+        let message = format!("`{name}` returns nothing, so a failure cannot be distinguished from a success: let it return a `Result`");
         return Err(Error::new(name.span(), message));
     };
     if item.sig.asyncness.is_none() && is_future(output) {
@@ -189,7 +189,7 @@ fn returned(item: &ItemFn) -> Result<Type> {
     match bare {
         Type::Path(_) | Type::Macro(_) | Type::Verbatim(_) => Ok((**output).clone()),
         _ => {
-            let message = format!("`{name}` does not return a `Result`, so a failure cannot be told from a success");
+            let message = format!("`{name}` does not return a `Result`, so a failure cannot be distinguished from a success");
             Err(Error::new_spanned(output, message))
         }
     }

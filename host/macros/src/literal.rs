@@ -5,7 +5,8 @@ use quote::ToTokens;
 use syn::spanned::Spanned as _;
 use syn::{Error, Expr, ExprLit, ExprUnary, Lit, Result, UnOp};
 
-/// Maximum duration of a setting, seconds: ten years.
+/// `upright::clock::DURATION_LIMIT` in seconds: a crate of macros cannot depend on the crate that uses it. A test of
+/// `upright` compares them.
 const LONGEST: f64 = 315_360_000.0;
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -76,9 +76,9 @@ pub struct PublishOptions {
     /// Shadow to run first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowRequest>,
-    /// Probation in seconds; `None` for the default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probation: Option<f64>,
+    /// Probation; `None` for the default. In JSON seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::seconds")]
+    pub probation: Option<Duration>,
 }
 
 /// Order to all hosts.
@@ -473,8 +473,7 @@ fn swap(slot: &PolicyLifecycle, order: &Order, component: Option<&[u8]>, loader:
         slot.history().iter().any(|entry| entry.stage == Stage::Active && entry.digest.as_deref() == Some(candidate.digest()))
     };
     let allow_lower_revision = order.rolls_back && has_run(slot);
-    let options: SwapOptions = swap_options(shadow, probation, allow_lower_revision)?;
-    slot.swap(candidate, &options).map_err(|error| error.to_string())
+    slot.swap(candidate, &swap_options(shadow, probation, allow_lower_revision)).map_err(|error| error.to_string())
 }
 
 fn json<T: Serialize>(key: &str, value: &T) -> Result<bytes::Bytes, StoreError> {

@@ -14,6 +14,7 @@
 
 pub mod fleet;
 pub mod home;
+mod seconds;
 #[cfg(feature = "watch")]
 pub mod watch;
 

@@ -161,21 +161,21 @@ impl OllamaError {
     /// Facts for a classifier; a server's message is unchanged.
     pub fn fault(&self) -> Fault {
         let endpoint = self.endpoint();
-        let told = |kind| Fault { endpoint, ..Fault::new(kind, self.to_string()) };
+        let of_kind = |kind| Fault { endpoint, ..Fault::new(kind, self.to_string()) };
         match self {
             Self::Transport { fault, .. } | Self::Status { fault, .. } => (**fault).clone(),
-            Self::Incapable { .. } => told(FaultKind::Other),
+            Self::Incapable { .. } => of_kind(FaultKind::Other),
             Self::InStream { message, labels, .. } => {
                 Fault { endpoint, labels: labels.clone(), ..Fault::new(FaultKind::StreamError, message) }
             }
             // The text classifies it: the model failed, not the connection.
-            Self::Incomplete { why: Cut::Repetition, .. } => told(FaultKind::StreamError),
-            Self::Incomplete { .. } => told(FaultKind::IncompleteAnswer),
-            Self::EmptyAnswer { .. } => told(FaultKind::EmptyAnswer),
-            Self::QuestionCut { .. } => told(FaultKind::CutQuestion),
-            Self::InvalidAnswer { .. } => told(FaultKind::InvalidAnswer),
-            Self::Option(_) => told(FaultKind::InvalidInput),
-            Self::Timeout { .. } => told(FaultKind::Timeout),
+            Self::Incomplete { why: Cut::Repetition, .. } => of_kind(FaultKind::StreamError),
+            Self::Incomplete { .. } => of_kind(FaultKind::IncompleteAnswer),
+            Self::EmptyAnswer { .. } => of_kind(FaultKind::EmptyAnswer),
+            Self::QuestionCut { .. } => of_kind(FaultKind::CutQuestion),
+            Self::InvalidAnswer { .. } => of_kind(FaultKind::InvalidAnswer),
+            Self::Option(_) => of_kind(FaultKind::InvalidInput),
+            Self::Timeout { .. } => of_kind(FaultKind::Timeout),
         }
     }
 

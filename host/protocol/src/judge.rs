@@ -136,7 +136,7 @@ pub enum Failed {
     /// The status is not 2xx.
     Status(u16),
     /// An error came under status 2xx.
-    Told,
+    Reported,
     /// The answer is not in this protocol.
     Unreadable,
     /// Nothing came.
@@ -262,7 +262,7 @@ impl Judge {
     pub fn take(&mut self, piece: &Piece<'_>) {
         let Piece { choice, text, thinking, tool_calls, ending, last, usage, failed } = piece;
         if *failed {
-            self.fail(Failed::Told);
+            self.fail(Failed::Reported);
         }
         if !text.is_empty() || !thinking.is_empty() {
             self.received.text += text.chars().count() as u64;
@@ -433,6 +433,6 @@ mod tests {
     #[test]
     fn an_error_piece_makes_an_answer_failed_even_after_its_end() {
         let failed = Piece { failed: true, ..Piece::default() };
-        assert_eq!(verdict(Asked::new(Route::Chat), &[text(0, "a"), end(0), failed]), Verdict::Failed(Failed::Told));
+        assert_eq!(verdict(Asked::new(Route::Chat), &[text(0, "a"), end(0), failed]), Verdict::Failed(Failed::Reported));
     }
 }

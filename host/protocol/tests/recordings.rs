@@ -126,7 +126,7 @@ fn how_an_answer_falls_short_is_named() {
         ("chat-long-4096-many", unread(4051, 6100)),
         ("old-embed-long-default", unread(126, 300)),
         ("stream-shift-full", Verdict::QuestionCut(QuestionCut::Slid { used: 415, window: 256 })),
-        ("cut", Verdict::Failed(Failed::Told)),
+        ("cut", Verdict::Failed(Failed::Reported)),
         ("cut-whole", Verdict::Failed(Failed::Status(500))),
     ] {
         assert_eq!(judge(named(name)).unwrap().verdict, verdict, "{name}");

@@ -7,7 +7,7 @@ use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
 use super::inspect::{INTERFACES, interface_name};
 use super::limits::{self, Limits};
-use super::loaded::{Policy, one_line};
+use super::policy::{Policy, one_line};
 use serde_json::{Map, Number, Value};
 use upright_core::policy::Function;
 use wasmtime::Store;

@@ -6,7 +6,7 @@ use super::bindings::Policy as Bindings;
 use super::engine::configuration;
 use super::error::PolicyError;
 use super::limits::{Limits, failure, start_failure};
-use super::loaded::{Asks, Policy, one_line};
+use super::policy::{Asks, Policy, one_line};
 use crate::types::Description;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use wasmtime::component::{Component, InstancePre};

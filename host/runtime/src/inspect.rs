@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn why_a_version_does_not_fit_is_told_by_which_of_the_two_is_older() {
+    fn an_error_about_a_version_says_which_of_the_two_is_older() {
         for (found, says) in [
             ("upright:policy/types@0.1.9", "0.1 was never released and is no longer spoken"),
             ("upright:policy/types@0.2.0", "0.2 is no longer spoken"),

@@ -25,7 +25,7 @@ impl Instance {
         let _running = runtime.running();
         limits::begin_start(&mut store);
         let instance = pre.instantiate(&mut store).map_err(|error| limits::start_failure(&store, &error))?;
-        let wrong_type = |error| PolicyError::WrongType { detail: super::loaded::one_line(&error) };
+        let wrong_type = |error| PolicyError::WrongType { detail: super::policy::one_line(&error) };
         let bindings = Bindings::new(&mut store, &instance).map_err(wrong_type)?;
         Ok(Self { store, bindings, decisions: 0 })
     }

@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod bindings;
+mod empty_call;
 mod engine;
 mod error;
 pub mod eval;
@@ -14,9 +15,8 @@ pub mod journal;
 mod lifecycle;
 mod limits;
 mod link;
-mod loaded;
 mod loader;
-mod nothing;
+mod policy;
 mod probe;
 pub mod replay;
 pub mod shadow;
@@ -24,14 +24,15 @@ pub mod signature;
 #[cfg(feature = "wasi")]
 mod wasi;
 
+#[doc(hidden)]
+pub use empty_call::EmptyCall;
 pub use error::PolicyError;
 pub use inspect::{CONTRACT_VERSION, Surface};
 pub use lifecycle::{
     HistoryEntry, LifeEvent, LifeObserver, PROBATION, PolicyLifecycle, STRIKE_WINDOW, STRIKES, SlotCounts, SwapOptions, WeakPolicyLifecycle,
 };
-pub use loaded::Policy;
 pub use loader::PolicyLoader;
-pub use nothing::EmptyCall;
+pub use policy::Policy;
 pub use upright_core::events::Stage;
 
 use upright_core::policy::label;

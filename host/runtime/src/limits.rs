@@ -91,7 +91,7 @@ pub(crate) fn failure(function: &'static str, store: &Store<Limits>, error: &was
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => PolicyError::TimedOut { function, limit: store.data().time },
         Some(trap) => PolicyError::Trapped { function, trap: trap.to_string() },
-        None => PolicyError::Trapped { function, trap: super::loaded::one_line(error) },
+        None => PolicyError::Trapped { function, trap: super::policy::one_line(error) },
     }
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn start_failure(store: &Store<Limits>, error: &wasmtime::Error) -> P
     if error.is::<Trap>() {
         return failure(START, store, error);
     }
-    let (limits, text) = (store.data(), super::loaded::one_line(error));
+    let (limits, text) = (store.data(), super::policy::one_line(error));
     // wasmtime reports these counts only as text; a test pins it.
     let counted = text.split_once("resource limit exceeded: ").and_then(|(_, text)| text.split_once(" count too high at "));
     if let Some((part, count)) = counted

@@ -4,7 +4,7 @@
 
 use super::error::PolicyError;
 use super::limits::Allowance;
-use super::loaded::{Policy, hexadecimal};
+use super::policy::{Policy, hexadecimal};
 use super::signature::{Signature, Trust};
 use crate::events::Stage;
 use sha2::{Digest, Sha256};

@@ -4,8 +4,8 @@
 //! kept between calls.
 
 use super::error::PolicyError;
-use super::loaded::Policy;
 use super::loader::Given;
+use super::policy::Policy;
 use crate::types::*;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -150,7 +150,7 @@ fn incidents() -> Vec<Incident> {
             retry_budget: Some(1),
             guard: Some(Guard { config: impatient(), state, generation, successes: 7, took: 5.0 }),
             models: Some(ModelChoice { current: "a".into(), chain: ["a", "b"].map(str::to_owned).into(), known: None }),
-            at_hand: AtHand {
+            at_hand: Alternatives {
                 fallback: true,
                 cached: Some(CachedAnswer { age: 5.0, max_age: 60.0 }),
                 checkpoint: true,
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_policy_that_passed_the_probe_is_not_probed_again_when_loaded_again() {
         // With an extra custom section.
-        let bytes = [crate::loaded::BUILT_IN, &[0, 2, 1, b'p']].concat();
+        let bytes = [crate::policy::BUILT_IN, &[0, 2, 1, b'p']].concat();
         let load = || crate::patient::loader().from_bytes(&bytes).unwrap();
         let before = PROBES.get();
         load();
@@ -203,7 +203,7 @@ mod tests {
     fn a_probe_passed_with_a_longer_limit_does_not_count_for_a_shorter_one() {
         let policy = |seconds| {
             let loader = crate::PolicyLoader::default().decision_limit(std::time::Duration::from_secs(seconds)).probe(false);
-            loader.from_bytes(crate::loaded::BUILT_IN).unwrap()
+            loader.from_bytes(crate::policy::BUILT_IN).unwrap()
         };
         policy(9).probe().unwrap();
         assert!(has_passed(&policy(9)) && has_passed(&policy(9).twin()) && !has_passed(&policy(8)));

@@ -24,7 +24,8 @@ mod tests;
 pub use report::{Change, DifferenceGroup, Place, ReplayReport, Replayed, Unreadable, UnreadableLine};
 
 use super::fuel::Counted;
-use super::{Policy, PolicyError, loaded, loader};
+use super::{Policy, PolicyError, loader, policy};
+use crate::clock::seconds;
 use crate::journal::{Entry, Line, breaker_after};
 use crate::types::Directive;
 use difference::Difference;
@@ -32,6 +33,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use upright_core::policy::{Answer, Function, Question};
 
 /// A policy to replay; its instructions are counted.
@@ -93,7 +95,7 @@ impl Replayer {
         } else {
             question.breaker_state_mut().map(|state| std::mem::take(&mut state.memory))
         };
-        let asked = loaded::ask(&self.counted, question.ask())
+        let asked = policy::ask(&self.counted, question.ask())
             .and_then(|answer| question.check(&answer).map(|()| answer).map_err(PolicyError::from));
         let answer = match asked {
             Ok(answer) => (answer, None),
@@ -127,7 +129,7 @@ pub struct Replay {
     unreadable: Unreadable,
     differing: u64,
     groups: BTreeMap<(Function, Difference), Group>,
-    delay_seconds: Change<f64>,
+    delay: Change<Duration>,
     retries: Change<u64>,
 }
 
@@ -151,7 +153,7 @@ impl Replay {
             unreadable: Unreadable::default(),
             differing: 0,
             groups: BTreeMap::new(),
-            delay_seconds: Change::default(),
+            delay: Change::default(),
             retries: Change::default(),
         }
     }
@@ -195,8 +197,8 @@ impl Replay {
             None => (recorded, layout),
         };
         let (mut after, failure) = self.policy.answer(&mut question, layout);
-        add(&before, &mut self.delay_seconds.before, &mut self.retries.before);
-        add(&after, &mut self.delay_seconds.after, &mut self.retries.after);
+        add(&before, &mut self.delay.before, &mut self.retries.before);
+        add(&after, &mut self.delay.after, &mut self.retries.after);
         let found = match failure {
             Some(error) => Some(difference::no_answer(&error)),
             None => {
@@ -236,7 +238,7 @@ impl Replay {
             unreadable: self.unreadable.clone(),
             differing: self.differing,
             differences,
-            delay_seconds: self.delay_seconds,
+            delay: self.delay,
             retries: self.retries,
             fuel_per_decision: Change {
                 before: self.against.as_ref().and_then(Replayer::fuel_per_decision),
@@ -246,11 +248,11 @@ impl Replay {
     }
 }
 
-fn add(answer: &Answer, delay_seconds: &mut f64, retries: &mut u64) {
+fn add(answer: &Answer, delay: &mut Duration, retries: &mut u64) {
     if let Answer::Decide(verdict) = answer
-        && let Directive::RetryAfter(seconds) = verdict.directive
+        && let Directive::RetryAfter(wait) = verdict.directive
     {
-        *delay_seconds += seconds;
+        *delay = delay.saturating_add(seconds(wait));
         *retries += 1;
     }
 }

@@ -98,6 +98,18 @@ impl RecoveryManagerBuilder {
         self
     }
 
+    /// Delay before the first retry.
+    pub fn base_delay(mut self, delay: Duration) -> Self {
+        self.retry = self.retry.base_delay(delay);
+        self
+    }
+
+    /// Maximum delay. An operation gives up where a server asks for a longer wait (`Retry-After`).
+    pub fn max_delay(mut self, delay: Duration) -> Self {
+        self.retry = self.retry.max_delay(delay);
+        self
+    }
+
     /// How long one attempt may take.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.retry = self.retry.attempt_timeout(limit);
@@ -170,6 +182,12 @@ impl RecoveryManagerBuilder {
         self
     }
 
+    /// Time until an open breaker admits probes; more than 0.
+    pub fn recovery_timeout(mut self, timeout: Duration) -> Self {
+        self.breaker.recovery_timeout = timeout.as_secs_f64();
+        self
+    }
+
     /// The models that may replace another, best first. Empty by default.
     pub fn fallback_models<M: Into<String>>(mut self, models: impl IntoIterator<Item = M>) -> Self {
         self.fallback_models = models.into_iter().map(Into::into).collect();
@@ -222,7 +240,8 @@ impl RecoveryManagerBuilder {
         self
     }
 
-    /// The health check that [`RecoveryManager::system_health`] runs.
+    /// The health check that [`RecoveryManager::system_health`] runs. Its
+    /// [thresholds](crate::health::HealthCheckBuilder::thresholds) also say when memory is too short for a retry.
     pub fn health(mut self, health: HealthCheck) -> Self {
         self.health = Some(health);
         self
@@ -524,6 +543,10 @@ impl RecoveryManager {
 
     pub(crate) fn resources(&self) -> Option<ResourceSnapshot> {
         self.shared.health.as_ref().map(HealthCheck::resources)
+    }
+
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        self.shared.health.as_ref().is_some_and(HealthCheck::is_short_of_memory)
     }
 
     /// Counts an operation in.

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use upright::clock::Clock;
 use upright::error::Rejection;
-use upright::testing::DrivenClock;
-use upright::types::{BreakerConfig, ErrorCategory, FaultKind, Phase};
+use upright::testing::{DrivenClock, TestPolicy};
+use upright::types::{Admission, BreakerConfig, BreakerState, ErrorCategory, FaultKind, Phase, Reason, Transition, Verdict};
 use upright::{CircuitBreaker, CircuitBreakers, Error, Event, RetryStrategy};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -327,6 +327,32 @@ async fn a_trip_in_the_middle_of_a_retry_loop_does_not_hide_the_cause() {
     assert_eq!((failure.attempts, failure.classification.category), (2, ErrorCategory::Connection));
     assert_eq!(error.downcast_ref::<io::Error>().unwrap().raw_os_error(), Some(111));
     assert_eq!(breaker.state(), Phase::Open);
+}
+
+#[tokio::test]
+async fn a_breaker_shared_by_callers_with_different_policies_is_moved_by_its_own_policy_only() {
+    let clock = DrivenClock::new();
+    let own = TestPolicy::new();
+    let breaker = CircuitBreaker::builder("b").failure_threshold(3).policy(own.slot()).clock(clock.shared()).build().unwrap();
+    let opens_at_once = TestPolicy::new().decide(|incident, usual| {
+        let before = &incident.guard.as_ref().unwrap().state;
+        if before.phase != Phase::Closed {
+            return usual;
+        }
+        let state = BreakerState { phase: Phase::Open, generation: before.generation + 1, ..before.clone() };
+        Verdict { breaker: Some(Transition { state, admission: Admission::NoneUntil(incident.now + 1) }), ..usual }
+    });
+    let usual = TestPolicy::new();
+    let fail = async |policy: &TestPolicy| {
+        let strategy = RetryStrategy::builder().max_retries(0).breaker(breaker.clone()).policy(policy.slot()).clock(clock.shared());
+        let error = strategy.build().unwrap().execute(|| async { Err::<(), _>(refused()) }).await.unwrap_err();
+        (error.failure().unwrap().reason, breaker.state(), breaker.snapshot().consecutive_failures)
+    };
+    assert_eq!(fail(&opens_at_once).await, (Reason::AttemptsExhausted, Phase::Closed, 1));
+    assert_eq!(fail(&usual).await, (Reason::AttemptsExhausted, Phase::Closed, 2));
+    assert_eq!(fail(&opens_at_once).await, (Reason::CircuitOpen, Phase::Open, 0), "the breaker's own threshold opened it");
+    let asked = [&own, &opens_at_once, &usual].map(|policy| policy.incidents().len());
+    assert_eq!(asked, [3, 2, 1]);
 }
 
 #[test]

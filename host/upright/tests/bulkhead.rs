@@ -208,7 +208,7 @@ fn waiting_between_attempts_holds_no_room_and_each_attempt_must_find_its_own() {
 }
 
 #[test]
-fn a_rejection_is_told_from_a_failure_by_its_type_and_by_its_kind() {
+fn a_rejection_is_distinguished_from_a_failure_by_its_type_and_its_kind() {
     let bulkhead = Bulkhead::builder("ollama").max_concurrent(1).build().unwrap();
     let _room = bulkhead.try_acquire().unwrap();
     let rejected = bulkhead.try_acquire().unwrap_err();

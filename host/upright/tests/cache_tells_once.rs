@@ -55,22 +55,22 @@ impl io::Write for Log {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_is_told_once_in_an_hour_and_not_with_each_call() {
+async fn an_unavailable_store_is_logged_once_an_hour_and_not_with_each_call() {
     let log = Log::default();
     let writer = log.clone();
     tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).init();
     let clock = DrivenClock::new();
     let cache = ResponseCache::with_clock(CacheLimits::default(), clock.shared()).over(Arc::new(Away), StoredCacheOptions::default());
-    let told = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = || String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     for round in 0..20 {
         cache.cache_response(round.to_string(), json!(round));
         assert!(cache.load_cached_response("none", Duration::MAX).await.is_none());
         cache.flush().await;
     }
-    assert_eq!((cache.counts().failed, told().lines().count()), (40, 1), "{}", told());
-    assert!(told().contains("WARN upright: the cache's store does not do its part") && told().contains("it is away"), "{}", told());
+    assert_eq!((cache.counts().failed, logged().lines().count()), (40, 1), "{}", logged());
+    assert!(logged().contains("WARN upright: the cache's store does not do its part") && logged().contains("it is away"), "{}", logged());
     clock.advance(Duration::from_secs(3600));
     cache.cache_response("later", json!(1));
     cache.flush().await;
-    assert_eq!(told().lines().count(), 2);
+    assert_eq!(logged().lines().count(), 2);
 }

@@ -73,7 +73,7 @@ impl Network {
     }
 
     async fn reached(&self, gate: &Semaphore) -> Result<(), StoreError> {
-        assert!(!self.0.panics.swap(false, Ordering::SeqCst), "the stand-in was told to panic");
+        assert!(!self.0.panics.swap(false, Ordering::SeqCst), "the stand-in panics, as the test asked");
         if self.0.hangs.load(Ordering::SeqCst) {
             gate.acquire().await.unwrap().forget();
         }
@@ -737,7 +737,7 @@ mod digests {
     }
 
     #[tokio::test]
-    async fn a_model_that_was_pulled_anew_does_not_get_the_answers_of_the_one_before() {
+    async fn a_model_that_was_pulled_again_does_not_get_the_answers_of_the_one_before() {
         let server = FaultServer::start().await.unwrap();
         let client = OllamaClient::new(server.url().parse().unwrap()).unwrap();
         let digests = ModelDigests::new(client, ResponseCache::default()).fresh(Duration::ZERO);
@@ -752,7 +752,7 @@ mod digests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_away_has_the_digest_that_it_told_an_earlier_process_last() {
+    async fn an_unavailable_server_has_the_digest_that_it_last_gave_an_earlier_process() {
         let clock = DrivenClock::new();
         let store = Network::new(clock.shared());
         let server = FaultServer::start().await.unwrap();

@@ -89,12 +89,12 @@ impl Visit for Fields {
 }
 
 #[derive(Clone, Debug)]
-struct Told {
+struct Logged {
     fields: Fields,
     spans: Vec<(&'static str, Fields)>,
 }
 
-impl Told {
+impl Logged {
     fn message(&self) -> &str {
         &self.fields.0["message"]
     }
@@ -111,7 +111,7 @@ impl Told {
     }
 }
 
-thread_local!(static TOLD: RefCell<Vec<Told>> = const { RefCell::new(Vec::new()) });
+thread_local!(static LOGGED: RefCell<Vec<Logged>> = const { RefCell::new(Vec::new()) });
 
 struct Recorder;
 
@@ -127,7 +127,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
         event.record(&mut fields);
         let spans = context.event_scope(event).into_iter().flat_map(|scope| scope.from_root());
         let spans = spans.map(|span| (span.name(), span.extensions().get::<Fields>().cloned().unwrap_or_default())).collect();
-        TOLD.with_borrow_mut(|told| told.push(Told { fields, spans }));
+        LOGGED.with_borrow_mut(|logged| logged.push(Logged { fields, spans }));
     }
 }
 
@@ -138,11 +138,11 @@ fn collect() {
     BEGUN.call_once(|| tracing::subscriber::set_global_default(collector()).unwrap());
 }
 
-fn told(future: impl Future<Output = ()>) -> Vec<Told> {
+fn logged(future: impl Future<Output = ()>) -> Vec<Logged> {
     collect();
-    TOLD.take();
+    LOGGED.take();
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
-    TOLD.take()
+    LOGGED.take()
 }
 
 fn missing() -> io::Error {
@@ -154,14 +154,14 @@ fn manager() -> RecoveryManager {
 }
 
 #[test]
-fn everything_that_is_told_of_an_operation_is_told_within_its_span_with_the_attempts_number() {
-    let told = told(async {
+fn every_event_of_an_operation_is_logged_within_its_span_with_the_attempts_number() {
+    let logged = logged(async {
         let ask = Script::<u32, _>::failing(1, missing).then_failing(2, refused);
         let operation = manager().operation("chat").models(["a", "b"]).attempts(2).run(|_| ask.call()).await;
         operation.unwrap_err();
     });
-    assert_eq!(told[0].field("error"), Some("model 'a' not found"));
-    let lines: Vec<_> = told.iter().map(|told| (told.message(), told.field("attempt").unwrap_or("?"))).collect();
+    assert_eq!(logged[0].field("error"), Some("model 'a' not found"));
+    let lines: Vec<_> = logged.iter().map(|logged| (logged.message(), logged.field("attempt").unwrap_or("?"))).collect();
     let expected = [
         ("attempt failed", "1"),
         ("switching model", "1"),
@@ -171,14 +171,14 @@ fn everything_that_is_told_of_an_operation_is_told_within_its_span_with_the_atte
         ("giving up", "3"),
     ];
     assert_eq!(lines, expected);
-    for told in &told {
-        assert_eq!((told.scope(), told.field("operation")), (vec!["operation operation=chat".to_owned()], Some("chat")), "{told:?}");
+    for logged in &logged {
+        assert_eq!((logged.scope(), logged.field("operation")), (vec!["operation operation=chat".to_owned()], Some("chat")), "{logged:?}");
     }
 }
 
 #[test]
-fn code_within_an_attempt_is_told_within_the_spans_of_the_attempt_and_the_operation() {
-    let told = told(async {
+fn code_within_an_attempt_logs_within_the_spans_of_the_attempt_and_the_operation() {
+    let logged = logged(async {
         let ask = |attempt: upright::Attempt| async move {
             tracing::info!("asking");
             tokio::task::yield_now().await;
@@ -191,7 +191,7 @@ fn code_within_an_attempt_is_told_within_the_spans_of_the_attempt_and_the_operat
         };
         manager().operation("chat").models(["a", "b"]).attempts(2).run(ask).await.unwrap();
     });
-    let asking: Vec<_> = told.iter().filter(|told| told.message().ends_with("asking")).map(Told::scope).collect();
+    let asking: Vec<_> = logged.iter().filter(|logged| logged.message().ends_with("asking")).map(Logged::scope).collect();
     let within = |attempt: &str| ["operation operation=chat".to_owned(), format!("attempt {attempt}")];
     let expected = ["model=a number=1", "model=a number=1", "model=b number=2", "model=b number=2", "model=b number=3", "model=b number=3"];
     assert_eq!(asking, expected.map(within));
@@ -199,7 +199,7 @@ fn code_within_an_attempt_is_told_within_the_spans_of_the_attempt_and_the_operat
 
 #[test]
 fn strategies_and_blocking_calls_have_the_same_spans() {
-    let told = told(async {
+    let logged = logged(async {
         let strategy = || RetryStrategy::builder().name("fetch").max_retries(0).build().unwrap();
         let ask = || async {
             tracing::info!("asking");
@@ -214,7 +214,7 @@ fn strategies_and_blocking_calls_have_the_same_spans() {
         strategy().execute_blocking(ask).unwrap();
         tracing::info!("outside");
     });
-    let scopes: Vec<_> = told.iter().map(Told::scope).collect();
+    let scopes: Vec<_> = logged.iter().map(Logged::scope).collect();
     let within = || vec!["operation operation=fetch".to_owned(), "attempt number=1".to_owned()];
     assert_eq!(scopes, [within(), within(), within(), vec![]]);
 }

@@ -231,7 +231,7 @@ async fn a_store_of_a_newer_format_is_refused_with_both_numbers_also_by_one_who_
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_must_not_be_written_is_told_as_such() {
+fn a_file_that_must_not_be_written_is_reported_as_such() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new("file-read-only");
     drop(open(folder.file()));

@@ -95,7 +95,7 @@ async fn try_out(folder: &Folder, bytes: &[u8], values: &Values, what: &str, cou
                 counts.keys_right += 1;
             }
             Ok(None) => missed += 1,
-            Err(StoreError::Corrupt { key: told, .. }) if told == *key => counts.keys_corrupt += 1,
+            Err(StoreError::Corrupt { key: named, .. }) if named == *key => counts.keys_corrupt += 1,
             Err(error) => drop(refusal(&error, what)),
         }
     }
@@ -175,7 +175,7 @@ async fn a_flipped_byte_in_a_value_hurts_that_key_alone() {
     for (other, (_, value)) in &values {
         let got = store.get(other).await;
         if other == key {
-            assert!(matches!(&got, Err(StoreError::Corrupt { key: told, .. }) if told == key), "{got:?}");
+            assert!(matches!(&got, Err(StoreError::Corrupt { key: named, .. }) if named == key), "{got:?}");
         } else {
             assert!(got.unwrap().unwrap().value == *value, "{other}");
         }

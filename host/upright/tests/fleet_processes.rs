@@ -38,7 +38,7 @@ fn host(url: &str, increments: u64) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn told(host: &mut Child) -> u64 {
+fn increments_of(host: &mut Child) -> u64 {
     BufReader::new(host.stdout.take().unwrap()).lines().map_while(Result::ok).filter(|line| line.contains("counted ")).count() as u64
 }
 
@@ -57,7 +57,7 @@ async fn two_hosts_that_count_to_ten_thousand_and_one_that_is_killed_lose_no_inc
     of_the_killed += lines.count() as u64;
     assert!(of_the_killed >= 200);
     for host in &mut hosts {
-        assert_eq!(told(host), 5_000);
+        assert_eq!(increments_of(host), 5_000);
         assert!(host.wait().unwrap().success());
     }
     let counted = manager(&url).restore_checkpoint::<u64>(COUNTER).await.unwrap().unwrap();

@@ -33,7 +33,7 @@ fn strategy(clock: &DrivenClock) -> upright::retry::RetryStrategyBuilder {
 }
 
 #[test]
-fn a_call_that_is_ready_at_once_gets_no_rival_and_starts_no_timer() {
+fn a_call_that_is_ready_at_once_gets_no_hedge_attempt_and_starts_no_timer() {
     let clock = DrivenClock::new();
     let hedge = hedge(&clock).build().unwrap();
     let search = Script::new([Ok::<_, io::Error>(1)]);
@@ -42,7 +42,7 @@ fn a_call_that_is_ready_at_once_gets_no_rival_and_starts_no_timer() {
 }
 
 #[test]
-fn a_call_that_ends_within_the_delay_gets_no_rival() {
+fn a_call_that_ends_within_the_delay_gets_no_hedge_attempt() {
     let clock = DrivenClock::new();
     let hedge = hedge(&clock).build().unwrap();
     let search = Script::new([gives(1, 1, &clock)]);
@@ -51,7 +51,7 @@ fn a_call_that_ends_within_the_delay_gets_no_rival() {
 }
 
 #[test]
-fn a_slow_call_gets_a_rival_whose_success_wins_and_the_slow_one_is_dropped() {
+fn a_slow_call_gets_a_hedge_attempt_whose_success_wins_and_the_slow_one_is_dropped() {
     let clock = DrivenClock::new();
     let hedge = hedge(&clock).build().unwrap();
     let search = Script::new([gives(1, 60, &clock), gives(2, 3, &clock)]);
@@ -66,7 +66,7 @@ fn a_slow_call_gets_a_rival_whose_success_wins_and_the_slow_one_is_dropped() {
 }
 
 #[test]
-fn a_slow_call_that_ends_first_all_the_same_wins_and_its_rival_is_dropped() {
+fn a_slow_call_that_ends_first_all_the_same_wins_and_its_hedge_attempt_is_dropped() {
     let clock = DrivenClock::new();
     let hedge = hedge(&clock).build().unwrap();
     let search = Script::new([gives(1, 3, &clock), gives(2, 60, &clock)]);
@@ -90,7 +90,7 @@ fn dropping_the_call_drops_all_that_is_in_flight() {
 }
 
 #[test]
-fn a_failure_before_the_delay_is_told_at_once() {
+fn a_failure_before_the_hedge_delay_is_returned_at_once() {
     let clock = DrivenClock::new();
     let hedge = hedge(&clock).build().unwrap();
     let search = Script::new([fails(io::ErrorKind::TimedOut, 1, &clock)]);
@@ -99,7 +99,7 @@ fn a_failure_before_the_delay_is_told_at_once() {
 }
 
 #[test]
-fn a_failure_waits_for_the_rivals_in_flight() {
+fn a_failure_waits_for_the_hedge_attempts_in_flight() {
     let clock = DrivenClock::new();
     let hedge = hedge(&clock).build().unwrap();
     let search = Script::new([fails(io::ErrorKind::TimedOut, 3, &clock), gives(2, 5, &clock)]);
@@ -110,7 +110,7 @@ fn a_failure_waits_for_the_rivals_in_flight() {
 }
 
 #[test]
-fn of_several_failures_the_one_that_came_last_is_told_whoever_began_first() {
+fn of_several_failed_hedge_attempts_the_last_failure_is_returned() {
     for (first, second) in [(3, 5), (9, 1)] {
         let clock = DrivenClock::new();
         let hedge = hedge(&clock).build().unwrap();
@@ -122,7 +122,7 @@ fn of_several_failures_the_one_that_came_last_is_told_whoever_began_first() {
 }
 
 #[test]
-fn no_more_rivals_are_sent_than_wanted_each_a_delay_after_the_one_before() {
+fn no_more_hedge_attempts_are_sent_than_wanted_each_a_delay_after_the_one_before() {
     let clock = DrivenClock::new();
     let hedge = hedge(&clock).max_hedges(3).build().unwrap();
     let search = Script::<u32, io::Error>::always(|| Outcome::Hang);
@@ -137,7 +137,7 @@ fn no_more_rivals_are_sent_than_wanted_each_a_delay_after_the_one_before() {
 }
 
 #[test]
-fn an_empty_budget_sends_no_rival_and_the_call_goes_on() {
+fn an_empty_budget_sends_no_hedge_attempt_and_the_call_goes_on() {
     let clock = DrivenClock::new();
     let budget = budget(1);
     let hedge = hedge(&clock).max_hedges(5).budget(budget.clone()).build().unwrap();
@@ -153,7 +153,7 @@ fn an_empty_budget_sends_no_rival_and_the_call_goes_on() {
 }
 
 #[test]
-fn retries_and_rivals_together_take_no_more_than_the_budget_holds() {
+fn retries_and_hedge_attempts_together_take_no_more_than_the_budget_holds() {
     for holds in [0, 1, 2, 3, 4, 7] {
         let clock = DrivenClock::skipping();
         let budget = budget(8);
@@ -191,7 +191,7 @@ fn a_hedges_own_budget_comes_before_the_strategys() {
 }
 
 #[test]
-fn an_attempts_limit_of_time_covers_its_rivals() {
+fn an_attempts_time_limit_covers_its_hedge_attempts() {
     let clock = DrivenClock::new();
     let hedge = Hedge::builder("search").delay(seconds(2)).max_hedges(5).build().unwrap();
     let strategy = strategy(&clock).max_retries(0).attempt_timeout(seconds(5)).hedge(hedge).build().unwrap();
@@ -205,7 +205,7 @@ fn an_attempts_limit_of_time_covers_its_rivals() {
 }
 
 #[test]
-fn rivals_know_their_numbers_and_are_told_of_as_events() {
+fn hedge_attempts_know_their_numbers_and_are_reported_as_events() {
     let clock = DrivenClock::new();
     let events = Events::default();
     let log = EventLog::of(&events);
@@ -217,15 +217,15 @@ fn rivals_know_their_numbers_and_are_told_of_as_events() {
         assert!(call.after(seconds(1), &clock).is_none());
     }
     assert_eq!(call.ended_after(seconds(1), &clock).unwrap(), 1);
-    let told: Vec<_> = search.attempts().iter().map(|attempt| (attempt.number, attempt.hedge)).collect();
-    assert_eq!(told, [(1, 0), (2, 0), (2, 1), (2, 2)]);
+    let numbers: Vec<_> = search.attempts().iter().map(|attempt| (attempt.number, attempt.hedge)).collect();
+    assert_eq!(numbers, [(1, 0), (2, 0), (2, 1), (2, 2)]);
     let hedged = |hedge| Event::Hedged { operation: "chat".into(), attempt: 2, hedge };
     let seen: Vec<_> = log.take().into_iter().filter(|event| matches!(event, Event::Hedged { .. })).collect();
     assert_eq!(seen, [hedged(1), hedged(2)]);
 }
 
 #[test]
-fn a_hedge_alone_tells_of_its_rivals_under_its_own_name() {
+fn a_hedge_alone_reports_its_hedge_attempts_under_its_own_name() {
     let clock = DrivenClock::new();
     let events = Events::default();
     let log = EventLog::of(&events);
@@ -237,7 +237,7 @@ fn a_hedge_alone_tells_of_its_rivals_under_its_own_name() {
 }
 
 #[test]
-fn a_breaker_counts_an_attempt_once_however_many_rivals_failed_with_it() {
+fn a_breaker_counts_an_attempt_once_however_many_hedge_attempts_failed_with_it() {
     let clock = DrivenClock::new();
     let breaker = CircuitBreaker::builder("index").failure_threshold(2).clock(clock.shared()).build().unwrap();
     let hedge = Hedge::builder("search").delay(seconds(2)).max_hedges(2).build().unwrap();
@@ -251,7 +251,7 @@ fn a_breaker_counts_an_attempt_once_however_many_rivals_failed_with_it() {
 }
 
 #[test]
-fn a_hedged_probe_takes_one_permit_counts_once_and_its_cancelled_rivals_leave_none_behind() {
+fn a_hedged_probe_takes_one_permit_counts_once_and_its_cancelled_hedge_attempts_leave_none_behind() {
     let clock = DrivenClock::new();
     let config = BreakerConfig { failure_threshold: 1, half_open_permits: 2, success_threshold: 3, ..BreakerConfig::default() };
     let breaker = CircuitBreaker::builder("index").config(config).clock(clock.shared()).build().unwrap();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use upright::manager::Shutdown;
 use upright::ollama::{ChatRequest, OllamaClient, OllamaError};
 use upright::testing::DrivenClock;
-use upright::types::{Phase, Reason, RetryConfig};
+use upright::types::{Phase, Reason, ResourceSnapshot, ResourceThresholds, RetryConfig};
 use upright::{Attempt, Error, Event, HealthCheck, Recovered, RecoveryManager, Served};
 use upright_fault_server::{FaultServer, Match};
 
@@ -63,7 +63,7 @@ async fn a_model_that_is_not_there_is_replaced_by_the_next_at_once_and_blocks_no
 }
 
 #[tokio::test]
-async fn a_permanent_500_is_not_retried_before_it_is_told() {
+async fn a_permanent_500_is_returned_without_a_retry() {
     let (server, client) = server().await;
     let clock = DrivenClock::skipping();
     server.always(Match::path("/api/chat"), "option-not-integer").unwrap();
@@ -339,7 +339,7 @@ async fn a_manager_reports_its_events_in_order() {
     let mut seen = manager.subscribe();
     server.plan(Match::model("qwen3:30b-a3b"), &["server-busy", system_memory_row()]).unwrap();
     chat(&manager, &client, &CHAIN).await.unwrap();
-    let told: Vec<_> = std::iter::from_fn(|| seen.try_recv())
+    let lines: Vec<_> = std::iter::from_fn(|| seen.try_recv())
         .map(|event| match event {
             Event::AttemptFailed { attempt, classification, .. } => format!("failed {attempt} {}", classification.rule),
             Event::RetryScheduled { attempt, delay, .. } => format!("retry {attempt} in {delay:?}"),
@@ -347,7 +347,7 @@ async fn a_manager_reports_its_events_in_order() {
             other => format!("{other:?}"),
         })
         .collect();
-    assert_eq!(told, ["failed 1 queue-full", "retry 2 in 1s", "failed 2 model-too-large", "qwen3:30b-a3b to qwen3:8b"]);
+    assert_eq!(lines, ["failed 1 queue-full", "retry 2 in 1s", "failed 2 model-too-large", "qwen3:30b-a3b to qwen3:8b"]);
     assert_eq!(manager.classifier().error_patterns().values().sum::<u64>(), 2);
 }
 
@@ -361,6 +361,29 @@ async fn the_systems_health_is_asked_with_one_request_for_all_models() {
     assert!(!report.get("model:missing").unwrap().healthy);
     assert!(report.get("resources").is_some());
     assert_eq!(server.count("/api/tags"), 1);
+}
+
+#[tokio::test]
+async fn a_call_out_of_memory_is_retried_only_while_memory_is_below_the_health_checks_and_the_policys_limits() {
+    for (used, threshold, attempts) in [(85, 90.0, 3), (85, 80.0, 2), (95, 99.0, 2)] {
+        let (server, client) = server().await;
+        let snapshot = ResourceSnapshot {
+            memory_total_bytes: 100,
+            memory_available_bytes: 100 - used,
+            disk_total_bytes: 0,
+            disk_available_bytes: 0,
+            cpu_percent: None,
+        };
+        let health = HealthCheck::builder(server.url().parse().unwrap())
+            .thresholds(ResourceThresholds { memory_percent: threshold, ..ResourceThresholds::default() })
+            .resources(Arc::new(move || snapshot))
+            .build()
+            .unwrap();
+        let manager = RecoveryManager::builder().health(health).clock(DrivenClock::skipping().shared()).build().unwrap();
+        server.always(Match::model("qwen3:30b-a3b"), "out-of-memory").unwrap();
+        let answer = chat(&manager, &client, &CHAIN).await.unwrap();
+        assert_eq!((answer.model.as_deref(), answer.attempts), (Some("qwen3:8b"), attempts), "{used} % used, threshold {threshold} %");
+    }
 }
 
 #[tokio::test]

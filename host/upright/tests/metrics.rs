@@ -158,7 +158,7 @@ fn a_switch_of_models_is_counted_with_both() {
 }
 
 #[test]
-fn rivals_are_counted() {
+fn hedge_attempts_are_counted() {
     let scenario = |clock: &DrivenClock| {
         let hedge = Hedge::builder("h").delay(seconds(2)).max_hedges(2).build().unwrap();
         let strategy = strategy(clock).hedge(hedge).build().unwrap();

@@ -263,7 +263,7 @@ async fn a_broken_connection_is_one_wherever_it_breaks() {
 }
 
 #[tokio::test]
-async fn nobody_listening_an_unknown_name_and_another_protocol_are_told_apart() {
+async fn nobody_listening_an_unknown_name_and_another_protocol_are_distinguished() {
     let kind = async |address| client_at(address, SystemClock::shared()).tags().await.unwrap_err().fault().kind;
     assert_eq!(kind(nobody().await).await, FaultKind::ConnectionRefused);
     assert_eq!(kind(no_such_name()).await, FaultKind::Dns);
@@ -442,7 +442,7 @@ async fn of_a_huge_error_only_the_beginning_is_read() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed_but_told() {
+async fn a_redirect_is_not_followed_but_reported() {
     let head = b"HTTP/1.1 308 Permanent Redirect\r\nlocation: https://example.org/\r\ncontent-length: 0\r\n\r\n".to_vec();
     let server = Scripted::start(vec![head], Then::Close).await;
     let error = client_at(server.address.clone(), SystemClock::shared()).tags().await.unwrap_err();
@@ -466,7 +466,7 @@ fn an_address_that_needs_tls_is_refused_at_once_in_a_build_without() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn a_server_without_tls_is_told_as_such() {
+async fn a_server_without_tls_is_reported_as_such() {
     let server = FaultServer::start().await.unwrap();
     let address = server.url().replace("http:", "https:").parse().unwrap();
     let error = client_at(address, SystemClock::shared()).tags().await.unwrap_err();

@@ -170,9 +170,9 @@ fn time_waited_for_another_call_counts_against_the_callers_deadline() {
     let (manager, service) = (manager(&clock), Service::default());
     let first = Driven::begun(ask(&manager, &service));
     let waiting = manager.operation("chat").cache("key").fresh_for(HOUR).stale_for(HOUR).deadline(seconds(7)).attempts(1);
-    let mut told = None;
+    let mut limit = None;
     let mut second = Driven::begun(waiting.run(|attempt| {
-        told = attempt.time_left;
+        limit = attempt.time_left;
         service.clone().answer()
     }));
     assert!(second.after(seconds(5), &clock).is_none());
@@ -180,7 +180,7 @@ fn time_waited_for_another_call_counts_against_the_callers_deadline() {
     assert!(second.run().is_none());
     assert!(second.ended_after(seconds(2), &clock).is_err());
     drop(second);
-    assert_eq!((told, service.calls()), (Some(seconds(2)), 2));
+    assert_eq!((limit, service.calls()), (Some(seconds(2)), 2));
 }
 
 #[test]

@@ -31,12 +31,12 @@ mod limits_of_time {
         Script::new((0..3).map(|_| Outcome::Fail(refused()).after(seconds(3), clock.shared())))
     }
 
-    fn told(call: &mut Driven<'_, Result<u32, Error>>, clock: &DrivenClock) -> Error {
+    fn error_of(call: &mut Driven<'_, Result<u32, Error>>, clock: &DrivenClock) -> Error {
         (0..60).find_map(|_| call.after(seconds(1), clock)).unwrap().unwrap_err()
     }
 
     #[tokio::test]
-    async fn without_a_limit_an_attempt_is_told_none() {
+    async fn without_a_limit_an_attempt_gets_no_limit() {
         let clock = DrivenClock::skipping();
         let ask = slow(&clock);
         let strategy = plain(&clock).max_retries(2).build().unwrap();
@@ -55,7 +55,7 @@ mod limits_of_time {
             let strategy = if hedged { builder.hedge(hedge) } else { builder }.build().unwrap();
             let ask = slow(&clock);
             let mut call = Driven::begun(strategy.execute_accepting(|attempt| ask.call_with(attempt), |_| true));
-            assert_eq!(told(&mut call, &clock).failure().unwrap().attempts, 3);
+            assert_eq!(error_of(&mut call, &clock).failure().unwrap().attempts, 3);
             assert_eq!(times_left(&ask), expected, "hedged: {hedged}");
         }
     }
@@ -73,17 +73,17 @@ mod limits_of_time {
     }
 
     #[test]
-    fn a_blocking_attempt_is_told_its_limit_which_nobody_can_enforce() {
+    fn a_blocking_attempt_gets_its_limit_which_nobody_can_enforce() {
         let clock = DrivenClock::skipping();
         let strategy = plain(&clock).max_retries(2).backoff_factor(1.0).attempt_timeout(seconds(5)).deadline(seconds(12)).build().unwrap();
-        let mut told = Vec::new();
+        let mut limits = Vec::new();
         let operation = |attempt: Attempt| {
-            told.push((attempt.number, attempt.time_left));
+            limits.push((attempt.number, attempt.time_left));
             clock.advance(seconds(3));
             Err::<(), _>(refused())
         };
         strategy.execute_accepting_blocking(operation, |()| true).unwrap_err();
-        assert_eq!(told, [(1, Some(seconds(5))), (2, Some(seconds(5))), (3, Some(seconds(4)))]);
+        assert_eq!(limits, [(1, Some(seconds(5))), (2, Some(seconds(5))), (3, Some(seconds(4)))]);
     }
 
     #[test]

@@ -139,7 +139,7 @@ fn a_policy_whose_interfaces_are_of_several_versions_is_refused_by_two_of_them()
 }
 
 #[test]
-fn a_first_memory_above_the_limit_is_told_with_both_numbers_and_the_flag_that_helps() {
+fn a_first_memory_above_the_limit_is_refused_with_both_numbers_and_the_flag_that_helps() {
     let bytes = policy(&[hostile::sensible(), vec![("memory", "300")]].concat());
     let error = refusal(&bytes);
     assert!(matches!(error, PolicyError::FirstMemory { wanted: 19_660_800, limit: 16_777_216 }), "{error}");
@@ -155,7 +155,7 @@ fn a_first_memory_above_the_limit_is_told_with_both_numbers_and_the_flag_that_he
 }
 
 #[test]
-fn a_policy_of_too_many_parts_is_told_which_and_how_many_it_may_have() {
+fn a_policy_of_too_many_parts_is_refused_with_which_and_how_many_it_may_have() {
     let sensible = policy(&hostile::sensible());
     patient::loader().from_bytes(&with_instances(&sensible, "(module (memory 1) (table 100000 funcref))", 3)).unwrap();
     for (module, count, what, wanted, limit) in [

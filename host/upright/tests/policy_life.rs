@@ -190,7 +190,7 @@ fn the_last_good_policy_is_kept_on_disk_and_used_when_the_configured_one_fails()
 }
 
 #[test]
-fn a_home_that_was_damaged_is_told_of_and_the_program_starts_all_the_same() {
+fn a_damaged_home_is_reported_and_the_program_starts_all_the_same() {
     let folder = Folder::new("damaged");
     let home = PolicyHome::open(folder.0.join("home")).unwrap();
     let damages: [(&str, &[u8]); 3] =

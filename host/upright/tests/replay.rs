@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::time::Duration;
 use support::{hurried, policy};
 use upright_core::policy::Function;
 use upright_operations::replay::{Replay, ReplayReport, Replayer};
@@ -30,7 +31,7 @@ fn how_it_failed(report: &ReplayReport) -> Vec<(&str, &str, u64)> {
 }
 
 #[test]
-fn each_way_of_failing_is_told_apart_and_safe_mode_answers() {
+fn each_way_of_failing_is_distinguished_and_safe_mode_answers() {
     for (body, how) in [
         ("unreachable", "trapped"),
         ("(loop $again (br $again)) unreachable", "took too long"),
@@ -39,7 +40,7 @@ fn each_way_of_failing_is_told_apart_and_safe_mode_answers() {
         let report = replayed(&[("recovery#decide", body)]);
         assert_eq!(how_it_failed(&report), [("no_answer", how, 3)]);
         assert_eq!((report.retries.before, report.retries.after), (2, 2));
-        assert_eq!((report.delay_seconds.before, report.delay_seconds.after), (3.0, 3.0));
+        assert_eq!([report.delay.before, report.delay.after], [Duration::from_secs(3); 2]);
     }
 }
 

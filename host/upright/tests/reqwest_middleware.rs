@@ -197,7 +197,7 @@ async fn with_a_strategy_that_is_not_idempotent_a_get_is_repeated_only_if_it_is_
 }
 
 #[tokio::test]
-async fn a_slow_get_gets_a_rival_and_a_slow_post_does_not() {
+async fn a_slow_get_gets_a_hedge_attempt_and_a_slow_post_does_not() {
     for (method, after, requests) in [(Method::GET, 2, 2), (Method::POST, 5, 1)] {
         let clock = DrivenClock::new();
         let server = FaultServer::start().await.unwrap();

@@ -163,21 +163,21 @@ async fn an_attempt_that_hangs_is_ended_by_its_timeout_and_tried_again() {
 }
 
 #[tokio::test]
-async fn an_attempt_is_cut_at_the_deadline_and_told_how_long_it_has() {
+async fn an_attempt_ends_at_the_deadline_and_knows_how_long_it_has() {
     let clock = DrivenClock::skipping();
     let strategy = plain(&clock).attempt_timeout(Duration::from_secs(60)).deadline(Duration::from_secs(8)).build().unwrap();
-    let told = Cell::new(None);
+    let limit = Cell::new(None);
     let error = strategy
         .execute_accepting(
             |attempt| {
-                told.set(attempt.time_left);
+                limit.set(attempt.time_left);
                 pending::<Result<(), io::Error>>()
             },
             |()| true,
         )
         .await
         .unwrap_err();
-    assert_eq!(told.get(), Some(Duration::from_secs(8)));
+    assert_eq!(limit.get(), Some(Duration::from_secs(8)));
     assert_eq!(error.failure().unwrap().reason, Reason::DeadlineExceeded);
     assert_eq!(error.failure().unwrap().elapsed, Duration::from_secs(8));
 }
@@ -319,7 +319,7 @@ async fn a_fallback_serves_when_all_attempts_failed_and_when_the_breaker_is_open
 }
 
 #[tokio::test]
-async fn a_fallbacks_own_error_is_told_and_does_not_hide_the_first() {
+async fn a_fallbacks_own_error_is_returned_and_does_not_hide_the_first() {
     let clock = DrivenClock::skipping();
     let strategy = plain(&clock).max_retries(0).build().unwrap();
     let error =
@@ -343,7 +343,7 @@ async fn a_result_that_the_caller_does_not_accept_is_retried_and_then_an_error()
 }
 
 #[tokio::test]
-async fn a_used_up_budget_is_told_from_used_up_attempts() {
+async fn an_empty_budget_is_distinguished_from_used_up_attempts() {
     let clock = DrivenClock::skipping();
     let budget = RetryBudget::with_clock(RetryBudgetConfig { capacity: 2, per_second: 0.0 }, clock.shared()).unwrap();
     let strategy = plain(&clock).budget(budget.clone()).build().unwrap();

@@ -51,7 +51,7 @@ fn time_left(breaker: &CircuitBreaker) -> Option<Duration> {
 }
 
 #[tokio::test]
-async fn an_open_breaker_is_open_for_the_rest_of_its_time_when_the_program_is_started_anew() {
+async fn an_open_breaker_stays_open_for_the_rest_of_its_time_after_a_restart_of_the_program() {
     let (store, clock) = (MemoryStore::default(), DrivenClock::new());
     let first = host(&store, &clock);
     fail(&first.breakers().get("ollama"), 3);

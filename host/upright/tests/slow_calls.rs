@@ -52,7 +52,7 @@ fn a_service_that_never_fails_but_is_slow_opens_the_breaker_at_once_when_its_sha
 }
 
 #[test]
-fn a_slow_success_is_told_with_its_time_and_one_in_time_only_with_the_next_question() {
+fn a_slow_success_is_reported_with_its_time_and_a_quick_one_only_with_the_next_question() {
     let clock = DrivenClock::new();
     let policy = TestPolicy::new();
     let breaker = impatient(&clock).policy(policy.slot()).build().unwrap();
@@ -61,7 +61,7 @@ fn a_slow_success_is_told_with_its_time_and_one_in_time_only_with_the_next_quest
     }
     let kept = breaker.snapshot();
     succeed_in(3 * SECOND, &breaker, &clock);
-    assert!(kept.memory.is_empty(), "nothing was told of the first three");
+    assert!(kept.memory.is_empty(), "nothing was reported of the first three");
     assert_eq!(breaker.snapshot().memory[16..], [4_u32, 0, 1].map(u32::to_le_bytes).concat());
     let permit = breaker.try_acquire().unwrap();
     clock.advance(Duration::from_millis(2500));
@@ -224,7 +224,7 @@ async fn a_failed_attempts_time_is_its_own_and_not_the_operations() {
     let clock = DrivenClock::skipping();
     let policy = TestPolicy::new();
     let breaker = impatient(&clock).policy(policy.slot()).build().unwrap();
-    let strategy = RetryStrategy::builder().max_retries(2).breaker(breaker).policy(policy.slot()).clock(clock.shared()).build().unwrap();
+    let strategy = RetryStrategy::builder().max_retries(2).breaker(breaker).clock(clock.shared()).build().unwrap();
     let attempt = AtomicU32::new(0);
     let failing = || {
         clock.advance(SECOND * attempt.fetch_add(1, Ordering::Relaxed));

@@ -14,7 +14,7 @@ fn refused() -> io::Error {
 }
 
 #[tokio::test]
-async fn a_manager_does_what_it_is_told_about_models_and_fallbacks() {
+async fn a_manager_follows_its_policy_about_models_and_fallbacks() {
     let policy = TestPolicy::new().directives([Directive::SwitchModel(1), Directive::UseFallback]);
     let manager = RecoveryManager::builder().fallback_models(["b"]).policy(policy.slot()).build().unwrap();
     let log = EventLog::from(manager.subscribe());

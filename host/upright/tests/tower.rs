@@ -125,9 +125,9 @@ async fn after_a_call_the_service_is_not_ready_until_it_is_polled() {
     let clock = DrivenClock::skipping();
     let mut service = Recovery::new(Strict::failing(0), plain(&clock).build().unwrap());
     service.ready().await.unwrap().call("first").await.unwrap();
-    assert!(!service.get_ref().is_ready);
+    assert!(!service.inner().is_ready);
     service.ready().await.unwrap();
-    assert!(service.get_ref().is_ready && !service.clone().get_ref().is_ready);
+    assert!(service.inner().is_ready && !service.clone().inner().is_ready);
 }
 
 #[tokio::test]
@@ -317,7 +317,7 @@ async fn a_call_that_is_dropped_before_it_is_polled_calls_nothing() {
     let clock = DrivenClock::skipping();
     let mut service = Recovery::new(Strict::failing(0), plain(&clock).build().unwrap());
     drop(service.ready().await.unwrap().call("request"));
-    assert_eq!(service.get_ref().calls(), 0);
+    assert_eq!(service.inner().calls(), 0);
 }
 
 #[tokio::test]
@@ -409,7 +409,7 @@ impl Service<&'static str> for FirstHangs {
 }
 
 #[tokio::test]
-async fn the_rival_of_a_slow_call_is_a_clone_that_was_made_ready() {
+async fn the_hedge_attempt_of_a_slow_call_is_a_clone_that_was_made_ready() {
     let clock = DrivenClock::skipping();
     let hedge = Hedge::builder("slow").delay(Duration::from_secs(2)).build().unwrap();
     let strategy = plain(&clock).max_retries(0).hedge(hedge).build().unwrap();

@@ -126,7 +126,7 @@ fn verdicts_are_the_same_for_odd_times() {
             both.decide(&Incident { deadline: Some(first), ..incident(None, second) });
             both.decide(&Incident { random: first, deadline: Some(second), ..plain.clone() });
             let cached = Some(CachedAnswer { age: first, max_age: second });
-            both.decide(&Incident { attempt: 3, at_hand: AtHand { cached, ..AtHand::default() }, ..plain.clone() });
+            both.decide(&Incident { attempt: 3, at_hand: Alternatives { cached, ..Alternatives::default() }, ..plain.clone() });
             let resources = ResourceSnapshot {
                 memory_total_bytes: 100,
                 memory_available_bytes: 5,

@@ -68,22 +68,22 @@ fn severities_are_the_specifications() {
     use ErrorSeverity::{Critical, High, Low, Medium};
     let status =
         |status, message: &str| Fault { status: Some(status), endpoint: Endpoint::Chat, ..Fault::new(FaultKind::HttpStatus, message) };
-    let told = |message: &str| Fault::new(FaultKind::Other, message);
+    let by_text = |message: &str| Fault::new(FaultKind::Other, message);
     let kind = |kind| Fault::new(kind, "");
     let severities = [
         (
             High,
-            vec![kind(FaultKind::ConnectionRefused), kind(FaultKind::ConnectionReset), kind(FaultKind::Dns), told("connection refused")],
+            vec![kind(FaultKind::ConnectionRefused), kind(FaultKind::ConnectionReset), kind(FaultKind::Dns), by_text("connection refused")],
         ),
-        (Medium, vec![kind(FaultKind::Timeout), status(408, ""), told("the call timed out")]),
-        (Critical, vec![kind(FaultKind::OutOfMemory), status(500, "CUDA error: out of memory"), told("MemoryError")]),
-        (High, vec![kind(FaultKind::DiskFull), told("No space left on device")]),
-        (High, vec![status(404, "model 'qwen3:8b' not found"), told("model not found")]),
-        (Medium, vec![status(429, ""), told("rate limit exceeded")]),
-        (Medium, vec![status(500, ""), status(502, ""), status(503, ""), status(504, ""), told("Internal Server Error")]),
-        (High, vec![kind(FaultKind::PermissionDenied), status(401, ""), status(403, ""), told("permission denied")]),
-        (Low, vec![kind(FaultKind::InvalidInput), status(400, ""), told("ValueError: bad")]),
-        (Medium, vec![told("something odd")]),
+        (Medium, vec![kind(FaultKind::Timeout), status(408, ""), by_text("the call timed out")]),
+        (Critical, vec![kind(FaultKind::OutOfMemory), status(500, "CUDA error: out of memory"), by_text("MemoryError")]),
+        (High, vec![kind(FaultKind::DiskFull), by_text("No space left on device")]),
+        (High, vec![status(404, "model 'qwen3:8b' not found"), by_text("model not found")]),
+        (Medium, vec![status(429, ""), by_text("rate limit exceeded")]),
+        (Medium, vec![status(500, ""), status(502, ""), status(503, ""), status(504, ""), by_text("Internal Server Error")]),
+        (High, vec![kind(FaultKind::PermissionDenied), status(401, ""), status(403, ""), by_text("permission denied")]),
+        (Low, vec![kind(FaultKind::InvalidInput), status(400, ""), by_text("ValueError: bad")]),
+        (Medium, vec![by_text("something odd")]),
     ];
     for (severity, faults) in severities {
         for fault in faults {

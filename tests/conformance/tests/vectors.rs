@@ -126,7 +126,7 @@ fn the_last_bit_the_sign_of_zero_the_kind_of_a_number_and_the_order_of_keys_coun
 }
 
 #[test]
-fn a_stale_file_is_told_by_its_first_vector_that_differs() {
+fn an_error_about_a_stale_file_names_the_first_vector_that_differs() {
     let scratch = std::env::temp_dir().join(format!("upright-conformance-{}", std::process::id()));
     generate::write(&scratch).unwrap();
     generate::check(&scratch).unwrap();

@@ -89,7 +89,7 @@ fn decision(answer: &Verdict, incident: &Incident) -> Sense {
         (Some(after), Some(guard)) => transition(after, guard, incident.now)?,
         _ => return Err("a breaker's next state exactly where there is a breaker"),
     }
-    let (at_hand, circumstances) = (&incident.at_hand, incident.circumstances.clone().unwrap_or_default());
+    let (alternatives, circumstances) = (&incident.at_hand, incident.circumstances.clone().unwrap_or_default());
     match answer.directive {
         Directive::RetryAfter(wait) => {
             let asked = incident.failure.retry_after.filter(|asked| *asked <= incident.retry.max_delay);
@@ -116,9 +116,9 @@ fn decision(answer: &Verdict, incident: &Incident) -> Sense {
         }
         Directive::Accept => expect(circumstances.exchange.is_some(), "an answer that can be accepted"),
         Directive::SwitchModel(index) => model(Some(index as usize), incident.models.as_ref().map_or(&[][..], |models| &models.chain)),
-        Directive::Simplify => expect(at_hand.can_simplify, "what is at hand"),
-        Directive::ServeCached => expect(at_hand.cached.is_some(), "what is at hand"),
-        Directive::UseFallback => expect(at_hand.fallback, "what is at hand"),
+        Directive::Simplify => expect(alternatives.can_simplify, "an alternative that the incident offers"),
+        Directive::ServeCached => expect(alternatives.cached.is_some(), "an alternative that the incident offers"),
+        Directive::UseFallback => expect(alternatives.fallback, "an alternative that the incident offers"),
         Directive::GiveUp => Ok(()),
     }
 }

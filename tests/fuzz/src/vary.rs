@@ -327,7 +327,7 @@ records! {
     Rescue: replay prefill restart;
     PastAttempt: model host category rule took;
     CachedAnswer: age max_age;
-    AtHand: fallback cached checkpoint can_simplify;
+    Alternatives: fallback cached checkpoint can_simplify;
     Incident: failure attempt elapsed deadline idempotent retry_budget retry random now guard models at_hand resources circumstances;
     Circumstances: hosts request window exchange rescue history more;
 }

@@ -53,7 +53,7 @@ struct Forgery {
     file: &'static str,
     written: &'static str,
     instead: &'static str,
-    told: &'static [&'static str],
+    reported: &'static [&'static str],
 }
 
 /// A less careful comparison would miss each of these.
@@ -63,68 +63,68 @@ const FORGERIES: [Forgery; 10] = [
         file: "backoff",
         written: "\"answer\":1.8}",
         instead: "\"answer\":1.8000000000000003}",
-        told: &["backoff.delay", "answer: expected 1.8000000000000003 (bits 0x3ffcccccccccccce)"],
+        reported: &["backoff.delay", "answer: expected 1.8000000000000003 (bits 0x3ffcccccccccccce)"],
     },
     // 0.0 and -0.0.
     Forgery {
         file: "backoff",
         written: "\"answer\":0.0}",
         instead: "\"answer\":-0.0}",
-        told: &["answer: expected -0.0 (bits 0x8000000000000000), found 0", "(bits 0x0000000000000000)"],
+        reported: &["answer: expected -0.0 (bits 0x8000000000000000), found 0", "(bits 0x0000000000000000)"],
     },
     // An integer for an f64.
-    Forgery { file: "backoff", written: "\"answer\":1.0}", instead: "\"answer\":1}", told: &["\"attempt 0 without jitter\": answer"] },
+    Forgery { file: "backoff", written: "\"answer\":1.0}", instead: "\"answer\":1}", reported: &["\"attempt 0 without jitter\": answer"] },
     // A u64 above 2^53.
     Forgery {
         file: "breaker",
         written: "\"answer\":{\"state\":{\"phase\":\"closed\",\"consecutive_failures\":0,\"half_open_successes\":0,\"since\":9007199254740993",
         instead: "\"answer\":{\"state\":{\"phase\":\"closed\",\"consecutive_failures\":0,\"half_open_successes\":0,\"since\":9007199254740992",
-        told: &["\"a breaker made at 9007199254740993\": answer.state.since: expected 9007199254740992, found 9007199254740993"],
+        reported: &["\"a breaker made at 9007199254740993\": answer.state.since: expected 9007199254740992, found 9007199254740993"],
     },
     // Another case of an enum.
     Forgery {
         file: "classifier",
         written: "\"severity\":\"high\"",
         instead: "\"severity\":\"low\"",
-        told: &["answer.severity: expected \"low\", found \"high\""],
+        reported: &["answer.severity: expected \"low\", found \"high\""],
     },
     // A present option for an absent one.
     Forgery {
         file: "classifier",
         written: "\"retry_limit\":null",
         instead: "\"retry_limit\":0",
-        told: &["answer.retry_limit: expected 0, found "],
+        reported: &["answer.retry_limit: expected 0, found "],
     },
     Forgery {
         file: "recovery",
         written: "\"directive\":{\"switch_model\":1}",
         instead: "\"directive\":{\"switch_model\":2}",
-        told: &["answer.directive.switch_model: expected 2, found 1"],
+        reported: &["answer.directive.switch_model: expected 2, found 1"],
     },
     Forgery {
         file: "breaker",
         written: "\"admission\":\"all\"}}",
         instead: "\"admission\":{\"probes\":1}}}",
-        told: &["answer.admission: expected {\"probes\":"],
+        reported: &["answer.admission: expected {\"probes\":"],
     },
     Forgery {
         file: "metadata",
         written: "\"state_layout\":2",
         instead: "\"state_layout\":2,\"colour\":1",
-        told: &["metadata.describe", "colour"],
+        reported: &["metadata.describe", "colour"],
     },
     Forgery {
         file: "degradation",
         written: "\"arguments\":{\"current\"",
         instead: "\"arguments\":{\"colour\":1,\"current\"",
-        told: &["degradation.next_model", "found no answer: its parameters are"],
+        reported: &["degradation.next_model", "found no answer: its parameters are"],
     },
 ];
 
-fn every_forgery_is_told(host: Host, test_name: &str) {
+fn every_forgery_is_reported(host: Host, test_name: &str) {
     let Some(installed) = host.prepare_or_skip(test_name) else { return };
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("forged-{}", host.name()));
-    for Forgery { file, written, instead, told } in FORGERIES {
+    for Forgery { file, written, instead, reported } in FORGERIES {
         let _ = fs::remove_dir_all(&scratch);
         fs::create_dir_all(&scratch).unwrap();
         let text = fs::read_to_string(committed_vectors().join(file).with_extension("jsonl")).unwrap();
@@ -136,7 +136,7 @@ fn every_forgery_is_told(host: Host, test_name: &str) {
         let (said, all) = (said(&output), text.lines().count());
         assert_eq!(output.status.code(), Some(1), "{instead} was let pass: {said}");
         assert!(said.ends_with(&format!("{all} questions, {} answers equal\n", all - 1)), "{instead}: {said}");
-        for part in told {
+        for part in reported {
             assert!(said.contains(part), "{instead}: {part} is missing in: {said}");
         }
     }
@@ -144,12 +144,12 @@ fn every_forgery_is_told(host: Host, test_name: &str) {
 
 #[test]
 fn under_python_an_answer_that_is_changed_a_little_is_found_and_named() {
-    every_forgery_is_told(Host::Python, "under_python_an_answer_that_is_changed_a_little_is_found_and_named");
+    every_forgery_is_reported(Host::Python, "under_python_an_answer_that_is_changed_a_little_is_found_and_named");
 }
 
 #[test]
 fn under_node_an_answer_that_is_changed_a_little_is_found_and_named() {
-    every_forgery_is_told(Host::Node, "under_node_an_answer_that_is_changed_a_little_is_found_and_named");
+    every_forgery_is_reported(Host::Node, "under_node_an_answer_that_is_changed_a_little_is_found_and_named");
 }
 
 #[test]

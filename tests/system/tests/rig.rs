@@ -110,8 +110,8 @@ async fn a_llama_server_killed_in_mid_answer_ends_the_stream_properly_with_a_don
 }
 
 #[tokio::test]
-async fn a_llama_server_that_is_down_is_told_in_the_stream_under_200_and_otherwise_as_502() {
-    let name = "a_llama_server_that_is_down_is_told_in_the_stream_under_200_and_otherwise_as_502";
+async fn a_llama_server_that_is_down_is_reported_in_the_stream_under_200_and_otherwise_as_502() {
+    let name = "a_llama_server_that_is_down_is_reported_in_the_stream_under_200_and_otherwise_as_502";
     let Some(mut rig) = Rig::start_or_skip(name).await else { return };
     rig.stop_llama();
 

@@ -72,21 +72,21 @@ fn each_trap_has_a_test_that_exists() {
 }
 
 #[test]
-fn a_test_that_is_gone_and_a_section_that_is_empty_are_told() {
+fn a_missing_test_and_an_empty_section_are_reported() {
     let section = |title: &str, test: &str| format!("\n## {title}\n\n| {HEADER} | here |\n|---|---|\n| It broke | `{test}` |\n");
     let document = |test: &str| SECTIONS.iter().map(|title| section(title, test)).collect::<String>();
     let source = "#[test]\nfn one() {}\n\n    /// Two.\n    #[tokio::test]\n    async fn two() {}\n\nfn three() {}\n\n#[test]\n#[ignore]\nfn four() {}\n";
-    let told = |document: &str| problems(document, |path| (path == "a.rs").then(|| source.to_owned()));
+    let problems_of = |document: &str| problems(document, |path| (path == "a.rs").then(|| source.to_owned()));
 
     for test in ["a.rs::one", "a.rs::two"] {
-        assert_eq!(told(&document(test)), [""; 0]);
+        assert_eq!(problems_of(&document(test)), [""; 0]);
     }
     for test in ["a.rs::three", "a.rs::four", "a.rs::on", "a.rs::five", "b.rs::one", "a.rs", ""] {
-        assert_eq!(told(&document(test)).len(), SECTIONS.len(), "{test}");
+        assert_eq!(problems_of(&document(test)).len(), SECTIONS.len(), "{test}");
     }
     let empty = document("a.rs::one").replacen("| It broke | `a.rs::one` |\n", "", 1);
-    assert_eq!(told(&empty), ["the section \"Classifying\" is empty"]);
-    assert_eq!(told(&document("a.rs::one").replace("## Health", "## Wealth")), ["the section \"Health\" is missing"]);
+    assert_eq!(problems_of(&empty), ["the section \"Classifying\" is empty"]);
+    assert_eq!(problems_of(&document("a.rs::one").replace("## Health", "## Wealth")), ["the section \"Health\" is missing"]);
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -57,7 +57,7 @@ pub(crate) struct ClassifyArguments {
 }
 
 #[derive(Serialize)]
-struct Told {
+struct Classified {
     #[serde(flatten)]
     classification: Classification,
     action_text: &'static str,
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &ClassifyArguments, output: &Output) -> anyhow::Res
     let classification = PolicySlot::native().classify(&fault(arguments));
     let action_text = classification.action.text();
     if output.json {
-        output.json_line(&Told { classification, action_text })?;
+        output.json_line(&Classified { classification, action_text })?;
     } else {
         output.print(&table(&classification, output))?;
     }

@@ -16,7 +16,7 @@ use upright::degradation::cache_key;
 use upright::ollama::{BaseUrl, ChatRequest, OllamaClient, OllamaError};
 use upright::random::SeededRandom;
 use upright::store::StateAddress;
-use upright::types::{BreakerConfig, RetryConfig};
+use upright::types::BreakerConfig;
 use upright::{Attempt, Error, Policy, Recovered, RecoveryManager, RetryStrategy, Served};
 use upright_fault_server::{FaultServer, Model, Window};
 
@@ -72,11 +72,11 @@ impl Stage {
             Trouble::Injected(_) => installed(&client).await?,
         };
         let state: StateAddress = arguments.state.as_deref().unwrap_or(":memory:").parse().map_err(Failure::bad_input)?;
-        let retry = RetryConfig { base_delay: 0.25, max_delay: 2.0, ..RetryConfig::default() };
-        let breaker = BreakerConfig { failure_threshold: 3, recovery_timeout: 1.5, ..BreakerConfig::default() };
         let manager = RecoveryManager::builder()
-            .retry(retry)
-            .breaker(breaker)
+            .base_delay(Duration::from_millis(250))
+            .max_delay(Duration::from_secs(2))
+            .breaker(BreakerConfig { failure_threshold: 3, ..BreakerConfig::default() })
+            .recovery_timeout(Duration::from_millis(1500))
             .state(state)
             .random(Arc::new(SeededRandom::new(arguments.seed)))
             .build()?;

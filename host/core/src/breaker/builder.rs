@@ -59,6 +59,12 @@ impl CircuitBreakerBuilder {
         self
     }
 
+    /// Time after which failures no longer add up, and the length of the windows of all shares; more than 0.
+    pub fn failure_window(mut self, window: Duration) -> Self {
+        self.config.failure_window = window.as_secs_f64();
+        self
+    }
+
     /// Minimum duration of a slow call, even a successful one; more than 0. Default: none is slow.
     /// [Enough](Self::slow_call_rate_threshold) slow calls open the breaker.
     ///
@@ -76,7 +82,7 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// Deciding policy; default built-in.
+    /// The policy that moves it, whichever caller uses it; default built-in. See [the module](super).
     pub fn policy(mut self, policy: impl Into<PolicySlot>) -> Self {
         self.policy = Some(policy.into());
         self

@@ -12,6 +12,13 @@
 //! assert_eq!(answer, "hello");
 //! # Ok(()) }
 //! ```
+//!
+//! # Which policy moves a breaker
+//!
+//! Its own: the one of [`CircuitBreakerBuilder::policy`], by default the built-in one. Callers that share a breaker may
+//! have policies of their own. After a failed call the breaker's policy moves the breaker. Then the caller's policy
+//! sees the new state and decides about the call. Where both are one slot, that is one question. A strategy without a
+//! policy of its own takes that of the breaker it is given.
 
 mod builder;
 mod gate;
@@ -47,6 +54,9 @@ use permit::{Passage, single_attempt};
 use sharing::Leave;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// Maximum length of the memory that a policy keeps in a breaker's state, bytes.
+pub const MEMORY_LIMIT: usize = 4 << 10;
 
 /// Rejects calls to a failing service. Clones share state.
 #[derive(Clone)]
@@ -103,6 +113,10 @@ impl CircuitBreaker {
         kept.config = config;
         self.shared.gate.measure(slow_from(&config));
         Ok(())
+    }
+
+    pub(crate) fn policy(&self) -> &PolicySlot {
+        &self.shared.policy
     }
 
     /// Whether it was isolated by hand.
@@ -309,7 +323,7 @@ impl CircuitBreaker {
         self.shared.gate.relieve(generation, self.shared.clock.now(), patience)
     }
 
-    fn told_of_success(&self, passage: Passage) {
+    fn report_success(&self, passage: Passage) {
         let Passage { generation, .. } = passage;
         self.step(|kept| kept.state.generation == generation, BreakerEvent::Success(generation), Some(passage));
     }
@@ -327,7 +341,9 @@ impl CircuitBreaker {
         self.apply(kept, transition);
     }
 
-    fn decide(&self, policy: &PolicySlot, incident: &mut Incident, passage: Passage) -> Verdict {
+    /// Its own policy moves the breaker; the caller's decides about the call.
+    fn decide(&self, caller: &PolicySlot, incident: &mut Incident, passage: Passage) -> Verdict {
+        let own = &self.shared.policy;
         let generation = passage.generation;
         let mut kept = self.kept();
         // The strategy's clock may differ.
@@ -336,13 +352,23 @@ impl CircuitBreaker {
         let successes = if generation == kept.state.generation { self.shared.gate.take_successes() } else { 0 };
         incident.guard =
             Some(Guard { config: kept.config, state: kept.state.clone(), generation, successes, took: passage.took(incident.now) });
-        let verdict = policy.decide_guarded(incident, &mut kept.layout);
+        let verdict = own.decide_guarded(incident, &mut kept.layout);
+        let mut layout = kept.layout;
         if let Some(transition) = &verdict.breaker
             && !kept.isolated
         {
             self.apply(kept, transition.clone());
+        } else {
+            drop(kept);
         }
-        verdict
+        if caller.is(own) {
+            return verdict;
+        }
+        // The failure is counted, so the caller's policy gets it as one of an older generation, which moves nothing.
+        if let (Some(guard), Some(Transition { state, .. })) = (&mut incident.guard, verdict.breaker) {
+            *guard = Guard { generation: state.generation.wrapping_sub(1), state, successes: 0, ..*guard };
+        }
+        caller.decide_guarded(incident, &mut layout)
     }
 
     fn apply(&self, mut kept: MutexGuard<'_, Kept>, transition: Transition) {

@@ -54,9 +54,9 @@ impl OwnedPermit {
         permit.breaker.failed(permit, error)
     }
 
-    /// Asks `policy` what the failure means for the breaker and for the caller, together.
-    pub(crate) fn decide(mut self, policy: &PolicySlot, incident: &mut Incident) -> Verdict {
-        self.lend().decide(policy, incident)
+    /// Moves the breaker by its policy, and decides about the call by the caller's.
+    pub(crate) fn decide(mut self, caller: &PolicySlot, incident: &mut Incident) -> Verdict {
+        self.lend().decide(caller, incident)
     }
 
     /// The call begins only now: time since the permit was granted is not the call's.

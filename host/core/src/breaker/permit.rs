@@ -44,7 +44,7 @@ impl Permit<'_> {
     #[inline]
     pub fn success(self) {
         if self.probe {
-            self.breaker.told_of_success(self.passage);
+            self.breaker.report_success(self.passage);
         } else {
             match self.passage.began {
                 None => self.breaker.passed(self.passage.generation),
@@ -57,7 +57,7 @@ impl Permit<'_> {
     fn measured(&self, began: Instant) {
         let Shared { gate, clock, .. } = &*self.breaker.shared;
         if gate.is_slow(clock.now().saturating_sub(began)) {
-            self.breaker.told_of_success(self.passage);
+            self.breaker.report_success(self.passage);
         } else {
             gate.succeeded(self.passage.generation);
         }
@@ -93,9 +93,9 @@ impl Permit<'_> {
         super::OwnedPermit { breaker: self.breaker.clone(), passage: self.passage, probe }
     }
 
-    /// Asks `policy` what the failure means for the breaker and for the caller, together.
-    pub(crate) fn decide(self, policy: &PolicySlot, incident: &mut Incident) -> Verdict {
-        self.breaker.decide(policy, incident, self.passage)
+    /// Moves the breaker by its policy, and decides about the call by the caller's.
+    pub(crate) fn decide(self, caller: &PolicySlot, incident: &mut Incident) -> Verdict {
+        self.breaker.decide(caller, incident, self.passage)
         // Drops the permit after the state moved.
     }
 }

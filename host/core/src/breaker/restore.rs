@@ -20,7 +20,7 @@
 //! # Ok(()) }
 //! ```
 
-use super::{CircuitBreaker, CircuitBreakerBuilder, Kept};
+use super::{CircuitBreaker, CircuitBreakerBuilder, Kept, MEMORY_LIMIT};
 use crate::clock::Instant;
 use crate::policy::PolicySlot;
 use crate::types::{Admission, BreakerConfig, BreakerEvent, BreakerState, Observation, Transition};
@@ -28,8 +28,6 @@ use serde::{Deserialize, Serialize};
 
 /// The gate has 61 bits.
 const GENERATIONS: u64 = u64::MAX >> 4;
-/// Maximum bytes; more is foreign.
-const LONGEST_MEMORY: usize = 4 << 10;
 
 /// A breaker's state, for storage.
 ///
@@ -73,7 +71,7 @@ impl CircuitBreakerBuilder {
 pub(super) fn resume(policy: &PolicySlot, config: BreakerConfig, saved: SavedState, now: Instant) -> (Kept, Admission) {
     let SavedState { mut state, mut layout, isolated } = saved;
     state.generation &= GENERATIONS;
-    if state.since > now || state.memory.len() > LONGEST_MEMORY {
+    if state.since > now || state.memory.len() > MEMORY_LIMIT {
         state.since = state.since.min(now);
         state.memory.clear();
     }

@@ -149,12 +149,12 @@ impl StoredBreaker {
     /// # Errors
     /// [`StoreError`].
     pub async fn settle(&self, permit: StoredPermit, ended: Result<(), Fault>) -> Result<(Phase, Phase), StoreError> {
-        let moved = self.told(&permit, ended).await;
+        let moved = self.report(&permit, ended).await;
         let freed = self.free(permit.lease).await;
         moved.and_then(|moved| freed.map(|()| moved))
     }
 
-    async fn told(&self, permit: &StoredPermit, ended: Result<(), Fault>) -> Result<(Phase, Phase), StoreError> {
+    async fn report(&self, permit: &StoredPermit, ended: Result<(), Fault>) -> Result<(Phase, Phase), StoreError> {
         loop {
             let found = self.found().await?;
             // Older generations change nothing.

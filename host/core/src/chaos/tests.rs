@@ -195,7 +195,7 @@ fn disabled_chaos_passes_all_calls_and_does_not_advance_its_sequence() {
 }
 
 #[test]
-fn an_injected_failure_passes_for_what_it_was_told_to_be() {
+fn an_injected_failure_has_the_facts_that_it_was_given() {
     let missing = Fault { status: Some(404), ..Fault::new(FaultKind::HttpStatus, "model 'qwen3:8b' not found") };
     assert_eq!(fault_of(&InjectedFailure { call: 7, known: missing.clone().into() }), missing);
     let builder = Chaos::<io::Error>::builder().plan(Plan::new().call(2, Injection::fail_with(missing)));
@@ -210,7 +210,7 @@ fn an_injected_failure_passes_for_what_it_was_told_to_be() {
 }
 
 #[test]
-fn an_injected_failure_can_be_told_from_a_real_one() {
+fn an_injected_failure_can_be_distinguished_from_a_real_one() {
     let chaos = Chaos::<io::Error>::builder().fail_with(1.0, transient()).build().unwrap();
     let error = chaos.call(|| async { Ok(()) }).now_or_never().unwrap().unwrap_err();
     assert_eq!(InjectedFailure::find(&error), Some(&InjectedFailure { call: 1, known: transient().into() }));

@@ -40,6 +40,12 @@ pub trait OperationContext: Sync {
     fn resources(&self) -> Option<ResourceSnapshot> {
         None
     }
+
+    /// Whether this machine is short of memory, by the caller's own thresholds. A call that ran out of a resource is
+    /// then not retried.
+    fn is_short_of_memory(&self) -> bool {
+        false
+    }
 }
 
 /// An operation that has nothing but, perhaps, a fallback.

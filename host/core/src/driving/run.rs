@@ -19,6 +19,7 @@ use crate::types::*;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
+use upright_logic::classifier::classify;
 use upright_logic::classifier::rules::UNKNOWN;
 use upright_logic::degradation::same_model;
 
@@ -131,8 +132,7 @@ impl End {
             (_, _, Some(Rejected::CircuitOpen(open))) => Error::CircuitOpen(open),
             (_, _, Some(Rejected::BulkheadFull(full))) => Error::BulkheadFull(full),
             (classification, last, None) => {
-                let classification =
-                    classification.unwrap_or_else(|| upright_logic::classifier::classify(&Fault::new(FaultKind::Other, "")));
+                let classification = classification.unwrap_or_else(|| classify(&Fault::new(FaultKind::Other, "")));
                 let source = last.unwrap_or_else(|| classification.rule.clone().into());
                 Error::Failed(Box::new(Failure { attempts, reason, classification, elapsed, source }))
             }
@@ -332,21 +332,31 @@ impl<C: OperationContext> Run<C> {
         (self.failed(facts), error.into())
     }
 
-    /// Whether a timed-out attempt counts against the service: not if the deadline left it less than its own limit.
-    /// The first attempt had all its time.
-    fn had_its_time(&self, facts: &Facts) -> bool {
+    /// Whether the breaker hears of the failure. It does not hear of the timeout of a later attempt which the deadline
+    /// left less than the attempt timeout: that says nothing against the service. The policy judges all other failures.
+    /// This is the one place of the rule; `docs/patterns/circuit-breaker.md` states it.
+    fn counts_against_service(&self, facts: &Facts) -> bool {
         let Some(limit) = facts.timed_out else { return true };
         self.attempts <= 1 || self.settings.attempt_timeout.is_some_and(|timeout| limit >= timeout)
+    }
+
+    /// Advises against a retry where memory is short by the caller's thresholds: the policy does not know them.
+    fn judge_memory(&self, fault: &mut Fault) {
+        let ran_out = || classify(fault).category == ErrorCategory::Resource;
+        if fault.should_retry.is_none() && ran_out() && self.context.is_short_of_memory() {
+            fault.should_retry = Some(false);
+        }
     }
 
     /// The attempt failed: the one place where a failure is decided.
     #[cold]
     pub fn failed(&mut self, facts: impl Into<Facts>) -> Step {
-        let facts = facts.into();
+        let mut facts: Facts = facts.into();
+        self.judge_memory(&mut facts.fault);
         self.begun();
         let Admission { permit, room } = std::mem::take(&mut self.admission);
         drop(room);
-        let permit = permit.filter(|_| self.had_its_time(&facts));
+        let permit = permit.filter(|_| self.counts_against_service(&facts));
         // Taken before asking: two that look first and take later both find the last token.
         let budget = self.settings.budget.clone();
         let token = budget.as_ref().map(RetryBudget::take);
@@ -470,7 +480,7 @@ impl<C: OperationContext> Run<C> {
                 let chain = context.models().to_vec();
                 ModelChoice { current: model.to_string(), known: known_of(&chain, &models), chain }
             }),
-            at_hand: AtHand {
+            at_hand: Alternatives {
                 fallback: context.has_fallback(),
                 cached: context.cached(),
                 checkpoint: context.checkpoint().is_some(),

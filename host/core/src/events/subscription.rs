@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_subscriber_that_falls_behind_is_told_how_much_it_missed() {
+    async fn a_subscriber_that_falls_behind_learns_how_many_events_it_missed() {
         let events = Events::default();
         let mut seen = events.subscribe();
         (0..1030).for_each(|number| events.emit(|| event(number)));

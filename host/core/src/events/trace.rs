@@ -39,7 +39,7 @@ pub(super) fn trace(event: &Event) {
             tracing::warn!(target: "upright", %operation, attempt, %bulkhead, "the bulkhead is full");
         }
         Event::Hedged { operation, attempt, hedge } => {
-            tracing::info!(target: "upright", %operation, attempt, hedge, "sending a rival after a slow attempt")
+            tracing::info!(target: "upright", %operation, attempt, hedge, "sending a hedge attempt after a slow attempt")
         }
         Event::PolicySwapped { from, to } => tracing::info!(target: "upright", from, to, "policy swapped"),
         Event::PolicyStage { policy, stage } => tracing::debug!(target: "upright", policy, %stage, "policy entered a stage"),

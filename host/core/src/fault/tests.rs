@@ -57,7 +57,7 @@ fn within(what: &'static str, cause: impl Into<BoxError>) -> Context {
 }
 
 #[test]
-fn a_refused_connection_is_told_by_its_number() {
+fn a_refused_connection_is_recognized_by_its_error_number() {
     let error = TcpStream::connect(closed()).unwrap_err();
     let fault = fault_of(&error);
     assert_eq!(fault.kind, FaultKind::ConnectionRefused);
@@ -66,13 +66,13 @@ fn a_refused_connection_is_told_by_its_number() {
 }
 
 #[test]
-fn a_missing_file_is_told_by_its_number() {
+fn a_missing_file_is_recognized_by_its_error_number() {
     let fault = fault_of(&std::fs::read("no such file").unwrap_err());
     assert_eq!((fault.kind, fault.errno), (FaultKind::NotFound, Some(2)));
 }
 
 #[test]
-fn kinds_of_io_errors_without_a_number_are_told() {
+fn kinds_of_io_errors_without_a_number_are_recognized() {
     let kinds = [
         (io::ErrorKind::ConnectionAborted, FaultKind::ConnectionReset),
         (io::ErrorKind::BrokenPipe, FaultKind::ConnectionReset),
@@ -91,7 +91,7 @@ fn kinds_of_io_errors_without_a_number_are_told() {
 }
 
 #[test]
-fn error_numbers_that_earlier_classifiers_missed_are_told() {
+fn error_numbers_that_earlier_classifiers_missed_are_recognized() {
     for (errno, expected) in
         [(28, FaultKind::DiskFull), (24, FaultKind::TooManyOpenFiles), (12, FaultKind::OutOfMemory), (113, FaultKind::Unreachable)]
     {
@@ -100,7 +100,7 @@ fn error_numbers_that_earlier_classifiers_missed_are_told() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_told() {
+fn a_name_that_does_not_resolve_is_recognized() {
     use std::net::ToSocketAddrs;
     let error = ("nonexistent.invalid", 1).to_socket_addrs().unwrap_err();
     assert_eq!(kind(&error), FaultKind::Dns, "{error:?}");
@@ -108,7 +108,7 @@ fn a_name_that_does_not_resolve_is_told() {
 }
 
 #[tokio::test]
-async fn an_http_clients_failures_to_connect_are_told_apart() {
+async fn an_http_clients_failures_to_connect_are_distinguished() {
     let refused = fault_of(&failed(client().post(format!("http://{}/api/chat", closed()))).await);
     assert_eq!((refused.kind, refused.errno, refused.endpoint), (FaultKind::ConnectionRefused, Some(111), Endpoint::Chat));
     let unresolved = fault_of(&failed(client().get("http://nonexistent.invalid:11434/v1/models")).await);
@@ -116,7 +116,7 @@ async fn an_http_clients_failures_to_connect_are_told_apart() {
 }
 
 #[tokio::test]
-async fn an_http_clients_timeout_is_told() {
+async fn an_http_clients_timeout_is_recognized() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/ollama/api/generate/", silent.local_addr().unwrap());
     let fault = fault_of(&failed(client().post(url).timeout(Duration::from_millis(20))).await);
@@ -124,7 +124,7 @@ async fn an_http_clients_timeout_is_told() {
 }
 
 #[tokio::test]
-async fn a_status_is_told_whatever_the_text_says() {
+async fn a_status_is_recognized_whatever_the_text_says() {
     let url = answering(b"HTTP/1.1 503 404 Not Found\r\ncontent-length: 0\r\n\r\n");
     let error = within("user_404 not found", failed(client().get(url + "/api/tags")).await);
     let fault = fault_of(&error);
@@ -133,7 +133,7 @@ async fn a_status_is_told_whatever_the_text_says() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_without_an_answer_or_within_one_is_told() {
+async fn a_connection_that_ends_before_or_within_an_answer_is_recognized() {
     for answer in [&b""[..], b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"model\""] {
         let error = failed(client().get(answering(answer) + "/api/ps")).await;
         assert_eq!(kind(&error), FaultKind::ConnectionReset, "{error:?}");
@@ -141,7 +141,7 @@ async fn a_connection_that_ends_without_an_answer_or_within_one_is_told() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_what_was_agreed_is_told() {
+async fn an_answer_in_an_unexpected_format_is_recognized() {
     for answer in [&b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>"[..], b"SSH-2.0-OpenSSH_9.6\r\n"] {
         let error = failed(client().get(answering(answer))).await;
         assert_eq!(kind(&error), FaultKind::InvalidAnswer, "{error:?}");
@@ -161,7 +161,7 @@ async fn an_elapsed_timer_an_aborted_task_and_a_panicked_task_become_faults() {
 }
 
 #[test]
-fn mistakes_in_the_input_are_told() {
+fn mistakes_in_the_input_are_reported() {
     let errors: [BoxError; 8] = [
         serde_json::from_str::<u8>("{").unwrap_err().into(),
         "x".parse::<u8>().unwrap_err().into(),
@@ -189,7 +189,7 @@ fn what_reads_json_from_a_broken_connection_is_not_the_callers_mistake() {
 }
 
 #[test]
-fn an_allocation_that_cannot_be_is_told() {
+fn a_failed_allocation_is_recognized() {
     assert_eq!(kind(&Vec::<u8>::new().try_reserve(usize::MAX).unwrap_err()), FaultKind::OutOfMemory);
 }
 
@@ -203,7 +203,7 @@ fn failure(source: impl Into<BoxError>) -> Box<Failure> {
 }
 
 #[test]
-fn this_crates_own_errors_are_told_by_their_types() {
+fn this_crates_own_errors_are_recognized_by_their_types() {
     assert_eq!(kind(&AttemptTimeout { limit: Duration::from_secs(1) }), FaultKind::Timeout);
     assert_eq!(kind(&RejectedResult), FaultKind::RejectedResult);
     let left = fault_of(&crate::Error::from(open(Rejection::Open { time_left: Duration::from_millis(1500) })));
@@ -394,7 +394,7 @@ fn a_cyclic_chain_of_causes_is_read_to_an_end() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn a_failed_tls_handshake_is_told() {
+async fn a_failed_tls_handshake_is_recognized() {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let trusting_nobody = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let settings = trusting_nobody.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();

@@ -3,12 +3,11 @@
 //! Policies may be untrusted, and answers move real calls. A rejected answer fails the policy, like a trap.
 
 use super::decider::PolicyFailure;
+use crate::breaker::MEMORY_LIMIT;
 use crate::types::*;
 
 /// Maximum bytes of a name or rule. People and logs see it: no control characters.
 const NAME_LIMIT: usize = 64;
-/// In bytes.
-const MEMORY_LIMIT: usize = 4 << 10;
 /// Maximum nanoseconds open beyond `recovery_timeout` (a day).
 const OPEN_LIMIT: u64 = 86_400_000_000_000;
 
@@ -230,11 +229,18 @@ pub(crate) fn verdict(answer: &Verdict, incident: &Incident) -> Checked {
             let chain = incident.models.as_ref().map_or(0, |models| models.chain.len());
             next_model(Some(index), chain, function)
         }
-        Directive::Simplify => unless(incident.at_hand.can_simplify, function, || "to simplify".into(), "what is at hand"),
-        Directive::ServeCached => {
-            unless(incident.at_hand.cached.is_some(), function, || "to serve from the cache".into(), "what is at hand")
+        Directive::Simplify => {
+            unless(incident.at_hand.can_simplify, function, || "to simplify".into(), "an alternative that the incident offers")
         }
-        Directive::UseFallback => unless(incident.at_hand.fallback, function, || "to use the fallback".into(), "what is at hand"),
+        Directive::ServeCached => unless(
+            incident.at_hand.cached.is_some(),
+            function,
+            || "to serve from the cache".into(),
+            "an alternative that the incident offers",
+        ),
+        Directive::UseFallback => {
+            unless(incident.at_hand.fallback, function, || "to use the fallback".into(), "an alternative that the incident offers")
+        }
         Directive::GiveUp => Ok(()),
     }
 }

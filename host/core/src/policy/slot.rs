@@ -242,6 +242,11 @@ impl PolicySlot {
         self.active.counts()
     }
 
+    /// Whether both are one slot: a swap in one is a swap in the other.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.active, &other.active)
+    }
+
     fn ask(&self, ask: Ask<'_>) -> Answer {
         let active = self.active.active.load();
         let begun = self.begin();

@@ -84,7 +84,7 @@ mod tests {
 
     struct Rounds {
         works: Vec<bool>,
-        told: Mutex<Vec<bool>>,
+        reported: Mutex<Vec<bool>>,
     }
 
     impl Follow for Rounds {
@@ -95,28 +95,28 @@ mod tests {
         }
 
         fn failed(&self, _: &StoreError, again: bool) {
-            self.told.lock().unwrap().push(again);
+            self.reported.lock().unwrap().push(again);
         }
     }
 
     #[tokio::test]
-    async fn pauses_grow_while_the_store_fails_and_begin_anew_when_it_has_worked() {
+    async fn pauses_grow_while_the_store_fails_and_start_over_once_it_has_worked() {
         let clock = DrivenClock::skipping();
         let mut rounds =
-            Rounds { works: vec![false, true, false, false, false, false, false, false, false, false], told: Mutex::default() };
+            Rounds { works: vec![false, true, false, false, false, false, false, false, false, false], reported: Mutex::default() };
         keep_up(&mut rounds, &Calls::default(), &clock.shared()).await;
         let milliseconds: Vec<_> = clock.waits().iter().map(Duration::as_millis).collect();
         assert_eq!(milliseconds, [100, 200, 400, 800, 1600, 3200, 5000, 5000, 100, 200]);
-        let again = rounds.told.into_inner().unwrap();
+        let again = rounds.reported.into_inner().unwrap();
         assert_eq!(again, [false, true, true, true, true, true, true, true, false, true]);
     }
 
     #[tokio::test]
     async fn a_follower_without_users_ends_during_its_pause() {
         let calls = Calls::default();
-        let mut rounds = Rounds { works: vec![false; 9], told: Mutex::default() };
+        let mut rounds = Rounds { works: vec![false; 9], reported: Mutex::default() };
         calls.end();
         keep_up(&mut rounds, &calls, &DrivenClock::new().shared()).await;
-        assert_eq!(rounds.told.into_inner().unwrap(), [false]);
+        assert_eq!(rounds.reported.into_inner().unwrap(), [false]);
     }
 }

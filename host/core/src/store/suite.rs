@@ -30,7 +30,7 @@ macro_rules! store_suite {
             values_of_each_size_are_got_as_they_were_put,
             what_is_asked_for_at_the_same_time_is_judged_one_after_the_other,
             a_watcher_sees_the_changes_under_its_prefix_in_order_and_the_end,
-            a_watcher_that_falls_behind_is_told_so,
+            a_watcher_that_falls_behind_learns_of_it,
         }
     };
     ($make:expr; $($test:ident,)*) => {
@@ -185,7 +185,7 @@ pub async fn a_watcher_sees_the_changes_under_its_prefix_in_order_and_the_end(st
     assert!(changes.next().await.is_none());
 }
 
-pub async fn a_watcher_that_falls_behind_is_told_so(store: impl Store, _: DrivenClock) {
+pub async fn a_watcher_that_falls_behind_learns_of_it(store: impl Store, _: DrivenClock) {
     let mut changes = store.watch("").await.unwrap();
     for _ in 0..BACKLOG + 3 {
         store.put("a", Bytes::new(), TEXT).await.unwrap();

@@ -7,7 +7,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use upright_logic as native;
 
-type Told<F> = Option<Arc<F>>;
+/// `None`: the usual answer.
+type Replacement<F> = Option<Arc<F>>;
 
 /// A policy whose answers a test sets. Clones share incidents and directives.
 ///
@@ -40,15 +41,15 @@ type Told<F> = Option<Arc<F>>;
 #[derive(Clone, Default)]
 #[expect(clippy::type_complexity, reason = "each closure has the parameters of its question")]
 pub struct TestPolicy {
-    decide: Told<dyn Fn(&Incident, Verdict) -> Verdict + Send + Sync>,
-    classify: Told<dyn Fn(&Fault, Classification) -> Classification + Send + Sync>,
-    delay: Told<dyn Fn(&RetryConfig, u32, f64, Seconds) -> Seconds + Send + Sync>,
-    step: Told<dyn Fn(&BreakerState, &Observation, Transition) -> Transition + Send + Sync>,
-    recommend: Told<dyn Fn(Profile, Recommendation) -> Recommendation + Send + Sync>,
-    next_model: Told<dyn Fn(&str, &[String], Option<u32>) -> Option<u32> + Send + Sync>,
-    simplify_workflow: Told<dyn Fn(&[WorkflowEntry], Vec<WorkflowEdit>) -> Vec<WorkflowEdit> + Send + Sync>,
-    may_serve_cached: Told<dyn Fn(Seconds, Seconds, &Classification, bool) -> bool + Send + Sync>,
-    judge: Told<dyn Fn(&ResourceSnapshot, &ResourceThresholds, Judgement) -> Judgement + Send + Sync>,
+    decide: Replacement<dyn Fn(&Incident, Verdict) -> Verdict + Send + Sync>,
+    classify: Replacement<dyn Fn(&Fault, Classification) -> Classification + Send + Sync>,
+    delay: Replacement<dyn Fn(&RetryConfig, u32, f64, Seconds) -> Seconds + Send + Sync>,
+    step: Replacement<dyn Fn(&BreakerState, &Observation, Transition) -> Transition + Send + Sync>,
+    recommend: Replacement<dyn Fn(Profile, Recommendation) -> Recommendation + Send + Sync>,
+    next_model: Replacement<dyn Fn(&str, &[String], Option<u32>) -> Option<u32> + Send + Sync>,
+    simplify_workflow: Replacement<dyn Fn(&[WorkflowEntry], Vec<WorkflowEdit>) -> Vec<WorkflowEdit> + Send + Sync>,
+    may_serve_cached: Replacement<dyn Fn(Seconds, Seconds, &Classification, bool) -> bool + Send + Sync>,
+    judge: Replacement<dyn Fn(&ResourceSnapshot, &ResourceThresholds, Judgement) -> Judgement + Send + Sync>,
     traps: bool,
     asked: Arc<Mutex<Asked>>,
 }
@@ -95,44 +96,44 @@ impl TestPolicy {
 
     /// Decides failures, and breaker rejections that something can serve.
     #[must_use]
-    pub fn decide(mut self, told: impl Fn(&Incident, Verdict) -> Verdict + Send + Sync + 'static) -> Self {
-        self.decide = Some(Arc::new(told));
+    pub fn decide(mut self, replace: impl Fn(&Incident, Verdict) -> Verdict + Send + Sync + 'static) -> Self {
+        self.decide = Some(Arc::new(replace));
         self
     }
 
     /// Classifies, if only that is asked ([`crate::ErrorClassifier`], [`PolicySlot::classify`]).
     #[must_use]
-    pub fn classify(mut self, told: impl Fn(&Fault, Classification) -> Classification + Send + Sync + 'static) -> Self {
-        self.classify = Some(Arc::new(told));
+    pub fn classify(mut self, replace: impl Fn(&Fault, Classification) -> Classification + Send + Sync + 'static) -> Self {
+        self.classify = Some(Arc::new(replace));
         self
     }
 
     /// Delay in seconds after an attempt (from 0), by a number in [0, 1), if only that is asked
     /// ([`crate::RetryStrategy::delay`]).
     #[must_use]
-    pub fn delay(mut self, told: impl Fn(&RetryConfig, u32, f64, Seconds) -> Seconds + Send + Sync + 'static) -> Self {
-        self.delay = Some(Arc::new(told));
+    pub fn delay(mut self, replace: impl Fn(&RetryConfig, u32, f64, Seconds) -> Seconds + Send + Sync + 'static) -> Self {
+        self.delay = Some(Arc::new(replace));
         self
     }
 
     /// Moves a breaker after a timeout, successful probe or slow call; [`TestPolicy::decide`] does after failures.
     #[must_use]
-    pub fn step(mut self, told: impl Fn(&BreakerState, &Observation, Transition) -> Transition + Send + Sync + 'static) -> Self {
-        self.step = Some(Arc::new(told));
+    pub fn step(mut self, replace: impl Fn(&BreakerState, &Observation, Transition) -> Transition + Send + Sync + 'static) -> Self {
+        self.step = Some(Arc::new(replace));
         self
     }
 
     /// Recommends settings.
     #[must_use]
-    pub fn recommend(mut self, told: impl Fn(Profile, Recommendation) -> Recommendation + Send + Sync + 'static) -> Self {
-        self.recommend = Some(Arc::new(told));
+    pub fn recommend(mut self, replace: impl Fn(Profile, Recommendation) -> Recommendation + Send + Sync + 'static) -> Self {
+        self.recommend = Some(Arc::new(replace));
         self
     }
 
     /// Index of the next model.
     #[must_use]
-    pub fn next_model(mut self, told: impl Fn(&str, &[String], Option<u32>) -> Option<u32> + Send + Sync + 'static) -> Self {
-        self.next_model = Some(Arc::new(told));
+    pub fn next_model(mut self, replace: impl Fn(&str, &[String], Option<u32>) -> Option<u32> + Send + Sync + 'static) -> Self {
+        self.next_model = Some(Arc::new(replace));
         self
     }
 
@@ -140,23 +141,26 @@ impl TestPolicy {
     #[must_use]
     pub fn simplify_workflow(
         mut self,
-        told: impl Fn(&[WorkflowEntry], Vec<WorkflowEdit>) -> Vec<WorkflowEdit> + Send + Sync + 'static,
+        replace: impl Fn(&[WorkflowEntry], Vec<WorkflowEdit>) -> Vec<WorkflowEdit> + Send + Sync + 'static,
     ) -> Self {
-        self.simplify_workflow = Some(Arc::new(told));
+        self.simplify_workflow = Some(Arc::new(replace));
         self
     }
 
     /// Whether an answer of the first age (seconds) may be served, up to the second.
     #[must_use]
-    pub fn may_serve_cached(mut self, told: impl Fn(Seconds, Seconds, &Classification, bool) -> bool + Send + Sync + 'static) -> Self {
-        self.may_serve_cached = Some(Arc::new(told));
+    pub fn may_serve_cached(mut self, replace: impl Fn(Seconds, Seconds, &Classification, bool) -> bool + Send + Sync + 'static) -> Self {
+        self.may_serve_cached = Some(Arc::new(replace));
         self
     }
 
     /// Judges resources.
     #[must_use]
-    pub fn judge(mut self, told: impl Fn(&ResourceSnapshot, &ResourceThresholds, Judgement) -> Judgement + Send + Sync + 'static) -> Self {
-        self.judge = Some(Arc::new(told));
+    pub fn judge(
+        mut self,
+        replace: impl Fn(&ResourceSnapshot, &ResourceThresholds, Judgement) -> Judgement + Send + Sync + 'static,
+    ) -> Self {
+        self.judge = Some(Arc::new(replace));
         self
     }
 
@@ -175,7 +179,7 @@ impl TestPolicy {
         };
         match (directive, &self.decide) {
             (Some(directive), _) => directed(directive, usual),
-            (None, Some(told)) => told(incident, usual),
+            (None, Some(replace)) => replace(incident, usual),
             (None, None) => usual,
         }
     }
@@ -191,28 +195,28 @@ impl Decider for TestPolicy {
         let answer = match (ask, usual) {
             (Ask::Decide { incident }, Answer::Decide(usual)) => Answer::Decide(self.verdict(incident, usual)),
             (Ask::Recommend { profile }, Answer::Recommend(usual)) => {
-                Answer::Recommend(told(&self.recommend, usual, |told, usual| told(*profile, usual)))
+                Answer::Recommend(replaced(&self.recommend, usual, |replace, usual| replace(*profile, usual)))
             }
             (Ask::Delay { config, attempt, random }, Answer::Delay(usual)) => {
-                Answer::Delay(told(&self.delay, usual, |told, usual| told(config, *attempt, *random, usual)))
+                Answer::Delay(replaced(&self.delay, usual, |replace, usual| replace(config, *attempt, *random, usual)))
             }
             (Ask::Step { state, observation, .. }, Answer::Step(usual)) => {
-                Answer::Step(told(&self.step, usual, |told, usual| told(state, observation, usual)))
+                Answer::Step(replaced(&self.step, usual, |replace, usual| replace(state, observation, usual)))
             }
             (Ask::Classify { fault }, Answer::Classify(usual)) => {
-                Answer::Classify(told(&self.classify, usual, |told, usual| told(fault, usual)))
+                Answer::Classify(replaced(&self.classify, usual, |replace, usual| replace(fault, usual)))
             }
             (Ask::NextModel { current, chain }, Answer::NextModel(usual)) => {
-                Answer::NextModel(told(&self.next_model, usual, |told, usual| told(current, chain, usual)))
+                Answer::NextModel(replaced(&self.next_model, usual, |replace, usual| replace(current, chain, usual)))
             }
             (Ask::SimplifyWorkflow { workflow }, Answer::SimplifyWorkflow(usual)) => {
-                Answer::SimplifyWorkflow(told(&self.simplify_workflow, usual, |told, usual| told(workflow, usual)))
+                Answer::SimplifyWorkflow(replaced(&self.simplify_workflow, usual, |replace, usual| replace(workflow, usual)))
             }
             (Ask::MayServeCached { age, max_age, failure }, Answer::MayServeCached(usual)) => {
-                Answer::MayServeCached(told(&self.may_serve_cached, usual, |told, usual| told(*age, *max_age, failure, usual)))
+                Answer::MayServeCached(replaced(&self.may_serve_cached, usual, |replace, usual| replace(*age, *max_age, failure, usual)))
             }
             (Ask::Judge { snapshot, thresholds }, Answer::Judge(usual)) => {
-                Answer::Judge(told(&self.judge, usual, |told, usual| told(snapshot, thresholds, usual)))
+                Answer::Judge(replaced(&self.judge, usual, |replace, usual| replace(snapshot, thresholds, usual)))
             }
             (_, usual) => usual,
         };
@@ -224,9 +228,9 @@ impl Decider for TestPolicy {
     }
 }
 
-fn told<F: ?Sized, R>(told: &Told<F>, usual: R, answer: impl FnOnce(&F, R) -> R) -> R {
-    match told {
-        Some(told) => answer(told, usual),
+fn replaced<F: ?Sized, R>(replacement: &Replacement<F>, usual: R, answer: impl FnOnce(&F, R) -> R) -> R {
+    match replacement {
+        Some(replace) => answer(replace, usual),
         None => usual,
     }
 }

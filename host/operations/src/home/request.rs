@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use upright_runtime::shadow::{Promotion, ShadowOptions, ShadowReport};
 use upright_runtime::signature::Signature;
-use upright_runtime::{HistoryEntry, PolicyLifecycle, PolicyLoader, SlotCounts, Stage, SwapOptions};
+use upright_runtime::{HistoryEntry, PROBATION, PolicyLifecycle, PolicyLoader, SlotCounts, Stage, SwapOptions};
 
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -27,9 +27,9 @@ pub enum Request {
         /// Shadow to run first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shadow: Option<ShadowRequest>,
-        /// Probation in seconds; `None` for the default.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        probation: Option<f64>,
+        /// Probation; `None` for the default. In JSON seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "crate::seconds")]
+        probation: Option<Duration>,
         /// See [`SwapOptions::allow_lower_revision`].
         #[serde(default)]
         allow_lower_revision: bool,
@@ -237,12 +237,10 @@ fn within<T>(patience: Duration, look: impl Fn() -> Option<T>) -> Option<T> {
 fn answer(request: &Request, candidate: &Path, slot: &PolicyLifecycle, loader: &PolicyLoader) -> Reply {
     match request {
         Request::Swap { shadow, probation, allow_lower_revision } => {
-            let swapped = swap_options(*shadow, *probation, *allow_lower_revision).and_then(|options| {
-                // The swap probes it.
-                let loaded = loader.clone().probe(false).from_file(candidate);
-                let policy = loaded.inspect_err(|error| slot.note_refusal("a candidate", error));
-                policy.and_then(|policy| slot.swap(policy, &options)).map_err(|error| error.to_string())
-            });
+            let options = swap_options(*shadow, *probation, *allow_lower_revision);
+            // The swap probes it.
+            let policy = loader.clone().probe(false).from_file(candidate).inspect_err(|error| slot.note_refusal("a candidate", error));
+            let swapped = policy.and_then(|policy| slot.swap(policy, &options)).map_err(|error| error.to_string());
             reply(slot, swapped.map(Some), slot.shadow_report())
         }
         Request::Promote => match slot.promote() {
@@ -261,20 +259,12 @@ fn answer(request: &Request, candidate: &Path, slot: &PolicyLifecycle, loader: &
     }
 }
 
-pub(crate) fn swap_options(
-    shadow: Option<ShadowRequest>,
-    probation: Option<f64>,
-    allow_lower_revision: bool,
-) -> Result<SwapOptions, String> {
-    let mut options = SwapOptions { allow_lower_revision, ..SwapOptions::default() };
-    if let Some(seconds) = probation {
-        options.probation = Duration::try_from_secs_f64(seconds).map_err(|error| format!("a probation of {seconds} s: {error}"))?;
-    }
-    options.shadow = shadow.map(|shadow| ShadowOptions {
+pub(crate) fn swap_options(shadow: Option<ShadowRequest>, probation: Option<Duration>, allow_lower_revision: bool) -> SwapOptions {
+    let shadow = shadow.map(|shadow| ShadowOptions {
         sample: shadow.sample,
         promotion: shadow.decisions.map(|decisions| Promotion { decisions, disagreements: shadow.disagreements }),
     });
-    Ok(options)
+    SwapOptions { shadow, probation: probation.unwrap_or(PROBATION), allow_lower_revision, ..SwapOptions::default() }
 }
 
 fn reply(slot: &PolicyLifecycle, done: Result<Option<Stage>, String>, shadow: Option<ShadowReport>) -> Reply {

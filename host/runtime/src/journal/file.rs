@@ -25,7 +25,7 @@ pub(super) struct Files {
     buffer: Vec<u8>,
     lines: Vec<usize>,
     /// Losses not written yet.
-    untold: u64,
+    unreported: u64,
     next_look: Instant,
     reported: bool,
     pub(super) written: u64,
@@ -42,7 +42,7 @@ impl Files {
             size: 0,
             buffer: Vec::new(),
             lines: Vec::new(),
-            untold: 0,
+            unreported: 0,
             next_look: now.saturating_add(AGAIN_AFTER),
             reported: false,
             written: 0,
@@ -89,7 +89,7 @@ impl Files {
     }
 
     fn lose(&mut self, decisions: u64) {
-        self.untold += decisions;
+        self.unreported += decisions;
         self.lost += decisions;
     }
 
@@ -118,10 +118,10 @@ impl Files {
     }
 
     fn tell_lost(&mut self) {
-        if self.untold > 0 {
-            let line = format!("{{\"lost\": {}}}\n", self.untold);
+        if self.unreported > 0 {
+            let line = format!("{{\"lost\": {}}}\n", self.unreported);
             if self.write(line.as_bytes()) == line.len() {
-                self.untold = 0;
+                self.unreported = 0;
             }
         }
     }
@@ -323,7 +323,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn what_a_full_disk_does_not_take_is_counted_and_told_when_there_is_room_again() {
+    fn entries_that_a_full_disk_refuses_are_counted_and_reported_once_it_has_space_again() {
         let folder = Folder::new("full");
         let mut files = Files::open(folder.journal(), 100_000, 1_000_000, 0).unwrap();
         files.push(&entry(1), 0);

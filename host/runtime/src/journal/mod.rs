@@ -141,10 +141,17 @@ impl JournalBuilder {
         self
     }
 
-    /// Maximum bytes of a file (from 64 KiB) and of all files (from twice that); 16 MiB and 128 MiB by default.
+    /// Maximum bytes of a file, at least 64 KiB; 16 MiB by default.
     #[must_use]
-    pub fn limits(mut self, file: u64, total: u64) -> Self {
-        (self.file_limit, self.total_limit) = (file, total);
+    pub fn file_limit(mut self, bytes: u64) -> Self {
+        self.file_limit = bytes;
+        self
+    }
+
+    /// Maximum bytes of all files, at least twice the limit of one; 128 MiB by default.
+    #[must_use]
+    pub fn total_limit(mut self, bytes: u64) -> Self {
+        self.total_limit = bytes;
         self
     }
 

@@ -75,13 +75,13 @@ fn a_journal_entry_says_whether_policy_safe_mode_native_code_or_a_test_answered(
     PolicyLifecycle::from(TestPolicy::new().slot()).with_journal(journal.clone()).slot().next_model("a", &["b".to_owned()]);
     let nonsense = TestPolicy::new().delay(|_, _, _, _| f64::NAN);
     PolicyLifecycle::from(nonsense.slot()).with_journal(journal.clone()).slot().delay(&RetryConfig::default(), 0, 0.5);
-    let told = |policy: &str, by, function| (policy.to_owned(), by, function);
+    let decided = |policy: &str, by, function| (policy.to_owned(), by, function);
     assert_eq!(
         asked(&journal),
         [
-            told("native", By::Native, Function::Judge),
-            told("test", By::Component, Function::NextModel),
-            told("test", By::SafeMode, Function::Delay)
+            decided("native", By::Native, Function::Judge),
+            decided("test", By::Component, Function::NextModel),
+            decided("test", By::SafeMode, Function::Delay)
         ]
     );
 }
@@ -219,7 +219,7 @@ fn a_journal_that_cannot_be_kept_says_why_in_one_line() {
     let folder = Folder::new("refused");
     let missing = Journal::builder().file(folder.0.join("nowhere/journal.jsonl")).build().unwrap_err().to_string();
     assert!(missing.starts_with("cannot write the journal") && missing.contains("nowhere") && !missing.contains('\n'), "{missing}");
-    let limits = Journal::builder().file(folder.journal()).limits(1 << 20, 1 << 20).build().unwrap_err();
+    let limits = Journal::builder().file(folder.journal()).file_limit(1 << 20).total_limit(1 << 20).build().unwrap_err();
     assert!(matches!(limits, JournalError::Limits { .. }), "{limits}");
     assert!(matches!(Journal::builder().file(&folder.0).build(), Err(JournalError::Open { .. })));
 }

@@ -1,7 +1,8 @@
 //! Summarizes how a replay's answers differ.
 
 use crate::Policy;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use std::time::Duration;
 use upright_core::policy::Function;
 
 /// Result of a replay, equal on all machines.
@@ -22,8 +23,9 @@ pub struct ReplayReport {
     pub differing: u64,
     /// Kinds of difference, most frequent first.
     pub differences: Vec<DifferenceGroup>,
-    /// Sum of `recovery.decide`'s retry delays, seconds; safe mode's where the policy fails.
-    pub delay_seconds: Change<f64>,
+    /// Sum of `recovery.decide`'s retry delays; safe mode's where the policy fails. In JSON `delay_seconds`.
+    #[serde(rename = "delay_seconds", serialize_with = "in_seconds")]
+    pub delay: Change<Duration>,
     /// Number of `recovery.decide` answers that retry.
     pub retries: Change<u64>,
     /// Average instructions of a decision; `None` for recorded answers.
@@ -109,4 +111,8 @@ pub struct Change<T> {
     pub before: T,
     /// With the policy asked.
     pub after: T,
+}
+
+fn in_seconds<S: Serializer>(change: &Change<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    Change { before: change.before.as_secs_f64(), after: change.after.as_secs_f64() }.serialize(serializer)
 }

@@ -38,7 +38,7 @@ fn replaying_a_journal_with_its_own_policy_shows_no_difference() {
         ["settings", "backoff", "breaker", "classifier", "degradation", "health", "recovery"].into_iter().flat_map(journal).collect();
     let report = replayed(built_in(), None, &lines);
     assert_eq!((report.entries, report.differing, report.unreadable.lines), (lines.len() as u64, 0, 0), "{:?}", report.differences);
-    assert_eq!(report.delay_seconds.before, report.delay_seconds.after);
+    assert_eq!(report.delay.before, report.delay.after);
     assert!(report.retries.after > 0 && report.retries.before == report.retries.after);
     assert!(report.fuel_per_decision.before.is_none() && report.fuel_per_decision.after.unwrap() > 100.0);
 }
@@ -48,7 +48,7 @@ fn delays_that_do_not_grow_are_found_counted_and_summed() {
     let report = replayed(steady(), None, &journal("recovery"));
     let shorter = report.differences.iter().find(|group| group.what == "delay" && group.after.ends_with("shorter")).unwrap();
     assert_eq!((shorter.function, shorter.before.as_str()), (Function::Decide, "retry_after"));
-    assert!(report.delay_seconds.after < report.delay_seconds.before, "{:?}", report.delay_seconds);
+    assert!(report.delay.after < report.delay.before, "{:?}", report.delay);
     assert_eq!(report.differences.iter().map(|group| group.count).sum::<u64>(), report.differing);
     assert!(report.differences.is_sorted_by(|one, next| one.count >= next.count));
     let line = &journal("recovery")[shorter.example.line as usize - 1];
@@ -82,7 +82,7 @@ fn journal_answer(line: &Value) -> Value {
 }
 
 #[test]
-fn directives_are_told_with_their_reasons() {
+fn directives_are_reported_with_their_reasons() {
     let mut lines = journal("recovery");
     lines.retain(|line| line["answer"]["directive"]["retry_after"].is_number());
     lines.truncate(3);
@@ -98,7 +98,7 @@ fn directives_are_told_with_their_reasons() {
 }
 
 #[test]
-fn lines_that_are_no_entries_are_counted_and_the_first_is_told() {
+fn lines_that_are_no_entries_are_counted_and_the_first_is_reported() {
     let mut replay = Replay::new(built_in(), None);
     replay.begin("one");
     for line in ["", "  ", "{\"lost\": 3}", "{\"at\":", "\u{0}", "[[[[", "{\"lost\": 4}"] {

@@ -146,7 +146,7 @@ mod tests {
             now: 77,
             guard: with_more.then(|| Guard { config: BreakerConfig::default(), state, generation: 2, successes: 5, took: 1.5 }),
             models: with_more.then(|| ModelChoice { current: text.into(), chain: vec![text.into(); 3], known: None }),
-            at_hand: AtHand { fallback: with_more, ..AtHand::default() },
+            at_hand: Alternatives { fallback: with_more, ..Alternatives::default() },
             ..Incident::of(Fault { status: Some(500), ..Fault::new(FaultKind::HttpStatus, text) })
         }
     }

@@ -11,7 +11,7 @@ mod report;
 pub use report::{Disagreement, Latency, ShadowExample, ShadowReport};
 
 use super::error::PolicyError;
-use super::loaded::Policy;
+use super::policy::Policy;
 use crate::events::Stage;
 use crate::label;
 use crate::lifecycle::{PolicyLifecycle, Shared};

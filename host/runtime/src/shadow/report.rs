@@ -2,7 +2,7 @@
 
 use crate::label;
 use crate::lifecycle::component;
-use crate::loaded::Policy;
+use crate::policy::Policy;
 use crate::types::{Directive, Incident, Verdict};
 use serde::Serialize;
 use std::mem::discriminant;
@@ -146,9 +146,9 @@ impl Tally {
         let natively = || native::recovery::decide(incident.clone());
         let answer = match active {
             Active::Native => return natively(),
-            Active::Policy(told) => match component(active) {
+            Active::Policy(decider) => match component(active) {
                 Some(policy) => verdict(self.mirror(policy), incident),
-                None => verdict(&**told, incident),
+                None => verdict(&**decider, incident),
             },
         };
         answer.unwrap_or_else(|_| natively())

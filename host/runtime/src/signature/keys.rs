@@ -1,6 +1,6 @@
 //! Ed25519 keys as text: 64 hexadecimal digits after a word for the half, so that nobody hands out the secret one.
 
-use crate::loaded::hexadecimal;
+use crate::policy::hexadecimal;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ fn key(seed: u8) -> SecretKey {
 }
 
 fn built_in() -> (Policy, Vec<u8>) {
-    (Policy::built_in().unwrap(), crate::loaded::BUILT_IN.to_vec())
+    (Policy::built_in().unwrap(), crate::policy::BUILT_IN.to_vec())
 }
 
 fn trusting(keys: &[&SecretKey]) -> PolicyLoader {

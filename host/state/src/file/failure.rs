@@ -44,7 +44,7 @@ impl Failure {
         self
     }
 
-    pub(super) fn told(&self, path: &Path) -> StoreError {
+    pub(super) fn store_error(&self, path: &Path) -> StoreError {
         let (path, source) = (path.to_owned(), self.source());
         match (self.case, &self.key) {
             (Case::Damaged, Some(key)) => StoreError::Corrupt { key: key.to_string(), source },
@@ -117,13 +117,13 @@ mod tests {
     use super::*;
     use rusqlite::ffi;
 
-    fn told(failure: impl Into<Failure>) -> StoreError {
-        failure.into().told(Path::new("/state/state.db"))
+    fn store_error(failure: impl Into<Failure>) -> StoreError {
+        failure.into().store_error(Path::new("/state/state.db"))
     }
 
     #[test]
-    fn what_the_system_refuses_is_told_by_what_can_be_done_about_it() {
-        let of = |number| told(io::Error::from_raw_os_error(number));
+    fn each_refusal_of_the_system_has_a_case_that_says_how_to_mend_it() {
+        let of = |number| store_error(io::Error::from_raw_os_error(number));
         // ENOSPC, EDQUOT, EFBIG
         for number in [28, 122, 27] {
             assert!(matches!(of(number), StoreError::Full { .. }), "{number}");
@@ -138,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn what_sqlite_refuses_is_told_by_what_can_be_done_about_it() {
-        let of = |code| told(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+    fn each_refusal_of_sqlite_has_a_case_that_says_how_to_mend_it() {
+        let of = |code| store_error(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
         assert!(matches!(of(ffi::SQLITE_FULL), StoreError::Full { .. }));
         assert!(matches!(of(ffi::SQLITE_READONLY), StoreError::NotWritable { .. }));
         assert!(matches!(of(ffi::SQLITE_CORRUPT), StoreError::Damaged { .. }));
@@ -148,10 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_told_with_its_key_where_it_is_known() {
+    fn damage_is_reported_with_its_key_where_the_key_is_known() {
         let damage = |key: Option<&str>| {
             let failure = Failure::new(Case::Damaged, "page 7");
-            told(key.into_iter().fold(failure, Failure::at)).to_string()
+            store_error(key.into_iter().fold(failure, Failure::at)).to_string()
         };
         assert_eq!(damage(Some("a")), "the value of \"a\" cannot be read: page 7");
         assert!(damage(None).contains("page 7") && damage(None).contains("upright state check"));

@@ -19,7 +19,7 @@ pub(super) struct Feed {
     readers: Arc<Readers>,
     watchers: Watchers,
     /// Last version reported; meaningless without watchers.
-    told: Mutex<u64>,
+    announced: Mutex<u64>,
     listener: Mutex<Option<Listener>>,
 }
 
@@ -30,7 +30,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Feed {
     pub(super) fn new(database: &Path, readers: Arc<Readers>) -> Self {
-        Self { bell: bell::path_for(database), readers, watchers: Watchers::default(), told: Mutex::default(), listener: Mutex::default() }
+        Self {
+            bell: bell::path_for(database),
+            readers,
+            watchers: Watchers::default(),
+            announced: Mutex::default(),
+            listener: Mutex::default(),
+        }
     }
 
     pub(super) fn watch(self: &Arc<Self>, prefix: &str) -> Result<Changes, Failure> {
@@ -40,11 +46,11 @@ impl Feed {
             *listener = Some(self.listen()?);
         }
         drop(listener);
-        let mut told = locked(&self.told);
+        let mut announced = locked(&self.announced);
         if self.watchers.is_empty() {
-            *told = self.readers.with(last_version)?;
+            *announced = self.readers.with(last_version)?;
         } else {
-            self.readers.with(|connection| self.catch_up(connection, &mut told))?;
+            self.readers.with(|connection| self.catch_up(connection, &mut announced))?;
         }
         Ok(self.watchers.watch(prefix))
     }
@@ -75,7 +81,7 @@ impl Feed {
             match self.listen() {
                 Ok(new) => *listener = Some(new),
                 Err(failure) => {
-                    tracing::warn!(target: "upright", error = %failure.told(&self.bell), "other processes are not heard any more")
+                    tracing::warn!(target: "upright", error = %failure.store_error(&self.bell), "other processes are not heard any more")
                 }
             }
         }
@@ -84,39 +90,39 @@ impl Feed {
     }
 
     fn look(&self) {
-        let mut told = locked(&self.told);
+        let mut announced = locked(&self.announced);
         if self.watchers.is_empty() {
             return;
         }
-        if let Err(failure) = self.readers.with(|connection| self.catch_up(connection, &mut told)) {
-            tracing::warn!(target: "upright", error = %failure.told(&self.bell), "changes of another process are seen with the next change");
+        if let Err(failure) = self.readers.with(|connection| self.catch_up(connection, &mut announced)) {
+            tracing::warn!(target: "upright", error = %failure.store_error(&self.bell), "changes of another process are seen with the next change");
         }
     }
 
     pub(super) fn committed(&self, connection: &Connection, before: u64, changes: &[Change]) {
-        let mut told = locked(&self.told);
+        let mut announced = locked(&self.announced);
         if self.watchers.is_empty() {
             return;
         }
-        if *told == before {
+        if *announced == before {
             for change in changes {
-                *told = change.version;
+                *announced = change.version;
                 self.watchers.tell(change.clone());
             }
-        } else if let Err(failure) = self.catch_up(connection, &mut told) {
-            tracing::warn!(target: "upright", error = %failure.told(&self.bell), "watchers hear of this with the next change");
+        } else if let Err(failure) = self.catch_up(connection, &mut announced) {
+            tracing::warn!(target: "upright", error = %failure.store_error(&self.bell), "watchers hear of this with the next change");
         }
     }
 
-    fn catch_up(&self, connection: &Connection, told: &mut u64) -> Result<(), Failure> {
+    fn catch_up(&self, connection: &Connection, announced: &mut u64) -> Result<(), Failure> {
         let mut statement = connection.prepare_cached(SINCE)?;
-        let mut rows = statement.query([*told as i64])?;
+        let mut rows = statement.query([*announced as i64])?;
         while let Some(row) = rows.next()? {
             let version = row.get::<_, i64>(0)? as u64;
             // A gap is changes removed before they were read.
-            self.watchers.missed(version - *told - 1);
+            self.watchers.missed(version - *announced - 1);
             let kind = if row.get(2)? { ChangeKind::Deleted } else { ChangeKind::Put };
-            *told = version;
+            *announced = version;
             self.watchers.tell(Change { key: row.get(1)?, version, kind });
         }
         Ok(())

@@ -136,8 +136,8 @@ impl StoreFile {
     /// [`StoreError::NetworkFileSystem`], [`StoreError::Forked`].
     pub fn copy_to(&self, copy: impl AsRef<Path>) -> Result<(), StoreError> {
         let copy = copy.as_ref();
-        let told = |failure: Failure| failure.told(copy);
-        let copy_to = std::path::absolute(copy).map_err(|error| told(error.into()))?;
+        let store_error = |failure: Failure| failure.store_error(copy);
+        let copy_to = std::path::absolute(copy).map_err(|error| store_error(error.into()))?;
         self.with(connection::of_existing, |connection| {
             let fill = |draft: &Path| {
                 let draft = draft.to_str().ok_or_else(|| Failure::new(Case::Unavailable, "SQLite takes no path that is not UTF-8"))?;
@@ -148,7 +148,7 @@ impl StoreFile {
                 if made { Ok(()) } else { Err(exists()) }
             }))
         })?
-        .map_err(told)
+        .map_err(store_error)
     }
 
     fn with<T>(
@@ -160,7 +160,7 @@ impl StoreFile {
             let path = std::path::absolute(&self.path)?;
             work(&open(&path)?)
         });
-        worked.map_err(|failure| failure.told(&self.path))
+        worked.map_err(|failure| failure.store_error(&self.path))
     }
 }
 

@@ -104,17 +104,17 @@ impl FileStore {
     /// Those of [`FileStore::open`].
     pub fn open_with_clock(path: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
         let named = path.as_ref();
-        let told = |failure: Failure| failure.told(named);
+        let store_error = |failure: Failure| failure.store_error(named);
         // The program may change its folder later.
-        let path = std::path::absolute(named).map_err(|error| told(error.into()))?;
-        let process = InThisProcess::enter().map_err(told)?;
-        let connection = connection::open_or_make(&path).map_err(told)?;
+        let path = std::path::absolute(named).map_err(|error| store_error(error.into()))?;
+        let process = InThisProcess::enter().map_err(store_error)?;
+        let connection = connection::open_or_make(&path).map_err(store_error)?;
         let readers = Arc::new(Readers::new(&path));
         let feed = Arc::new(Feed::new(&path, Arc::clone(&readers)));
         let (queue, requests) = mpsc::channel(writer::QUEUE);
         let writer = Writer::new(connection, &path, Arc::clone(&feed), Arc::clone(&clock));
         let writer = thread::Builder::new().name("upright-store".into()).spawn(move || writer.run(requests));
-        let writer = writer.map_err(|error| told(error.into()))?;
+        let writer = writer.map_err(|error| store_error(error.into()))?;
         Ok(Self { shared: Arc::new(Shared { path, process, open: Some(Open { readers, feed, queue, writer }), clock }) })
     }
 
@@ -124,12 +124,12 @@ impl FileStore {
     }
 
     fn open_here(&self) -> Result<&Open, StoreError> {
-        self.shared.process.check().map_err(|failure| self.told(&failure))?;
+        self.shared.process.check().map_err(|failure| self.store_error(&failure))?;
         self.shared.open.as_ref().ok_or(StoreError::Closed)
     }
 
-    fn told(&self, failure: &Failure) -> StoreError {
-        failure.told(self.path())
+    fn store_error(&self, failure: &Failure) -> StoreError {
+        failure.store_error(self.path())
     }
 
     async fn ask(&self, key: &str, wish: Wish) -> Result<u64, StoreError> {
@@ -154,7 +154,7 @@ impl FileStore {
     }
 
     fn read<T>(&self, work: impl FnOnce(&rusqlite::Connection) -> Result<T, Failure>) -> Result<T, StoreError> {
-        self.open_here()?.readers.with(work).map_err(|failure| self.told(&failure))
+        self.open_here()?.readers.with(work).map_err(|failure| self.store_error(&failure))
     }
 }
 
@@ -204,7 +204,7 @@ impl Store for FileStore {
     }
 
     fn watch<'a>(&'a self, prefix: &'a str) -> StoreFuture<'a, Changes> {
-        Box::pin(ready(self.open_here().and_then(|open| open.feed.watch(prefix).map_err(|failure| self.told(&failure)))))
+        Box::pin(ready(self.open_here().and_then(|open| open.feed.watch(prefix).map_err(|failure| self.store_error(&failure)))))
     }
 
     fn is_on_this_machine(&self) -> bool {

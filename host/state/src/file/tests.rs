@@ -111,8 +111,8 @@ async fn a_watcher_of_whom_more_was_written_than_is_kept_learns_how_much_it_miss
     let mut changes = ours.watch("").await.unwrap();
     // Rings no bell.
     let connection = connection::open_or_make(theirs.path()).unwrap();
-    let told = 1;
-    connection.execute("INSERT INTO changes VALUES(?1, 'a', 0)", [told + 10]).unwrap();
+    let announced = 1;
+    connection.execute("INSERT INTO changes VALUES(?1, 'a', 0)", [announced + 10]).unwrap();
     drop(connection);
     let version = ours.put("b", "1".into(), "").await.unwrap();
     assert!(matches!(changes.next().await, Some(Err(StoreError::ChangesMissed { count: 10 }))));

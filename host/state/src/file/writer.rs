@@ -93,7 +93,7 @@ impl Writer {
             Err(Failure { case: Case::Full | Case::Damaged, .. }) if group.len() > 1 => {
                 group.into_iter().for_each(|request| self.write(vec![request]));
             }
-            Err(failure) => group.into_iter().for_each(|request| drop(request.answer.send(Err(failure.told(&self.path))))),
+            Err(failure) => group.into_iter().for_each(|request| drop(request.answer.send(Err(failure.store_error(&self.path))))),
         }
     }
 

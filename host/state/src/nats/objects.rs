@@ -56,7 +56,7 @@ impl Objects {
         format!("$O.{}.M.>", self.name)
     }
 
-    fn told(&self, name: &str) -> String {
+    fn metadata_subject(&self, name: &str) -> String {
         format!("$O.{}.M.{}", self.name, base64(name.as_bytes()))
     }
 
@@ -66,7 +66,7 @@ impl Objects {
 
     /// Returns its sequence.
     pub(super) async fn put(&self, name: &str, value: &Bytes, modified: SystemTime) -> Result<Listed, StoreError> {
-        let before = self.told_now(name).await?;
+        let before = self.current_metadata(name).await?;
         let id = unique(self.bucket.connection().client());
         let chunks = self.send(&id, value).await?;
         let info = ObjectInfo {
@@ -117,12 +117,12 @@ impl Objects {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_ROLLUP, "sub");
         let json = serde_json::to_vec(info).map_err(unavailable)?;
-        let sequence = self.bucket.publish(self.told(&info.name), headers, json.into()).await?;
+        let sequence = self.bucket.publish(self.metadata_subject(&info.name), headers, json.into()).await?;
         Ok(sequence.unwrap_or_default())
     }
 
-    async fn told_now(&self, name: &str) -> Result<Option<Listed>, StoreError> {
-        let Some(message) = self.bucket.last(&self.told(name)).await? else { return Ok(None) };
+    async fn current_metadata(&self, name: &str) -> Result<Option<Listed>, StoreError> {
+        let Some(message) = self.bucket.last(&self.metadata_subject(name)).await? else { return Ok(None) };
         let info = parse(&message.payload).filter(|info| !info.deleted);
         Ok(info.map(|info| Listed { info, sequence: message.sequence, stored: message.time.into() }))
     }
@@ -131,7 +131,7 @@ impl Objects {
     pub(super) async fn get(&self, name: &str) -> Result<Option<(Listed, Bytes)>, StoreError> {
         let mut looked_at = None;
         loop {
-            let Some(listed) = self.told_now(name).await? else { return Ok(None) };
+            let Some(listed) = self.current_metadata(name).await? else { return Ok(None) };
             let value = self.receive(&listed.info).await?;
             let info = &listed.info;
             if value.len() == info.size && info.digest.as_ref().is_none_or(|expected| *expected == digest(&value)) {
@@ -162,8 +162,8 @@ impl Objects {
 
     /// Returns whether it existed.
     pub(super) async fn remove(&self, name: &str) -> Result<bool, StoreError> {
-        let Some(listed) = self.told_now(name).await? else { return Ok(false) };
-        self.bucket.purge(self.told(name), None).await?;
+        let Some(listed) = self.current_metadata(name).await? else { return Ok(false) };
+        self.bucket.purge(self.metadata_subject(name), None).await?;
         self.bucket.purge(self.pieces(&listed.info.nuid), None).await?;
         Ok(true)
     }

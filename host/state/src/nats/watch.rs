@@ -71,9 +71,9 @@ pub(super) fn connectivities(status: watch::Receiver<Status>, store: watch::Rece
 
 type Listener = (watch::Receiver<Status>, watch::Receiver<()>, Option<Connectivity>);
 
-async fn next_connectivity((mut status, mut store, told): Listener) -> Option<(Connectivity, Listener)> {
+async fn next_connectivity((mut status, mut store, reported): Listener) -> Option<(Connectivity, Listener)> {
     let gone = async { while store.changed().await.is_ok() {} };
-    let changed = async { status.wait_for(|status| Some(status.connectivity) != told).await.map(|status| status.connectivity) };
+    let changed = async { status.wait_for(|status| Some(status.connectivity) != reported).await.map(|status| status.connectivity) };
     let connectivity = tokio::select! {
         biased;
         connectivity = changed => connectivity.ok()?,

@@ -1,8 +1,8 @@
 //! Caches responses, bounded in bytes, entries and age. Each reader says how old a response may be; reading a fresh one
 //! evicts nothing that others accept.
 
-use super::behind::{Behind, CacheCounts, StoredCacheOptions};
 use super::limits::{CacheLimits, size};
+use super::write_behind::{CacheCounts, StoredCacheOptions, WriteBehind};
 use crate::store::Store;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
@@ -44,7 +44,7 @@ pub struct ResponseCache {
     limits: CacheLimits,
     clock: SharedClock,
     swept: Arc<AtomicU64>,
-    behind: Option<Arc<Behind>>,
+    write_behind: Option<Arc<WriteBehind>>,
 }
 
 impl Default for ResponseCache {
@@ -75,7 +75,7 @@ impl ResponseCache {
             .eviction_policy(EvictionPolicy::lru())
             .build();
         let swept = Arc::new(AtomicU64::new(clock.now()));
-        Self { entries, limits, clock, swept, behind: None }
+        Self { entries, limits, clock, swept, write_behind: None }
     }
 
     /// Also keeps responses in this store, so that they outlive the process and are shared. Callers do not wait for
@@ -87,8 +87,8 @@ impl ResponseCache {
     /// Earlier clones stay without the store.
     #[must_use]
     pub fn over(self, store: Arc<dyn Store>, options: StoredCacheOptions) -> Self {
-        let behind = Behind::new(store, options, Arc::clone(&self.clock));
-        Self { behind: Some(Arc::new(behind)), ..self }
+        let write_behind = WriteBehind::new(store, options, Arc::clone(&self.clock));
+        Self { write_behind: Some(Arc::new(write_behind)), ..self }
     }
 
     /// Replaces the response under the key. Does not keep one larger than the whole cache.
@@ -102,13 +102,13 @@ impl ResponseCache {
         if !self.fits(&kept) {
             // The old response is no longer the latest.
             self.entries.invalidate(&key);
-            if let Some(behind) = &self.behind {
-                behind.remove(&key);
+            if let Some(write_behind) = &self.write_behind {
+                write_behind.remove(&key);
             }
             return;
         }
-        if let Some(behind) = &self.behind {
-            behind.write(&key, kept.clone());
+        if let Some(write_behind) = &self.write_behind {
+            write_behind.write(&key, kept.clone());
         }
         self.entries.insert(key, kept);
         // Evicts now: large values would exceed the bound until later.
@@ -137,8 +137,8 @@ impl ResponseCache {
         if let Some(found) = self.cached_response(key, max_age) {
             return Some(found);
         }
-        let behind = self.behind.as_ref()?;
-        let kept = behind.read(self, key, limit.min(behind.read_limit())).await?;
+        let write_behind = self.write_behind.as_ref()?;
+        let kept = write_behind.read(self, key, limit.min(write_behind.read_limit())).await?;
         let age = kept.age(self.clock.now());
         (age <= max_age && !self.limits.expired(age)).then_some(CachedResponse { value: kept.value, age })
     }
@@ -166,13 +166,13 @@ impl ResponseCache {
 
     /// Counters of the store behind this cache.
     pub fn counts(&self) -> CacheCounts {
-        self.behind.as_ref().map(|behind| behind.counts()).unwrap_or_default()
+        self.write_behind.as_ref().map(|write_behind| write_behind.counts()).unwrap_or_default()
     }
 
     /// Waits until each queued response is stored or refused. Give it a time limit: the store may hang.
     pub async fn flush(&self) {
-        if let Some(behind) = &self.behind {
-            behind.flush().await;
+        if let Some(write_behind) = &self.write_behind {
+            write_behind.flush().await;
         }
     }
 
@@ -191,8 +191,8 @@ impl ResponseCache {
     /// Drops all responses here and in the store, but not in other processes' memory.
     pub fn clear_cache(&self) {
         // First, so that a read in progress lands before the loop below or not at all.
-        if let Some(behind) = &self.behind {
-            behind.clear();
+        if let Some(write_behind) = &self.write_behind {
+            write_behind.clear();
         }
         // `invalidate_all` uses the cache's own clock.
         for (key, _) in &self.entries {
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn caching_anew_makes_the_response_young_again() {
+    fn caching_a_response_again_resets_its_age() {
         let (cache, clock) = with_age(HOUR);
         cache.cache_response("a", json!(1));
         clock.advance(HOUR);

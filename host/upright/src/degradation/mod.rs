@@ -18,16 +18,15 @@
 //! assert_eq!(cached.map(|cached| cached.value["answer"].clone()), Some(json!(42)));
 //! ```
 
-mod behind;
 mod cache;
 mod digests;
 mod flight;
 mod key;
 mod limits;
 mod workflow;
+mod write_behind;
 
 use crate::policy::PolicySlot;
-pub use behind::{CacheCounts, StoredCacheOptions};
 pub use cache::{CachedResponse, ResponseCache};
 pub use digests::ModelDigests;
 pub(crate) use flight::{Flights, Landed, Lead, Turn};
@@ -37,6 +36,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use upright_logic::degradation::{DEFAULT_CHAIN, EDGE_CHAIN, QUALITY_CHAIN, SPEED_CHAIN};
+pub use write_behind::{CacheCounts, StoredCacheOptions};
 
 /// A model chain, a cache of responses, and a way to make workflows lighter. Clones share the cache.
 #[derive(Clone)]

@@ -59,6 +59,10 @@ impl HealthCheckBuilder {
     }
 
     /// Sets the thresholds beyond which a reading becomes a finding.
+    ///
+    /// `memory_percent` also counts in the decisions of a `RecoveryManager` with this health check. Above it the
+    /// manager does not retry a call that ran out of a resource. The policy has a limit of its own, in the default
+    /// policy 90 % of memory, and the lower limit wins. The other thresholds decide only reports.
     pub fn thresholds(mut self, thresholds: ResourceThresholds) -> Self {
         self.thresholds = thresholds;
         self

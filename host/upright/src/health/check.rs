@@ -124,6 +124,13 @@ impl HealthCheck {
         self.status(RESOURCES.into(), judgement.healthy, words.join(", "), details)
     }
 
+    /// Whether memory is short, by the thresholds.
+    #[cfg(feature = "manager")]
+    pub(crate) fn is_short_of_memory(&self) -> bool {
+        let findings = (self.judge)(&(self.resources)(), &self.thresholds).findings;
+        findings.iter().any(|finding| finding.resource == ResourceName::Memory && finding.level == FindingLevel::Unhealthy)
+    }
+
     /// Reads this machine's resources. Returns at once.
     pub fn resources(&self) -> ResourceSnapshot {
         (self.resources)()

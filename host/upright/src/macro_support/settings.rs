@@ -6,6 +6,7 @@ use crate::types::{BreakerConfig, RetryConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use upright_core::breaker::CircuitBreaker;
+use upright_core::configuration::positive_span;
 
 /// A span of time.
 #[diagnostic::on_unimplemented(
@@ -106,10 +107,10 @@ impl RetrySettings {
         }
         let mut builder = self.builder.config(self.config);
         if let Some(seconds) = self.attempt_timeout {
-            builder = builder.attempt_timeout(limit("attempt_timeout", seconds)?);
+            builder = builder.attempt_timeout(positive_span("attempt_timeout", seconds)?);
         }
         if let Some(seconds) = self.deadline {
-            builder = builder.deadline(limit("deadline", seconds)?);
+            builder = builder.deadline(positive_span("deadline", seconds)?);
         }
         builder.build()
     }
@@ -139,11 +140,4 @@ impl BreakerSettings {
     pub fn build(self) -> Result<CircuitBreaker, ConfigurationError> {
         CircuitBreaker::builder(self.name).config(self.config).build()
     }
-}
-
-/// A limit of time, of seconds that may be any number.
-fn limit(setting: &'static str, seconds: f64) -> Result<Duration, ConfigurationError> {
-    let expected = "expected a number of seconds above 0, at most 315360000";
-    ConfigurationError::unless(seconds > 0.0 && seconds <= 315_360_000.0, setting, seconds, expected)?;
-    Ok(upright_core::clock::seconds(seconds))
 }

@@ -80,14 +80,14 @@ impl<'m> Described<'m> {
         }
         self.extend_models();
         let first = self.models.first().map(|model| Arc::from(model.as_str()));
-        let at_hand = Context { operation: &self, fallback: B::IS_THERE };
+        let context = Context { operation: &self, fallback: B::IS_THERE };
         let strategy = manager.strategy().shared();
         let breaker = match (&first, &self.breaker) {
             (Some(model), _) => Some(self.model_breaker(model)),
             (None, Some(name)) => Some(manager.breakers().get(name)),
             (None, None) => strategy.breaker.clone(),
         };
-        let mut run = Run::with(Arc::clone(&strategy.runtime), self.settings.clone(), at_hand, breaker, first);
+        let mut run = Run::with(Arc::clone(&strategy.runtime), self.settings.clone(), context, breaker, first);
         if let Some(began) = before.began {
             run.count_from(began);
         }
@@ -254,5 +254,9 @@ impl OperationContext for Context<'_, '_> {
 
     fn resources(&self) -> Option<ResourceSnapshot> {
         self.operation.manager.resources()
+    }
+
+    fn is_short_of_memory(&self) -> bool {
+        self.operation.manager.is_short_of_memory()
     }
 }

@@ -77,7 +77,7 @@ impl<S> CircuitBreakerService<S> {
 
 impl<S, A> CircuitBreakerService<S, A> {
     /// The inner service.
-    pub fn get_ref(&self) -> &S {
+    pub fn inner(&self) -> &S {
         &self.inner
     }
 

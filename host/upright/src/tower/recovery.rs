@@ -82,7 +82,7 @@ impl<S> Recovery<S> {
 
 impl<S, A> Recovery<S, A> {
     /// The inner service.
-    pub fn get_ref(&self) -> &S {
+    pub fn inner(&self) -> &S {
         &self.inner
     }
 

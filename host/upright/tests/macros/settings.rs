@@ -3,6 +3,7 @@
 use crate::{Count, Problem, reset};
 use std::future::pending;
 use std::time::Duration;
+use upright::clock::DURATION_LIMIT;
 use upright::error::{AttemptTimeout, CircuitOpen};
 use upright::types::Reason;
 use upright::{with_circuit_breaker, with_retry};
@@ -148,6 +149,16 @@ fn a_setting_that_run_time_finds_unusable_comes_as_an_error_at_every_call() {
         assert_eq!(unusable(&outcome.unwrap_err()), "attempt_timeout");
     }
     assert_eq!(tries.get(), 0);
+}
+
+#[test]
+fn the_longest_duration_that_an_attribute_accepts_is_the_longest_that_a_builder_accepts() {
+    #[with_retry(max_delay = 315360000, deadline = 315360000)]
+    fn fetch() -> Result<(), Problem> {
+        Ok(())
+    }
+    fetch().unwrap();
+    assert_eq!(DURATION_LIMIT, Duration::from_secs(315_360_000));
 }
 
 #[test]

@@ -18,14 +18,14 @@ async fn a_refused_nats_login_names_the_expected_credentials_and_repeats_no_pass
         return;
     };
     let place = server.place();
-    for (access, told) in [("", "user:password@ or token@"), ("me:wr0ng@", "the user \"me\""), ("wr0ng@", "the token")] {
+    for (access, expected) in [("", "user:password@ or token@"), ("me:wr0ng@", "the user \"me\""), ("wr0ng@", "the token")] {
         let error = attempt(&format!("nats://{access}{place}")).await.unwrap_err();
         assert!(
             matches!(&error, StoreError::Refused { store: "NATS server", address, .. } if *address == format!("nats://{place}")),
             "{error}"
         );
         let said = format!("{error} {error:?}");
-        assert!(said.contains(told) && !said.contains("wr0ng"), "{said}");
+        assert!(said.contains(expected) && !said.contains("wr0ng"), "{said}");
         assert_eq!(fault_of(&error).kind, FaultKind::PermissionDenied);
     }
     let store = attempt(&format!("nats://me:p%40ss@{place}")).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_token_lets_its_owner_in() {
 }
 
 #[tokio::test]
-async fn a_server_that_changes_its_mind_is_told_as_refusing_and_not_as_away() {
+async fn a_server_that_withdraws_access_is_reported_as_refusing_and_not_as_unavailable() {
     let Some(mut server) = NatsServer::start_with("a_server_that_changes_its_mind", &["-js", "--auth", "0ld"]) else { return };
     let store = connect(&format!("nats://0ld@{}", server.place()), SystemClock::shared()).await;
     put(&store, "a", "1").await;
@@ -64,7 +64,7 @@ async fn a_server_that_changes_its_mind_is_told_as_refusing_and_not_as_away() {
 }
 
 #[tokio::test]
-async fn what_is_no_address_and_a_file_of_credentials_that_is_not_there_are_told() {
+async fn an_invalid_address_and_a_missing_file_of_credentials_are_reported() {
     let error = attempt("nats://me:s3cret@").await.unwrap_err();
     assert!(matches!(error, StoreError::AddressInvalid { .. }));
     assert!(error.to_string().contains("nats://[user:password@|token@]host"), "{error}");
@@ -74,9 +74,9 @@ async fn what_is_no_address_and_a_file_of_credentials_that_is_not_there_are_told
 }
 
 #[tokio::test]
-async fn a_server_without_jetstream_is_told_as_such() {
+async fn a_server_without_jetstream_is_reported_as_such() {
     use upright::store::Store as _;
-    let Some(server) = NatsServer::start_with("a_server_without_jetstream_is_told_as_such", &[]) else { return };
+    let Some(server) = NatsServer::start_with("a_server_without_jetstream_is_reported_as_such", &[]) else { return };
     let store = connect(&server.url("a"), SystemClock::shared()).await;
     let error = store.get("a").await.unwrap_err();
     assert!(error.to_string().contains("-js"), "{error}");

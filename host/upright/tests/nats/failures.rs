@@ -132,8 +132,8 @@ async fn changes_made_while_a_watcher_was_away_reach_it_after_a_restart_of_the_s
 }
 
 #[tokio::test]
-async fn changes_that_replaced_each_other_while_a_watcher_was_away_are_told_as_missed_and_the_last_is_seen() {
-    let Some(mut server) = NatsServer::start_or_skip("changes_that_replaced_each_other_are_told_as_missed") else { return };
+async fn changes_that_replaced_each_other_while_a_watcher_was_away_are_reported_as_missed_and_the_last_is_seen() {
+    let Some(mut server) = NatsServer::start_or_skip("changes_that_replaced_each_other_are_reported_as_missed") else { return };
     let watching = connect(&server.url("b"), SystemClock::shared()).await;
     let mut changes = watching.watch("").await.unwrap();
     put(&watching, "a", "1").await;
@@ -150,7 +150,7 @@ async fn changes_that_replaced_each_other_while_a_watcher_was_away_are_told_as_m
 }
 
 #[tokio::test]
-async fn a_server_that_has_forgotten_everything_is_told_to_watchers_and_used_anew() {
+async fn watchers_learn_of_a_server_that_lost_everything_and_it_is_used_again() {
     let Some(mut server) = NatsServer::start_or_skip("a_server_that_has_forgotten_everything") else { return };
     let store = connect(&server.url("b"), SystemClock::shared()).await;
     let mut changes = store.watch("").await.unwrap();
@@ -183,7 +183,7 @@ async fn a_bucket_that_was_removed_under_a_store_is_made_again() {
 
 #[tokio::test]
 async fn listeners_see_each_change_of_the_nats_connection_until_the_store_is_dropped() {
-    let Some(mut server) = NatsServer::start_or_skip("what_becomes_of_the_connection_is_told_to_listeners") else { return };
+    let Some(mut server) = NatsServer::start_or_skip("what_becomes_of_the_connection_is_reported_to_listeners") else { return };
     let store = connect(&server.url("b"), SystemClock::shared()).await;
     let mut states = store.connectivities();
     assert_eq!(states.next().await, Some(Connectivity { connected: true, connections: 1 }));

@@ -91,10 +91,10 @@ fn edges(collected: &mut Collected) {
         ask(&format!("{phase}: the clock seems to run backwards"), config, state(*phase), seen(Event::Failure(7), 0));
     }
 
-    let told = |event, successes| Observation { event, now: 101 * SECOND, successes, took: 0.0 };
-    ask("successes before a failure start the row again", config, failed(4), told(Event::Failure(7), 1));
-    ask("successes under an ignored outcome start the row again", config, failed(4), told(Event::Ignored(7), 3));
-    ask("more successes than are counted", config, failed(4), told(Event::Success(7), u64::MAX));
+    let reported = |event, successes| Observation { event, now: 101 * SECOND, successes, took: 0.0 };
+    ask("successes before a failure start the row again", config, failed(4), reported(Event::Failure(7), 1));
+    ask("successes under an ignored outcome start the row again", config, failed(4), reported(Event::Ignored(7), 3));
+    ask("more successes than are counted", config, failed(4), reported(Event::Success(7), u64::MAX));
     ask("a failure later than the window starts the row again", config, failed(4), seen(Event::Failure(7), 701 * SECOND));
     ask("a failure at the end of the window still counts", config, failed(4), seen(Event::Failure(7), 700 * SECOND));
     let window = |calls: u32, failures: u32| BreakerState {
@@ -108,15 +108,15 @@ fn edges(collected: &mut Collected) {
         "a share above one never opens it",
         BreakerConfig { failure_rate_threshold: 1.5, ..config },
         window(99, 99),
-        told(Event::Failure(7), 0),
+        reported(Event::Failure(7), 0),
     );
-    ask("counts that are full stay full", config, window(u32::MAX, 0), told(Event::Failure(7), 5));
+    ask("counts that are full stay full", config, window(u32::MAX, 0), reported(Event::Failure(7), 5));
     ask("a window that has passed begins anew", config, window(19, 19), seen(Event::Failure(7), 701 * SECOND));
     let foreign = |bytes: Vec<u8>| BreakerState { memory: bytes, ..failed(1) };
-    ask("memory of the layout before is an empty window", config, foreign(vec![1; 24]), told(Event::Failure(7), 0));
-    ask("memory of another layout is an empty window", config, foreign(vec![7; 3]), told(Event::Failure(7), 0));
-    ask("as much memory of another layout as there may be", config, foreign(vec![0; 4096]), told(Event::Failure(7), 0));
-    ask("memory that is kept where nothing happens", config, foreign(vec![1, 2, 255]), told(Event::Failure(6), 0));
+    ask("memory of the layout before is an empty window", config, foreign(vec![1; 24]), reported(Event::Failure(7), 0));
+    ask("memory of another layout is an empty window", config, foreign(vec![7; 3]), reported(Event::Failure(7), 0));
+    ask("as much memory of another layout as there may be", config, foreign(vec![0; 4096]), reported(Event::Failure(7), 0));
+    ask("memory that is kept where nothing happens", config, foreign(vec![1, 2, 255]), reported(Event::Failure(6), 0));
 
     let impatient = BreakerConfig { slow_call_duration: Some(2.0), slow_call_rate_threshold: 0.5, ..config };
     let slow_window = |calls: u32, failures: u32, slow: u32| BreakerState {
@@ -162,8 +162,8 @@ fn edges(collected: &mut Collected) {
         slow_call_duration: Some(0.0),
         slow_call_rate_threshold: 0.0,
     };
-    ask("thresholds of zero count as one: a failure", odd, state(Phase::Closed), told(Event::Failure(7), 0));
-    ask("thresholds of zero count as one: a success", odd, state(Phase::HalfOpen), told(Event::Success(7), 0));
+    ask("thresholds of zero count as one: a failure", odd, state(Phase::Closed), reported(Event::Failure(7), 0));
+    ask("thresholds of zero count as one: a success", odd, state(Phase::HalfOpen), reported(Event::Success(7), 0));
     ask("a timeout of zero is a nanosecond: too early", odd, state(Phase::Open), seen(Event::Elapsed, 100 * SECOND));
     ask("a timeout of zero is a nanosecond: passed", odd, state(Phase::Open), seen(Event::Elapsed, 100 * SECOND + 1));
     let long = BreakerConfig { recovery_timeout: 1e300, failure_window: f64::MAX, ..config };
@@ -173,10 +173,10 @@ fn edges(collected: &mut Collected) {
     let fraction = BreakerConfig { recovery_timeout: 0.1, ..config };
     ask("a timeout that is no binary fraction", fraction, state(Phase::Open), seen(Event::Failure(0), 101 * SECOND));
     let last = BreakerState { generation: u64::MAX, ..failed(4) };
-    ask("the last generation is followed by the first", config, last, told(Event::Failure(u64::MAX), 0));
+    ask("the last generation is followed by the first", config, last, reported(Event::Failure(u64::MAX), 0));
     let full = BreakerState { consecutive_failures: u32::MAX, ..state(Phase::Closed) };
     let never = BreakerConfig { failure_threshold: u32::MAX, ..config };
-    ask("as many failures as there can be", never, full, told(Event::Failure(7), 0));
+    ask("as many failures as there can be", never, full, reported(Event::Failure(7), 0));
     let first = BreakerState { since: 0, generation: 0, ..state(Phase::Open) };
     ask("a breaker that opened at time zero recovers", config, first, seen(Event::Elapsed, 60 * SECOND));
     let end = BreakerState { since: u64::MAX, ..state(Phase::Open) };

@@ -67,7 +67,7 @@ fn unprobed() -> SwapOptions {
     SwapOptions { probe: false, ..SwapOptions::default() }
 }
 
-fn told(log: &EventLog) -> Result<(), Broken> {
+fn events_are_one_line(log: &EventLog) -> Result<(), Broken> {
     for event in log.take() {
         match event {
             Event::SafeMode { policy, error } => [policy, error].iter().try_for_each(|text| one_line(text))?,
@@ -107,7 +107,7 @@ fn probed(policy: &Policy, questions: &[Question], tally: &mut Tally) -> Result<
         Err(error) => refused(&error, tally)?,
     }
     questions.iter().try_for_each(|question| ask(&slot, question))?;
-    told(&log)
+    events_are_one_line(&log)
 }
 
 fn forced(policy: &Policy, questions: &[Question], tally: &mut Tally) -> Result<(), Broken> {
@@ -117,7 +117,7 @@ fn forced(policy: &Policy, questions: &[Question], tally: &mut Tally) -> Result<
             return one_line(&error.to_string());
         }
         ask(&slot, question)?;
-        told(&log)?;
+        events_are_one_line(&log)?;
         if slot.counts().safe_mode > 0 {
             count(tally, "questions answered in safe mode");
         } else {
@@ -129,7 +129,7 @@ fn forced(policy: &Policy, questions: &[Question], tally: &mut Tally) -> Result<
         return one_line(&error.to_string());
     }
     questions.iter().try_for_each(|question| ask(&slot, question))?;
-    told(&log)?;
+    events_are_one_line(&log)?;
     let counts = slot.counts();
     if counts.rollbacks > 0 {
         count(tally, "rolled back");

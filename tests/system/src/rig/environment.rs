@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_in_its_last_lines() {
+    fn a_failure_is_reported_by_its_last_lines() {
         assert_eq!(last_lines(b"one\ntwo\n\n three\nfour\n"), "two; three; four");
         assert_eq!(last_lines(b"WARNING: retrying\nERROR: no such version\n"), "ERROR: no such version");
         assert_eq!(last_lines(b""), "");

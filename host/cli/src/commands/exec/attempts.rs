@@ -192,7 +192,7 @@ impl<'a> Attempts<'a> {
         self.reach.set(None);
         let Some(deadline) = deadline.filter(|_| !was_left) else { return };
         let failure = CommandFailure::timed_out(deadline);
-        // A later attempt had less time than the deadline, which says nothing about the service.
+        // A later attempt had less time than the deadline, which says nothing against the service.
         if self.made() == 1 && self.received.get().is_none() {
             self.settle(Err(failure.fault.clone())).await;
         }

@@ -33,22 +33,22 @@ impl Ending {
     }
 
     pub(super) fn of(outcome: &Outcome, attempts: &Attempts<'_>, deadline: Option<Duration>) -> Self {
-        let told = Told(attempts);
+        let report = Report(attempts);
         let open = Reason::CircuitOpen.name();
         let error = match outcome {
             Outcome::Interrupted(code) | Outcome::Ended(Ok(Done::Interrupted(code))) => return Self::silent(*code),
             Outcome::Ended(Ok(Done::Succeeded)) => return Self::silent(Exit::Success as u8),
             Outcome::Ended(Ok(Done::Rejected(rejected))) if attempts.made() == 0 => {
-                return Self::new(Exit::NothingTried as u8, open, format!("{} was not run: {rejected}; try again then", told.name()));
+                return Self::new(Exit::NothingTried as u8, open, format!("{} was not run: {rejected}; try again then", report.name()));
             }
             Outcome::Ended(Ok(Done::Rejected(_) | Done::Opened)) => {
-                return Self::new(told.code(), open, told.failed("its circuit breaker has opened"));
+                return Self::new(report.code(), open, report.failed("its circuit breaker has opened"));
             }
             Outcome::Ended(Ok(Done::InputGone)) => {
                 let megabytes = super::input::LONGEST >> 20;
                 let why =
                     format!("its standard input is longer than {megabytes} MiB and cannot serve a new attempt; redirect it from a file");
-                return Self::new(told.code(), INPUT_GONE, told.failed(&why));
+                return Self::new(report.code(), INPUT_GONE, report.failed(&why));
             }
             Outcome::Ended(Err(error)) => error,
         };
@@ -59,25 +59,25 @@ impl Ending {
         if late {
             let limit = deadline.unwrap_or_default().as_secs_f64();
             let why = format!("the deadline of {limit} s has passed; allow more time with --deadline");
-            return Self::new(Exit::DeadlineExceeded as u8, Reason::DeadlineExceeded.name(), told.failed(&why));
+            return Self::new(Exit::DeadlineExceeded as u8, Reason::DeadlineExceeded.name(), report.failed(&why));
         }
         let sentence = match failure.reason {
             Reason::NotRetryable if failure.classification.category == ErrorCategory::Unknown => {
-                let code = told.code();
-                told.failed(&format!("nothing suggests that a retry helps; --retry-on {code} retries anyway"))
+                let code = report.code();
+                report.failed(&format!("nothing suggests that a retry helps; --retry-on {code} retries anyway"))
             }
-            Reason::AttemptsExhausted => told.failed("no retries are left"),
-            Reason::Cancelled => told.failed("it was cancelled"),
-            _ => told.failed("trying again cannot help"),
+            Reason::AttemptsExhausted => report.failed("no retries are left"),
+            Reason::Cancelled => report.failed("it was cancelled"),
+            _ => report.failed("trying again cannot help"),
         };
-        let ending = Self::new(told.code(), failure.reason.name(), sentence);
+        let ending = Self::new(report.code(), failure.reason.name(), sentence);
         Self { replaceable: failure.reason != Reason::Cancelled, ..ending }
     }
 }
 
-pub(super) struct Told<'a>(pub(super) &'a Attempts<'a>);
+pub(super) struct Report<'a>(pub(super) &'a Attempts<'a>);
 
-impl Told<'_> {
+impl Report<'_> {
     pub(super) fn name(&self) -> String {
         self.0.program().display().to_string()
     }

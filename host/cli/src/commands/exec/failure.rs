@@ -99,14 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_signals_are_told_as_a_shell_does() {
-        let told = [
+    fn exit_codes_and_signals_are_reported_as_a_shell_does() {
+        let expected = [
             (7 << 8, 7, "exit code 7"),
             (75 << 8, 75, "exit code 75, temporary failure"),
             (15, 143, "ended by SIGTERM"),
             (50, 178, "ended by signal 50"),
         ];
-        for (raw, code, what) in told {
+        for (raw, code, what) in expected {
             let failure = failed(raw, &[]);
             assert_eq!((failure.code, failure.to_string().as_str()), (code, what));
             assert_eq!(failure.fault.message, "words");

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_told_unless_standard_error_contradicts_it() {
+    fn an_exit_code_decides_unless_standard_error_contradicts_it() {
         let policy = PolicySlot::native();
         let contradicted = |code, text: &str| {
             let program = OsStr::new("x");

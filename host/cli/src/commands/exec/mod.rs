@@ -28,7 +28,7 @@ use crate::output::{Output, complain, span};
 use crate::values;
 use attempts::{Attempts, Terms};
 use breaker::Breaker;
-use ending::{Ending, Outcome, Told};
+use ending::{Ending, Outcome, Report};
 use failure::CommandFailure;
 use input::Input;
 use signals::Signals;
@@ -195,10 +195,10 @@ async fn outcome(strategy: &RetryStrategy, attempts: &Attempts<'_>, events: &Eve
             Some(event) = happened.recv() => match event {
                 Event::AttemptFailed { classification, .. } => category = Some(classification.category),
                 Event::RetryScheduled { delay, .. } if !quiet => {
-                    let told = Told(attempts);
+                    let report = Report(attempts);
                     let meaning = category.map_or("", |category| category.name());
                     let when = if delay.is_zero() { String::new() } else { format!(" in {}", span(delay)) };
-                    complain(format_args!("{} failed ({}; {meaning}); trying again{when}", told.name(), told.last()));
+                    complain(format_args!("{} failed ({}; {meaning}); trying again{when}", report.name(), report.last()));
                 }
                 _ => {}
             },

@@ -18,7 +18,7 @@ const LARGEST_PIPE: usize = 1 << 20;
 #[derive(Clone, Copy)]
 enum Way {
     /// Through the reactor, which must notice an empty pipe.
-    WhenTold,
+    WhenReady,
     /// Directly: the reactor may not know of the last bytes yet.
     Now,
 }
@@ -51,7 +51,7 @@ impl StandardError {
             if pipe.readable().await.is_err() {
                 self.pipe = None;
             } else {
-                self.read(Way::WhenTold);
+                self.read(Way::WhenReady);
             }
         }
     }
@@ -86,7 +86,7 @@ impl StandardError {
         self.written = 0;
         let mut read = || rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut *self.chunk)).map_err(io::Error::from);
         let read = match way {
-            Way::WhenTold => pipe.try_io(&mut read),
+            Way::WhenReady => pipe.try_io(&mut read),
             Way::Now => read(),
         };
         let count = *read.as_ref().unwrap_or(&0);
@@ -145,9 +145,9 @@ mod tests {
         stderr.finish().await;
         assert_eq!(stderr.said(), "last words");
         drop(stderr);
-        let mut told = String::new();
-        reader.read_to_string(&mut told).unwrap();
-        assert_eq!(told, "last words");
+        let mut passed_on = String::new();
+        reader.read_to_string(&mut passed_on).unwrap();
+        assert_eq!(passed_on, "last words");
     }
 
     #[tokio::test]

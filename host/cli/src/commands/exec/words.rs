@@ -6,7 +6,7 @@
 use upright::types::FaultKind::{self, *};
 
 /// Phrases that confirm a kind; lower case.
-const TOLD: &[(FaultKind, &[&str])] = &[
+const CONFIRMING: &[(FaultKind, &[&str])] = &[
     (NotFound, &[": not found", "command not found", "no such file or directory"]),
     (PermissionDenied, &["permission denied", "operation not permitted", "exec format error", "cannot execute", "is a directory"]),
 ];
@@ -56,7 +56,7 @@ const DESCRIPTIONS: usize = 3;
 
 pub(super) fn tell_of(kind: FaultKind, text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    TOLD.iter().filter(|(known, _)| *known == kind).any(|(_, phrases)| phrases.iter().any(|phrase| text.contains(phrase)))
+    CONFIRMING.iter().filter(|(known, _)| *known == kind).any(|(_, phrases)| phrases.iter().any(|phrase| text.contains(phrase)))
 }
 
 pub(super) fn tell_of_a_start_too_early(text: &str) -> bool {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_command_is_told_of_whatever_it_is_called() {
+    fn a_missing_command_is_recognized_whatever_its_name() {
         for text in ["sh: 1: timeout: not found", "bash: line 1: timeout: command not found", "env: 'timeout': No such file or directory"] {
             assert!(tell_of(NotFound, text) && !tell_of(PermissionDenied, text), "{text}");
         }

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_that_does_not_fit_is_told() {
+    fn an_error_names_the_argument_that_does_not_fit() {
         for wrong in [
             r#"{"name":"n","function":"nothing.known","arguments":{},"answer":1}"#,
             r#"{"name":"n","function":"backoff.delay","arguments":{"attempt":1},"answer":1}"#,

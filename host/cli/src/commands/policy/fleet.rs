@@ -32,8 +32,8 @@ pub(super) struct PublishArguments {
     shadow: ShadowFlags,
 
     /// Probation of the new policy, seconds; after it the policy counts as good [default: 60]
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
-    probation: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = values::span)]
+    probation: Option<Duration>,
 
     /// Publish only if signed by this public key; repeatable
     #[arg(long, value_name = "FILE")]
@@ -91,12 +91,12 @@ pub(super) fn fleet(arguments: &FleetArguments, output: &Output) -> anyhow::Resu
         let (order, hosts) = (fleet.order().await?, fleet.hosts().await?);
         let now = u64::try_from(UNIX_EPOCH.elapsed().unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
         if output.json {
-            let told = hosts.iter().map(|host| {
-                let mut told = serde_json::to_value(host)?;
-                told["silent"] = fleet.is_silent(host).into();
-                Ok(told)
+            let reported = hosts.iter().map(|host| {
+                let mut reported = serde_json::to_value(host)?;
+                reported["silent"] = fleet.is_silent(host).into();
+                Ok(reported)
             });
-            output.json_line(&json!({ "order": order, "hosts": told.collect::<anyhow::Result<Vec<_>>>()? }))?;
+            output.json_line(&json!({ "order": order, "hosts": reported.collect::<anyhow::Result<Vec<_>>>()? }))?;
         } else {
             output.line(
                 order

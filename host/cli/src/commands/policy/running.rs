@@ -34,8 +34,8 @@ pub(super) struct SwapArguments {
     shadow: ShadowFlags,
 
     /// Probation of the new policy, seconds; after it the policy counts as good [default: 60]
-    #[arg(long, value_name = "SECONDS", value_parser = values::seconds_or_none)]
-    probation: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = values::span)]
+    probation: Option<Duration>,
 
     /// Accept a signed policy with a lower revision than the highest one seen
     #[arg(long)]

@@ -18,12 +18,12 @@ pub(super) fn of(report: &ReplayReport, output: &Output) -> String {
     text += &row("decisions", &read, output);
     if let Some(first) = &unreadable.first {
         let more = if unreadable.lines == 1 { "1 line".to_owned() } else { format!("{} lines, of which the first", unreadable.lines) };
-        let told = format!("{more}: {}: {}", first.place, first.reason);
-        text += &row("unreadable", &output.paint(BAD, one_line(&told)), output);
+        let shown = format!("{more}: {}: {}", first.place, first.reason);
+        text += &row("unreadable", &output.paint(BAD, one_line(&shown)), output);
     }
     text += &row("differ", &output.paint(style, differ), output);
     text.extend(report.differences.iter().map(|group| difference(group, output)));
-    text += &row("delay", &change(report.delay_seconds, |seconds| format!("{seconds:.3} s")), output);
+    text += &row("delay", &change(report.delay, |delay| format!("{:.3} s", delay.as_secs_f64())), output);
     text += &row("retries", &change(report.retries, |retries| retries.to_string()), output);
     text + &row("fuel", &fuel(report.fuel_per_decision), output)
 }
@@ -43,20 +43,20 @@ fn percent(part: u64, whole: u64) -> f64 {
 
 fn difference(group: &DifferenceGroup, output: &Output) -> String {
     let DifferenceGroup { function, what, before, after, count, share, example, .. } = group;
-    let told = one_line(&format!("{function} {what}: {before} → {after}"));
+    let shown = one_line(&format!("{function} {what}: {before} → {after}"));
     let example = output.paint(FAINT, one_line(&format!("(first: {example})")));
-    format!("{count:>10}  {:>5.1} %  {told}  {example}\n", share * 100.0)
+    format!("{count:>10}  {:>5.1} %  {shown}  {example}\n", share * 100.0)
 }
 
-fn change<T: Copy + PartialEq>(change: Change<T>, told: impl Fn(T) -> String) -> String {
-    if change.before == change.after { told(change.after) } else { format!("{} → {}", told(change.before), told(change.after)) }
+fn change<T: Copy + PartialEq>(change: Change<T>, shown: impl Fn(T) -> String) -> String {
+    if change.before == change.after { shown(change.after) } else { format!("{} → {}", shown(change.before), shown(change.after)) }
 }
 
 fn fuel(fuel: Change<Option<f64>>) -> String {
-    let told = |fuel: f64| format!("{fuel:.0}");
+    let shown = |fuel: f64| format!("{fuel:.0}");
     match (fuel.before, fuel.after) {
-        (Some(before), Some(after)) => format!("{} → {} instructions a decision", told(before), told(after)),
-        (None, Some(after)) => format!("{} instructions a decision", told(after)),
+        (Some(before), Some(after)) => format!("{} → {} instructions a decision", shown(before), shown(after)),
+        (None, Some(after)) => format!("{} instructions a decision", shown(after)),
         _ => "nothing was asked".to_owned(),
     }
 }

@@ -146,7 +146,7 @@ fn answered(recovered: &Recovered<Answer>, requested: &str) -> Value {
 }
 
 fn failed(error: &Error, model: &str, deadline: Option<Duration>) -> Value {
-    let told = failure(error, model, deadline);
+    let described = failure(error, model, deadline);
     let failed = error.failure();
     json!({
         "answer": null,
@@ -159,8 +159,8 @@ fn failed(error: &Error, model: &str, deadline: Option<Duration>) -> Value {
         "notes": [],
         "timings": {},
         "error": {
-            "message": told.message,
-            "exit_code": told.exit as u8,
+            "message": described.message,
+            "exit_code": described.exit as u8,
             "reason": failed.map(|failed| failed.reason),
             "classification": failed.map(|failed| &failed.classification),
         },

@@ -43,7 +43,7 @@ async fn a_directive_comes_with_a_reason_that_fits_it() {
 #[test]
 fn a_test_policy_can_replace_each_answer_and_sees_the_default_one() {
     let slot = TestPolicy::new()
-        .classify(|_, usual| Classification { rule: "told".into(), ..usual })
+        .classify(|_, usual| Classification { rule: "replaced".into(), ..usual })
         .delay(|_, attempt, _, usual| usual + f64::from(attempt))
         .recommend(|_, mut usual| {
             usual.retry.max_retries = 9;
@@ -55,7 +55,7 @@ fn a_test_policy_can_replace_each_answer_and_sees_the_default_one() {
         .judge(|_, _, usual| Judgement { findings: usual.findings.into_iter().take(1).collect(), ..usual })
         .slot();
     let failure = slot.classify(&Fault::new(FaultKind::ConnectionRefused, ""));
-    assert_eq!((failure.rule.as_str(), failure.category), ("told", ErrorCategory::Connection));
+    assert_eq!((failure.rule.as_str(), failure.category), ("replaced", ErrorCategory::Connection));
     let config = RetryConfig { jitter: false, ..RetryConfig::default() };
     assert_eq!(slot.delay(&config, 2, 0.5), Duration::from_secs(6));
     assert_eq!(slot.recommend(Profile::Quick).retry.max_retries, 9);

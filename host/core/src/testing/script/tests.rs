@@ -90,9 +90,9 @@ fn a_hang_ends_only_when_it_is_dropped_and_is_counted_then() {
 
 #[test]
 fn a_call_that_has_ended_or_panicked_was_not_cancelled() {
-    let script = Script::new([Ok(()), Err(refused())]).then_panic("as told");
+    let script = Script::new([Ok(()), Err(refused())]).then_panic("as scripted");
     assert!(script.call().now_or_never().unwrap().is_ok() && script.call().now_or_never().unwrap().is_err());
-    assert_eq!(panic_of(|| script.call().now_or_never()), "as told");
+    assert_eq!(panic_of(|| script.call().now_or_never()), "as scripted");
     assert_eq!((script.calls(), script.cancelled()), (3, 0));
     let script = Script::<(), io::Error>::always(|| Ok(()));
     drop(script.call());

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tool_that_is_missing_is_told_with_what_installs_it() {
+    fn an_error_about_a_missing_tool_says_how_to_install_it() {
         let tool = Tool { name: "upright-has-no-such-tool", install: "run `true`" };
         let failure = tool.run(Path::new("."), &["x"], Stdio::null()).unwrap_err();
         assert_eq!(failure, failed("upright-has-no-such-tool is not installed: run `true`"));

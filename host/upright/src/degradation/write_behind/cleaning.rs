@@ -1,7 +1,7 @@
 //! Keeps a cache's store within its limits. The store lists no sizes, so unknown ones are read, youngest first, up to
 //! the limit.
 
-use super::Behind;
+use super::WriteBehind;
 use super::label::PREFIX;
 use crate::degradation::CacheLimits;
 use crate::store::{Listed, StoreError};
@@ -65,7 +65,7 @@ impl Cleaning {
     }
 }
 
-struct Running(Arc<Behind>);
+struct Running(Arc<WriteBehind>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -74,7 +74,7 @@ impl Drop for Running {
     }
 }
 
-impl Behind {
+impl WriteBehind {
     pub(super) async fn clean(self: Arc<Self>) {
         let running = Running(self);
         if let Err(error) = running.0.clean_now().await {

@@ -2,11 +2,11 @@
 
 use super::engine::{Runtime, runtime};
 use super::error::PolicyError;
-use super::loaded::one_line;
+use super::policy::one_line;
 use wasmtime::component::{Component, Linker, TypedFunc};
 use wasmtime::{Engine, Store};
 
-static BYTES: &[u8] = include_bytes!("nothing.wasm");
+static BYTES: &[u8] = include_bytes!("empty_call.wasm");
 
 /// An empty component.
 pub struct EmptyCall {
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_bytes_of_the_empty_component_match_its_text() {
-        assert_eq!(wat::parse_str(include_str!("nothing.wat")).unwrap(), BYTES);
+        assert_eq!(wat::parse_str(include_str!("empty_call.wat")).unwrap(), BYTES);
     }
 
     #[test]

@@ -34,7 +34,7 @@ const READS: usize = 64;
 /// Minimum time between two log lines about failures.
 const QUIET: Duration = Duration::from_secs(3600);
 
-pub(super) struct Behind {
+pub(super) struct WriteBehind {
     store: Arc<dyn Store>,
     options: StoredCacheOptions,
     clock: SharedClock,
@@ -43,11 +43,11 @@ pub(super) struct Behind {
     idle: Notify,
     reads: Semaphore,
     counts: Counters,
-    told: AtomicU64,
+    next_warning: AtomicU64,
     cleaning: Cleaning,
 }
 
-impl Behind {
+impl WriteBehind {
     pub(super) fn new(store: Arc<dyn Store>, options: StoredCacheOptions, clock: SharedClock) -> Self {
         Self {
             store,
@@ -58,7 +58,7 @@ impl Behind {
             idle: Notify::new(),
             reads: Semaphore::new(READS),
             counts: Counters::default(),
-            told: AtomicU64::new(0),
+            next_warning: AtomicU64::new(0),
             cleaning: Cleaning::default(),
         }
     }
@@ -125,7 +125,7 @@ impl Behind {
         match background::runtime() {
             Ok(runtime) => {
                 queue.working = true;
-                runtime.spawn(work(Working { behind: Arc::clone(self), ended: false }));
+                runtime.spawn(work(Working { write_behind: Arc::clone(self), ended: false }));
             }
             Err(error) => self.failed(&error),
         }
@@ -197,13 +197,13 @@ impl Behind {
             }
             queue.clears
         };
-        let (behind, memory, key) = (Arc::clone(self), memory.clone(), key.to_owned());
+        let (write_behind, memory, key) = (Arc::clone(self), memory.clone(), key.to_owned());
         let mut reading = Box::pin(async move {
-            let Ok(_room) = behind.reads.try_acquire() else {
-                behind.failed(&"too many reads wait for it");
+            let Ok(_room) = write_behind.reads.try_acquire() else {
+                write_behind.failed(&"too many reads wait for it");
                 return None;
             };
-            behind.fetch(&memory, &key, clears).await
+            write_behind.fetch(&memory, &key, clears).await
         });
         let runtime = match background::runtime() {
             Ok(runtime) => runtime,
@@ -281,9 +281,9 @@ impl Behind {
     }
 
     fn tell(&self, error: &dyn Display) {
-        let (due, now) = (self.told.load(Ordering::Relaxed), self.clock.now());
+        let (due, now) = (self.next_warning.load(Ordering::Relaxed), self.clock.now());
         let next = now.saturating_add(nanoseconds(QUIET));
-        if now >= due && self.told.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if now >= due && self.next_warning.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             tracing::warn!(target: "upright", %error, "the cache's store does not do its part; answers are served without it");
         }
     }
@@ -295,7 +295,7 @@ fn parsed(entry: &Entry) -> Option<(Label, Value)> {
 }
 
 struct Working {
-    behind: Arc<Behind>,
+    write_behind: Arc<WriteBehind>,
     ended: bool,
 }
 
@@ -306,7 +306,7 @@ enum Job {
 
 impl Working {
     fn next(&mut self) -> Option<Job> {
-        let mut queue = self.behind.queue();
+        let mut queue = self.write_behind.queue();
         queue.put_down();
         let job =
             if queue.clear_wanted { Some(Job::Clear(queue.clears)) } else { queue.take().map(|(key, change)| Job::Change(key, change)) };
@@ -323,21 +323,21 @@ impl Drop for Working {
     fn drop(&mut self) {
         if !self.ended {
             // The work failed or panicked; the next push restarts it.
-            let mut queue = self.behind.queue();
+            let mut queue = self.write_behind.queue();
             queue.put_down();
             queue.working = false;
         }
-        self.behind.idle.notify_waiters();
+        self.write_behind.idle.notify_waiters();
     }
 }
 
 async fn work(mut working: Working) {
     while let Some(job) = working.next() {
-        let behind = &working.behind;
+        let write_behind = &working.write_behind;
         match job {
-            Job::Change(key, change) => behind.change(&key, change).await,
+            Job::Change(key, change) => write_behind.change(&key, change).await,
             // A write before the clearing would be removed by it.
-            Job::Clear(clears) if !behind.clear_store(clears).await => return,
+            Job::Clear(clears) if !write_behind.clear_store(clears).await => return,
             Job::Clear(_) => {}
         }
         // A store that is always ready must not starve this thread.
