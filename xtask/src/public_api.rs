@@ -9,24 +9,21 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use public_api::Builder;
 
+use crate::packages::{PUBLISHED, Package};
 use crate::workspace::{Workspace, cargo, output};
-
-/// The libraries: package, folder.
-const LIBRARIES: [(&str, &str); 5] = [
-    ("upright", "host/upright"),
-    ("upright-core", "host/core"),
-    ("upright-protocol", "host/protocol"),
-    ("upright-runtime", "host/runtime"),
-    ("upright-state", "host/state"),
-];
 
 /// Name of a snapshot in its library's folder.
 const FILE: &str = "public-api.txt";
 
+/// The libraries that users of `upright` reach.
+fn libraries() -> impl Iterator<Item = &'static Package> {
+    PUBLISHED.iter().filter(|package| package.has_snapshot)
+}
+
 /// Writes the snapshots.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
-    for (package, folder) in LIBRARIES {
-        let found = interface(workspace, package, false)?;
+    for Package { name, folder, .. } in libraries() {
+        let found = interface(workspace, name, false)?;
         let file = format!("{folder}/{FILE}");
         fs::write(workspace.root.join(&file), &found).with_context(|| format!("cannot write {file}"))?;
         println!("{file}: {} items written", found.lines().count());
@@ -36,8 +33,8 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
 
 /// Fails unless the committed snapshots are the interfaces, and shows the difference.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    for (package, folder) in LIBRARIES {
-        let found = match interface(workspace, package, false) {
+    for Package { name, folder, .. } in libraries() {
+        let found = match interface(workspace, name, false) {
             Ok(found) => found,
             Err(error) if error.is::<public_api::Error>() => {
                 crate::warn(&format!("the public interface was NOT compared: {error:#}"));
@@ -65,10 +62,10 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// a type, are not counted.
 pub(crate) fn count(workspace: &Workspace) -> Result<()> {
     let mut total = 0;
-    for (package, _) in LIBRARIES {
-        let items = interface(workspace, package, true)?;
+    for Package { name, .. } in libraries() {
+        let items = interface(workspace, name, true)?;
         let counted = items.lines().filter(|item| is_counted(item)).count();
-        println!("{package}: {counted} hand-written items with default features");
+        println!("{name}: {counted} hand-written items with default features");
         total += counted;
     }
     println!("{total} hand-written items in all");
