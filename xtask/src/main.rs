@@ -1,8 +1,11 @@
 //! Chores that Cargo alone cannot do; `cargo xtask help` lists them.
 
 mod component;
+mod dist;
 mod guest_test;
 mod inspect;
+mod package;
+mod packages;
 mod prose;
 mod public_api;
 mod reach;
@@ -34,11 +37,19 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Make the archive of the command for a target, below target/dist, and SHA256SUMS beside it
+    Dist {
+        /// Target of the build; the default is linked statically
+        #[arg(long, value_name = "TRIPLE", default_value = "x86_64-unknown-linux-musl")]
+        target: String,
+    },
     /// Run the guest's unit tests as WebAssembly, and check that the policies also build for WASI
     GuestTest {
         /// Run only the tests whose names contain this
         filter: Option<String>,
     },
+    /// Pack the packages that are meant for crates.io, and build each from its package alone
+    Package,
     /// Fail if the prose of comments and documentation breaks a rule that a program can check
     Prose,
     /// Write each library's public interface to its public-api.txt
@@ -66,7 +77,9 @@ fn main() -> ExitCode {
     let done = Workspace::locate().and_then(|workspace| match arguments.chore {
         Chore::Component { check: false } => component::write(&workspace),
         Chore::Component { check: true } => component::check(&workspace),
+        Chore::Dist { target } => dist::write(&workspace, &target),
         Chore::GuestTest { filter } => guest_test::run(&workspace, filter.as_deref()),
+        Chore::Package => package::check(&workspace),
         Chore::Prose => prose::check(&workspace),
         Chore::PublicApi { check: true, .. } => public_api::check(&workspace),
         Chore::PublicApi { count: true, .. } => public_api::count(&workspace),

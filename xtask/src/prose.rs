@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, has_sources};
 
 /// Maximum columns of a line of prose.
 const COLUMNS: usize = 120;
@@ -42,16 +42,17 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Lists the sources and pages below a folder, from the root. Hidden folders and those that tools write are left out.
+/// Lists the sources and pages below a folder, from the root. Hidden folders, those that tools write and symbolic links
+/// are left out.
 fn list(root: &Path, folder: &Path, listed: &mut Vec<String>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() {
-            if !name.starts_with('.') && !["target", "node_modules", "__pycache__"].contains(&&*name) {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            if has_sources(&entry.file_name().to_string_lossy()) {
                 list(root, &path, listed)?;
             }
-        } else if ["md", "rs", "wit"].iter().any(|extension| path.extension().is_some_and(|of| of == *extension)) {
+        } else if kind.is_file() && ["md", "rs", "wit"].iter().any(|extension| path.extension().is_some_and(|of| of == *extension)) {
             listed.push(path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/"));
         }
     }

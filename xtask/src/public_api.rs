@@ -13,18 +13,9 @@ use anyhow::{Context as _, Result, ensure};
 use public_api::Builder;
 use serde_json::Value;
 
+use crate::packages::{PUBLISHED, Package};
 use crate::reach::Reach;
 use crate::workspace::{Workspace, cargo, output};
-
-/// The libraries: package, folder.
-const LIBRARIES: [(&str, &str); 6] = [
-    ("upright", "host/upright"),
-    ("upright-core", "host/core"),
-    ("upright-operations", "host/operations"),
-    ("upright-protocol", "host/protocol"),
-    ("upright-runtime", "host/runtime"),
-    ("upright-state", "host/state"),
-];
 
 /// Crates of the facade's interface that have no snapshot of their own.
 const OTHERS: [&str; 2] = ["upright-logic", "upright-macros"];
@@ -38,11 +29,16 @@ const MOST: usize = 700;
 /// Set while this program stands in for rustdoc.
 const STAND_IN: &str = "UPRIGHT_XTASK_RUSTDOC";
 
+/// The libraries with a snapshot.
+fn libraries() -> impl Iterator<Item = &'static Package> {
+    PUBLISHED.iter().filter(|package| package.has_snapshot)
+}
+
 /// Writes the snapshots.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     describe(Features::All)?;
-    for (package, folder) in LIBRARIES {
-        let found = interface(workspace, package)?;
+    for Package { name, folder, .. } in libraries() {
+        let found = interface(workspace, name)?;
         let file = format!("{folder}/{FILE}");
         fs::write(workspace.root.join(&file), &found).with_context(|| format!("cannot write {file}"))?;
         println!("{file}: {} items written", found.lines().count());
@@ -53,8 +49,8 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
 /// Fails unless the committed snapshots are the interfaces, and shows the difference.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     describe(Features::All)?;
-    for (package, folder) in LIBRARIES {
-        let found = match interface(workspace, package) {
+    for Package { name, folder, .. } in libraries() {
+        let found = match interface(workspace, name) {
             Ok(found) => found,
             Err(error) if error.is::<public_api::Error>() => {
                 crate::warn(&format!("the public interface was NOT compared: {error:#}"));
@@ -80,7 +76,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// Prints the number of items that a user of `upright` can reach with default features, and fails above the limit.
 pub(crate) fn count(workspace: &Workspace) -> Result<()> {
     describe(Features::Default)?;
-    let documented = LIBRARIES.iter().map(|(package, _)| *package).chain(OTHERS).map(|package| {
+    let documented = libraries().map(|package| package.name).chain(OTHERS).map(|package| {
         let json = fs::read(json(workspace, package)).with_context(|| format!("rustdoc described no {package}"))?;
         Ok((package.replace('-', "_"), serde_json::from_slice::<Value>(&json)?))
     });
@@ -106,7 +102,7 @@ enum Features {
 fn describe(features: Features) -> Result<()> {
     let mut rustdoc = cargo();
     rustdoc.args(["doc", "--quiet", "--locked", "--no-deps", "--lib"]);
-    for package in LIBRARIES.iter().map(|(package, _)| *package).chain(OTHERS) {
+    for package in libraries().map(|package| package.name).chain(OTHERS) {
         rustdoc.args(["--package", package]);
     }
     if features == Features::All {

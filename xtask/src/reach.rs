@@ -1,4 +1,4 @@
-//! Counts the public items that a user of one crate can reach, over all crates whose rustdoc JSON is at hand.
+//! Counts the public items that a user of one crate can reach, over all crates with a description in JSON by rustdoc.
 //!
 //! An item is a module, a type, a trait, a function, a method, an associated item of a trait, a constant or a macro. A
 //! user reaches it by a path of the crate, or because the signature of a reached item names it. Fields, variants and

@@ -1,6 +1,6 @@
 //! Finds the workspace and runs its tools from one of its own programs.
 //!
-//! Guest builds use the target folder `target/guest`: Cargo locks its target folder, so a build within a build would
+//! Builds use the target folder `target/guest`: Cargo locks its target folder, so a build within a build would
 //! wait.
 
 use std::env;
@@ -39,7 +39,7 @@ impl Workspace {
         Ok(Self { root: folder("workspace_root")?, guest_target: target.join("guest"), target })
     }
 
-    /// Builds guests with these Cargo arguments. Compiler messages go to stderr.
+    /// Builds with these Cargo arguments. Compiler messages go to stderr.
     pub(crate) fn build(&self, arguments: &[&str], flags: BuildFlags) -> Result<Vec<Artefact>> {
         let mut command = cargo();
         command
@@ -113,6 +113,11 @@ pub(crate) fn ensure_target(target: &str) -> Result<Result<(), String>> {
         (Ok(()), false) => Err(format!("`rustup target add {target}` gave it to another toolchain than the one in use")),
         (Err(why), false) => Err(format!("`rustup target add {target}` failed: {why}")),
     })
+}
+
+/// Whether a folder of this name may hold sources: it is not hidden, and no tool writes it.
+pub(crate) fn has_sources(folder: &str) -> bool {
+    !folder.starts_with('.') && !["target", "node_modules", "__pycache__"].contains(&folder)
 }
 
 /// The compiler in use, in one line: `rustc 1.95.0 (…)`.

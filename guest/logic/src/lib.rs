@@ -5,6 +5,7 @@
 //!
 //! Each interface in `wit/` is a module.
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

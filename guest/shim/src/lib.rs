@@ -46,7 +46,7 @@ pub mod bindings {
 
     wit_bindgen::generate!({
         world: "policy",
-        path: "../../wit",
+        path: "wit",
         pub_export_macro: true,
         default_bindings_module: "$crate::bindings",
     });

@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use crate::commands::exec;
-use crate::commands::{checkpoint, classify, completions, health, policy, replay, run, state};
+use crate::commands::{checkpoint, classify, completions, health, man, policy, replay, run, state};
 use crate::demo;
 use crate::exit::EXIT_CODES;
 use crate::output::ColorWhen;
@@ -43,6 +43,7 @@ pub(crate) enum Command {
     State(state::StateArguments),
     Demo(demo::DemoArguments),
     Completions(completions::CompletionsArguments),
+    Man(man::ManArguments),
 }
 
 #[cfg(test)]

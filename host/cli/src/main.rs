@@ -43,5 +43,6 @@ fn run(command: Command, output: &Output) -> anyhow::Result<ExitCode> {
         Command::State(arguments) => commands::block_on(commands::state::run(arguments, output)),
         Command::Demo(arguments) => commands::block_on(demo::run(arguments, output)),
         Command::Completions(arguments) => commands::completions::run(&arguments, output),
+        Command::Man(arguments) => commands::man::run(&arguments, output),
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Most programs add the crate `upright`, which re-exports this one. A library that only retries may add this crate
 //! alone: the built-in policy then decides as native code.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod breaker;

@@ -10,6 +10,7 @@
 //! | to ask a policy any function in JSON | [`eval`] |
 //! | to put a journal's decisions to another policy | [`replay`] |
 //! | to sign a policy | [`signature`] |
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod fleet;

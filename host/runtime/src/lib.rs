@@ -1,6 +1,7 @@
 //! Runs WebAssembly policies: verifies, swaps, shadows, rolls back and replays them at run time.
 //!
 //! A [`Policy`] answers questions about failures. A [`PolicyLifecycle`] manages a slot's policies.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod bindings;

@@ -1,6 +1,7 @@
 //! Upright's durable stores: one SQLite file for one machine, NATS for many.
 //!
 //! [`StateAddress`] names and opens a store. [`upright_core::store`] lists the guarantees.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod address;

@@ -188,6 +188,7 @@
 //! - `tower`: the module `tower`, with layers for stacks of tower.
 //! - `reqwest-middleware`: the module `reqwest_middleware`, for clients of the crate of that name. Turns `anyhow` on.
 //! - `wasi`: policies may import a WASI in which there is nothing.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 #[cfg(feature = "manager")]
@@ -293,17 +294,3 @@ use upright_core::events::metrics;
 
 #[cfg(feature = "macros")]
 pub use upright_macros::{with_circuit_breaker, with_retry};
-
-/// The attributes' pages, whose examples need this crate.
-#[cfg(all(doctest, feature = "macros"))]
-mod attributes {
-    #[doc = include_str!("../../macros/docs/with_retry.md")]
-    struct WithRetry;
-    #[doc = include_str!("../../macros/docs/with_circuit_breaker.md")]
-    struct WithCircuitBreaker;
-}
-
-/// The project's front page: its examples are compiled as those of this crate are.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

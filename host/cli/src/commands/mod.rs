@@ -10,6 +10,7 @@ pub(crate) mod exec;
 pub(crate) mod health;
 mod import;
 pub(crate) mod loading;
+pub(crate) mod man;
 pub(crate) mod policy;
 pub(crate) mod replay;
 pub(crate) mod run;

@@ -21,7 +21,7 @@ use upright::{Attempt, Error, Policy, Recovered, RecoveryManager, RetryStrategy,
 use upright_fault_server::{FaultServer, Model, Window};
 
 /// The default policy with delays that do not grow.
-static STEADY: &[u8] = include_bytes!("../../../../guest/examples/steady/steady.wasm");
+static STEADY: &[u8] = include_bytes!("../../embedded/steady.wasm");
 
 const MODELS: [&str; 2] = ["qwen3:8b", "gemma3:4b"];
 const STALE: Duration = Duration::from_secs(3600);

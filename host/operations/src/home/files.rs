@@ -12,6 +12,7 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
+#[cfg_attr(not(unix), allow(unused_mut))]
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]

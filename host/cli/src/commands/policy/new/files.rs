@@ -5,57 +5,63 @@ use super::super::build::Language;
 /// Path and text.
 type File = (String, String);
 
+/// Files in `embedded/`. Its links point out of this crate; a package holds what they point to.
 macro_rules! embedded {
-    ($($path:literal),+ $(,)?) => {
-        &[$(($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../", $path)))),+]
+    ($path:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/embedded/", $path))
+    };
+    ($folder:literal: $($path:literal),+ $(,)?) => {
+        &[$(($path, embedded!(@ $folder, $path))),+]
+    };
+    (@ $folder:literal, $path:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/embedded/", $folder, "/", $path))
     };
 }
 
-const CONTRACT: &[(&str, &str)] = embedded![
-    "wit/backoff.wit",
-    "wit/breaker.wit",
-    "wit/classifier.wit",
-    "wit/degradation.wit",
-    "wit/health.wit",
-    "wit/metadata.wit",
-    "wit/recovery.wit",
-    "wit/settings.wit",
-    "wit/types.wit",
-    "wit/world.wit",
+const CONTRACT: &[(&str, &str)] = embedded!["wit":
+    "backoff.wit",
+    "breaker.wit",
+    "classifier.wit",
+    "degradation.wit",
+    "health.wit",
+    "metadata.wit",
+    "recovery.wit",
+    "settings.wit",
+    "types.wit",
+    "world.wit",
 ];
 
-const GUEST: &[(&str, &str)] = embedded![
-    "guest/logic/Cargo.toml",
-    "guest/logic/src/backoff.rs",
-    "guest/logic/src/breaker.rs",
-    "guest/logic/src/breaker/tests.rs",
-    "guest/logic/src/bridge.rs",
-    "guest/logic/src/classifier/bytes.rs",
-    "guest/logic/src/classifier/mod.rs",
-    "guest/logic/src/classifier/phrases.rs",
-    "guest/logic/src/classifier/rules.rs",
-    "guest/logic/src/classifier/tests.rs",
-    "guest/logic/src/classifier/text.rs",
-    "guest/logic/src/classifier/vocabulary.rs",
-    "guest/logic/src/degradation.rs",
-    "guest/logic/src/health.rs",
-    "guest/logic/src/lib.rs",
-    "guest/logic/src/metadata.rs",
-    "guest/logic/src/named.rs",
-    "guest/logic/src/recovery.rs",
-    "guest/logic/src/recovery/tests.rs",
-    "guest/logic/src/recovery/window.rs",
-    "guest/logic/src/settings.rs",
-    "guest/logic/src/types.rs",
-    "guest/shim/Cargo.toml",
-    "guest/shim/src/exported.rs",
-    "guest/shim/src/lib.rs",
-    "guest/shim/src/policy.rs",
-    "guest/shim/src/runtime.rs",
+const LOGIC: &[(&str, &str)] = embedded!["logic":
+    "backoff.rs",
+    "breaker.rs",
+    "breaker/tests.rs",
+    "bridge.rs",
+    "classifier/bytes.rs",
+    "classifier/mod.rs",
+    "classifier/phrases.rs",
+    "classifier/rules.rs",
+    "classifier/tests.rs",
+    "classifier/text.rs",
+    "classifier/vocabulary.rs",
+    "degradation.rs",
+    "health.rs",
+    "lib.rs",
+    "metadata.rs",
+    "named.rs",
+    "recovery.rs",
+    "recovery/tests.rs",
+    "recovery/window.rs",
+    "settings.rs",
+    "types.rs",
 ];
+
+const SHIM: &[(&str, &str)] = embedded!["shim": "exported.rs", "lib.rs", "policy.rs", "runtime.rs"];
+
+/// The manifests have other names here: Cargo takes a folder with a `Cargo.toml` for another package.
+const MANIFESTS: [(&str, &str); 2] = [("logic", embedded!("logic.toml")), ("shim", embedded!("shim.toml"))];
 
 /// Source of a project's dependency versions.
-const WORKSPACE: &str = include_str!("../../../../../../Cargo.toml");
+const WORKSPACE: &str = embedded!("workspace.toml");
 
 const FROM_THE_WORKSPACE: [&str; 4] = ["talc", "libm", "serde", "wit-bindgen"];
 
@@ -77,29 +83,28 @@ pub(super) fn of(language: Language, name: &str) -> Vec<File> {
             files.push(at("Cargo.toml", template!("rust/Cargo.toml.txt")));
             files.push(at("src/lib.rs", template!("rust/lib.rs.txt")));
             files.push(at(".gitignore", "/target\n/policy.wasm\n"));
-            files.extend(below("upright/", CONTRACT));
-            files.extend(below("upright/", GUEST).into_iter().map(|(path, text)| {
-                let is_manifest = path.ends_with("Cargo.toml");
-                (path, if is_manifest { without_lints(&text) } else { text })
-            }));
+            files.extend(MANIFESTS.map(|(name, text)| (format!("upright/guest/{name}/Cargo.toml"), without_lints(text))));
+            files.extend(below("upright/guest/logic/src/", LOGIC));
+            files.extend(below("upright/guest/shim/src/", SHIM));
+            files.extend(below("upright/guest/shim/wit/", CONTRACT));
         }
         Language::Python => {
             files.push(at("README.md", template!("python/README.md.txt")));
             files.push(at("my_policy.py", template!("python/my_policy.py.txt")));
-            files.push(at("default_policy.py", embedded!("guest/examples/python/default_policy.py")[0].1));
-            files.push(at("power.py", embedded!("guest/examples/python/power.py")[0].1));
-            files.push(at("rules.json", embedded!("guest/examples/python/rules.json")[0].1));
+            files.push(at("default_policy.py", embedded!("python/default_policy.py")));
+            files.push(at("power.py", embedded!("python/power.py")));
+            files.push(at("rules.json", embedded!("python/rules.json")));
             files.push(at(".gitignore", "/policy.wasm\n__pycache__\n"));
-            files.extend(below("", CONTRACT));
+            files.extend(below("wit/", CONTRACT));
         }
         Language::Js => {
             files.push(at("README.md", template!("js/README.md.txt")));
             files.push(at("policy.js", template!("js/policy.js.txt")));
-            files.push(at("default-policy.js", embedded!("guest/examples/js/default-policy.js")[0].1));
-            files.push(at("power.js", embedded!("guest/examples/js/power.js")[0].1));
-            files.push(at("rules.js", embedded!("guest/examples/js/rules.js")[0].1));
+            files.push(at("default-policy.js", embedded!("js/default-policy.js")));
+            files.push(at("power.js", embedded!("js/power.js")));
+            files.push(at("rules.js", embedded!("js/rules.js")));
             files.push(at(".gitignore", "/policy.wasm\n/node_modules\n"));
-            files.extend(below("", CONTRACT));
+            files.extend(below("wit/", CONTRACT));
         }
     }
     files
@@ -123,13 +128,9 @@ mod tests {
     use super::*;
     use std::path::{Path, PathBuf};
 
-    fn is_embedded(path: &Path) -> bool {
-        CONTRACT.iter().chain(GUEST).any(|(known, _)| Path::new(known) == path)
-    }
-
     fn below(folder: &str) -> Vec<PathBuf> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let mut folders = vec![PathBuf::from(folder)];
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("embedded").join(folder);
+        let mut folders = vec![PathBuf::new()];
         let mut files = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(root.join(&folder)).unwrap() {
@@ -143,9 +144,10 @@ mod tests {
 
     #[test]
     fn the_whole_contract_and_all_sources_of_the_guest_are_in_a_project() {
-        for folder in ["wit", "guest/logic/src", "guest/shim/src"] {
+        for (folder, table) in [("wit", CONTRACT), ("logic", LOGIC), ("shim", SHIM)] {
             for path in below(folder) {
-                assert!(is_embedded(&path), "{} is not in the table of this file", path.display());
+                let is_embedded = table.iter().any(|(known, _)| Path::new(known) == path);
+                assert!(is_embedded, "{folder}/{} is not in the table of this file", path.display());
             }
         }
     }
@@ -153,7 +155,7 @@ mod tests {
     #[test]
     fn every_crate_that_the_guest_takes_from_its_workspace_is_named_there() {
         let manifest = of(Language::Rust, "n").into_iter().find(|(path, _)| path == "Cargo.toml").unwrap().1;
-        for (_, text) in GUEST.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
+        for (_, text) in MANIFESTS {
             for line in text.lines().filter(|line| line.contains("workspace = true") && !line.starts_with("workspace")) {
                 let name = line.split([' ', '.']).next().unwrap();
                 assert!(manifest.lines().any(|line| line.starts_with(&format!("{name} = "))), "{name}");
