@@ -108,7 +108,7 @@ fn save(folder: &Folder, threads: usize) -> Result<Group> {
         let (checkpoints, mut turn) = (checkpoints.clone(), Turns::new());
         move || {
             let (key, row) = turn.next();
-            wait(checkpoints.save(&key, &progress(row))).is_ok()
+            wait(checkpoints.at(key.as_str()).save(&progress(row))).is_ok()
         }
     };
     let insert = move || {
@@ -156,7 +156,7 @@ fn read(folder: &Folder) -> Result<Group> {
         let (checkpoints, keys, mut next) = (checkpoints.clone(), (0..KEYS).map(|number| name(number * 97)).collect::<Vec<_>>(), 0);
         move || {
             next = (next + 1) % KEYS;
-            ready(checkpoints.restore::<Progress>(&keys[next]))
+            ready(checkpoints.at(keys[next].as_str()).restore::<Progress>())
         }
     };
     let selects = |parse: bool| {

@@ -42,7 +42,7 @@ async fn main() -> anyhow::Result<()> {
     let memory = report.get("resources").and_then(|status| status.details["memory_percent"].as_f64());
     let mut limit = 5;
     if memory.is_some_and(|percent| percent > HIGH) {
-        manager.degradation().clear_cache();
+        manager.degradation().cache().clear_cache();
         limit = 2;
         println!("High memory usage: caches cleared, at most {limit} results.");
     }

@@ -53,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
                 if !resource || batch <= SMALLEST_BATCH {
                     return Err(error).context("the texts cannot be embedded");
                 }
-                degradation.clear_cache();
+                degradation.cache().clear_cache();
                 batch = (batch / 2).max(SMALLEST_BATCH);
                 println!("{error}\nCaches cleared; going on with batches of {batch}.");
             }

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 /// Default number of remembered errors.
-pub const DEFAULT_HISTORY: usize = 100;
+const DEFAULT_HISTORY: usize = 100;
 /// In bytes.
 const MESSAGE_KEPT: usize = 160;
 /// Maximum bytes of rules, keys and values.
@@ -183,19 +183,6 @@ impl ErrorClassifier {
         self.records().records = VecDeque::new();
     }
 
-    /// Sets the maximum; forgets the oldest beyond.
-    pub fn set_max_history(&self, limit: usize) {
-        let mut history = self.records();
-        history.limit = limit;
-        history.shrink();
-        history.records.shrink_to_fit();
-    }
-
-    /// Maximum number of remembered errors.
-    pub fn max_history(&self) -> usize {
-        self.records().limit
-    }
-
     fn records(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -307,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_history_keeps_the_latest_and_shrinks_when_its_limit_is_lowered() {
+    fn the_history_keeps_the_latest_up_to_its_limit() {
         let classifier = ErrorClassifier::new(3);
         for number in 0..5 {
             classifier.classify(&*crate::error::BoxError::from(format!("failure {number}")));
@@ -315,12 +302,9 @@ mod tests {
         let messages =
             |classifier: &ErrorClassifier| classifier.history().iter().map(|record| record.message.to_string()).collect::<Vec<_>>();
         assert_eq!(messages(&classifier), ["failure 2", "failure 3", "failure 4"]);
-        classifier.set_max_history(1);
-        assert_eq!(messages(&classifier), ["failure 4"]);
-        classifier.set_max_history(0);
-        classifier.classify(&refused());
-        assert!(classifier.history().is_empty());
-        assert_eq!(classifier.max_history(), 0);
+        let forgetful = ErrorClassifier::new(0);
+        forgetful.classify(&refused());
+        assert!(forgetful.history().is_empty());
     }
 
     #[derive(Debug, thiserror::Error)]
@@ -373,15 +357,14 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for round in 0..200 {
+                    for _ in 0..200 {
                         classifier.classify_fault(Fault::new(FaultKind::Timeout, "slow"), &[]);
-                        classifier.set_max_history(40 + round % 10);
                     }
                 });
             }
         });
         let remembered = classifier.history().len();
-        assert!((1..=classifier.max_history()).contains(&remembered));
+        assert_eq!(remembered, 50);
         assert_eq!(classifier.error_patterns(), BTreeMap::from([("timeout", remembered as u64)]));
     }
 

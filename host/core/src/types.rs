@@ -11,6 +11,5 @@ pub use upright_logic::recovery::{
 };
 pub use upright_logic::settings::{Profile, Recommendation};
 pub use upright_logic::types::{
-    Classification, Endpoint, ErrorCategory, ErrorLabels, ErrorSeverity, Fact, FactValue, Fault, FaultKind, MESSAGE_LIMIT, Seconds,
-    SuggestedAction, UnknownName,
+    Classification, Endpoint, ErrorCategory, ErrorLabels, ErrorSeverity, Fact, FactValue, Fault, FaultKind, Seconds, SuggestedAction,
 };

@@ -24,9 +24,7 @@ use upright_core::store::following::{Calls, Follow, keep_up};
 use upright_core::store::seal::JSON;
 use upright_core::store::{Entry, Store, StoreError, background, check_key};
 use upright_runtime::signature::Signature;
-use upright_runtime::{
-    LifeEvent, LifeObserver, Policy, PolicyError, PolicyLifecycle, PolicyLoader, Stage, SwapOptions, WeakPolicyLifecycle,
-};
+use upright_runtime::{LifeEvent, LifeObserver, Policy, PolicyError, PolicyLifecycle, PolicyLoader, Stage, WeakPolicyLifecycle};
 
 const ORDER: &str = "policy/order";
 const COMPONENTS: &str = "policy/component/";

@@ -147,6 +147,7 @@ impl ModelCard {
     /// }}));
     /// assert_eq!(card.cache_bytes_per_token(CacheType::F16, 1), Some(23_040.0));
     /// ```
+    #[doc(hidden)]
     pub fn cache_bytes_per_token(&self, cache: CacheType, slots: u32) -> Option<f64> {
         let numbers: u64 = if WITHOUT_CACHE.contains(&self.architecture.as_str()) {
             0

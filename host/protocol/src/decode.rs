@@ -39,6 +39,7 @@ pub struct Usage {
 
 impl Usage {
     /// Ignores counts of 0.
+    #[doc(hidden)]
     pub fn counted(prompt: Option<u64>, answer: Option<u64>) -> Self {
         let says = |count: &u64| *count > 0;
         Self { prompt: prompt.filter(says), answer: answer.filter(says) }

@@ -23,6 +23,7 @@ pub enum Route {
 
 impl Route {
     /// All routes.
+    #[doc(hidden)]
     pub const ALL: [Self; 8] = [
         Self::Chat,
         Self::Generate,
@@ -35,12 +36,14 @@ impl Route {
     ];
 
     /// Route of a path, with or without query; `None` for others.
+    #[doc(hidden)]
     pub fn of(path: &str) -> Option<Self> {
         let path = path.split('?').next().unwrap_or_default();
         if path == "/api/embeddings" { Some(Self::Embed) } else { Self::ALL.into_iter().find(|route| route.path() == path) }
     }
 
     /// Path of the route.
+    #[doc(hidden)]
     pub const fn path(self) -> &'static str {
         match self {
             Self::Chat => "/api/chat",
@@ -55,11 +58,13 @@ impl Route {
     }
 
     /// Whether the route is Ollama's own; those stream JSON lines, others events.
+    #[doc(hidden)]
     pub const fn is_ollamas(self) -> bool {
         matches!(self, Self::Chat | Self::Generate | Self::Embed)
     }
 
     /// Whether the answer is vectors.
+    #[doc(hidden)]
     pub const fn embeds(self) -> bool {
         matches!(self, Self::Embed | Self::Embeddings)
     }

@@ -471,6 +471,7 @@ impl PolicyLifecycle {
     }
 
     /// Ends an elapsed probation: the policy counts as good.
+    #[doc(hidden)]
     pub fn settle(&self) {
         let now = self.shared.active.clock().now();
         let mut life = self.life();

@@ -170,11 +170,6 @@ impl Policy {
         &self.shared.digest
     }
 
-    /// Size of the component in bytes.
-    pub fn size(&self) -> usize {
-        self.shared.bytes.len()
-    }
-
     /// Imports (none without WASI) and exports.
     #[doc(hidden)]
     pub fn surface(&self) -> &Surface {

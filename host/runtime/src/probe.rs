@@ -121,7 +121,9 @@ fn events(generation: u64) -> [Event; 5] {
 
 fn faults() -> Vec<Fault> {
     let mut faults: Vec<_> = FaultKind::ALL.iter().map(|kind| Fault::new(*kind, "something went wrong")).collect();
-    for message in [String::new(), "model 'qwen3:8b' not found".into(), "é\u{0}\n".repeat(100), "x".repeat(MESSAGE_LIMIT)] {
+    for message in
+        [String::new(), "model 'qwen3:8b' not found".into(), "é\u{0}\n".repeat(100), "x".repeat(upright_logic::types::MESSAGE_LIMIT)]
+    {
         faults.push(Fault { status: Some(599), errno: Some(i32::MIN), retry_after: Some(1e300), ..Fault::new(FaultKind::Other, message) });
     }
     faults

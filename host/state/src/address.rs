@@ -125,6 +125,7 @@ impl StateAddress {
     /// # Errors
     /// Those of [`StateAddress::open`].
     #[allow(clippy::unused_async, reason = "an engine may have to wait")]
+    #[doc(hidden)]
     pub async fn open_with_clock(&self, clock: SharedClock) -> Result<Arc<dyn Store>, StoreError> {
         match self {
             Self::Memory => Ok(Arc::new(MemoryStore::with_clock(clock))),

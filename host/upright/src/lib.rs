@@ -236,6 +236,7 @@ pub mod clock {
 /// Facts about failures, read from errors.
 pub mod fault {
     pub use upright_core::fault::{DescribesItself, FaultReader, KnownFault, OperationError, fault_of, find_in_chain};
+    pub use upright_protocol::parse_retry_after;
 }
 
 /// Journals of decisions.
@@ -249,8 +250,7 @@ pub mod policy {
     pub use upright_core::policy::{PolicyFailure, PolicySlot};
     #[cfg(feature = "wasm")]
     pub use upright_runtime::{
-        CONTRACT_VERSION, HistoryEntry, PROBATION, Policy, PolicyError, PolicyLifecycle, PolicyLoader, STRIKE_WINDOW, STRIKES, SlotCounts,
-        Stage, SwapOptions,
+        CONTRACT_VERSION, HistoryEntry, Policy, PolicyError, PolicyLifecycle, PolicyLoader, SlotCounts, Stage, SwapOptions,
         shadow::{Promotion, ShadowOptions, ShadowReport},
         signature::{PublicKey, SignatureError, Trust},
     };
@@ -259,11 +259,6 @@ pub mod policy {
 /// Randomness, from one trait, so that a test can seed it.
 pub mod random {
     pub use upright_core::random::{Random, SeededRandom, SharedRandom, SystemRandom};
-}
-
-/// How long a server asks to be left alone.
-pub mod retry_after {
-    pub use upright_protocol::parse_retry_after;
 }
 
 /// Stores: where state is kept that outlives the call, and with a durable engine the process.

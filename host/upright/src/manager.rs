@@ -434,7 +434,7 @@ impl RecoveryManager {
     /// # Errors
     /// [`StoreError`] if it cannot be kept.
     pub async fn save_checkpoint<T: Serialize + ?Sized>(&self, key: &str, state: &T) -> Result<(), StoreError> {
-        self.shared.checkpoints.save(key, state).await.map(|_| ())
+        self.shared.checkpoints.at(key).save(state).await.map(|_| ())
     }
 
     /// The state that was saved last under a key, if any.
@@ -442,7 +442,7 @@ impl RecoveryManager {
     /// # Errors
     /// [`StoreError`] if it cannot be read, or is not of this type.
     pub async fn restore_checkpoint<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        self.shared.checkpoints.restore(key).await
+        self.shared.checkpoints.at(key).restore().await
     }
 
     /// Removes all checkpoints.

@@ -710,7 +710,7 @@ mod a_manager {
         ];
         for (index, (builder, written)) in managers.into_iter().enumerate() {
             let manager = builder.build().unwrap();
-            manager.degradation().cache_response(index.to_string(), json!(1));
+            manager.degradation().cache().cache_response(index.to_string(), json!(1));
             cache(&manager).flush().await;
             assert_eq!(cache(&manager).counts().written, written, "{index}");
         }

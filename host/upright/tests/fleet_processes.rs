@@ -27,7 +27,7 @@ async fn a_host_that_counts() {
     let increments: u64 = std::env::var(INCREMENTS).unwrap().parse().unwrap();
     let manager = manager(&url);
     for _ in 0..increments {
-        let counted = manager.checkpoints().update(COUNTER, |count: Option<u64>| count.unwrap_or(0) + 1).await.unwrap();
+        let counted = manager.checkpoints().at(COUNTER).update(|count: Option<u64>| count.unwrap_or(0) + 1).await.unwrap();
         writeln!(io::stdout(), "counted {counted}").unwrap();
     }
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use support::hostile::{GIVES_UP, sensible};
 use support::{hurried, policy, unprobed};
 use upright::events::Events;
-use upright::policy::{PolicyLifecycle, PolicyLoader, PolicySlot, STRIKES, Stage, SwapOptions};
+use upright::policy::{PolicyLifecycle, PolicyLoader, PolicySlot, Stage, SwapOptions};
 use upright::testing::DrivenClock;
 use upright::types::*;
+use upright_runtime::STRIKES;
 
 static BUILT_IN: &[u8] = include_bytes!("../../runtime/policy.wasm");
 

@@ -168,7 +168,7 @@ async fn another_models_answer_is_not_cached_as_the_first_ones() {
 #[tokio::test]
 async fn a_cached_answer_of_another_type_leaves_the_fallback_to_serve() {
     let manager = manager(&DrivenClock::skipping());
-    manager.degradation().cache_response("question", serde_json::json!({ "not": "a text" }));
+    manager.degradation().cache().cache_response("question", serde_json::json!({ "not": "a text" }));
     let operation = manager.operation("chat").cache("question").fresh_for(Duration::ZERO).stale_for(HOUR);
     let answer =
         operation.fallback(|| async { Ok::<_, io::Error>("fallback".to_owned()) }).run(|_| async { Err(refused()) }).await.unwrap();

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use support::{hurried, policy, unprobed};
 use upright::events::{Events, Subscription};
-use upright::policy::{PolicyError, PolicyLifecycle, STRIKE_WINDOW, STRIKES};
+use upright::policy::{PolicyError, PolicyLifecycle};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{CircuitBreaker, Event, Policy, RetryStrategy};
+use upright_runtime::{STRIKE_WINDOW, STRIKES};
 
 fn refusal(bytes: &[u8]) -> PolicyError {
     match Policy::from_bytes(bytes) {

@@ -8,15 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use support::{hostile, policy, unprobed};
 use upright::events::{Events, Subscription};
-use upright::policy::{
-    PROBATION, PolicyError, PolicyLifecycle, Promotion, STRIKES, ShadowOptions, SignatureError, Stage, SwapOptions, Trust,
-};
+use upright::policy::{PolicyError, PolicyLifecycle, Promotion, ShadowOptions, SignatureError, Stage, SwapOptions, Trust};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{CircuitBreaker, Event, Policy};
 use upright_operations::home::{Request, RequestError, Start};
 use upright_operations::signature::{SecretKey, Signature};
 use upright_operations::{PolicyHome, watch};
+use upright_runtime::{PROBATION, STRIKES};
 
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 

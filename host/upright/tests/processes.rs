@@ -120,7 +120,7 @@ async fn a_program() {
         match line().split_whitespace().collect::<Vec<_>>().as_slice() {
             ["count", times] => {
                 for _ in 0..times.parse().unwrap() {
-                    manager.checkpoints().update("counter", |count: Option<u64>| count.unwrap_or(0) + 1).await.unwrap();
+                    manager.checkpoints().at("counter").update(|count: Option<u64>| count.unwrap_or(0) + 1).await.unwrap();
                 }
                 answer("counted");
             }

@@ -12,11 +12,12 @@ use support::{hurried, policy, unprobed};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::{Layer, Registry};
 use upright::events::Events;
-use upright::policy::{PolicyError, PolicyLifecycle, PolicyLoader, STRIKES};
+use upright::policy::{PolicyError, PolicyLifecycle, PolicyLoader};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{Event, Policy};
 use upright_operations::eval::Evaluator;
+use upright_runtime::STRIKES;
 
 const ENDLESS: &str = "(loop $again (br $again)) unreachable";
 

@@ -4,10 +4,10 @@
 use std::io;
 use std::time::Duration;
 use upright::events::Events;
-use upright::policy::STRIKES;
 use upright::testing::{DrivenClock, EventLog, Script, TestPolicy};
 use upright::types::{Directive, Verdict};
 use upright::{Event, PolicyLifecycle, RecoveryManager, RetryStrategy};
+use upright_runtime::STRIKES;
 
 fn refused() -> io::Error {
     io::Error::from_raw_os_error(111)

@@ -113,7 +113,7 @@ async fn show(checkpoints: &Checkpoints, key: &str, output: &Output) -> anyhow::
 async fn remove(checkpoints: &Checkpoints, keys: &[String], output: &Output) -> anyhow::Result<ExitCode> {
     let mut missing = Vec::new();
     for key in keys {
-        let removed = checkpoints.remove(key).await?;
+        let removed = checkpoints.at(key.as_str()).remove().await?;
         if output.json {
             output.json_line(&json!({ "key": key, "removed": removed }))?;
         }

@@ -103,7 +103,7 @@ impl Stage {
             description.name,
             description.version,
             digest.get(..12).unwrap_or(digest),
-            policy.size() / 1000
+            policy.bytes().len() / 1000
         ))
     }
 

@@ -91,6 +91,7 @@ impl RetryBudget {
     }
 
     /// Maximum number of tokens.
+    #[doc(hidden)]
     pub fn capacity(&self) -> u32 {
         self.shared.capacity
     }

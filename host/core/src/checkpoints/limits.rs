@@ -121,10 +121,10 @@ mod tests {
     async fn the_oldest_are_removed_when_there_are_too_many() {
         let (checkpoints, clock) = limited(CheckpointLimits { max_age: None, max_count: Some(3) });
         for number in 0..8 {
-            checkpoints.save(&format!("{number}"), &number).await.unwrap();
+            checkpoints.at(format!("{number}")).save(&number).await.unwrap();
             clock.advance(MINUTE);
         }
-        checkpoints.save("6", &6).await.unwrap();
+        checkpoints.at("6").save(&6).await.unwrap();
         assert_eq!(left(&checkpoints).await, ["5", "6", "7"]);
     }
 
@@ -132,7 +132,7 @@ mod tests {
     async fn checkpoints_with_equal_dates_are_evicted_in_the_order_of_saving() {
         let (checkpoints, _) = limited(CheckpointLimits { max_age: None, max_count: Some(2) });
         for key in ["c", "b", "a"] {
-            checkpoints.save(key, &1).await.unwrap();
+            checkpoints.at(key).save(&1).await.unwrap();
         }
         assert_eq!(left(&checkpoints).await, ["a", "b"]);
     }
@@ -140,20 +140,20 @@ mod tests {
     #[tokio::test]
     async fn expired_checkpoints_are_removed_at_the_first_save_then_each_eighth_of_the_maximum_age() {
         let (checkpoints, clock) = limited(CheckpointLimits { max_age: Some(80 * MINUTE), max_count: None });
-        checkpoints.save("old", &1).await.unwrap();
+        checkpoints.at("old").save(&1).await.unwrap();
         assert_eq!(left(&checkpoints).await, ["old"]);
         clock.advance(81 * MINUTE);
         let next = Checkpoints::with_clock(Arc::clone(&checkpoints.store), clock.shared()).limited(checkpoints.cleaning.limits);
-        next.save("a", &1).await.unwrap();
+        next.at("a").save(&1).await.unwrap();
         assert_eq!(left(&next).await, ["a"]);
         clock.advance(80 * MINUTE);
-        next.save("b", &1).await.unwrap();
+        next.at("b").save(&1).await.unwrap();
         assert_eq!(left(&next).await, ["a", "b"], "as old as it may be");
         clock.advance(5 * MINUTE);
-        next.save("c", &1).await.unwrap();
+        next.at("c").save(&1).await.unwrap();
         assert_eq!(left(&next).await, ["a", "b", "c"], "not due yet");
         clock.advance(5 * MINUTE);
-        next.save("d", &1).await.unwrap();
+        next.at("d").save(&1).await.unwrap();
         assert_eq!(left(&next).await, ["b", "c", "d"]);
     }
 
@@ -161,7 +161,7 @@ mod tests {
     async fn without_limits_nothing_is_removed() {
         let (checkpoints, clock) = limited(CheckpointLimits::default());
         for number in 0..100 {
-            checkpoints.save(&format!("{number}"), &number).await.unwrap();
+            checkpoints.at(format!("{number}")).save(&number).await.unwrap();
             clock.advance(1_000_000 * MINUTE);
         }
         assert_eq!(left(&checkpoints).await.len(), 100);

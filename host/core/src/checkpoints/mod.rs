@@ -114,7 +114,8 @@ impl Checkpoint {
     /// # Errors
     /// [`StoreError`].
     pub async fn age(&self) -> Result<Option<Duration>, StoreError> {
-        self.checkpoints.age(&self.key).await
+        let entry = self.checkpoints.store.get(&stored(&self.key)?).await?;
+        Ok(entry.map(|entry| self.checkpoints.since(entry.modified)))
     }
 
     /// Removes it; returns whether it existed.
@@ -122,7 +123,7 @@ impl Checkpoint {
     /// # Errors
     /// [`StoreError`].
     pub async fn remove(&self) -> Result<bool, StoreError> {
-        self.checkpoints.remove(&self.key).await
+        self.checkpoints.store.delete(&stored(&self.key)?).await
     }
 
     async fn versioned<T: DeserializeOwned>(&self) -> Result<Option<(T, u64)>, StoreError> {
@@ -164,30 +165,6 @@ impl Checkpoints {
         Checkpoint { checkpoints: self.clone(), key: key.into(), schema: 0, start_over: false }
     }
 
-    /// [`Checkpoint::save`] with schema 0.
-    pub async fn save<T: Serialize + ?Sized>(&self, key: &str, state: &T) -> Result<u64, StoreError> {
-        self.at(key).save(state).await
-    }
-
-    /// [`Checkpoint::restore`] with schema 0.
-    pub async fn restore<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StoreError> {
-        self.at(key).restore().await
-    }
-
-    /// [`Checkpoint::update`] with schema 0.
-    pub async fn update<T: Serialize + DeserializeOwned>(&self, key: &str, change: impl FnMut(Option<T>) -> T) -> Result<T, StoreError> {
-        self.at(key).update(change).await
-    }
-
-    /// Time since the save; `None` if absent.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn age(&self, key: &str) -> Result<Option<Duration>, StoreError> {
-        let entry = self.store.get(&stored(key)?).await?;
-        Ok(entry.map(|entry| self.since(entry.modified)))
-    }
-
     /// Keys, versions and dates, by key.
     ///
     /// # Errors
@@ -198,14 +175,6 @@ impl Checkpoints {
             checkpoint.key.drain(..PREFIX.len());
         }
         Ok(listed)
-    }
-
-    /// Removes one; returns whether it existed.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn remove(&self, key: &str) -> Result<bool, StoreError> {
-        self.store.delete(&stored(key)?).await
     }
 
     /// Removes all; returns their number.
@@ -298,9 +267,9 @@ mod tests {
     async fn restore_returns_the_saved_checkpoint() {
         let (checkpoints, ..) = checkpoints();
         let job = Import { current_row: 1000, file_path: "rows.csv".into(), errors: vec!["row 7".into()] };
-        checkpoints.save("import_job", &job).await.unwrap();
-        assert_eq!(checkpoints.restore::<Import>("import_job").await.unwrap(), Some(job));
-        assert_eq!(checkpoints.restore::<Import>("other").await.unwrap(), None);
+        checkpoints.at("import_job").save(&job).await.unwrap();
+        assert_eq!(checkpoints.at("import_job").restore::<Import>().await.unwrap(), Some(job));
+        assert_eq!(checkpoints.at("other").restore::<Import>().await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -308,30 +277,30 @@ mod tests {
         let (checkpoints, ..) = checkpoints();
         let mut live = json!({ "data": [1, 2, 3], "nested": { "index": 0 } });
         let saved = live.clone();
-        checkpoints.save("state", &live).await.unwrap();
+        checkpoints.at("state").save(&live).await.unwrap();
         live["data"].as_array_mut().unwrap().push(json!(4));
         live["nested"]["index"] = json!(9);
-        let mut restored: Value = checkpoints.restore("state").await.unwrap().unwrap();
+        let mut restored: Value = checkpoints.at("state").restore().await.unwrap().unwrap();
         assert_eq!(restored, saved);
         restored["data"] = json!([]);
-        assert_eq!(checkpoints.restore::<Value>("state").await.unwrap(), Some(saved));
+        assert_eq!(checkpoints.at("state").restore::<Value>().await.unwrap(), Some(saved));
     }
 
     #[tokio::test]
     async fn a_checkpoint_of_null_is_not_a_missing_one() {
         let (checkpoints, ..) = checkpoints();
-        checkpoints.save("state", &Value::Null).await.unwrap();
-        assert_eq!(checkpoints.restore::<Value>("state").await.unwrap(), Some(Value::Null));
-        assert_eq!(checkpoints.restore::<Value>("missing").await.unwrap(), None);
+        checkpoints.at("state").save(&Value::Null).await.unwrap();
+        assert_eq!(checkpoints.at("state").restore::<Value>().await.unwrap(), Some(Value::Null));
+        assert_eq!(checkpoints.at("missing").restore::<Value>().await.unwrap(), None);
     }
 
     #[tokio::test]
     async fn a_checkpoint_outlives_those_who_saved_it() {
         let (checkpoints, store, clock) = checkpoints();
-        checkpoints.save("state", &7).await.unwrap();
+        checkpoints.at("state").save(&7).await.unwrap();
         drop(checkpoints);
         let later = Checkpoints::with_clock(Arc::new(store), clock.shared());
-        assert_eq!(later.restore::<u32>("state").await.unwrap(), Some(7));
+        assert_eq!(later.at("state").restore::<u32>().await.unwrap(), Some(7));
     }
 
     #[tokio::test]
@@ -339,11 +308,11 @@ mod tests {
         let (checkpoints, store, _) = checkpoints();
         store.put("breaker/x", "1".into(), "application/json").await.unwrap();
         for key in ["b", "a/1"] {
-            checkpoints.save(key, &1).await.unwrap();
+            checkpoints.at(key).save(&1).await.unwrap();
         }
         assert_eq!(keys(&checkpoints).await, ["a/1", "b"]);
-        assert!(checkpoints.remove("b").await.unwrap());
-        assert!(!checkpoints.remove("b").await.unwrap());
+        assert!(checkpoints.at("b").remove().await.unwrap());
+        assert!(!checkpoints.at("b").remove().await.unwrap());
         assert_eq!(checkpoints.clear().await.unwrap(), 1);
         assert!(checkpoints.list().await.unwrap().is_empty());
         assert!(store.get("breaker/x").await.unwrap().is_some());
@@ -352,11 +321,11 @@ mod tests {
     #[tokio::test]
     async fn old_checkpoints_can_be_removed_by_their_age() {
         let (checkpoints, _, clock) = checkpoints();
-        checkpoints.save("old", &1).await.unwrap();
+        checkpoints.at("old").save(&1).await.unwrap();
         clock.advance(Duration::from_secs(60));
-        checkpoints.save("new", &2).await.unwrap();
-        assert_eq!(checkpoints.age("old").await.unwrap(), Some(Duration::from_secs(60)));
-        assert_eq!(checkpoints.age("none").await.unwrap(), None);
+        checkpoints.at("new").save(&2).await.unwrap();
+        assert_eq!(checkpoints.at("old").age().await.unwrap(), Some(Duration::from_secs(60)));
+        assert_eq!(checkpoints.at("none").age().await.unwrap(), None);
         assert_eq!(checkpoints.remove_older(Duration::from_secs(59)).await.unwrap(), 1);
         assert_eq!(keys(&checkpoints).await, ["new"]);
     }
@@ -364,19 +333,19 @@ mod tests {
     #[tokio::test]
     async fn restoring_a_checkpoint_as_another_type_reports_a_corrupt_value() {
         let (checkpoints, ..) = checkpoints();
-        checkpoints.save("state", "text").await.unwrap();
-        let error = checkpoints.restore::<Import>("state").await.unwrap_err();
+        checkpoints.at("state").save("text").await.unwrap();
+        let error = checkpoints.at("state").restore::<Import>().await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt { key, .. } if key == "state"), "{error}");
     }
 
     #[tokio::test]
     async fn a_failed_save_keeps_the_previous_checkpoint() {
         let (checkpoints, ..) = checkpoints();
-        checkpoints.save("state", &1).await.unwrap();
+        checkpoints.at("state").save(&1).await.unwrap();
         let unsayable = std::collections::BTreeMap::from([(vec![1], 1)]);
-        assert!(matches!(checkpoints.save("state", &unsayable).await, Err(StoreError::NotSerializable { .. })));
-        assert!(matches!(checkpoints.save("", &1).await, Err(StoreError::KeyInvalid { .. })));
-        assert_eq!(checkpoints.restore::<u32>("state").await.unwrap(), Some(1));
+        assert!(matches!(checkpoints.at("state").save(&unsayable).await, Err(StoreError::NotSerializable { .. })));
+        assert!(matches!(checkpoints.at("").save(&1).await, Err(StoreError::KeyInvalid { .. })));
+        assert_eq!(checkpoints.at("state").restore::<u32>().await.unwrap(), Some(1));
     }
 
     #[tokio::test]
@@ -388,7 +357,7 @@ mod tests {
         for error in [new.restore::<u32>().await.unwrap_err(), new.update(|_: Option<u32>| 8).await.unwrap_err()] {
             assert!(matches!(error, StoreError::SchemaMismatch { expected: 2, found: 1, .. }), "{error}");
         }
-        assert!(matches!(checkpoints.restore::<u32>("job").await, Err(StoreError::SchemaMismatch { expected: 0, found: 1, .. })));
+        assert!(matches!(checkpoints.at("job").restore::<u32>().await, Err(StoreError::SchemaMismatch { expected: 0, found: 1, .. })));
         assert_eq!(old.restore::<u32>().await.unwrap(), Some(7));
         new.save(&8).await.unwrap();
         assert_eq!(new.restore::<u32>().await.unwrap(), Some(8));
@@ -397,13 +366,13 @@ mod tests {
     #[tokio::test]
     async fn a_checkpoint_altered_in_the_store_is_corrupt_and_not_restored() {
         let (checkpoints, store, _) = checkpoints();
-        checkpoints.save("state", &1234).await.unwrap();
+        checkpoints.at("state").save(&1234).await.unwrap();
         let entry = store.get("checkpoint/state").await.unwrap().unwrap();
         store.put("checkpoint/state", "1235".into(), &entry.content_type).await.unwrap();
-        let error = checkpoints.restore::<u32>("state").await.unwrap_err();
+        let error = checkpoints.at("state").restore::<u32>().await.unwrap_err();
         assert!(matches!(&error, StoreError::Corrupt { key, .. } if key == "state"), "{error}");
         store.put("checkpoint/state", "1235".into(), "application/json").await.unwrap();
-        assert_eq!(checkpoints.restore::<u32>("state").await.unwrap(), Some(1235));
+        assert_eq!(checkpoints.at("state").restore::<u32>().await.unwrap(), Some(1235));
     }
 
     #[tokio::test]
@@ -436,6 +405,6 @@ mod tests {
         for adder in adders {
             adder.await.unwrap();
         }
-        assert_eq!(checkpoints.restore::<u32>("counter").await.unwrap(), Some(400));
+        assert_eq!(checkpoints.at("counter").restore::<u32>().await.unwrap(), Some(400));
     }
 }

@@ -90,11 +90,11 @@ mod tests {
     #[tokio::test]
     async fn an_import_replaces_an_existing_checkpoint_only_on_request() {
         let to = checkpoints();
-        to.save("job", &1).await.unwrap();
+        to.at("job").save(&1).await.unwrap();
         let exported: Exported = serde_json::from_str(r#"{"key":"job","state":2}"#).unwrap();
         assert_eq!(to.import(&exported, false).await.unwrap(), Imported::Kept);
-        assert_eq!(to.restore::<u32>("job").await.unwrap(), Some(1));
+        assert_eq!(to.at("job").restore::<u32>().await.unwrap(), Some(1));
         assert_eq!(to.import(&exported, true).await.unwrap(), Imported::Replaced);
-        assert_eq!(to.restore::<u32>("job").await.unwrap(), Some(2));
+        assert_eq!(to.at("job").restore::<u32>().await.unwrap(), Some(2));
     }
 }

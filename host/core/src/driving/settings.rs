@@ -44,6 +44,7 @@ pub struct Runtime {
 
 impl Runtime {
     /// The clock by which operations wait.
+    #[doc(hidden)]
     pub fn clock(&self) -> &SharedClock {
         &self.clock
     }
@@ -91,6 +92,7 @@ impl Settings {
     ///
     /// # Errors
     /// [`ConfigurationError`] names the first setting that cannot.
+    #[doc(hidden)]
     pub fn check(&self) -> Result<(), ConfigurationError> {
         configuration::retry(&self.retry)?;
         for (setting, limit) in [("attempt_timeout", self.attempt_timeout), ("deadline", self.deadline)] {

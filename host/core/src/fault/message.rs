@@ -1,9 +1,9 @@
 //! Collects error texts in bounded memory, even if `Display` fails or panics.
 
 use super::Link;
-use crate::types::MESSAGE_LIMIT;
 use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use upright_logic::types::MESSAGE_LIMIT;
 
 const HEAD: usize = MESSAGE_LIMIT / 4 * 3;
 const TAIL: usize = MESSAGE_LIMIT - HEAD;

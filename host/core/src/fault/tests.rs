@@ -3,12 +3,13 @@
 use super::*;
 use crate::error::{AttemptTimeout, CircuitOpen, Failure, RejectedResult, Rejection};
 use crate::store::StoreError;
-use crate::types::{Endpoint, MESSAGE_LIMIT, Reason};
+use crate::types::{Endpoint, Reason};
 use std::fmt;
 use std::io::{self, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
+use upright_logic::types::MESSAGE_LIMIT;
 
 fn closed() -> std::net::SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()

@@ -14,6 +14,7 @@ use super::slot::bounded_message;
 use crate::types::*;
 use serde::{Deserialize, Deserializer, Serialize};
 use upright_logic as native;
+use upright_logic::types::MESSAGE_LIMIT;
 
 trait Argument {
     type Lent: ?Sized;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use upright_logic as native;
+use upright_logic::types::MESSAGE_LIMIT;
 
 /// The deciding policy.
 #[derive(Clone, Debug)]
@@ -238,6 +239,7 @@ impl PolicySlot {
     }
 
     /// Numbers of decisions.
+    #[doc(hidden)]
     pub fn counts(&self) -> DecisionCounts {
         self.active.counts()
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 impl RetryStrategy {
     /// Whether repeating its operations can do no harm.
+    #[doc(hidden)]
     pub fn is_idempotent(&self) -> bool {
         self.shared.settings.idempotent
     }

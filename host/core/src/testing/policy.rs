@@ -13,7 +13,7 @@ type Replacement<F> = Option<Arc<F>>;
 /// A policy whose answers a test sets. Clones share incidents and directives.
 ///
 /// It otherwise answers like the built-in policy. Answers are checked like a component's: nonsense is a failure, and
-/// `upright::policy::STRIKES` failures within a minute replace the policy. So tests can provoke that.
+/// `upright_runtime::STRIKES` failures within a minute replace the policy. So tests can provoke that.
 ///
 /// Closures get the usual answer last:
 ///

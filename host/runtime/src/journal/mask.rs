@@ -131,7 +131,7 @@ fn fact(fact: &mut Fact) {
 /// and workflow keys numbered.
 ///
 /// The built-in policy answers the masked question equally, with two exceptions. A phrase's gap (the name in `model {}
-/// not found`) matches at most 256 bytes, and masking shortens longer names. Texts over [`MESSAGE_LIMIT`] bytes are cut
+/// not found`) matches at most 256 bytes, and masking shortens longer names. Texts over [`upright_logic::types::MESSAGE_LIMIT`] bytes are cut
 /// first, as for a component.
 #[must_use]
 pub fn masked(mut question: Question) -> Question {
@@ -159,7 +159,7 @@ pub fn masked(mut question: Question) -> Question {
 }
 
 fn message(whole: &str) -> String {
-    if whole.len() > MESSAGE_LIMIT { text(&upright_core::fault::bounded(whole)) } else { text(whole) }
+    if whole.len() > upright_logic::types::MESSAGE_LIMIT { text(&upright_core::fault::bounded(whole)) } else { text(whole) }
 }
 
 #[cfg(test)]

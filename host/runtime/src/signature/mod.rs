@@ -202,6 +202,7 @@ impl Trust {
     }
 
     /// Whether a signature is required.
+    #[doc(hidden)]
     pub fn is_asked_for(&self) -> bool {
         !self.keys.is_empty()
     }

@@ -102,6 +102,7 @@ impl FileStore {
     ///
     /// # Errors
     /// Those of [`FileStore::open`].
+    #[doc(hidden)]
     pub fn open_with_clock(path: impl AsRef<Path>, clock: SharedClock) -> Result<Self, StoreError> {
         let named = path.as_ref();
         let store_error = |failure: Failure| failure.store_error(named);

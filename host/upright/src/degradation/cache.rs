@@ -177,7 +177,7 @@ impl ResponseCache {
     }
 
     /// Drops responses older than `max_age` of the limits, as caching does from time to time.
-    pub fn remove_expired(&self) {
+    fn remove_expired(&self) {
         let now = self.clock.now();
         self.swept.store(now, Ordering::Relaxed);
         for (key, kept) in &self.entries {
@@ -218,11 +218,6 @@ impl ResponseCache {
     /// Bytes of the responses in memory, with their keys.
     pub fn size_bytes(&self) -> u64 {
         self.entries.iter().map(|(_, kept)| kept.bytes).sum()
-    }
-
-    /// Limits of the memory.
-    pub fn limits(&self) -> CacheLimits {
-        self.limits
     }
 
     fn remove_if_expired(&self, key: &str) {

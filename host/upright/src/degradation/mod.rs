@@ -13,8 +13,8 @@
 //! let simplified = degradation.simplify_workflow(&json!({ "max_iterations": 10, "temperature": 0.7, "top_k": 50 }));
 //! assert_eq!(simplified, json!({ "max_iterations": 3, "temperature": 0.3 }));
 //!
-//! degradation.cache_response("query_123", json!({ "answer": 42 }));
-//! let cached = degradation.cached_response("query_123", Duration::from_secs(3600));
+//! degradation.cache().cache_response("query_123", json!({ "answer": 42 }));
+//! let cached = degradation.cache().cached_response("query_123", Duration::from_secs(3600));
 //! assert_eq!(cached.map(|cached| cached.value["answer"].clone()), Some(json!(42)));
 //! ```
 
@@ -34,7 +34,6 @@ pub use key::cache_key;
 pub use limits::CacheLimits;
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Duration;
 use upright_logic::degradation::{DEFAULT_CHAIN, EDGE_CHAIN, QUALITY_CHAIN, SPEED_CHAIN};
 pub use write_behind::{CacheCounts, StoredCacheOptions};
 
@@ -123,21 +122,6 @@ impl GracefulDegradation {
     /// The cache of responses.
     pub fn cache(&self) -> &ResponseCache {
         &self.cache
-    }
-
-    /// See [`ResponseCache::cache_response`].
-    pub fn cache_response(&self, key: impl Into<String>, value: Value) {
-        self.cache.cache_response(key, value);
-    }
-
-    /// See [`ResponseCache::cached_response`].
-    pub fn cached_response(&self, key: &str, max_age: Duration) -> Option<CachedResponse> {
-        self.cache.cached_response(key, max_age)
-    }
-
-    /// See [`ResponseCache::clear_cache`].
-    pub fn clear_cache(&self) {
-        self.cache.clear_cache();
     }
 }
 

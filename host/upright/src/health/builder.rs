@@ -11,7 +11,7 @@ use std::time::Duration;
 use upright_core::clock::{SharedClock, SystemClock};
 
 /// Default time limit of a check.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Judges the machine's resources.
 pub type Judge = Arc<dyn Fn(&ResourceSnapshot, &ResourceThresholds) -> Judgement + Send + Sync>;
@@ -46,7 +46,7 @@ impl HealthCheckBuilder {
         }
     }
 
-    /// Maximum time of a check, from the first byte sent to the last one read. Default [`DEFAULT_TIMEOUT`].
+    /// Maximum time of a check, from the first byte sent to the last one read. Default 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -82,6 +82,7 @@ impl HealthCheckBuilder {
     }
 
     /// Sets the judge of the machine's resources. Default [`upright_logic::health::judge`].
+    #[doc(hidden)]
     pub fn judge(mut self, judge: Judge) -> Self {
         self.judge = judge;
         self

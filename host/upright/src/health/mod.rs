@@ -24,6 +24,6 @@ mod explain;
 mod report;
 mod resources;
 
-pub use builder::{DEFAULT_TIMEOUT, HealthCheckBuilder, Judge, ResourceReader};
+pub use builder::{HealthCheckBuilder, Judge, ResourceReader};
 pub use check::{HealthCheck, OLLAMA, RESOURCES};
 pub use report::{HealthReport, HealthStatus};

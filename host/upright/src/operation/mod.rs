@@ -54,6 +54,7 @@ struct Caching {
 const STALE: Duration = Duration::from_secs(3600);
 
 /// Whether an operation's answers are cached: [`Uncached`], or [`Cached`] where they can be written as JSON.
+#[doc(hidden)]
 pub trait MayCache<T>: sealed::Sealed {
     /// The answer as JSON.
     ///
@@ -69,10 +70,12 @@ pub trait MayCache<T>: sealed::Sealed {
 
 /// Answers are not cached, and may be of any type.
 #[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
 pub struct Uncached;
 
 /// Answers are cached.
 #[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
 pub struct Cached;
 
 impl<T> MayCache<T> for Uncached {
@@ -96,6 +99,7 @@ impl<T: Serialize + DeserializeOwned> MayCache<T> for Cached {
 }
 
 /// Whether an operation's results are successes.
+#[doc(hidden)]
 pub trait Accepts<T>: sealed::Sealed {
     /// Whether this result is a success.
     #[doc(hidden)]
@@ -104,10 +108,12 @@ pub trait Accepts<T>: sealed::Sealed {
 
 /// Every `Ok` result is a success.
 #[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
 pub struct AcceptAll;
 
 /// The caller's predicate says whether a result is a success.
 #[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
 pub struct AcceptIf<P>(P);
 
 impl<T> Accepts<T> for AcceptAll {
@@ -123,6 +129,7 @@ impl<T, P: Fn(&T) -> bool> Accepts<T> for AcceptIf<P> {
 }
 
 /// An operation's fallback: [`NoFallback`], or [`Fallback`].
+#[doc(hidden)]
 pub trait Alternative<T>: sealed::Sealed {
     /// Whether there is a fallback.
     #[doc(hidden)]
@@ -176,18 +183,22 @@ where
 
 /// The operation has no fallback.
 #[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
 pub struct NoFallback;
 
 /// The operation has a fallback.
 #[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
 pub struct Fallback<B>(B);
 
 /// The operation has no checkpoint.
 #[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
 pub struct NoCheckpoint;
 
 /// The operation has a checkpoint.
 #[derive(Clone, Copy, Debug)]
+#[doc(hidden)]
 pub struct Resuming;
 
 /// Describes an operation; [`Operation::run`] runs it. Unset settings are the manager's. The order of settings does

@@ -42,7 +42,7 @@ impl<'m> Described<'m> {
         let checkpoints = self.manager.checkpoints();
         let recovered = self.drive::<T, E, F, B, K>(operation, accept, fallback).await?;
         if let Some(key) = done.filter(|_| recovered.served == Served::Live)
-            && let Err(error) = checkpoints.remove(&key).await
+            && let Err(error) = checkpoints.at(&*key).remove().await
         {
             // The answer is there all the same; the next run resumes at the end of this one.
             tracing::warn!(target: "upright", key = &*key, %error, "the checkpoint of a finished operation cannot be removed");
@@ -136,7 +136,7 @@ impl<'m> Described<'m> {
 
     fn cached_value<T, K: MayCache<T>>(&self, max_age: Duration) -> Option<(T, Duration)> {
         let caching = self.caching.as_ref()?;
-        read::<T, K>(&self.manager.degradation().cached_response(&caching.key, max_age)?)
+        read::<T, K>(&self.manager.degradation().cache().cached_response(&caching.key, max_age)?)
     }
 
     /// An answer without a call: that of an operation with the same key, or one in the store. The time for it counts.
@@ -228,7 +228,7 @@ impl OperationContext for Context<'_, '_> {
 
     fn cached(&self) -> Option<CachedAnswer> {
         let caching = self.operation.caching.as_ref()?;
-        let cached = self.operation.manager.degradation().cached_response(&caching.key, caching.stale)?;
+        let cached = self.operation.manager.degradation().cache().cached_response(&caching.key, caching.stale)?;
         Some(CachedAnswer { age: cached.age.as_secs_f64(), max_age: caching.stale.as_secs_f64() })
     }
 

@@ -3,10 +3,10 @@
 use crate::{Count, Problem, reset};
 use std::future::pending;
 use std::time::Duration;
-use upright::clock::DURATION_LIMIT;
 use upright::error::{AttemptTimeout, CircuitOpen};
 use upright::types::Reason;
 use upright::{with_circuit_breaker, with_retry};
+use upright_core::clock::DURATION_LIMIT;
 
 fn reason(problem: &Problem) -> Reason {
     let Problem::Guarded(error) = problem else { panic!("not the guard's: {problem}") };

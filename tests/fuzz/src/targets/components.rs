@@ -12,10 +12,11 @@ use crate::{reach, sense};
 use std::path::{Path, PathBuf};
 use upright::events::{Event, Events};
 use upright::policy::PolicyError;
-use upright::policy::{PolicyLoader, STRIKES, Stage, SwapOptions};
+use upright::policy::{PolicyLoader, Stage, SwapOptions};
 use upright::testing::{DrivenClock, EventLog};
 use upright::{Policy, PolicyLifecycle};
 use upright_operations::eval::Evaluator;
+use upright_runtime::STRIKES;
 
 /// The target.
 pub struct Components<'a> {

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Receiver;
 
 /// The classifier's limit, bytes.
-const KEPT: usize = upright::types::MESSAGE_LIMIT;
+const KEPT: usize = upright_core::fault::MESSAGE_LIMIT;
 /// The default capacity of a pipe, bytes.
 const CHUNK: usize = 64 << 10;
 /// Maximum capacity of a pipe, bytes (`pipe-max-size`).
