@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use upright::RecoveryManager;
 use upright::store::StateAddress;
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
 
 const CHAT: &str = "/api/chat";
 const EMBED: &str = "/api/embed";

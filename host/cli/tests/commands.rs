@@ -7,7 +7,7 @@ use common::{alone, command, end, finish, upright};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use upright::policy::CONTRACT_VERSION;
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../runtime/policy.wasm");
 

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Ran, command, end, finish, give, upright};
 use serde_json::json;
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
 
 const CHAT: &str = "/api/chat";
 
@@ -196,7 +196,7 @@ async fn a_model_that_changed_under_its_name_is_asked_again() {
     let say = tokio::io::AsyncWriteExt::write_all;
     say(&mut stdin, b"same\n").await.unwrap();
     server.wait_for(CHAT, 1).await;
-    server.set_models([upright_fault_server::Model { digest: "0".repeat(64), ..upright_fault_server::Model::from("qwen3:8b") }]);
+    server.set_models([upright_simulator::Model { digest: "0".repeat(64), ..upright_simulator::Model::from("qwen3:8b") }]);
     say(&mut stdin, b"same\n").await.unwrap();
     drop(stdin);
     end(child).await.ends_with(0);

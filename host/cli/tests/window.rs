@@ -5,7 +5,7 @@ mod common;
 
 use common::{Ran, command, finish};
 use serde_json::Value;
-use upright_fault_server::{FaultServer, Model, TooLong, Window};
+use upright_simulator::{FaultServer, Model, TooLong, Window};
 
 const MODEL: &str = "smollm2";
 

@@ -6,7 +6,7 @@ mod common;
 use common::{ask, body, read, read_tokens, send, within};
 use std::io::ErrorKind;
 use tokio::io::AsyncReadExt;
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
 
 async fn server() -> FaultServer {
     FaultServer::start().await.unwrap()

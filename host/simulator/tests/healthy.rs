@@ -5,7 +5,7 @@ mod common;
 
 use common::{ask, read, send, within};
 use serde_json::{Value, json};
-use upright_fault_server::{FaultServer, HEALTHY, Match, Model, REPLAY_HEADER, VERSION};
+use upright_simulator::{FaultServer, HEALTHY, Match, Model, REPLAY_HEADER, VERSION};
 
 async fn server() -> FaultServer {
     FaultServer::start().await.unwrap()

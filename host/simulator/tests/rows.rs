@@ -7,7 +7,7 @@ use common::within;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
-use upright_fault_server::{Behaviour, Body, FaultServer, Match, REPLAY_HEADER, ROWS, Row};
+use upright_simulator::{Behaviour, Body, FaultServer, Match, REPLAY_HEADER, ROWS, Row};
 
 fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()

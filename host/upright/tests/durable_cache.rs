@@ -18,7 +18,7 @@ use upright::ollama::OllamaClient;
 use upright::store::{Changes, Entry, Listed, MemoryStore, StateAddress, Store, StoreError, StoreFuture};
 use upright::testing::DrivenClock;
 use upright::{Error, Recovered, RecoveryManager, Served};
-use upright_fault_server::{FaultServer, Model};
+use upright_simulator::{FaultServer, Model};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LIMIT: Duration = Duration::from_millis(50);

@@ -11,7 +11,7 @@ use upright::RetryStrategy;
 use upright::ollama::OllamaClient;
 use upright::random::FixedRandom;
 use upright::testing::DrivenClock;
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

@@ -12,7 +12,7 @@ use upright::health::{HealthCheck, HealthCheckBuilder, HealthStatus};
 use upright::ollama::BaseUrl;
 use upright::testing::DrivenClock;
 use upright::types::{Judgement, ResourceSnapshot, ResourceThresholds};
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
 
 const GIB: u64 = 1 << 30;
 

@@ -14,7 +14,7 @@ use upright::ollama::{ChatRequest, OllamaClient, OllamaError};
 use upright::testing::DrivenClock;
 use upright::types::{Phase, Reason, RetryConfig};
 use upright::{Attempt, Error, Event, HealthCheck, Recovered, RecoveryManager, Served};
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const CHAIN: [&str; 3] = ["qwen3:30b-a3b", "qwen3:8b", "gemma3:4b"];
@@ -83,7 +83,7 @@ async fn a_model_too_large_for_the_machine_is_replaced_by_a_smaller_one() {
 }
 
 fn system_memory_row() -> &'static str {
-    upright_fault_server::ROWS.iter().find(|row| row.body.text().contains("requires more system memory")).unwrap().name
+    upright_simulator::ROWS.iter().find(|row| row.body.text().contains("requires more system memory")).unwrap().name
 }
 
 #[tokio::test]

@@ -219,7 +219,7 @@ fn a_policys_failures_swaps_and_replacements_are_counted() {
 #[test]
 fn answers_are_counted_by_their_verdict_and_larger_windows_by_their_operation() {
     use upright::ollama::{ChatRequest, OllamaClient};
-    use upright_fault_server::{FaultServer, Match, Model, Window};
+    use upright_simulator::{FaultServer, Match, Model, Window};
     let counted = Counted::default();
     let _local = metrics::set_default_local_recorder(&counted);
     let scenario = async {

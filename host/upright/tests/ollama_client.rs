@@ -13,7 +13,7 @@ use upright::clock::{SharedClock, SystemClock};
 use upright::ollama::{BaseUrl, ChatChunk, ChatRequest, Cut, Empty, OllamaClient, OllamaError, Timeout};
 use upright::testing::DrivenClock;
 use upright::types::{Endpoint, FaultKind};
-use upright_fault_server::{Behaviour, Body, FaultServer, HEALTHY_STEP, Match, ROWS, Row};
+use upright_simulator::{Behaviour, Body, FaultServer, HEALTHY_STEP, Match, ROWS, Row};
 
 fn client_at(address: BaseUrl, clock: SharedClock) -> OllamaClient {
     OllamaClient::builder(address).clock(clock).build().unwrap()
@@ -76,7 +76,7 @@ async fn a_healthy_server_answers_every_call() {
     let server = FaultServer::start().await.unwrap();
     let client = client(&server);
     client.is_running().await.unwrap();
-    assert_eq!(client.version().await.unwrap(), upright_fault_server::VERSION);
+    assert_eq!(client.version().await.unwrap(), upright_simulator::VERSION);
     let models = client.tags().await.unwrap();
     assert!(models.iter().any(|model| model.name == "qwen3:8b" && model.digest.len() == 64 && model.size > 0));
     assert_eq!(client.loaded().await.unwrap(), []);

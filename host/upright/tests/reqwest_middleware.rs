@@ -17,7 +17,7 @@ use upright::retry::RetryStrategyBuilder;
 use upright::testing::DrivenClock;
 use upright::types::{Phase, Reason};
 use upright::{CircuitBreaker, Error, Hedge, RetryStrategy};
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
 
 fn plain(clock: &DrivenClock) -> RetryStrategyBuilder {
     RetryStrategy::builder().base_delay(Duration::from_secs(3)).jitter(false).use_circuit_breaker(false).clock(clock.shared())

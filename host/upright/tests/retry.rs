@@ -16,7 +16,7 @@ use upright::random::SeededRandom;
 use upright::testing::DrivenClock;
 use upright::types::{ErrorCategory, JitterRange, Phase, Profile, Reason, RetryConfig};
 use upright::{CircuitBreaker, Error, ErrorClassifier, RetryBudget, RetryStrategy};
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
 
 fn refused() -> io::Error {
     io::Error::from_raw_os_error(111)
@@ -221,7 +221,7 @@ async fn chat(server: &FaultServer, clock: &DrivenClock, steps: &[&str]) -> Resu
 
 #[tokio::test]
 async fn a_retry_after_in_seconds_and_as_a_date_is_obeyed() {
-    for row in upright_fault_server::ROWS.iter().filter(|row| !row.headers.is_empty()) {
+    for row in upright_simulator::ROWS.iter().filter(|row| !row.headers.is_empty()) {
         let names_retry_after = row.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
         if !names_retry_after {
             continue;

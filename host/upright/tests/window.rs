@@ -7,7 +7,7 @@ use upright::ollama::{ChatAnswer, ChatRequest, EmbedRequest, Message, Notice, Ol
 use upright::store::StateAddress;
 use upright::types::{Reason, RetryConfig};
 use upright::{Attempt, Error, Event, Recovered, RecoveryManager};
-use upright_fault_server::{FaultServer, Match, Model, TooLong, Window};
+use upright_simulator::{FaultServer, Match, Model, TooLong, Window};
 
 const MODEL: &str = "smollm2";
 

@@ -1,7 +1,7 @@
-//! Reduces the fault server's rows to facts, as a host does.
+//! Reduces the simulator's rows to facts, as a host does.
 
-use upright_fault_server::{Behaviour, Header, Row};
 use upright_logic::types::{Endpoint, Fault, FaultKind};
+use upright_simulator::{Behaviour, Header, Row};
 
 /// The endpoint of a path.
 pub fn endpoint_of(path: &str) -> Endpoint {

@@ -1,10 +1,10 @@
-//! The classifier agrees with each row of the fault server.
+//! The classifier agrees with each row of the simulator.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use upright_conformance::rows::{endpoint_of, fault_of};
-use upright_fault_server::{Behaviour, Body, ROWS, Row};
 use upright_logic::classifier::classify;
 use upright_logic::types::{Endpoint, ErrorCategory, ErrorSeverity, Fault, FaultKind};
+use upright_simulator::{Behaviour, Body, ROWS, Row};
 
 fn contradiction(row: &Row, fault: &Fault) -> Option<String> {
     let is = classify(fault);

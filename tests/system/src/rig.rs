@@ -1,7 +1,7 @@
 //! A real model with real failures: SmolLM2-135M-Instruct under llama.cpp's server, behind the Ollama protocol.
 //!
 //! Stand-ins fail as their author imagines. Here the context really overflows, and connections break because a process
-//! was killed. Only Ollama's own error texts are missing: the fault server replays those.
+//! was killed. Only Ollama's own error texts are missing: the simulator replays those.
 //!
 //! ```text
 //! test ──HTTP, Ollama protocol──▶ ollama-proxy-plus ──HTTP, OpenAI protocol──▶ llama.cpp's server

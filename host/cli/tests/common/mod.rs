@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
-use upright_fault_server::FaultServer;
+use upright_simulator::FaultServer;
 
 #[derive(Debug)]
 pub struct Ran {

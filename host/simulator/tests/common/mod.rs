@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use upright_fault_server::FaultServer;
+use upright_simulator::FaultServer;
 
 pub struct Raw {
     pub text: String,

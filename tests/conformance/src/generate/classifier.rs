@@ -6,10 +6,10 @@ use super::random::Random;
 use super::values;
 use crate::rows::fault_of;
 use serde_json::json;
-use upright_fault_server::ROWS;
 use upright_logic::classifier::kind_of_errno;
 use upright_logic::classifier::rules::{RULES, Rule, Said};
 use upright_logic::types::{Endpoint, Fault, FaultKind, MESSAGE_LIMIT};
+use upright_simulator::ROWS;
 
 const RANDOM: usize = 200;
 

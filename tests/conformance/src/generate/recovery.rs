@@ -6,7 +6,6 @@ use super::random::Random;
 use super::values::{self, MODELS, SECOND};
 use crate::rows::fault_of;
 use serde_json::json;
-use upright_fault_server::ROWS;
 use upright_logic::backoff::RetryConfig;
 use upright_logic::breaker::{BreakerConfig, BreakerState, Phase};
 use upright_logic::health::ResourceSnapshot;
@@ -15,6 +14,7 @@ use upright_logic::recovery::{
     ModelFacts, RequestFacts, WindowFacts,
 };
 use upright_logic::types::{Fault, FaultKind};
+use upright_simulator::ROWS;
 
 const RANDOM: usize = 170;
 
