@@ -7,7 +7,7 @@ use upright_conformance::{generate, rule_table};
 
 use crate::workspace::Workspace;
 
-const FOLDER: &str = "tests/conformance/vectors";
+const FOLDER: &str = "guest/conformance/vectors";
 
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     let count = generate::write(&workspace.root.join(FOLDER))?;

@@ -12,7 +12,7 @@ fn repository(path: &str) -> PathBuf {
 }
 
 fn committed_vectors() -> PathBuf {
-    repository("tests/conformance/vectors")
+    repository("guest/conformance/vectors")
 }
 
 fn count(folder: &Path) -> usize {
