@@ -1,8 +1,4 @@
 //! The example policies answer all questions of the vectors sensibly, repeatably, and as WebAssembly like natively.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "../../../host/upright/tests/patient/mod.rs"]
-mod patient;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -18,6 +14,7 @@ use upright_policy_count_window::CountWindow;
 use upright_policy_decorrelated_jitter::DecorrelatedJitter;
 use upright_policy_time_window::TimeWindow;
 use upright_shim::Policy;
+use upright_test_kit::patient;
 
 type Native = fn(&str, &Value) -> Value;
 

@@ -1,5 +1,4 @@
 //! Masked texts in a journal change no decision, over all vectors with a failure's text.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use serde::Deserialize;
 use std::collections::BTreeMap;

@@ -1,13 +1,10 @@
 //! NaN, infinity, subnormal numbers and negative zero, which JSON lacks: component against native code.
 //!
 //! Without negative and NaN caps, whose answers the host would replace with native ones.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "../../../host/upright/tests/patient/mod.rs"]
-mod patient;
 
 use upright::types::*;
 use upright::{PolicyLifecycle, PolicySlot};
+use upright_test_kit::patient;
 
 const ODD: [f64; 14] = [
     f64::NAN,

@@ -1,5 +1,4 @@
 //! The classifier agrees with each row of the simulator.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use upright_conformance::rows::{endpoint_of, fault_of};
 use upright_logic::classifier::classify;

@@ -1,14 +1,12 @@
 //! Checks the committed vectors against logic and component.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-#[path = "../../../host/upright/tests/patient/mod.rs"]
-mod patient;
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use upright::policy::eval::Evaluator;
 use upright_conformance::compare::difference;
 use upright_conformance::{Vector, all, folder, generate, native};
+use upright_test_kit::folder::Folder;
+use upright_test_kit::patient;
 
 fn world() -> BTreeSet<String> {
     Evaluator::new(patient::built_in()).functions().into_iter().map(|shape| shape.function).collect()
@@ -127,18 +125,17 @@ fn the_last_bit_the_sign_of_zero_the_kind_of_a_number_and_the_order_of_keys_coun
 
 #[test]
 fn a_stale_file_is_told_by_its_first_vector_that_differs() {
-    let scratch = std::env::temp_dir().join(format!("upright-conformance-{}", std::process::id()));
-    generate::write(&scratch).unwrap();
-    generate::check(&scratch).unwrap();
-    let file = scratch.join("backoff.jsonl");
+    let scratch = Folder::new("vectors");
+    generate::write(scratch.as_ref()).unwrap();
+    generate::check(scratch.as_ref()).unwrap();
+    let file = scratch.path("backoff.jsonl");
     let text = std::fs::read_to_string(&file).unwrap();
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let mut vector: Vector = serde_json::from_str(&lines[4]).unwrap();
     spoil(&mut vector.answer);
     lines[4] = serde_json::to_string(&vector).unwrap();
     std::fs::write(&file, lines.join("\n")).unwrap();
-    let error = generate::check(&scratch).unwrap_err().to_string();
-    std::fs::remove_dir_all(&scratch).unwrap();
+    let error = generate::check(scratch.as_ref()).unwrap_err().to_string();
     assert!(error.starts_with("backoff.jsonl, line 5: backoff.delay"), "{error}");
     assert!(error.contains(&vector.name) && error.contains("expected") && error.contains("found"), "{error}");
 }

@@ -1,9 +1,6 @@
 //! Endings of answers that begin well, or never begin.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
-use common::{ask, body, read, read_tokens, send, within};
+use crate::common::{ask, body, read, read_tokens, send, within};
 use std::io::ErrorKind;
 use tokio::io::AsyncReadExt;
 use upright_simulator::{FaultServer, Match};

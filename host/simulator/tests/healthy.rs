@@ -1,9 +1,6 @@
 //! The healthy simulated Ollama, and plans for failures.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
-use common::{ask, read, send, within};
+use crate::common::{self, ask, read, send, within};
 use serde_json::{Value, json};
 use upright_simulator::{FaultServer, HEALTHY, Match, Model, REPLAY_HEADER, VERSION};
 

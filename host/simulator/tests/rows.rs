@@ -1,9 +1,6 @@
 //! Each row of the table, over real HTTP.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
-use common::within;
+use crate::common::{self, within};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
