@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::process::Command;
 use upright::RecoveryManager;
 use upright::store::StateAddress;
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
+use upright_test_kit::command::{connect, finish};
+use upright_test_kit::folder::Folder;
 
 const CHAT: &str = "/api/chat";
 const EMBED: &str = "/api/embed";
@@ -28,12 +30,8 @@ fn quick<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 async fn run(program: &str, server: &str, arguments: &[&str], code: i32) -> String {
     let mut command = Command::new(program);
     command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE").env("OLLAMA_HOST", server).args(arguments);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let running = command.spawn().unwrap().wait_with_output();
-    let output = tokio::time::timeout(Duration::from_secs(60), running).await.expect("it hangs").unwrap();
-    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(output.status.code() == Some(code) && !err.contains("panicked at"), "{:?}\n{out}\n{err}", output.status);
-    out
+    connect(&mut command);
+    finish(command, "").await.ends_with(code).out
 }
 
 async fn server_that(path: &str, steps: &[&str]) -> FaultServer {
@@ -113,28 +111,23 @@ async fn memory_that_does_not_suffice_for_the_smallest_batch_is_a_failure() {
     assert!(!out.contains("All 40"), "{out}");
 }
 
-fn state(name: &str) -> String {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.db", std::process::id()));
-    let _ = std::fs::remove_file(&path);
-    path.to_str().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn an_import_resumes_where_the_attempt_before_it_was() {
     let server = server_that(EMBED, &["ok", "ok", "embed-eof", "ok"]).await;
-    let state = state("resumes");
+    let folder = Folder::new("resumes");
+    let state = folder.text("state.db");
     let out = run!("pattern_4_corrupted_state", server, &[&state]);
     tells(&out, &["attempt 1 failed", "Resuming from row 20", "Imported 40 rows", "(attempts: 2)"]);
     assert_eq!(server.count(EMBED), 5, "no row was embedded twice but those of the step that failed");
     let out = run!("pattern_4_corrupted_state", server, &[&state]);
     assert!(!out.contains("Resuming"), "{out}");
-    std::fs::remove_file(state).unwrap();
 }
 
 #[tokio::test]
 async fn an_import_that_is_killed_in_the_middle_resumes_when_it_is_run_again() {
     let server = server_that(EMBED, &["ok", "ok", "hang-before-headers"]).await;
-    let state = state("killed");
+    let folder = Folder::new("killed");
+    let state = folder.text("state.db");
     let mut command = Command::new(env!("CARGO_BIN_EXE_pattern_4_corrupted_state"));
     command.env("OLLAMA_HOST", server.url()).args(["--quick", &state]).stdout(Stdio::piped()).kill_on_drop(true);
     let mut import = command.spawn().unwrap();
@@ -147,20 +140,19 @@ async fn an_import_that_is_killed_in_the_middle_resumes_when_it_is_run_again() {
     let out = run!("pattern_4_corrupted_state", server, &[&state]);
     tells(&out, &["Resuming from row 20", "Imported 40 rows", "(attempts: 1)"]);
     assert_eq!(server.count(EMBED), 5, "two steps before, the one that was cut off, and two after");
-    std::fs::remove_file(state).unwrap();
 }
 
 #[tokio::test]
 async fn an_import_reports_an_older_programs_checkpoint_and_starts_from_the_first_row() {
     let server = server_that(EMBED, &[]).await;
-    let state = state("older");
+    let folder = Folder::new("older");
+    let state = folder.text("state.db");
     let manager = RecoveryManager::builder().state(StateAddress::File(state.clone().into())).build().unwrap();
     manager.save_checkpoint("pattern-4/import", "row 12, I think").await.unwrap();
     manager.shutdown_gracefully(Duration::from_secs(60)).await;
     drop(manager);
     let out = run!("pattern_4_corrupted_state", server, &[&state]);
     tells(&out, &["cannot be read", "has schema 0, expected 1", "first row", "Imported 40 rows", "(attempts: 1)"]);
-    std::fs::remove_file(state).unwrap();
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ enum Chore {
         #[arg(long, conflicts_with = "check")]
         count: bool,
     },
-    /// Write the conformance vectors to tests/conformance/vectors
+    /// Write the conformance vectors to guest/conformance/vectors
     Vectors {
         /// Write nothing; fail unless the committed vectors match the sources
         #[arg(long)]

@@ -17,8 +17,8 @@ pub(crate) static PUBLISHED: [Package; 12] = [
     Package { name: "upright-state", folder: "host/state", has_snapshot: true },
     Package { name: "upright-runtime", folder: "host/runtime", has_snapshot: true },
     Package { name: "upright-operations", folder: "host/operations", has_snapshot: true },
-    Package { name: "upright-fault-server", folder: "host/simulator", has_snapshot: false },
+    Package { name: "upright-simulator", folder: "host/simulator", has_snapshot: false },
     Package { name: "upright", folder: "host/upright", has_snapshot: true },
-    Package { name: "upright-conformance", folder: "tests/conformance", has_snapshot: false },
+    Package { name: "upright-conformance", folder: "guest/conformance", has_snapshot: false },
     Package { name: "upright-cli", folder: "host/cli", has_snapshot: false },
 ];

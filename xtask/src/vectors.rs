@@ -7,7 +7,7 @@ use upright_conformance::{generate, rule_table};
 
 use crate::workspace::Workspace;
 
-const FOLDER: &str = "tests/conformance/vectors";
+const FOLDER: &str = "guest/conformance/vectors";
 
 fn tables(workspace: &Workspace) -> Result<[(&'static str, String); 3]> {
     let page = fs::read_to_string(workspace.root.join(rule_table::PAGE)).with_context(|| format!("cannot read {}", rule_table::PAGE))?;

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The index (HNSW, by `instant-distance`) and the calls to `/api/embed` are real. Ollama's `nomic-embed-text` finds
-//! similar texts; the fault server only finds equal ones.
+//! similar texts; the simulator only finds equal ones.
 
 use instant_distance::{Builder, HnswMap, Point, Search};
 use serde::{Deserialize, Serialize};

@@ -249,10 +249,7 @@ mod tests {
     use std::io;
     use std::sync::Weak;
     use std::time::Duration;
-
-    fn refused() -> io::Error {
-        io::Error::from_raw_os_error(111)
-    }
+    use upright_test_kit::refused;
 
     #[test]
     fn a_classification_names_category_severity_and_action_of_an_error() {

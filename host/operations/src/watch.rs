@@ -126,9 +126,8 @@ mod tests {
 
     #[test]
     fn reading_a_file_is_no_news_of_it_and_writing_or_replacing_it_is() {
-        let folder = std::env::temp_dir().join(format!("upright-fingerprint-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let (path, other) = (folder.join("policy.wasm"), folder.join("other"));
+        let folder = upright_test_kit::folder::Folder::new("fingerprint");
+        let (path, other) = (folder.path("policy.wasm"), folder.path("other"));
         assert!(Fingerprint::of(&path).is_none());
         std::fs::write(&path, "one").unwrap();
         let first = Fingerprint::of(&path);
@@ -140,6 +139,5 @@ mod tests {
         std::fs::write(&other, "longer").unwrap();
         std::fs::rename(&other, &path).unwrap();
         assert!(Fingerprint::of(&path) != second);
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,5 +1,4 @@
 //! Compares the estimated memory of a token with sizes that servers logged.
-#![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
 use upright_protocol::{CacheType, ModelCard};

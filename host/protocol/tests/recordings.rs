@@ -1,7 +1,5 @@
 //! Judges every recording of a real Ollama, wherever its bytes are split.
 
-#![allow(clippy::unwrap_used)]
-
 use upright_protocol::{Asked, Cut, Empty, Failed, Judgement, QuestionCut, Reader, Route, Verdict};
 use upright_recordings::{Body, Label, Recording, named, recordings};
 

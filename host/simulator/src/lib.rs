@@ -14,7 +14,7 @@
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use upright_fault_server::{FaultServer, Match};
+//! use upright_simulator::{FaultServer, Match};
 //!
 //! let server = FaultServer::start().await?;
 //! server.plan(Match::path("/api/chat"), &["server-busy", "ok"])?;
@@ -51,7 +51,7 @@ pub use table::ROWS;
 pub use window::{TooLong, Window};
 
 /// Answer of `/api/version`, which no Ollama gives.
-pub const VERSION: &str = "0.0.0-upright-fault-server-replay";
+pub const VERSION: &str = "0.0.0-upright-simulator-replay";
 
 /// Response header with the name of the replay.
 pub const REPLAY_HEADER: &str = "x-upright-replay";

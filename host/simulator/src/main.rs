@@ -1,15 +1,15 @@
-//! `upright-fault-server`: replays Ollama's failures for any client.
+//! `upright-simulator`: replays Ollama's failures for any client.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
-use upright_fault_server::{FAULT_PREFIX, FaultServer, ROWS};
+use upright_simulator::{FAULT_PREFIX, FaultServer, ROWS};
 
 const USAGE: &str = "\
 Replays Ollama's failures over HTTP on 127.0.0.1. It is a stand-in, not an Ollama.
 
-Usage: upright-fault-server [--port N] [--for SECONDS]
+Usage: upright-simulator [--port N] [--for SECONDS]
 
   --port N        listen on this port instead of a free one
   --for SECONDS   end after so long (default: 300)

@@ -1,12 +1,9 @@
 //! Endings of answers that begin well, or never begin.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
-use common::{ask, body, read, read_tokens, send, within};
+use crate::common::{ask, body, read, read_tokens, send, within};
 use std::io::ErrorKind;
 use tokio::io::AsyncReadExt;
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
 
 async fn server() -> FaultServer {
     FaultServer::start().await.unwrap()

@@ -1,11 +1,8 @@
 //! The healthy simulated Ollama, and plans for failures.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
-use common::{ask, read, send, within};
+use crate::common::{self, ask, read, send, within};
 use serde_json::{Value, json};
-use upright_fault_server::{FaultServer, HEALTHY, Match, Model, REPLAY_HEADER, VERSION};
+use upright_simulator::{FaultServer, HEALTHY, Match, Model, REPLAY_HEADER, VERSION};
 
 async fn server() -> FaultServer {
     FaultServer::start().await.unwrap()

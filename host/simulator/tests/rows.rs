@@ -1,13 +1,10 @@
 //! Each row of the table, over real HTTP.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod common;
-
-use common::within;
+use crate::common::{self, within};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
-use upright_fault_server::{Behaviour, Body, FaultServer, Match, REPLAY_HEADER, ROWS, Row};
+use upright_simulator::{Behaviour, Body, FaultServer, Match, REPLAY_HEADER, ROWS, Row};
 
 fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()

@@ -1,4 +1,6 @@
 //! Neither guarding a healthy call nor rejecting one allocates.
+//!
+//! A binary of its own, because its global allocator counts, which slows down all other tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::future::Future;

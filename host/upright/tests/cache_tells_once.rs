@@ -1,4 +1,6 @@
-//! Log of a cache whose store is away. A program of its own: the store's tasks log from another thread.
+//! Log of a cache whose store is away.
+//!
+//! A binary of its own, because the store's tasks log from another thread, so only a global subscriber sees them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use bytes::Bytes;

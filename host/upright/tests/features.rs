@@ -1,4 +1,6 @@
 //! Each feature works, and an absent one is reported.
+//!
+//! A binary of its own, because it is also built with the feature `tls`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use upright::ollama::{BaseUrl, OllamaClient};

@@ -1,17 +1,18 @@
 //! Feature `metrics`: each instrument in the table of `upright::metrics` counts as described.
+//!
+//! A binary of its own, because it is built only with that feature.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod driven;
-mod patient;
-mod support;
-
-use driven::{Driven, refused, seconds};
 use metrics::{Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 use upright::testing::{DrivenClock, Outcome, Script};
 use upright::{Bulkhead, CircuitBreaker, Hedge, RecoveryManager, RetryStrategy};
+use upright_test_kit::driven::{Driven, seconds};
+use upright_test_kit::patient;
+use upright_test_kit::policies;
+use upright_test_kit::refused;
 
 #[derive(Clone, Default)]
 struct Counted(Arc<Mutex<BTreeMap<String, Vec<f64>>>>);
@@ -206,7 +207,7 @@ fn rejections_and_a_breakers_moves_are_counted() {
 fn a_policys_failures_swaps_and_replacements_are_counted() {
     let scenario = |clock: &DrivenClock| {
         let slot = patient::slot().connected(clock.shared(), upright::events::Events::default());
-        slot.swap(patient::policy(&support::policy(&[])), &support::unprobed()).unwrap();
+        slot.swap(patient::policy(&policies::policy(&[])), &policies::unprobed()).unwrap();
         for _ in 0..3 {
             slot.slot().delay(&upright::RetryConfig::default(), 0, 0.5);
         }
@@ -219,7 +220,7 @@ fn a_policys_failures_swaps_and_replacements_are_counted() {
 #[test]
 fn answers_are_counted_by_their_verdict_and_larger_windows_by_their_operation() {
     use upright::ollama::{ChatRequest, OllamaClient};
-    use upright_fault_server::{FaultServer, Match, Model, Window};
+    use upright_simulator::{FaultServer, Match, Model, Window};
     let counted = Counted::default();
     let _local = metrics::set_default_local_recorder(&counted);
     let scenario = async {

@@ -1,13 +1,12 @@
 //! The middleware over real HTTP: repeated requests, waits, and results equal to plain `reqwest`.
+//!
+//! A binary of its own, because it is built only with the feature `reqwest-middleware`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod scripted;
 
 use futures_util::stream;
 use http::Extensions;
 use reqwest::{Body, Method, Request, Response, StatusCode};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Error as ClientError, Middleware, Next};
-use scripted::{Scripted, Series, Then, answer, ends, nobody};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,7 +16,9 @@ use upright::retry::RetryStrategyBuilder;
 use upright::testing::DrivenClock;
 use upright::types::{Phase, Reason};
 use upright::{CircuitBreaker, Error, Hedge, RetryStrategy};
-use upright_fault_server::{FaultServer, Match};
+use upright_simulator::{FaultServer, Match};
+use upright_test_kit::scripted::{Scripted, Series, Then, answer, nobody};
+use upright_test_kit::wait::within;
 
 fn plain(clock: &DrivenClock) -> RetryStrategyBuilder {
     RetryStrategy::builder().base_delay(Duration::from_secs(3)).jitter(false).use_circuit_breaker(false).clock(clock.shared())
@@ -47,7 +48,7 @@ fn ours(error: &ClientError) -> &Error {
 }
 
 async fn tags(server: &FaultServer, strategy: RetryStrategy) -> Response {
-    ends(client(strategy).get(format!("{}/api/tags", server.url())).send()).await.unwrap()
+    within(client(strategy).get(format!("{}/api/tags", server.url())).send()).await.unwrap()
 }
 
 #[tokio::test]
@@ -69,7 +70,7 @@ async fn statuses_that_pass_are_retried_and_those_of_the_callers_mistakes_are_no
         let clock = DrivenClock::skipping();
         let server = Series::start(vec![answer(status, "", ""), answer(200, "", "")]).await;
         let strategy = plain(&clock).max_retries(1).build().unwrap();
-        let response = ends(client(strategy).get(url(&server.address, "/")).send()).await.unwrap();
+        let response = within(client(strategy).get(url(&server.address, "/")).send()).await.unwrap();
         assert_eq!(response.status(), if requests == 1 { status } else { 200 });
         assert_eq!(server.requests().len(), requests, "{status}");
     }
@@ -83,7 +84,7 @@ async fn the_wait_that_the_server_asks_for_is_kept_in_seconds_and_as_a_date() {
         let clock = DrivenClock::skipping();
         let busy = answer(503, &format!("Retry-After: {}\r\n", value(&clock)), "");
         let server = Series::start(vec![busy, answer(200, "", "")]).await;
-        let response = ends(client(plain(&clock).build().unwrap()).get(url(&server.address, "/")).send()).await.unwrap();
+        let response = within(client(plain(&clock).build().unwrap()).get(url(&server.address, "/")).send()).await.unwrap();
         // Up to a quarter longer, so that rejected clients do not return at once.
         let delays = delays(&clock);
         assert!(response.status() == 200 && matches!(delays[..], [20..=25]), "{} after {delays:?} s", response.status());
@@ -94,7 +95,7 @@ async fn the_wait_that_the_server_asks_for_is_kept_in_seconds_and_as_a_date() {
 async fn a_wait_that_is_too_long_is_not_waited_for() {
     let clock = DrivenClock::skipping();
     let server = Series::start(vec![answer(429, "Retry-After: 3600\r\n", "come back later")]).await;
-    let response = ends(client(plain(&clock).build().unwrap()).get(url(&server.address, "/")).send()).await.unwrap();
+    let response = within(client(plain(&clock).build().unwrap()).get(url(&server.address, "/")).send()).await.unwrap();
     assert_eq!((response.status(), delays(&clock)), (StatusCode::TOO_MANY_REQUESTS, vec![]));
     assert_eq!(response.text().await.unwrap(), "come back later");
 }
@@ -107,12 +108,12 @@ async fn the_last_answer_that_failed_arrives_with_status_headers_and_body() {
     let server = Series::start(vec![answer(500, "", "first"), last]).await;
     let strategy = plain(&clock).max_retries(1).build().unwrap();
     let address = url(&server.address, "/path?query=1");
-    let response = ends(client(strategy).get(&address).send()).await.unwrap();
+    let response = within(client(strategy).get(&address).send()).await.unwrap();
     assert_eq!((response.status().as_u16(), response.url().as_str()), (503, address.as_str()));
     assert_eq!(response.headers()["x-request-id"], "7");
     assert_eq!(response.content_length(), Some(long.len() as u64));
     assert!(response.remote_addr().is_some());
-    assert_eq!(ends(response.text()).await.unwrap(), long);
+    assert_eq!(within(response.text()).await.unwrap(), long);
 }
 
 #[tokio::test]
@@ -123,7 +124,7 @@ async fn the_middleware_decides_by_the_text_of_an_error_body() {
     server.plan(Match::any(), &["weekly-usage-limit"]).unwrap();
     let response = tags(&server, plain(&clock).build().unwrap()).await;
     assert_eq!((response.status().as_u16(), server.count("/api/tags")), (429, 1));
-    let body = ends(response.text()).await.unwrap();
+    let body = within(response.text()).await.unwrap();
     assert!(body.contains("weekly usage limit"), "{body}");
 }
 
@@ -140,10 +141,10 @@ async fn an_answer_whose_words_do_not_come_is_handed_on_after_a_second() {
         }
         clock.advance(Duration::from_secs(1));
     };
-    let (response, ()) = ends(futures_util::future::join(request, time)).await;
+    let (response, ()) = within(futures_util::future::join(request, time)).await;
     let mut response = response.unwrap();
     assert_eq!((response.status().as_u16(), response.content_length()), (400, Some(100)));
-    assert_eq!(ends(response.chunk()).await.unwrap().unwrap(), "half a");
+    assert_eq!(within(response.chunk()).await.unwrap().unwrap(), "half a");
 }
 
 #[tokio::test]
@@ -161,9 +162,9 @@ async fn a_post_is_not_repeated_unless_it_has_a_key_or_its_caller_says_that_it_m
         let clock = DrivenClock::skipping();
         let server = Series::start(vec![answer(503, "", "busy"), answer(200, "", "done")]).await;
         let client = client(plain(&clock).build().unwrap());
-        let response = ends(prepare(client.post(url(&server.address, "/"))).send()).await.unwrap();
+        let response = within(prepare(client.post(url(&server.address, "/"))).send()).await.unwrap();
         assert_eq!(response.status(), if requests == 1 { 503 } else { 200 }, "{case}");
-        assert_eq!(ends(response.text()).await.unwrap(), if requests == 1 { "busy" } else { "done" }, "{case}");
+        assert_eq!(within(response.text()).await.unwrap(), if requests == 1 { "busy" } else { "done" }, "{case}");
         let seen = server.requests();
         assert_eq!(seen.len(), requests, "{case}");
         assert!(case != "with a body" || seen.iter().all(|request| request.ends_with("\r\n\r\nagain")), "{seen:?}");
@@ -179,8 +180,8 @@ async fn a_post_that_was_refused_or_never_arrived_is_repeated() {
     let clock = DrivenClock::skipping();
     let server = Series::start(vec![answer(429, "", ""), answer(200, "", "")]).await;
     let client = client(plain(&clock).build().unwrap());
-    assert_eq!(ends(client.post(url(&server.address, "/")).send()).await.unwrap().status(), 200);
-    let error = ends(client.post(url(&nobody().await, "/")).send()).await.unwrap_err();
+    assert_eq!(within(client.post(url(&server.address, "/")).send()).await.unwrap().status(), 200);
+    let error = within(client.post(url(&nobody().await, "/")).send()).await.unwrap_err();
     assert_eq!(ours(&error).failure().unwrap().attempts, 4);
 }
 
@@ -191,7 +192,7 @@ async fn with_a_strategy_that_is_not_idempotent_a_get_is_repeated_only_if_it_is_
         let server = Series::start(vec![answer(503, "", ""), answer(200, "", "")]).await;
         let request = client(plain(&clock).idempotent(false).build().unwrap()).get(url(&server.address, "/"));
         let request = if repeatable { request.with_extension(Repeatable(true)) } else { request };
-        ends(request.send()).await.unwrap();
+        within(request.send()).await.unwrap();
         assert_eq!(server.requests().len(), requests);
     }
 }
@@ -209,7 +210,7 @@ async fn a_slow_get_gets_a_hedge_attempt_and_a_slow_post_does_not() {
             server.wait_for("/api/tags", 1).await;
             clock.advance(Duration::from_secs(after));
         };
-        let (outcome, ()) = ends(futures_util::future::join(request, time)).await;
+        let (outcome, ()) = within(futures_util::future::join(request, time)).await;
         assert_eq!((server.count("/api/tags"), outcome.is_ok()), (requests, method == Method::GET), "{method}");
     }
 }
@@ -217,7 +218,7 @@ async fn a_slow_get_gets_a_hedge_attempt_and_a_slow_post_does_not() {
 #[tokio::test]
 async fn a_refused_connection_is_tried_again_and_fails_with_our_error_inside_the_clients() {
     let clock = DrivenClock::skipping();
-    let error = ends(client(plain(&clock).build().unwrap()).get(url(&nobody().await, "/")).send()).await.unwrap_err();
+    let error = within(client(plain(&clock).build().unwrap()).get(url(&nobody().await, "/")).send()).await.unwrap_err();
     let failure = ours(&error).failure().unwrap();
     assert_eq!((failure.attempts, failure.reason, delays(&clock)), (4, Reason::AttemptsExhausted, vec![3, 6, 12]));
     assert_eq!(failure.classification.rule, "connection-refused");
@@ -229,7 +230,7 @@ async fn a_transport_failure_after_an_answer_is_how_the_attempts_end() {
     let clock = DrivenClock::skipping();
     let server = Series::start(vec![answer(503, "", "busy"), String::new()]).await;
     let strategy = plain(&clock).max_retries(1).build().unwrap();
-    let error = ends(client(strategy).get(url(&server.address, "/")).send()).await.unwrap_err();
+    let error = within(client(strategy).get(url(&server.address, "/")).send()).await.unwrap_err();
     assert_eq!(ours(&error).failure().unwrap().classification.rule, "connection-reset");
 }
 
@@ -241,10 +242,10 @@ async fn an_open_breaker_sends_nothing_and_says_so() {
     server.always(Match::any(), "server-busy").unwrap();
     let client = client(plain(&clock).breaker(breaker.clone()).build().unwrap());
     let request = || client.get(format!("{}/api/tags", server.url())).send();
-    assert_eq!(ends(request()).await.unwrap().status(), 503);
+    assert_eq!(within(request()).await.unwrap().status(), 503);
     assert_eq!((breaker.state(), server.count("/api/tags")), (Phase::Open, 2));
     for request in [request(), client.post(server.url()).send(), client.post(server.url()).body(streamed("once")).send()] {
-        let error = ends(request).await.unwrap_err();
+        let error = within(request).await.unwrap_err();
         assert!(matches!(ours(&error), Error::CircuitOpen(open) if &*open.breaker == "server"), "{error}");
     }
     assert_eq!(server.requests().len(), 2);
@@ -256,7 +257,7 @@ async fn an_answer_that_speaks_against_the_caller_opens_no_breaker() {
     let breaker = CircuitBreaker::builder("server").failure_threshold(1).clock(clock.shared()).build().unwrap();
     let server = Series::start(vec![answer(404, "", "no such page")]).await;
     let client = client(plain(&clock).breaker(breaker.clone()).build().unwrap());
-    assert_eq!(ends(client.get(url(&server.address, "/")).send()).await.unwrap().text().await.unwrap(), "no such page");
+    assert_eq!(within(client.get(url(&server.address, "/")).send()).await.unwrap().text().await.unwrap(), "no such page");
     assert_eq!(breaker.state(), Phase::Closed);
 }
 
@@ -283,7 +284,7 @@ async fn middlewares_below_see_each_attempt_and_what_the_last_one_left_is_kept()
     let client = bare().with(recovery).with(Numbers::default()).build();
     let request = Request::new(Method::GET, url(&server.address, "/").parse().unwrap());
     let mut extensions = Extensions::new();
-    assert_eq!(ends(client.execute_with_extensions(request, &mut extensions)).await.unwrap().status(), 200);
+    assert_eq!(within(client.execute_with_extensions(request, &mut extensions)).await.unwrap().status(), 200);
     assert_eq!(extensions.get(), Some(&Number(2)));
 }
 
@@ -300,7 +301,7 @@ impl Middleware for Refuses {
 async fn the_error_of_a_middleware_below_is_classified_by_what_it_is() {
     let clock = DrivenClock::skipping();
     let client = bare().with(RecoveryMiddleware::new(plain(&clock).build().unwrap())).with(Refuses).build();
-    let error = ends(client.get("http://127.0.0.1/").send()).await.unwrap_err();
+    let error = within(client.get("http://127.0.0.1/").send()).await.unwrap_err();
     assert_eq!(ours(&error).failure().unwrap().classification.rule, "permission-denied");
     assert!(ours(&error).downcast_ref::<std::io::Error>().is_some());
 }

@@ -1,13 +1,14 @@
 //! A thousand swaps under eight deciding threads. `cargo test --test soak -- --nocapture` prints the figures.
+//!
+//! A binary of its own, because it measures the memory of its process.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod patient;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use upright::CircuitBreaker;
 use upright::policy::SwapOptions;
 use upright::types::*;
+use upright_test_kit::patient;
 
 const THREADS: u64 = 8;
 const SWAPS: u64 = 1000;

@@ -1,9 +1,8 @@
 //! Many threads: counts add up, and no permit is lost.
+//!
+//! A binary of its own, because its threads need the whole machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-mod driven;
-
-use driven::{Driven, refused, seconds};
 use std::future::pending;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,6 +14,8 @@ use upright::events::Events;
 use upright::testing::DrivenClock;
 use upright::types::{BreakerConfig, Phase};
 use upright::{Bulkhead, CircuitBreaker, Error, Event, PolicySlot, RetryBudget};
+use upright_test_kit::driven::{Driven, seconds};
+use upright_test_kit::refused;
 
 const THREADS: u64 = 8;
 

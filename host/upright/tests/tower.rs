@@ -1,4 +1,6 @@
 //! The layers keep tower's contract, also with retries, limits and clones.
+//!
+//! A binary of its own, because it is built only with the feature `tower`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use futures_util::future::Either;
@@ -15,12 +17,9 @@ use upright::error::{AttemptTimeout, RejectedResult};
 use upright::retry::RetryStrategyBuilder;
 use upright::testing::DrivenClock;
 use upright::tower::{CircuitBreakerLayer, Recovery, RecoveryLayer};
-use upright::types::{Phase, Reason};
+use upright::types::{BreakerConfig, Phase, Reason};
 use upright::{CircuitBreaker, Error, Hedge, RetryStrategy};
-
-fn refused() -> io::Error {
-    io::Error::from_raw_os_error(111)
-}
+use upright_test_kit::refused;
 
 fn plain(clock: &DrivenClock) -> RetryStrategyBuilder {
     RetryStrategy::builder().jitter(false).use_circuit_breaker(false).clock(clock.shared())
@@ -476,4 +475,24 @@ async fn both_layers_stand_in_one_stack() {
     breaker.isolate();
     let error = service.ready().await.unwrap().call("request").await.unwrap_err();
     assert_eq!(error.failure().map(|failure| (failure.attempts, failure.reason)), Some((1, Reason::CircuitOpen)));
+}
+
+#[tokio::test]
+async fn slow_calls_are_seen_by_a_layer() {
+    const SLOW: Duration = Duration::from_secs(2);
+    let clock = DrivenClock::new();
+    let config = BreakerConfig { minimum_calls: 1, ..BreakerConfig::default() };
+    let breaker = CircuitBreaker::builder("service").config(config).slow_call_duration(SLOW).slow_call_rate_threshold(0.01);
+    let breaker = breaker.clock(clock.shared()).build().unwrap();
+    let own = clock.clone();
+    let service = service_fn(move |(): ()| {
+        let clock = own.clone();
+        async move {
+            clock.advance(SLOW);
+            Ok::<_, io::Error>(())
+        }
+    });
+    let mut service = upright::tower::CircuitBreakerService::new(service, breaker.clone());
+    service.ready().await.unwrap().call(()).await.unwrap();
+    assert_eq!(breaker.state(), Phase::Open);
 }

@@ -1,15 +1,15 @@
 //! Policies with WASI find an empty system there, and can import nothing else.
+//!
+//! A binary of its own, because it is built only with the feature `wasi`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
-
-mod patient;
-mod support;
 
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::{policy, policy_importing};
 use upright::policy::{PolicyError, PolicyLoader};
 use upright::{Policy, PolicyLifecycle};
 use upright_operations::eval::Evaluator;
+use upright_test_kit::patient;
+use upright_test_kit::policies::{policy, policy_importing};
 
 const WASI: [&str; 4] = [
     "package wasi:io@0.2.0;

@@ -9,8 +9,8 @@
 
 use crate::mutate::Seed;
 use crate::question::Question;
-use crate::support;
 use std::path::{Path, PathBuf};
+use upright_test_kit::policies;
 
 /// Unreadable corpus.
 #[derive(Debug, thiserror::Error)]
@@ -104,13 +104,13 @@ pub fn component(path: &Path) -> Result<Seed, CorpusError> {
 /// Lines `= interface#function`, each with its body. `#` begins a comment line.
 fn hostile(text: &str) -> Result<Vec<u8>, String> {
     let lines = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
-    let mut bodies = support::hostile::sensible();
+    let mut bodies = policies::hostile::sensible();
     let given: Vec<(&str, &str)> = lines.split("= ").skip(1).filter_map(|part| part.split_once('\n')).collect();
     if given.is_empty() {
         return Err("no function; expected a line `= interface#function`, then its body".to_owned());
     }
     bodies.retain(|(name, _)| given.iter().all(|(function, _)| function != name));
-    Ok(support::policy(&bodies.into_iter().chain(given).collect::<Vec<_>>()))
+    Ok(policies::policy(&bodies.into_iter().chain(given).collect::<Vec<_>>()))
 }
 
 /// Reads a question.

@@ -13,6 +13,3 @@ pub mod reach;
 pub mod sense;
 pub mod targets;
 pub mod vary;
-
-#[path = "../../../host/upright/tests/support/mod.rs"]
-mod support;

@@ -14,6 +14,7 @@ use upright_fuzz::targets::arguments::Arguments;
 use upright_fuzz::targets::components::{Case, Components};
 use upright_fuzz::targets::{Tally, Target};
 use upright_fuzz::{reach, vary::Vary};
+use upright_test_kit::folder::Folder;
 
 fn plan(iterations: u64) -> Plan {
     Plan { seed: 20_261, from: 0, limit: Limit::Iterations(iterations) }
@@ -138,11 +139,10 @@ impl Target for Broke<'_> {
 fn what_is_found_is_shrunk_and_written_so_that_it_can_be_read_again() {
     let corpus = Corpus::read().unwrap();
     let target = Broke(Arguments::new(&corpus).unwrap());
-    let scratch = std::env::temp_dir().join(format!("upright-fuzz-test-{}", std::process::id()));
-    let report = campaign::run(&target, plan(10_000), &scratch, |_| {});
+    let scratch = Folder::new("fuzz-found");
+    let report = campaign::run(&target, plan(10_000), scratch.as_ref(), |_| {});
     let finding = report.finding.expect("it is found");
     let read = upright_fuzz::corpus::question(&finding.files[0]).unwrap();
-    std::fs::remove_dir_all(&scratch).unwrap();
     match read {
         Question::NextModel { current, chain } => assert_eq!((current.len(), chain), (0, vec![String::new(), String::new()])),
         Question::Delay { attempt, random, .. } => assert!(attempt == 0 && random.is_nan()),
@@ -157,15 +157,13 @@ fn numbers_for_which_json_has_no_words_are_kept_to_the_bit() {
     let target = Arguments::new(&corpus).unwrap();
     let question = corpus.questions.iter().find(|question| matches!(question, Question::Delay { .. })).unwrap().clone();
     let Question::Delay { config, attempt, .. } = question else { unreachable!() };
-    let scratch = std::env::temp_dir().join(format!("upright-fuzz-bits-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch).unwrap();
+    let scratch = Folder::new("fuzz-bits");
     for random in upright_fuzz::nasty::WILD.iter().chain(upright_fuzz::nasty::TAME) {
         let asked = Question::Delay { config, attempt, random: *random };
-        let files = target.save(&asked, &scratch, "question").unwrap();
+        let files = target.save(&asked, scratch.as_ref(), "question").unwrap();
         let read = upright_fuzz::corpus::question(&files[0]).unwrap();
         assert_eq!(format!("{read:?}"), format!("{asked:?}"));
     }
-    std::fs::remove_dir_all(&scratch).unwrap();
 }
 
 #[test]

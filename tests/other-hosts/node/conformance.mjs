@@ -128,7 +128,7 @@ async function main(component, vectors, wit) {
   const texts = await Promise.all(files.map((name) => readFile(join(vectors, name), "utf8")));
   const lines = texts.flatMap((text) => text.split("\n")).filter((line) => line !== "");
   if (lines.length === 0) {
-    console.error(`${vectors} holds no vectors; tests/conformance/vectors does`);
+    console.error(`${vectors} holds no vectors; guest/conformance/vectors does`);
     return 2;
   }
   const [policy, contract] = [await load(component), await readContract(wit)];

@@ -143,7 +143,7 @@ def disagreement(policy, vector):
 def main(component, folder):
     lines = [line for path in sorted(Path(folder).glob("*.jsonl")) for line in path.read_text(encoding="utf-8").splitlines()]
     if not lines:
-        print(f"{folder} holds no vectors; tests/conformance/vectors does", file=sys.stderr)
+        print(f"{folder} holds no vectors; guest/conformance/vectors does", file=sys.stderr)
         return 2
     policy = Policy(component)
     wrong = 0

@@ -1,4 +1,14 @@
-//! Helpers of the whole-system tests in `tests/`.
+//! The tasks of `store-program`, which tests start as a process, with the names and values that a task and its tests
+//! share.
+//!
+//! A step that fails ends the program, which fails its test.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
-pub mod other_hosts;
-pub mod rig;
+pub mod counting;
+pub mod filling;
+pub mod obeying;
+pub mod saving;
+
+fn block_on(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+}

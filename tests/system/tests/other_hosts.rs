@@ -1,18 +1,16 @@
 //! The committed policy under other hosts answers the conformance vectors bit by bit.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use upright_system_tests::other_hosts::{Host, Installed};
+use upright_test_kit::other_hosts::{Host, Installed};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
 fn committed_vectors() -> PathBuf {
-    repository("tests/conformance/vectors")
+    repository("guest/conformance/vectors")
 }
 
 fn count(folder: &Path) -> usize {

@@ -1,13 +1,11 @@
 //! The rig works as documented: a real answer, the expected failures, no process left behind.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use upright_system_tests::rig::{Rig, RigOptions};
+use upright_test_kit::rig::{Rig, RigOptions};
 
 /// A full answer takes many seconds; at temperature 0 it is always the same.
 const LONG: &str = "Write a very long story about a fox and count to 1000.";
@@ -244,7 +242,7 @@ async fn a_killed_process_takes_its_rig_with_it() {
 
 fn without_python(test: &str, required: &str) -> (bool, String) {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test])
+        .args(["--exact", &format!("rig::{test}")])
         .envs([("UPRIGHT_RIG_PYTHON", "no-such-python"), ("UPRIGHT_REQUIRE_RIG", required)])
         .output()
         .unwrap();

@@ -1,7 +1,5 @@
 //! Each test named in `docs/traps.md` exists. And no test really sleeps.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

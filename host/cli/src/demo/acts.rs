@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use upright::policy::SwapOptions;
 use upright::{Error, Recovered, Served};
-use upright_fault_server::HEALTHY_STEP;
+use upright_simulator::HEALTHY_STEP;
 
 /// Number of chats during the swap; fewer with a real model, which is slow.
 const CHATS_DURING_SWAP: usize = 24;

@@ -18,7 +18,7 @@ use upright::random::SeededRandom;
 use upright::store::StateAddress;
 use upright::types::BreakerConfig;
 use upright::{Attempt, Error, Policy, Recovered, RecoveryManager, RetryStrategy, Served};
-use upright_fault_server::{FaultServer, Model, Window};
+use upright_simulator::{FaultServer, Model, Window};
 
 /// The default policy with delays that do not grow.
 static STEADY: &[u8] = include_bytes!("../../embedded/steady.wasm");

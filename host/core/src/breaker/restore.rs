@@ -88,14 +88,10 @@ mod tests {
     use crate::error::Rejection;
     use crate::testing::DrivenClock;
     use crate::types::Phase;
-    use std::io;
     use std::time::Duration;
+    use upright_test_kit::refused;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    fn refused() -> io::Error {
-        io::Error::from(io::ErrorKind::ConnectionRefused)
-    }
 
     fn builder(clock: &DrivenClock) -> CircuitBreakerBuilder {
         CircuitBreaker::builder("service").failure_threshold(3).policy(PolicySlot::native()).clock(clock.shared())

@@ -375,7 +375,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn vectors(interface: &str) -> Vec<Value> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/conformance/vectors");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/conformance/vectors");
         let text = std::fs::read_to_string(format!("{folder}/{interface}.jsonl")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }

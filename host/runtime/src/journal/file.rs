@@ -240,32 +240,16 @@ mod tests {
     use super::*;
     use crate::journal::{By, Line};
     use upright_core::policy::Question;
+    use upright_test_kit::folder::Folder;
 
     const SECOND: u64 = 1_000_000_000;
 
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let folder = std::env::temp_dir().join(format!("upright-journal-{}-{name}", std::process::id()));
-            let _ = fs::remove_dir_all(&folder);
-            fs::create_dir_all(&folder).unwrap();
-            Self(folder)
-        }
-
-        fn journal(&self) -> PathBuf {
-            self.0.join("journal.jsonl")
-        }
-
-        fn bytes(&self) -> u64 {
-            fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
-        }
+    fn journal(folder: &Folder) -> PathBuf {
+        folder.path("journal.jsonl")
     }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    fn bytes(folder: &Folder) -> u64 {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
     }
 
     fn entry(at: u64) -> Entry {
@@ -290,34 +274,34 @@ mod tests {
     fn a_full_file_becomes_an_older_one_and_the_oldest_go() {
         let folder = Folder::new("rotation");
         let (file_limit, total_limit) = (2000, 7000);
-        let mut files = Files::open(folder.journal(), file_limit, total_limit, 0).unwrap();
+        let mut files = Files::open(journal(&folder), file_limit, total_limit, 0).unwrap();
         for at in 0..200 {
             files.push(&entry(at), 0);
             files.flush(0);
-            assert!(folder.bytes() <= total_limit, "{} bytes after {at}", folder.bytes());
+            assert!(bytes(&folder) <= total_limit, "{} bytes after {at}", bytes(&folder));
         }
         assert_eq!((files.written, files.lost), (200, 0));
         let mut kept: Vec<u64> = Vec::new();
         for number in [2, 1] {
-            let older = older(&folder.journal(), number);
+            let older = older(&journal(&folder), number);
             assert!(fs::metadata(&older).unwrap().len() <= file_limit);
             kept.extend(instants(&older));
         }
-        kept.extend(instants(&folder.journal()));
+        kept.extend(instants(&journal(&folder)));
         assert_eq!(kept, (200 - kept.len() as u64..200).collect::<Vec<_>>(), "the youngest are kept, in order");
-        assert!(!older(&folder.journal(), 3).exists());
+        assert!(!older(&journal(&folder), 3).exists());
     }
 
     #[test]
     fn a_file_that_fills_up_within_one_batch_rotates_as_well() {
         let folder = Folder::new("batch");
-        let mut files = Files::open(folder.journal(), 2000, 100_000, 0).unwrap();
+        let mut files = Files::open(journal(&folder), 2000, 100_000, 0).unwrap();
         (0..50).for_each(|at| files.push(&entry(at), 0));
         files.flush(0);
         assert_eq!(files.written, 50);
-        let older: Vec<_> = (1..20).map(|number| older(&folder.journal(), number)).filter(|path| path.exists()).collect();
+        let older: Vec<_> = (1..20).map(|number| older(&journal(&folder), number)).filter(|path| path.exists()).collect();
         assert!(older.len() > 3);
-        let all = older.iter().rev().chain([&folder.journal()]).flat_map(|path| instants(path)).collect::<Vec<_>>();
+        let all = older.iter().rev().chain([&journal(&folder)]).flat_map(|path| instants(path)).collect::<Vec<_>>();
         assert_eq!(all, (0..50).collect::<Vec<_>>());
     }
 
@@ -325,7 +309,7 @@ mod tests {
     #[test]
     fn entries_that_a_full_disk_refuses_are_counted_and_reported_once_it_has_space_again() {
         let folder = Folder::new("full");
-        let mut files = Files::open(folder.journal(), 100_000, 1_000_000, 0).unwrap();
+        let mut files = Files::open(journal(&folder), 100_000, 1_000_000, 0).unwrap();
         files.push(&entry(1), 0);
         files.flush(0);
         files.file = Some(OpenOptions::new().write(true).open("/dev/full").unwrap());
@@ -336,31 +320,31 @@ mod tests {
         assert_eq!((files.written, files.lost, files.reported), (1, 4, true));
         files.push(&entry(6), SECOND);
         files.flush(SECOND);
-        assert_eq!(lines(&folder.journal()), [Line::Entry(Box::new(entry(1))), Line::Lost(4), Line::Entry(Box::new(entry(6)))]);
+        assert_eq!(lines(&journal(&folder)), [Line::Entry(Box::new(entry(1))), Line::Lost(4), Line::Entry(Box::new(entry(6)))]);
     }
 
     #[test]
     fn a_folder_that_is_gone_fails_nothing_and_one_that_comes_back_is_written_to() {
         let folder = Folder::new("gone");
-        let mut files = Files::open(folder.journal(), 100_000, 1_000_000, 0).unwrap();
-        fs::remove_dir_all(&folder.0).unwrap();
+        let mut files = Files::open(journal(&folder), 100_000, 1_000_000, 0).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
         files.push(&entry(1), SECOND);
         files.flush(SECOND);
         assert_eq!((files.written, files.lost), (0, 1));
-        fs::create_dir_all(&folder.0).unwrap();
+        fs::create_dir_all(&folder).unwrap();
         files.push(&entry(2), 2 * SECOND);
         files.flush(2 * SECOND);
-        assert_eq!(lines(&folder.journal()), [Line::Lost(1), Line::Entry(Box::new(entry(2)))]);
+        assert_eq!(lines(&journal(&folder)), [Line::Lost(1), Line::Entry(Box::new(entry(2)))]);
     }
 
     #[test]
     fn a_line_that_was_cut_off_does_not_spoil_the_next() {
         let folder = Folder::new("cut");
-        fs::write(folder.journal(), "{\"at\":1,\"pol").unwrap();
-        let mut files = Files::open(folder.journal(), 100_000, 1_000_000, 0).unwrap();
+        fs::write(journal(&folder), "{\"at\":1,\"pol").unwrap();
+        let mut files = Files::open(journal(&folder), 100_000, 1_000_000, 0).unwrap();
         files.push(&entry(2), 0);
         files.flush(0);
-        let text = fs::read_to_string(folder.journal()).unwrap();
+        let text = fs::read_to_string(journal(&folder)).unwrap();
         let read: Vec<_> = text.lines().map(|line| Line::read(line.as_bytes()).ok()).collect();
         assert_eq!(read, [None, Some(Line::Entry(Box::new(entry(2))))]);
     }
@@ -370,12 +354,12 @@ mod tests {
     fn nobody_else_may_read_a_journal() {
         use std::os::unix::fs::PermissionsExt;
         let folder = Folder::new("mode");
-        fs::write(folder.journal(), "").unwrap();
-        fs::set_permissions(folder.journal(), fs::Permissions::from_mode(0o644)).unwrap();
-        let mut files = Files::open(folder.journal(), 2000, 10_000, 0).unwrap();
+        fs::write(journal(&folder), "").unwrap();
+        fs::set_permissions(journal(&folder), fs::Permissions::from_mode(0o644)).unwrap();
+        let mut files = Files::open(journal(&folder), 2000, 10_000, 0).unwrap();
         (0..20).for_each(|at| files.push(&entry(at), 0));
         files.flush(0);
-        for path in [folder.journal(), older(&folder.journal(), 1)] {
+        for path in [journal(&folder), older(&journal(&folder), 1)] {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }
     }
@@ -383,11 +367,11 @@ mod tests {
     #[test]
     fn a_line_that_no_file_has_room_for_is_lost_alone() {
         let folder = Folder::new("long");
-        let mut files = Files::open(folder.journal(), 2000, 10_000, 0).unwrap();
+        let mut files = Files::open(journal(&folder), 2000, 10_000, 0).unwrap();
         let long = Entry { policy: "x".repeat(5000), ..entry(1) };
         [long, entry(2)].iter().for_each(|entry| files.push(entry, 0));
         files.flush(0);
-        assert_eq!(lines(&folder.journal()), [Line::Lost(1), Line::Entry(Box::new(entry(2)))]);
+        assert_eq!(lines(&journal(&folder)), [Line::Lost(1), Line::Entry(Box::new(entry(2)))]);
         assert_eq!((files.written, files.lost), (1, 1));
     }
 }

@@ -4,39 +4,16 @@ use crate::types::*;
 use std::time::Duration;
 use upright_core::policy::{Answer, Function, Question};
 use upright_core::testing::{DrivenClock, TestPolicy};
+use upright_test_kit::folder::Folder;
+use upright_test_kit::wait::until_blocking;
 
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("upright-journals-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn journal(&self) -> PathBuf {
-        self.0.join("journal.jsonl")
-    }
-
-    fn lines(&self) -> Vec<Line> {
-        let text = std::fs::read_to_string(self.journal()).unwrap();
-        text.lines().map(|line| Line::read(line.as_bytes()).unwrap()).collect()
-    }
+fn file(folder: &Folder) -> PathBuf {
+    folder.path("journal.jsonl")
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn until(holds: impl Fn() -> bool) {
-    let begun = SystemClock.now();
-    while !holds() {
-        assert!(crate::clock::between(begun, SystemClock.now()) < Duration::from_secs(60), "it hangs");
-        std::thread::yield_now();
-    }
+fn lines(folder: &Folder) -> Vec<Line> {
+    let text = std::fs::read_to_string(file(folder)).unwrap();
+    text.lines().map(|line| Line::read(line.as_bytes()).unwrap()).collect()
 }
 
 fn in_memory() -> Journal {
@@ -140,12 +117,12 @@ fn texts_and_names_are_left_out_unless_they_are_asked_for() {
 #[test]
 fn the_file_holds_every_decision_when_the_last_handle_is_dropped() {
     let folder = Folder::new("drop");
-    let journal = Journal::builder().file(folder.journal()).build().unwrap();
+    let journal = Journal::builder().file(file(&folder)).build().unwrap();
     let slot = PolicyLifecycle::native().with_journal(journal.clone());
     (0..1000).for_each(|now| drop(slot.slot().initial(now)));
     let remembered = journal.recent(5);
     drop((slot, journal));
-    let lines = folder.lines();
+    let lines = lines(&folder);
     assert_eq!(lines.len(), 1000);
     assert_eq!(lines[995..], remembered.into_iter().map(|entry| Line::Entry(Box::new(entry))).collect::<Vec<_>>());
 }
@@ -153,7 +130,7 @@ fn the_file_holds_every_decision_when_the_last_handle_is_dropped() {
 #[test]
 fn a_full_journal_queue_drops_entries_and_records_how_many_and_where() {
     let folder = Folder::new("queue");
-    let journal = Journal::builder().file(folder.journal()).queue(2).build().unwrap();
+    let journal = Journal::builder().file(file(&folder)).queue(2).build().unwrap();
     let slot = PolicyLifecycle::native().with_journal(journal.clone());
     let ask = |instants: std::ops::Range<u64>| instants.for_each(|now| drop(slot.slot().initial(now)));
     {
@@ -164,7 +141,7 @@ fn a_full_journal_queue_drops_entries_and_records_how_many_and_where() {
     journal.flush();
     ask(5..6);
     journal.flush();
-    let read = folder.lines().into_iter().map(|line| match line {
+    let read = lines(&folder).into_iter().map(|line| match line {
         Line::Entry(entry) => format!("{:?}", entry.question),
         Line::Lost(lost) => format!("{lost} lost"),
     });
@@ -176,21 +153,21 @@ fn a_full_journal_queue_drops_entries_and_records_how_many_and_where() {
 #[test]
 fn a_writer_that_has_gone_to_sleep_is_woken_by_the_next_decision() {
     let folder = Folder::new("sleep");
-    let journal = Journal::builder().file(folder.journal()).build().unwrap();
+    let journal = Journal::builder().file(file(&folder)).build().unwrap();
     let slot = PolicyLifecycle::native().with_journal(journal.clone());
     let sleeps = || journal.writer.as_ref().unwrap().sleeps();
     for now in 0..3 {
-        until(sleeps);
+        until_blocking("the writer sleeps", sleeps);
         slot.slot().initial(now);
-        until(|| journal.counts().written > now);
+        until_blocking("the decision is written", || journal.counts().written > now);
     }
-    assert_eq!(folder.lines().len(), 3);
+    assert_eq!(lines(&folder).len(), 3);
 }
 
 #[test]
 fn decisions_of_many_threads_are_all_there() {
     let folder = Folder::new("threads");
-    let journal = Journal::builder().file(folder.journal()).queue(100_000).build().unwrap();
+    let journal = Journal::builder().file(file(&folder)).queue(100_000).build().unwrap();
     let slot = PolicyLifecycle::native().with_journal(journal.clone());
     std::thread::scope(|scope| {
         for thread in 0..4 {
@@ -199,8 +176,7 @@ fn decisions_of_many_threads_are_all_there() {
         }
     });
     drop((slot, journal));
-    let mut instants: Vec<u64> = folder
-        .lines()
+    let mut instants: Vec<u64> = lines(&folder)
         .into_iter()
         .map(|line| match line {
             Line::Entry(entry) => match entry.question {
@@ -217,9 +193,9 @@ fn decisions_of_many_threads_are_all_there() {
 #[test]
 fn a_journal_that_cannot_be_kept_says_why_in_one_line() {
     let folder = Folder::new("refused");
-    let missing = Journal::builder().file(folder.0.join("nowhere/journal.jsonl")).build().unwrap_err().to_string();
+    let missing = Journal::builder().file(folder.path("nowhere/journal.jsonl")).build().unwrap_err().to_string();
     assert!(missing.starts_with("cannot write the journal") && missing.contains("nowhere") && !missing.contains('\n'), "{missing}");
-    let limits = Journal::builder().file(folder.journal()).file_limit(1 << 20).total_limit(1 << 20).build().unwrap_err();
+    let limits = Journal::builder().file(file(&folder)).limits(1 << 20, 1 << 20).build().unwrap_err();
     assert!(matches!(limits, JournalError::Limits { .. }), "{limits}");
-    assert!(matches!(Journal::builder().file(&folder.0).build(), Err(JournalError::Open { .. })));
+    assert!(matches!(Journal::builder().file(&folder).build(), Err(JournalError::Open { .. })));
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 
 fn journal(interface: &str) -> Vec<Value> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/conformance/vectors");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/conformance/vectors");
     let text = std::fs::read_to_string(format!("{folder}/{interface}.jsonl")).unwrap();
     let entry = |line: &str| {
         let mut vector: Value = serde_json::from_str(line).unwrap();

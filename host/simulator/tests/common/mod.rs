@@ -1,30 +1,29 @@
 //! A client that keeps every byte of an answer, and how the connection ended.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use serde_json::{Value, json};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use upright_fault_server::FaultServer;
+use upright_simulator::FaultServer;
 
-pub struct Raw {
-    pub text: String,
+pub(crate) struct Raw {
+    pub(crate) text: String,
     /// An error is a reset; otherwise the server sent FIN.
-    pub end: io::Result<()>,
+    pub(crate) end: io::Result<()>,
 }
 
 impl Raw {
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.end.is_ok() && self.text.ends_with("\r\n0\r\n\r\n")
     }
 
-    pub fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         self.text.lines().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect()
     }
 }
 
-pub async fn send(server: &FaultServer, method: &str, path: &str, body: &str) -> TcpStream {
+pub(crate) async fn send(server: &FaultServer, method: &str, path: &str, body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     let request =
         format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
@@ -32,23 +31,23 @@ pub async fn send(server: &FaultServer, method: &str, path: &str, body: &str) ->
     stream
 }
 
-pub async fn read(mut stream: TcpStream) -> Raw {
+pub(crate) async fn read(mut stream: TcpStream) -> Raw {
     let mut bytes = Vec::new();
     let end = within(stream.read_to_end(&mut bytes)).await.map(drop);
     Raw { text: String::from_utf8(bytes).unwrap(), end }
 }
 
-pub fn body(model: &str, stream: bool) -> String {
+pub(crate) fn body(model: &str, stream: bool) -> String {
     json!({"model": model, "stream": stream, "prompt": "one two three", "input": "one two three",
         "messages": [{"role": "user", "content": "one two three"}]})
     .to_string()
 }
 
-pub async fn ask(server: &FaultServer, path: &str, model: &str, stream: bool) -> Raw {
+pub(crate) async fn ask(server: &FaultServer, path: &str, model: &str, stream: bool) -> Raw {
     read(send(server, "POST", path, &body(model, stream)).await).await
 }
 
-pub async fn read_tokens(stream: &mut TcpStream, tokens: usize) -> String {
+pub(crate) async fn read_tokens(stream: &mut TcpStream, tokens: usize) -> String {
     let mut text = String::new();
     while text.matches("\"done\":false").count() < tokens {
         let mut buffer = [0; 1024];
@@ -60,6 +59,6 @@ pub async fn read_tokens(stream: &mut TcpStream, tokens: usize) -> String {
 }
 
 /// A hanging test should say where; nothing here takes long.
-pub async fn within<F: Future>(future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(60), future).await.expect("this should have happened by now")
 }

@@ -210,13 +210,13 @@ fn journal(connection: &Connection) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Folder;
     use super::*;
+    use upright_test_kit::folder::Folder;
 
     const LATER: &[&str] = &[STEPS[0], "ALTER TABLE changes ADD COLUMN program TEXT NOT NULL DEFAULT '';"];
 
     fn file(folder: &Folder) -> std::path::PathBuf {
-        let path = folder.0.join("state.db");
+        let path = folder.path("state.db");
         let connection = open_or_make(&path).unwrap();
         connection.execute("INSERT INTO changes VALUES(1, 'a', 0)", []).unwrap();
         path

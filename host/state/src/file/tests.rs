@@ -1,33 +1,14 @@
 use super::*;
 use futures_util::StreamExt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use upright_core::store::{Change, ChangeKind};
-
-pub(super) struct Folder(pub(super) PathBuf);
-
-impl Folder {
-    pub(super) fn new(name: &str) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("upright-unit-{}-{number}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use upright_test_kit::folder::Folder;
 
 struct InFolder(FileStore, #[allow(dead_code, reason = "it goes after the store")] Folder);
 
 fn open(clock: SharedClock) -> InFolder {
     let folder = Folder::new("suite");
-    InFolder(FileStore::open_with_clock(folder.0.join("state.db"), clock).unwrap(), folder)
+    InFolder(FileStore::open_with_clock(folder.path("state.db"), clock).unwrap(), folder)
 }
 
 impl Store for InFolder {
@@ -63,7 +44,7 @@ impl Store for InFolder {
 upright_core::store_suite!(async |clock| open(clock));
 
 fn two(folder: &Folder) -> [FileStore; 2] {
-    let path = folder.0.join("state.db");
+    let path = folder.path("state.db");
     [(); 2].map(|()| FileStore::open(&path).unwrap())
 }
 
@@ -96,7 +77,7 @@ async fn a_watcher_is_woken_though_the_bell_was_removed() {
     let mut changes = ours.watch("").await.unwrap();
     for round in 0..20 {
         // A change may be seen before the bell is rung and made again: the removal itself makes the watcher look.
-        if let Err(error) = std::fs::remove_file(folder.0.join("state.db-bell")) {
+        if let Err(error) = std::fs::remove_file(folder.path("state.db-bell")) {
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "round {round}");
         }
         let version = theirs.put("a", "1".into(), "").await.unwrap();

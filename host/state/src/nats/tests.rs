@@ -1,11 +1,8 @@
 //! Runs the store suite against a real server.
 
-#[path = "../../../upright/tests/nats_server/mod.rs"]
-mod nats_server;
-
 use super::{NatsOptions, NatsStore};
 use crate::clock::SharedClock;
-use nats_server::NatsServer;
+use upright_test_kit::nats_server::NatsServer;
 
 async fn bucket(test: &str, clock: SharedClock) -> Option<NatsStore> {
     let url = NatsServer::shared(test)?.url(test);
@@ -14,7 +11,7 @@ async fn bucket(test: &str, clock: SharedClock) -> Option<NatsStore> {
     Some(NatsStore::connect_with_clock(&url, &options, clock).await.unwrap())
 }
 
-// Slow watchers: `tests/nats/`.
+// Slow watchers: `host/upright/tests/state/nats/`.
 upright_core::store_suite! { async |test, clock| bucket(test, clock).await;
     what_is_put_is_got_with_its_version_and_date,
     of_two_writers_who_read_the_same_version_one_writes,

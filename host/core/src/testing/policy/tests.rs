@@ -3,10 +3,7 @@ use crate::testing::{DrivenClock, Script};
 use crate::{CircuitBreaker, ErrorClassifier, RetryStrategy};
 use std::io;
 use std::time::Duration;
-
-fn refused() -> io::Error {
-    io::Error::from_raw_os_error(111)
-}
+use upright_test_kit::refused;
 
 fn strategy(policy: &TestPolicy, clock: &DrivenClock) -> RetryStrategy {
     RetryStrategy::builder().jitter(false).policy(policy.slot()).clock(clock.shared()).build().unwrap()

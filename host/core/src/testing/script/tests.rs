@@ -5,10 +5,7 @@ use crate::types::{FaultKind, Reason};
 use crate::{Error, RetryStrategy};
 use futures_util::FutureExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-fn refused() -> io::Error {
-    io::Error::from_raw_os_error(111)
-}
+use upright_test_kit::refused;
 
 fn plain(clock: &DrivenClock) -> RetryStrategy {
     RetryStrategy::builder().jitter(false).use_circuit_breaker(false).clock(clock.shared()).build().unwrap()

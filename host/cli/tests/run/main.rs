@@ -1,0 +1,14 @@
+//! `upright run` and the other commands that ask a server, and every command with wrong input.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod commands;
+mod field;
+mod real_model;
+mod retry_after;
+mod run;
+mod silent;
+mod window;
+mod wrong_input;
