@@ -1,19 +1,16 @@
 //! `cargo xtask dist`: makes the archive of the command for a target, below `target/dist`.
 //!
-//! An archive's bytes follow from its files and one time: entries are sorted, and belong to root. The time in a zip
-//! archive is 1980-01-01, the first of the format.
+//! An archive's bytes follow from its files and one time: entries are sorted, and belong to root. Windows unpacks it,
+//! too: `tar` is part of Windows 10 and later.
 
 use std::env;
 use std::fs;
-use std::io::{Cursor, Write as _};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
-use zip::write::SimpleFileOptions;
-use zip::{System, ZipWriter};
 
 use crate::workspace::{self, BuildFlags, Workspace, cargo, output};
 
@@ -56,12 +53,11 @@ pub(crate) fn write(workspace: &Workspace, target: &str) -> Result<()> {
         entries.push(Entry::plain(name, fs::read(workspace.root.join(path)).with_context(|| format!("cannot read {path}"))?));
     }
     let name = format!("upright-{VERSION}-{target}");
-    let (file, bytes) = if target.contains("windows") {
-        (format!("{name}.zip"), zip(&name, entries)?)
-    } else {
+    // No shell of Windows reads them.
+    if !target.contains("windows") {
         entries.extend(documents(workspace)?);
-        (format!("{name}.tar.gz"), tar_gz(&name, entries, time(workspace)?)?)
-    };
+    }
+    let (file, bytes) = (format!("{name}.tar.gz"), tar_gz(&name, entries, time(workspace)?)?);
     let folder = workspace.target.join("dist");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let path = folder.join(&file);
@@ -130,16 +126,6 @@ fn tar_gz(folder: &str, entries: Vec<Entry>, time: u64) -> Result<Vec<u8>> {
     Ok(archive.into_inner()?.finish()?)
 }
 
-fn zip(folder: &str, entries: Vec<Entry>) -> Result<Vec<u8>> {
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    for Entry { path, mode, bytes } in sorted(entries) {
-        let options = SimpleFileOptions::default().system(System::Unix).unix_permissions(mode);
-        archive.start_file(format!("{folder}/{path}"), options)?;
-        archive.write_all(&bytes)?;
-    }
-    Ok(archive.finish()?.into_inner())
-}
-
 fn sorted(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries.sort_by(|one, other| one.path.cmp(&other.path));
     entries
@@ -152,7 +138,7 @@ fn write_sums(workspace: &Workspace) -> Result<()> {
     for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(&format!("upright-{VERSION}-")) && [".tar.gz", ".zip"].iter().any(|ending| name.ends_with(ending)) {
+        if name.starts_with(&format!("upright-{VERSION}-")) && name.ends_with(".tar.gz") {
             let digest: String = Sha256::digest(fs::read(entry.path())?).iter().map(|byte| format!("{byte:02x}")).collect();
             lines.push((name, digest));
         }
@@ -205,6 +191,5 @@ mod tests {
     fn archives_of_equal_files_are_equal_whatever_the_order_of_the_files() {
         let reversed = || entries().into_iter().rev().collect::<Vec<_>>();
         assert_eq!(tar_gz("upright-1", entries(), 42).unwrap(), tar_gz("upright-1", reversed(), 42).unwrap());
-        assert_eq!(zip("upright-1", entries()).unwrap(), zip("upright-1", reversed()).unwrap());
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use upright_conformance::compare::difference;
 use upright_conformance::{Vector, all, folder, generate, native};
+use upright_operations::eval::Evaluator;
 use upright_test_kit::folder::Folder;
 use upright_test_kit::patient;
 

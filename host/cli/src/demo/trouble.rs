@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use upright::ollama::OllamaError;
 use upright::types::{Endpoint, Fault, FaultKind};
+use upright_protocol::ErrorBody;
 use upright_simulator::{FaultServer, HEALTHY_STEP, Match, Row, UnknownRow};
 
 pub(super) enum Trouble {

@@ -195,7 +195,7 @@ fn a_journal_that_cannot_be_kept_says_why_in_one_line() {
     let folder = Folder::new("refused");
     let missing = Journal::builder().file(folder.path("nowhere/journal.jsonl")).build().unwrap_err().to_string();
     assert!(missing.starts_with("cannot write the journal") && missing.contains("nowhere") && !missing.contains('\n'), "{missing}");
-    let limits = Journal::builder().file(file(&folder)).limits(1 << 20, 1 << 20).build().unwrap_err();
+    let limits = Journal::builder().file(file(&folder)).file_limit(1 << 20).total_limit(1 << 20).build().unwrap_err();
     assert!(matches!(limits, JournalError::Limits { .. }), "{limits}");
     assert!(matches!(Journal::builder().file(&folder).build(), Err(JournalError::Open { .. })));
 }

@@ -265,7 +265,7 @@ mod tests {
     fn an_empty_file_becomes_a_store_whoever_else_opens_it_at_the_same_moment() {
         let folder = Folder::new("empty");
         for round in 0..20 {
-            let path = folder.0.join(round.to_string());
+            let path = folder.path(&round.to_string());
             fs::write(&path, "").unwrap();
             std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| open_or_make(&path).map(drop).unwrap()))));
             assert_eq!(formats(&path), (1, 3));

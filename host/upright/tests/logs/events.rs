@@ -127,9 +127,9 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
     }
 }
 
-fn told(future: impl Future<Output = ()>) -> Vec<Told> {
+fn logged(future: impl Future<Output = ()>) -> Vec<Logged> {
     subscribe();
-    TOLD.take();
+    LOGGED.take();
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
     LOGGED.take()
 }

@@ -8,8 +8,7 @@ use crate::{logged, subscribe};
 use std::sync::Arc;
 use upright::RetryStrategy;
 use upright::ollama::OllamaClient;
-use upright::random::FixedRandom;
-use upright::testing::DrivenClock;
+use upright::testing::{DrivenClock, FixedRandom};
 use upright_simulator::{FaultServer, Match};
 
 async fn run(server: &FaultServer, model: &str) -> (Result<String, upright::Error>, String) {

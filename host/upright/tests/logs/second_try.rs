@@ -10,6 +10,8 @@ use upright::policy::{PolicyError, PolicyLifecycle, PolicyLoader};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{Event, Policy};
+use upright_operations::eval::Evaluator;
+use upright_runtime::STRIKES;
 use upright_test_kit::patient;
 use upright_test_kit::policies::hostile::{GIVES_UP, sensible_but};
 use upright_test_kit::policies::{hurried, policy, unprobed};

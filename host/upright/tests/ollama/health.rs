@@ -238,7 +238,7 @@ async fn loading_a_model_finds_a_damaged_file_and_a_broken_installation_and_name
         ("model requires more system memory (12.3 GiB) than is available (7.8 GiB)", "more system memory"),
     ] {
         let body = json!({ "error": words }).to_string();
-        let server = scripted::Series::start(vec![scripted::answer(500, "", &body)]).await;
+        let server = upright_test_kit::scripted::Series::start(vec![upright_test_kit::scripted::answer(500, "", &body)]).await;
         let status = health_at(server.address.clone()).build().unwrap().check_model_loads("qwen3:8b").await;
         assert!(!status.healthy && status.message.contains(repair), "{status:?}");
         assert_eq!(status.component, "load:qwen3:8b");

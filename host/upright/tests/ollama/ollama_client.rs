@@ -436,7 +436,7 @@ async fn of_a_huge_error_only_the_beginning_is_read() {
     let page = vec![b'x'; 1 << 20];
     let server = Scripted::body("500 Internal Server Error", &[&page, &page], Then::Hang).await;
     let error = within(client_at(server.address.clone(), SystemClock::shared()).tags()).await.unwrap_err();
-    assert_eq!(error.fault().message.len(), upright::types::MESSAGE_LIMIT);
+    assert_eq!(error.fault().message.len(), upright_core::fault::MESSAGE_LIMIT);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use upright::events::Events;
 use upright::policy::{PolicyLifecycle, PolicyLoader, PolicySlot, Stage, SwapOptions};
 use upright::testing::DrivenClock;
 use upright::types::*;
+use upright_runtime::STRIKES;
 use upright_test_kit::policies::hostile::{GIVES_UP, sensible};
 use upright_test_kit::policies::{self, hurried, policy, unprobed};
 

@@ -8,6 +8,7 @@ use upright::policy::{PolicyError, PolicyLifecycle};
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{CircuitBreaker, Event, Policy, RetryStrategy};
+use upright_runtime::{STRIKE_WINDOW, STRIKES};
 use upright_test_kit::patient;
 use upright_test_kit::policies::{hurried, policy, unprobed};
 

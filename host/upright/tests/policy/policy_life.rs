@@ -7,6 +7,10 @@ use upright::policy::{PolicyError, PolicyLifecycle, Promotion, ShadowOptions, Si
 use upright::testing::DrivenClock;
 use upright::types::*;
 use upright::{CircuitBreaker, Event, Policy};
+use upright_operations::home::{Request, RequestError, Start};
+use upright_operations::signature::{SecretKey, Signature};
+use upright_operations::{PolicyHome, watch};
+use upright_runtime::{PROBATION, STRIKES};
 use upright_test_kit::folder::Folder;
 use upright_test_kit::patient;
 use upright_test_kit::policies::{hostile, policy, unprobed};

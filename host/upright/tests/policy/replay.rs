@@ -1,5 +1,6 @@
 //! In a replay, a misbehaving policy's failures are counted, and safe mode answers as in a slot.
 
+use std::time::Duration;
 use upright_core::policy::Function;
 use upright_operations::replay::{Replay, ReplayReport, Replayer};
 use upright_test_kit::policies::{hurried, policy};

@@ -6,6 +6,7 @@ use upright::events::Events;
 use upright::testing::{DrivenClock, EventLog, Script, TestPolicy};
 use upright::types::{Directive, Verdict};
 use upright::{Event, PolicyLifecycle, RecoveryManager, RetryStrategy};
+use upright_runtime::STRIKES;
 use upright_test_kit::refused;
 
 #[tokio::test]

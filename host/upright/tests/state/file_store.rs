@@ -75,8 +75,8 @@ async fn a_store_that_is_opened_again_has_everything_and_its_versions_go_on() {
 async fn a_checkpoint_outlives_the_process_that_saved_it() {
     let folder = Folder::new("checkpoint");
     let checkpoints = |store: FileStore| Checkpoints::new(Arc::new(store));
-    checkpoints(open(folder.path("state.db"))).save("import", &1000).await.unwrap();
-    assert_eq!(checkpoints(open(folder.path("state.db"))).restore::<u32>("import").await.unwrap(), Some(1000));
+    checkpoints(open(folder.path("state.db"))).at("import").save(&1000).await.unwrap();
+    assert_eq!(checkpoints(open(folder.path("state.db"))).at("import").restore::<u32>().await.unwrap(), Some(1000));
 }
 
 #[test]
