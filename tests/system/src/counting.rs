@@ -1,6 +1,5 @@
 //! Counts in a store that hosts share.
 
-use std::io::Write;
 use upright::RecoveryManager;
 use upright::store::StateAddress;
 use upright::types::BreakerConfig;
@@ -14,14 +13,14 @@ pub fn manager(url: &str) -> RecoveryManager {
     RecoveryManager::builder().breaker(breaker).state(StateAddress::Nats(url.to_owned())).build().unwrap()
 }
 
-/// Adds 1 so many times. Prints a line `counted NUMBER` after each.
+/// Adds 1 as often as `increments` says. Prints a line `counted NUMBER` after each.
 pub fn run(url: &str, increments: &str) {
     let increments: u64 = increments.parse().unwrap();
     crate::block_on(async {
         let manager = manager(url);
         for _ in 0..increments {
             let counted = manager.checkpoints().at(COUNTER).update(|count: Option<u64>| count.unwrap_or(0) + 1).await.unwrap();
-            writeln!(std::io::stdout(), "counted {counted}").unwrap();
+            println!("counted {counted}");
         }
     });
 }
