@@ -286,7 +286,8 @@ impl std::fmt::Debug for Following {
 }
 
 impl PolicyFleet {
-    /// Swaps into a slot what the fleet publishes and `loader` admits. Reports this host's status under its unique name.
+    /// Swaps into a slot what the fleet publishes and `loader` admits. Reports this host's status under its unique
+    /// name.
     ///
     /// Without the store the active policy stays. A refusal is an event and a status.
     ///

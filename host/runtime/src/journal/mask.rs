@@ -131,8 +131,8 @@ fn fact(fact: &mut Fact) {
 /// and workflow keys numbered.
 ///
 /// The built-in policy answers the masked question equally, with two exceptions. A phrase's gap (the name in `model {}
-/// not found`) matches at most 256 bytes, and masking shortens longer names. Texts over [`upright_logic::types::MESSAGE_LIMIT`] bytes are cut
-/// first, as for a component.
+/// not found`) matches at most 256 bytes, and masking shortens longer names. Texts over
+/// [`MESSAGE_LIMIT`](upright_logic::types::MESSAGE_LIMIT) bytes are cut first, as for a component.
 #[must_use]
 pub fn masked(mut question: Question) -> Question {
     match &mut question {
