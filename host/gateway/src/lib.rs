@@ -1,0 +1,12 @@
+//! A gateway for Ollama: any client of Ollama or of an OpenAI-style server changes one address.
+//!
+//! The gateway returns a whole answer, or says what is missing. It retries, takes another host, a larger window or
+//! another model before the first content reaches the client. A client never takes an answer without its end for whole.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod access;
+pub mod config;
+pub mod front;
+pub mod hosts;
+pub mod scan;
