@@ -9,6 +9,7 @@ use crate::types::{Classification, ErrorCategory, Fact, Fault, FaultKind, Instan
 use alloc::string::String;
 use alloc::vec::Vec;
 
+mod hosts;
 mod window;
 
 pub use window::{MemoryOwner, WindowFacts};
@@ -440,10 +441,12 @@ pub fn decide(mut incident: Incident) -> Verdict {
     });
     let open = breaker.as_ref().is_some_and(|transition| transition.state.phase == Phase::Open);
     let again = same_call_again(&incident, &classification, open);
+    let elsewhere = hosts::another(&incident, &classification, again.err());
     let (directive, reason) = match again {
         Err(reason) if window::is_too_small(&incident, &classification) => too_small(&incident, &classification, reason, open),
         // Nothing has to recover, so no delay.
         Ok(_) if is_output(&classification) => (Directive::AskAgain, Reason::Retryable),
+        _ if let Some(index) = elsewhere => (Directive::SwitchHost(index), Reason::HostUnsuitable),
         Ok(delay) => (Directive::RetryAfter(delay), Reason::Retryable),
         Err(reason) => (instead(&incident, &classification, reason), reason),
     };

@@ -337,3 +337,37 @@ fn an_open_breaker_and_a_call_that_may_not_be_repeated_are_left_as_they_are() {
     // A refused call may be repeated.
     assert_eq!(decided(Incident { idempotent: false, ..too_long(WINDOW) }).0, Directive::EnlargeWindow(8192));
 }
+
+fn host(failed: u32) -> HostFacts {
+    HostFacts { has_model: None, same_digest: None, loaded_window: None, breaker: Phase::Closed, outstanding: 0, failed }
+}
+
+/// A failure on the first of these hosts.
+fn on_hosts(failure: Fault, hosts: &[HostFacts]) -> Incident {
+    let hosts = Some(HostChoice { current: 0, hosts: hosts.to_vec() });
+    Incident { circumstances: Some(Circumstances { hosts, ..Circumstances::default() }), ..Incident::of(failure) }
+}
+
+#[test]
+fn a_host_that_fails_hands_the_request_to_the_next_at_once() {
+    let refused = || Fault::new(FaultKind::ConnectionRefused, "connection refused");
+    let verdict = decide(on_hosts(refused(), &[host(1), host(0)]));
+    assert_eq!((verdict.directive, verdict.reason), (Directive::SwitchHost(1), Reason::HostUnsuitable));
+    let open = HostFacts { breaker: Phase::Open, ..host(0) };
+    let without = HostFacts { has_model: Some(false), ..host(0) };
+    for hosts in [&[host(1)][..], &[host(1), host(1)], &[host(1), open], &[host(1), without]] {
+        assert!(matches!(decide(on_hosts(refused(), hosts)).directive, Directive::RetryAfter(_)), "{hosts:?}");
+    }
+    assert_eq!(decide(on_hosts(refused(), &[host(1), open, host(0)])).directive, Directive::SwitchHost(2));
+    let spent = Incident { retry_budget: Some(0), ..on_hosts(refused(), &[host(1), host(0)]) };
+    assert_eq!(decide(spent).directive, Directive::GiveUp);
+}
+
+#[test]
+fn a_model_that_one_host_lacks_is_looked_for_on_another_and_a_callers_mistake_is_not() {
+    let status = |status, message: &str| Fault { status: Some(status), ..Fault::new(FaultKind::HttpStatus, message) };
+    let missing = on_hosts(status(404, "model 'qwen3:8b' not found"), &[host(1), host(0)]);
+    assert_eq!(decide(missing).directive, Directive::SwitchHost(1));
+    let mistake = on_hosts(status(400, "invalid temperature"), &[host(1), host(0)]);
+    assert_eq!(decide(mistake).directive, Directive::GiveUp);
+}

@@ -2,7 +2,7 @@
 
 use crate::breaker::CircuitBreaker;
 use crate::checkpoints::Checkpoint;
-use crate::types::{CachedAnswer, ResourceSnapshot};
+use crate::types::{CachedAnswer, HostChoice, RequestFacts, ResourceSnapshot};
 
 /// Alternatives to a live answer. A run asks for them only after a failure.
 pub trait OperationContext: Sync {
@@ -11,7 +11,20 @@ pub trait OperationContext: Sync {
         &[]
     }
 
-    /// The breaker of a model, where each model has its own.
+    /// The hosts that may be used, with the one in use.
+    fn hosts(&self) -> Option<HostChoice> {
+        None
+    }
+
+    /// Goes on with the host at this index of [`hosts`](OperationContext::hosts).
+    fn switch_host(&self, _index: u32) {}
+
+    /// Facts about the request, where it goes to a model.
+    fn request(&self) -> Option<RequestFacts> {
+        None
+    }
+
+    /// The breaker of a model, where each model has its own: on the host in use, where there are several.
     fn breaker(&self, _model: &str) -> Option<CircuitBreaker> {
         None
     }

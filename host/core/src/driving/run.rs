@@ -404,9 +404,15 @@ impl<C: OperationContext> Run<C> {
         }
     }
 
-    /// Circumstances with the window in use. Without window facts where the operation does not ask for the window
+    /// Circumstances with hosts, request and the window in use. Without window facts where the operation does not ask for the window
     /// that it is handed, and after too many windows.
     fn circumstances(&self, mut known: Option<Circumstances>) -> Option<Circumstances> {
+        if let Some(hosts) = self.context.hosts() {
+            known.get_or_insert_default().hosts = Some(hosts);
+        }
+        if let Some(request) = self.context.request() {
+            known.get_or_insert_default().request = Some(request);
+        }
         let Some(mine) = self.window else { return known };
         let window = &mut known.get_or_insert_default().window;
         let is_followed = window.is_none_or(|window| window.asked >= mine.asked);
@@ -428,7 +434,8 @@ impl<C: OperationContext> Run<C> {
         let context = &self.context;
         let no_model_left = self.model.is_none() || context.models().iter().all(|model| self.was_tried(model));
         let can_simplify = !self.simplified && context.can_simplify();
-        if no_model_left && !can_simplify && !context.has_fallback() && context.cached().is_none() {
+        let one_host = context.hosts().is_none_or(|hosts| hosts.hosts.len() < 2);
+        if no_model_left && one_host && !can_simplify && !context.has_fallback() && context.cached().is_none() {
             return Step::Fail(self.end(Reason::CircuitOpen, Some(Rejected::CircuitOpen(open))));
         }
         let mut incident = self.incident(fault_of(&open).into(), None);
@@ -531,6 +538,13 @@ impl<C: OperationContext> Run<C> {
                 self.breaker = self.context.breaker(&to);
                 Step::Again
             }
+            Directive::SwitchHost(index) => {
+                let from = self.context.hosts().map_or(0, |hosts| hosts.current);
+                self.context.switch_host(index);
+                self.breaker = self.context.breaker(self.model.as_deref().unwrap_or_default());
+                events.emit(|| Event::HostSwitched { operation: operation(), attempt, from, to: index, reason });
+                Step::Again
+            }
             Directive::EnlargeWindow(tokens) => {
                 let known = incident.circumstances.as_ref().and_then(|known| known.window);
                 events.emit(|| Event::WindowEnlarged {
@@ -561,7 +575,7 @@ impl<C: OperationContext> Run<C> {
                 events.emit(|| Event::FallbackUsed { operation: operation(), attempt, reason });
                 Step::FallBack(self.end(reason, rejected))
             }
-            // The rest is checked against the incident, which offers neither hosts nor a rescue here.
+            // The rest is checked against the incident, which offers no rescue here.
             _ => {
                 events.emit(|| Event::GaveUp { operation: operation(), attempt, reason });
                 Step::Fail(self.end(reason, rejected))

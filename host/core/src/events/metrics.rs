@@ -9,6 +9,7 @@
 //! - `upright_retry_delay_seconds` (histogram): `operation`
 //! - `upright_hedges_total`: `operation`
 //! - `upright_model_switches_total`: `operation`, `from`, `to`
+//! - `upright_host_switches_total`: `operation`
 //! - `upright_windows_enlarged_total`: `operation`
 //! - `upright_answers_total`: `verdict` (`whole`, `cut`, `empty`, `used_up_length`, `question_cut`, `failed`)
 //! - `upright_rejected_calls_total`: `operation`, `by` (`circuit_breaker`, `bulkhead`)
@@ -77,6 +78,7 @@ pub(crate) fn count(event: &Event) {
             let (from, to) = (from.clone(), to.clone());
             counter!("upright_model_switches_total", "operation" => label(operation), "from" => from, "to" => to).increment(1);
         }
+        Event::HostSwitched { operation, .. } => counter!("upright_host_switches_total", "operation" => label(operation)).increment(1),
         Event::WindowEnlarged { operation, .. } => {
             counter!("upright_windows_enlarged_total", "operation" => label(operation)).increment(1);
         }

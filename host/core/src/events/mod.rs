@@ -36,6 +36,19 @@ pub enum Event {
         /// Text, cut to 200 bytes.
         message: String,
     },
+    /// Another host is asked.
+    HostSwitched {
+        /// Operation.
+        operation: Arc<str>,
+        /// Number of the failed attempt.
+        attempt: u32,
+        /// Index of the host before.
+        from: u32,
+        /// Index of the host from now on.
+        to: u32,
+        /// Why.
+        reason: Reason,
+    },
     /// A retry follows.
     RetryScheduled {
         /// Operation.

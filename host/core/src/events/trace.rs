@@ -18,6 +18,9 @@ pub(super) fn trace(event: &Event) {
         Event::ModelSwitched { operation, attempt, from, to, reason } => {
             tracing::warn!(target: "upright", %operation, attempt, from, to, %reason, "switching model")
         }
+        Event::HostSwitched { operation, attempt, from, to, reason } => {
+            tracing::warn!(target: "upright", %operation, attempt, from, to, %reason, "switching host")
+        }
         Event::WindowEnlarged { operation, attempt, from, to, needed, expected } => {
             tracing::warn!(target: "upright", %operation, attempt, from, to, needed, ?expected, "asking for a larger window")
         }
