@@ -295,6 +295,11 @@ impl Judge {
         self.cut.get_or_insert(how);
     }
 
+    /// Amount received so far.
+    pub const fn received(&self) -> Received {
+        self.received
+    }
+
     /// Whether the exchange failed, which is final.
     pub fn has_failed(&self) -> bool {
         self.failed.is_some()

@@ -2,7 +2,7 @@
 
 use crate::asked::Asked;
 use crate::decode::{Piece, decode};
-use crate::judge::{Cut, Failed, Judge, Judgement};
+use crate::judge::{Cut, Failed, Judge, Judgement, Received};
 use crate::lines::{LINE_LIMIT, LineSplitter};
 
 /// Maximum length of an answer in one piece, bytes.
@@ -56,6 +56,26 @@ impl Reader {
                 each_line(lines, &mut self.judge, |judge, line| event(judge, data, line, true));
             }
         }
+    }
+
+    /// Amount received so far. An answer in one piece shows it at its end.
+    pub fn received(&self) -> Received {
+        self.judge.received()
+    }
+
+    /// Judgement if nothing more comes, of a streamed answer.
+    pub fn judgement(&self) -> Judgement {
+        self.judge.judgement()
+    }
+
+    /// Whether the exchange failed, which is final.
+    pub fn has_failed(&self) -> bool {
+        self.judge.has_failed()
+    }
+
+    /// The request.
+    pub fn asked(&self) -> &Asked {
+        self.judge.asked()
     }
 
     /// Whether the end has come.

@@ -195,6 +195,14 @@ impl Run {
 }
 
 impl<C: OperationContext> Run<C> {
+    /// Begins an operation with the strategy's settings in this context, whose breakers guard it. `model` is the one to
+    /// use first.
+    pub fn within(strategy: &RetryStrategy, context: C, model: Option<Arc<str>>) -> Self {
+        let shared = strategy.shared();
+        let breaker = context.breaker(model.as_deref().unwrap_or_default());
+        Self::with(Arc::clone(&shared.runtime), shared.settings.clone(), context, breaker, model)
+    }
+
     /// Begins an operation with these settings. `model` is the one to use first.
     pub fn with(runtime: Arc<Runtime>, settings: Settings, context: C, breaker: Option<CircuitBreaker>, model: Option<Arc<str>>) -> Self {
         let exact = settings.deadline.is_some() || cfg!(feature = "metrics");
@@ -217,6 +225,7 @@ impl<C: OperationContext> Run<C> {
     }
 
     /// Counts time from an earlier instant, for an operation that waited for something before it began.
+    #[doc(hidden)]
     pub fn count_from(&mut self, began: Instant) {
         self.began = Some(began);
     }

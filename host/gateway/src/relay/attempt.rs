@@ -1,0 +1,218 @@
+//! One attempt at one host, up to the first content of its answer.
+
+use super::question::Question;
+use super::verdict::error_in;
+use crate::config::Limits;
+use crate::hosts::Host;
+use crate::upstream::{Answer, AnswerBody, Outgoing, Pool};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use upright_core::driving::{Attempt, Facts};
+use upright_core::types::{Circumstances, Endpoint, Fault, FaultKind, WindowFacts};
+use upright_protocol::{ANSWER_LIMIT, ErrorBody, OllamaError, Reader, Refusal, Timeout, fault_of_body};
+
+/// Maximum size of an error's body, bytes.
+const ERROR_LIMIT: usize = 1 << 20;
+
+/// What an attempt brought.
+pub(super) enum Brought {
+    /// A stream whose first content is there.
+    Stream { head: HeaderMap, reader: Box<Reader>, held: Vec<Bytes>, rest: AnswerBody },
+    /// A whole answer, judged.
+    Whole { head: HeaderMap, bytes: Bytes },
+}
+
+/// Why an attempt brought nothing.
+pub(super) struct Missed {
+    pub(super) facts: Facts,
+    pub(super) message: String,
+    /// The host's own words, where it answered with an error.
+    pub(super) said: Option<(StatusCode, HeaderMap, Bytes)>,
+}
+
+impl Missed {
+    fn of(error: &OllamaError) -> Self {
+        Self { facts: Facts::of(error), message: error.to_string(), said: None }
+    }
+
+    fn timeout(endpoint: Endpoint, timeout: Timeout, limit: Duration) -> Self {
+        Self::of(&OllamaError::Timeout { endpoint, timeout, limit })
+    }
+
+    fn broken(endpoint: Endpoint, error: &hyper::Error) -> Self {
+        let fault = Fault { endpoint, ..upright_core::fault::fault_of(error) };
+        Self { message: fault.message.clone(), facts: fault.into(), said: None }
+    }
+}
+
+/// One attempt's surroundings.
+pub(super) struct Way<'a> {
+    pub(super) pool: &'a Rc<Pool>,
+    pub(super) host: &'a Arc<Host>,
+    pub(super) limits: &'a Limits,
+    /// Window that was learnt for the model.
+    pub(super) window: Option<u32>,
+    pub(super) refuse_cuts: bool,
+    pub(super) now: SystemTime,
+}
+
+impl Way<'_> {
+    /// Asks the host.
+    pub(super) async fn ask(&self, question: &Question, attempt: &Attempt) -> Result<Brought, Missed> {
+        let Self { pool, host, limits, .. } = self;
+        let endpoint = question.endpoint;
+        let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts);
+        let sent = pool.send(host.address(), limits.connect, || Some(self.request(question, body.clone())));
+        let answer = match tokio::time::timeout(limits.loading, sent).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                return Err(Missed { facts: error.fault(endpoint).into(), message: error.to_string(), said: None });
+            }
+            Err(_) => return Err(Missed::timeout(endpoint, Timeout::Load, limits.loading)),
+        };
+        let first = tokio::time::timeout(limits.first_content, self.read(question, attempt, answer)).await;
+        first.unwrap_or_else(|_| Err(Missed::timeout(endpoint, Timeout::FirstToken, limits.first_content)))
+    }
+
+    fn request(&self, question: &Question, body: Bytes) -> Request<Outgoing> {
+        let mut request = Request::new(Outgoing::from(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.host.path(&question.path).parse().unwrap_or_else(|_| Uri::from_static("/"));
+        let headers = request.headers_mut();
+        headers.extend(question.headers.iter().cloned());
+        headers.insert(header::HOST, self.host.authority());
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        if let Some(key) = self.host.authorization() {
+            headers.insert(header::AUTHORIZATION, key);
+        }
+        request
+    }
+
+    async fn read(&self, question: &Question, attempt: &Attempt, answer: Answer) -> Result<Brought, Missed> {
+        let Answer { head, body } = answer;
+        if !head.status.is_success() {
+            return Err(self.refused(question, attempt, head.status, head.headers, body).await);
+        }
+        if question.asked.streamed {
+            self.stream(question, head.headers, body).await
+        } else {
+            self.whole(question, head.headers, body).await
+        }
+    }
+
+    /// Reads a stream up to its first content. A stream that ends before is judged here.
+    async fn stream(&self, question: &Question, head: HeaderMap, mut body: AnswerBody) -> Result<Brought, Missed> {
+        let endpoint = question.endpoint;
+        let mut reader = Box::new(Reader::new(question.asked.clone(), 200));
+        let mut held: Vec<Bytes> = Vec::new();
+        loop {
+            let whole = match body.bytes().await {
+                Some(Ok(bytes)) => {
+                    reader.push(&bytes);
+                    held.push(bytes);
+                    let received = reader.received();
+                    let has_content = received.text + received.thinking + received.tool_calls > 0;
+                    if reader.has_failed() || reader.is_over() {
+                        let last = held.last().map(Bytes::as_ref).unwrap_or_default();
+                        if let Some(error) = error_in(endpoint, question.asked.clone(), reader.judgement(), last) {
+                            return Err(Missed::of(&error));
+                        }
+                        return Ok(Brought::Stream { head, reader, held, rest: body });
+                    }
+                    if has_content {
+                        return Ok(Brought::Stream { head, reader, held, rest: body });
+                    }
+                    continue;
+                }
+                Some(Err(error)) if held.is_empty() => return Err(Missed::broken(endpoint, &error)),
+                Some(Err(_)) => false,
+                None => true,
+            };
+            let last = held.last().map(Bytes::as_ref).unwrap_or_default();
+            return match error_in(endpoint, question.asked.clone(), reader.end(whole), last) {
+                Some(error) => Err(Missed::of(&error)),
+                None => Ok(Brought::Whole { head, bytes: joined(held) }),
+            };
+        }
+    }
+
+    async fn whole(&self, question: &Question, head: HeaderMap, body: AnswerBody) -> Result<Brought, Missed> {
+        let endpoint = question.endpoint;
+        let (bytes, whole) = collected(body, ANSWER_LIMIT).await.map_err(|error| Missed::broken(endpoint, &error))?;
+        let mut reader = Reader::new(question.asked.clone(), 200);
+        reader.push(&bytes);
+        match error_in(endpoint, question.asked.clone(), reader.end(whole), &bytes) {
+            Some(error) => Err(Missed::of(&error)),
+            None => Ok(Brought::Whole { head, bytes }),
+        }
+    }
+
+    /// An error of the host, with the facts of its window where the question was too long.
+    async fn refused(&self, question: &Question, attempt: &Attempt, status: StatusCode, head: HeaderMap, body: AnswerBody) -> Missed {
+        let endpoint = question.endpoint;
+        let bytes = match collected(body, ERROR_LIMIT).await {
+            Ok((bytes, _)) => bytes,
+            Err(error) => return Missed::broken(endpoint, &error),
+        };
+        let said = ErrorBody::read(&bytes);
+        let counted = Refusal::counted(&said).map(|refusal| refusal.facts);
+        let message = if said.message.is_empty() { format!("{} answered with status {status}", self.host.name()) } else { said.message.clone() };
+        let header = |name: &str| head.get(name).and_then(|value| value.to_str().ok());
+        let fault = fault_of_body(endpoint, status.as_u16(), header, said, self.now);
+        let too_long = counted.is_some() || is_too_long(&fault);
+        let circumstances = too_long.then(|| Circumstances {
+            window: Some(self.window_facts(question, attempt, counted.unwrap_or(WindowFacts::UNKNOWN))),
+            ..Circumstances::default()
+        });
+        if status == StatusCode::NOT_FOUND {
+            self.host.lacks(&question.model);
+        }
+        Missed { facts: Facts { circumstances, ..fault.into() }, message, said: Some((status, head, bytes)) }
+    }
+
+    fn window_facts(&self, question: &Question, attempt: &Attempt, counted: WindowFacts) -> WindowFacts {
+        let asked = attempt.window.or(self.window).or(question.asked.window.and_then(|window| u32::try_from(window).ok()));
+        let least = asked.max(counted.loaded).map_or(0, |window| window.saturating_add(1));
+        // A token is about three quarters of a word.
+        let estimate = u32::try_from(question.asked.words.saturating_mul(4) / 3).unwrap_or(u32::MAX);
+        WindowFacts {
+            needed: counted.needed.or(Some(estimate.max(least))),
+            estimated: counted.needed.is_none(),
+            asked,
+            fixed: question.asked.window.is_some(),
+            model_limit: self.host.model_limit(&question.model),
+            ..counted
+        }
+    }
+}
+
+/// Whether the policy's own classification says that the question is too long.
+fn is_too_long(fault: &Fault) -> bool {
+    let meaning = upright_logic::classifier::classify(fault);
+    fault.kind == FaultKind::HttpStatus && meaning.action == upright_core::types::SuggestedAction::ShortenPrompt && meaning.model_specific
+}
+
+fn joined(pieces: Vec<Bytes>) -> Bytes {
+    pieces.into_iter().fold(BytesMut::new(), |mut all, piece| {
+        all.extend_from_slice(&piece);
+        all
+    })
+    .freeze()
+}
+
+/// The whole body, up to `limit` bytes; `false` where the connection broke after its beginning, or it is longer.
+async fn collected(mut body: AnswerBody, limit: usize) -> Result<(Bytes, bool), hyper::Error> {
+    let mut all = BytesMut::new();
+    loop {
+        match body.bytes().await {
+            Some(Ok(bytes)) if all.len() + bytes.len() > limit => return Ok((all.freeze(), false)),
+            Some(Ok(bytes)) => all.extend_from_slice(&bytes),
+            Some(Err(error)) if all.is_empty() => return Err(error),
+            Some(Err(_)) => return Ok((all.freeze(), false)),
+            None => return Ok((all.freeze(), true)),
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Carries a client's request to a host, recovers before the first content, and the answer back.
+
+mod attempt;
+mod body;
+mod call;
+mod place;
+mod question;
+mod reply;
+mod story;
+mod verdict;
+mod windows;
+
+pub use body::{Aborted, Relay};
+pub use question::Question;
+pub use reply::Reply;
+pub use story::Counts;
+
+use crate::config::{Config, Limits, Overflow};
+use crate::front::native::Native;
+use crate::front::{ErrorFacts, Writer as _};
+use crate::hosts::Hosts;
+use crate::upstream::Pool;
+use attempt::{Brought, Missed, Way};
+use body::Translation;
+use bytes::Bytes;
+use call::Call;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use place::Place;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use story::Story;
+use upright_core::driving::{Attempt, End, Rejected, Run, Step};
+use upright_core::types::{Reason, SuggestedAction};
+use upright_core::{PolicySlot, RetryStrategy};
+use windows::Windows;
+
+/// Headers that say what was done.
+const ID: HeaderName = HeaderName::from_static("x-upright-id");
+const OUTCOME: HeaderName = HeaderName::from_static("x-upright-outcome");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-upright-attempts");
+const HOST: HeaderName = HeaderName::from_static("x-upright-host");
+const MODEL: HeaderName = HeaderName::from_static("x-upright-model");
+const REASON: HeaderName = HeaderName::from_static("x-upright-reason");
+/// OpenAI's clients obey it: the gateway has already retried.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Headers of a host's answer that reach the client.
+const PASSED_ON: [HeaderName; 2] = [header::CONTENT_TYPE, header::DATE];
+
+/// What all requests share under one configuration.
+pub struct Relays {
+    limits: Limits,
+    overflow: Overflow,
+    fallbacks: Vec<(String, Vec<String>)>,
+    logged: bool,
+    recovers: bool,
+    strategy: RetryStrategy,
+    hosts: Arc<Hosts>,
+    counts: Counts,
+    windows: Arc<Windows>,
+    ids: Arc<AtomicU64>,
+}
+
+impl Relays {
+    /// The requests' part of this configuration, decided by this policy.
+    ///
+    /// # Errors
+    /// A setting cannot be used.
+    pub fn new(config: &Config, policy: &PolicySlot, hosts: Arc<Hosts>, counts: Counts) -> Result<Self, upright_core::error::ConfigurationError> {
+        let retry = &config.retry;
+        let mut strategy = RetryStrategy::builder()
+            .name("gateway")
+            .policy(policy.clone())
+            .use_circuit_breaker(false)
+            .max_retries(retry.max_retries)
+            .base_delay(retry.base_delay)
+            .max_delay(retry.max_delay);
+        if let Some(total) = config.limits.total {
+            strategy = strategy.deadline(total);
+        }
+        Ok(Self {
+            limits: config.limits.clone(),
+            overflow: config.window.overflow,
+            fallbacks: config.models.iter().map(|(name, model)| (name.clone(), model.fallback.clone())).collect(),
+            logged: config.log.access,
+            recovers: true,
+            strategy: strategy.build()?,
+            hosts,
+            counts,
+            windows: Arc::default(),
+            ids: Arc::default(),
+        })
+    }
+
+    /// The hosts.
+    pub fn hosts(&self) -> &Arc<Hosts> {
+        &self.hosts
+    }
+
+    /// The counts.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// A number for the next answer.
+    pub fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Without recovery: one attempt, and no judge of what came. For measurements.
+    #[must_use]
+    pub fn without_recovery(mut self) -> Self {
+        self.recovers = false;
+        self
+    }
+
+    fn chain(&self, model: &str) -> Vec<String> {
+        let chain = self.fallbacks.iter().find(|(name, _)| upright_logic::degradation::same_model(name, model));
+        chain.map(|(_, chain)| chain.clone()).unwrap_or_default()
+    }
+
+    /// Answers a client's request.
+    pub async fn answer(&self, pool: &Rc<Pool>, mut question: Question) -> Response<Reply> {
+        let model: Arc<str> = question.model.as_str().into();
+        let mut story = Story::begin(&self.counts, self.next_id(), question.name, Arc::clone(&model), self.logged);
+        let hosts = self.hosts.order(&question.model, question.embeds());
+        let place = Place::new(hosts, question.model.clone(), self.chain(&model), question.facts());
+        let mut run = Run::within(&self.strategy, place, Some(model));
+        let mut missed: Option<Missed> = None;
+        let mut step = run.admit();
+        loop {
+            step = match step {
+                Step::Attempt(attempt) => {
+                    let Some(host) = run.context().host().map(Arc::clone) else {
+                        return self.no_host(&question, story);
+                    };
+                    story.at(&host, attempt.model.as_ref());
+                    run.begun();
+                    let busy = host.begin(&question.model);
+                    let way = Way {
+                        pool,
+                        host: &host,
+                        limits: &self.limits,
+                        window: self.windows.of(&question.model).filter(|_| question.asked.window.is_none()),
+                        refuse_cuts: self.overflow != Overflow::Truncate && self.recovers,
+                        now: std::time::SystemTime::now(),
+                    };
+                    match way.ask(&question, &attempt).await {
+                        Ok(brought) => {
+                            if let Some(window) = attempt.window {
+                                self.windows.keep(&question.model, window);
+                            }
+                            let call = Call::new(run, question.endpoint, story, busy);
+                            return self.deliver(&mut question, &attempt, host.name(), brought, call);
+                        }
+                        Err(failed) => {
+                            drop(busy);
+                            run.context().failed_here();
+                            let facts = failed.facts.clone();
+                            missed = Some(failed);
+                            let step = run.failed(facts);
+                            // A window that no attempt could be loaded with is not asked for again.
+                            if attempt.window.is_some() {
+                                self.windows.forget(&question.model);
+                            }
+                            if self.recovers { step } else { self.at_once(step) }
+                        }
+                    }
+                }
+                Step::Wait(delay) => {
+                    tokio::time::sleep(delay).await;
+                    run.admit()
+                }
+                Step::Again => run.admit(),
+                Step::ServeCached(end) | Step::FallBack(end) | Step::Fail(end) => {
+                    return self.refusal(&question, story, &end, missed);
+                }
+            };
+        }
+    }
+
+    /// Gives up in place of any other step.
+    fn at_once(&self, step: Step) -> Step {
+        match step {
+            Step::Wait(_) | Step::Again | Step::Attempt(_) => Step::Fail(End {
+                attempts: 1,
+                elapsed: Duration::ZERO,
+                reason: Reason::AttemptsExhausted,
+                classification: None,
+                rejected: None,
+            }),
+            other => other,
+        }
+    }
+
+    /// Hands a host's answer on.
+    fn deliver(&self, question: &mut Question, attempt: &Attempt, host: &str, brought: Brought, call: Call) -> Response<Reply> {
+        let writer = question.writer.take();
+        let (head, streamed) = match &brought {
+            Brought::Stream { head, .. } => (head, true),
+            Brought::Whole { head, .. } => (head, question.asked.streamed),
+        };
+        let mut headers = HeaderMap::new();
+        for name in PASSED_ON {
+            if let Some(value) = head.get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        if let Some(writer) = &writer {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(writer.wire(question.asked.streamed)));
+        }
+        if question.asked.streamed && !question.asked.route.is_ollamas() || writer.is_some() && streamed {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+        describe(&mut headers, call.id(), "live", attempt.number, Some(host), attempt.model.as_deref());
+        let body = match brought {
+            Brought::Stream { reader, held, rest, .. } => {
+                let translation = writer.map(Translation::new);
+                Reply::Relay(Box::new(Relay::new(rest, *reader, translation, held, self.between(question), call)))
+            }
+            Brought::Whole { bytes, .. } => match writer {
+                None => {
+                    call.succeeded();
+                    bytes.into()
+                }
+                Some(mut writer) => match whole(&mut *writer, question.asked.streamed, &bytes) {
+                    Some(bytes) => {
+                        call.succeeded();
+                        Bytes::from(bytes).into()
+                    }
+                    None => {
+                        let error = upright_protocol::OllamaError::invalid(question.endpoint, "an answer of this route", &bytes);
+                        let facts = ErrorFacts { status: 502, message: error.to_string(), code: None, retry_after: None };
+                        call.broken(&error);
+                        let answer = writer.error(&facts);
+                        return respond(answer.status, answer.content_type, answer.body, headers);
+                    }
+                },
+            },
+        };
+        let mut response = Response::new(body);
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// Silence that is healthy: a tool call comes in one piece, and a format is read a second time.
+    fn between(&self, question: &Question) -> Duration {
+        let Limits { between_content, first_content, .. } = &self.limits;
+        if question.asked.tools || question.asked.format { (*between_content).max(*first_content) } else { *between_content }
+    }
+
+    fn no_host(&self, question: &Question, story: Story) -> Response<Reply> {
+        let message = format!("no host serves the model {:?} now; expected a reachable upstream that has it", question.model.as_str());
+        let facts = ErrorFacts { status: 503, message: message.clone(), code: None, retry_after: Some(5) };
+        let mut headers = HeaderMap::new();
+        describe(&mut headers, story.id(), "no_host", 0, None, None);
+        story.end("no_host", 0, Some(message));
+        error(question, &facts, headers)
+    }
+
+    /// The error that the client gets when nothing helped.
+    fn refusal(&self, question: &Question, story: Story, end: &End, missed: Option<Missed>) -> Response<Reply> {
+        let mut headers = HeaderMap::new();
+        describe(&mut headers, story.id(), "failed", end.attempts, story.host().map(|host| host.name()), None);
+        headers.insert(REASON, HeaderValue::from_static(end.reason.name()));
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        let meaning = end.classification.as_ref();
+        let is_too_long = meaning.is_some_and(|meaning| meaning.action == SuggestedAction::ShortenPrompt);
+        let message = missed.as_ref().map_or_else(|| rejection(end), |missed| missed.message.clone());
+        story.end("failed", end.attempts, Some(message.clone()));
+        let said = missed.as_ref().and_then(|missed| missed.said.as_ref());
+        if let (Some((status, head, bytes)), None) = (said, &question.writer) {
+            // The host's own words, byte for byte.
+            for name in PASSED_ON.iter().chain([&header::RETRY_AFTER]) {
+                if let Some(value) = head.get(name) {
+                    headers.insert(name, value.clone());
+                }
+            }
+            let mut response = Response::new(bytes.clone().into());
+            *response.status_mut() = *status;
+            *response.headers_mut() = headers;
+            return response;
+        }
+        let status = match said {
+            _ if is_too_long => 400,
+            Some((status, ..)) => status.as_u16(),
+            None if end.rejected.is_some() => 503,
+            None if missed.as_ref().is_some_and(|missed| missed.facts.fault.kind == upright_core::types::FaultKind::Timeout) => 504,
+            None => 502,
+        };
+        let code = if is_too_long { Some("context_length_exceeded") } else { None };
+        error(question, &ErrorFacts { status, message, code, retry_after: retry_after(end) }, headers)
+    }
+}
+
+/// A whole answer in the client's protocol. A client that reads a stream gets it as one.
+fn whole(writer: &mut dyn crate::front::Writer, streamed: bool, bytes: &[u8]) -> Option<Vec<u8>> {
+    if !streamed {
+        return writer.whole(bytes).ok();
+    }
+    let mut out = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        writer.line(line, &mut out).ok()?;
+    }
+    writer.end(&mut out);
+    Some(out)
+}
+
+fn rejection(end: &End) -> String {
+    match &end.rejected {
+        Some(Rejected::CircuitOpen(open)) => open.to_string(),
+        Some(Rejected::BulkheadFull(full)) => full.to_string(),
+        None => "no attempt was made".to_owned(),
+    }
+}
+
+fn retry_after(end: &End) -> Option<u64> {
+    match &end.rejected {
+        Some(Rejected::CircuitOpen(open)) => Some(open.time_left().map_or(1, |left| left.as_secs() + 1)),
+        Some(Rejected::BulkheadFull(_)) => Some(1),
+        None => None,
+    }
+}
+
+fn describe(headers: &mut HeaderMap, id: u64, outcome: &'static str, attempts: u32, host: Option<&str>, model: Option<&str>) {
+    headers.insert(ID, id.into());
+    headers.insert(OUTCOME, HeaderValue::from_static(outcome));
+    headers.insert(ATTEMPTS, attempts.into());
+    for (name, value) in [(HOST, host), (MODEL, model)] {
+        // Names that no header can hold are left out.
+        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn error(question: &Question, facts: &ErrorFacts, mut headers: HeaderMap) -> Response<Reply> {
+    if let Some(seconds) = facts.retry_after {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    let answer = match &question.writer {
+        Some(writer) => writer.error(facts),
+        None => Native.error(facts),
+    };
+    respond(answer.status, answer.content_type, answer.body, headers)
+}
+
+fn respond(status: u16, content_type: &'static str, body: Vec<u8>, mut headers: HeaderMap) -> Response<Reply> {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let mut response = Response::new(Bytes::from(body).into());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    *response.headers_mut() = headers;
+    response
+}

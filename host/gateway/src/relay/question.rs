@@ -1,0 +1,62 @@
+//! A client's request to a model, as the hosts get it.
+
+use crate::front::Writer;
+use crate::hosts::names::ModelName;
+use crate::scan::request::{Edit, Key, edited, scan, text};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use upright_core::types::{ClientProtocol, Endpoint, RequestFacts};
+use upright_protocol::{Asked, Route};
+
+/// A client's request to a model.
+pub struct Question {
+    /// Route in counts and the access log.
+    pub name: &'static str,
+    /// Protocol of the client.
+    pub protocol: ClientProtocol,
+    /// Endpoint, for the facts of a failure.
+    pub endpoint: Endpoint,
+    /// Path at the host.
+    pub path: String,
+    /// Body for the host, before the model, the window and `truncate` are set in it.
+    pub body: Bytes,
+    /// The request, for the judge.
+    pub asked: Asked,
+    /// The model.
+    pub model: ModelName,
+    /// Writes the answer in the client's protocol; `None` where the host speaks it.
+    pub writer: Option<Box<dyn Writer>>,
+    /// Headers for the host.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Question {
+    /// Facts for the policy.
+    pub(super) fn facts(&self) -> RequestFacts {
+        let Asked { streamed, tools, format, thinking, images, seed_fixed, temperature, allows_empty, .. } = self.asked;
+        RequestFacts { protocol: self.protocol, streamed, tools, format, thinking, images, seed_fixed, temperature, allows_empty }
+    }
+
+    /// The body for this model and window. `refuse_cuts` asks the server to refuse a question that does not fit.
+    pub(super) fn body_for(&self, model: &str, window: Option<u32>, refuse_cuts: bool) -> Bytes {
+        let Ok(fields) = scan(&self.body) else { return self.body.clone() };
+        let is_ollamas = self.asked.route.is_ollamas();
+        let named = fields.model.as_ref().and_then(|span| text(&self.body, span));
+        let mut edits = Vec::with_capacity(3);
+        if named.as_deref() != Some(model) {
+            edits.push(Edit::Text(Key::Model, model));
+        }
+        if is_ollamas && refuse_cuts && fields.truncate.is_none() {
+            edits.push(Edit::Truth(Key::Truncate, false));
+        }
+        if let Some(window) = window.filter(|_| is_ollamas) {
+            edits.push(Edit::Window(window.into()));
+        }
+        if edits.is_empty() { self.body.clone() } else { edited(&self.body, &fields, &edits).into() }
+    }
+
+    /// Whether an answer needs a route of embeddings.
+    pub(super) fn embeds(&self) -> bool {
+        matches!(self.asked.route, Route::Embed | Route::Embeddings)
+    }
+}

@@ -1,0 +1,114 @@
+//! What happened to a request: a line in the access log, and counts. No text of a question or an answer is in it.
+
+use crate::hosts::Host;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Maximum number of models and hosts that have counts of their own.
+const LABELS: usize = 200;
+
+/// Counts since the start, in Prometheus' text format. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Counts(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Requests by route, model, host and outcome.
+    requests: Mutex<BTreeMap<[String; 4], u64>>,
+    attempts: AtomicU64,
+    open: AtomicU64,
+    untranslated: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Counts {
+    fn request(&self, labels: [&str; 4]) {
+        let mut requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = labels.map(str::to_owned);
+        let key = if requests.len() < LABELS || requests.contains_key(&key) { key } else { labels.map(|_| "other".to_owned()) };
+        *requests.entry(key).or_default() += 1;
+    }
+
+    /// Counts a request that was passed on untouched, because this field has no translation.
+    pub fn untranslated(&self, field: &str) {
+        let mut fields = self.0.untranslated.lock().unwrap_or_else(PoisonError::into_inner);
+        if fields.len() < LABELS || fields.contains_key(field) {
+            *fields.entry(field.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// The counts as Prometheus reads them.
+    pub fn text(&self) -> String {
+        let mut text = String::from("# TYPE upright_gateway_requests_total counter\n");
+        for ([route, model, host, outcome], count) in &*self.0.requests.lock().unwrap_or_else(PoisonError::into_inner) {
+            let (model, host) = (escaped(model), escaped(host));
+            let labels = format!("route=\"{route}\",model=\"{model}\",host=\"{host}\",outcome=\"{outcome}\"");
+            // Writing to a text cannot fail.
+            let _ = writeln!(text, "upright_gateway_requests_total{{{labels}}} {count}");
+        }
+        text += "# TYPE upright_gateway_untranslated_total counter\n";
+        for (field, count) in &*self.0.untranslated.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = writeln!(text, "upright_gateway_untranslated_total{{field=\"{}\"}} {count}", escaped(field));
+        }
+        for (name, kind, value) in [
+            ("upright_gateway_attempts_total", "counter", &self.0.attempts),
+            ("upright_gateway_open_requests", "gauge", &self.0.open),
+        ] {
+            let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {}", value.load(Ordering::Relaxed));
+        }
+        text
+    }
+}
+
+/// A label's value: quotes, backslashes and line ends are escaped.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// A request's story.
+#[derive(Debug)]
+pub(super) struct Story {
+    counts: Counts,
+    began: Instant,
+    id: u64,
+    route: &'static str,
+    model: Arc<str>,
+    host: Option<Arc<Host>>,
+    logged: bool,
+}
+
+impl Story {
+    pub(super) fn begin(counts: &Counts, id: u64, route: &'static str, model: Arc<str>, logged: bool) -> Self {
+        counts.0.open.fetch_add(1, Ordering::Relaxed);
+        Self { counts: counts.clone(), began: Instant::now(), id, route, model, host: None, logged }
+    }
+
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn at(&mut self, host: &Arc<Host>, model: Option<&Arc<str>>) {
+        self.host = Some(Arc::clone(host));
+        if let Some(model) = model {
+            self.model = Arc::clone(model);
+        }
+    }
+
+    pub(super) fn host(&self) -> Option<&Arc<Host>> {
+        self.host.as_ref()
+    }
+
+    pub(super) fn end(self, outcome: &'static str, attempts: u32, error: Option<String>) {
+        let Self { counts, began, id, route, model, host, logged } = self;
+        let host = host.as_deref().map_or("none", Host::name);
+        counts.0.open.fetch_sub(1, Ordering::Relaxed);
+        counts.0.attempts.fetch_add(attempts.into(), Ordering::Relaxed);
+        counts.request([route, &model, host, outcome]);
+        if logged {
+            let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(target: "upright::access", id, route, %model, host, outcome, attempts, milliseconds, error);
+        }
+    }
+}

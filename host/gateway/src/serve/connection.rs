@@ -1,0 +1,161 @@
+//! A worker's connections to clients.
+
+use super::Current;
+use super::dispatch::dispatch;
+use crate::upstream::Pool;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+/// Pause after a failed accept: the process may have no descriptor left.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Maximum size of a connection's buffer, bytes. A request's head must fit.
+const BUFFER: usize = 64 << 10;
+
+/// Serves until `stopped`, then until its requests have ended.
+pub(super) fn serve(listener: TcpListener, current: &Current, stopped: watch::Receiver<bool>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot start"),
+    };
+    let local = LocalSet::new();
+    runtime.block_on(local.run_until(accept(listener, current, stopped)));
+    // The requests in flight.
+    runtime.block_on(local);
+}
+
+async fn accept(listener: TcpListener, current: &Current, mut stopped: watch::Receiver<bool>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot listen"),
+    };
+    let pool = Rc::new(Pool::default());
+    let open = Rc::new(Cell::new(0_u32));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let most = current.load().config.listen.max_connections;
+                // Closed at once: a client sees that at once, too.
+                if open.get() >= most {
+                    continue;
+                }
+                tokio::task::spawn_local(connection(stream, current.clone(), Rc::clone(&pool), Rc::clone(&open), stopped.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(target: "upright", %error, "a connection cannot be accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, open: Rc<Cell<u32>>, mut stopped: watch::Receiver<bool>) {
+    let _counted = Counted::of(open);
+    let _ = stream.set_nodelay(true);
+    let resets = Rc::new(Cell::new(false));
+    let head_time = current.load().config.listen.head_time;
+    let io = TokioIo::new(Client { stream, resets: Rc::clone(&resets) });
+    let of_service = Rc::clone(&resets);
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        // A client of HTTP/1.0 would take a close for the end of its answer.
+        of_service.set(request.version() < http::Version::HTTP_11);
+        let (live, pool) = (current.load(), Rc::clone(&pool));
+        async move { Ok::<_, Infallible>(dispatch(&live, &pool, request).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head_time).half_close(false).max_buf_size(BUFFER);
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopped.wait_for(|stopped| *stopped) => {
+            connection.as_mut().graceful_shutdown();
+            connection.as_mut().await
+        }
+    };
+    // A proper end must not be reset.
+    if ended.is_ok() {
+        resets.set(false);
+    }
+}
+
+/// Counts an open connection while it lives.
+struct Counted(Rc<Cell<u32>>);
+
+impl Counted {
+    fn of(open: Rc<Cell<u32>>) -> Self {
+        open.set(open.get() + 1);
+        Self(open)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// A client's connection, which is reset at its end where a close would look like the end of an answer.
+struct Client {
+    stream: TcpStream,
+    resets: Rc<Cell<bool>>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if self.resets.get() {
+            // Without it the client sees a close.
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl AsyncRead for Client {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Client {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        // After a shutdown the kernel would not reset.
+        if self.resets.get() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

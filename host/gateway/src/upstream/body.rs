@@ -1,0 +1,97 @@
+//! Bodies of requests to hosts, and of their answers.
+
+use super::pool::{Idle, Pool};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::pin::Pin;
+use std::rc::Weak;
+use std::task::{Context, Poll, ready};
+
+/// Body of a request to a host.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// In memory, so that it can be sent again.
+    Whole(Full<Bytes>),
+    /// Passed through as the client sends it.
+    Through(Incoming),
+}
+
+impl From<Bytes> for Outgoing {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(Full::new(bytes))
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Whole(whole) => Pin::new(whole).poll_frame(context).map_err(|never| match never {}),
+            Self::Through(incoming) => Pin::new(incoming).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(whole) => whole.is_end_stream(),
+            Self::Through(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(whole) => whole.size_hint(),
+            Self::Through(incoming) => incoming.size_hint(),
+        }
+    }
+}
+
+/// Body of a host's answer. Its connection returns to the pool at its end. Dropping it before closes the connection.
+#[derive(Debug)]
+pub struct AnswerBody {
+    incoming: Incoming,
+    connection: Option<(Weak<Pool>, Idle)>,
+}
+
+impl AnswerBody {
+    pub(super) fn new(incoming: Incoming, pool: Weak<Pool>, connection: Idle) -> Self {
+        Self { incoming, connection: Some((pool, connection)) }
+    }
+
+    /// The next bytes; `None` at a proper end.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        loop {
+            match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
+                // Trailers carry nothing of an answer.
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(bytes) if !bytes.is_empty() => return Poll::Ready(Some(Ok(bytes))),
+                    _ => {}
+                },
+                Some(Err(error)) => {
+                    self.connection = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    if let Some((pool, connection)) = self.connection.take() {
+                        Pool::give_back(&pool, connection);
+                    }
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+
+    /// The next bytes; `None` at a proper end.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn bytes(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+        std::future::poll_fn(|context| self.poll_bytes(context)).await
+    }
+}

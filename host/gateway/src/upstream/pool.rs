@@ -1,0 +1,130 @@
+//! Keeps connections open between requests.
+
+use super::body::{AnswerBody, Outgoing};
+use super::error::SendError;
+use http::{Request, response};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Maximum number of idle connections to one host, for each worker.
+const IDLE: usize = 64;
+
+/// A connection that waits for a request.
+#[derive(Debug)]
+pub(super) struct Idle {
+    address: Rc<str>,
+    sender: SendRequest<Outgoing>,
+}
+
+/// An answer whose head has come.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status and headers.
+    pub head: response::Parts,
+    /// The body, as it comes.
+    pub body: AnswerBody,
+}
+
+/// The open connections of one worker.
+#[derive(Debug, Default)]
+pub struct Pool {
+    idle: RefCell<HashMap<Rc<str>, Vec<Idle>>>,
+}
+
+impl Pool {
+    /// Sends a request to `address` (`host:port`) and waits for the answer's head, without a limit.
+    ///
+    /// `request` makes it; it is called again where a kept connection turned out to be closed before it took the
+    /// request.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send(
+        self: &Rc<Self>,
+        address: &str,
+        connect: Duration,
+        mut request: impl FnMut() -> Option<Request<Outgoing>>,
+    ) -> Result<Answer, SendError> {
+        let exchange = |source| SendError::Exchange { to: address.to_owned(), source };
+        while let Some(mut kept) = self.take(address) {
+            let Some(request) = request() else { break };
+            match kept.sender.try_send_request(request).await {
+                Ok(answer) => return Ok(self.answer(answer, kept)),
+                // The host closed it while it was idle: the request was not taken.
+                Err(mut failed) if failed.message().is_some() => drop(failed.take_message()),
+                Err(failed) if failed.error().is_canceled() || failed.error().is_closed() => {}
+                Err(failed) => return Err(exchange(failed.into_error())),
+            }
+        }
+        let Some(request) = request() else {
+            // A body that passes through can be sent only once.
+            let source = std::io::Error::other("the request's body was already sent");
+            return Err(SendError::Connect { to: address.to_owned(), source });
+        };
+        let mut fresh = self.connect(address, connect).await?;
+        match fresh.sender.send_request(request).await {
+            Ok(answer) => Ok(self.answer(answer, fresh)),
+            Err(error) => Err(exchange(error)),
+        }
+    }
+
+    fn answer(self: &Rc<Self>, answer: http::Response<hyper::body::Incoming>, connection: Idle) -> Answer {
+        let (head, incoming) = answer.into_parts();
+        Answer { head, body: AnswerBody::new(incoming, Rc::downgrade(self), connection) }
+    }
+
+    fn take(&self, address: &str) -> Option<Idle> {
+        let mut idle = self.idle.borrow_mut();
+        let kept = idle.get_mut(address)?;
+        while let Some(connection) = kept.pop() {
+            if connection.sender.is_ready() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    async fn connect(&self, address: &str, limit: Duration) -> Result<Idle, SendError> {
+        let to = || address.to_owned();
+        let stream = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(source)) => return Err(SendError::Connect { to: to(), source }),
+            Err(_) => return Err(SendError::ConnectTimeout { to: to(), limit }),
+        };
+        // Only latency suffers without it.
+        let _ = stream.set_nodelay(true);
+        let shaken = http1::handshake::<_, Outgoing>(TokioIo::new(stream)).await;
+        let (sender, connection) = shaken.map_err(|source| SendError::Exchange { to: to(), source })?;
+        // Its error reaches the exchange that it belongs to.
+        tokio::task::spawn_local(connection);
+        Ok(Idle { address: address.into(), sender })
+    }
+
+    /// Keeps a connection whose answer has ended.
+    pub(super) fn give_back(pool: &Weak<Self>, connection: Idle) {
+        let Some(pool) = pool.upgrade() else { return };
+        if connection.sender.is_ready() {
+            return pool.keep(connection);
+        }
+        tokio::task::spawn_local(async move {
+            let mut connection = connection;
+            if connection.sender.ready().await.is_ok() {
+                pool.keep(connection);
+            }
+        });
+    }
+
+    fn keep(&self, connection: Idle) {
+        let mut idle = self.idle.borrow_mut();
+        let kept = idle.entry(Rc::clone(&connection.address)).or_default();
+        if kept.len() < IDLE {
+            kept.push(connection);
+        }
+    }
+}
+
