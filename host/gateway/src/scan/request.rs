@@ -3,7 +3,7 @@
 //! A request is routed by its model. Ollama reads JSON as Go does: keys in any case, the last of equal keys, nothing
 //! after the object. A gateway that reads otherwise routes by one model, and the server runs another.
 //!
-//! So [`scan`] accepts only bodies that all parsers read alike. [`canonical`] rewrites the others, and the server
+//! So [`scan`] accepts only bodies that all parsers read alike. [`canonical()`] rewrites the others, and the server
 //! receives the rewritten body. Of nested objects, only the options are looked into. [`edited`] changes members by
 //! splicing.
 
@@ -259,7 +259,7 @@ pub enum Odd {
 /// refuses what is malformed there.
 ///
 /// # Errors
-/// [`Odd`] if parsers may read the body in different ways. [`canonical`] then rewrites it; its result is never odd.
+/// [`Odd`] if parsers may read the body in different ways. [`canonical()`] then rewrites it; its result is never odd.
 pub fn scan(body: &[u8]) -> Result<Fields, Odd> {
     if body.starts_with("\u{feff}".as_bytes()) {
         return Err(Odd::ByteOrderMark);

@@ -239,7 +239,7 @@ fn members_of_another_body_do_not_panic() {
     }
 }
 
-/// As JSON writes them, without quotes.
+/// Written as in JSON, without quotes.
 const KEYS: [&str; 19] = [
     "model",
     "model",
