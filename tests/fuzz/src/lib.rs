@@ -1,6 +1,7 @@
-//! Fuzzes the policy runtime, since anybody may write a policy and errors are unforeseen. Two targets, each a pure
-//! function of seed and corpus: altered [`components`](targets::components) and absurd
-//! [`arguments`](targets::arguments). `README.md` lists the promises.
+//! Fuzzes the policy runtime, since anybody may write a policy and errors are unforeseen, and the gateway's scanner,
+//! since anybody may write a request. Three targets, each a pure function of seed and corpus: altered
+//! [`components`](targets::components), absurd [`arguments`](targets::arguments) and altered
+//! [`requests`](targets::requests). `README.md` lists the promises.
 
 pub mod campaign;
 pub mod corpus;

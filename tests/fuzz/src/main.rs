@@ -1,4 +1,4 @@
-//! `cargo run --release -p upright-fuzz -- [components|arguments|both] --seconds N | --iterations N [--seed S]`
+//! `cargo run --release -p upright-fuzz -- [components|arguments|both|requests] (--seconds|--iterations) N [--seed S]`
 //!
 //! A worker process notes each iteration, so that a case that kills or hangs it is found too.
 
@@ -15,13 +15,14 @@ use upright_fuzz::corpus::{self, Corpus};
 use upright_fuzz::targets::Target;
 use upright_fuzz::targets::arguments::Arguments;
 use upright_fuzz::targets::components::Components;
+use upright_fuzz::targets::requests::Requests;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(100);
 const SHOWN: usize = 2000;
 const FOUND: u8 = 1;
 
-/// Finds components and arguments that break the policy runtime.
+/// Finds components and arguments that break the policy runtime, and requests that the gateway misreads.
 #[derive(Parser)]
 struct Options {
     /// Target to fuzz
@@ -49,6 +50,7 @@ enum Which {
     Components,
     Arguments,
     Both,
+    Requests,
 }
 
 impl Which {
@@ -57,6 +59,7 @@ impl Which {
             Self::Components => Components::NAME,
             Self::Arguments => Arguments::NAME,
             Self::Both => "both",
+            Self::Requests => Requests::NAME,
         }
     }
 }
@@ -121,6 +124,7 @@ fn watch(options: &Options, target: Which) -> Result<bool> {
     let iteration = iteration.with_context(|| format!("{}: the worker {how} before the first iteration", target.name()))?;
     let corpus = Corpus::read()?;
     let files = match target {
+        Which::Requests => campaign::write_down(&Requests::default(), options.seed, iteration, &crashes())?,
         Which::Components => campaign::write_down(&Components::new(&corpus), options.seed, iteration, &crashes())?,
         _ => campaign::write_down(&Arguments::new(&corpus)?, options.seed, iteration, &crashes())?,
     };
@@ -157,6 +161,7 @@ fn work(options: &Options, note: &Path) -> Result<ExitCode> {
     let corpus = Corpus::read()?;
     let started = Instant::now();
     let report = match options.target {
+        Which::Requests => campaign::run(&Requests::default(), plan, &crashes(), begins),
         Which::Components => campaign::run(&Components::new(&corpus), plan, &crashes(), begins),
         _ => campaign::run(&Arguments::new(&corpus)?, plan, &crashes(), begins),
     };

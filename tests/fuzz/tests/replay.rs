@@ -12,6 +12,7 @@ use upright_fuzz::finding::Broken;
 use upright_fuzz::question::Question;
 use upright_fuzz::targets::arguments::Arguments;
 use upright_fuzz::targets::components::{Case, Components};
+use upright_fuzz::targets::requests::Requests;
 use upright_fuzz::targets::{Tally, Target};
 use upright_fuzz::{reach, vary::Vary};
 use upright_test_kit::folder::Folder;
@@ -77,6 +78,15 @@ fn a_few_thousand_mutated_arguments_are_borne() {
     let report = campaign::run(&Arguments::new(&corpus).unwrap(), plan(3000), &crashes(), |_| {});
     nothing_found(&report);
     assert!(report.tally["within a host's reach"] > 500 && report.tally["beyond a host's reach"] > 500, "{:?}", report.tally);
+}
+
+#[test]
+fn a_few_thousand_altered_requests_are_borne() {
+    let report = campaign::run(&Requests::default(), plan(5000), &crashes(), |_| {});
+    nothing_found(&report);
+    for kind in ["refused", "odd", "plain"] {
+        assert!(report.tally[kind] > 100, "few are {kind}: {:?}", report.tally);
+    }
 }
 
 #[test]

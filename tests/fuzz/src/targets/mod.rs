@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod components;
+pub mod requests;
 
 use crate::dice::Dice;
 use crate::finding::Broken;
