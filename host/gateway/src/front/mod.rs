@@ -1,7 +1,11 @@
 //! Protocols of clients: how a request becomes Ollama's, and how an answer, an end and an error are written.
 //!
-//! A client speaks its own protocol, and the gateway speaks Ollama's to a host. Recovery therefore sees one protocol, and
-//! a client's rules for windows, ends and errors are in one place. A [`Writer`] is pure: bytes in, bytes out.
+//! A client speaks its own protocol, and the gateway speaks Ollama's to a host. Recovery therefore sees one protocol,
+//! and a client's rules for windows, ends and errors are in one place. A [`Writer`] is pure: bytes in, bytes out.
+
+mod fields;
+pub mod native;
+pub mod openai;
 
 use upright_protocol::{Route, Unreadable};
 
@@ -53,7 +57,7 @@ pub enum Refused {
         /// JSON body.
         body: Vec<u8>,
     },
-    /// A valid request. Ollama honours one of its fields, and the field has no translation: pass the request on untouched.
+    /// A valid request with a field that Ollama honours and that has no translation: pass the request on untouched.
     Untranslatable {
         /// Name of the field.
         field: String,
@@ -118,4 +122,32 @@ pub struct ErrorAnswer {
     pub content_type: &'static str,
     /// Body.
     pub body: Vec<u8>,
+}
+
+/// Whether Ollama passes requests for a model on to its cloud: `qwen3:cloud`, `gpt-oss:120b-cloud`.
+pub(crate) fn is_cloud(model: &str) -> bool {
+    let Some((_, tag)) = model.rsplit_once(':') else { return false };
+    let tag = tag.trim().to_ascii_lowercase();
+    tag == "cloud" || tag.ends_with("-cloud") && !tag.contains('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_cloud;
+
+    #[test]
+    fn models_of_the_cloud_are_known_by_their_tag() {
+        for (model, expected) in [
+            ("qwen3:cloud", true),
+            ("gpt-oss:120b-cloud", true),
+            ("gpt-oss:20b:CLOUD ", true),
+            ("qwen3", false),
+            ("my-cloud", false),
+            ("my-cloud:8b", false),
+            ("registry:5000/my-cloud", false),
+            ("qwen3:cloud:local", false),
+        ] {
+            assert_eq!(is_cloud(model), expected, "{model}");
+        }
+    }
 }
