@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 use crate::commands::exec;
-use crate::commands::{checkpoint, classify, completions, health, man, policy, replay, run, state};
+use crate::commands::{checkpoint, classify, completions, health, man, policy, replay, run, serve, state};
 use crate::demo;
 use crate::exit::EXIT_CODES;
 use crate::output::ColorWhen;
@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Replay(replay::ReplayArguments),
     Checkpoint(checkpoint::CheckpointArguments),
     State(state::StateArguments),
+    Serve(serve::ServeArguments),
     Demo(demo::DemoArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),

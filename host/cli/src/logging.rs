@@ -6,12 +6,16 @@ use tracing_subscriber::EnvFilter;
 
 const VARIABLE: &str = "RUST_LOG";
 
-pub(crate) fn start(verbose: bool) -> anyhow::Result<()> {
+/// `usual` are the directives where nobody asked for any.
+pub(crate) fn start(verbose: bool, usual: Option<&str>) -> anyhow::Result<()> {
     let wanted = std::env::var(VARIABLE).ok().filter(|directives| !directives.trim().is_empty());
     let directives = match (&wanted, verbose) {
         (Some(directives), _) => directives.as_str(),
         (None, true) => "upright=debug",
-        (None, false) => return Ok(()),
+        (None, false) => match usual {
+            Some(usual) => usual,
+            None => return Ok(()),
+        },
     };
     let filter = EnvFilter::try_new(directives)
         .map_err(|error| Failure::bad_input(format!("{VARIABLE} is {directives:?}: {error}; expected directives such as upright=debug")))?;

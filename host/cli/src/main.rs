@@ -27,7 +27,8 @@ fn main() -> ExitCode {
         Err(error) => return refusal::answer(&error),
     };
     let output = Output::new(arguments.json, arguments.color);
-    logging::start(arguments.verbose).and_then(|()| run(arguments.command, &output)).unwrap_or_else(|error| exit::report(&error))
+    let usual = matches!(arguments.command, Command::Serve(_)).then_some("upright=info");
+    logging::start(arguments.verbose, usual).and_then(|()| run(arguments.command, &output)).unwrap_or_else(|error| exit::report(&error))
 }
 
 fn run(command: Command, output: &Output) -> anyhow::Result<ExitCode> {
@@ -41,6 +42,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Replay(arguments) => commands::replay::run(&arguments, output),
         Command::Checkpoint(arguments) => commands::block_on(commands::checkpoint::run(arguments, output)),
         Command::State(arguments) => commands::block_on(commands::state::run(arguments, output)),
+        Command::Serve(arguments) => commands::block_on(commands::serve::run(arguments, output)),
         Command::Demo(arguments) => commands::block_on(demo::run(arguments, output)),
         Command::Completions(arguments) => commands::completions::run(&arguments, output),
         Command::Man(arguments) => commands::man::run(&arguments, output),

@@ -9,4 +9,7 @@ pub mod access;
 pub mod config;
 pub mod front;
 pub mod hosts;
+pub mod relay;
 pub mod scan;
+pub mod serve;
+pub mod upstream;

@@ -14,6 +14,7 @@ pub(crate) mod man;
 pub(crate) mod policy;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod state;
 
 use crate::exit::Failure;

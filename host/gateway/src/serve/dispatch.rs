@@ -242,7 +242,7 @@ const fn protocol(route: Route) -> ClientProtocol {
         Route::Completions => ClientProtocol::OpenaiCompletions,
         Route::Responses => ClientProtocol::OpenaiResponses,
         Route::Embeddings => ClientProtocol::OpenaiEmbeddings,
-        Route::Messages => ClientProtocol::Anthropic,
+        Route::Messages => ClientProtocol::AnthropicMessages,
     }
 }
 
