@@ -4,8 +4,10 @@
 //! and a client's rules for windows, ends and errors are in one place. A [`Writer`] is pure: bytes in, bytes out.
 
 mod fields;
+pub mod anthropic;
 pub mod native;
 pub mod openai;
+pub mod responses;
 
 use upright_protocol::{Route, Unreadable};
 
