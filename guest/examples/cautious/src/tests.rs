@@ -156,18 +156,18 @@ fn cautious_ignores_memory_and_disk_totals_that_could_not_be_read() {
     assert_eq!(decided(unread), (Directive::RetryAfter(1.0), Reason::Retryable));
 }
 
-struct Told {
+struct Machine {
     config: BreakerConfig,
     now: u64,
     at: Transition,
 }
 
-impl Told {
+impl Machine {
     fn new() -> Self {
         Self { config: BreakerConfig::default(), now: 0, at: Cautious::initial(0) }
     }
 
-    fn tell(&mut self, failure: Fault, successes: u64) -> Verdict {
+    fn see(&mut self, failure: Fault, successes: u64) -> Verdict {
         let state = self.at.state.clone();
         let generation = state.generation;
         let guard = Guard { config: self.config, state, generation, successes, took: 0.0 };
@@ -177,65 +177,65 @@ impl Told {
     }
 
     fn phase_after(&mut self, failure: Fault, successes: u64) -> Phase {
-        self.tell(failure, successes);
+        self.see(failure, successes);
         self.at.state.phase
     }
 }
 
 #[test]
 fn two_failures_for_want_of_a_resource_open_the_breaker_and_end_the_retries() {
-    let mut told = Told::new();
-    assert_eq!(told.phase_after(out_of_memory().failure, 0), Phase::Closed);
-    told.now = 599 * SECOND;
-    let verdict = told.tell(out_of_memory().failure, 50);
-    assert_eq!((told.at.state.phase, verdict.directive, verdict.reason), (Phase::Open, Directive::GiveUp, Reason::CircuitOpen));
+    let mut machine = Machine::new();
+    assert_eq!(machine.phase_after(out_of_memory().failure, 0), Phase::Closed);
+    machine.now = 599 * SECOND;
+    let verdict = machine.see(out_of_memory().failure, 50);
+    assert_eq!((machine.at.state.phase, verdict.directive, verdict.reason), (Phase::Open, Directive::GiveUp, Reason::CircuitOpen));
 }
 
 #[test]
 fn resource_failures_further_apart_than_the_failure_window_do_not_open_the_breaker() {
-    let mut told = Told::new();
+    let mut machine = Machine::new();
     for _ in 0..10 {
-        told.now += 601 * SECOND;
-        assert_eq!(told.phase_after(out_of_memory().failure, 0), Phase::Closed);
+        machine.now += 601 * SECOND;
+        assert_eq!(machine.phase_after(out_of_memory().failure, 0), Phase::Closed);
     }
 }
 
 #[test]
 fn failures_of_this_program_alone_speak_against_no_server() {
-    let mut told = Told::new();
+    let mut machine = Machine::new();
     for _ in 0..10 {
-        assert_eq!(told.phase_after(Fault::new(FaultKind::OutOfMemory, ""), 0), Phase::Closed);
+        assert_eq!(machine.phase_after(Fault::new(FaultKind::OutOfMemory, ""), 0), Phase::Closed);
     }
 }
 
 #[test]
 fn other_failures_open_the_cautious_breaker_like_the_default_breaker() {
-    let mut told = Told::new();
+    let mut machine = Machine::new();
     let mut default = default_breaker::initial(0);
     let mut random = 7_u64;
     for _ in 0..2000 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        told.now += random >> 31;
+        machine.now += random >> 31;
         let successes = (random >> 60) & 1;
         let event = Event::Failure(default.state.generation);
         default = default_breaker::step(
-            &told.config,
+            &machine.config,
             default.state,
-            &upright_shim::logic::breaker::Observation { event, now: told.now, successes, took: 0.0 },
+            &upright_shim::logic::breaker::Observation { event, now: machine.now, successes, took: 0.0 },
         );
-        assert_eq!(told.phase_after(busy().failure, successes), default.state.phase);
-        assert_eq!(told.at.state.consecutive_failures, default.state.consecutive_failures);
+        assert_eq!(machine.phase_after(busy().failure, successes), default.state.phase);
+        assert_eq!(machine.at.state.consecutive_failures, default.state.consecutive_failures);
         if default.state.phase == Phase::Open {
-            (told.at, default) = (Cautious::initial(told.now), default_breaker::initial(told.now));
+            (machine.at, default) = (Cautious::initial(machine.now), default_breaker::initial(machine.now));
         }
     }
 }
 
 #[test]
 fn the_cautious_breaker_reads_foreign_or_damaged_memory_as_empty() {
-    let mut told = Told::new();
-    told.tell(out_of_memory().failure, 0);
-    let written = told.at.state.memory.clone();
+    let mut machine = Machine::new();
+    machine.see(out_of_memory().failure, 0);
+    let written = machine.at.state.memory.clone();
     let mut memories = alloc::vec![Vec::new(), alloc::vec![0; written.len()], alloc::vec![255; 4096]];
     memories.extend((0..written.len()).map(|cut| written[..cut].to_vec()));
     memories.extend((0..written.len() * 8).map(|bit| {
@@ -244,24 +244,24 @@ fn the_cautious_breaker_reads_foreign_or_damaged_memory_as_empty() {
         memory
     }));
     for memory in memories {
-        let mut told = Told::new();
-        told.at.state.memory = memory;
-        assert_eq!(told.phase_after(out_of_memory().failure, 0), Phase::Closed, "nothing was remembered");
-        assert_eq!(told.phase_after(out_of_memory().failure, 0), Phase::Open, "and what was written since is");
+        let mut machine = Machine::new();
+        machine.at.state.memory = memory;
+        assert_eq!(machine.phase_after(out_of_memory().failure, 0), Phase::Closed, "nothing was remembered");
+        assert_eq!(machine.phase_after(out_of_memory().failure, 0), Phase::Open, "and what was written since is");
     }
 }
 
 #[test]
 fn the_cautious_breaker_ignores_results_from_before_the_trip_and_probes_like_the_default() {
-    let mut told = Told::new();
-    told.tell(out_of_memory().failure, 0);
-    told.tell(out_of_memory().failure, 0);
-    let opened = told.at.clone();
+    let mut machine = Machine::new();
+    machine.see(out_of_memory().failure, 0);
+    machine.see(out_of_memory().failure, 0);
+    let opened = machine.at.clone();
     let late =
-        Cautious::step(&told.config, opened.state.clone(), &Observation { event: Event::Failure(0), now: 5, successes: 0, took: 0.0 });
+        Cautious::step(&machine.config, opened.state.clone(), &Observation { event: Event::Failure(0), now: 5, successes: 0, took: 0.0 });
     assert_eq!(late, opened);
     let elapsed = Observation { event: Event::Elapsed, now: 60 * SECOND, successes: 0, took: 0.0 };
-    let probing = Cautious::step(&told.config, opened.state, &elapsed);
+    let probing = Cautious::step(&machine.config, opened.state, &elapsed);
     assert_eq!(probing.state.phase, Phase::HalfOpen);
     assert!(probing.state.memory.is_empty());
 }

@@ -15,19 +15,19 @@ const SECOND: u64 = 1_000_000_000;
 
 const SLOW: Seconds = 2.0;
 
-struct Told {
+struct Machine {
     config: BreakerConfig,
     now: u64,
     at: Transition,
 }
 
-impl Told {
+impl Machine {
     fn new() -> Self {
         let config = BreakerConfig { slow_call_duration: Some(SLOW), slow_call_rate_threshold: 0.25, ..BreakerConfig::default() };
         Self { config, now: 0, at: CountWindow::initial(0) }
     }
 
-    fn tell(&mut self, event: Event, successes: u64) -> Phase {
+    fn see(&mut self, event: Event, successes: u64) -> Phase {
         self.take(event, 0.0, successes)
     }
 
@@ -38,7 +38,7 @@ impl Told {
     }
 
     fn fail_after(&mut self, successes: u64) -> Phase {
-        self.tell(Event::Failure(self.at.state.generation), successes)
+        self.see(Event::Failure(self.at.state.generation), successes)
     }
 
     fn succeed_slowly_after(&mut self, successes: u64) -> Phase {
@@ -71,92 +71,92 @@ impl Told {
 
 #[test]
 fn the_count_window_opens_at_its_failure_rate_and_not_before() {
-    let mut told = Told::new();
-    assert_eq!(told.fail_after(50), Phase::Closed);
+    let mut machine = Machine::new();
+    assert_eq!(machine.fail_after(50), Phase::Closed);
     for _ in 1..49 {
-        assert_eq!(told.fail_after(0), Phase::Closed);
+        assert_eq!(machine.fail_after(0), Phase::Closed);
     }
     // Half of 100.
-    assert_eq!(told.tally(), (99, 49, 0));
-    assert_eq!(told.fail_after(0), Phase::Open);
-    assert_eq!(told.at.admission, Admission::NoneUntil(60 * SECOND));
+    assert_eq!(machine.tally(), (99, 49, 0));
+    assert_eq!(machine.fail_after(0), Phase::Open);
+    assert_eq!(machine.at.admission, Admission::NoneUntil(60 * SECOND));
 }
 
 #[test]
 fn consecutive_failures_open_the_count_window_only_after_its_minimum_of_calls() {
-    let mut told = Told::new();
+    let mut machine = Machine::new();
     for _ in 0..19 {
-        assert_eq!(told.fail_after(0), Phase::Closed);
+        assert_eq!(machine.fail_after(0), Phase::Closed);
     }
-    assert_eq!(told.at.state.consecutive_failures, 19, "people can still read the row");
-    assert_eq!(told.fail_after(0), Phase::Open);
+    assert_eq!(machine.at.state.consecutive_failures, 19, "people can still read the row");
+    assert_eq!(machine.fail_after(0), Phase::Open);
 }
 
 #[test]
 fn a_larger_minimum_than_the_window_means_the_whole_window() {
-    let mut told = Told::new();
-    told.config.minimum_calls = u32::MAX;
+    let mut machine = Machine::new();
+    machine.config.minimum_calls = u32::MAX;
     for _ in 0..99 {
-        assert_eq!(told.fail_after(0), Phase::Closed);
+        assert_eq!(machine.fail_after(0), Phase::Closed);
     }
-    assert_eq!(told.fail_after(0), Phase::Open);
+    assert_eq!(machine.fail_after(0), Phase::Open);
 }
 
 #[test]
 fn a_service_that_never_fails_but_is_slow_opens_it_at_the_share_of_slow_calls() {
-    let mut told = Told::new();
-    assert_eq!(told.succeed_slowly_after(60), Phase::Closed);
+    let mut machine = Machine::new();
+    assert_eq!(machine.succeed_slowly_after(60), Phase::Closed);
     for _ in 1..19 {
-        assert_eq!(told.succeed_slowly_after(0), Phase::Closed);
+        assert_eq!(machine.succeed_slowly_after(0), Phase::Closed);
     }
     // 21 of 82 is the first quarter.
-    assert_eq!((told.tally(), told.take(Event::Success(0), 1.999, 0)), ((79, 0, 19), Phase::Closed));
-    assert_eq!(told.succeed_slowly_after(0), Phase::Closed);
-    assert_eq!(told.succeed_slowly_after(0), Phase::Open);
+    assert_eq!((machine.tally(), machine.take(Event::Success(0), 1.999, 0)), ((79, 0, 19), Phase::Closed));
+    assert_eq!(machine.succeed_slowly_after(0), Phase::Closed);
+    assert_eq!(machine.succeed_slowly_after(0), Phase::Open);
 }
 
 #[test]
 fn a_failure_is_slow_by_the_time_that_it_took_and_not_by_its_kind() {
-    let mut told = Told::new();
-    told.decide(FaultKind::Timeout, 0.5, 9);
-    assert_eq!(told.tally(), (10, 1, 0));
-    told.decide(FaultKind::ConnectionRefused, SLOW, 0);
-    assert_eq!((told.tally(), told.at.state.consecutive_failures), ((11, 2, 1), 2));
-    told.config.slow_call_duration = None;
-    told.decide(FaultKind::Timeout, 600.0, 0);
-    assert_eq!(told.tally(), (12, 3, 1));
+    let mut machine = Machine::new();
+    machine.decide(FaultKind::Timeout, 0.5, 9);
+    assert_eq!(machine.tally(), (10, 1, 0));
+    machine.decide(FaultKind::ConnectionRefused, SLOW, 0);
+    assert_eq!((machine.tally(), machine.at.state.consecutive_failures), ((11, 2, 1), 2));
+    machine.config.slow_call_duration = None;
+    machine.decide(FaultKind::Timeout, 600.0, 0);
+    assert_eq!(machine.tally(), (12, 3, 1));
 }
 
 #[test]
 fn slow_failures_open_the_count_window_at_the_slow_call_rate() {
-    let mut told = Told::new();
-    told.config.failure_rate_threshold = 2.0;
-    assert_eq!(told.decide(FaultKind::Timeout, 9.0, 60), Phase::Closed);
+    let mut machine = Machine::new();
+    machine.config.failure_rate_threshold = 2.0;
+    assert_eq!(machine.decide(FaultKind::Timeout, 9.0, 60), Phase::Closed);
     for _ in 1..19 {
-        assert_eq!(told.decide(FaultKind::Timeout, 9.0, 0), Phase::Closed);
+        assert_eq!(machine.decide(FaultKind::Timeout, 9.0, 0), Phase::Closed);
     }
-    assert_eq!(told.decide(FaultKind::Timeout, 9.0, 0), Phase::Open);
+    assert_eq!(machine.decide(FaultKind::Timeout, 9.0, 0), Phase::Open);
 }
 
 #[test]
 fn slow_calls_alone_open_nothing_before_enough_calls_were_made() {
-    let mut told = Told::new();
+    let mut machine = Machine::new();
     for _ in 0..19 {
-        assert_eq!(told.succeed_slowly_after(0), Phase::Closed);
+        assert_eq!(machine.succeed_slowly_after(0), Phase::Closed);
     }
-    assert_eq!(told.succeed_slowly_after(0), Phase::Open);
+    assert_eq!(machine.succeed_slowly_after(0), Phase::Open);
 }
 
 #[test]
 fn a_slow_success_ends_a_row_of_failures_and_a_pause_after_it_the_window() {
-    let mut told = Told::new();
-    told.fail_after(0);
-    told.succeed_slowly_after(0);
-    assert_eq!((told.tally(), told.at.state.consecutive_failures), ((2, 1, 1), 0));
-    told.now = 600 * SECOND;
-    told.fail_after(0);
-    assert_eq!(told.tally(), (3, 2, 1));
-    let mut slow = Told::new();
+    let mut machine = Machine::new();
+    machine.fail_after(0);
+    machine.succeed_slowly_after(0);
+    assert_eq!((machine.tally(), machine.at.state.consecutive_failures), ((2, 1, 1), 0));
+    machine.now = 600 * SECOND;
+    machine.fail_after(0);
+    assert_eq!(machine.tally(), (3, 2, 1));
+    let mut slow = Machine::new();
     slow.succeed_slowly_after(0);
     slow.now = 601 * SECOND;
     slow.succeed_slowly_after(0);
@@ -165,79 +165,82 @@ fn a_slow_success_ends_a_row_of_failures_and_a_pause_after_it_the_window() {
 
 #[test]
 fn a_slow_success_from_before_the_trip_changes_nothing() {
-    let mut told = Told::new();
-    told.at.state.generation = 2;
-    let before = told.at.clone();
-    told.take(Event::Success(0), SLOW, 7);
-    assert_eq!(told.at, before);
+    let mut machine = Machine::new();
+    machine.at.state.generation = 2;
+    let before = machine.at.clone();
+    machine.take(Event::Success(0), SLOW, 7);
+    assert_eq!(machine.at, before);
 }
 
 #[test]
 fn a_slow_probe_reopens_the_count_window_breaker() {
-    let mut told = Told::new();
-    told.config.minimum_calls = 1;
-    told.fail_after(0);
-    told.now = 60 * SECOND;
-    told.tell(Event::Elapsed, 0);
-    assert_eq!(told.succeed_slowly_after(0), Phase::Open);
+    let mut machine = Machine::new();
+    machine.config.minimum_calls = 1;
+    machine.fail_after(0);
+    machine.now = 60 * SECOND;
+    machine.see(Event::Elapsed, 0);
+    assert_eq!(machine.succeed_slowly_after(0), Phase::Open);
 }
 
 #[test]
 fn a_call_that_a_hundred_others_followed_is_forgotten() {
-    let mut told = Told::new();
+    let mut machine = Machine::new();
     for _ in 0..19 {
-        told.fail_after(0);
+        machine.fail_after(0);
     }
-    assert_eq!(told.fail_after(99), Phase::Closed);
-    assert_eq!(told.tally(), (100, 1, 0));
-    assert_eq!(told.fail_after(u64::MAX), Phase::Closed);
-    assert_eq!(told.tally(), (100, 1, 0));
+    assert_eq!(machine.fail_after(99), Phase::Closed);
+    assert_eq!(machine.tally(), (100, 1, 0));
+    assert_eq!(machine.fail_after(u64::MAX), Phase::Closed);
+    assert_eq!(machine.tally(), (100, 1, 0));
 }
 
 #[test]
 fn the_count_window_counts_successes_that_no_failure_follows() {
-    let mut told = Told::new();
-    told.tell(Event::Ignored(0), 30);
-    assert_eq!(told.tally(), (30, 0, 0));
-    told.tell(Event::Success(0), 2);
-    assert_eq!(told.tally(), (33, 0, 0));
-    told.tell(Event::Ignored(0), 0);
-    told.tell(Event::Elapsed, 5);
-    assert_eq!(told.tally(), (33, 0, 0), "these are not told of a call");
+    let mut machine = Machine::new();
+    machine.see(Event::Ignored(0), 30);
+    assert_eq!(machine.tally(), (30, 0, 0));
+    machine.see(Event::Success(0), 2);
+    assert_eq!(machine.tally(), (33, 0, 0));
+    machine.see(Event::Ignored(0), 0);
+    machine.see(Event::Elapsed, 5);
+    assert_eq!(machine.tally(), (33, 0, 0), "these are not machine of a call");
 }
 
 #[test]
 fn failures_further_apart_than_the_failure_window_do_not_add_up() {
-    let mut told = Told::new();
+    let mut machine = Machine::new();
     for _ in 0..200 {
-        told.now += 601 * SECOND;
-        assert_eq!(told.fail_after(0), Phase::Closed);
-        assert_eq!((told.tally(), told.at.state.consecutive_failures), ((1, 1, 0), 1));
+        machine.now += 601 * SECOND;
+        assert_eq!(machine.fail_after(0), Phase::Closed);
+        assert_eq!((machine.tally(), machine.at.state.consecutive_failures), ((1, 1, 0), 1));
     }
-    told.config.failure_window = f64::INFINITY;
+    machine.config.failure_window = f64::INFINITY;
     let opened = (0..20).any(|_| {
-        told.now += 601 * SECOND;
-        told.fail_after(0) == Phase::Open
+        machine.now += 601 * SECOND;
+        machine.fail_after(0) == Phase::Open
     });
     assert!(opened, "without a limit of time only calls count");
 }
 
 #[test]
 fn successes_that_come_with_the_first_failure_after_a_pause_are_not_forgotten_with_the_old_ones() {
-    let mut told = Told::new();
-    told.fail_after(3);
-    told.now += 601 * SECOND;
-    told.fail_after(7);
-    assert_eq!(told.tally(), (8, 1, 0));
+    let mut machine = Machine::new();
+    machine.fail_after(3);
+    machine.now += 601 * SECOND;
+    machine.fail_after(7);
+    assert_eq!(machine.tally(), (8, 1, 0));
 }
 
 #[test]
 fn the_count_window_reads_foreign_or_damaged_memory_as_empty() {
-    let mut told = Told::new();
-    told.fail_after(40);
-    let written = told.at.state.memory.clone();
-    let default =
-        breaker::step(&told.config, breaker::initial(0).state, &Observation { event: Event::Failure(0), now: 0, successes: 40, took: 0.0 });
+    let mut machine = Machine::new();
+    machine.fail_after(40);
+    let written = machine.at.state.memory.clone();
+    let default = breaker::step(
+        &machine.config,
+        breaker::initial(0).state,
+        &Observation { event: Event::Failure(0), now: 0, successes: 40, took: 0.0 },
+    );
     let mut memories = alloc::vec![Vec::new(), alloc::vec![0; written.len()], alloc::vec![255; 4096], default.state.memory];
     memories.extend((0..written.len()).map(|cut| written[..cut].to_vec()));
     memories.extend((0..written.len() * 8).map(|bit| {
@@ -246,10 +249,10 @@ fn the_count_window_reads_foreign_or_damaged_memory_as_empty() {
         memory
     }));
     for memory in memories {
-        let mut told = Told::new();
-        told.at.state.memory = memory;
-        assert_eq!(told.fail_after(0), Phase::Closed);
-        assert_eq!(told.tally(), (1, 1, 0));
+        let mut machine = Machine::new();
+        machine.at.state.memory = memory;
+        assert_eq!(machine.fail_after(0), Phase::Closed);
+        assert_eq!(machine.tally(), (1, 1, 0));
     }
 }
 
@@ -268,27 +271,27 @@ fn sound_check_sums_over_impossible_contents_are_an_empty_window() {
         contents(0, 0, 1),
         too_long,
     ] {
-        let mut told = Told::new();
-        told.at.state.memory = sealed(STATE_LAYOUT, contents);
-        assert_eq!(told.tally(), (0, 0, 0));
+        let mut machine = Machine::new();
+        machine.at.state.memory = sealed(STATE_LAYOUT, contents);
+        assert_eq!(machine.tally(), (0, 0, 0));
     }
 }
 
 #[test]
 fn the_memory_of_the_count_window_stays_below_its_limit() {
-    let mut told = Told::new();
-    told.config.failure_rate_threshold = 2.0;
+    let mut machine = Machine::new();
+    machine.config.failure_rate_threshold = 2.0;
     for successes in [0, 1, 99, 100, u64::from(u32::MAX), u64::MAX] {
-        told.fail_after(successes);
-        assert_eq!(told.at.state.memory.len(), 45);
+        machine.fail_after(successes);
+        assert_eq!(machine.at.state.memory.len(), 45);
     }
 }
 
 #[test]
 fn invalid_settings_neither_panic_nor_open_the_count_window() {
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        let mut told = Told::new();
-        told.config = BreakerConfig {
+        let mut machine = Machine::new();
+        machine.config = BreakerConfig {
             failure_threshold: 0,
             recovery_timeout: bad,
             success_threshold: 0,
@@ -300,44 +303,44 @@ fn invalid_settings_neither_panic_nor_open_the_count_window() {
             slow_call_rate_threshold: bad,
         };
         for _ in 0..300 {
-            told.now = told.now.wrapping_mul(3).wrapping_add(1);
-            assert_eq!(told.take(Event::Failure(0), f64::MAX, told.now % 3), Phase::Closed, "{bad}");
-            assert_eq!(told.take(Event::Success(0), f64::MAX, 0), Phase::Closed, "{bad}");
+            machine.now = machine.now.wrapping_mul(3).wrapping_add(1);
+            assert_eq!(machine.take(Event::Failure(0), f64::MAX, machine.now % 3), Phase::Closed, "{bad}");
+            assert_eq!(machine.take(Event::Success(0), f64::MAX, 0), Phase::Closed, "{bad}");
         }
     }
 }
 
 #[test]
 fn probes_and_results_from_before_the_trip_are_as_by_the_default_policy() {
-    let mut told = Told::new();
-    told.config.minimum_calls = 1;
-    assert_eq!(told.fail_after(0), Phase::Open);
+    let mut machine = Machine::new();
+    machine.config.minimum_calls = 1;
+    assert_eq!(machine.fail_after(0), Phase::Open);
     for event in [Event::Failure(0), Event::Success(0), Event::Ignored(0)] {
-        assert_eq!(told.tell(event, 9), Phase::Open);
-        assert_eq!(told.at.state.generation, 1);
+        assert_eq!(machine.see(event, 9), Phase::Open);
+        assert_eq!(machine.at.state.generation, 1);
     }
-    told.now = 60 * SECOND;
-    assert_eq!(told.tell(Event::Elapsed, 0), Phase::HalfOpen);
-    assert_eq!(told.tell(Event::Success(2), 0), Phase::HalfOpen);
-    assert_eq!(told.tell(Event::Success(2), 0), Phase::Closed);
-    assert_eq!((told.tally(), told.at.state.generation), ((0, 0, 0), 3), "a new window begins");
+    machine.now = 60 * SECOND;
+    assert_eq!(machine.see(Event::Elapsed, 0), Phase::HalfOpen);
+    assert_eq!(machine.see(Event::Success(2), 0), Phase::HalfOpen);
+    assert_eq!(machine.see(Event::Success(2), 0), Phase::Closed);
+    assert_eq!((machine.tally(), machine.at.state.generation), ((0, 0, 0), 3), "a new window begins");
 }
 
 #[test]
 fn a_failure_that_opens_the_count_window_is_not_retried() {
-    let mut told = Told::new();
-    let before = CountWindow::decide(told.incident(FaultKind::ConnectionRefused, 0));
+    let mut machine = Machine::new();
+    let before = CountWindow::decide(machine.incident(FaultKind::ConnectionRefused, 0));
     assert!(matches!(before.directive, Directive::RetryAfter(_)));
-    told.config.minimum_calls = 1;
-    let verdict = CountWindow::decide(told.incident(FaultKind::ConnectionRefused, 0));
+    machine.config.minimum_calls = 1;
+    let verdict = CountWindow::decide(machine.incident(FaultKind::ConnectionRefused, 0));
     assert_eq!((verdict.directive, verdict.reason), (Directive::GiveUp, Reason::CircuitOpen));
 }
 
 #[test]
 fn a_failure_that_speaks_against_no_service_is_no_call_of_the_window() {
-    let mut told = Told::new();
-    told.at = CountWindow::decide(told.incident(FaultKind::InvalidInput, 0)).breaker.unwrap();
-    assert_eq!(told.tally(), (0, 0, 0));
+    let mut machine = Machine::new();
+    machine.at = CountWindow::decide(machine.incident(FaultKind::InvalidInput, 0)).breaker.unwrap();
+    assert_eq!(machine.tally(), (0, 0, 0));
 }
 
 #[test]
@@ -384,11 +387,11 @@ fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() 
     let (mut opened, mut stayed) = (0, 0);
     for seed in 0..40 {
         let mut random = SmallRng::seed_from_u64(seed);
-        let mut told = Told::new();
+        let mut machine = Machine::new();
         let mut naive = Naive { calls: VecDeque::new(), last_against: 0 };
         let healthy = 1 + seed % 5;
         for _ in 0..1000 {
-            told.now += if random.random_range(0..200) == 0 { 700 * SECOND } else { random.random_range(0..2 * SECOND) };
+            machine.now += if random.random_range(0..200) == 0 { 700 * SECOND } else { random.random_range(0..2 * SECOND) };
             let successes = if random.random_range(0..3) < 2 {
                 random.random_range(0..=healthy)
             } else {
@@ -396,27 +399,27 @@ fn a_long_sequence_of_calls_opens_it_exactly_when_a_list_of_all_calls_says_so() 
             };
             let (slow, fails) = (random.random_range(0..5) == 0, random.random_range(0..10) > 0);
             for _ in 0..successes {
-                naive.push(false, false, told.now);
+                naive.push(false, false, machine.now);
             }
             let took = if slow { SLOW } else { 0.1 };
             if fails || slow {
-                naive.push(fails, slow, told.now);
+                naive.push(fails, slow, machine.now);
             }
             let phase = match (fails, slow) {
-                (true, true) => told.decide(FaultKind::ConnectionReset, took, successes),
-                (true, false) => told.take(Event::Failure(0), took, successes),
-                (false, true) => told.take(Event::Success(0), took, successes),
-                (false, false) => told.tell(Event::Ignored(0), successes),
+                (true, true) => machine.decide(FaultKind::ConnectionReset, took, successes),
+                (true, false) => machine.take(Event::Failure(0), took, successes),
+                (false, true) => machine.take(Event::Success(0), took, successes),
+                (false, false) => machine.see(Event::Ignored(0), successes),
             };
             assert_eq!(phase == Phase::Open, (fails || slow) && naive.opens(), "seed {seed}: {:?}", naive.tally());
             if phase == Phase::Open {
                 opened += 1;
-                naive = Naive { calls: VecDeque::new(), last_against: told.now };
-                told.at = CountWindow::initial(told.now);
+                naive = Naive { calls: VecDeque::new(), last_against: machine.now };
+                machine.at = CountWindow::initial(machine.now);
             } else {
                 stayed += 1;
                 let (calls, failures, slow) = naive.tally();
-                assert_eq!(told.tally(), (calls as u64, failures as u64, slow as u64), "seed {seed}");
+                assert_eq!(machine.tally(), (calls as u64, failures as u64, slow as u64), "seed {seed}");
             }
         }
     }

@@ -85,7 +85,9 @@ fn reload(gateway: &Gateway, path: &Path) {
     let reloaded = Config::read(path).map_err(|error| error.to_string());
     match reloaded.and_then(|config| gateway.reload(&config).map_err(|error| error.to_string())) {
         Ok(needed) if needed.is_empty() => tracing::info!(target: "upright", file = %path.display(), "configuration reloaded"),
-        Ok(needed) => tracing::warn!(target: "upright", file = %path.display(), settings = ?needed, "configuration reloaded, but for settings that need a restart"),
+        Ok(needed) => {
+            tracing::warn!(target: "upright", file = %path.display(), settings = ?needed, "configuration reloaded, but for settings that need a restart")
+        }
         Err(error) => tracing::error!(target: "upright", %error, "the configuration stays as it was"),
     }
 }
