@@ -123,7 +123,7 @@ impl Relays {
 
     /// Answers a client's request.
     pub async fn answer(&self, pool: &Rc<Pool>, mut question: Question) -> Response<Reply> {
-        let model: Arc<str> = question.model.as_str().into();
+        let model = Arc::clone(&question.sent);
         let mut story = Story::begin(&self.counts, self.next_id(), question.name, Arc::clone(&model), self.logged);
         let hosts = self.hosts.order(&question.model, question.embeds());
         let place = Place::new(hosts, question.model.clone(), self.chain(&model), question.facts());

@@ -5,6 +5,7 @@ use crate::hosts::names::ModelName;
 use crate::scan::request::{Edit, Key, edited, scan, text};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
+use std::sync::Arc;
 use upright_core::types::{ClientProtocol, Endpoint, RequestFacts};
 use upright_protocol::{Asked, Route};
 
@@ -24,6 +25,8 @@ pub struct Question {
     pub asked: Asked,
     /// The model.
     pub model: ModelName,
+    /// The model's name as the host gets it.
+    pub sent: Arc<str>,
     /// Writes the answer in the client's protocol; `None` where the host speaks it.
     pub writer: Option<Box<dyn Writer>>,
     /// Headers for the host.

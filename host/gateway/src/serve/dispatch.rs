@@ -112,7 +112,7 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
     };
     let named = fields.model.as_ref().and_then(|span| text(&body, span));
     // Ollama's own words.
-    let Some(name) = named.as_deref().and_then(|name| live.resolve(name)) else { return failed(400, "model is required") };
+    let Some((name, sent)) = named.as_deref().and_then(|name| live.resolve(name)) else { return failed(400, "model is required") };
     let question = Question {
         name: route.path(),
         protocol: protocol(route),
@@ -121,6 +121,7 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         asked: Asked::read(route, &body),
         body,
         model: name,
+        sent,
         writer: None,
         headers: forwarded(live, &head.headers),
     };
@@ -149,7 +150,7 @@ fn translated(route: Route, body: &[u8], stamp: Stamp) -> Option<Result<Translat
 #[expect(clippy::result_large_err, reason = "a response is the answer, once a request")]
 fn question(live: &Live, head: &Parts, name: &'static str, protocol: ClientProtocol, translated: Translated) -> Result<Question, Response<Reply>> {
     let Translated { route, path, body, model, writer, .. } = translated;
-    let Some(model) = live.resolve(&model) else {
+    let Some((model, sent)) = live.resolve(&model) else {
         let facts = ErrorFacts { status: 400, message: "model is required".to_owned(), code: None, retry_after: None };
         let refused = writer.error(&facts);
         return Err(answer(refused.status, refused.content_type, refused.body.into()));
@@ -162,6 +163,7 @@ fn question(live: &Live, head: &Parts, name: &'static str, protocol: ClientProto
         asked: Asked::read(route, &body),
         body: body.into(),
         model,
+        sent,
         writer: Some(writer),
         headers: forwarded(live, &head.headers),
     })
