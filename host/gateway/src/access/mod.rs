@@ -1,0 +1,8 @@
+//! Decides whether a request may come in, before anything of it is read: its `Host`, its `Origin`, its API key, the
+//! rate of that key.
+//!
+//! Nothing here does I/O or reads a clock.
+
+pub mod guard;
+pub mod keys;
+pub mod rate;
