@@ -3,8 +3,8 @@
 //! A client speaks its own protocol, and the gateway speaks Ollama's to a host. Recovery therefore sees one protocol,
 //! and a client's rules for windows, ends and errors are in one place. A [`Writer`] is pure: bytes in, bytes out.
 
-mod fields;
 pub mod anthropic;
+mod fields;
 pub mod native;
 pub mod openai;
 pub mod responses;

@@ -3,10 +3,10 @@
 use super::question::Question;
 use super::verdict::error_in;
 use crate::config::Limits;
-use crate::hosts::Host;
-use crate::upstream::{Answer, AnswerBody, Outgoing, Pool};
+use crate::hosts::host::Host;
+use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, address, authority, path_at};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -65,7 +65,7 @@ impl Way<'_> {
         let Self { pool, host, limits, .. } = self;
         let endpoint = question.endpoint;
         let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts);
-        let sent = pool.send(host.address(), limits.connect, || Some(self.request(question, body.clone())));
+        let sent = pool.send(&address(host), limits.connect, || Some(self.request(question, body.clone())));
         let answer = match tokio::time::timeout(limits.loading, sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
@@ -80,14 +80,11 @@ impl Way<'_> {
     fn request(&self, question: &Question, body: Bytes) -> Request<Outgoing> {
         let mut request = Request::new(Outgoing::from(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.host.path(&question.path).parse().unwrap_or_else(|_| Uri::from_static("/"));
+        *request.uri_mut() = path_at(self.host, &question.path);
         let headers = request.headers_mut();
         headers.extend(question.headers.iter().cloned());
-        headers.insert(header::HOST, self.host.authority());
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-        if let Some(key) = self.host.authorization() {
-            headers.insert(header::AUTHORIZATION, key);
-        }
+        headers.insert(header::HOST, authority(self.host));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
     }
 
@@ -159,7 +156,8 @@ impl Way<'_> {
         };
         let said = ErrorBody::read(&bytes);
         let counted = Refusal::counted(&said).map(|refusal| refusal.facts);
-        let message = if said.message.is_empty() { format!("{} answered with status {status}", self.host.name()) } else { said.message.clone() };
+        let message =
+            if said.message.is_empty() { format!("{} answered with status {status}", self.host.name()) } else { said.message.clone() };
         let header = |name: &str| head.get(name).and_then(|value| value.to_str().ok());
         let fault = fault_of_body(endpoint, status.as_u16(), header, said, self.now);
         let too_long = counted.is_some() || is_too_long(&fault);
@@ -168,7 +166,7 @@ impl Way<'_> {
             ..Circumstances::default()
         });
         if status == StatusCode::NOT_FOUND {
-            self.host.lacks(&question.model);
+            self.host.renew();
         }
         Missed { facts: Facts { circumstances, ..fault.into() }, message, said: Some((status, head, bytes)) }
     }
@@ -183,7 +181,7 @@ impl Way<'_> {
             estimated: counted.needed.is_none(),
             asked,
             fixed: question.asked.window.is_some(),
-            model_limit: self.host.model_limit(&question.model),
+            model_limit: self.host.models().and_then(|models| models.find(&question.model)?.context_length),
             ..counted
         }
     }
@@ -196,11 +194,13 @@ fn is_too_long(fault: &Fault) -> bool {
 }
 
 fn joined(pieces: Vec<Bytes>) -> Bytes {
-    pieces.into_iter().fold(BytesMut::new(), |mut all, piece| {
-        all.extend_from_slice(&piece);
-        all
-    })
-    .freeze()
+    pieces
+        .into_iter()
+        .fold(BytesMut::new(), |mut all, piece| {
+            all.extend_from_slice(&piece);
+            all
+        })
+        .freeze()
 }
 
 /// The whole body, up to `limit` bytes; `false` where the connection broke after its beginning, or it is longer.

@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use super::story::Story;
-use crate::hosts::Busy;
+use crate::hosts::host::InFlight;
 use upright_core::driving::{Facts, Run};
 use upright_core::types::Endpoint;
 use upright_protocol::OllamaError;
@@ -13,11 +13,11 @@ pub(super) struct Call {
     endpoint: Endpoint,
     story: Option<Story>,
     /// Counts at the host while the answer comes.
-    busy: Option<Busy>,
+    busy: Option<InFlight>,
 }
 
 impl Call {
-    pub(super) fn new(run: Run<Place>, endpoint: Endpoint, story: Story, busy: Busy) -> Self {
+    pub(super) fn new(run: Run<Place>, endpoint: Endpoint, story: Story, busy: InFlight) -> Self {
         Self { run, endpoint, story: Some(story), busy: Some(busy) }
     }
 
@@ -32,6 +32,9 @@ impl Call {
     /// The client got a whole answer.
     pub(super) fn succeeded(mut self) {
         self.run.succeeded();
+        if let Some(busy) = &mut self.busy {
+            busy.succeeded();
+        }
         self.end("whole", None);
     }
 

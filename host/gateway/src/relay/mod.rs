@@ -19,6 +19,7 @@ use crate::config::{Config, Limits, Overflow};
 use crate::front::native::Native;
 use crate::front::{ErrorFacts, Writer as _};
 use crate::hosts::Hosts;
+use crate::hosts::host::Kind;
 use crate::upstream::Pool;
 use attempt::{Brought, Missed, Way};
 use body::Translation;
@@ -56,6 +57,7 @@ pub struct Relays {
     fallbacks: Vec<(String, Vec<String>)>,
     logged: bool,
     recovers: bool,
+    policy: PolicySlot,
     strategy: RetryStrategy,
     hosts: Arc<Hosts>,
     counts: Counts,
@@ -68,7 +70,12 @@ impl Relays {
     ///
     /// # Errors
     /// A setting cannot be used.
-    pub fn new(config: &Config, policy: &PolicySlot, hosts: Arc<Hosts>, counts: Counts) -> Result<Self, upright_core::error::ConfigurationError> {
+    pub fn new(
+        config: &Config,
+        policy: &PolicySlot,
+        hosts: Arc<Hosts>,
+        counts: Counts,
+    ) -> Result<Self, upright_core::error::ConfigurationError> {
         let retry = &config.retry;
         let mut strategy = RetryStrategy::builder()
             .name("gateway")
@@ -86,6 +93,7 @@ impl Relays {
             fallbacks: config.models.iter().map(|(name, model)| (name.clone(), model.fallback.clone())).collect(),
             logged: config.log.access,
             recovers: true,
+            policy: policy.clone(),
             strategy: strategy.build()?,
             hosts,
             counts,
@@ -125,8 +133,10 @@ impl Relays {
     pub async fn answer(&self, pool: &Rc<Pool>, mut question: Question) -> Response<Reply> {
         let model = Arc::clone(&question.sent);
         let mut story = Story::begin(&self.counts, self.next_id(), question.name, Arc::clone(&model), self.logged);
-        let hosts = self.hosts.order(&question.model, question.embeds());
-        let place = Place::new(hosts, question.model.clone(), self.chain(&model), question.facts());
+        let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());
+        let kind = question.asked.route.is_ollamas().then_some(Kind::Ollama);
+        let ranking = self.hosts.rank(Some(&question.model), asked, kind);
+        let place = Place::new(Arc::clone(&self.hosts), ranking, question.model.clone(), self.chain(&model), question.facts());
         let mut run = Run::within(&self.strategy, place, Some(model));
         let mut missed: Option<Missed> = None;
         let mut step = run.admit();
@@ -138,7 +148,15 @@ impl Relays {
                     };
                     story.at(&host, attempt.model.as_ref());
                     run.begun();
-                    let busy = host.begin(&question.model);
+                    let now = self.hosts.clock().now();
+                    let mut busy = match host.begin(Some(&question.model), attempt.window, now) {
+                        Ok(busy) => busy,
+                        Err(open) => {
+                            run.context().failed_here();
+                            step = run.failed(upright_core::fault::fault_of(&open));
+                            continue;
+                        }
+                    };
                     let way = Way {
                         pool,
                         host: &host,
@@ -156,9 +174,10 @@ impl Relays {
                             return self.deliver(&mut question, &attempt, host.name(), brought, call);
                         }
                         Err(failed) => {
+                            let facts = failed.facts.clone();
+                            busy.failed(facts.fault.clone(), &self.policy.classify(&facts.fault), self.hosts.clock().now());
                             drop(busy);
                             run.context().failed_here();
-                            let facts = failed.facts.clone();
                             missed = Some(failed);
                             let step = run.failed(facts);
                             // A window that no attempt could be loaded with is not asked for again.

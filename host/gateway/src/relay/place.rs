@@ -1,6 +1,8 @@
 //! The hosts and models of one request, as the policy sees them.
 
-use crate::hosts::Host;
+use crate::hosts::Hosts;
+use crate::hosts::balance::Ranking;
+use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,42 +10,35 @@ use upright_core::breaker::CircuitBreaker;
 use upright_core::driving::OperationContext;
 use upright_core::types::{HostChoice, RequestFacts};
 
-/// A host of a request.
-struct Choice {
-    host: Arc<Host>,
-    /// Attempts that failed there, of this request.
-    failed: AtomicU32,
-}
-
 /// Hosts, best first, and models of one request.
 pub(super) struct Place {
-    hosts: Vec<Choice>,
+    hosts: Arc<Hosts>,
+    ranking: Ranking,
+    /// Index in the ranking.
     current: AtomicU32,
+    /// Attempts that failed on each host of the ranking.
+    failed: Vec<AtomicU32>,
     model: ModelName,
     chain: Vec<String>,
     request: RequestFacts,
 }
 
 impl Place {
-    pub(super) fn new(hosts: Vec<Arc<Host>>, model: ModelName, chain: Vec<String>, request: RequestFacts) -> Self {
-        let hosts = hosts.into_iter().map(|host| Choice { host, failed: AtomicU32::new(0) }).collect();
-        Self { hosts, current: AtomicU32::new(0), model, chain, request }
+    pub(super) fn new(hosts: Arc<Hosts>, ranking: Ranking, model: ModelName, chain: Vec<String>, request: RequestFacts) -> Self {
+        let failed = ranking.candidates().iter().map(|_| AtomicU32::new(0)).collect();
+        Self { hosts, ranking, current: AtomicU32::new(0), failed, model, chain, request }
     }
 
     /// The host in use; `None` where there is none at all.
     pub(super) fn host(&self) -> Option<&Arc<Host>> {
-        self.here().map(|choice| &choice.host)
+        self.hosts.all().get(self.ranking.host(self.current.load(Ordering::Relaxed))?)
     }
 
     /// An attempt failed on the host in use.
     pub(super) fn failed_here(&self) {
-        if let Some(here) = self.here() {
-            here.failed.fetch_add(1, Ordering::Relaxed);
+        if let Some(failed) = self.failed.get(self.current.load(Ordering::Relaxed) as usize) {
+            failed.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    fn here(&self) -> Option<&Choice> {
-        self.hosts.get(self.current.load(Ordering::Relaxed) as usize)
     }
 }
 
@@ -53,8 +48,12 @@ impl OperationContext for Place {
     }
 
     fn hosts(&self) -> Option<HostChoice> {
-        let facts = |choice: &Choice| choice.host.facts(&self.model, choice.failed.load(Ordering::Relaxed));
-        Some(HostChoice { current: self.current.load(Ordering::Relaxed), hosts: self.hosts.iter().map(facts).collect() })
+        let current = self.current.load(Ordering::Relaxed);
+        let mut choice = self.ranking.choice(self.hosts.all(), self.ranking.host(current)?, Some(&self.model))?;
+        for (facts, failed) in choice.hosts.iter_mut().zip(&self.failed) {
+            facts.failed = failed.load(Ordering::Relaxed);
+        }
+        Some(choice)
     }
 
     fn switch_host(&self, index: u32) {
@@ -66,6 +65,7 @@ impl OperationContext for Place {
     }
 
     fn breaker(&self, model: &str) -> Option<CircuitBreaker> {
-        self.host().map(|host| host.breaker(model))
+        let model = ModelName::of(model)?;
+        self.host().map(|host| host.model_breaker(&model))
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use upright_core::types::{ClientProtocol, Endpoint, RequestFacts};
-use upright_protocol::{Asked, Route};
+use upright_protocol::Asked;
 
 /// A client's request to a model.
 pub struct Question {
@@ -56,10 +56,5 @@ impl Question {
             edits.push(Edit::Window(window.into()));
         }
         if edits.is_empty() { self.body.clone() } else { edited(&self.body, &fields, &edits).into() }
-    }
-
-    /// Whether an answer needs a route of embeddings.
-    pub(super) fn embeds(&self) -> bool {
-        matches!(self.asked.route, Route::Embed | Route::Embeddings)
     }
 }

@@ -1,6 +1,6 @@
 //! What happened to a request: a line in the access log, and counts. No text of a question or an answer is in it.
 
-use crate::hosts::Host;
+use crate::hosts::host::Host;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,10 +52,9 @@ impl Counts {
         for (field, count) in &*self.0.untranslated.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = writeln!(text, "upright_gateway_untranslated_total{{field=\"{}\"}} {count}", escaped(field));
         }
-        for (name, kind, value) in [
-            ("upright_gateway_attempts_total", "counter", &self.0.attempts),
-            ("upright_gateway_open_requests", "gauge", &self.0.open),
-        ] {
+        for (name, kind, value) in
+            [("upright_gateway_attempts_total", "counter", &self.0.attempts), ("upright_gateway_open_requests", "gauge", &self.0.open)]
+        {
             let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {}", value.load(Ordering::Relaxed));
         }
         text
@@ -102,7 +101,7 @@ impl Story {
 
     pub(super) fn end(self, outcome: &'static str, attempts: u32, error: Option<String>) {
         let Self { counts, began, id, route, model, host, logged } = self;
-        let host = host.as_deref().map_or("none", Host::name);
+        let host = host.as_deref().map_or("none", |host| host.name());
         counts.0.open.fetch_sub(1, Ordering::Relaxed);
         counts.0.attempts.fetch_add(attempts.into(), Ordering::Relaxed);
         counts.request([route, &model, host, outcome]);

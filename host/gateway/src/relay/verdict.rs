@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn a_whole_answer_has_no_error_and_each_other_one_has_its_own() {
-        let (text, done) = (r#"{"message":{"content":"Hi"},"done":false}"#, r#"{"message":{"content":""},"done":true,"done_reason":"stop"}"#);
+        let (text, done) =
+            (r#"{"message":{"content":"Hi"},"done":false}"#, r#"{"message":{"content":""},"done":true,"done_reason":"stop"}"#);
         assert!(error(&[text, done]).is_none());
         assert!(matches!(error(&[text]), Some(OllamaError::Incomplete { why: Cut::NoDone, .. })));
         assert!(matches!(error(&[done]), Some(OllamaError::EmptyAnswer { .. })));

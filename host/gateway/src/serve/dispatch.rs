@@ -1,17 +1,18 @@
 //! Which request is answered how: by the gateway itself, by a model with recovery, or by a host untouched.
 
 use super::Live;
+use crate::access::guard::{Headers, Verdict};
 use crate::front::native::Native;
 use crate::front::openai::{self, models};
 use crate::front::{ErrorFacts, Refused, Stamp, Translated, Writer as _};
-use crate::hosts::Host;
+use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
 use crate::relay::{Question, Reply};
 use crate::scan::request::{Fields, Odd, canonical, scan, text};
-use crate::upstream::{Outgoing, Pool};
+use crate::upstream::{Outgoing, Pool, address, authority, path_at};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use std::rc::Rc;
@@ -39,9 +40,34 @@ const OF_CONNECTION: [HeaderName; 8] = [
 
 /// Answers a request.
 pub(super) async fn dispatch(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>) -> Response<Reply> {
+    let cors = match live.guard.judge(request.method(), request.uri(), request.headers()) {
+        Verdict::Allow { cors } => cors,
+        Verdict::Preflight { cors } => return with(answer(204, "text/plain; charset=utf-8", Bytes::new()), cors),
+        Verdict::Refuse { status, body } => {
+            return answer(status.as_u16(), "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()));
+        }
+    };
+    let is_open = matches!(request.uri().path(), "/healthz" | "/readyz");
+    if !is_open && let Err(denied) = live.keys.admit(request.headers(), live.relays.hosts().clock().now()) {
+        return with(failed(denied.status().as_u16(), &denied.to_string()), cors);
+    }
+    with(admitted(live, pool, request).await, cors)
+}
+
+fn with(mut response: Response<Reply>, cors: Headers) -> Response<Reply> {
+    response.headers_mut().extend(cors);
+    response
+}
+
+async fn admitted(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>) -> Response<Reply> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
-    if head.headers.get_all(header::VIA).iter().any(|via| via.as_bytes().windows(live.via.len()).any(|part| part == live.via.as_bytes())) {
+    if head
+        .headers
+        .get_all(header::VIA)
+        .iter()
+        .any(|via| via.as_bytes().windows(live.via.as_bytes().len()).any(|part| part == live.via.as_bytes()))
+    {
         return failed(508, "the request came back to this gateway: an upstream leads to it; remove that upstream");
     }
     let reads = matches!(head.method, Method::GET | Method::HEAD);
@@ -64,7 +90,9 @@ pub(super) async fn dispatch(live: &Live, pool: &Rc<Pool>, request: Request<Inco
 /// What the gateway answers itself.
 fn own(live: &Live, path: &str) -> Option<Response<Reply>> {
     let hosts = live.relays.hosts();
-    let json = |body: Option<Bytes>| Some(body.map_or_else(|| no_host("list of models"), |body| answer(200, "application/json; charset=utf-8", body)));
+    let json = |body: Option<Bytes>| {
+        Some(body.map_or_else(|| no_host("list of models"), |body| answer(200, "application/json; charset=utf-8", body)))
+    };
     match path {
         "/" => Some(answer(200, "text/plain; charset=utf-8", Bytes::from_static(b"Ollama is running"))),
         "/healthz" => Some(answer(200, "text/plain; charset=utf-8", Bytes::from_static(b"ok"))),
@@ -80,7 +108,7 @@ fn own(live: &Live, path: &str) -> Option<Response<Reply>> {
             Some(match hosts.openai_model(&name) {
                 Some(body) => answer(200, "application/json; charset=utf-8", body),
                 None => {
-                    let missing = models::missing(&name);
+                    let missing = openai::error(&models::missing(&name));
                     answer(missing.status, missing.content_type, missing.body.into())
                 }
             })
@@ -112,7 +140,9 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
     };
     let named = fields.model.as_ref().and_then(|span| text(&body, span));
     // Ollama's own words.
-    let Some((name, sent)) = named.as_deref().and_then(|name| live.resolve(name)) else { return failed(400, "model is required") };
+    let Some((name, sent)) = named.as_deref().and_then(|name| live.relays.hosts().resolve(name)) else {
+        return failed(400, "model is required");
+    };
     let question = Question {
         name: route.path(),
         protocol: protocol(route),
@@ -148,9 +178,15 @@ fn translated(route: Route, body: &[u8], stamp: Stamp) -> Option<Result<Translat
 }
 
 #[expect(clippy::result_large_err, reason = "a response is the answer, once a request")]
-fn question(live: &Live, head: &Parts, name: &'static str, protocol: ClientProtocol, translated: Translated) -> Result<Question, Response<Reply>> {
+fn question(
+    live: &Live,
+    head: &Parts,
+    name: &'static str,
+    protocol: ClientProtocol,
+    translated: Translated,
+) -> Result<Question, Response<Reply>> {
     let Translated { route, path, body, model, writer, .. } = translated;
-    let Some((model, sent)) = live.resolve(&model) else {
+    let Some((model, sent)) = live.relays.hosts().resolve(&model) else {
         let facts = ErrorFacts { status: 400, message: "model is required".to_owned(), code: None, retry_after: None };
         let refused = writer.error(&facts);
         return Err(answer(refused.status, refused.content_type, refused.body.into()));
@@ -172,14 +208,12 @@ fn question(live: &Live, head: &Parts, name: &'static str, protocol: ClientProto
 /// A request that the gateway does not know: to the host that has its model, else to the first.
 async fn other(live: &Live, pool: &Rc<Pool>, head: Parts, body: Outgoing, model: Option<ModelName>) -> Response<Reply> {
     let hosts = live.relays.hosts();
-    let host = match model {
-        Some(model) => hosts.order(&model, false).into_iter().next(),
-        None => hosts.first(),
-    };
+    let ranking = hosts.rank(model.as_ref(), None, None);
+    let host = ranking.best().and_then(|best| hosts.all().get(best)).map(Arc::clone);
     let Some(host) = host else { return no_host("answer") };
     let path = head.uri.path_and_query().map_or_else(|| head.uri.path().to_owned(), |path| path.as_str().to_owned());
     let mut body = Some(body);
-    let sent = pool.send(host.address(), live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
+    let sent = pool.send(&address(&host), live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
     let changes = head.method != Method::GET && head.method != Method::HEAD;
     match sent.await {
         Ok(found) => {
@@ -188,7 +222,7 @@ async fn other(live: &Live, pool: &Rc<Pool>, head: Parts, body: Outgoing, model:
             *response.headers_mut() = found.head.headers;
             OF_CONNECTION.iter().for_each(|name| drop(response.headers_mut().remove(name)));
             if changes {
-                host.changed();
+                host.renew();
             }
             response
         }
@@ -199,18 +233,15 @@ async fn other(live: &Live, pool: &Rc<Pool>, head: Parts, body: Outgoing, model:
 fn through(live: &Live, host: &Arc<Host>, head: &Parts, path: &str, body: Outgoing) -> Request<Outgoing> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
-    *request.uri_mut() = host.path(path).parse().unwrap_or_else(|_| Uri::from_static("/"));
+    *request.uri_mut() = path_at(host, path);
     let headers = request.headers_mut();
     *headers = head.headers.clone();
     OF_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
     for name in [header::ORIGIN, header::AUTHORIZATION, header::COOKIE, HeaderName::from_static("x-api-key")] {
         headers.remove(name);
     }
-    headers.insert(header::HOST, host.authority());
+    headers.insert(header::HOST, authority(host));
     headers.append(header::VIA, live.via.clone());
-    if let Some(key) = host.authorization() {
-        headers.insert(header::AUTHORIZATION, key);
-    }
     request
 }
 

@@ -3,15 +3,20 @@
 mod connection;
 mod dispatch;
 
+use crate::access::guard::{Guard, Machine};
+use crate::access::keys::Keys;
 use crate::config::Config;
-use crate::hosts::{Hosts, Refreshing};
+use crate::hosts::{Hosts, HostsError, Refresher};
 use crate::relay::{Counts, Relays};
+use crate::upstream::Asker;
+use http::HeaderValue;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 use upright_core::PolicySlot;
+use upright_core::clock::SystemClock;
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +37,21 @@ pub enum StartError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] upright_core::error::ConfigurationError),
+    /// The hosts cannot be used.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
 }
 
 /// One configuration in use. Requests finish under the one that they began with.
 pub(crate) struct Live {
     pub(crate) config: Config,
     pub(crate) relays: Relays,
+    pub(crate) guard: Guard,
+    pub(crate) keys: Keys,
+    /// Value of `Via` that names this gateway.
+    pub(crate) via: HeaderValue,
     /// Ends the probes of these hosts with the last request.
-    _refreshing: Refreshing,
+    _refresher: Refresher,
 }
 
 /// The configuration in use, replaced as a whole.
@@ -63,6 +75,8 @@ pub struct Gateway {
     policy: PolicySlot,
     counts: Counts,
     recovers: bool,
+    /// Known in `Via`, so that a loop is seen.
+    id: u64,
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     control: tokio::runtime::Runtime,
@@ -98,7 +112,8 @@ impl Gateway {
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("upright-control").enable_all().build();
         let control = control.map_err(StartError::Worker)?;
         let counts = Counts::default();
-        let live = live(&config, &policy, &counts, options.recovers, &control)?;
+        let id = upright_core::random::unique();
+        let live = live(&config, &policy, &counts, options.recovers, id, &control)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if options.workers == 0 { processors } else { options.workers };
         let mut address = config.listen.address;
@@ -112,7 +127,7 @@ impl Gateway {
             let thread = std::thread::Builder::new().name(format!("upright-serve-{number}"));
             threads.push(thread.spawn(move || connection::serve(listener, &current, stopped)).map_err(StartError::Worker)?);
         }
-        Ok(Self { address, current, policy, counts, recovers: options.recovers, stop, workers: threads, control })
+        Ok(Self { address, current, policy, counts, recovers: options.recovers, id, stop, workers: threads, control })
     }
 
     /// The address that it listens on.
@@ -133,7 +148,7 @@ impl Gateway {
         let needed = self.current.load().config.restart_needed(config);
         let mut config = config.clone();
         config.listen = self.current.load().config.listen.clone();
-        self.current.store(live(&config, &self.policy, &self.counts, self.recovers, &self.control)?);
+        self.current.store(live(&config, &self.policy, &self.counts, self.recovers, self.id, &self.control)?);
         Ok(needed)
     }
 
@@ -163,13 +178,23 @@ fn live(
     policy: &PolicySlot,
     counts: &Counts,
     recovers: bool,
+    id: u64,
     control: &tokio::runtime::Runtime,
 ) -> Result<Live, StartError> {
-    let hosts = Arc::new(Hosts::new(config)?);
-    let refreshing = hosts.refresh(control.handle());
+    let hosts = Arc::new(Hosts::new(config, SystemClock::shared())?);
+    let asker = Arc::new(Asker { connect: config.limits.connect });
+    let refresher = Refresher::start(control.handle(), hosts.all(), &asker, hosts.clock());
     let relays = Relays::new(config, policy, hosts, counts.clone())?;
     let relays = if recovers { relays } else { relays.without_recovery() };
-    Ok(Live { config: config.clone(), relays, _refreshing: refreshing })
+    let machine = Machine { name: std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(), addresses: Vec::new() };
+    Ok(Live {
+        guard: Guard::new(&config.access, config.listen.address, &machine),
+        keys: Keys::new(&config.access.keys),
+        via: HeaderValue::from_str(&format!("1.1 upright-{:016x}", id)).unwrap_or(HeaderValue::from_static("1.1 upright")),
+        config: config.clone(),
+        relays,
+        _refresher: refresher,
+    })
 }
 
 /// Each worker has a listener of its own on the same address: the kernel spreads the connections.

@@ -1,0 +1,45 @@
+//! Asks hosts beside the requests, with a connection for each question.
+
+use crate::hosts::host::Host;
+use crate::hosts::{Ask, AskError};
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Maximum size of an answer, bytes: a list of some thousand models.
+const LONGEST: usize = 16 << 20;
+
+/// Asks hosts over HTTP.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// Time limit of connecting.
+    pub connect: Duration,
+}
+
+impl Ask for Asker {
+    async fn get(&self, host: &Host, path: &str) -> Result<(u16, Bytes), AskError> {
+        let connecting = tokio::time::timeout(self.connect, TcpStream::connect(super::address(host)));
+        let late = || io::Error::from(io::ErrorKind::TimedOut);
+        let stream = connecting.await.map_err(|_| late()).and_then(|connected| connected).map_err(AskError::NoConnection)?;
+        let no_answer = |error: hyper::Error| AskError::NoAnswer(error.into());
+        let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(no_answer)?;
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = super::path_at(host, path);
+        request.headers_mut().insert(header::HOST, super::authority(host));
+        let answer = async {
+            let (head, body) = sender.send_request(request).await.map_err(no_answer)?.into_parts();
+            let body = Limited::new(body, LONGEST).collect().await.map_err(AskError::NoAnswer)?;
+            Ok((head.status.as_u16(), body.to_bytes()))
+        };
+        tokio::select! {
+            answer = answer => answer,
+            // The answer is there, or the connection broke before it.
+            Err(error) = connection => Err(no_answer(error)),
+        }
+    }
+}
