@@ -1,0 +1,565 @@
+//! One upstream host, and all that requests read of it.
+//!
+//! Requests on all threads read a host's state, and few write it. So the state is atomics and pointers that a refresh
+//! replaces as a whole. A request takes a lock only while a model loads, or where the host limits its calls.
+
+use super::catalogue::{LoadedModel, Models};
+use super::names::ModelName;
+use super::queue::{Limits, Queue, Queues};
+use arc_swap::ArcSwapOption;
+use http::Uri;
+use semver::Version;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use upright_core::breaker::{CircuitBreaker, CircuitBreakers, OwnedPermit};
+use upright_core::clock::{Instant, nanoseconds};
+use upright_core::error::CircuitOpen;
+use upright_core::types::{Classification, Fault, Phase, SuggestedAction};
+
+/// Time that a failure of its own makes a host a worse choice than others.
+pub const STRUCK: Duration = Duration::from_secs(10);
+
+/// Maximum number of models that load on a host at once, as far as it is remembered. Clients choose the names.
+const LOADS: usize = 64;
+
+/// Rate of a host without a limit.
+pub const FULL_RATE: u32 = u32::MAX;
+
+/// The API that a host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Ollama's, with its OpenAI routes.
+    Ollama,
+    /// OpenAI's alone: llama.cpp, vLLM, LM Studio.
+    Openai,
+}
+
+/// Settings of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostSettings {
+    /// Name in breakers, logs and metrics; without a slash, which separates it from a model's name.
+    pub name: Arc<str>,
+    /// Address.
+    pub url: Uri,
+    /// API.
+    pub kind: Kind,
+    /// Share of the requests, at least 1.
+    pub weight: u32,
+    /// Limits of the calls of each model.
+    pub limits: Limits,
+}
+
+/// An upstream host.
+pub struct Host {
+    settings: HostSettings,
+    outstanding: AtomicU32,
+    rate: AtomicU32,
+    /// Instant of the last probe's end, plus 1; 0 before the first.
+    probed: AtomicU64,
+    /// Instant until which it is a worse choice.
+    struck: AtomicU64,
+    version: ArcSwapOption<Version>,
+    models: ArcSwapOption<Models>,
+    loaded: ArcSwapOption<Vec<LoadedModel>>,
+    loading: Mutex<Vec<Arc<Load>>>,
+    breaker: CircuitBreaker,
+    breakers: CircuitBreakers,
+    queues: Queues,
+    wishes: Wishes,
+}
+
+/// A model that requests make a host load, until its list of loaded models says otherwise. Requests hold it.
+struct Load {
+    model: ModelName,
+    window: Option<u32>,
+    since: Instant,
+}
+
+/// A model's place in a host's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Whether the model is loaded or loads, with a window large enough.
+    pub warm: bool,
+    /// Loaded window, tokens; `None` if unknown or not loaded.
+    pub window: Option<u32>,
+    /// Number of other models that are loaded or load; 0 for a warm model, which evicts none.
+    pub others: u32,
+}
+
+/// Reasons to ask a host before its time.
+#[derive(Default)]
+struct Wishes {
+    probe: AtomicBool,
+    renew: AtomicBool,
+    notify: Notify,
+}
+
+impl Host {
+    /// A host that nothing is known of. All hosts share `breakers`, which are named `host` and `host/model`.
+    pub fn new(settings: HostSettings, breakers: CircuitBreakers) -> Arc<Self> {
+        Arc::new(Self {
+            outstanding: AtomicU32::new(0),
+            rate: AtomicU32::new(FULL_RATE),
+            probed: AtomicU64::new(0),
+            struck: AtomicU64::new(0),
+            version: ArcSwapOption::empty(),
+            models: ArcSwapOption::empty(),
+            loaded: ArcSwapOption::empty(),
+            loading: Mutex::default(),
+            breaker: breakers.get(&settings.name),
+            breakers,
+            queues: Queues::new(settings.limits),
+            wishes: Wishes::default(),
+            settings,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.settings.name
+    }
+
+    /// Its API.
+    pub fn kind(&self) -> Kind {
+        self.settings.kind
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &HostSettings {
+        &self.settings
+    }
+
+    /// Number of requests in flight.
+    pub fn outstanding(&self) -> u32 {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Maximum number of requests that it should have in flight: 0 if it cannot be reached, [`FULL_RATE`] without a
+    /// limit, and a few just after it came back.
+    pub fn rate(&self) -> u32 {
+        self.rate.load(Ordering::Relaxed)
+    }
+
+    /// Whether it answered its last probe, or was not probed yet.
+    pub fn is_reachable(&self) -> bool {
+        self.rate() > 0
+    }
+
+    /// The end of its last probe.
+    pub fn probed(&self) -> Option<Instant> {
+        self.probed.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Whether it failed by itself within [`STRUCK`], and did not succeed since.
+    pub fn is_struck(&self, now: Instant) -> bool {
+        now < self.struck.load(Ordering::Relaxed)
+    }
+
+    /// Its version.
+    pub fn version(&self) -> Option<Arc<Version>> {
+        self.version.load_full()
+    }
+
+    /// Its models; `None` before it has listed them.
+    pub fn models(&self) -> Option<Arc<Models>> {
+        self.models.load_full()
+    }
+
+    /// Its loaded models; `None` before it has listed them.
+    pub fn loaded(&self) -> Option<Arc<Vec<LoadedModel>>> {
+        self.loaded.load_full()
+    }
+
+    /// The queue of a model; `None` without a limit.
+    pub fn queue(&self, model: &ModelName) -> Option<Arc<Queue>> {
+        self.queues.get(self.name(), model)
+    }
+
+    /// Whether a new call of a model would wait in its queue.
+    pub fn is_full(&self, model: &ModelName) -> bool {
+        self.queues.is_full(model)
+    }
+
+    /// The breaker for faults of the host itself.
+    pub fn breaker(&self) -> &CircuitBreaker {
+        &self.breaker
+    }
+
+    /// The breaker of a model on this host, for a [`Run`](upright_core::driving::Run): the policy decides which
+    /// failures count.
+    pub fn model_breaker(&self, model: &ModelName) -> CircuitBreaker {
+        self.breakers.get(&self.model_key(model))
+    }
+
+    fn model_key(&self, model: &ModelName) -> String {
+        format!("{}/{model}", self.name())
+    }
+
+    /// Whether both breakers would admit a call now. An open breaker whose time is over turns half-open by this.
+    pub fn admits(&self, model: Option<&ModelName>) -> bool {
+        // A dropped permit gives a probe's place back.
+        let admits = |breaker: &CircuitBreaker| breaker.try_acquire().is_ok();
+        admits(&self.breaker) && model.and_then(|model| self.breakers.find(&self.model_key(model))).is_none_or(|breaker| admits(&breaker))
+    }
+
+    /// The phase of the breaker that admits less.
+    pub fn phase(&self, model: Option<&ModelName>) -> Phase {
+        let of_model = model.and_then(|model| self.breakers.find(&self.model_key(model))).map(|breaker| breaker.state());
+        let phases = [Some(self.breaker.state()), of_model];
+        let has = |phase| phases.contains(&Some(phase));
+        [Phase::Open, Phase::HalfOpen].into_iter().find(|phase| has(*phase)).unwrap_or(Phase::Closed)
+    }
+
+    /// The place of a model in its memory. `wanted` is the smallest window that will do, if the request has one. An
+    /// OpenAI-compatible host does not say what it has loaded, so all its models count as warm.
+    pub fn memory(&self, model: &ModelName, wanted: Option<u32>) -> Memory {
+        if self.kind() == Kind::Openai {
+            return Memory { warm: true, ..Memory::default() };
+        }
+        let of = |listed: &[LoadedModel]| listed.iter().find(|loaded| loaded.model == *model).map(|loaded| loaded.window);
+        let listed = self.loaded.load();
+        if let Some(window) = listed.as_deref().and_then(|listed| of(listed)).filter(|window| fits(*window, wanted)) {
+            return Memory { warm: true, window, others: 0 };
+        }
+        // A refresh moves a model from one list to the other under this lock.
+        let loading = self.loading();
+        let listed = self.loaded.load();
+        let listed = listed.as_deref().map_or(&[][..], Vec::as_slice);
+        let window = of(listed);
+        if let Some(window) = window.filter(|window| fits(*window, wanted)) {
+            return Memory { warm: true, window, others: 0 };
+        }
+        if let Some(load) = loading.iter().find(|load| load.model == *model && fits(load.window, wanted)) {
+            return Memory { warm: true, window: load.window, others: 0 };
+        }
+        let all = listed.iter().map(|loaded| &loaded.model).chain(loading.iter().map(|load| &load.model));
+        let others: BTreeSet<&ModelName> = all.filter(|other| *other != model).collect();
+        Memory { warm: false, window: window.flatten(), others: u32::try_from(others.len()).unwrap_or(u32::MAX) }
+    }
+
+    fn loading(&self) -> MutexGuard<'_, Vec<Arc<Load>>> {
+        self.loading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a request. `model` is the one that it makes the host load, if any: from now on it counts as warm here
+    /// for other requests too.
+    ///
+    /// # Errors
+    /// [`CircuitOpen`] of the host's own breaker.
+    pub fn begin(self: &Arc<Self>, model: Option<&ModelName>, window: Option<u32>, now: Instant) -> Result<InFlight, CircuitOpen> {
+        let permit = self.breaker.try_acquire_owned()?;
+        let load = model.and_then(|model| self.load(model, window, now));
+        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        Ok(InFlight { host: Arc::clone(self), permit: Some(permit), load })
+    }
+
+    /// The load that a request waits for, if any.
+    fn load(&self, model: &ModelName, window: Option<u32>, now: Instant) -> Option<Arc<Load>> {
+        let is_listed = |loaded: &LoadedModel| loaded.model == *model && fits(loaded.window, window);
+        if self.kind() == Kind::Openai || self.loaded.load().as_deref().is_some_and(|listed| listed.iter().any(is_listed)) {
+            return None;
+        }
+        let mut loading = self.loading();
+        if let Some(load) = loading.iter().find(|load| load.model == *model && fits(load.window, window)) {
+            return Some(Arc::clone(load));
+        }
+        if loading.len() >= LOADS {
+            loading.remove(0);
+        }
+        let load = Arc::new(Load { model: model.clone(), window, since: now });
+        loading.push(Arc::clone(&load));
+        Some(load)
+    }
+
+    /// Asks for a probe now.
+    pub fn suspect(&self) {
+        self.wishes.probe.store(true, Ordering::Release);
+        self.wishes.notify.notify_one();
+    }
+
+    /// Asks for its lists now: after a pull, a deletion or another change of its models went through the gateway.
+    pub fn renew(&self) {
+        self.wishes.renew.store(true, Ordering::Release);
+        self.wishes.notify.notify_one();
+    }
+
+    /// Whether a probe and new lists are asked for. Each is said once.
+    pub(super) fn take_wishes(&self) -> (bool, bool) {
+        (self.wishes.probe.swap(false, Ordering::AcqRel), self.wishes.renew.swap(false, Ordering::AcqRel))
+    }
+
+    /// Ends when somebody asks for a probe or new lists.
+    pub(super) async fn wished(&self) {
+        self.wishes.notify.notified().await;
+    }
+
+    /// A probe ended. Breakers of a host that came back are closed: their failures are those of the time before.
+    pub(super) fn was_probed(&self, rate: u32, now: Instant) {
+        self.probed.store(now.saturating_add(1), Ordering::Relaxed);
+        if self.rate.swap(rate, Ordering::Relaxed) == 0 && rate > 0 {
+            let prefix = format!("{}/", self.name());
+            let mine = |breaker: &CircuitBreaker| breaker.name() == self.name() || breaker.name().starts_with(&prefix);
+            self.breakers.all().iter().filter(|breaker| mine(breaker) && !breaker.is_isolated()).for_each(CircuitBreaker::reset);
+            self.struck.store(0, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn learn_version(&self, version: Option<Version>) {
+        self.version.store(version.map(Arc::new));
+    }
+
+    pub(super) fn learn_models(&self, models: Models) {
+        self.models.store(Some(Arc::new(models)));
+    }
+
+    /// Its loaded models, as asked for at this instant. A load that they do not show goes on while requests wait for
+    /// it, since a model may wait for the memory of another.
+    pub(super) fn learn_loaded(&self, loaded: Vec<LoadedModel>, asked: Instant) {
+        let mut loading = self.loading();
+        loading.retain(|load| {
+            let is_listed = loaded.iter().any(|listed| listed.model == load.model && fits(listed.window, load.window));
+            !is_listed && (Arc::strong_count(load) > 1 || load.since >= asked)
+        });
+        self.loaded.store(Some(Arc::new(loaded)));
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Host({:?}, rate {}, {} outstanding)", self.name(), self.rate(), self.outstanding())
+    }
+}
+
+/// Whether a window will do. An unknown one will.
+fn fits(window: Option<u32>, wanted: Option<u32>) -> bool {
+    window.zip(wanted).is_none_or(|(window, wanted)| window >= wanted)
+}
+
+/// A request in flight at a host. Dropping it without an outcome blames nobody.
+pub struct InFlight {
+    host: Arc<Host>,
+    permit: Option<OwnedPermit>,
+    load: Option<Arc<Load>>,
+}
+
+impl InFlight {
+    /// The host.
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// The host answered as it should. Only the first outcome counts.
+    pub fn succeeded(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            permit.success();
+            // Most hosts are not: reading shares the cache line.
+            if self.host.struck.load(Ordering::Relaxed) > 0 {
+                self.host.struck.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The request failed, and the policy has classified it. Failures that count and are no model's are the host's own:
+    /// its breaker hears of them, and it is probed. Only the first outcome counts.
+    pub fn failed(&mut self, fault: Fault, classification: &Classification, now: Instant) {
+        let Some(permit) = self.permit.take() else { return };
+        let is_missing = classification.action == SuggestedAction::PullModel;
+        if let Some(load) = self.load.as_ref().filter(|_| classification.counted || is_missing) {
+            self.host.loading().retain(|other| !Arc::ptr_eq(other, load));
+        }
+        if classification.counted && !classification.model_specific {
+            permit.fault(fault);
+            self.host.struck.store(now.saturating_add(nanoseconds(STRUCK)), Ordering::Relaxed);
+            self.host.suspect();
+        }
+        if is_missing {
+            self.host.renew();
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.host.outstanding.fetch_sub(1, Ordering::Relaxed);
+        // Only the host knows how the load ended.
+        if self.load.take().is_some() {
+            self.host.renew();
+        }
+    }
+}
+
+impl std::fmt::Debug for InFlight {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "InFlight({:?})", self.host.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{breakers, host, loaded, model, ollama};
+    use super::*;
+    use upright_core::testing::DrivenClock;
+    use upright_core::types::{ErrorCategory, FaultKind};
+    use upright_logic::classifier::classify;
+
+    fn refused() -> Fault {
+        Fault::new(FaultKind::ConnectionRefused, "connection refused")
+    }
+
+    fn said(status: u16, text: &str) -> Fault {
+        Fault { status: Some(status), ..Fault::new(FaultKind::HttpStatus, text) }
+    }
+
+    fn fail(host: &Arc<Host>, fault: &Fault, now: Instant) -> Classification {
+        let classification = classify(fault);
+        host.begin(None, None, now).unwrap().failed(fault.clone(), &classification, now);
+        classification
+    }
+
+    #[test]
+    fn outstanding_requests_are_counted_down_by_dropping() {
+        let host = host("a");
+        let (one, two) = (host.begin(None, None, 0).unwrap(), host.begin(Some(&model("m")), None, 0).unwrap());
+        assert_eq!(host.outstanding(), 2);
+        drop(one);
+        assert_eq!(host.outstanding(), 1);
+        drop(two);
+        assert_eq!(host.outstanding(), 0);
+    }
+
+    #[test]
+    fn a_missing_model_blames_no_host_and_renews_its_list() {
+        let host = host("a");
+        for _ in 0..50 {
+            let classification = fail(&host, &said(404, "model 'm' not found, try pulling it first"), 0);
+            assert_eq!(classification.action, SuggestedAction::PullModel);
+        }
+        assert_eq!((host.phase(None), host.is_struck(0), host.take_wishes()), (Phase::Closed, false, (false, true)));
+    }
+
+    #[test]
+    fn a_model_without_memory_blames_no_host() {
+        let host = host("a");
+        for _ in 0..50 {
+            let classification = fail(&host, &said(500, "llama runner process has terminated: cudaMalloc failed: out of memory"), 0);
+            assert!(classification.counted && classification.category == ErrorCategory::Resource);
+        }
+        assert_eq!((host.phase(None), host.is_struck(0), host.take_wishes()), (Phase::Closed, false, (false, false)));
+    }
+
+    #[test]
+    fn a_host_that_refuses_connections_is_struck_and_probed_and_its_breaker_opens() {
+        let host = host("a");
+        fail(&host, &refused(), 7);
+        let end = 7 + nanoseconds(STRUCK);
+        assert_eq!((host.is_struck(end - 1), host.is_struck(end), host.take_wishes()), (true, false, (true, false)));
+        (0..4).for_each(|_| {
+            fail(&host, &refused(), 7);
+        });
+        assert!(!host.admits(Some(&model("m"))) && host.phase(Some(&model("m"))) == Phase::Open);
+        assert!(host.begin(None, None, 7).is_err());
+    }
+
+    #[test]
+    fn a_success_ends_the_strike_and_the_failures_in_a_row() {
+        let host = host("a");
+        for _ in 0..20 {
+            (0..4).for_each(|_| {
+                fail(&host, &refused(), 7);
+            });
+            host.begin(None, None, 7).unwrap().succeeded();
+            assert!(!host.is_struck(8) && host.admits(None));
+            // Below the share of failures that opens a breaker, too.
+            (0..8).for_each(|_| host.begin(None, None, 7).unwrap().succeeded());
+        }
+    }
+
+    #[test]
+    fn a_request_without_an_outcome_blames_nobody() {
+        let host = host("a");
+        (0..50).for_each(|_| drop(host.begin(None, None, 0).unwrap()));
+        assert_eq!((host.phase(None), host.take_wishes()), (Phase::Closed, (false, false)));
+    }
+
+    #[test]
+    fn the_breaker_of_a_model_rejects_that_model_alone_and_on_one_host() {
+        let breakers = breakers(&DrivenClock::new());
+        let (a, b) = (ollama("a", &breakers), ollama("b", &breakers));
+        let broken = a.model_breaker(&model("Broken"));
+        assert_eq!(&**broken.name(), "a/broken:latest");
+        broken.isolate();
+        assert!(!a.admits(Some(&model("broken:latest"))) && a.admits(Some(&model("m"))) && a.admits(None));
+        assert!(b.admits(Some(&model("broken"))));
+    }
+
+    #[test]
+    fn a_host_that_came_back_has_closed_breakers_but_for_those_isolated_by_hand() {
+        let clock = DrivenClock::new();
+        let breakers = breakers(&clock);
+        let (a, b) = (ollama("a", &breakers), ollama("b", &breakers));
+        for host in [&a, &b] {
+            (0..5).for_each(|_| {
+                fail(host, &refused(), 0);
+                host.model_breaker(&model("m")).try_acquire().unwrap().fault(refused());
+            });
+            host.model_breaker(&model("isolated")).isolate();
+        }
+        a.was_probed(0, 1);
+        assert!(!a.is_reachable() && !a.admits(None));
+        a.was_probed(1, 2);
+        assert_eq!((a.rate(), a.probed(), a.is_struck(2)), (1, Some(2), false));
+        assert!(a.admits(Some(&model("m"))) && !a.admits(Some(&model("isolated"))));
+        assert!(!b.admits(None) && b.phase(Some(&model("m"))) == Phase::Open);
+    }
+
+    #[test]
+    fn a_model_that_a_request_makes_a_host_load_is_warm_for_all() {
+        let host = host("a");
+        assert_eq!(host.memory(&model("m"), None), Memory::default());
+        let request = host.begin(Some(&model("m")), Some(8192), 5).unwrap();
+        assert_eq!(host.memory(&model("M:latest"), Some(8192)), Memory { warm: true, window: Some(8192), others: 0 });
+        assert_eq!(host.memory(&model("other"), None), Memory { warm: false, window: None, others: 1 });
+        assert!(!host.memory(&model("m"), Some(8193)).warm);
+        // The list does not show it yet, but a request waits for it.
+        host.learn_loaded(vec![], 9);
+        assert!(host.memory(&model("m"), None).warm);
+        drop(request);
+        assert_eq!((host.memory(&model("m"), None).warm, host.take_wishes()), (true, (false, true)));
+        // A list that was asked for before the load began says nothing of it.
+        host.learn_loaded(vec![], 5);
+        assert!(host.memory(&model("m"), None).warm);
+        host.learn_loaded(vec![], 6);
+        assert_eq!(host.memory(&model("m"), None), Memory::default());
+    }
+
+    #[test]
+    fn a_load_ends_with_the_list_that_shows_it_and_with_a_failure_of_the_load() {
+        let host = host("a");
+        let _waiting = host.begin(Some(&model("m")), None, 0).unwrap();
+        host.learn_loaded(loaded(&[("m:latest", 4096), ("other:latest", 4096)]), 1);
+        assert!(host.loading().is_empty());
+        assert_eq!(host.memory(&model("m"), Some(4096)), Memory { warm: true, window: Some(4096), others: 0 });
+        assert_eq!(host.memory(&model("m"), Some(4097)), Memory { warm: false, window: Some(4096), others: 1 });
+
+        let too_long = said(400, "the input length exceeds the context length");
+        let missing = said(404, "model 'new' not found, try pulling it first");
+        for (fault, stays) in [(too_long, true), (refused(), false), (missing, false)] {
+            let mut request = host.begin(Some(&model("new")), None, 2).unwrap();
+            request.failed(fault.clone(), &classify(&fault), 2);
+            assert_eq!(host.memory(&model("new"), None).warm, stays, "{}", fault.message);
+        }
+    }
+
+    #[test]
+    fn names_that_clients_make_up_do_not_pile_up_where_a_host_never_lists_its_loaded_models() {
+        let host = host("a");
+        for number in 0..1000 {
+            drop(host.begin(Some(&model(&format!("m{number}"))), None, number));
+        }
+        assert_eq!(host.loading().len(), LOADS);
+        assert!(host.memory(&model("m999"), None).warm && !host.memory(&model("m0"), None).warm);
+    }
+}
