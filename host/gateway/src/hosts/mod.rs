@@ -1,0 +1,17 @@
+//! Knows the upstream hosts, and chooses the one that gets a request.
+//!
+//! A [`Refresher`] asks the hosts beside the requests. A request reads their last answers and never waits for one:
+//! [`balance`] ranks the hosts, [`catalogue`] merges their lists, [`host`] keeps their state. Every decision is pure;
+//! the only I/O is the trait [`Ask`].
+
+pub mod balance;
+pub mod catalogue;
+pub mod host;
+pub mod names;
+pub mod probe;
+pub mod queue;
+mod refresh;
+#[cfg(test)]
+mod testing;
+
+pub use refresh::{Ask, AskError, Refresher};
