@@ -73,6 +73,9 @@ pub fn survey(hosts: &[Arc<Host>], wish: &Wish<'_>, now: Instant) -> Vec<Candida
     hosts.iter().enumerate().filter(|(_, host)| is_right(host)).map(read).collect()
 }
 
+/// Excluded, lacks the model, reach, loading, models to evict, load: the smallest is best.
+type Place = (bool, u8, u8, u8, u32, u64);
+
 impl Candidate {
     /// Whether this request must not go there.
     fn is_excluded(&self) -> bool {
@@ -80,12 +83,12 @@ impl Candidate {
     }
 
     /// Its place among all candidates, best first.
-    fn place(&self) -> impl Ord + Copy + use<> {
+    fn place(&self) -> Place {
         let has_model = match self.has_model {
             Some(true) => 0,
             // It may have it.
-            None => 1,
-            Some(false) => 2,
+            None if self.rate > 0 => 1,
+            Some(false) | None => 2,
         };
         let reach = match self.rate {
             0 => 2,
@@ -107,7 +110,7 @@ impl Candidate {
     }
 }
 
-/// Load of one request on a host of weight 1. Weights up to it are told apart.
+/// Load of one request on a host of weight 1; larger weights than this count as equal.
 const LOAD_UNIT: u64 = 1 << 20;
 
 /// Candidates, best first. The indexes of a policy's answer point into it.
@@ -119,7 +122,7 @@ pub struct Ranking {
 impl Ranking {
     /// Orders candidates. Equal ones take turns by weight, as `spread` grows by 1 from request to request.
     pub fn of(mut candidates: Vec<Candidate>, spread: u64) -> Self {
-        candidates.sort_by_cached_key(Candidate::place);
+        candidates.sort_by_key(Candidate::place);
         for equal in candidates.chunk_by_mut(|one, other| one.place() == other.place()) {
             let first = turn(equal, spread);
             equal.rotate_left(first);
@@ -184,10 +187,11 @@ fn turn(equal: &[Candidate], spread: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::catalogue::LoadedModel;
-    use super::super::host::{FULL_RATE, HostSettings};
+    use super::super::host::{FULL_RATE, HostSettings, InFlight};
     use super::super::queue::Limits;
-    use super::super::testing::{breakers, host, loaded, model, models, ollama, settings};
+    use super::super::testing::{breakers, loaded, model, models, ollama, settings};
     use super::*;
+    use std::collections::VecDeque;
     use upright_core::testing::DrivenClock;
     use upright_core::types::{Fault, FaultKind, Phase};
     use upright_logic::classifier::classify;
@@ -226,8 +230,13 @@ mod tests {
             ),
             (
                 "may have the model",
-                Candidate { has_model: None, rate: 0, ..any(0) },
+                Candidate { has_model: None, struck: true, outstanding: 99, ..any(0) },
                 Candidate { has_model: Some(false), memory: warm(), ..any(1) },
+            ),
+            (
+                "can be reached, nothing is known of the other",
+                Candidate { has_model: Some(false), ..any(0) },
+                Candidate { has_model: None, rate: 0, memory: warm(), ..any(1) },
             ),
             ("can be reached", Candidate { outstanding: 99, memory: cold(9), ..any(0) }, Candidate { rate: 0, memory: warm(), ..any(1) }),
             (
@@ -362,7 +371,7 @@ mod tests {
             Self { loaded: vec![None; hosts.len()], hosts, loads: 0 }
         }
 
-        fn begin(&mut self, name: &ModelName, number: u64) -> super::super::host::InFlight {
+        fn begin(&mut self, name: &ModelName, number: u64) -> InFlight {
             let wish = Wish { model: Some(name), ..Wish::default() };
             let chosen = Ranking::of(survey(&self.hosts, &wish, number), number).best().unwrap();
             if self.loaded[chosen].as_ref() != Some(name) {
@@ -388,7 +397,7 @@ mod tests {
                 // A list now and then, each time, or never.
                 for listed in [7, 1, 1000] {
                     let mut cards = Cards::new(&["a", "b"]);
-                    let mut requests = std::collections::VecDeque::new();
+                    let mut requests = VecDeque::new();
                     for number in 0..200 {
                         requests.push_back(cards.begin(&names[number as usize % 2], first + number));
                         if requests.len() >= in_flight {
@@ -456,8 +465,5 @@ mod tests {
             let wish = Wish { model: Some(&name), window: Some(8192), ..Wish::default() };
             assert_eq!(Ranking::of(survey(&hosts, &wish, 0), spread).best(), Some(1));
         }
-        let alone = host("alone");
-        let wish = Wish { model: Some(&name), window: Some(8192), ..Wish::default() };
-        assert_eq!(survey(&[alone], &wish, 0)[0].has_model, None);
     }
 }

@@ -324,6 +324,7 @@ fn list(opening: &str, entries: impl Iterator<Item = String>, end: &str) -> Byte
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::slice::from_ref;
     use upright_recordings::named as recording;
 
     fn body(name: &str) -> Vec<u8> {
@@ -429,7 +430,7 @@ mod tests {
         let one = |name: &str, expires: &str| format!(r#"{{"name":"{name}","expires_at":"{expires}","context_length":4096}}"#);
         let host = |entries: &[String]| Arc::new(read_loaded(format!(r#"{{"models":[{}]}}"#, entries.join(",")).as_bytes()).unwrap());
         let (early, late) = (one("m:latest", "2026-01-01T12:00:00+02:00"), one("m:latest", "2026-01-01T11:00:00Z"));
-        let catalogue = Catalogue { loaded: vec![host(&[early.clone()]), host(&[late.clone()])], ..Catalogue::default() };
+        let catalogue = Catalogue { loaded: vec![host(from_ref(&early)), host(from_ref(&late))], ..Catalogue::default() };
         assert_eq!(text(catalogue.ps()), format!(r#"{{"models":[{late},{early}]}}"#));
         assert_eq!(catalogue.loaded[0][0].window, Some(4096));
     }

@@ -22,6 +22,9 @@ use upright_core::types::{Classification, Fault, Phase, SuggestedAction};
 /// Time that a failure of its own makes a host a worse choice than others.
 pub const STRUCK: Duration = Duration::from_secs(10);
 
+/// Maximum number of models that load on a host at once, as far as it is remembered. Clients choose the names.
+const LOADS: usize = 64;
+
 /// Rate of a host without a limit.
 pub const FULL_RATE: u32 = u32::MAX;
 
@@ -241,7 +244,8 @@ impl Host {
         self.loading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a request. A model that is not loaded loads here from now on, for other requests too.
+    /// Begins a request. `model` is the one that it makes the host load, if any: from now on it counts as warm here
+    /// for other requests too.
     ///
     /// # Errors
     /// [`CircuitOpen`] of the host's own breaker.
@@ -261,6 +265,9 @@ impl Host {
         let mut loading = self.loading();
         if let Some(load) = loading.iter().find(|load| load.model == *model && fits(load.window, window)) {
             return Some(Arc::clone(load));
+        }
+        if loading.len() >= LOADS {
+            loading.remove(0);
         }
         let load = Arc::new(Load { model: model.clone(), window, since: now });
         loading.push(Arc::clone(&load));
@@ -359,7 +366,8 @@ impl InFlight {
     /// its breaker hears of them, and it is probed. Only the first outcome counts.
     pub fn failed(&mut self, fault: Fault, classification: &Classification, now: Instant) {
         let Some(permit) = self.permit.take() else { return };
-        if let Some(load) = self.load.as_ref().filter(|_| classification.counted) {
+        let is_missing = classification.action == SuggestedAction::PullModel;
+        if let Some(load) = self.load.as_ref().filter(|_| classification.counted || is_missing) {
             self.host.loading().retain(|other| !Arc::ptr_eq(other, load));
         }
         if classification.counted && !classification.model_specific {
@@ -367,7 +375,7 @@ impl InFlight {
             self.host.struck.store(now.saturating_add(nanoseconds(STRUCK)), Ordering::Relaxed);
             self.host.suspect();
         }
-        if classification.action == SuggestedAction::PullModel {
+        if is_missing {
             self.host.renew();
         }
     }
@@ -528,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn a_load_ends_with_the_list_that_shows_it_and_with_a_failure_that_counts() {
+    fn a_load_ends_with_the_list_that_shows_it_and_with_a_failure_of_the_load() {
         let host = host("a");
         let _waiting = host.begin(Some(&model("m")), None, 0).unwrap();
         host.learn_loaded(loaded(&[("m:latest", 4096), ("other:latest", 4096)]), 1);
@@ -536,11 +544,22 @@ mod tests {
         assert_eq!(host.memory(&model("m"), Some(4096)), Memory { warm: true, window: Some(4096), others: 0 });
         assert_eq!(host.memory(&model("m"), Some(4097)), Memory { warm: false, window: Some(4096), others: 1 });
 
-        let fault = said(400, "the input length exceeds the context length");
-        for (fault, stays) in [(fault, true), (refused(), false)] {
+        let too_long = said(400, "the input length exceeds the context length");
+        let missing = said(404, "model 'new' not found, try pulling it first");
+        for (fault, stays) in [(too_long, true), (refused(), false), (missing, false)] {
             let mut request = host.begin(Some(&model("new")), None, 2).unwrap();
             request.failed(fault.clone(), &classify(&fault), 2);
             assert_eq!(host.memory(&model("new"), None).warm, stays, "{}", fault.message);
         }
+    }
+
+    #[test]
+    fn names_that_clients_make_up_do_not_pile_up_where_a_host_never_lists_its_loaded_models() {
+        let host = host("a");
+        for number in 0..1000 {
+            drop(host.begin(Some(&model(&format!("m{number}"))), None, number));
+        }
+        assert_eq!(host.loading().len(), LOADS);
+        assert!(host.memory(&model("m999"), None).warm && !host.memory(&model("m0"), None).warm);
     }
 }

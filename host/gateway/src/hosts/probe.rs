@@ -11,11 +11,11 @@ use upright_core::clock::{Instant, between, nanoseconds};
 /// A question to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Does it answer?
+    /// Whether the host answers.
     Alive,
-    /// Which models does it have?
+    /// Its models.
     Models,
-    /// Which models are loaded? Also the last question to a silent host.
+    /// Its loaded models; also the last question to a silent host.
     Loaded,
 }
 
