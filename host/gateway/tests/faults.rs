@@ -54,7 +54,11 @@ fn faulty(streamed: &'static str, whole: &'static str) -> Server {
     let choose = move |path: &str, request: &Value| -> Option<&'static Recording> {
         let of_chat = || match streamed {
             "long" if request["options"]["num_ctx"].as_u64() > Some(6000) => {
-                if is_streamed(request) { "plain-longer" } else { "plain-longer-whole" }
+                if is_streamed(request) {
+                    "plain-longer"
+                } else {
+                    "plain-longer-whole"
+                }
             }
             "long" if request["truncate"] == false => "long-refused",
             _ if is_streamed(request) => streamed,

@@ -4,6 +4,7 @@
 //! [`balance`] ranks the hosts, [`catalogue`] merges their lists, [`host`] keeps their state. Every decision is pure;
 //! the only I/O is the trait [`Ask`].
 
+mod all;
 pub mod balance;
 pub mod catalogue;
 pub mod host;
@@ -14,4 +15,5 @@ mod refresh;
 #[cfg(test)]
 mod testing;
 
+pub use all::{Hosts, HostsError};
 pub use refresh::{Ask, AskError, Refresher};
