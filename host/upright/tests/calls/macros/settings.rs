@@ -178,7 +178,7 @@ fn a_guard_is_named_after_the_function_unless_it_is_given_a_name() {
     r#try().unwrap_err();
     named().unwrap_err();
     retried().unwrap_err();
-    assert_eq!(&*open(&r#try().unwrap_err()).breaker, "macros::settings::try");
+    assert_eq!(&*open(&r#try().unwrap_err()).breaker, "calls::macros::settings::try");
     assert_eq!(&*open(&named().unwrap_err()).breaker, "ollama");
-    assert_eq!(&*open(&retried().unwrap_err()).breaker, "macros::settings::retried");
+    assert_eq!(&*open(&retried().unwrap_err()).breaker, "calls::macros::settings::retried");
 }
