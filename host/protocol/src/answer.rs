@@ -66,7 +66,7 @@ impl ErrorBody {
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use upright::fault::fault_of_answer;
+/// use upright_protocol::fault_of_answer;
 /// use upright::types::Endpoint;
 ///
 /// let body = br#"{"error":{"message":"model 'qwen3:8b' not found","type":"not_found_error"}}"#;

@@ -74,7 +74,7 @@ pub fn option_kind(name: &str) -> Option<OptionKind> {
 /// [`OptionError`] if the text has the wrong type.
 ///
 /// ```
-/// use upright::ollama::read_option;
+/// use upright_protocol::read_option;
 ///
 /// assert_eq!(read_option("num_ctx", "8192").unwrap(), 8192);
 /// assert_eq!(read_option("num_ctx", "many").unwrap_err().to_string(), "the option num_ctx cannot be \"many\"; expected a whole number");

@@ -3,7 +3,7 @@
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! use upright::policy::replay::{Replay, Replayer};
+//! use upright_runtime::replay::{Replay, Replayer};
 //!
 //! let mut replay = Replay::new(Replayer::from_file("my-policy.wasm")?, None);
 //! replay.begin("journal.jsonl");

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
-/// use upright::breaker::StoredBreaker;
+/// use upright_core::breaker::StoredBreaker;
 /// use upright::store::MemoryStore;
 /// use upright::types::{BreakerConfig, Fault, FaultKind, Phase};
 ///
