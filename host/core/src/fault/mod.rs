@@ -41,7 +41,7 @@ const CONNECT_TEXTS: &[(&str, FaultKind)] = &[
 /// The facts of the most specific error in the chain of causes; of equally specific ones, the outermost.
 ///
 /// The message joins the outermost text and those of causes that it does not contain, up to
-/// [`MESSAGE_LIMIT`](upright_logic::types::MESSAGE_LIMIT) bytes. Never fails, even if an error cannot produce its text.
+/// [`MESSAGE_LIMIT`] bytes. Never fails, even if an error cannot produce its text.
 pub fn fault_of(error: &(dyn Error + 'static)) -> Fault {
     let mut fault = Fault::new(FaultKind::Other, "");
     let mut strength = Strength::Nothing;
@@ -76,7 +76,7 @@ pub fn fault_of(error: &(dyn Error + 'static)) -> Fault {
     fault
 }
 
-/// Shortens a text to [`MESSAGE_LIMIT`](upright_logic::types::MESSAGE_LIMIT) bytes; keeps beginning and end.
+/// Shortens a text to [`MESSAGE_LIMIT`] bytes; keeps beginning and end.
 pub fn bounded(text: &str) -> String {
     let mut kept = Bounded::default();
     // Cannot fail.
