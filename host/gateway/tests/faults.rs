@@ -134,12 +134,20 @@ async fn ask(gateway: &Gateway, route: Route, streamed: bool, question: &str) ->
     (seen, format!("status {status}, whole {whole}, {verdict:?}: {}", &text[..text.floor_char_boundary(600)]))
 }
 
-fn question(fault: &str) -> String {
-    match fault {
-        "a tool call is cut" => "What is the weather in Paris?".to_owned(),
-        "the question is longer than the window" => "word ".repeat(6000),
-        _ => "Hello?".to_owned(),
-    }
+fn question(fault: &str) -> &'static str {
+    // Tools are offered with a question about the weather.
+    if fault == "a tool call is cut" { "What is the weather in Paris?" } else { "Hello?" }
+}
+
+/// Whether content reaches the client before the fault, so that no other host can take over unseen.
+fn breaks_after_content(fault: &str, streamed: bool) -> bool {
+    let faults = [
+        "the inner server dies in the middle",
+        "the inner server ends without an end",
+        "the inner server sends an error event",
+        "endless repetition",
+    ];
+    streamed && faults.contains(&fault)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,10 +161,11 @@ async fn no_fault_passes_in_silence_and_a_second_host_answers_whole() {
                 let (first, second) = (faulty(streamed_name, whole_name), healthy());
                 for (with, hosts) in [("a second host", &[&first, &second][..]), ("one host", &[&first])] {
                     let gateway = gateway(hosts, "");
-                    let (seen, shown) = ask(&gateway, route, streamed, &question(fault)).await;
+                    let (seen, shown) = ask(&gateway, route, streamed, question(fault)).await;
                     *counts.entry((with, seen)).or_default() += 1;
                     table += &format!("{fault:42} {:22} {} {with:14} {seen:?}\n", route.path(), if streamed { "stream" } else { "whole " });
-                    if seen == Seen::Silent {
+                    let recovers = with == "a second host" && !breaks_after_content(fault, streamed) || streamed_name == "long";
+                    if seen != if recovers { Seen::Recovered } else { Seen::Told } {
                         wrong.push(format!("{fault}, {}, streamed {streamed}, with {with}: {shown}", route.path()));
                     }
                 }
@@ -164,5 +173,5 @@ async fn no_fault_passes_in_silence_and_a_second_host_answers_whole() {
         }
     }
     println!("{table}{counts:?}");
-    assert!(wrong.is_empty(), "{} silent:\n{}", wrong.len(), wrong.join("\n\n"));
+    assert!(wrong.is_empty(), "{} cells are wrong:\n{}", wrong.len(), wrong.join("\n\n"));
 }

@@ -34,6 +34,10 @@ pub(crate) struct ServeArguments {
     #[arg(long)]
     print_config: bool,
 
+    /// Everyone who reaches the address may use it, without a key
+    #[arg(long)]
+    open_to_everyone: bool,
+
     /// Number of worker threads [default: one for each processor]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     workers: usize,
@@ -48,7 +52,9 @@ pub(crate) async fn run(arguments: ServeArguments, output: &Output) -> anyhow::R
         output.line(Config::documented().trim_end())?;
         return Ok(Exit::Success.into());
     }
-    let config = configured(&arguments).map_err(Failure::bad_input)?;
+    let mut config = configured(&arguments).map_err(Failure::bad_input)?;
+    config.access.open_to_everyone |= arguments.open_to_everyone;
+    config.check().map_err(Failure::bad_input)?;
     let policy = PolicyLifecycle::built_in();
     let options = StartOptions { workers: arguments.workers, recovers: !arguments.no_recovery };
     let gateway = Gateway::start(config, policy.slot().clone(), options).map_err(Failure::bad_input)?;
@@ -98,7 +104,7 @@ fn modified(path: &Path) -> Option<std::time::SystemTime> {
 
 fn report(gateway: &Gateway, output: &Output) -> anyhow::Result<()> {
     let config = gateway.config();
-    let upstreams: Vec<String> = config.upstream.iter().map(|upstream| upstream.url.to_string()).collect();
+    let upstreams: Vec<String> = config.upstreams.iter().map(|upstream| upstream.url.to_string()).collect();
     let address = format!("http://{}", gateway.address());
     if output.json {
         output.json_line(&json!({ "event": "listening", "address": address, "upstreams": upstreams }))?;

@@ -65,7 +65,8 @@ impl Way<'_> {
         let Self { pool, host, limits, .. } = self;
         let endpoint = question.endpoint;
         let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts);
-        let sent = pool.send(&address(host), limits.connect, || Some(self.request(question, body.clone())));
+        let to = address(host);
+        let sent = pool.send(&to, limits.connect, || Some(self.request(question, body.clone())));
         let answer = match tokio::time::timeout(limits.loading, sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {

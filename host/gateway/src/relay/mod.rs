@@ -282,7 +282,7 @@ impl Relays {
     /// The error that the client gets when nothing helped.
     fn refusal(&self, question: &Question, story: Story, end: &End, missed: Option<Missed>) -> Response<Reply> {
         let mut headers = HeaderMap::new();
-        describe(&mut headers, story.id(), "failed", end.attempts, story.host().map(|host| host.name()), None);
+        describe(&mut headers, story.id(), "failed", end.attempts, story.host().map(|host| &**host.name()), None);
         headers.insert(REASON, HeaderValue::from_static(end.reason.name()));
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         let meaning = end.classification.as_ref();

@@ -24,7 +24,7 @@ use upright_protocol::{Asked, Route};
 /// Maximum time for a request's body to come.
 const BODY_TIME: Duration = Duration::from_secs(60);
 /// Headers of a client that reach the host.
-const FORWARDED: [HeaderName; 4] =
+static FORWARDED: [HeaderName; 4] =
     [header::ACCEPT, header::USER_AGENT, HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 /// Headers that belong to one connection.
 const OF_CONNECTION: [HeaderName; 8] = [
@@ -213,7 +213,8 @@ async fn other(live: &Live, pool: &Rc<Pool>, head: Parts, body: Outgoing, model:
     let Some(host) = host else { return no_host("answer") };
     let path = head.uri.path_and_query().map_or_else(|| head.uri.path().to_owned(), |path| path.as_str().to_owned());
     let mut body = Some(body);
-    let sent = pool.send(&address(&host), live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
+    let to = address(&host);
+    let sent = pool.send(&to, live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
     let changes = head.method != Method::GET && head.method != Method::HEAD;
     match sent.await {
         Ok(found) => {

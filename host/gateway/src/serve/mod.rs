@@ -79,7 +79,9 @@ pub struct Gateway {
     id: u64,
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
-    control: tokio::runtime::Runtime,
+    /// Probes and refreshes; `None` once it has ended.
+    control: Option<tokio::runtime::Runtime>,
+    handle: tokio::runtime::Handle,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -113,7 +115,7 @@ impl Gateway {
         let control = control.map_err(StartError::Worker)?;
         let counts = Counts::default();
         let id = upright_core::random::unique();
-        let live = live(&config, &policy, &counts, options.recovers, id, &control)?;
+        let live = live(&config, &policy, &counts, options.recovers, id, control.handle())?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if options.workers == 0 { processors } else { options.workers };
         let mut address = config.listen.address;
@@ -127,7 +129,18 @@ impl Gateway {
             let thread = std::thread::Builder::new().name(format!("upright-serve-{number}"));
             threads.push(thread.spawn(move || connection::serve(listener, &current, stopped)).map_err(StartError::Worker)?);
         }
-        Ok(Self { address, current, policy, counts, recovers: options.recovers, id, stop, workers: threads, control })
+        Ok(Self {
+            address,
+            current,
+            policy,
+            counts,
+            recovers: options.recovers,
+            id,
+            stop,
+            workers: threads,
+            handle: control.handle().clone(),
+            control: Some(control),
+        })
     }
 
     /// The address that it listens on.
@@ -148,7 +161,7 @@ impl Gateway {
         let needed = self.current.load().config.restart_needed(config);
         let mut config = config.clone();
         config.listen = self.current.load().config.listen.clone();
-        self.current.store(live(&config, &self.policy, &self.counts, self.recovers, self.id, &self.control)?);
+        self.current.store(live(&config, &self.policy, &self.counts, self.recovers, self.id, &self.handle)?);
         Ok(needed)
     }
 
@@ -163,6 +176,10 @@ impl Gateway {
         for worker in self.workers.drain(..) {
             // A panic was reported by its own thread.
             let _ = worker.join();
+        }
+        if let Some(control) = self.control.take() {
+            // Its tasks may be dropped at any time, also from within another runtime.
+            control.shutdown_background();
         }
     }
 }
@@ -179,11 +196,11 @@ fn live(
     counts: &Counts,
     recovers: bool,
     id: u64,
-    control: &tokio::runtime::Runtime,
+    control: &tokio::runtime::Handle,
 ) -> Result<Live, StartError> {
     let hosts = Arc::new(Hosts::new(config, SystemClock::shared())?);
     let asker = Arc::new(Asker { connect: config.limits.connect });
-    let refresher = Refresher::start(control.handle(), hosts.all(), &asker, hosts.clock());
+    let refresher = Refresher::start(control, hosts.all(), &asker, hosts.clock());
     let relays = Relays::new(config, policy, hosts, counts.clone())?;
     let relays = if recovers { relays } else { relays.without_recovery() };
     let machine = Machine { name: std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(), addresses: Vec::new() };

@@ -193,7 +193,8 @@ impl Writer for Responses {
         let Some(done) = self.done.take() else { return };
         self.begin(out);
         self.finish(out);
-        let response = self.completed(done, std::mem::take(&mut self.output));
+        let output = std::mem::take(&mut self.output);
+        let response = self.completed(done, output);
         self.event("response.completed", json!({"response": response}), out);
     }
 
@@ -223,7 +224,8 @@ impl Writer for Responses {
         self.done = None;
         self.begin(out);
         let error = json!({"code": error.code.unwrap_or("server_error"), "message": error.message});
-        let mut response = self.response("failed", std::mem::take(&mut self.output));
+        let output = std::mem::take(&mut self.output);
+        let mut response = self.response("failed", output);
         response["error"] = error.clone();
         self.event("response.failed", json!({"response": response, "error": error}), out);
     }
