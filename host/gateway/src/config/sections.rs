@@ -238,8 +238,6 @@ sections! {
     pub struct Log {
         /// Whether each request writes a line.
         pub access: bool = true;
-        /// Whether texts of prompts and answers may appear in logs and journals.
-        pub texts: bool = false;
     }
 
     /// The journal of decisions, which `upright replay` reads.
