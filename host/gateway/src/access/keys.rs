@@ -83,6 +83,11 @@ impl Keys {
         Ok(Some(&key.name))
     }
 
+    /// Whether an `Authorization` carries one of these keys.
+    pub fn is_own(&self, authorization: &HeaderValue) -> bool {
+        !self.keys.is_empty() && bearer(authorization.as_bytes()).is_some_and(|key| self.find(key.trim_ascii()).is_some())
+    }
+
     /// Compares with every key, whichever matches.
     fn find(&self, sent: &[u8]) -> Option<&Key> {
         let hash = KeyHash::of(sent);
@@ -178,6 +183,17 @@ mod tests {
         let keys = keys(&[("a", None)]);
         let hash = KeyHash::of(b"a-key").to_string();
         assert_eq!(keys.admit(&headers(&[("x-api-key", hash.as_bytes())]), 0), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn an_authorization_is_the_gateways_own_only_with_one_of_its_keys() {
+        let of = |text| HeaderValue::from_static(text);
+        for (sent, own) in
+            [("Bearer a-key", true), ("bearer  a-key ", true), ("Bearer b-key", false), ("Basic a-key", false), ("a-key", false)]
+        {
+            assert_eq!(keys(&[("a", None)]).is_own(&of(sent)), own, "{sent}");
+            assert!(!Keys::default().is_own(&of(sent)), "{sent}");
+        }
     }
 
     #[test]

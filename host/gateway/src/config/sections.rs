@@ -136,7 +136,7 @@ sections! {
         pub weight: u32 = 1;
         /// Maximum number of requests at once. More wait in the gateway. No limit, unless set.
         pub concurrency: Option<u32> = None => "4";
-        /// Whether the client's own credentials are sent to this upstream.
+        /// Whether the client's own `Authorization` is sent to this upstream, unless it is a key of the gateway.
         pub forward_auth: bool = false;
         /// File with the API key that the gateway sends to this upstream.
         pub api_key_file: Option<PathBuf> = None => r#""/etc/upright/workstation.key""#;

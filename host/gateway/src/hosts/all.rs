@@ -2,14 +2,16 @@
 
 use super::balance::{Ranking, Wish, survey};
 use super::catalogue::Catalogue;
-use super::host::{Host, HostSettings, Kind};
+use super::host::{Credentials, Host, HostSettings, Kind};
 use super::names::{AliasError, Aliases, ModelName};
 use super::queue::Limits;
 use crate::config::{self, Config};
 use bytes::Bytes;
-use http::Uri;
+use http::{HeaderValue, Uri};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use upright_core::PolicySlot;
 use upright_core::breaker::{CircuitBreaker, CircuitBreakers};
 use upright_core::clock::SharedClock;
 use upright_core::error::ConfigurationError;
@@ -32,6 +34,16 @@ pub enum HostsError {
         /// Its address.
         url: String,
     },
+    /// An API key that cannot be used.
+    #[error("upstream {name}: the API key in {} cannot be used: {reason}; expected a file with the key in one line", file.display())]
+    Key {
+        /// Name of the upstream.
+        name: String,
+        /// The file, `api_key_file`.
+        file: PathBuf,
+        /// Why, without the key.
+        reason: String,
+    },
 }
 
 /// The hosts of one configuration, with its aliases.
@@ -53,26 +65,36 @@ impl std::fmt::Debug for SharedClockOf {
 }
 
 impl Hosts {
-    /// The hosts of a configuration. Nothing is known of them yet.
+    /// The hosts of a configuration, whose breakers this policy moves. Nothing is known of them yet.
     ///
     /// # Errors
     /// [`HostsError`].
-    pub fn new(config: &Config, clock: SharedClock) -> Result<Self, HostsError> {
-        let template = CircuitBreaker::builder("gateway").clock(Arc::clone(&clock)).config((&config.breaker).into());
+    pub fn new(config: &Config, policy: &PolicySlot, clock: SharedClock) -> Result<Self, HostsError> {
+        let template = CircuitBreaker::builder("gateway").policy(policy.clone()).clock(Arc::clone(&clock));
+        let template = template.config((&config.breaker).into());
         let breakers = CircuitBreakers::new(template)?;
         let aliases = Aliases::new(config.aliases.keys().map(|alias| (alias, config.resolve(alias))))?;
-        let host = |upstream: &config::Upstream| {
+        let host = |upstream: &config::Upstream| -> Result<_, HostsError> {
             let (name, url) = (upstream.label(), upstream.url.to_string());
-            let parsed = url.parse::<Uri>().ok().filter(|uri| uri.authority().is_some());
+            // Credentials for https must not be sent in the clear.
+            let parsed = url.parse::<Uri>().ok().filter(|uri| uri.authority().is_some() && !upstream.url.tls);
             let Some(url) = parsed else { return Err(HostsError::Address { name, url }) };
             let kind = match upstream.kind {
                 config::Kind::Ollama => Kind::Ollama,
                 config::Kind::Openai => Kind::Openai,
             };
             let limits = Limits { concurrent: upstream.concurrency, queued: config.listen.max_queue };
+            let credentials = match &upstream.api_key_file {
+                Some(file) => {
+                    let of_key = |reason| HostsError::Key { name: name.clone(), file: file.clone(), reason };
+                    Credentials::Key(bearer(file).map_err(of_key)?)
+                }
+                None if upstream.forward_auth => Credentials::Client,
+                None => Credentials::None,
+            };
             // A slash separates a host from a model.
             let name = name.replace('/', "_").into();
-            Ok(Host::new(HostSettings { name, url, kind, weight: upstream.weight, limits }, breakers.clone()))
+            Ok(Host::new(HostSettings { name, url, kind, weight: upstream.weight, limits, credentials }, breakers.clone()))
         };
         let all = config.upstreams.iter().map(host).collect::<Result<_, _>>()?;
         Ok(Self { all, aliases, spread: AtomicU64::new(0), clock: SharedClockOf(clock) })
@@ -136,5 +158,59 @@ impl Hosts {
     /// `/api/version`: the lowest of all hosts.
     pub fn version(&self) -> Option<Bytes> {
         Catalogue::of(&self.all).version()
+    }
+}
+
+/// `Authorization` with the API key in a file.
+fn bearer(file: &Path) -> Result<HeaderValue, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let key = text.trim();
+    if key.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    let no_header = |_| "it has several lines, or signs that are not ASCII".to_owned();
+    let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(no_header)?;
+    // Hidden from `Debug`.
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Upstream;
+    use upright_core::clock::SystemClock;
+    use upright_test_kit::folder::Folder;
+
+    fn hosts(file: PathBuf) -> Result<Hosts, HostsError> {
+        let upstream = Upstream { api_key_file: Some(file), ..Upstream::default() };
+        Hosts::new(&Config { upstreams: vec![upstream], ..Config::default() }, &PolicySlot::native(), SystemClock::shared())
+    }
+
+    #[test]
+    fn an_api_key_is_read_from_its_file_and_hidden_from_debug() {
+        let folder = Folder::new("api-key");
+        let hosts = hosts(folder.write("key", " sk-secret\n")).unwrap();
+        let credentials = &hosts.all()[0].settings().credentials;
+        assert_eq!(*credentials, Credentials::Key(HeaderValue::from_static("Bearer sk-secret")));
+        assert!(!format!("{:?}", hosts.all()[0].settings()).contains("secret"));
+    }
+
+    #[test]
+    fn an_address_of_https_is_refused_since_its_api_key_would_be_sent_in_the_clear() {
+        let upstream = Upstream { url: "https://gpu.example".parse().unwrap(), ..Upstream::default() };
+        let config = Config { upstreams: vec![upstream], ..Config::default() };
+        let refused = Hosts::new(&config, &PolicySlot::native(), SystemClock::shared());
+        assert!(matches!(refused, Err(HostsError::Address { .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn an_api_key_that_cannot_be_used_is_an_error_that_names_its_file_and_not_the_key() {
+        let folder = Folder::new("api-key");
+        for (name, text) in [("empty", Some("\n")), ("lines", Some("secret\nsecret")), ("umlaut", Some("secr\u{e9}t")), ("missing", None)] {
+            let file = text.map_or_else(|| folder.path(name), |text| folder.write(name, text));
+            let error = hosts(file.clone()).err().unwrap().to_string();
+            assert!(error.contains(&file.display().to_string()) && !error.contains("secr"), "{error}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::catalogue::{LoadedModel, Models};
 use super::names::ModelName;
 use super::queue::{Limits, Queue, Queues};
 use arc_swap::ArcSwapOption;
-use http::Uri;
+use http::{HeaderValue, Uri};
 use semver::Version;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -37,6 +37,29 @@ pub enum Kind {
     Openai,
 }
 
+/// Credentials that a host gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Credentials {
+    /// None.
+    #[default]
+    None,
+    /// The client's own `Authorization`.
+    Client,
+    /// This `Authorization`, with the host's API key. `Debug` hides a value that is marked as sensitive.
+    Key(HeaderValue),
+}
+
+impl Credentials {
+    /// `Authorization` for the host. `client` is the client's own.
+    pub fn authorization<'a>(&'a self, client: Option<&'a HeaderValue>) -> Option<&'a HeaderValue> {
+        match self {
+            Self::None => None,
+            Self::Client => client,
+            Self::Key(value) => Some(value),
+        }
+    }
+}
+
 /// Settings of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostSettings {
@@ -50,6 +73,8 @@ pub struct HostSettings {
     pub weight: u32,
     /// Limits of the calls of each model.
     pub limits: Limits,
+    /// Credentials that it gets.
+    pub credentials: Credentials,
 }
 
 /// An upstream host.

@@ -2,7 +2,7 @@
 //!
 //! A [`Refresher`] asks the hosts beside the requests. A request reads their last answers and never waits for one:
 //! [`balance`] ranks the hosts, [`catalogue`] merges their lists, [`host`] keeps their state. Every decision is pure;
-//! the only I/O is the trait [`Ask`].
+//! the only I/O is the trait [`Ask`], and reading the API keys of a configuration.
 
 mod all;
 pub mod balance;

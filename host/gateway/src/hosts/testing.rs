@@ -1,7 +1,7 @@
 //! Hosts and answers for the tests of this folder.
 
 use super::catalogue::{LoadedModel, Models, read_loaded};
-use super::host::{Host, HostSettings, Kind};
+use super::host::{Credentials, Host, HostSettings, Kind};
 use super::names::ModelName;
 use super::queue::Limits;
 use http::Uri;
@@ -24,6 +24,7 @@ pub(super) fn settings(name: &str) -> HostSettings {
         kind: Kind::Ollama,
         weight: 1,
         limits: Limits::default(),
+        credentials: Credentials::None,
     }
 }
 

@@ -4,7 +4,7 @@ use super::question::Question;
 use super::verdict::error_in;
 use crate::config::Limits;
 use crate::hosts::host::Host;
-use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, address, authority, path_at};
+use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, address, path_at, set_host};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use std::rc::Rc;
@@ -84,7 +84,7 @@ impl Way<'_> {
         *request.uri_mut() = path_at(self.host, &question.path);
         let headers = request.headers_mut();
         headers.extend(question.headers.iter().cloned());
-        headers.insert(header::HOST, authority(self.host));
+        set_host(headers, self.host, question.authorization.as_ref());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
     }

@@ -31,6 +31,8 @@ pub struct Question {
     pub writer: Option<Box<dyn Writer>>,
     /// Headers for the host.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The client's `Authorization`, for hosts that it is forwarded to.
+    pub authorization: Option<HeaderValue>,
 }
 
 impl Question {

@@ -9,7 +9,7 @@ use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
 use crate::relay::{Question, Reply};
 use crate::scan::request::{Fields, Odd, canonical, scan, text};
-use crate::upstream::{Outgoing, Pool, address, authority, path_at};
+use crate::upstream::{Outgoing, Pool, address, path_at, set_host};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -39,7 +39,7 @@ const OF_CONNECTION: [HeaderName; 8] = [
 ];
 
 /// Answers a request.
-pub(super) async fn dispatch(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>) -> Response<Reply> {
+pub(super) async fn dispatch(live: &Live, pool: &Rc<Pool>, mut request: Request<Incoming>) -> Response<Reply> {
     let cors = match live.guard.judge(request.method(), request.uri(), request.headers()) {
         Verdict::Allow { cors } => cors,
         Verdict::Preflight { cors } => return with(answer(204, "text/plain; charset=utf-8", Bytes::new()), cors),
@@ -50,6 +50,10 @@ pub(super) async fn dispatch(live: &Live, pool: &Rc<Pool>, request: Request<Inco
     let is_open = matches!(request.uri().path(), "/healthz" | "/readyz");
     if !is_open && let Err(denied) = live.keys.admit(request.headers(), live.relays.hosts().clock().now()) {
         return with(failed(denied.status().as_u16(), &denied.to_string()), cors);
+    }
+    // A key of the gateway's own is no host's business.
+    if request.headers().get(header::AUTHORIZATION).is_some_and(|sent| live.keys.is_own(sent)) {
+        request.headers_mut().remove(header::AUTHORIZATION);
     }
     with(admitted(live, pool, request).await, cors)
 }
@@ -154,6 +158,7 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         sent,
         writer: None,
         headers: forwarded(live, &head.headers),
+        authorization: head.headers.get(header::AUTHORIZATION).cloned(),
     };
     relays.answer(pool, question).await
 }
@@ -202,6 +207,7 @@ fn question(
         sent,
         writer: Some(writer),
         headers: forwarded(live, &head.headers),
+        authorization: head.headers.get(header::AUTHORIZATION).cloned(),
     })
 }
 
@@ -241,7 +247,7 @@ fn through(live: &Live, host: &Arc<Host>, head: &Parts, path: &str, body: Outgoi
     for name in [header::ORIGIN, header::AUTHORIZATION, header::COOKIE, HeaderName::from_static("x-api-key")] {
         headers.remove(name);
     }
-    headers.insert(header::HOST, authority(host));
+    set_host(headers, host, head.headers.get(header::AUTHORIZATION));
     headers.append(header::VIA, live.via.clone());
     request
 }

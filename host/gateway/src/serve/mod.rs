@@ -198,7 +198,7 @@ fn live(
     id: u64,
     control: &tokio::runtime::Handle,
 ) -> Result<Live, StartError> {
-    let hosts = Arc::new(Hosts::new(config, SystemClock::shared())?);
+    let hosts = Arc::new(Hosts::new(config, policy, SystemClock::shared())?);
     let asker = Arc::new(Asker { connect: config.limits.connect });
     let refresher = Refresher::start(control, hosts.all(), &asker, hosts.clock());
     let relays = Relays::new(config, policy, hosts, counts.clone())?;

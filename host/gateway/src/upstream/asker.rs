@@ -3,7 +3,7 @@
 use crate::hosts::host::Host;
 use crate::hosts::{Ask, AskError};
 use bytes::Bytes;
-use http::{Request, header};
+use http::Request;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -30,7 +30,7 @@ impl Ask for Asker {
         let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(no_answer)?;
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = super::path_at(host, path);
-        request.headers_mut().insert(header::HOST, super::authority(host));
+        super::set_host(request.headers_mut(), host, None);
         let answer = async {
             let (head, body) = sender.send_request(request).await.map_err(no_answer)?.into_parts();
             let body = Limited::new(body, LONGEST).collect().await.map_err(AskError::NoAnswer)?;

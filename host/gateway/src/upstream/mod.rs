@@ -11,7 +11,7 @@ pub use error::SendError;
 pub use pool::{Answer, Pool};
 
 use crate::hosts::host::Host;
-use http::{HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 /// Where to connect to.
 pub(crate) fn address(host: &Host) -> String {
@@ -19,8 +19,15 @@ pub(crate) fn address(host: &Host) -> String {
     format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(80))
 }
 
-/// Value of `Host`.
-pub(crate) fn authority(host: &Host) -> HeaderValue {
+/// Sets the headers that a host has of its own: `Host` and `Authorization`. `client` is the client's `Authorization`.
+pub(crate) fn set_host(headers: &mut HeaderMap, host: &Host, client: Option<&HeaderValue>) {
+    headers.insert(header::HOST, authority(host));
+    if let Some(value) = host.settings().credentials.authorization(client) {
+        headers.insert(header::AUTHORIZATION, value.clone());
+    }
+}
+
+fn authority(host: &Host) -> HeaderValue {
     let authority = host.settings().url.authority().map_or("", |authority| authority.as_str());
     HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("localhost"))
 }
@@ -29,4 +36,37 @@ pub(crate) fn authority(host: &Host) -> HeaderValue {
 pub(crate) fn path_at(host: &Host, path: &str) -> Uri {
     let below = host.settings().url.path().trim_end_matches('/');
     format!("{below}{path}").parse().unwrap_or_else(|_| Uri::from_static("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Upstream};
+    use crate::hosts::Hosts;
+    use upright_core::PolicySlot;
+    use upright_core::clock::SystemClock;
+    use upright_test_kit::folder::Folder;
+
+    #[test]
+    fn a_host_gets_its_api_key_or_the_clients_authorization_only_as_configured() {
+        let folder = Folder::new("authorization");
+        let key = || Some(folder.write("key", "own"));
+        let client = HeaderValue::from_static("Bearer client");
+        for (forward_auth, api_key_file, client, sent) in [
+            (false, None, Some(&client), None),
+            (true, None, Some(&client), Some("Bearer client")),
+            (true, None, None, None),
+            (false, key(), Some(&client), Some("Bearer own")),
+            // As a probe asks.
+            (false, key(), None, Some("Bearer own")),
+        ] {
+            let upstream = Upstream { forward_auth, api_key_file, ..Upstream::default() };
+            let config = Config { upstreams: vec![upstream], ..Config::default() };
+            let hosts = Hosts::new(&config, &PolicySlot::native(), SystemClock::shared()).unwrap();
+            let mut headers = HeaderMap::new();
+            set_host(&mut headers, &hosts.all()[0], client);
+            assert_eq!(headers[header::HOST], "127.0.0.1:11434");
+            assert_eq!(headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap()), sent, "{config:?}");
+        }
+    }
 }
