@@ -1,17 +1,21 @@
 //! `upright serve`: a gateway in front of Ollama.
 
+use super::policy::keys;
 use crate::exit::{Exit, Failure};
 use crate::output::{FAINT, GOOD, Output};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
-use upright::PolicyLifecycle;
+use std::time::{Duration, SystemTime};
+use upright::journal::Journal;
 use upright::ollama::ENVIRONMENT_VARIABLE;
-use upright_gateway::config::Config;
+use upright::policy::SwapOptions;
+use upright::{Policy, PolicyLifecycle};
+use upright_gateway::config::{self, Config};
 use upright_gateway::serve::{Gateway, StartOptions};
+use upright_operations::signature::Signature;
 
-/// Interval at which the configuration file is looked at.
+/// Interval at which the files of the configuration and of the policy are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Serve a gateway that recovers: clients of Ollama or OpenAI change one address
@@ -55,27 +59,38 @@ pub(crate) async fn run(arguments: ServeArguments, output: &Output) -> anyhow::R
     let mut config = configured(&arguments).map_err(Failure::bad_input)?;
     config.access.open_to_everyone |= arguments.open_to_everyone;
     config.check().map_err(Failure::bad_input)?;
-    let policy = PolicyLifecycle::built_in();
+    let mut source = Source::of(config.policy.clone());
+    let (policy, journal) = deciding(&config)?;
     let options = StartOptions { workers: arguments.workers, recovers: !arguments.no_recovery };
     let gateway = Gateway::start(config, policy.slot().clone(), options).map_err(Failure::bad_input)?;
     report(&gateway, output)?;
-    let mut seen = arguments.config.as_deref().and_then(modified);
+    let mut seen = arguments.config.as_deref().and_then(state);
     let mut events = Events::new()?;
     loop {
         let event = events.next().await;
-        match (event, &arguments.config) {
-            (Event::End, _) => break,
-            (Event::Reload, None) | (Event::Tick, None) => {}
-            (event, Some(path)) => {
-                let now = modified(path);
-                if event == Event::Reload || now != seen {
-                    seen = now;
-                    reload(&gateway, path);
-                }
+        if event == Event::End {
+            break;
+        }
+        let asked = event == Event::Reload;
+        if let Some(path) = &arguments.config {
+            let now = state(path);
+            if asked || now != seen {
+                seen = now;
+                reload(&gateway, path);
             }
+        }
+        let now = Source::of(gateway.config().policy);
+        if now != source || asked && now.policy.file.is_some() {
+            if let Err(error) = swap(&policy, &now.policy) {
+                tracing::error!(target: "upright", %error, "the policy stays as it was");
+            }
+            source = now;
         }
     }
     tokio::task::spawn_blocking(move || gateway.drain()).await?;
+    if let Some(journal) = journal {
+        journal.flush();
+    }
     Ok(Exit::Success.into())
 }
 
@@ -98,8 +113,54 @@ fn reload(gateway: &Gateway, path: &Path) {
     }
 }
 
-fn modified(path: &Path) -> Option<std::time::SystemTime> {
-    std::fs::metadata(path).and_then(|found| found.modified()).ok()
+/// The configured policy, whose decisions the configured journal records.
+fn deciding(config: &Config) -> Result<(PolicyLifecycle, Option<Journal>), Failure> {
+    let journal = config.journal.file.as_ref().map(|file| Journal::builder().file(file).build());
+    let journal = journal.transpose().map_err(Failure::bad_input)?;
+    let mut policy = PolicyLifecycle::built_in();
+    if let Some(journal) = &journal {
+        policy = policy.with_journal(journal.clone());
+    }
+    if config.policy.file.is_some() {
+        swap(&policy, &config.policy)?;
+    }
+    Ok((policy, journal))
+}
+
+/// Makes the configured policy active. The active one stays if it is refused.
+fn swap(policy: &PolicyLifecycle, config: &config::Policy) -> Result<(), Failure> {
+    let options = SwapOptions::default();
+    match &config.file {
+        Some(file) => {
+            let swapped = policy.swap_file(file, &keys::loader(&config.trusted_keys)?, &options);
+            swapped.map_err(|error| Failure::bad_input(format_args!("{}: {error}", file.display())))?;
+        }
+        None => {
+            Policy::built_in().and_then(|built_in| policy.swap(built_in, &options)).map_err(Failure::bad_input)?;
+        }
+    }
+    Ok(())
+}
+
+/// Origin of the policy: its settings, and the state of each of its files.
+#[derive(PartialEq)]
+struct Source {
+    policy: config::Policy,
+    files: Vec<Option<(SystemTime, u64)>>,
+}
+
+impl Source {
+    fn of(policy: config::Policy) -> Self {
+        let signature = policy.file.as_deref().map(Signature::path_for);
+        let files = policy.file.iter().chain(&signature).chain(&policy.trusted_keys).map(|file| state(file)).collect();
+        Self { policy, files }
+    }
+}
+
+/// Time of the last change, and length.
+fn state(path: &Path) -> Option<(SystemTime, u64)> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.modified().ok()?, found.len()))
 }
 
 fn report(gateway: &Gateway, output: &Output) -> anyhow::Result<()> {
@@ -157,5 +218,66 @@ impl Events {
             _ = tokio::signal::ctrl_c() => Event::End,
             () = tokio::time::sleep(LOOK) => Event::Tick,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use upright_core::types::{Fault, FaultKind};
+    use upright_operations::replay::{Replay, Replayer};
+    use upright_operations::signature::SecretKey;
+    use upright_test_kit::folder::Folder;
+
+    const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
+
+    #[test]
+    fn a_configured_policy_is_swapped_in_and_a_refused_one_leaves_the_active_one() {
+        let folder = Folder::new("serve-policy");
+        let key = SecretKey::generate().unwrap();
+        let trusted = folder.write("key.pub", key.public().to_string());
+        let unsigned = folder.write("unsigned.wasm", std::fs::read(STEADY).unwrap());
+        let broken = folder.write("broken.wasm", "no component");
+        let policy = PolicyLifecycle::built_in();
+        for (file, trusted_keys, refused, active) in [
+            (Some(&broken), vec![], true, "upright-default"),
+            (Some(&unsigned), vec![trusted.clone()], true, "upright-default"),
+            (Some(&unsigned), vec![folder.path("missing.pub")], true, "upright-default"),
+            (Some(&unsigned), vec![], false, "upright-steady"),
+            (Some(&broken), vec![], true, "upright-steady"),
+            (None, vec![], false, "upright-default"),
+        ] {
+            let config = config::Policy { file: file.cloned(), trusted_keys };
+            assert_eq!(swap(&policy, &config).is_err(), refused, "{config:?}");
+            assert_eq!(policy.description().name, active, "{config:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_policys_file_its_signature_or_a_trusted_key_is_seen() {
+        let folder = Folder::new("serve-source");
+        let policy = config::Policy { file: Some(folder.path("p.wasm")), trusted_keys: vec![folder.path("key.pub")] };
+        let now = || Source::of(policy.clone());
+        for file in [folder.path("p.wasm"), Signature::path_for(folder.path("p.wasm").as_path()), folder.path("key.pub")] {
+            let before = now();
+            assert!(before == now());
+            std::fs::write(&file, "changed").unwrap();
+            assert!(before != now(), "{}", file.display());
+        }
+        assert!(now() != Source::of(config::Policy::default()));
+    }
+
+    #[test]
+    fn the_journal_records_decisions_that_replay_reads() {
+        let folder = Folder::new("serve-journal");
+        let file = folder.path("journal.jsonl");
+        let journal = config::Journal { file: Some(file.clone()) };
+        let (policy, journal) = deciding(&Config { journal, ..Config::default() }).unwrap();
+        policy.slot().classify(&Fault::new(FaultKind::ConnectionRefused, "connection refused"));
+        journal.unwrap().flush();
+        let mut replay = Replay::new(Replayer::built_in().unwrap(), None);
+        std::fs::read(&file).unwrap().split(|byte| *byte == b'\n').for_each(|line| replay.line(line));
+        let report = replay.report();
+        assert_eq!((report.entries, report.differing, report.unreadable.lines), (1, 0, 0));
     }
 }

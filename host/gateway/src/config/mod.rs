@@ -192,11 +192,12 @@ impl Config {
 
     /// Returns the names of the changed settings that a reload cannot change.
     pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
-        let (old, new) = (&self.listen, &new.listen);
+        let (old, other) = (&self.listen, &new.listen);
         let settings = [
-            ("listen.address", old.address != new.address),
-            ("listen.tls_certificate", old.tls_certificate != new.tls_certificate),
-            ("listen.tls_key", old.tls_key != new.tls_key),
+            ("listen.address", old.address != other.address),
+            ("listen.tls_certificate", old.tls_certificate != other.tls_certificate),
+            ("listen.tls_key", old.tls_key != other.tls_key),
+            ("journal.file", self.journal.file != new.journal.file),
         ];
         settings.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
     }

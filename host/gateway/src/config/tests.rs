@@ -215,10 +215,18 @@ fn a_reload_names_each_changed_setting_and_those_that_need_a_restart() {
     let old = Config::default();
     assert_eq!((old.changed(&old), old.restart_needed(&old)), (vec![], vec![]));
     let new = parse(
-        "listen = { address = '127.0.0.1:1', max_queue = 1, tls_key = 'a', tls_certificate = 'b' }\nlimits.queue = 1\nlog.access = false\naliases.a = 'b'",
+        "listen = { address = '127.0.0.1:1', max_queue = 1, tls_key = 'a', tls_certificate = 'b' }\nlimits.queue = 1\nlog.access = false\njournal.file = 'j'\naliases.a = 'b'",
     );
-    let changed =
-        ["listen.address", "listen.tls_certificate", "listen.tls_key", "listen.max_queue", "aliases", "limits.queue", "log.access"];
+    let changed = [
+        "listen.address",
+        "listen.tls_certificate",
+        "listen.tls_key",
+        "listen.max_queue",
+        "aliases",
+        "limits.queue",
+        "log.access",
+        "journal.file",
+    ];
     assert_eq!(old.changed(&new), changed);
-    assert_eq!(old.restart_needed(&new), changed[..3]);
+    assert_eq!(old.restart_needed(&new), [&changed[..3], &changed[7..]].concat());
 }

@@ -86,8 +86,8 @@ impl Hosts {
             let limits = Limits { concurrent: upstream.concurrency, queued: config.listen.max_queue };
             let credentials = match &upstream.api_key_file {
                 Some(file) => {
-                    let of_key = |reason| HostsError::Key { name: name.clone(), file: file.clone(), reason };
-                    Credentials::Key(bearer(file).map_err(of_key)?)
+                    let unusable = |reason| HostsError::Key { name: name.clone(), file: file.clone(), reason };
+                    Credentials::Key(bearer(file).map_err(unusable)?)
                 }
                 None if upstream.forward_auth => Credentials::Client,
                 None => Credentials::None,

@@ -158,9 +158,9 @@ impl Gateway {
     /// # Errors
     /// [`StartError::Setting`]; the configuration stays.
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, StartError> {
-        let needed = self.current.load().config.restart_needed(config);
-        let mut config = config.clone();
-        config.listen = self.current.load().config.listen.clone();
+        let used = self.config();
+        let needed = used.restart_needed(config);
+        let config = Config { listen: used.listen, journal: used.journal, ..config.clone() };
         self.current.store(live(&config, &self.policy, &self.counts, self.recovers, self.id, &self.handle)?);
         Ok(needed)
     }
