@@ -156,7 +156,7 @@ impl Gateway {
     /// Takes another configuration, without dropping a request. What needs a restart is named, and stays as it was.
     ///
     /// # Errors
-    /// [`StartError::Setting`]; the configuration stays.
+    /// [`StartError::Setting`] or [`StartError::Hosts`]; the configuration stays.
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, StartError> {
         let used = self.config();
         let needed = used.restart_needed(config);
