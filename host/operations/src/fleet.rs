@@ -447,7 +447,8 @@ fn runs(process: u32) -> bool {
 #[cfg(not(unix))]
 fn runs(process: u32) -> bool {
     use sysinfo::{Pid, ProcessesToUpdate, System};
-    System::new().refresh_processes(ProcessesToUpdate::Some(&[Pid::from_u32(process)]), true) > 0
+    // A system that does not say counts as running.
+    System::new().map_or(true, |mut system| system.refresh_processes(ProcessesToUpdate::Some(&[Pid::from_u32(process)]), true) > 0)
 }
 
 fn swap(slot: &PolicyLifecycle, order: &Order, component: Option<&[u8]>, loader: &PolicyLoader) -> Result<Stage, String> {

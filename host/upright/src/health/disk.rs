@@ -17,8 +17,10 @@ pub(crate) fn room(path: &Path) -> Room {
 #[cfg(not(unix))]
 pub(crate) fn room(path: &Path) -> Room {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let disks = sysinfo::Disks::new_with_refreshed_list_specifics(sysinfo::DiskRefreshKind::nothing().with_storage());
-    let holding = disks.list().iter().filter(|disk| path.starts_with(disk.mount_point()));
+    let Ok(disks) = sysinfo::Disks::new_with_refreshed_list_specifics(sysinfo::DiskRefreshKind::nothing().with_storage()) else {
+        return (0, 0);
+    };
+    let holding = disks.iter().filter(|disk| path.starts_with(disk.mount_point()));
     let deepest = holding.max_by_key(|disk| disk.mount_point().components().count());
     deepest.map_or((0, 0), |disk| (disk.total_space(), disk.available_space()))
 }
