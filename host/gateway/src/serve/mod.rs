@@ -5,9 +5,10 @@ mod dispatch;
 
 use crate::access::guard::{Guard, Machine};
 use crate::access::keys::Keys;
-use crate::config::Config;
+use crate::config::{Config, SettingError};
 use crate::hosts::{Hosts, HostsError, Refresher};
 use crate::relay::{Counts, Relays};
+use crate::tls::{self, Connector};
 use crate::upstream::Asker;
 use http::HeaderValue;
 use std::io;
@@ -37,6 +38,9 @@ pub enum StartError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] upright_core::error::ConfigurationError),
+    /// TLS cannot be had as a setting asks for it.
+    #[error(transparent)]
+    Tls(#[from] SettingError),
     /// The hosts cannot be used.
     #[error(transparent)]
     Hosts(#[from] HostsError),
@@ -74,6 +78,7 @@ pub struct Gateway {
     current: Current,
     policy: PolicySlot,
     counts: Counts,
+    connector: Connector,
     recovers: bool,
     /// Known in `Via`, so that a loop is seen.
     id: u64,
@@ -111,11 +116,14 @@ impl Gateway {
     /// # Errors
     /// [`StartError`].
     pub fn start(config: Config, policy: PolicySlot, options: StartOptions) -> Result<Self, StartError> {
+        let acceptor = tls::acceptor(&config.listen)?;
+        let connector = Connector::default();
+        tls::prepare(&connector, &config.upstreams)?;
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("upright-control").enable_all().build();
         let control = control.map_err(StartError::Worker)?;
         let counts = Counts::default();
         let id = upright_core::random::unique();
-        let live = live(&config, &policy, &counts, options.recovers, id, control.handle())?;
+        let live = live(&config, &policy, &counts, &connector, options.recovers, id, control.handle())?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if options.workers == 0 { processors } else { options.workers };
         let mut address = config.listen.address;
@@ -125,15 +133,20 @@ impl Gateway {
         for number in 0..workers {
             let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
             address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
-            let (current, stopped) = (current.clone(), stopped.clone());
+            let (current, acceptor, connector, stopped) = (current.clone(), acceptor.clone(), connector.clone(), stopped.clone());
             let thread = std::thread::Builder::new().name(format!("upright-serve-{number}"));
-            threads.push(thread.spawn(move || connection::serve(listener, &current, stopped)).map_err(StartError::Worker)?);
+            threads.push(
+                thread
+                    .spawn(move || connection::serve(listener, &current, acceptor.as_ref(), connector, stopped))
+                    .map_err(StartError::Worker)?,
+            );
         }
         Ok(Self {
             address,
             current,
             policy,
             counts,
+            connector,
             recovers: options.recovers,
             id,
             stop,
@@ -156,12 +169,13 @@ impl Gateway {
     /// Takes another configuration, without dropping a request. What needs a restart is named, and stays as it was.
     ///
     /// # Errors
-    /// [`StartError::Setting`]; the configuration stays.
+    /// [`StartError`]; the configuration stays.
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, StartError> {
+        tls::prepare(&self.connector, &config.upstreams)?;
         let needed = self.current.load().config.restart_needed(config);
         let mut config = config.clone();
         config.listen = self.current.load().config.listen.clone();
-        self.current.store(live(&config, &self.policy, &self.counts, self.recovers, self.id, &self.handle)?);
+        self.current.store(live(&config, &self.policy, &self.counts, &self.connector, self.recovers, self.id, &self.handle)?);
         Ok(needed)
     }
 
@@ -194,12 +208,13 @@ fn live(
     config: &Config,
     policy: &PolicySlot,
     counts: &Counts,
+    connector: &Connector,
     recovers: bool,
     id: u64,
     control: &tokio::runtime::Handle,
 ) -> Result<Live, StartError> {
     let hosts = Arc::new(Hosts::new(config, SystemClock::shared())?);
-    let asker = Arc::new(Asker { connect: config.limits.connect });
+    let asker = Arc::new(Asker { connect: config.limits.connect, connector: connector.clone() });
     let refresher = Refresher::start(control, hosts.all(), &asker, hosts.clock());
     let relays = Relays::new(config, policy, hosts, counts.clone())?;
     let relays = if recovers { relays } else { relays.without_recovery() };
