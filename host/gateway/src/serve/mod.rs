@@ -15,6 +15,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use upright_core::PolicySlot;
 use upright_core::clock::SystemClock;
@@ -84,9 +85,20 @@ pub struct Gateway {
     id: u64,
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
-    /// Probes and refreshes; `None` once it has ended.
-    control: Option<tokio::runtime::Runtime>,
-    handle: tokio::runtime::Handle,
+    handle: Handle,
+    _control: Control,
+}
+
+/// The runtime of probes and refreshes; `None` once it has ended.
+struct Control(Option<Runtime>);
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // Its tasks may be dropped at any time, also from within another runtime.
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl std::fmt::Debug for Gateway {
@@ -121,9 +133,12 @@ impl Gateway {
         tls::prepare(&connector, &config.upstreams)?;
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("upright-control").enable_all().build();
         let control = control.map_err(StartError::Worker)?;
+        let handle = control.handle().clone();
+        // An error below must not wait for its tasks.
+        let control = Control(Some(control));
         let counts = Counts::default();
         let id = upright_core::random::unique();
-        let live = live(&config, &policy, &counts, &connector, options.recovers, id, control.handle())?;
+        let live = live(&config, &policy, &counts, &connector, options.recovers, id, &handle)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if options.workers == 0 { processors } else { options.workers };
         let mut address = config.listen.address;
@@ -151,8 +166,8 @@ impl Gateway {
             id,
             stop,
             workers: threads,
-            handle: control.handle().clone(),
-            control: Some(control),
+            handle,
+            _control: control,
         })
     }
 
@@ -191,10 +206,6 @@ impl Gateway {
             // A panic was reported by its own thread.
             let _ = worker.join();
         }
-        if let Some(control) = self.control.take() {
-            // Its tasks may be dropped at any time, also from within another runtime.
-            control.shutdown_background();
-        }
     }
 }
 
@@ -211,7 +222,7 @@ fn live(
     connector: &Connector,
     recovers: bool,
     id: u64,
-    control: &tokio::runtime::Handle,
+    control: &Handle,
 ) -> Result<Live, StartError> {
     let hosts = Arc::new(Hosts::new(config, SystemClock::shared())?);
     let asker = Arc::new(Asker { connect: config.limits.connect, connector: connector.clone() });
@@ -243,4 +254,18 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(1024)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_in_use_is_an_error_that_names_it_also_within_a_runtime() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = Config::default();
+        config.listen.address = other.local_addr().unwrap();
+        let error = Gateway::start(config, PolicySlot::native(), StartOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(&other.local_addr().unwrap().to_string()), "{error}");
+    }
 }
