@@ -12,4 +12,5 @@ pub mod hosts;
 pub mod relay;
 pub mod scan;
 pub mod serve;
+pub mod tls;
 pub mod upstream;

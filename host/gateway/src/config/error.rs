@@ -76,7 +76,7 @@ const WORDS: [(&str, &str); 5] = [
 ];
 
 impl SettingError {
-    pub(super) fn new(path: KeyPath, found: impl Display, expected: impl Display, next_step: &'static str) -> Self {
+    pub(crate) fn new(path: KeyPath, found: impl Display, expected: impl Display, next_step: &'static str) -> Self {
         Self { path, found: found.to_string(), expected: expected.to_string(), next_step }
     }
 

@@ -13,12 +13,12 @@ mod units;
 
 pub use address::{Address, AddressError};
 pub use error::{ConfigError, Place, SettingError};
+pub(crate) use path::KeyPath;
 pub use sections::{
     Access, AccessKey, Breaker, Cache, Integrity, Journal, Kind, Limits, Listen, Log, Model, Overflow, Policy, Retry, Upstream, Window,
 };
 pub use units::{KeepAlive, KeyHash};
 
-use path::KeyPath;
 use sections::Section;
 use serde::Deserialize;
 use std::collections::BTreeMap;

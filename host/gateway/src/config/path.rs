@@ -13,21 +13,21 @@ enum Step {
 
 /// The way from the root of a file to a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct KeyPath(Vec<Step>);
+pub(crate) struct KeyPath(Vec<Step>);
 
 impl KeyPath {
     /// Keys with dots between them.
-    pub(super) fn of(dotted: &str) -> Self {
+    pub(crate) fn of(dotted: &str) -> Self {
         Self(dotted.split('.').map(|key| Step::Key(key.to_owned())).collect())
     }
 
-    pub(super) fn key(mut self, key: &str) -> Self {
+    pub(crate) fn key(mut self, key: &str) -> Self {
         self.0.push(Step::Key(key.to_owned()));
         self
     }
 
     /// Index in an array, from 0.
-    pub(super) fn number(mut self, number: usize) -> Self {
+    pub(crate) fn number(mut self, number: usize) -> Self {
         self.0.push(Step::Number(number));
         self
     }

@@ -115,7 +115,7 @@ sections! {
         /// Maximum size of the head of one request: its first line and its headers.
         #[serde(with = "size")]
         pub max_head: u64 = 64 << 10;
-        /// Maximum time in which the head of a request must arrive.
+        /// Maximum time in which the head of a request must arrive, and for the handshake of TLS.
         #[serde(with = "span")]
         pub head_time: Duration = Duration::from_secs(10);
         /// Maximum number of open connections.
@@ -157,7 +157,7 @@ sections! {
         /// Maximum time in the gateway's queue.
         #[serde(with = "span")]
         pub queue: Duration = Duration::from_secs(120);
-        /// Maximum time until an upstream accepts the connection, with the lookup of its name.
+        /// Maximum time until an upstream accepts the connection, with the lookup of its name and the handshake of TLS.
         #[serde(with = "span")]
         pub connect: Duration = Duration::from_secs(2);
         /// Maximum time in which an upstream loads a model.

@@ -2,6 +2,7 @@
 
 use super::Current;
 use super::dispatch::dispatch;
+use crate::tls::{Acceptor, Connection, Connector};
 use crate::upstream::Pool;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,23 +25,35 @@ const PAUSE: Duration = Duration::from_millis(50);
 const BUFFER: usize = 64 << 10;
 
 /// Serves until `stopped`, then until its requests have ended.
-pub(super) fn serve(listener: TcpListener, current: &Current, stopped: watch::Receiver<bool>) {
+pub(super) fn serve(
+    listener: TcpListener,
+    current: &Current,
+    acceptor: Option<&Acceptor>,
+    connector: Connector,
+    stopped: watch::Receiver<bool>,
+) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot start"),
     };
     let local = LocalSet::new();
-    runtime.block_on(local.run_until(accept(listener, current, stopped)));
+    runtime.block_on(local.run_until(accept(listener, current, acceptor, connector, stopped)));
     // The requests in flight.
     runtime.block_on(local);
 }
 
-async fn accept(listener: TcpListener, current: &Current, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    current: &Current,
+    acceptor: Option<&Acceptor>,
+    connector: Connector,
+    mut stopped: watch::Receiver<bool>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot listen"),
     };
-    let pool = Rc::new(Pool::default());
+    let pool = Rc::new(Pool::new(connector));
     let open = Rc::new(Cell::new(0_u32));
     loop {
         let accepted = tokio::select! {
@@ -54,7 +67,14 @@ async fn accept(listener: TcpListener, current: &Current, mut stopped: watch::Re
                 if open.get() >= most {
                     continue;
                 }
-                tokio::task::spawn_local(connection(stream, current.clone(), Rc::clone(&pool), Rc::clone(&open), stopped.clone()));
+                tokio::task::spawn_local(connection(
+                    stream,
+                    acceptor.cloned(),
+                    current.clone(),
+                    Rc::clone(&pool),
+                    Rc::clone(&open),
+                    stopped.clone(),
+                ));
             }
             Err(error) => {
                 tracing::warn!(target: "upright", %error, "a connection cannot be accepted");
@@ -64,13 +84,28 @@ async fn accept(listener: TcpListener, current: &Current, mut stopped: watch::Re
     }
 }
 
-async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, open: Rc<Cell<u32>>, mut stopped: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    acceptor: Option<Acceptor>,
+    current: Current,
+    pool: Rc<Pool>,
+    open: Rc<Cell<u32>>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let _counted = Counted::of(open);
     let _ = stream.set_nodelay(true);
-    let resets = Rc::new(Cell::new(false));
     let head_time = current.load().config.listen.head_time;
-    let io = TokioIo::new(Client { stream, resets: Rc::clone(&resets) });
+    let stream: Box<dyn Connection> = match acceptor {
+        None => Box::new(stream),
+        Some(acceptor) => match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return tracing::debug!(target: "upright", %error, "a client's TLS handshake failed"),
+            Err(_) => return tracing::debug!(target: "upright", "a client's TLS handshake took too long"),
+        },
+    };
+    let resets = Rc::new(Cell::new(false));
     let of_service = Rc::clone(&resets);
+    let io = TokioIo::new(Client { stream, resets });
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         // A client of HTTP/1.0 would take a close for the end of its answer.
         of_service.set(request.version() < http::Version::HTTP_11);
@@ -80,17 +115,14 @@ async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, open: R
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head_time).half_close(false).max_buf_size(BUFFER);
     let mut connection = pin!(builder.serve_connection(io, service));
-    let ended = tokio::select! {
+    // A failure has reached the client, or the client has gone.
+    let _ = tokio::select! {
         ended = connection.as_mut() => ended,
         _ = stopped.wait_for(|stopped| *stopped) => {
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await
         }
     };
-    // A proper end must not be reset.
-    if ended.is_ok() {
-        resets.set(false);
-    }
 }
 
 /// Counts an open connection while it lives.
@@ -111,7 +143,7 @@ impl Drop for Counted {
 
 /// A client's connection, which is reset at its end where a close would look like the end of an answer.
 struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Connection>,
     resets: Rc<Cell<bool>>,
 }
 
@@ -119,7 +151,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         if self.resets.get() {
             // Without it the client sees a close.
-            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            let _ = socket2::SockRef::from(self.stream.socket()).set_linger(Some(Duration::ZERO));
         }
     }
 }
@@ -140,10 +172,8 @@ impl AsyncWrite for Client {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        // After a shutdown the kernel would not reset.
-        if self.resets.get() {
-            return Poll::Ready(Ok(()));
-        }
+        // Only a proper end comes here, which must not be reset. TLS has a message of its own for it.
+        self.resets.set(false);
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 

@@ -5,15 +5,17 @@ mod dispatch;
 
 use crate::access::guard::{Guard, Machine};
 use crate::access::keys::Keys;
-use crate::config::Config;
+use crate::config::{Config, SettingError};
 use crate::hosts::{Hosts, HostsError, Refresher};
 use crate::relay::{Counts, Relays};
+use crate::tls::{self, Connector};
 use crate::upstream::Asker;
 use http::HeaderValue;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 use upright_core::PolicySlot;
 use upright_core::clock::SystemClock;
@@ -37,6 +39,9 @@ pub enum StartError {
     /// A setting cannot be used.
     #[error(transparent)]
     Setting(#[from] upright_core::error::ConfigurationError),
+    /// TLS cannot be had as a setting asks for it.
+    #[error(transparent)]
+    Tls(#[from] SettingError),
     /// The hosts cannot be used.
     #[error(transparent)]
     Hosts(#[from] HostsError),
@@ -74,14 +79,26 @@ pub struct Gateway {
     current: Current,
     policy: PolicySlot,
     counts: Counts,
+    connector: Connector,
     recovers: bool,
     /// Known in `Via`, so that a loop is seen.
     id: u64,
     stop: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
-    /// Probes and refreshes; `None` once it has ended.
-    control: Option<tokio::runtime::Runtime>,
-    handle: tokio::runtime::Handle,
+    handle: Handle,
+    _control: Control,
+}
+
+/// The runtime of probes and refreshes; `None` once it has ended.
+struct Control(Option<Runtime>);
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // Its tasks may be dropped at any time, also from within another runtime.
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl std::fmt::Debug for Gateway {
@@ -111,11 +128,17 @@ impl Gateway {
     /// # Errors
     /// [`StartError`].
     pub fn start(config: Config, policy: PolicySlot, options: StartOptions) -> Result<Self, StartError> {
+        let acceptor = tls::acceptor(&config.listen)?;
+        let connector = Connector::default();
+        tls::prepare(&connector, &config.upstreams)?;
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("upright-control").enable_all().build();
         let control = control.map_err(StartError::Worker)?;
+        let handle = control.handle().clone();
+        // An error below must not wait for its tasks.
+        let control = Control(Some(control));
         let counts = Counts::default();
         let id = upright_core::random::unique();
-        let live = live(&config, &policy, &counts, options.recovers, id, control.handle())?;
+        let live = live(&config, &policy, &counts, &connector, options.recovers, id, &handle)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if options.workers == 0 { processors } else { options.workers };
         let mut address = config.listen.address;
@@ -125,21 +148,26 @@ impl Gateway {
         for number in 0..workers {
             let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
             address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
-            let (current, stopped) = (current.clone(), stopped.clone());
+            let (current, acceptor, connector, stopped) = (current.clone(), acceptor.clone(), connector.clone(), stopped.clone());
             let thread = std::thread::Builder::new().name(format!("upright-serve-{number}"));
-            threads.push(thread.spawn(move || connection::serve(listener, &current, stopped)).map_err(StartError::Worker)?);
+            threads.push(
+                thread
+                    .spawn(move || connection::serve(listener, &current, acceptor.as_ref(), connector, stopped))
+                    .map_err(StartError::Worker)?,
+            );
         }
         Ok(Self {
             address,
             current,
             policy,
             counts,
+            connector,
             recovers: options.recovers,
             id,
             stop,
             workers: threads,
-            handle: control.handle().clone(),
-            control: Some(control),
+            handle,
+            _control: control,
         })
     }
 
@@ -156,12 +184,13 @@ impl Gateway {
     /// Takes another configuration, without dropping a request. What needs a restart is named, and stays as it was.
     ///
     /// # Errors
-    /// [`StartError::Setting`] or [`StartError::Hosts`]; the configuration stays.
+    /// [`StartError`]; the configuration stays.
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, StartError> {
+        tls::prepare(&self.connector, &config.upstreams)?;
         let used = self.config();
         let needed = used.restart_needed(config);
         let config = Config { listen: used.listen, journal: used.journal, ..config.clone() };
-        self.current.store(live(&config, &self.policy, &self.counts, self.recovers, self.id, &self.handle)?);
+        self.current.store(live(&config, &self.policy, &self.counts, &self.connector, self.recovers, self.id, &self.handle)?);
         Ok(needed)
     }
 
@@ -177,10 +206,6 @@ impl Gateway {
             // A panic was reported by its own thread.
             let _ = worker.join();
         }
-        if let Some(control) = self.control.take() {
-            // Its tasks may be dropped at any time, also from within another runtime.
-            control.shutdown_background();
-        }
     }
 }
 
@@ -194,12 +219,13 @@ fn live(
     config: &Config,
     policy: &PolicySlot,
     counts: &Counts,
+    connector: &Connector,
     recovers: bool,
     id: u64,
-    control: &tokio::runtime::Handle,
+    control: &Handle,
 ) -> Result<Live, StartError> {
     let hosts = Arc::new(Hosts::new(config, policy, SystemClock::shared())?);
-    let asker = Arc::new(Asker { connect: config.limits.connect });
+    let asker = Arc::new(Asker { connect: config.limits.connect, connector: connector.clone() });
     let refresher = Refresher::start(control, hosts.all(), &asker, hosts.clock());
     let relays = Relays::new(config, policy, hosts, counts.clone())?;
     let relays = if recovers { relays } else { relays.without_recovery() };
@@ -228,4 +254,18 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(1024)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_in_use_is_an_error_that_names_it_also_within_a_runtime() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = Config::default();
+        config.listen.address = other.local_addr().unwrap();
+        let error = Gateway::start(config, PolicySlot::native(), StartOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(&other.local_addr().unwrap().to_string()), "{error}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::hosts::host::Host;
 use crate::hosts::{Ask, AskError};
+use crate::tls::Connector;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -9,21 +10,23 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Maximum size of an answer, bytes: a list of some thousand models.
 const LONGEST: usize = 16 << 20;
 
 /// Asks hosts over HTTP.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Asker {
     /// Time limit of connecting.
     pub connect: Duration,
+    /// Connects to https addresses.
+    pub connector: Connector,
 }
 
 impl Ask for Asker {
     async fn get(&self, host: &Host, path: &str) -> Result<(u16, Bytes), AskError> {
-        let connecting = tokio::time::timeout(self.connect, TcpStream::connect(super::address(host)));
+        let peer = super::address(host);
+        let connecting = tokio::time::timeout(self.connect, super::connect(&peer, &self.connector));
         let late = || io::Error::from(io::ErrorKind::TimedOut);
         let stream = connecting.await.map_err(|_| late()).and_then(|connected| connected).map_err(AskError::NoConnection)?;
         let no_answer = |error: hyper::Error| AskError::NoAnswer(error.into());

@@ -1,7 +1,9 @@
 //! Keeps connections open between requests.
 
+use super::Peer;
 use super::body::{AnswerBody, Outgoing};
 use super::error::SendError;
+use crate::tls::Connector;
 use http::{Request, response};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -9,7 +11,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// Maximum number of idle connections to one host, for each worker.
 const IDLE: usize = 64;
@@ -17,7 +18,7 @@ const IDLE: usize = 64;
 /// A connection that waits for a request.
 #[derive(Debug)]
 pub(super) struct Idle {
-    address: Rc<str>,
+    peer: Rc<Peer>,
     sender: SendRequest<Outgoing>,
 }
 
@@ -33,11 +34,17 @@ pub struct Answer {
 /// The open connections of one worker.
 #[derive(Debug, Default)]
 pub struct Pool {
-    idle: RefCell<HashMap<Rc<str>, Vec<Idle>>>,
+    connector: Connector,
+    idle: RefCell<HashMap<Rc<Peer>, Vec<Idle>>>,
 }
 
 impl Pool {
-    /// Sends a request to `address` (`host:port`) and waits for the answer's head, without a limit.
+    /// A pool without connections, which connects to https addresses by `connector`.
+    pub fn new(connector: Connector) -> Self {
+        Self { connector, ..Self::default() }
+    }
+
+    /// Sends a request to `peer` and waits for the answer's head, without a limit.
     ///
     /// `request` makes it; it is called again where a kept connection turned out to be closed before it took the
     /// request.
@@ -46,12 +53,12 @@ impl Pool {
     /// [`SendError`].
     pub async fn send(
         self: &Rc<Self>,
-        address: &str,
+        peer: &Peer,
         connect: Duration,
         mut request: impl FnMut() -> Option<Request<Outgoing>>,
     ) -> Result<Answer, SendError> {
-        let exchange = |source| SendError::Exchange { to: address.to_owned(), source };
-        while let Some(mut kept) = self.take(address) {
+        let exchange = |source| SendError::Exchange { to: peer.to_string(), source };
+        while let Some(mut kept) = self.take(peer) {
             let Some(request) = request() else { break };
             match kept.sender.try_send_request(request).await {
                 Ok(answer) => return Ok(self.answer(answer, kept)),
@@ -64,9 +71,9 @@ impl Pool {
         let Some(request) = request() else {
             // A body that passes through can be sent only once.
             let source = std::io::Error::other("the request's body was already sent");
-            return Err(SendError::Connect { to: address.to_owned(), source });
+            return Err(SendError::Connect { to: peer.to_string(), source });
         };
-        let mut fresh = self.connect(address, connect).await?;
+        let mut fresh = self.connect(peer, connect).await?;
         match fresh.sender.send_request(request).await {
             Ok(answer) => Ok(self.answer(answer, fresh)),
             Err(error) => Err(exchange(error)),
@@ -78,9 +85,9 @@ impl Pool {
         Answer { head, body: AnswerBody::new(incoming, Rc::downgrade(self), connection) }
     }
 
-    fn take(&self, address: &str) -> Option<Idle> {
+    fn take(&self, peer: &Peer) -> Option<Idle> {
         let mut idle = self.idle.borrow_mut();
-        let kept = idle.get_mut(address)?;
+        let kept = idle.get_mut(peer)?;
         while let Some(connection) = kept.pop() {
             if connection.sender.is_ready() {
                 return Some(connection);
@@ -89,20 +96,18 @@ impl Pool {
         None
     }
 
-    async fn connect(&self, address: &str, limit: Duration) -> Result<Idle, SendError> {
-        let to = || address.to_owned();
-        let stream = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
+    async fn connect(&self, peer: &Peer, limit: Duration) -> Result<Idle, SendError> {
+        let to = || peer.to_string();
+        let stream = match tokio::time::timeout(limit, super::connect(peer, &self.connector)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(source)) => return Err(SendError::Connect { to: to(), source }),
             Err(_) => return Err(SendError::ConnectTimeout { to: to(), limit }),
         };
-        // Only latency suffers without it.
-        let _ = stream.set_nodelay(true);
         let shaken = http1::handshake::<_, Outgoing>(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|source| SendError::Exchange { to: to(), source })?;
         // Its error reaches the exchange that it belongs to.
         tokio::task::spawn_local(connection);
-        Ok(Idle { address: address.into(), sender })
+        Ok(Idle { peer: Rc::new(peer.clone()), sender })
     }
 
     /// Keeps a connection whose answer has ended.
@@ -121,7 +126,7 @@ impl Pool {
 
     fn keep(&self, connection: Idle) {
         let mut idle = self.idle.borrow_mut();
-        let kept = idle.entry(Rc::clone(&connection.address)).or_default();
+        let kept = idle.entry(Rc::clone(&connection.peer)).or_default();
         if kept.len() < IDLE {
             kept.push(connection);
         }
