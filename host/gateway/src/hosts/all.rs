@@ -76,8 +76,7 @@ impl Hosts {
         let aliases = Aliases::new(config.aliases.keys().map(|alias| (alias, config.resolve(alias))))?;
         let host = |upstream: &config::Upstream| -> Result<_, HostsError> {
             let (name, url) = (upstream.label(), upstream.url.to_string());
-            // Credentials for https must not be sent in the clear.
-            let parsed = url.parse::<Uri>().ok().filter(|uri| uri.authority().is_some() && !upstream.url.tls);
+            let parsed = url.parse::<Uri>().ok().filter(|uri| uri.authority().is_some());
             let Some(url) = parsed else { return Err(HostsError::Address { name, url }) };
             let kind = match upstream.kind {
                 config::Kind::Ollama => Kind::Ollama,
@@ -194,14 +193,6 @@ mod tests {
         let credentials = &hosts.all()[0].settings().credentials;
         assert_eq!(*credentials, Credentials::Key(HeaderValue::from_static("Bearer sk-secret")));
         assert!(!format!("{:?}", hosts.all()[0].settings()).contains("secret"));
-    }
-
-    #[test]
-    fn an_address_of_https_is_refused_since_its_api_key_would_be_sent_in_the_clear() {
-        let upstream = Upstream { url: "https://gpu.example".parse().unwrap(), ..Upstream::default() };
-        let config = Config { upstreams: vec![upstream], ..Config::default() };
-        let refused = Hosts::new(&config, &PolicySlot::native(), SystemClock::shared());
-        assert!(matches!(refused, Err(HostsError::Address { .. })), "{refused:?}");
     }
 
     #[test]
