@@ -80,6 +80,7 @@ pub struct HostSettings {
 /// An upstream host.
 pub struct Host {
     settings: HostSettings,
+    authority: HeaderValue,
     outstanding: AtomicU32,
     rate: AtomicU32,
     /// Instant of the last probe's end, plus 1; 0 before the first.
@@ -125,7 +126,10 @@ struct Wishes {
 impl Host {
     /// A host that nothing is known of. All hosts share `breakers`, which are named `host` and `host/model`.
     pub fn new(settings: HostSettings, breakers: CircuitBreakers) -> Arc<Self> {
+        let url = &settings.url;
+        let authority = url.authority().map_or("", |authority| authority.as_str());
         Arc::new(Self {
+            authority: HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("localhost")),
             outstanding: AtomicU32::new(0),
             rate: AtomicU32::new(FULL_RATE),
             probed: AtomicU64::new(0),
@@ -150,6 +154,11 @@ impl Host {
     /// Its API.
     pub fn kind(&self) -> Kind {
         self.settings.kind
+    }
+
+    /// Value of `Host` in requests to it.
+    pub fn authority(&self) -> &HeaderValue {
+        &self.authority
     }
 
     /// Its settings.

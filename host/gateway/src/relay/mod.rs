@@ -136,7 +136,7 @@ impl Relays {
         let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());
         let kind = question.asked.route.is_ollamas().then_some(Kind::Ollama);
         let ranking = self.hosts.rank(Some(&question.model), asked, kind);
-        let place = Place::new(Arc::clone(&self.hosts), ranking, question.model.clone(), self.chain(&model), question.facts());
+        let place = Place::new(Arc::clone(&self.hosts), ranking, &question, self.chain(&model));
         let mut run = Run::within(&self.strategy, place, Some(model));
         let mut missed: Option<Missed> = None;
         let mut step = run.admit();
@@ -163,7 +163,6 @@ impl Relays {
                         limits: &self.limits,
                         window: self.windows.of(&question.model).filter(|_| question.asked.window.is_none()),
                         refuse_cuts: self.overflow != Overflow::Truncate && self.recovers,
-                        now: std::time::SystemTime::now(),
                     };
                     match way.ask(&question, &attempt).await {
                         Ok(brought) => {
@@ -221,7 +220,8 @@ impl Relays {
             Brought::Stream { head, .. } => (head, true),
             Brought::Whole { head, .. } => (head, question.asked.streamed),
         };
-        let mut headers = HeaderMap::new();
+        // All that an answer can have, without growing.
+        let mut headers = HeaderMap::with_capacity(8);
         for name in PASSED_ON {
             if let Some(value) = head.get(&name) {
                 headers.insert(name, value.clone());

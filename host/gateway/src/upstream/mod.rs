@@ -59,21 +59,17 @@ async fn connect(peer: &Peer, connector: &Connector) -> io::Result<Box<dyn Conne
 
 /// Sets the headers that a host has of its own: `Host` and `Authorization`. `client` is the client's `Authorization`.
 pub(crate) fn set_host(headers: &mut HeaderMap, host: &Host, client: Option<&HeaderValue>) {
-    headers.insert(header::HOST, authority(host));
+    headers.insert(header::HOST, host.authority().clone());
     if let Some(value) = host.settings().credentials.authorization(client) {
         headers.insert(header::AUTHORIZATION, value.clone());
     }
 }
 
-fn authority(host: &Host) -> HeaderValue {
-    let authority = host.settings().url.authority().map_or("", |authority| authority.as_str());
-    HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("localhost"))
-}
-
 /// A path of the host, below the path of its address.
 pub(crate) fn path_at(host: &Host, path: &str) -> Uri {
     let below = host.settings().url.path().trim_end_matches('/');
-    format!("{below}{path}").parse().unwrap_or_else(|_| Uri::from_static("/"))
+    let whole = if below.is_empty() { path.parse() } else { format!("{below}{path}").parse() };
+    whole.unwrap_or_else(|_| Uri::from_static("/"))
 }
 
 #[cfg(test)]
