@@ -6,14 +6,14 @@ use upright_protocol::{Asked, ErrorBody, Exchange, Failed, Judgement, OllamaErro
 /// The error in a judged answer; `None` if it is whole. `last` is the last piece that came: an error stands there.
 pub(super) fn error_in(endpoint: Endpoint, asked: Asked, judgement: Judgement, last: &[u8]) -> Option<OllamaError> {
     let (verdict, empty) = (judgement.verdict.clone(), judgement.empty);
-    let exchange = Box::new(Exchange { asked, judgement });
+    let exchange = || Box::new(Exchange { asked, judgement });
     Some(match (verdict, empty) {
-        (Verdict::Cut(why), _) => OllamaError::Incomplete { endpoint, why, exchange },
-        (Verdict::QuestionCut(how), _) => OllamaError::QuestionCut { endpoint, how, exchange },
+        (Verdict::Cut(why), _) => OllamaError::Incomplete { endpoint, why, exchange: exchange() },
+        (Verdict::QuestionCut(how), _) => OllamaError::QuestionCut { endpoint, how, exchange: exchange() },
         (Verdict::Failed(Failed::Unreadable), _) => OllamaError::invalid(endpoint, "an answer of this route", last),
         (Verdict::Failed(Failed::Nothing), _) => OllamaError::invalid(endpoint, "an answer", b""),
         (Verdict::Failed(_), _) => OllamaError::in_stream(endpoint, said(last)),
-        (_, Some(why)) => OllamaError::EmptyAnswer { endpoint, why, exchange },
+        (_, Some(why)) => OllamaError::EmptyAnswer { endpoint, why, exchange: exchange() },
         (_, None) => return None,
     })
 }
