@@ -9,29 +9,25 @@ const MODELS: usize = 256;
 
 /// The window of each model that was enlarged, tokens.
 #[derive(Debug, Default)]
-pub(super) struct Windows(Mutex<HashMap<String, u32>>);
+pub(super) struct Windows(Mutex<HashMap<ModelName, u32>>);
 
 impl Windows {
     /// The window that the model was given; `None` where its own was enough.
     pub(super) fn of(&self, model: &ModelName) -> Option<u32> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key(model)).copied()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied()
     }
 
     /// An answer came with this window.
     pub(super) fn keep(&self, model: &ModelName, tokens: u32) {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if windows.len() >= MODELS && !windows.contains_key(&key(model)) {
+        if windows.len() >= MODELS && !windows.contains_key(model) {
             windows.clear();
         }
-        windows.insert(key(model), tokens);
+        windows.insert(model.clone(), tokens);
     }
 
     /// The model did not load with this window.
     pub(super) fn forget(&self, model: &ModelName) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(model));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(model);
     }
-}
-
-fn key(model: &ModelName) -> String {
-    model.as_str().to_ascii_lowercase()
 }
