@@ -56,7 +56,6 @@ pub(super) struct Way<'a> {
     /// Window that was learnt for the model.
     pub(super) window: Option<u32>,
     pub(super) refuse_cuts: bool,
-    pub(super) now: SystemTime,
 }
 
 impl Way<'_> {
@@ -160,7 +159,7 @@ impl Way<'_> {
         let message =
             if said.message.is_empty() { format!("{} answered with status {status}", self.host.name()) } else { said.message.clone() };
         let header = |name: &str| head.get(name).and_then(|value| value.to_str().ok());
-        let fault = fault_of_body(endpoint, status.as_u16(), header, said, self.now);
+        let fault = fault_of_body(endpoint, status.as_u16(), header, said, SystemTime::now());
         let too_long = counted.is_some() || is_too_long(&fault);
         let circumstances = too_long.then(|| Circumstances {
             window: Some(self.window_facts(question, attempt, counted.unwrap_or(WindowFacts::UNKNOWN))),

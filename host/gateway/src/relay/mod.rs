@@ -163,7 +163,6 @@ impl Relays {
                         limits: &self.limits,
                         window: self.windows.of(&question.model).filter(|_| question.asked.window.is_none()),
                         refuse_cuts: self.overflow != Overflow::Truncate && self.recovers,
-                        now: std::time::SystemTime::now(),
                     };
                     match way.ask(&question, &attempt).await {
                         Ok(brought) => {
