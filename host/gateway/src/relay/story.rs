@@ -14,21 +14,26 @@ const LABELS: usize = 200;
 #[derive(Clone, Debug, Default)]
 pub struct Counts(Arc<Shared>);
 
+/// Route, model, host and outcome.
+type Labels = (&'static str, Arc<str>, Arc<str>, &'static str);
+
 #[derive(Debug, Default)]
 struct Shared {
-    /// Requests by route, model, host and outcome.
-    requests: Mutex<BTreeMap<[String; 4], u64>>,
+    requests: Mutex<BTreeMap<Labels, u64>>,
     attempts: AtomicU64,
     open: AtomicU64,
     untranslated: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Counts {
-    fn request(&self, labels: [&str; 4]) {
+    fn request(&self, labels: Labels) {
         let mut requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = labels.map(str::to_owned);
-        let key = if requests.len() < LABELS || requests.contains_key(&key) { key } else { labels.map(|_| "other".to_owned()) };
-        *requests.entry(key).or_default() += 1;
+        if let Some(count) = requests.get_mut(&labels) {
+            *count += 1;
+            return;
+        }
+        let labels = if requests.len() < LABELS { labels } else { ("other", "other".into(), "other".into(), "other") };
+        *requests.entry(labels).or_default() += 1;
     }
 
     /// Counts a request that was passed on untouched, because this field has no translation.
@@ -42,7 +47,7 @@ impl Counts {
     /// The counts as Prometheus reads them.
     pub fn text(&self) -> String {
         let mut text = String::from("# TYPE upright_gateway_requests_total counter\n");
-        for ([route, model, host, outcome], count) in &*self.0.requests.lock().unwrap_or_else(PoisonError::into_inner) {
+        for ((route, model, host, outcome), count) in &*self.0.requests.lock().unwrap_or_else(PoisonError::into_inner) {
             let (model, host) = (escaped(model), escaped(host));
             let labels = format!("route=\"{route}\",model=\"{model}\",host=\"{host}\",outcome=\"{outcome}\"");
             // Writing to a text cannot fail.
@@ -101,13 +106,13 @@ impl Story {
 
     pub(super) fn end(self, outcome: &'static str, attempts: u32, error: Option<String>) {
         let Self { counts, began, id, route, model, host, logged } = self;
-        let host = host.as_deref().map_or("none", |host| host.name());
+        let host = host.map_or_else(|| Arc::<str>::from("none"), |host| Arc::clone(host.name()));
         counts.0.open.fetch_sub(1, Ordering::Relaxed);
         counts.0.attempts.fetch_add(attempts.into(), Ordering::Relaxed);
-        counts.request([route, &model, host, outcome]);
+        counts.request((route, Arc::clone(&model), Arc::clone(&host), outcome));
         if logged {
             let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(target: "upright::access", id, route, %model, host, outcome, attempts, milliseconds, error);
+            tracing::info!(target: "upright::access", id, route, %model, host = &*host, outcome, attempts, milliseconds, error);
         }
     }
 }
