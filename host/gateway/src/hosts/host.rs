@@ -7,7 +7,7 @@ use super::catalogue::{LoadedModel, Models};
 use super::names::ModelName;
 use super::queue::{Limits, Queue, Queues};
 use arc_swap::ArcSwapOption;
-use http::Uri;
+use http::{HeaderValue, Uri};
 use semver::Version;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -55,6 +55,8 @@ pub struct HostSettings {
 /// An upstream host.
 pub struct Host {
     settings: HostSettings,
+    address: String,
+    authority: HeaderValue,
     outstanding: AtomicU32,
     rate: AtomicU32,
     /// Instant of the last probe's end, plus 1; 0 before the first.
@@ -100,7 +102,11 @@ struct Wishes {
 impl Host {
     /// A host that nothing is known of. All hosts share `breakers`, which are named `host` and `host/model`.
     pub fn new(settings: HostSettings, breakers: CircuitBreakers) -> Arc<Self> {
+        let url = &settings.url;
+        let authority = url.authority().map_or("", |authority| authority.as_str());
         Arc::new(Self {
+            address: format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(80)),
+            authority: HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("localhost")),
             outstanding: AtomicU32::new(0),
             rate: AtomicU32::new(FULL_RATE),
             probed: AtomicU64::new(0),
@@ -125,6 +131,16 @@ impl Host {
     /// Its API.
     pub fn kind(&self) -> Kind {
         self.settings.kind
+    }
+
+    /// Where to connect to: `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Value of `Host` in requests to it.
+    pub fn authority(&self) -> &HeaderValue {
+        &self.authority
     }
 
     /// Its settings.

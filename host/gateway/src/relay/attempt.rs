@@ -4,7 +4,7 @@ use super::question::Question;
 use super::verdict::error_in;
 use crate::config::Limits;
 use crate::hosts::host::Host;
-use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, address, authority, path_at};
+use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, path_at};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use std::rc::Rc;
@@ -64,8 +64,7 @@ impl Way<'_> {
         let Self { pool, host, limits, .. } = self;
         let endpoint = question.endpoint;
         let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts);
-        let to = address(host);
-        let sent = pool.send(&to, limits.connect, || Some(self.request(question, body.clone())));
+        let sent = pool.send(host.address(), limits.connect, || Some(self.request(question, body.clone())));
         let answer = match tokio::time::timeout(limits.loading, sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
@@ -83,7 +82,7 @@ impl Way<'_> {
         *request.uri_mut() = path_at(self.host, &question.path);
         let headers = request.headers_mut();
         headers.extend(question.headers.iter().cloned());
-        headers.insert(header::HOST, authority(self.host));
+        headers.insert(header::HOST, self.host.authority().clone());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request
     }

@@ -9,7 +9,7 @@ use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
 use crate::relay::{Question, Reply};
 use crate::scan::request::{Fields, Odd, canonical, scan, text};
-use crate::upstream::{Outgoing, Pool, address, authority, path_at};
+use crate::upstream::{Outgoing, Pool, path_at};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -213,8 +213,7 @@ async fn other(live: &Live, pool: &Rc<Pool>, head: Parts, body: Outgoing, model:
     let Some(host) = host else { return no_host("answer") };
     let path = head.uri.path_and_query().map_or_else(|| head.uri.path().to_owned(), |path| path.as_str().to_owned());
     let mut body = Some(body);
-    let to = address(&host);
-    let sent = pool.send(&to, live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
+    let sent = pool.send(host.address(), live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
     let changes = head.method != Method::GET && head.method != Method::HEAD;
     match sent.await {
         Ok(found) => {
@@ -241,7 +240,7 @@ fn through(live: &Live, host: &Arc<Host>, head: &Parts, path: &str, body: Outgoi
     for name in [header::ORIGIN, header::AUTHORIZATION, header::COOKIE, HeaderName::from_static("x-api-key")] {
         headers.remove(name);
     }
-    headers.insert(header::HOST, authority(host));
+    headers.insert(header::HOST, host.authority().clone());
     headers.append(header::VIA, live.via.clone());
     request
 }

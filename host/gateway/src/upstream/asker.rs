@@ -23,14 +23,14 @@ pub struct Asker {
 
 impl Ask for Asker {
     async fn get(&self, host: &Host, path: &str) -> Result<(u16, Bytes), AskError> {
-        let connecting = tokio::time::timeout(self.connect, TcpStream::connect(super::address(host)));
+        let connecting = tokio::time::timeout(self.connect, TcpStream::connect(host.address()));
         let late = || io::Error::from(io::ErrorKind::TimedOut);
         let stream = connecting.await.map_err(|_| late()).and_then(|connected| connected).map_err(AskError::NoConnection)?;
         let no_answer = |error: hyper::Error| AskError::NoAnswer(error.into());
         let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(no_answer)?;
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = super::path_at(host, path);
-        request.headers_mut().insert(header::HOST, super::authority(host));
+        request.headers_mut().insert(header::HOST, host.authority().clone());
         let answer = async {
             let (head, body) = sender.send_request(request).await.map_err(no_answer)?.into_parts();
             let body = Limited::new(body, LONGEST).collect().await.map_err(AskError::NoAnswer)?;

@@ -11,22 +11,11 @@ pub use error::SendError;
 pub use pool::{Answer, Pool};
 
 use crate::hosts::host::Host;
-use http::{HeaderValue, Uri};
-
-/// Where to connect to.
-pub(crate) fn address(host: &Host) -> String {
-    let url = &host.settings().url;
-    format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(80))
-}
-
-/// Value of `Host`.
-pub(crate) fn authority(host: &Host) -> HeaderValue {
-    let authority = host.settings().url.authority().map_or("", |authority| authority.as_str());
-    HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("localhost"))
-}
+use http::Uri;
 
 /// A path of the host, below the path of its address.
 pub(crate) fn path_at(host: &Host, path: &str) -> Uri {
     let below = host.settings().url.path().trim_end_matches('/');
-    format!("{below}{path}").parse().unwrap_or_else(|_| Uri::from_static("/"))
+    let whole = if below.is_empty() { path.parse() } else { format!("{below}{path}").parse() };
+    whole.unwrap_or_else(|_| Uri::from_static("/"))
 }
