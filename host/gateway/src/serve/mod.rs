@@ -9,10 +9,11 @@ use crate::config::Config;
 use crate::hosts::{Hosts, HostsError, Refresher};
 use crate::relay::{Counts, Relays};
 use crate::upstream::Asker;
+use arc_swap::ArcSwap;
 use http::HeaderValue;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 use upright_core::PolicySlot;
@@ -56,15 +57,15 @@ pub(crate) struct Live {
 
 /// The configuration in use, replaced as a whole.
 #[derive(Clone)]
-pub(crate) struct Current(Arc<RwLock<Arc<Live>>>);
+pub(crate) struct Current(Arc<ArcSwap<Live>>);
 
 impl Current {
     pub(crate) fn load(&self) -> Arc<Live> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        self.0.load_full()
     }
 
     fn store(&self, live: Live) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        self.0.store(Arc::new(live));
     }
 }
 
@@ -119,7 +120,7 @@ impl Gateway {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = if options.workers == 0 { processors } else { options.workers };
         let mut address = config.listen.address;
-        let current = Current(Arc::new(RwLock::new(Arc::new(live))));
+        let current = Current(Arc::new(ArcSwap::from_pointee(live)));
         let (stop, stopped) = watch::channel(false);
         let mut threads = Vec::with_capacity(workers);
         for number in 0..workers {
