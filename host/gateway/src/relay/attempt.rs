@@ -192,26 +192,33 @@ fn is_too_long(fault: &Fault) -> bool {
     fault.kind == FaultKind::HttpStatus && meaning.action == upright_core::types::SuggestedAction::ShortenPrompt && meaning.model_specific
 }
 
+/// The pieces as one. A single one is not copied.
 fn joined(pieces: Vec<Bytes>) -> Bytes {
-    pieces
-        .into_iter()
-        .fold(BytesMut::new(), |mut all, piece| {
-            all.extend_from_slice(&piece);
-            all
-        })
-        .freeze()
+    match pieces.as_slice() {
+        [one] => one.clone(),
+        many => many.concat().into(),
+    }
 }
 
 /// The whole body, up to `limit` bytes; `false` where the connection broke after its beginning, or it is longer.
 async fn collected(mut body: AnswerBody, limit: usize) -> Result<(Bytes, bool), hyper::Error> {
-    let mut all = BytesMut::new();
-    loop {
+    // Most bodies come in one piece, which is not copied. Of several, all are in `all`.
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    let whole = loop {
+        let length = first.len().max(all.len());
         match body.bytes().await {
-            Some(Ok(bytes)) if all.len() + bytes.len() > limit => return Ok((all.freeze(), false)),
-            Some(Ok(bytes)) => all.extend_from_slice(&bytes),
-            Some(Err(error)) if all.is_empty() => return Err(error),
-            Some(Err(_)) => return Ok((all.freeze(), false)),
-            None => return Ok((all.freeze(), true)),
+            Some(Ok(bytes)) if length + bytes.len() > limit => break false,
+            Some(Ok(bytes)) if length == 0 => first = bytes,
+            Some(Ok(bytes)) => {
+                if all.is_empty() {
+                    all.extend_from_slice(&first);
+                }
+                all.extend_from_slice(&bytes);
+            }
+            Some(Err(error)) if length == 0 => return Err(error),
+            Some(Err(_)) => break false,
+            None => break true,
         }
-    }
+    };
+    Ok((if all.is_empty() { first } else { all.freeze() }, whole))
 }
