@@ -220,7 +220,8 @@ impl Relays {
             Brought::Stream { head, .. } => (head, true),
             Brought::Whole { head, .. } => (head, question.asked.streamed),
         };
-        let mut headers = HeaderMap::new();
+        // All that an answer can have, without growing.
+        let mut headers = HeaderMap::with_capacity(8);
         for name in PASSED_ON {
             if let Some(value) = head.get(&name) {
                 headers.insert(name, value.clone());
