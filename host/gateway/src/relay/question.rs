@@ -2,7 +2,7 @@
 
 use crate::front::Writer;
 use crate::hosts::names::ModelName;
-use crate::scan::request::{Edit, Key, edited, scan, text};
+use crate::scan::request::{Edit, Fields, Key, edited, text};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub struct Question {
     pub path: String,
     /// Body for the host, before the model, the window and `truncate` are set in it.
     pub body: Bytes,
+    /// Places of the body's members; `None` where it cannot be edited.
+    pub fields: Option<Fields>,
     /// The request, for the judge.
     pub asked: Asked,
     /// The model.
@@ -42,7 +44,7 @@ impl Question {
 
     /// The body for this model and window. `refuse_cuts` asks the server to refuse a question that does not fit.
     pub(super) fn body_for(&self, model: &str, window: Option<u32>, refuse_cuts: bool) -> Bytes {
-        let Ok(fields) = scan(&self.body) else { return self.body.clone() };
+        let Some(fields) = &self.fields else { return self.body.clone() };
         let is_ollamas = self.asked.route.is_ollamas();
         let named = fields.model.as_ref().and_then(|span| text(&self.body, span));
         let mut edits = Vec::with_capacity(3);
@@ -55,6 +57,6 @@ impl Question {
         if let Some(window) = window.filter(|_| is_ollamas) {
             edits.push(Edit::Window(window.into()));
         }
-        if edits.is_empty() { self.body.clone() } else { edited(&self.body, &fields, &edits).into() }
+        if edits.is_empty() { self.body.clone() } else { edited(&self.body, fields, &edits).into() }
     }
 }

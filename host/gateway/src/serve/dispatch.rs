@@ -150,6 +150,7 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         path: head.uri.path().to_owned(),
         asked: Asked::read(route, &body),
         body,
+        fields: Some(fields),
         model: name,
         sent,
         writer: None,
@@ -191,13 +192,15 @@ fn question(
         let refused = writer.error(&facts);
         return Err(answer(refused.status, refused.content_type, refused.body.into()));
     };
+    let body = Bytes::from(body);
     Ok(Question {
         name,
         protocol,
         endpoint: endpoint(route),
         path: path.to_owned(),
         asked: Asked::read(route, &body),
-        body: body.into(),
+        fields: scan(&body).ok(),
+        body,
         model,
         sent,
         writer: Some(writer),
