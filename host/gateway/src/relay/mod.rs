@@ -136,7 +136,7 @@ impl Relays {
         let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());
         let kind = question.asked.route.is_ollamas().then_some(Kind::Ollama);
         let ranking = self.hosts.rank(Some(&question.model), asked, kind);
-        let place = Place::new(Arc::clone(&self.hosts), ranking, question.model.clone(), self.chain(&model), question.facts());
+        let place = Place::new(Arc::clone(&self.hosts), ranking, &question, self.chain(&model));
         let mut run = Run::within(&self.strategy, place, Some(model));
         let mut missed: Option<Missed> = None;
         let mut step = run.admit();

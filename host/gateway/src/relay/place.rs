@@ -1,5 +1,6 @@
 //! The hosts and models of one request, as the policy sees them.
 
+use super::question::Question;
 use crate::hosts::Hosts;
 use crate::hosts::balance::Ranking;
 use crate::hosts::host::Host;
@@ -19,14 +20,17 @@ pub(super) struct Place {
     /// Attempts that failed on each host of the ranking.
     failed: Vec<AtomicU32>,
     model: ModelName,
+    /// The model's name as the host gets it.
+    sent: Arc<str>,
     chain: Vec<String>,
     request: RequestFacts,
 }
 
 impl Place {
-    pub(super) fn new(hosts: Arc<Hosts>, ranking: Ranking, model: ModelName, chain: Vec<String>, request: RequestFacts) -> Self {
+    pub(super) fn new(hosts: Arc<Hosts>, ranking: Ranking, question: &Question, chain: Vec<String>) -> Self {
         let failed = ranking.candidates().iter().map(|_| AtomicU32::new(0)).collect();
-        Self { hosts, ranking, current: AtomicU32::new(0), failed, model, chain, request }
+        let (model, sent, request) = (question.model.clone(), Arc::clone(&question.sent), question.facts());
+        Self { hosts, ranking, current: AtomicU32::new(0), failed, model, sent, chain, request }
     }
 
     /// The host in use; `None` where there is none at all.
@@ -65,7 +69,7 @@ impl OperationContext for Place {
     }
 
     fn breaker(&self, model: &str) -> Option<CircuitBreaker> {
-        let model = ModelName::of(model)?;
+        let model = if *model == *self.sent { self.model.clone() } else { ModelName::of(model)? };
         self.host().map(|host| host.model_breaker(&model))
     }
 }
