@@ -288,15 +288,16 @@ def streams(processes, peers, direct):
     direct.port = to
     first = {peer: [] for peer in [direct, *peers]}
     connections = {peer: connect(peer.port) for peer in first}
-    for number in range(WARM_UP + FIRST_BYTES):
-        order = list(first)
-        turn = number % len(order)
-        for peer in order[turn:] + order[:turn]:
-            seconds, status, body = exchange(connections[peer], post(peer.path, question(True)))
-            if b" 200" not in status or peer.is_same and body != lines:
-                raise Unusable(f"{peer.name} streamed {status!r} {body[:300]!r}")
-            if number >= WARM_UP:
-                first[peer].append(seconds * 1e6)
+    # A slow peer would leave cold caches to the others.
+    for group in [[peer for peer in first if peer.is_same], [peer for peer in first if not peer.is_same]]:
+        for number in range(WARM_UP + FIRST_BYTES if group else 0):
+            turn = number % len(group)
+            for peer in group[turn:] + group[:turn]:
+                seconds, status, body = exchange(connections[peer], post(peer.path, question(True)))
+                if b" 200" not in status or peer.is_same and body != lines:
+                    raise Unusable(f"{peer.name} streamed {status!r} {body[:300]!r}")
+                if number >= WARM_UP:
+                    first[peer].append(seconds * 1e6)
     for peer, times in first.items():
         peer.figures["first"] = statistics.median(times)
         peer.figures["first_added"] = peer.figures["first"] - statistics.median(first[direct])
@@ -425,7 +426,7 @@ def table(peers):
 
 
 def said(*command):
-    run = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    run = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, env=os.environ | LITELLM)
     return (run.stdout + run.stderr).strip() or "unknown version"
 
 
@@ -433,7 +434,7 @@ def machine(arguments, program):
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         named = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
     versions = [said(arguments.upright, "--version"), said("nginx", "-v"), said("wrk", "-v").split(" [")[0]]
-    versions += [said(program, "--version").splitlines()[-1]] if program else []
+    versions += [line for line in said(program, "--version").splitlines() if "Version" in line] if program else []
     lines = [
         f"{(named or [platform.machine()])[0]}, {os.cpu_count()} cores, Linux {platform.release()}, "
         f"load average before {os.getloadavg()[0]:.2f}",

@@ -64,8 +64,7 @@ impl Way<'_> {
         let Self { pool, host, limits, .. } = self;
         let endpoint = question.endpoint;
         let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts);
-        let to = address(host);
-        let sent = pool.send(&to, limits.connect, || Some(self.request(question, body.clone())));
+        let sent = pool.send(host.address(), limits.connect, || Some(self.request(question, body.clone())));
         let answer = match tokio::time::timeout(limits.loading, sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
