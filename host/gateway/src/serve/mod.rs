@@ -14,7 +14,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use upright_core::PolicySlot;
 use upright_core::clock::SystemClock;
 
@@ -42,12 +42,17 @@ pub enum StartError {
     Hosts(#[from] HostsError),
 }
 
+/// Unit of the memory for bodies, bytes.
+const MEMORY_UNIT: u64 = 1 << 10;
+
 /// One configuration in use. Requests finish under the one that they began with.
 pub(crate) struct Live {
     pub(crate) config: Config,
     pub(crate) relays: Relays,
     pub(crate) guard: Guard,
     pub(crate) keys: Keys,
+    /// Memory for the bodies of all requests, in units of [`MEMORY_UNIT`]. All workers share it.
+    pub(crate) memory: Arc<Semaphore>,
     /// Value of `Via` that names this gateway.
     pub(crate) via: HeaderValue,
     /// Ends the probes of these hosts with the last request.
@@ -160,8 +165,10 @@ impl Gateway {
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, StartError> {
         let needed = self.current.load().config.restart_needed(config);
         let mut config = config.clone();
-        config.listen = self.current.load().config.listen.clone();
-        self.current.store(live(&config, &self.policy, &self.counts, self.recovers, self.id, &self.handle)?);
+        let old = self.current.load();
+        config.listen = old.config.listen.clone();
+        let new = live(&config, &self.policy, &self.counts, self.recovers, self.id, &self.handle)?;
+        self.current.store(Live { memory: Arc::clone(&old.memory), ..new });
         Ok(needed)
     }
 
@@ -207,11 +214,17 @@ fn live(
     Ok(Live {
         guard: Guard::new(&config.access, config.listen.address, &machine),
         keys: Keys::new(&config.access.keys),
+        memory: Arc::new(Semaphore::new(units(config.listen.max_body_memory).min(Semaphore::MAX_PERMITS))),
         via: HeaderValue::from_str(&format!("1.1 upright-{:016x}", id)).unwrap_or(HeaderValue::from_static("1.1 upright")),
         config: config.clone(),
         relays,
         _refresher: refresher,
     })
+}
+
+/// Number of units of memory for this many bytes.
+fn units(bytes: u64) -> usize {
+    usize::try_from(bytes.div_ceil(MEMORY_UNIT)).unwrap_or(usize::MAX)
 }
 
 /// Each worker has a listener of its own on the same address: the kernel spreads the connections.
