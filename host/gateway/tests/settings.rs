@@ -131,7 +131,7 @@ fn asked(host: &Server) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_refuses_at_once_and_a_client_that_hangs_up_makes_room_in_it() {
+async fn a_full_queue_refuses_at_once_and_a_client_that_hangs_up_leaves_it() {
     let gate = Gate::default();
     let host = gated(&gate);
     let gateway = gateway(&[&host], "max_queue = 1", "concurrency = 1", "");

@@ -60,7 +60,7 @@ impl Missed {
     }
 }
 
-/// One attempt's surroundings.
+/// Host and settings of one attempt.
 pub(super) struct Way<'a> {
     pub(super) pool: &'a Rc<Pool>,
     pub(super) host: &'a Arc<Host>,

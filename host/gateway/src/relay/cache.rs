@@ -1,4 +1,4 @@
-//! Keeps whole answers for equal requests: in place of a call while they are fresh, and for failures while they are not.
+//! Keeps whole answers for equal requests: in place of a call while they are fresh, and for failures after that.
 //!
 //! A host's bytes are kept, so a client gets the answer in its own protocol, under an identity of its own.
 
@@ -98,8 +98,8 @@ impl Cache {
         })
     }
 
-    /// The kept answer to this request, if any, and a draft of the next one. `digest` is the model's. `None` for a request
-    /// without a question, which loads or unloads a model.
+    /// A draft of the answer to this request, and the kept answer, if any. `digest` is the model's. `None` for a
+    /// request without a question: it loads or unloads a model.
     pub(super) fn find(&self, question: &Question, digest: Option<&str>) -> Option<(Draft, Option<Kept>)> {
         if !question.asked.question {
             return None;

@@ -17,7 +17,7 @@ pub(super) struct Call {
     /// Counts at the host while the answer comes.
     pub(super) busy: Option<InFlight>,
     /// Lets the next request in when the answer has ended.
-    pub(super) room: Option<queue::Place>,
+    pub(super) held: Option<queue::Place>,
     /// Whether the answer to a cut question passes.
     pub(super) accepts_cuts: bool,
     /// The answer on its way into the cache.
@@ -64,7 +64,7 @@ impl Call {
 
     fn end(&mut self, outcome: &'static str, error: Option<String>) {
         self.busy = None;
-        self.room = None;
+        self.held = None;
         if let Some(story) = self.story.take() {
             story.end(outcome, self.run.attempts(), error);
         }

@@ -4,10 +4,10 @@ mod attempt;
 mod body;
 mod cache;
 mod call;
+mod entry;
 mod place;
 mod question;
 mod reply;
-mod room;
 mod story;
 mod verdict;
 mod windows;
@@ -159,16 +159,16 @@ impl Relays {
         let cached = kept.as_ref().map(Kept::facts);
         let place = Place::new(Arc::clone(&self.hosts), ranking, question.model.clone(), chain, question.facts(), cached);
         let came = self.hosts.clock().now();
-        let mut room = {
+        let mut held = {
             let choices = place.choices();
             let hosts: Vec<_> = choices.iter().map(|(_, host)| *host).collect();
             let Limits { queue, total, .. } = self.limits;
-            match room::enter(&hosts, &question.model, None, queue.min(total.unwrap_or(queue))).await {
-                Ok((chosen, room)) => {
+            match entry::enter(&hosts, &question.model, None, queue.min(total.unwrap_or(queue))).await {
+                Ok((chosen, held)) => {
                     if let Some((index, _)) = choices.get(chosen) {
                         place.switch_host(*index);
                     }
-                    room
+                    held
                 }
                 Err(full) => return unserved(&question, story, "queue_full", full.to_string(), 1),
             }
@@ -192,8 +192,8 @@ impl Relays {
                     };
                     let model = ModelName::of(attempt.model()).unwrap_or_else(|| question.model.clone());
                     let within = run.time_left().map_or(self.limits.queue, |left| left.min(self.limits.queue));
-                    room = match room::enter(&[&host], &model, room.take(), within).await {
-                        Ok((_, room)) => room,
+                    held = match entry::enter(&[&host], &model, held.take(), within).await {
+                        Ok((_, held)) => held,
                         Err(full) => {
                             run.context().failed_here();
                             step = run.failed(upright_core::fault::fault_of(&full));
@@ -236,7 +236,7 @@ impl Relays {
                                 endpoint: question.endpoint,
                                 story: Some(story),
                                 busy: Some(busy),
-                                room,
+                                held,
                                 accepts_cuts: self.accepts_cuts,
                                 draft,
                             };
