@@ -183,6 +183,7 @@ impl Config {
             ("listen.max_body", max_body, 1 << 10, 1 << 40),
             ("listen.max_body_memory", max_body_memory, max_body, 1 << 50),
             ("listen.max_head", max_head, 8 << 10, 1 << 20),
+            ("cache.memory", self.cache.memory, 1 << 20, 1 << 40),
         ] {
             let expected = format!("{} to {}", size_text(low), size_text(high));
             ensure((low..=high).contains(&found), || KeyPath::of(key), size_text(found), expected, CORRECT)?;

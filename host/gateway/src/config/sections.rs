@@ -120,7 +120,7 @@ sections! {
         pub head_time: Duration = Duration::from_secs(10);
         /// Maximum number of open connections.
         pub max_connections: u32 = 10_000;
-        /// Maximum number of requests that wait for a host. More are refused at once.
+        /// Maximum number of requests that wait for one model on one host. More are refused at once.
         pub max_queue: u32 = 512;
     }
 
@@ -134,7 +134,7 @@ sections! {
         pub name: Option<String> = None => r#""workstation""#;
         /// Share of the requests, relative to the weights of the other upstreams.
         pub weight: u32 = 1;
-        /// Maximum number of requests at once. More wait in the gateway. No limit, unless set.
+        /// Maximum number of requests of one model at once. More wait in the gateway. No limit, unless set.
         pub concurrency: Option<u32> = None => "4";
         /// Whether the client's own `Authorization` is sent to this upstream, unless it is a key of the gateway.
         pub forward_auth: bool = false;
@@ -266,6 +266,9 @@ sections! {
         pub stale_for: Duration = Duration::from_secs(86_400);
         /// Maximum number of answers.
         pub entries: u32 = 1000;
+        /// Maximum memory of all answers together.
+        #[serde(with = "size")]
+        pub memory: u64 = 64 << 20;
     }
 
     /// The proof that an answer is whole.

@@ -41,7 +41,14 @@ pub struct Queue {
 pub struct Place {
     _permit: OwnedSemaphorePermit,
     /// The queue lives as long as its calls.
-    _queue: Arc<Queue>,
+    queue: Arc<Queue>,
+}
+
+impl Place {
+    /// Whether it is a place of this queue.
+    pub fn is_in(&self, queue: &Arc<Queue>) -> bool {
+        Arc::ptr_eq(&self.queue, queue)
+    }
 }
 
 /// Counts as waiting while it lives.
@@ -78,7 +85,7 @@ impl Queue {
     }
 
     fn place(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Place {
-        Place { _permit: permit, _queue: Arc::clone(self) }
+        Place { _permit: permit, queue: Arc::clone(self) }
     }
 
     /// The error of a call that waited this long in vain; zero if the queue was full.

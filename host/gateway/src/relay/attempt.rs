@@ -1,9 +1,10 @@
 //! One attempt at one host, up to the first content of its answer.
 
 use super::question::Question;
-use super::verdict::error_in;
-use crate::config::Limits;
+use super::verdict::judged;
+use crate::config::{KeepAlive, Limits, Model, Overflow};
 use crate::hosts::host::Host;
+use crate::hosts::names::ModelName;
 use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, address, path_at, set_host};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use upright_core::driving::{Attempt, Facts};
 use upright_core::types::{Circumstances, Endpoint, Fault, FaultKind, WindowFacts};
-use upright_protocol::{ANSWER_LIMIT, ErrorBody, OllamaError, Reader, Refusal, Timeout, fault_of_body};
+use upright_protocol::{ANSWER_LIMIT, ErrorBody, Judgement, OllamaError, Reader, Refusal, Timeout, fault_of_body};
 
 /// Maximum size of an error's body, bytes.
 const ERROR_LIMIT: usize = 1 << 20;
@@ -20,9 +21,18 @@ const ERROR_LIMIT: usize = 1 << 20;
 /// What an attempt brought.
 pub(super) enum Brought {
     /// A stream whose first content is there.
-    Stream { head: HeaderMap, reader: Box<Reader>, held: Vec<Bytes>, rest: AnswerBody },
+    Stream { head: HeaderMap, reader: Box<Reader>, held: Vec<Bytes>, rest: AnswerBody, question_cut: bool },
     /// A whole answer, judged.
-    Whole { head: HeaderMap, bytes: Bytes },
+    Whole { head: HeaderMap, bytes: Bytes, question_cut: bool },
+}
+
+impl Brought {
+    /// The head of the host's answer, and whether it is known that the host dropped a part of the question.
+    pub(super) fn head(&self) -> (&HeaderMap, bool) {
+        match self {
+            Self::Stream { head, question_cut, .. } | Self::Whole { head, question_cut, .. } => (head, *question_cut),
+        }
+    }
 }
 
 /// Why an attempt brought nothing.
@@ -33,13 +43,15 @@ pub(super) struct Missed {
     pub(super) said: Option<(StatusCode, HeaderMap, Bytes)>,
 }
 
-impl Missed {
-    fn of(error: &OllamaError) -> Self {
-        Self { facts: Facts::of(error), message: error.to_string(), said: None }
+impl From<OllamaError> for Missed {
+    fn from(error: OllamaError) -> Self {
+        Self { facts: Facts::of(&error), message: error.to_string(), said: None }
     }
+}
 
+impl Missed {
     fn timeout(endpoint: Endpoint, timeout: Timeout, limit: Duration) -> Self {
-        Self::of(&OllamaError::Timeout { endpoint, timeout, limit })
+        OllamaError::Timeout { endpoint, timeout, limit }.into()
     }
 
     fn broken(endpoint: Endpoint, error: &hyper::Error) -> Self {
@@ -48,14 +60,20 @@ impl Missed {
     }
 }
 
-/// One attempt's surroundings.
+/// Host and settings of one attempt.
 pub(super) struct Way<'a> {
     pub(super) pool: &'a Rc<Pool>,
     pub(super) host: &'a Arc<Host>,
+    pub(super) model: &'a ModelName,
     pub(super) limits: &'a Limits,
+    /// Settings of the model.
+    pub(super) settings: Option<&'a Model>,
+    pub(super) overflow: Overflow,
     /// Window that was learnt for the model.
     pub(super) window: Option<u32>,
     pub(super) refuse_cuts: bool,
+    /// Whether the answer to a cut question passes.
+    pub(super) accepts_cuts: bool,
 }
 
 impl Way<'_> {
@@ -63,8 +81,10 @@ impl Way<'_> {
     pub(super) async fn ask(&self, question: &Question, attempt: &Attempt) -> Result<Brought, Missed> {
         let Self { pool, host, limits, .. } = self;
         let endpoint = question.endpoint;
-        let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts);
-        let sent = pool.send(host.address(), limits.connect, || Some(self.request(question, body.clone())));
+        let keep_alive = self.settings.and_then(|settings| settings.keep_alive).map(KeepAlive::seconds);
+        let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts, keep_alive);
+        let to = address(host);
+        let sent = pool.send(&to, limits.connect, || Some(self.request(question, body.clone())));
         let answer = match tokio::time::timeout(limits.loading, sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
@@ -113,13 +133,11 @@ impl Way<'_> {
                     let has_content = received.text + received.thinking + received.tool_calls > 0;
                     if reader.has_failed() || reader.is_over() {
                         let last = held.last().map(Bytes::as_ref).unwrap_or_default();
-                        if let Some(error) = error_in(endpoint, question.asked.clone(), reader.judgement(), last) {
-                            return Err(Missed::of(&error));
-                        }
-                        return Ok(Brought::Stream { head, reader, held, rest: body });
+                        let question_cut = self.judged(question, reader.judgement(), last)?;
+                        return Ok(Brought::Stream { head, reader, held, rest: body, question_cut });
                     }
                     if has_content {
-                        return Ok(Brought::Stream { head, reader, held, rest: body });
+                        return Ok(Brought::Stream { head, reader, held, rest: body, question_cut: false });
                     }
                     continue;
                 }
@@ -128,11 +146,13 @@ impl Way<'_> {
                 None => true,
             };
             let last = held.last().map(Bytes::as_ref).unwrap_or_default();
-            return match error_in(endpoint, question.asked.clone(), reader.end(whole), last) {
-                Some(error) => Err(Missed::of(&error)),
-                None => Ok(Brought::Whole { head, bytes: joined(held) }),
-            };
+            let question_cut = self.judged(question, reader.end(whole), last)?;
+            return Ok(Brought::Whole { head, bytes: joined(held), question_cut });
         }
+    }
+
+    fn judged(&self, question: &Question, judgement: Judgement, last: &[u8]) -> Result<bool, OllamaError> {
+        judged(question.endpoint, question.asked.clone(), judgement, last, self.accepts_cuts)
     }
 
     async fn whole(&self, question: &Question, head: HeaderMap, body: AnswerBody) -> Result<Brought, Missed> {
@@ -140,10 +160,8 @@ impl Way<'_> {
         let (bytes, whole) = collected(body, ANSWER_LIMIT).await.map_err(|error| Missed::broken(endpoint, &error))?;
         let mut reader = Reader::new(question.asked.clone(), 200);
         reader.push(&bytes);
-        match error_in(endpoint, question.asked.clone(), reader.end(whole), &bytes) {
-            Some(error) => Err(Missed::of(&error)),
-            None => Ok(Brought::Whole { head, bytes }),
-        }
+        let question_cut = self.judged(question, reader.end(whole), &bytes)?;
+        Ok(Brought::Whole { head, bytes, question_cut })
     }
 
     /// An error of the host, with the facts of its window where the question was too long.
@@ -179,8 +197,9 @@ impl Way<'_> {
             needed: counted.needed.or(Some(estimate.max(least))),
             estimated: counted.needed.is_none(),
             asked,
-            fixed: question.asked.window.is_some(),
-            model_limit: self.host.models().and_then(|models| models.find(&question.model)?.context_length),
+            fixed: question.asked.window.is_some() || self.overflow == Overflow::Error,
+            model_limit: self.host.models().and_then(|models| models.find(self.model)?.context_length),
+            caller_limit: self.settings.and_then(|settings| settings.window),
             ..counted
         }
     }

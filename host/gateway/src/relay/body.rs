@@ -2,7 +2,7 @@
 //! is.
 
 use super::call::Call;
-use super::verdict::error_in;
+use super::verdict::judged;
 use crate::front::{ErrorFacts, Writer};
 use crate::upstream::AnswerBody;
 use bytes::Bytes;
@@ -70,6 +70,8 @@ pub struct Relay {
     at_line: bool,
     between: Duration,
     silence: Pin<Box<Sleep>>,
+    /// Whether the answer to a cut question passes.
+    accepts_cuts: bool,
     call: Option<Call>,
     phase: Phase,
 }
@@ -102,6 +104,7 @@ impl Relay {
             at_line: true,
             between,
             silence,
+            accepts_cuts: call.accepts_cuts,
             call: Some(call),
             phase: Phase::Open,
         };
@@ -114,6 +117,9 @@ impl Relay {
     /// Hands bytes of the host on, in the client's protocol.
     fn forward(&mut self, bytes: Bytes) {
         self.remember(&bytes);
+        if let Some(call) = &mut self.call {
+            call.came(&bytes);
+        }
         match &mut self.translation {
             None => {
                 self.at_line = bytes.last() == Some(&b'\n');
@@ -139,7 +145,8 @@ impl Relay {
         if self.reader.has_failed() || self.reader.is_over() {
             self.remember(&bytes);
             // The end is handed on only if the answer is whole.
-            if let Some(error) = error_in(self.endpoint, self.reader.asked().clone(), self.reader.judgement(), &self.last) {
+            let (asked, judgement) = (self.reader.asked().clone(), self.reader.judgement());
+            if let Err(error) = judged(self.endpoint, asked, judgement, &self.last, self.accepts_cuts) {
                 return self.fail(&error);
             }
         }
@@ -150,9 +157,10 @@ impl Relay {
     fn end(&mut self, whole: bool) {
         let asked = self.reader.asked().clone();
         let reader = std::mem::replace(&mut self.reader, Reader::new(asked.clone(), 200));
-        if let Some(error) = error_in(self.endpoint, asked, reader.end(whole), &self.last) {
-            return self.fail(&error);
-        }
+        let question_cut = match judged(self.endpoint, asked, reader.end(whole), &self.last, self.accepts_cuts) {
+            Ok(question_cut) => question_cut,
+            Err(error) => return self.fail(&error),
+        };
         if let Some(translation) = &mut self.translation {
             let mut out = Vec::new();
             translation.writer.end(&mut out);
@@ -161,7 +169,7 @@ impl Relay {
             }
         }
         if let Some(call) = self.call.take() {
-            call.succeeded();
+            call.succeeded(question_cut);
         }
         self.phase = Phase::Ended;
     }

@@ -2,7 +2,9 @@
 
 mod attempt;
 mod body;
+mod cache;
 mod call;
+mod entry;
 mod place;
 mod question;
 mod reply;
@@ -15,26 +17,30 @@ pub use question::Question;
 pub use reply::Reply;
 pub use story::Counts;
 
-use crate::config::{Config, Limits, Overflow};
+use crate::config::{Config, Limits, Model, Overflow};
 use crate::front::native::Native;
 use crate::front::{ErrorFacts, Writer as _};
 use crate::hosts::Hosts;
 use crate::hosts::host::Kind;
+use crate::hosts::names::ModelName;
 use crate::upstream::Pool;
 use attempt::{Brought, Missed, Way};
 use body::Translation;
 use bytes::Bytes;
+use cache::{Cache, Kept};
 use call::Call;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use place::Place;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use story::Story;
-use upright_core::driving::{Attempt, End, Rejected, Run, Step};
+use upright_core::driving::{Attempt, End, OperationContext as _, Rejected, Run, Step};
 use upright_core::types::{Reason, SuggestedAction};
 use upright_core::{PolicySlot, RetryStrategy};
+use upright_protocol::OllamaError;
 use windows::Windows;
 
 /// Headers that say what was done.
@@ -44,6 +50,8 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-upright-attempts");
 const HOST: HeaderName = HeaderName::from_static("x-upright-host");
 const MODEL: HeaderName = HeaderName::from_static("x-upright-model");
 const REASON: HeaderName = HeaderName::from_static("x-upright-reason");
+const QUESTION: HeaderName = HeaderName::from_static("x-upright-question");
+const WINDOW: HeaderName = HeaderName::from_static("x-upright-window");
 /// OpenAI's clients obey it: the gateway has already retried.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -54,7 +62,9 @@ const PASSED_ON: [HeaderName; 2] = [header::CONTENT_TYPE, header::DATE];
 pub struct Relays {
     limits: Limits,
     overflow: Overflow,
-    fallbacks: Vec<(String, Vec<String>)>,
+    accepts_cuts: bool,
+    models: BTreeMap<String, Model>,
+    cache: Option<Cache>,
     logged: bool,
     recovers: bool,
     policy: PolicySlot,
@@ -90,7 +100,9 @@ impl Relays {
         Ok(Self {
             limits: config.limits.clone(),
             overflow: config.window.overflow,
-            fallbacks: config.models.iter().map(|(name, model)| (name.clone(), model.fallback.clone())).collect(),
+            accepts_cuts: config.window.overflow == Overflow::Truncate || !config.integrity.refuse_cut_questions,
+            models: config.models.clone(),
+            cache: Cache::new(&config.cache),
             logged: config.log.access,
             recovers: true,
             policy: policy.clone(),
@@ -121,12 +133,13 @@ impl Relays {
     #[must_use]
     pub fn without_recovery(mut self) -> Self {
         self.recovers = false;
+        self.cache = None;
         self
     }
 
-    fn chain(&self, model: &str) -> Vec<String> {
-        let chain = self.fallbacks.iter().find(|(name, _)| upright_logic::degradation::same_model(name, model));
-        chain.map(|(_, chain)| chain.clone()).unwrap_or_default()
+    /// Settings of a model.
+    fn settings(&self, model: &str) -> Option<&Model> {
+        self.models.iter().find(|(name, _)| upright_logic::degradation::same_model(name, model)).map(|(_, settings)| settings)
     }
 
     /// Answers a client's request.
@@ -136,20 +149,61 @@ impl Relays {
         let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());
         let kind = question.asked.route.is_ollamas().then_some(Kind::Ollama);
         let ranking = self.hosts.rank(Some(&question.model), asked, kind);
-        let place = Place::new(Arc::clone(&self.hosts), ranking, &question, self.chain(&model));
+        let digest = ranking.candidates().first().and_then(|best| best.digest.as_deref());
+        let (mut draft, kept) = self.cache.as_ref().and_then(|cache| cache.find(&question, digest)).unzip();
+        let kept: Option<Kept> = kept.flatten();
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
+            return serve_kept(&mut question, story, kept, "cached", 0);
+        }
+        let chain = self.settings(&model).map(|settings| settings.fallback.clone()).unwrap_or_default();
+        let cached = kept.as_ref().map(Kept::facts);
+        let place = Place::new(Arc::clone(&self.hosts), ranking, &question, chain, cached);
+        let came = self.hosts.clock().now();
+        let mut held = {
+            let choices = place.choices();
+            let hosts: Vec<_> = choices.iter().map(|(_, host)| *host).collect();
+            let Limits { queue, total, .. } = self.limits;
+            match entry::enter(&hosts, &question.model, None, queue.min(total.unwrap_or(queue))).await {
+                Ok((chosen, held)) => {
+                    if let Some((index, _)) = choices.get(chosen) {
+                        place.switch_host(*index);
+                    }
+                    held
+                }
+                Err(full) => return unserved(&question, story, "queue_full", full.to_string(), 1),
+            }
+        };
         let mut run = Run::within(&self.strategy, place, Some(model));
+        if self.limits.total.is_some() {
+            // The wait counts.
+            run.count_from(came);
+        }
         let mut missed: Option<Missed> = None;
         let mut step = run.admit();
         loop {
             step = match step {
                 Step::Attempt(attempt) => {
                     let Some(host) = run.context().host().map(Arc::clone) else {
-                        return self.no_host(&question, story);
+                        let message = format!(
+                            "no host serves the model {:?} now; expected a reachable upstream that has it",
+                            question.model.as_str()
+                        );
+                        return unserved(&question, story, "no_host", message, 5);
+                    };
+                    let model = ModelName::of(attempt.model()).unwrap_or_else(|| question.model.clone());
+                    let within = run.time_left().map_or(self.limits.queue, |left| left.min(self.limits.queue));
+                    held = match entry::enter(&[&host], &model, held.take(), within).await {
+                        Ok((_, held)) => held,
+                        Err(full) => {
+                            run.context().failed_here();
+                            step = run.failed(upright_core::fault::fault_of(&full));
+                            continue;
+                        }
                     };
                     story.at(&host, attempt.model.as_ref());
                     run.begun();
                     let now = self.hosts.clock().now();
-                    let mut busy = match host.begin(Some(&question.model), attempt.window, now) {
+                    let mut busy = match host.begin(Some(&model), attempt.window, now) {
                         Ok(busy) => busy,
                         Err(open) => {
                             run.context().failed_here();
@@ -160,16 +214,31 @@ impl Relays {
                     let way = Way {
                         pool,
                         host: &host,
+                        model: &model,
                         limits: &self.limits,
-                        window: self.windows.of(&question.model).filter(|_| question.asked.window.is_none()),
+                        settings: self.settings(attempt.model()),
+                        overflow: self.overflow,
+                        window: self.windows.of(&model).filter(|_| question.asked.window.is_none()),
                         refuse_cuts: self.overflow != Overflow::Truncate && self.recovers,
+                        accepts_cuts: self.accepts_cuts,
                     };
                     match way.ask(&question, &attempt).await {
                         Ok(brought) => {
                             if let Some(window) = attempt.window {
-                                self.windows.keep(&question.model, window);
+                                self.windows.keep(&model, window);
                             }
-                            let call = Call::new(run, question.endpoint, story, busy);
+                            if let Some(draft) = &mut draft {
+                                draft.head = passed_on(brought.head().0);
+                            }
+                            let call = Call {
+                                run,
+                                endpoint: question.endpoint,
+                                story: Some(story),
+                                busy: Some(busy),
+                                held,
+                                accepts_cuts: self.accepts_cuts,
+                                draft,
+                            };
                             return self.deliver(&mut question, &attempt, host.name(), brought, call);
                         }
                         Err(failed) => {
@@ -181,7 +250,7 @@ impl Relays {
                             let step = run.failed(facts);
                             // A window that no attempt could be loaded with is not asked for again.
                             if attempt.window.is_some() {
-                                self.windows.forget(&question.model);
+                                self.windows.forget(&model);
                             }
                             if self.recovers { step } else { self.at_once(step) }
                         }
@@ -192,9 +261,13 @@ impl Relays {
                     run.admit()
                 }
                 Step::Again => run.admit(),
-                Step::ServeCached(end) | Step::FallBack(end) | Step::Fail(end) => {
-                    return self.refusal(&question, story, &end, missed);
+                Step::ServeCached(end) => {
+                    return match &kept {
+                        Some(kept) => serve_kept(&mut question, story, kept, "stale", end.attempts),
+                        None => self.refusal(&question, story, &end, missed),
+                    };
                 }
+                Step::FallBack(end) | Step::Fail(end) => return self.refusal(&question, story, &end, missed),
             };
         }
     }
@@ -214,49 +287,32 @@ impl Relays {
     }
 
     /// Hands a host's answer on.
-    fn deliver(&self, question: &mut Question, attempt: &Attempt, host: &str, brought: Brought, call: Call) -> Response<Reply> {
-        let writer = question.writer.take();
-        let (head, streamed) = match &brought {
-            Brought::Stream { head, .. } => (head, true),
-            Brought::Whole { head, .. } => (head, question.asked.streamed),
-        };
-        // All that an answer can have, without growing.
-        let mut headers = HeaderMap::with_capacity(8);
-        for name in PASSED_ON {
-            if let Some(value) = head.get(&name) {
-                headers.insert(name, value.clone());
-            }
-        }
-        if let Some(writer) = &writer {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(writer.wire(question.asked.streamed)));
-        }
-        if question.asked.streamed && !question.asked.route.is_ollamas() || writer.is_some() && streamed {
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        }
+    fn deliver(&self, question: &mut Question, attempt: &Attempt, host: &str, brought: Brought, mut call: Call) -> Response<Reply> {
+        let (head, question_cut) = brought.head();
+        let mut headers = answered(question, head);
         describe(&mut headers, call.id(), "live", attempt.number, Some(host), attempt.model.as_deref());
+        if self.overflow == Overflow::Truncate && question.asked.route.is_ollamas() {
+            headers.insert(WINDOW, HeaderValue::from_static("truncate"));
+        }
+        if question_cut {
+            headers.insert(QUESTION, HeaderValue::from_static("cut"));
+        }
         let body = match brought {
             Brought::Stream { reader, held, rest, .. } => {
-                let translation = writer.map(Translation::new);
+                let translation = question.writer.take().map(Translation::new);
                 Reply::Relay(Box::new(Relay::new(rest, *reader, translation, held, self.between(question), call)))
             }
-            Brought::Whole { bytes, .. } => match writer {
-                None => {
-                    call.succeeded();
-                    bytes.into()
+            Brought::Whole { bytes, .. } => match whole(question, &bytes) {
+                Ok(body) => {
+                    call.came(&bytes);
+                    call.succeeded(question_cut);
+                    body.into()
                 }
-                Some(mut writer) => match whole(&mut *writer, question.asked.streamed, &bytes) {
-                    Some(bytes) => {
-                        call.succeeded();
-                        Bytes::from(bytes).into()
-                    }
-                    None => {
-                        let error = upright_protocol::OllamaError::invalid(question.endpoint, "an answer of this route", &bytes);
-                        let facts = ErrorFacts { status: 502, message: error.to_string(), code: None, retry_after: None };
-                        call.broken(&error);
-                        let answer = writer.error(&facts);
-                        return respond(answer.status, answer.content_type, answer.body, headers);
-                    }
-                },
+                Err(failed) => {
+                    let facts = ErrorFacts { status: 502, message: failed.to_string(), code: None, retry_after: None };
+                    call.broken(&failed);
+                    return error(question, &facts, headers);
+                }
             },
         };
         let mut response = Response::new(body);
@@ -268,15 +324,6 @@ impl Relays {
     fn between(&self, question: &Question) -> Duration {
         let Limits { between_content, first_content, .. } = &self.limits;
         if question.asked.tools || question.asked.format { (*between_content).max(*first_content) } else { *between_content }
-    }
-
-    fn no_host(&self, question: &Question, story: Story) -> Response<Reply> {
-        let message = format!("no host serves the model {:?} now; expected a reachable upstream that has it", question.model.as_str());
-        let facts = ErrorFacts { status: 503, message: message.clone(), code: None, retry_after: Some(5) };
-        let mut headers = HeaderMap::new();
-        describe(&mut headers, story.id(), "no_host", 0, None, None);
-        story.end("no_host", 0, Some(message));
-        error(question, &facts, headers)
     }
 
     /// The error that the client gets when nothing helped.
@@ -314,17 +361,65 @@ impl Relays {
     }
 }
 
+/// No host takes the request now.
+fn unserved(question: &Question, story: Story, outcome: &'static str, message: String, retry_after: u64) -> Response<Reply> {
+    let facts = ErrorFacts { status: 503, message: message.clone(), code: None, retry_after: Some(retry_after) };
+    let mut headers = HeaderMap::new();
+    describe(&mut headers, story.id(), outcome, 0, None, None);
+    story.end(outcome, 0, Some(message));
+    error(question, &facts, headers)
+}
+
+/// Answers from the cache.
+fn serve_kept(question: &mut Question, story: Story, kept: &Kept, outcome: &'static str, attempts: u32) -> Response<Reply> {
+    let mut headers = answered(question, &kept.head);
+    describe(&mut headers, story.id(), outcome, attempts, None, None);
+    headers.insert(header::AGE, kept.age().as_secs().into());
+    match whole(question, &kept.bytes) {
+        Ok(body) => {
+            story.end(outcome, attempts, None);
+            let mut response = Response::new(body.into());
+            *response.headers_mut() = headers;
+            response
+        }
+        Err(failed) => {
+            let facts = ErrorFacts { status: 502, message: failed.to_string(), code: None, retry_after: None };
+            story.end("broken", attempts, Some(failed.to_string()));
+            error(question, &facts, headers)
+        }
+    }
+}
+
+/// Headers of a host's answer that reach the client.
+fn passed_on(head: &HeaderMap) -> HeaderMap {
+    PASSED_ON.into_iter().filter_map(|name| head.get(&name).cloned().map(|value| (name, value))).collect()
+}
+
+/// Head of the answer to a client, for this head of a host's answer.
+fn answered(question: &Question, head: &HeaderMap) -> HeaderMap {
+    let (streamed, mut headers) = (question.asked.streamed, passed_on(head));
+    if let Some(writer) = &question.writer {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(writer.wire(streamed)));
+    }
+    if streamed && (question.writer.is_some() || !question.asked.route.is_ollamas()) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
+    headers
+}
+
 /// A whole answer in the client's protocol. A client that reads a stream gets it as one.
-fn whole(writer: &mut dyn crate::front::Writer, streamed: bool, bytes: &[u8]) -> Option<Vec<u8>> {
-    if !streamed {
-        return writer.whole(bytes).ok();
+fn whole(question: &mut Question, bytes: &Bytes) -> Result<Bytes, OllamaError> {
+    let Some(writer) = &mut question.writer else { return Ok(bytes.clone()) };
+    let unreadable = |_| OllamaError::invalid(question.endpoint, "an answer of this route", bytes);
+    if !question.asked.streamed {
+        return writer.whole(bytes).map(Bytes::from).map_err(unreadable);
     }
     let mut out = Vec::new();
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        writer.line(line, &mut out).ok()?;
+        writer.line(line, &mut out).map_err(unreadable)?;
     }
     writer.end(&mut out);
-    Some(out)
+    Ok(out.into())
 }
 
 fn rejection(end: &End) -> String {

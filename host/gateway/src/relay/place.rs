@@ -2,14 +2,14 @@
 
 use super::question::Question;
 use crate::hosts::Hosts;
-use crate::hosts::balance::Ranking;
+use crate::hosts::balance::{Candidate, Ranking};
 use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use upright_core::breaker::CircuitBreaker;
 use upright_core::driving::OperationContext;
-use upright_core::types::{HostChoice, RequestFacts};
+use upright_core::types::{CachedAnswer, HostChoice, RequestFacts};
 
 /// Hosts, best first, and models of one request.
 pub(super) struct Place {
@@ -24,18 +24,29 @@ pub(super) struct Place {
     sent: Arc<str>,
     chain: Vec<String>,
     request: RequestFacts,
+    cached: Option<CachedAnswer>,
 }
 
 impl Place {
-    pub(super) fn new(hosts: Arc<Hosts>, ranking: Ranking, question: &Question, chain: Vec<String>) -> Self {
+    pub(super) fn new(hosts: Arc<Hosts>, ranking: Ranking, question: &Question, chain: Vec<String>, cached: Option<CachedAnswer>) -> Self {
         let failed = ranking.candidates().iter().map(|_| AtomicU32::new(0)).collect();
         let (model, sent, request) = (question.model.clone(), Arc::clone(&question.sent), question.facts());
-        Self { hosts, ranking, current: AtomicU32::new(0), failed, model, sent, chain, request }
+        Self { hosts, ranking, current: AtomicU32::new(0), failed, model, sent, chain, request, cached }
     }
 
     /// The host in use; `None` where there is none at all.
     pub(super) fn host(&self) -> Option<&Arc<Host>> {
         self.hosts.all().get(self.ranking.host(self.current.load(Ordering::Relaxed))?)
+    }
+
+    /// The hosts that the request may wait for, each with its index in the ranking: the best, and those that have the
+    /// model and would evict no more than the best.
+    pub(super) fn choices(&self) -> Vec<(u32, &Arc<Host>)> {
+        let candidates = self.ranking.candidates();
+        let evicts = candidates.first().map_or(0, |best| best.memory.others);
+        let will_do = |other: &Candidate| other.admits && other.rate > 0 && other.has_model != Some(false) && other.memory.others <= evicts;
+        let chosen = (0..).zip(candidates).filter(|(index, candidate)| *index == 0 || will_do(candidate));
+        chosen.filter_map(|(index, candidate)| Some((index, self.hosts.all().get(candidate.host)?))).collect()
     }
 
     /// An attempt failed on the host in use.
@@ -66,6 +77,10 @@ impl OperationContext for Place {
 
     fn request(&self) -> Option<RequestFacts> {
         Some(self.request)
+    }
+
+    fn cached(&self) -> Option<CachedAnswer> {
+        self.cached
     }
 
     fn breaker(&self, model: &str) -> Option<CircuitBreaker> {

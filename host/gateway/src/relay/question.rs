@@ -44,12 +44,13 @@ impl Question {
         RequestFacts { protocol: self.protocol, streamed, tools, format, thinking, images, seed_fixed, temperature, allows_empty }
     }
 
-    /// The body for this model and window. `refuse_cuts` asks the server to refuse a question that does not fit.
-    pub(super) fn body_for(&self, model: &str, window: Option<u32>, refuse_cuts: bool) -> Bytes {
+    /// The body for this model and window. `refuse_cuts` asks the server to refuse a question that does not fit;
+    /// `keep_alive`, in seconds, is for a client that leaves it to the server.
+    pub(super) fn body_for(&self, model: &str, window: Option<u32>, refuse_cuts: bool, keep_alive: Option<i64>) -> Bytes {
         let Some(fields) = &self.fields else { return self.body.clone() };
         let is_ollamas = self.asked.route.is_ollamas();
         let named = fields.model.as_ref().and_then(|span| text(&self.body, span));
-        let mut edits = Vec::with_capacity(3);
+        let mut edits = Vec::with_capacity(4);
         if named.as_deref() != Some(model) {
             edits.push(Edit::Text(Key::Model, model));
         }
@@ -58,6 +59,9 @@ impl Question {
         }
         if let Some(window) = window.filter(|_| is_ollamas) {
             edits.push(Edit::Window(window.into()));
+        }
+        if let Some(seconds) = keep_alive.filter(|_| is_ollamas && fields.keep_alive.is_none()) {
+            edits.push(Edit::Number(Key::KeepAlive, seconds));
         }
         if edits.is_empty() { self.body.clone() } else { edited(&self.body, fields, &edits).into() }
     }

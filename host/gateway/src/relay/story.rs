@@ -22,6 +22,8 @@ struct Shared {
     requests: Mutex<BTreeMap<Labels, u64>>,
     attempts: AtomicU64,
     open: AtomicU64,
+    /// Answers to questions of which the host dropped a part.
+    cut_questions: AtomicU64,
     untranslated: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -57,9 +59,11 @@ impl Counts {
         for (field, count) in &*self.0.untranslated.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = writeln!(text, "upright_gateway_untranslated_total{{field=\"{}\"}} {count}", escaped(field));
         }
-        for (name, kind, value) in
-            [("upright_gateway_attempts_total", "counter", &self.0.attempts), ("upright_gateway_open_requests", "gauge", &self.0.open)]
-        {
+        for (name, kind, value) in [
+            ("upright_gateway_attempts_total", "counter", &self.0.attempts),
+            ("upright_gateway_cut_questions_total", "counter", &self.0.cut_questions),
+            ("upright_gateway_open_requests", "gauge", &self.0.open),
+        ] {
             let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {}", value.load(Ordering::Relaxed));
         }
         text
@@ -71,7 +75,7 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// A request's story.
+/// A request's story. It ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Story {
     counts: Counts,
@@ -80,13 +84,18 @@ pub(super) struct Story {
     route: &'static str,
     model: Arc<str>,
     host: Option<Arc<Host>>,
+    outcome: &'static str,
+    attempts: u32,
+    error: Option<String>,
     logged: bool,
 }
 
 impl Story {
     pub(super) fn begin(counts: &Counts, id: u64, route: &'static str, model: Arc<str>, logged: bool) -> Self {
         counts.0.open.fetch_add(1, Ordering::Relaxed);
-        Self { counts: counts.clone(), began: Instant::now(), id, route, model, host: None, logged }
+        let (counts, began) = (counts.clone(), Instant::now());
+        // A request that is dropped before its end has lost its client.
+        Self { counts, began, id, route, model, host: None, outcome: "client_gone", attempts: 0, error: None, logged }
     }
 
     pub(super) const fn id(&self) -> u64 {
@@ -94,6 +103,7 @@ impl Story {
     }
 
     pub(super) fn at(&mut self, host: &Arc<Host>, model: Option<&Arc<str>>) {
+        self.attempts += 1;
         self.host = Some(Arc::clone(host));
         if let Some(model) = model {
             self.model = Arc::clone(model);
@@ -104,15 +114,31 @@ impl Story {
         self.host.as_ref()
     }
 
-    pub(super) fn end(self, outcome: &'static str, attempts: u32, error: Option<String>) {
-        let Self { counts, began, id, route, model, host, logged } = self;
-        let host = host.map_or_else(|| Arc::<str>::from("none"), |host| Arc::clone(host.name()));
+    /// The host dropped a part of the question, and the client gets the answer.
+    pub(super) fn question_cut(&self) {
+        self.counts.0.cut_questions.fetch_add(1, Ordering::Relaxed);
+        let host = self.host.as_deref().map_or("none", |host| host.name());
+        tracing::warn!(target: "upright", id = self.id, model = %self.model, host, "the host dropped a part of the question");
+    }
+
+    pub(super) fn end(mut self, outcome: &'static str, attempts: u32, error: Option<String>) {
+        (self.outcome, self.attempts, self.error) = (outcome, attempts, error);
+    }
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        let (counts, id, route, model, outcome, attempts) = (&self.counts, self.id, self.route, &*self.model, self.outcome, self.attempts);
+        let host = self.host.as_deref().map_or("none", |host| host.name());
         counts.0.open.fetch_sub(1, Ordering::Relaxed);
         counts.0.attempts.fetch_add(attempts.into(), Ordering::Relaxed);
-        counts.request((route, Arc::clone(&model), Arc::clone(&host), outcome));
-        if logged {
-            let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(target: "upright::access", id, route, %model, host = &*host, outcome, attempts, milliseconds, error);
+        let labels =
+            (route, Arc::clone(&self.model), self.host.as_ref().map_or_else(|| Arc::from("none"), |host| Arc::clone(host.name())), outcome);
+        counts.request(labels);
+        if self.logged {
+            let milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let error = self.error.as_deref();
+            tracing::info!(target: "upright::access", id, route, model, host, outcome, attempts, milliseconds, error);
         }
     }
 }

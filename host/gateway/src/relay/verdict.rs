@@ -3,18 +3,23 @@
 use upright_core::types::Endpoint;
 use upright_protocol::{Asked, ErrorBody, Exchange, Failed, Judgement, OllamaError, Verdict};
 
-/// The error in a judged answer; `None` if it is whole. `last` is the last piece that came: an error stands there.
-pub(super) fn error_in(endpoint: Endpoint, asked: Asked, judgement: Judgement, last: &[u8]) -> Option<OllamaError> {
+/// Whether a whole answer is to a cut question, which passes only where `accepts_cuts`. `last` is the last piece that
+/// came: an error stands there.
+///
+/// # Errors
+/// The error in an answer that is not whole.
+pub(super) fn judged(endpoint: Endpoint, asked: Asked, judgement: Judgement, last: &[u8], accepts_cuts: bool) -> Result<bool, OllamaError> {
     let (verdict, empty) = (judgement.verdict.clone(), judgement.empty);
+    let is_cut = matches!(verdict, Verdict::QuestionCut(_));
     let exchange = || Box::new(Exchange { asked, judgement });
-    Some(match (verdict, empty) {
+    Err(match (verdict, empty) {
         (Verdict::Cut(why), _) => OllamaError::Incomplete { endpoint, why, exchange: exchange() },
-        (Verdict::QuestionCut(how), _) => OllamaError::QuestionCut { endpoint, how, exchange: exchange() },
+        (Verdict::QuestionCut(how), _) if !accepts_cuts => OllamaError::QuestionCut { endpoint, how, exchange: exchange() },
         (Verdict::Failed(Failed::Unreadable), _) => OllamaError::invalid(endpoint, "an answer of this route", last),
         (Verdict::Failed(Failed::Nothing), _) => OllamaError::invalid(endpoint, "an answer", b""),
         (Verdict::Failed(_), _) => OllamaError::in_stream(endpoint, said(last)),
         (_, Some(why)) => OllamaError::EmptyAnswer { endpoint, why, exchange: exchange() },
-        (_, None) => return None,
+        (_, None) => return Ok(is_cut),
     })
 }
 
@@ -31,15 +36,33 @@ mod tests {
     use super::*;
     use upright_protocol::{Cut, Reader, Route};
 
-    fn error(lines: &[&str]) -> Option<OllamaError> {
-        let asked = Asked::read(Route::Chat, br#"{"model":"a","messages":[{"role":"user","content":"Hello?"}]}"#);
+    fn judge(content: &str, lines: &[&str], accepts_cuts: bool) -> Result<bool, OllamaError> {
+        let request = format!(r#"{{"model":"a","messages":[{{"role":"user","content":"{content}"}}]}}"#);
+        let asked = Asked::read(Route::Chat, request.as_bytes());
         let mut reader = Reader::new(asked.clone(), 200);
         let mut last = String::new();
         for line in lines {
             last = format!("{line}\n");
             reader.push(last.as_bytes());
         }
-        error_in(Endpoint::Chat, asked, reader.end(true), last.as_bytes())
+        judged(Endpoint::Chat, asked, reader.end(true), last.as_bytes(), accepts_cuts)
+    }
+
+    fn error(lines: &[&str]) -> Option<OllamaError> {
+        judge("Hello?", lines, false).err()
+    }
+
+    #[test]
+    fn an_answer_to_a_cut_question_passes_only_where_cuts_are_accepted() {
+        let (text, done) = (
+            r#"{"message":{"content":"Hi"},"done":false}"#,
+            r#"{"message":{"content":""},"done":true,"done_reason":"stop","prompt_eval_count":50}"#,
+        );
+        let long = "word ".repeat(500);
+        assert!(matches!(judge(&long, &[text, done], false), Err(OllamaError::QuestionCut { .. })));
+        assert!(matches!(judge(&long, &[text, done], true), Ok(true)));
+        assert!(matches!(judge(&long, &[done], true), Err(OllamaError::EmptyAnswer { .. })));
+        assert!(matches!(judge("Hello?", &[text, done], true), Ok(false)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Current;
 use super::dispatch::dispatch;
+use crate::config::Listen;
 use crate::tls::{Acceptor, Connection, Connector};
 use crate::upstream::Pool;
 use hyper::server::conn::http1;
@@ -21,8 +22,6 @@ use tokio::task::LocalSet;
 
 /// Pause after a failed accept: the process may have no descriptor left.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Maximum size of a connection's buffer, bytes. A request's head must fit.
-const BUFFER: usize = 64 << 10;
 
 /// Serves until `stopped`, then until its requests have ended.
 pub(super) fn serve(
@@ -94,7 +93,9 @@ async fn connection(
 ) {
     let _counted = Counted::of(open);
     let _ = stream.set_nodelay(true);
-    let head_time = current.load().config.listen.head_time;
+    let live = current.load();
+    let Listen { head_time, max_head, .. } = live.config.listen;
+    drop(live);
     let stream: Box<dyn Connection> = match acceptor {
         None => Box::new(stream),
         Some(acceptor) => match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
@@ -113,7 +114,9 @@ async fn connection(
         async move { Ok::<_, Infallible>(dispatch(&live, &pool, request).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(head_time).half_close(false).max_buf_size(BUFFER);
+    builder.timer(TokioTimer::new()).header_read_timeout(head_time).half_close(false);
+    // A head must fit into the buffer; a larger one is answered with 431.
+    builder.max_buf_size(usize::try_from(max_head).unwrap_or(usize::MAX));
     let mut connection = pin!(builder.serve_connection(io, service));
     // A failure has reached the client, or the client has gone.
     let _ = tokio::select! {

@@ -1,6 +1,6 @@
 //! Which request is answered how: by the gateway itself, by a model with recovery, or by a host untouched.
 
-use super::Live;
+use super::{Live, units};
 use crate::access::guard::{Headers, Verdict};
 use crate::front::native::Native;
 use crate::front::openai::{self, models};
@@ -15,14 +15,18 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::SemaphorePermit;
 use upright_core::types::{ClientProtocol, Endpoint};
 use upright_protocol::{Asked, Route};
 
 /// Maximum time for a request's body to come.
 const BODY_TIME: Duration = Duration::from_secs(60);
+/// Maximum time for which a body waits for memory.
+const MEMORY_TIME: Duration = Duration::from_secs(1);
 /// Headers of a client that reach the host.
 static FORWARDED: [HeaderName; 4] =
     [header::ACCEPT, header::USER_AGENT, HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
@@ -80,11 +84,11 @@ async fn admitted(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>) -> R
     }
     match (&head.method, Route::of(path)) {
         (&Method::POST, Some(route)) => match collected(live, body).await {
-            Ok(bytes) => model(live, pool, &head, route, bytes).await,
+            Ok((bytes, _memory)) => model(live, pool, &head, route, bytes).await,
             Err(refused) => refused,
         },
         (&Method::POST, None) if is_json(&head.headers) && !path.starts_with("/api/blobs/") => match collected(live, body).await {
-            Ok(bytes) => other(live, pool, head, bytes.into(), None).await,
+            Ok((bytes, _memory)) => other(live, pool, head, bytes.into(), None).await,
             Err(refused) => refused,
         },
         _ => other(live, pool, head, Outgoing::Through(body), None).await,
@@ -259,16 +263,50 @@ fn forwarded(live: &Live, from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     passed.chain([(header::VIA, live.via.clone())]).collect()
 }
 
-async fn collected(live: &Live, body: Incoming) -> Result<Bytes, Response<Reply>> {
-    let most = usize::try_from(live.config.listen.max_body).unwrap_or(usize::MAX);
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, most).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(failed(413, &format!("the request's body has more than {most} bytes; listen.max_body allows more")))
-        }
-        Ok(Err(error)) => Err(failed(400, &format!("the request's body broke off: {error}"))),
+/// A request's body, and its share of the memory for bodies.
+type Held<'a> = (Bytes, Option<SemaphorePermit<'a>>);
+
+async fn collected(live: &Live, body: Incoming) -> Result<Held<'_>, Response<Reply>> {
+    match tokio::time::timeout(BODY_TIME, read_within(live, body)).await {
+        Ok(read) => read,
         Err(_) => Err(failed(408, "the request's body did not come within 60 s")),
     }
+}
+
+/// Memory is taken as the bytes come, so a client that only announces them takes none.
+async fn read_within(live: &Live, body: Incoming) -> Result<Held<'_>, Response<Reply>> {
+    let most = usize::try_from(live.config.listen.max_body).unwrap_or(usize::MAX);
+    let mut body = Limited::new(body, most);
+    let (mut pieces, mut length, mut memory): (Vec<Bytes>, u64, Option<SemaphorePermit<'_>>) = (Vec::new(), 0, None);
+    while let Some(frame) = body.frame().await {
+        let Ok(bytes) = frame.map_err(|error| broken(&*error, most))?.into_data() else { continue };
+        length += bytes.len() as u64;
+        pieces.push(bytes);
+        let missing = units(length) - memory.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let more = live.memory.acquire_many(u32::try_from(missing).unwrap_or(u32::MAX));
+        match tokio::time::timeout(MEMORY_TIME, more).await {
+            Ok(Ok(more)) => match &mut memory {
+                Some(memory) => memory.merge(more),
+                None => memory = Some(more),
+            },
+            Ok(Err(_)) | Err(_) => return Err(no_memory()),
+        }
+    }
+    let bytes = if pieces.len() == 1 { pieces.remove(0) } else { pieces.concat().into() };
+    Ok((bytes, memory))
+}
+
+fn broken(error: &(dyn Error + Send + Sync + 'static), most: usize) -> Response<Reply> {
+    if error.is::<LengthLimitError>() {
+        return failed(413, &format!("the request's body has more than {most} bytes; listen.max_body allows more"));
+    }
+    failed(400, &format!("the request's body broke off: {error}"))
+}
+
+fn no_memory() -> Response<Reply> {
+    let mut response = failed(503, "the bodies of other requests fill the memory for bodies; listen.max_body_memory allows more");
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

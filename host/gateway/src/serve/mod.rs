@@ -17,7 +17,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use upright_core::PolicySlot;
 use upright_core::clock::SystemClock;
 
@@ -48,12 +48,17 @@ pub enum StartError {
     Hosts(#[from] HostsError),
 }
 
+/// Unit of the memory for bodies, bytes.
+const MEMORY_UNIT: u64 = 1 << 10;
+
 /// One configuration in use. Requests finish under the one that they began with.
 pub(crate) struct Live {
     pub(crate) config: Config,
     pub(crate) relays: Relays,
     pub(crate) guard: Guard,
     pub(crate) keys: Keys,
+    /// Memory for the bodies of all requests, in units of [`MEMORY_UNIT`]. All workers share it.
+    pub(crate) memory: Arc<Semaphore>,
     /// Value of `Via` that names this gateway.
     pub(crate) via: HeaderValue,
     /// Ends the probes of these hosts with the last request.
@@ -188,10 +193,12 @@ impl Gateway {
     /// [`StartError`]; the configuration stays.
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, StartError> {
         tls::prepare(&self.connector, &config.upstreams)?;
-        let used = self.config();
+        let old = self.current.load();
+        let used = &old.config;
         let needed = used.restart_needed(config);
-        let config = Config { listen: used.listen, journal: used.journal, ..config.clone() };
-        self.current.store(live(&config, &self.policy, &self.counts, &self.connector, self.recovers, self.id, &self.handle)?);
+        let config = Config { listen: used.listen.clone(), journal: used.journal.clone(), ..config.clone() };
+        let new = live(&config, &self.policy, &self.counts, &self.connector, self.recovers, self.id, &self.handle)?;
+        self.current.store(Live { memory: Arc::clone(&old.memory), ..new });
         Ok(needed)
     }
 
@@ -234,11 +241,17 @@ fn live(
     Ok(Live {
         guard: Guard::new(&config.access, config.listen.address, &machine),
         keys: Keys::new(&config.access.keys),
+        memory: Arc::new(Semaphore::new(units(config.listen.max_body_memory).min(Semaphore::MAX_PERMITS))),
         via: HeaderValue::from_str(&format!("1.1 upright-{:016x}", id)).unwrap_or(HeaderValue::from_static("1.1 upright")),
         config: config.clone(),
         relays,
         _refresher: refresher,
     })
+}
+
+/// Number of units of memory for this many bytes.
+fn units(bytes: u64) -> usize {
+    usize::try_from(bytes.div_ceil(MEMORY_UNIT)).unwrap_or(usize::MAX)
 }
 
 /// Each worker has a listener of its own on the same address: the kernel spreads the connections.

@@ -11,6 +11,8 @@ pub enum Edit<'a> {
     Text(Key, &'a str),
     /// Sets a member to `true` or `false`.
     Truth(Key, bool),
+    /// Sets a member to a whole number.
+    Number(Key, i64),
     /// Sets `options.num_ctx`, tokens.
     Window(u64),
     /// Removes a member.
@@ -20,7 +22,7 @@ pub enum Edit<'a> {
 impl Edit<'_> {
     const fn key(self) -> Key {
         match self {
-            Self::Text(key, _) | Self::Truth(key, _) | Self::Remove(key) => key,
+            Self::Text(key, _) | Self::Truth(key, _) | Self::Number(key, _) | Self::Remove(key) => key,
             Self::Window(_) => Key::Options,
         }
     }
@@ -31,6 +33,7 @@ impl Edit<'_> {
         let value = match self {
             Self::Text(_, text) => Value::from(text).to_string(),
             Self::Truth(_, truth) => truth.to_string(),
+            Self::Number(_, number) => number.to_string(),
             Self::Window(tokens) => match (&fields.window, &fields.options) {
                 (Some(window), _) => return Some((window.clone(), tokens.to_string())),
                 (None, Some(options)) => {

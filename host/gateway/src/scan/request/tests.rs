@@ -321,11 +321,12 @@ fn check_members(body: &[u8], fields: &Fields, meaning: &Map<String, Value>, sho
     assert_eq!(fields.num_ctx, window.and_then(tokens), "{shown}");
 }
 
-const EDITS: [Edit<'_>; 9] = [
+const EDITS: [Edit<'_>; 10] = [
     Edit::Text(Key::Model, "new \"name\"\n"),
     Edit::Text(Key::Name, "n"),
     Edit::Truth(Key::Truncate, false),
     Edit::Truth(Key::Stream, true),
+    Edit::Number(Key::KeepAlive, -1),
     Edit::Window(8192),
     Edit::Remove(Key::Model),
     Edit::Remove(Key::Options),
@@ -335,7 +336,7 @@ const EDITS: [Edit<'_>; 9] = [
 
 fn apply(edits: &[Edit<'_>], members: &mut Map<String, Value>) {
     let key = |edit: &Edit<'_>| match edit {
-        Edit::Text(key, _) | Edit::Truth(key, _) | Edit::Remove(key) => *key,
+        Edit::Text(key, _) | Edit::Truth(key, _) | Edit::Number(key, _) | Edit::Remove(key) => *key,
         Edit::Window(_) => Key::Options,
     };
     for (index, edit) in edits.iter().enumerate() {
@@ -346,6 +347,7 @@ fn apply(edits: &[Edit<'_>], members: &mut Map<String, Value>) {
         match edit {
             Edit::Text(_, text) => drop(members.insert(name.to_owned(), json!(text))),
             Edit::Truth(_, truth) => drop(members.insert(name.to_owned(), json!(truth))),
+            Edit::Number(_, number) => drop(members.insert(name.to_owned(), json!(number))),
             Edit::Remove(_) => drop(members.remove(name)),
             Edit::Window(tokens) => match members.get_mut(name) {
                 Some(Value::Object(options)) => drop(options.insert("num_ctx".to_owned(), json!(tokens))),
