@@ -226,7 +226,8 @@ async fn other(live: &Live, pool: &Rc<Pool>, head: Parts, body: Outgoing, model:
     let Some(host) = host else { return no_host("answer") };
     let path = head.uri.path_and_query().map_or_else(|| head.uri.path().to_owned(), |path| path.as_str().to_owned());
     let mut body = Some(body);
-    let sent = pool.send(host.address(), live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
+    let to = address(&host);
+    let sent = pool.send(&to, live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
     let changes = head.method != Method::GET && head.method != Method::HEAD;
     match sent.await {
         Ok(found) => {
