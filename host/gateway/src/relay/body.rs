@@ -51,6 +51,8 @@ impl Translation {
 
 enum Phase {
     Open,
+    /// The error was handed on. The next poll waits once: what is not yet flushed would be dropped with the connection.
+    Flushing,
     /// All was sent; the next poll aborts.
     Aborting,
     Ended,
@@ -184,7 +186,7 @@ impl Relay {
         if let Some(call) = self.call.take() {
             call.broken(error);
         }
-        self.phase = Phase::Aborting;
+        self.phase = Phase::Flushing;
     }
 }
 
@@ -199,6 +201,11 @@ impl Body for Relay {
             }
             match self.phase {
                 Phase::Ended => return Poll::Ready(None),
+                Phase::Flushing => {
+                    self.phase = Phase::Aborting;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Phase::Aborting => return Poll::Ready(Some(Err(Aborted))),
                 Phase::Open => {}
             }
