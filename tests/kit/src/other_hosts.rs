@@ -1,8 +1,9 @@
-//! Python and Node as hosts of the committed policy.
+//! Python and Node, as hosts of the committed policy and with unmodified clients of Ollama.
 //!
 //! A contract that only one host speaks is that host's format. The scripts in `tests/other-hosts/` load `policy.wasm`
-//! with other people's bindings, installed from PyPI and npm on first use into the cargo target folder. Needs Python
-//! 3.11 or later, as the [rig](crate::rig), and Node 20 or later with `npm`.
+//! with other people's bindings. Those in `tests/clients/` ask a gateway through other people's clients. The packages
+//! are installed from PyPI and npm on first use into the cargo target folder. Needs Python 3.11 or later, as the
+//! [rig](crate::rig), and Node 20 or later with `npm`.
 //!
 //! ```no_run
 //! # use upright_test_kit::other_hosts::Host;
@@ -24,19 +25,43 @@ use std::process::{Command, Output, Stdio};
 /// Names hosts, separated by spaces, for which [`Host::prepare_or_skip`] panics instead of skipping.
 const REQUIRE_VARIABLE: &str = "UPRIGHT_REQUIRE_HOSTS";
 const OLDEST_NODE: u32 = 20;
-const PYTHON_REQUIREMENTS: &str = include_str!("../../other-hosts/python/requirements.txt");
-const NODE_PACKAGE: [(&str, &str); 2] = [
-    ("package.json", include_str!("../../other-hosts/node/package.json")),
-    ("package-lock.json", include_str!("../../other-hosts/node/package-lock.json")),
-];
-/// Node searches packages from a script upwards, so the scripts are copied beside the packages.
-const NODE_SCRIPTS: [(&str, &str); 3] = [
-    ("conformance.mjs", include_str!("../../other-hosts/node/conformance.mjs")),
-    ("contract.mjs", include_str!("../../other-hosts/node/contract.mjs")),
-    ("embed.mjs", include_str!("../../other-hosts/node/embed.mjs")),
-];
 
-/// A host cannot run the policy here.
+/// What a Python host installs, and the folder of its scripts.
+struct PythonParts {
+    requirements: &'static str,
+    scripts: &'static str,
+}
+
+/// What a Node host installs, and its scripts. Node searches packages from a script upwards, so the scripts are copied
+/// beside the packages.
+struct NodeParts {
+    packages: [(&'static str, &'static str); 2],
+    scripts: &'static [(&'static str, &'static str)],
+}
+
+const PYTHON: PythonParts =
+    PythonParts { requirements: include_str!("../../other-hosts/python/requirements.txt"), scripts: "../other-hosts/python" };
+const PYTHON_CLIENTS: PythonParts = PythonParts { requirements: include_str!("../../clients/requirements.txt"), scripts: "../clients" };
+const NODE: NodeParts = NodeParts {
+    packages: [
+        ("package.json", include_str!("../../other-hosts/node/package.json")),
+        ("package-lock.json", include_str!("../../other-hosts/node/package-lock.json")),
+    ],
+    scripts: &[
+        ("conformance.mjs", include_str!("../../other-hosts/node/conformance.mjs")),
+        ("contract.mjs", include_str!("../../other-hosts/node/contract.mjs")),
+        ("embed.mjs", include_str!("../../other-hosts/node/embed.mjs")),
+    ],
+};
+const NODE_CLIENTS: NodeParts = NodeParts {
+    packages: [
+        ("package.json", include_str!("../../clients/package.json")),
+        ("package-lock.json", include_str!("../../clients/package-lock.json")),
+    ],
+    scripts: &[("clients.mjs", include_str!("../../clients/clients.mjs"))],
+};
+
+/// A host cannot be used here.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
@@ -75,6 +100,10 @@ pub enum Host {
     Python,
     /// Node, with JavaScript made by `jco`.
     Node,
+    /// Clients from PyPI.
+    PythonClients,
+    /// Clients from npm.
+    NodeClients,
 }
 
 /// A host with its packages.
@@ -90,8 +119,8 @@ impl Host {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Python => "python",
-            Self::Node => "node",
+            Self::Python | Self::PythonClients => "python",
+            Self::Node | Self::NodeClients => "node",
         }
     }
 
@@ -100,14 +129,11 @@ impl Host {
     /// # Errors
     /// See [`HostError`].
     pub fn prepare(self) -> Result<Installed, HostError> {
-        let folder = target_folder().join("other-hosts");
         match self {
-            Self::Python => {
-                let environment = Environment::prepare_in(folder, PYTHON_REQUIREMENTS)?;
-                let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../other-hosts/python");
-                Ok(Installed { program: environment.python, scripts, extension: "py" })
-            }
-            Self::Node => Ok(Installed { program: "node".into(), scripts: prepare_node(&folder)?, extension: "mjs" }),
+            Self::Python => prepare_python(&PYTHON),
+            Self::PythonClients => prepare_python(&PYTHON_CLIENTS),
+            Self::Node => prepare_node(&NODE),
+            Self::NodeClients => prepare_node(&NODE_CLIENTS),
         }
     }
 
@@ -122,36 +148,55 @@ impl Host {
             Err(error) => error,
         };
         let required = std::env::var(REQUIRE_VARIABLE).is_ok_and(|names| names.split_whitespace().any(|name| name == self.name()));
-        assert!(error.is_unavailability() && !required, "{test_name}: {} does not run the policy here: {error}", self.name());
+        assert!(error.is_unavailability() && !required, "{test_name}: {} cannot be used here: {error}", self.name());
         skipped(test_name, format_args!("{} is not available here: {error}", self.name()));
         None
     }
 }
 
 impl Installed {
+    /// Command that runs a script of the host, named without its extension.
+    #[must_use]
+    pub fn command(&self, script: &str) -> Command {
+        let script = self.scripts.join(script).with_extension(self.extension);
+        let mut command = Command::new(&self.program);
+        // Else Python writes `__pycache__` among the sources, and may not print UTF-8.
+        command.arg(script).envs([("PYTHONDONTWRITEBYTECODE", "1"), ("PYTHONUTF8", "1")]);
+        command
+    }
+
     /// Runs a script of the host, named without its extension.
     ///
     /// # Errors
     /// If it cannot start.
     pub fn run(&self, script: &str, arguments: &[&Path]) -> io::Result<Output> {
-        let script = self.scripts.join(script).with_extension(self.extension);
-        // Else Python writes `__pycache__` among the sources, and may not print UTF-8.
-        let variables = [("PYTHONDONTWRITEBYTECODE", "1"), ("PYTHONUTF8", "1")];
-        Command::new(&self.program).arg(script).args(arguments).envs(variables).stdin(Stdio::null()).output()
+        self.command(script).args(arguments).stdin(Stdio::null()).output()
     }
 }
 
-fn prepare_node(folder: &Path) -> Result<PathBuf, HostError> {
+fn folder() -> PathBuf {
+    target_folder().join("other-hosts")
+}
+
+fn prepare_python(parts: &PythonParts) -> Result<Installed, HostError> {
+    let environment = Environment::prepare_in(folder(), parts.requirements)?;
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join(parts.scripts);
+    Ok(Installed { program: environment.python, scripts, extension: "py" })
+}
+
+fn prepare_node(parts: &NodeParts) -> Result<Installed, HostError> {
     check_node_version()?;
-    let packages = folder.join(format!("node-{}", short_hash(&NODE_PACKAGE.map(|(_, text)| text))));
-    made_once(folder, &packages, |staging| {
-        write_all(staging, &NODE_PACKAGE)?;
+    let folder = folder();
+    let packages = folder.join(format!("node-{}", short_hash(&parts.packages.map(|(_, text)| text))));
+    made_once(&folder, &packages, |staging| {
+        write_all(staging, &parts.packages)?;
         let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
         run(Command::new("npm").args(arguments).current_dir(staging)).map_err(|detail| HostError::Npm { detail })
     })?;
-    let scripts = packages.join(format!("scripts-{}", short_hash(&NODE_SCRIPTS.map(|(_, text)| text))));
-    made_once(&packages, &scripts, |staging| write_all(staging, &NODE_SCRIPTS))?;
-    Ok(scripts)
+    let texts: Vec<&str> = parts.scripts.iter().map(|(_, text)| *text).collect();
+    let scripts = packages.join(format!("scripts-{}", short_hash(&texts)));
+    made_once(&packages, &scripts, |staging| write_all(staging, parts.scripts))?;
+    Ok(Installed { program: "node".into(), scripts, extension: "mjs" })
 }
 
 fn check_node_version() -> Result<(), HostError> {
@@ -190,12 +235,23 @@ mod tests {
 
     #[test]
     fn the_locked_packages_come_from_the_public_registry_and_each_has_its_digest() {
-        let lock = NODE_PACKAGE[1].1;
-        let resolved: Vec<&str> = lock.lines().filter(|line| line.contains("\"resolved\":")).collect();
-        assert!(!resolved.is_empty());
-        for line in &resolved {
-            assert!(line.contains("\"https://registry.npmjs.org/"), "{line}");
+        for parts in [NODE, NODE_CLIENTS] {
+            let lock = parts.packages[1].1;
+            let resolved: Vec<&str> = lock.lines().filter(|line| line.contains("\"resolved\":")).collect();
+            assert!(!resolved.is_empty());
+            for line in &resolved {
+                assert!(line.contains("\"https://registry.npmjs.org/"), "{line}");
+            }
+            assert_eq!(resolved.len(), lock.matches("\"integrity\": \"sha512-").count());
         }
-        assert_eq!(resolved.len(), lock.matches("\"integrity\": \"sha512-").count());
+    }
+
+    #[test]
+    fn every_python_package_of_a_host_is_pinned_to_one_version() {
+        for parts in [PYTHON, PYTHON_CLIENTS] {
+            for requirement in parts.requirements.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+                assert!(requirement.contains("=="), "{requirement} is not pinned");
+            }
+        }
     }
 }
