@@ -123,6 +123,7 @@ impl Cache {
 mod tests {
     use super::*;
     use crate::hosts::names::ModelName;
+    use crate::scan::request::scan;
     use upright_core::types::{ClientProtocol, Endpoint};
     use upright_protocol::{Asked, Route};
 
@@ -142,6 +143,8 @@ mod tests {
             sent: "m".into(),
             writer: None,
             headers: Vec::new(),
+            authorization: None,
+            fields: scan(body.as_bytes()).ok(),
         }
     }
 
