@@ -8,7 +8,7 @@ pub(crate) struct Package {
     pub(crate) has_snapshot: bool,
 }
 
-pub(crate) static PUBLISHED: [Package; 12] = [
+pub(crate) static PUBLISHED: [Package; 13] = [
     Package { name: "upright-logic", folder: "guest/logic", has_snapshot: false },
     Package { name: "upright-shim", folder: "guest/shim", has_snapshot: false },
     Package { name: "upright-macros", folder: "host/macros", has_snapshot: false },
@@ -17,6 +17,7 @@ pub(crate) static PUBLISHED: [Package; 12] = [
     Package { name: "upright-state", folder: "host/state", has_snapshot: true },
     Package { name: "upright-runtime", folder: "host/runtime", has_snapshot: true },
     Package { name: "upright-operations", folder: "host/operations", has_snapshot: true },
+    Package { name: "upright-gateway", folder: "host/gateway", has_snapshot: true },
     Package { name: "upright-simulator", folder: "host/simulator", has_snapshot: false },
     Package { name: "upright", folder: "host/upright", has_snapshot: true },
     Package { name: "upright-conformance", folder: "guest/conformance", has_snapshot: false },

@@ -5,12 +5,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
-pub mod access;
+mod access;
 pub mod config;
-pub mod front;
-pub mod hosts;
-pub mod relay;
-pub mod scan;
+mod front;
+mod hosts;
+mod relay;
+mod scan;
 pub mod serve;
 pub mod tls;
-pub mod upstream;
+mod upstream;

@@ -113,7 +113,7 @@ fn seen(answer: &Answer) -> Seen {
     }
 }
 
-/// What the client must see, by the questions that reached the host with the fault.
+/// The outcome that the client must see, by the questions that reached the host with the fault.
 fn expected(fault: &Fault, asked: &[Value], has_second: bool) -> Seen {
     let recovers = if fault.is_of_the_window() {
         // A window that the client asked for is not made larger.

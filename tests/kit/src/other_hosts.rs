@@ -26,14 +26,14 @@ use std::process::{Command, Output, Stdio};
 const REQUIRE_VARIABLE: &str = "UPRIGHT_REQUIRE_HOSTS";
 const OLDEST_NODE: u32 = 20;
 
-/// What a Python host installs, and the folder of its scripts.
+/// The packages that a Python host installs, and the folder of its scripts.
 struct PythonParts {
     requirements: &'static str,
     scripts: &'static str,
 }
 
-/// What a Node host installs, and its scripts. Node searches packages from a script upwards, so the scripts are copied
-/// beside the packages.
+/// The packages that a Node host installs, and its scripts. Node searches packages from a script upwards, so the
+/// scripts are copied beside the packages.
 struct NodeParts {
     packages: [(&'static str, &'static str); 2],
     scripts: &'static [(&'static str, &'static str)],

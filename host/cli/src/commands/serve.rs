@@ -76,7 +76,7 @@ pub(crate) async fn run(arguments: ServeArguments, output: &Output) -> anyhow::R
             let now = state(path);
             if asked || now != seen {
                 seen = now;
-                reload(&gateway, path);
+                reload(&gateway, path, arguments.open_to_everyone);
             }
         }
         let now = Source::of(gateway.config().policy);
@@ -102,8 +102,12 @@ fn configured(arguments: &ServeArguments) -> Result<Config, upright_gateway::con
 }
 
 /// A bad file keeps the configuration in use.
-fn reload(gateway: &Gateway, path: &Path) {
-    let reloaded = Config::read(path).map_err(|error| error.to_string());
+fn reload(gateway: &Gateway, path: &Path, open_to_everyone: bool) {
+    let reloaded = Config::read(path).map(|mut config| {
+        config.access.open_to_everyone |= open_to_everyone;
+        config
+    });
+    let reloaded = reloaded.map_err(|error| error.to_string());
     match reloaded.and_then(|config| gateway.reload(&config).map_err(|error| error.to_string())) {
         Ok(needed) if needed.is_empty() => tracing::info!(target: "upright", file = %path.display(), "configuration reloaded"),
         Ok(needed) => {
@@ -166,7 +170,8 @@ fn state(path: &Path) -> Option<(SystemTime, u64)> {
 fn report(gateway: &Gateway, output: &Output) -> anyhow::Result<()> {
     let config = gateway.config();
     let upstreams: Vec<String> = config.upstreams.iter().map(|upstream| upstream.url.to_string()).collect();
-    let address = format!("http://{}", gateway.address());
+    let scheme = if config.listen.tls_certificate.is_some() { "https" } else { "http" };
+    let address = format!("{scheme}://{}", gateway.address());
     if output.json {
         output.json_line(&json!({ "event": "listening", "address": address, "upstreams": upstreams }))?;
         return Ok(());

@@ -413,8 +413,8 @@ impl<C: OperationContext> Run<C> {
         }
     }
 
-    /// Circumstances with hosts, request and the window in use. Without window facts where the operation does not ask for the window
-    /// that it is handed, and after too many windows.
+    /// Circumstances with hosts, request and the window in use. Without facts of the window where the operation does
+    /// not ask for the window that it is handed, and after too many windows.
     fn circumstances(&self, mut known: Option<Circumstances>) -> Option<Circumstances> {
         if let Some(hosts) = self.context.hosts() {
             known.get_or_insert_default().hosts = Some(hosts);

@@ -18,7 +18,7 @@ use upright_protocol::{ANSWER_LIMIT, ErrorBody, Judgement, OllamaError, Reader, 
 /// Maximum size of an error's body, bytes.
 const ERROR_LIMIT: usize = 1 << 20;
 
-/// What an attempt brought.
+/// The result of an attempt.
 pub(super) enum Brought {
     /// A stream whose first content is there.
     Stream { head: HeaderMap, reader: Box<Reader>, held: Vec<Bytes>, rest: AnswerBody, question_cut: bool },

@@ -34,7 +34,7 @@ impl Translation {
         Self { writer, lines: LineSplitter::new(LINE_LIMIT) }
     }
 
-    /// What the client gets for these bytes; `None` if they are not Ollama's.
+    /// Bytes for the client, made from these bytes of the host; `None` if they are not Ollama's.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         self.lines.push(bytes);

@@ -58,7 +58,7 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// Headers of a host's answer that reach the client.
 const PASSED_ON: [HeaderName; 2] = [header::CONTENT_TYPE, header::DATE];
 
-/// What all requests share under one configuration.
+/// The parts that all requests share under one configuration.
 pub struct Relays {
     limits: Limits,
     overflow: Overflow,

@@ -1,4 +1,4 @@
-//! What happened to a request: a line in the access log, and counts. No text of a question or an answer is in it.
+//! The record of a request: a line in the access log, and counts. No text of a question or an answer is in it.
 
 use crate::hosts::host::Host;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What is wrong with an answer of a host, as an error with facts for the policy.
+//! The fault of a host's answer, as an error with facts for the policy.
 
 use upright_core::types::Endpoint;
 use upright_protocol::{Asked, ErrorBody, Exchange, Failed, Judgement, OllamaError, Verdict};

@@ -95,7 +95,7 @@ async fn admitted(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>) -> R
     }
 }
 
-/// What the gateway answers itself.
+/// The gateway's own answer, for paths that no host serves.
 fn own(live: &Live, path: &str) -> Option<Response<Reply>> {
     let hosts = live.relays.hosts();
     let json = |body: Option<Bytes>| {
