@@ -54,11 +54,11 @@ fn preflight_headers() -> [(HeaderName, HeaderValue); 6] {
 }
 
 /// Headers to add to an answer.
-pub type Headers = Vec<(HeaderName, HeaderValue)>;
+pub(crate) type Headers = Vec<(HeaderName, HeaderValue)>;
 
 /// The answer of the guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The request may go on.
     Allow {
         /// Headers of CORS for its answer.
@@ -83,7 +83,7 @@ const MALFORMED: Verdict = Verdict::Refuse { status: StatusCode::BAD_REQUEST, bo
 
 /// This machine, as its operating system names it.
 #[derive(Clone, Debug, Default)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Name of the host.
     pub name: String,
     /// Addresses of its network interfaces.
@@ -92,7 +92,7 @@ pub struct Machine {
 
 /// The rules for one listener.
 #[derive(Clone, Debug)]
-pub struct Guard {
+pub(crate) struct Guard {
     origins: Vec<Pattern>,
     /// On loopback only.
     hosts: Option<Hosts>,
@@ -119,7 +119,7 @@ enum Local {
 
 impl Guard {
     /// The rules for a listener that is bound to this address.
-    pub fn new(access: &Access, bound: SocketAddr, machine: &Machine) -> Self {
+    pub(crate) fn new(access: &Access, bound: SocketAddr, machine: &Machine) -> Self {
         let configured = access.origins.iter().map(String::as_str);
         let hosts = bound.ip().to_canonical().is_loopback().then(|| Hosts {
             names: std::iter::once(&machine.name).chain(&access.hosts).filter(|name| !name.is_empty()).cloned().collect(),
@@ -129,7 +129,7 @@ impl Guard {
     }
 
     /// Judges a request by its head.
-    pub fn judge(&self, method: &Method, target: &Uri, headers: &HeaderMap) -> Verdict {
+    pub(crate) fn judge(&self, method: &Method, target: &Uri, headers: &HeaderMap) -> Verdict {
         let Some(host) = host(target, headers) else { return MALFORMED };
         let mut origins = headers.get_all(ORIGIN).iter();
         let origin = origins.next().filter(|origin| !origin.is_empty());

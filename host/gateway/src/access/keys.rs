@@ -11,18 +11,15 @@ use std::time::Duration;
 use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 use upright_core::clock::Instant;
 
-/// Marks the texts of keys, so that tools which search for leaked secrets find them. Keeps a key apart from its hash.
-const PREFIX: &str = "upright_";
-
 /// The keys that are accepted. Without any, everyone is.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub(crate) struct Keys {
     keys: Vec<Key>,
 }
 
 /// A key that is accepted.
 #[derive(Debug)]
-pub struct Key {
+pub(crate) struct Key {
     name: String,
     hash: KeyHash,
     rate: Option<Rate>,
@@ -30,7 +27,7 @@ pub struct Key {
 
 /// The reason why a request is refused. Its message is for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
+pub(crate) enum Denied {
     /// No key.
     #[error("this gateway needs an API key; send it as `Authorization: Bearer KEY` or as `x-api-key: KEY`")]
     Missing,
@@ -47,7 +44,7 @@ pub enum Denied {
 
 impl Denied {
     /// The status of the answer.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Missing | Self::Unknown => StatusCode::UNAUTHORIZED,
             Self::Repeated(_) => StatusCode::BAD_REQUEST,
@@ -58,7 +55,7 @@ impl Denied {
 
 impl Keys {
     /// The keys of a configuration, each with a full bucket.
-    pub fn new(keys: &BTreeMap<String, AccessKey>) -> Self {
+    pub(crate) fn new(keys: &BTreeMap<String, AccessKey>) -> Self {
         let key = |(name, key): (&String, &AccessKey)| Key {
             name: name.clone(),
             hash: key.sha256,
@@ -71,7 +68,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`Denied`] says why the request is refused.
-    pub fn admit(&self, headers: &HeaderMap, now: Instant) -> Result<Option<&str>, Denied> {
+    pub(crate) fn admit(&self, headers: &HeaderMap, now: Instant) -> Result<Option<&str>, Denied> {
         if self.keys.is_empty() {
             return Ok(None);
         }
@@ -84,7 +81,7 @@ impl Keys {
     }
 
     /// Whether an `Authorization` carries one of these keys.
-    pub fn is_own(&self, authorization: &HeaderValue) -> bool {
+    pub(crate) fn is_own(&self, authorization: &HeaderValue) -> bool {
         !self.keys.is_empty() && bearer(authorization.as_bytes()).is_some_and(|key| self.find(key.trim_ascii()).is_some())
     }
 
@@ -110,22 +107,6 @@ fn once<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a [u8
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, key) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(key)
-}
-
-/// A new key.
-pub struct NewKey {
-    /// The text for the client.
-    pub text: String,
-    /// The hash for the configuration.
-    pub hash: KeyHash,
-}
-
-impl NewKey {
-    /// Makes a key of 32 random bytes.
-    pub fn of(random: [u8; 32]) -> Self {
-        let text = random.iter().fold(PREFIX.to_owned(), |text, byte| format!("{text}{byte:02x}"));
-        Self { hash: KeyHash::of(text.as_bytes()), text }
-    }
 }
 
 #[cfg(test)]
@@ -214,15 +195,5 @@ mod tests {
         assert_eq!(keys.admit(&of("b"), second), Ok(Some("b")));
         assert_eq!(keys.admit(&of("a"), 2 * second), Ok(Some("a")));
         assert!((0..100).all(|_| keys.admit(&of("c"), second).is_ok()));
-    }
-
-    #[test]
-    fn a_new_key_passes_and_is_not_its_hash() {
-        let new = NewKey::of([0xA5; 32]);
-        assert_eq!(new.text, format!("upright_{}", "a5".repeat(32)));
-        let configured = AccessKey { sha256: new.hash, ..AccessKey::default() };
-        let keys = Keys::new(&BTreeMap::from([("new".to_owned(), configured)]));
-        assert_eq!(keys.admit(&headers(&[("x-api-key", new.text.as_bytes())]), 0), Ok(Some("new")));
-        assert_ne!(NewKey::of([0; 32]).hash, new.hash);
     }
 }

@@ -3,6 +3,6 @@
 //!
 //! Nothing here does I/O or reads a clock.
 
-pub mod guard;
-pub mod keys;
-pub mod rate;
+pub(crate) mod guard;
+pub(crate) mod keys;
+pub(crate) mod rate;

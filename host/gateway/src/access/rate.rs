@@ -9,7 +9,7 @@ use upright_core::clock::Instant;
 
 /// A token bucket.
 #[derive(Debug)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// Nanoseconds for each request.
     interval: u64,
     /// Nanoseconds by which a burst may run ahead.
@@ -19,7 +19,7 @@ pub struct Rate {
 
 impl Rate {
     /// A full bucket: `per_minute` requests in the long run, `burst` at once. Each counts as at least 1.
-    pub fn new(per_minute: u32, burst: u32) -> Self {
+    pub(crate) fn new(per_minute: u32, burst: u32) -> Self {
         let interval = 60_000_000_000 / u64::from(per_minute.max(1));
         let ahead = interval.saturating_mul(u64::from(burst.max(1)) - 1);
         Self { interval, ahead, used_until: AtomicU64::new(0) }
@@ -29,7 +29,7 @@ impl Rate {
     ///
     /// # Errors
     /// The time after which the next request passes. A request that does not pass is not counted.
-    pub fn take(&self, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&self, now: Instant) -> Result<(), Duration> {
         let mut used_until = self.used_until.load(Ordering::Acquire);
         loop {
             let from = used_until.max(now);

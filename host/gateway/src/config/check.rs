@@ -47,7 +47,7 @@ impl Config {
             "Add a key below access.keys, or set access.open_to_everyone (`--open-to-everyone`) to serve everyone who reaches the address",
         )?;
         ensure(
-            !(self.access.open_to_everyone && !self.access.keys.is_empty()),
+            !self.access.open_to_everyone || self.access.keys.is_empty(),
             || KeyPath::of("access.open_to_everyone"),
             "true beside access.keys",
             "keys, or true",

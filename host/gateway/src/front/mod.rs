@@ -3,17 +3,17 @@
 //! A client speaks its own protocol, and the gateway speaks Ollama's to a host. Recovery therefore sees one protocol,
 //! and a client's rules for windows, ends and errors are in one place. A [`Writer`] is pure: bytes in, bytes out.
 
-pub mod anthropic;
+pub(crate) mod anthropic;
 mod fields;
-pub mod native;
-pub mod openai;
-pub mod responses;
+pub(crate) mod native;
+pub(crate) mod openai;
+pub(crate) mod responses;
 
 use upright_protocol::{Route, Unreadable};
 
 /// How a client reads an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Wire {
+pub(crate) enum Wire {
     /// One JSON object a line.
     Ndjson,
     /// Server-sent events.
@@ -24,7 +24,7 @@ pub enum Wire {
 
 impl Wire {
     /// Value of `Content-Type`, as Ollama sends it.
-    pub const fn content_type(self) -> &'static str {
+    pub(crate) const fn content_type(self) -> &'static str {
         match self {
             Self::Ndjson => "application/x-ndjson",
             Self::Sse => "text/event-stream",
@@ -34,7 +34,7 @@ impl Wire {
 }
 
 /// A request for Ollama, with the writer for its answer.
-pub struct Translated {
+pub(crate) struct Translated {
     /// Ollama's route: chat, generate or embed.
     pub route: Route,
     /// Path of the route.
@@ -43,15 +43,13 @@ pub struct Translated {
     pub body: Vec<u8>,
     /// Name of the model.
     pub model: String,
-    /// Whether the client reads a stream.
-    pub streamed: bool,
     /// Writes the answer in the client's protocol.
     pub writer: Box<dyn Writer>,
 }
 
 /// A request that is not translated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub(crate) enum Refused {
     /// The client's mistake, in the client's protocol.
     Invalid {
         /// HTTP status.
@@ -68,7 +66,7 @@ pub enum Refused {
 
 /// Identity of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Number of the answer, as in `chatcmpl-7`.
     pub id: u64,
     /// Seconds since 1970.
@@ -76,7 +74,7 @@ pub struct Stamp {
 }
 
 /// Writes an answer of Ollama's in the client's protocol.
-pub trait Writer: Send {
+pub(crate) trait Writer: Send {
     /// Takes a line of a streamed answer: one JSON object. Appends the client's bytes to `out`.
     ///
     /// # Errors
@@ -104,7 +102,7 @@ pub trait Writer: Send {
 
 /// Facts of an error, in no protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErrorFacts {
+pub(crate) struct ErrorFacts {
     /// HTTP status.
     pub status: u16,
     /// Message for a person.
@@ -117,7 +115,7 @@ pub struct ErrorFacts {
 
 /// An error in a client's protocol, in place of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErrorAnswer {
+pub(crate) struct ErrorAnswer {
     /// HTTP status.
     pub status: u16,
     /// Value of `Content-Type`.

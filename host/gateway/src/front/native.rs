@@ -6,7 +6,7 @@ use upright_protocol::Unreadable;
 
 /// Writer for Ollama's own routes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Native;
+pub(crate) struct Native;
 
 impl Writer for Native {
     fn line(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), Unreadable> {

@@ -48,7 +48,7 @@ pub enum HostsError {
 
 /// The hosts of one configuration, with its aliases.
 #[derive(Debug)]
-pub struct Hosts {
+pub(crate) struct Hosts {
     all: Vec<Arc<Host>>,
     aliases: Aliases,
     spread: AtomicU64,
@@ -69,7 +69,7 @@ impl Hosts {
     ///
     /// # Errors
     /// [`HostsError`].
-    pub fn new(config: &Config, policy: &PolicySlot, clock: SharedClock) -> Result<Self, HostsError> {
+    pub(crate) fn new(config: &Config, policy: &PolicySlot, clock: SharedClock) -> Result<Self, HostsError> {
         let template = CircuitBreaker::builder("gateway").policy(policy.clone()).clock(Arc::clone(&clock));
         let template = template.config((&config.breaker).into());
         let breakers = CircuitBreakers::new(template)?;
@@ -100,17 +100,17 @@ impl Hosts {
     }
 
     /// All hosts, in the order of the configuration.
-    pub fn all(&self) -> &[Arc<Host>] {
+    pub(crate) fn all(&self) -> &[Arc<Host>] {
         &self.all
     }
 
     /// The clock of the hosts.
-    pub fn clock(&self) -> &SharedClock {
+    pub(crate) fn clock(&self) -> &SharedClock {
         &self.clock.0
     }
 
     /// The model that a name means, and its name for hosts; `None` for a name that is blank or too long.
-    pub fn resolve(&self, name: &str) -> Option<(ModelName, Arc<str>)> {
+    pub(crate) fn resolve(&self, name: &str) -> Option<(ModelName, Arc<str>)> {
         let model = ModelName::of(name)?;
         Some(match self.aliases.resolve(&model) {
             Some(alias) => (alias.model.clone(), Arc::clone(&alias.sent)),
@@ -119,43 +119,43 @@ impl Hosts {
     }
 
     /// The hosts for a request, best first.
-    pub fn rank(&self, model: Option<&ModelName>, window: Option<u32>, kind: Option<Kind>) -> Ranking {
+    pub(crate) fn rank(&self, model: Option<&ModelName>, window: Option<u32>, kind: Option<Kind>) -> Ranking {
         let wish = Wish { model, window, kind, failed: &[] };
         Ranking::of(survey(&self.all, &wish, self.clock.0.now()), self.spread.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Whether a host speaks Ollama's protocol.
-    pub fn speaks_ollama(&self) -> bool {
+    pub(crate) fn speaks_ollama(&self) -> bool {
         self.all.iter().any(|host| host.kind() == Kind::Ollama)
     }
 
     /// Whether a host can be reached.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.all.iter().any(|host| host.is_reachable() && host.probed().is_some())
     }
 
     /// `/api/tags` of all hosts.
-    pub fn tags(&self) -> Option<Bytes> {
+    pub(crate) fn tags(&self) -> Option<Bytes> {
         Catalogue::of(&self.all).tags(&self.aliases)
     }
 
     /// `/api/ps` of all hosts.
-    pub fn ps(&self) -> Option<Bytes> {
+    pub(crate) fn ps(&self) -> Option<Bytes> {
         Catalogue::of(&self.all).ps()
     }
 
     /// `/v1/models` of all hosts.
-    pub fn openai_models(&self) -> Option<Bytes> {
+    pub(crate) fn openai_models(&self) -> Option<Bytes> {
         Catalogue::of(&self.all).openai_models(&self.aliases)
     }
 
     /// `/v1/models/NAME`.
-    pub fn openai_model(&self, name: &str) -> Option<Bytes> {
+    pub(crate) fn openai_model(&self, name: &str) -> Option<Bytes> {
         Catalogue::of(&self.all).openai_model(name, &self.aliases)
     }
 
     /// `/api/version`: the lowest of all hosts.
-    pub fn version(&self) -> Option<Bytes> {
+    pub(crate) fn version(&self) -> Option<Bytes> {
         Catalogue::of(&self.all).version()
     }
 }

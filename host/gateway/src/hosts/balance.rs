@@ -12,7 +12,7 @@ use upright_core::types::{HostChoice, HostFacts};
 
 /// The demands of a request on its host.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wish<'a> {
+pub(crate) struct Wish<'a> {
     /// The model, if it names one.
     pub model: Option<&'a ModelName>,
     /// Smallest window that will do, tokens.
@@ -25,7 +25,7 @@ pub struct Wish<'a> {
 
 /// A host as a request sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// Index of the host.
     pub host: usize,
     /// Whether it has the model, if known.
@@ -51,7 +51,7 @@ pub struct Candidate {
 }
 
 /// Reads the hosts of the right kind, in their order.
-pub fn survey(hosts: &[Arc<Host>], wish: &Wish<'_>, now: Instant) -> Vec<Candidate> {
+pub(crate) fn survey(hosts: &[Arc<Host>], wish: &Wish<'_>, now: Instant) -> Vec<Candidate> {
     let is_right = |host: &Host| wish.kind.is_none_or(|kind| kind == host.kind());
     let read = |(index, host): (usize, &Arc<Host>)| {
         let models = wish.model.and_then(|model| Some((host.models()?, model)));
@@ -115,13 +115,13 @@ const LOAD_UNIT: u64 = 1 << 20;
 
 /// Candidates, best first. The indexes of a policy's answer point into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ranking {
+pub(crate) struct Ranking {
     candidates: Vec<Candidate>,
 }
 
 impl Ranking {
     /// Orders candidates. Equal ones take turns by weight, as `spread` grows by 1 from request to request.
-    pub fn of(mut candidates: Vec<Candidate>, spread: u64) -> Self {
+    pub(crate) fn of(mut candidates: Vec<Candidate>, spread: u64) -> Self {
         candidates.sort_by_key(Candidate::place);
         for equal in candidates.chunk_by_mut(|one, other| one.place() == other.place()) {
             let first = turn(equal, spread);
@@ -131,28 +131,28 @@ impl Ranking {
     }
 
     /// The host that gets the request; `None` if all are excluded.
-    pub fn best(&self) -> Option<usize> {
+    pub(crate) fn best(&self) -> Option<usize> {
         self.usable().next()
     }
 
     /// The hosts that may get the request, best first.
-    pub fn usable(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn usable(&self) -> impl Iterator<Item = usize> {
         self.candidates.iter().filter(|candidate| !candidate.is_excluded()).map(|candidate| candidate.host)
     }
 
     /// All candidates, best first. Excluded ones come last.
-    pub fn candidates(&self) -> &[Candidate] {
+    pub(crate) fn candidates(&self) -> &[Candidate] {
         &self.candidates
     }
 
     /// The host at an index of a policy's answer, such as that of
     /// [`Directive::SwitchHost`](upright_core::types::Directive::SwitchHost).
-    pub fn host(&self, index: u32) -> Option<usize> {
+    pub(crate) fn host(&self, index: u32) -> Option<usize> {
         self.candidates.get(usize::try_from(index).ok()?).map(|candidate| candidate.host)
     }
 
     /// The facts for a policy after a failure on the host `current`. `None` if that host is no candidate.
-    pub fn choice(&self, hosts: &[Arc<Host>], current: usize, model: Option<&ModelName>) -> Option<HostChoice> {
+    pub(crate) fn choice(&self, hosts: &[Arc<Host>], current: usize, model: Option<&ModelName>) -> Option<HostChoice> {
         let at = self.candidates.iter().position(|candidate| candidate.host == current)?;
         let digest = self.candidates.get(at)?.digest.as_ref();
         let facts = |candidate: &Candidate| {

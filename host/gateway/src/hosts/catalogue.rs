@@ -22,7 +22,7 @@ type Moment = i128;
 
 /// Why an answer is no list of models.
 #[derive(Debug, thiserror::Error)]
-pub enum NoList {
+pub(crate) enum NoList {
     /// The answer is no JSON object, or its list is none.
     #[error("the list of models cannot be read")]
     Unreadable(#[from] serde_json::Error),
@@ -33,7 +33,7 @@ pub enum NoList {
 
 /// A model of a host. Unknown or mistyped facts are `None`.
 #[derive(Clone, Debug)]
-pub struct Model {
+pub(crate) struct Model {
     /// The host's spelling of the name.
     pub name: Arc<str>,
     /// The name.
@@ -42,15 +42,13 @@ pub struct Model {
     pub digest: Option<Arc<str>>,
     /// Maximum window, tokens.
     pub context_length: Option<u32>,
-    /// Abilities, such as `completion`, `tools`, `vision`.
-    pub capabilities: Option<Vec<String>>,
     modified: Option<Moment>,
     raw: Box<RawValue>,
 }
 
 /// A model in a host's memory.
 #[derive(Clone, Debug)]
-pub struct LoadedModel {
+pub(crate) struct LoadedModel {
     /// The name.
     pub model: ModelName,
     /// Loaded window, tokens; `None` if the host does not say.
@@ -62,7 +60,7 @@ pub struct LoadedModel {
 
 /// The models of a host, in its order.
 #[derive(Clone, Debug)]
-pub struct Models {
+pub(crate) struct Models {
     kind: Kind,
     all: Vec<Model>,
     by_name: HashMap<ModelName, usize>,
@@ -74,7 +72,7 @@ impl Models {
     ///
     /// # Errors
     /// [`NoList`].
-    pub fn read(kind: Kind, body: &[u8]) -> Result<Self, NoList> {
+    pub(crate) fn read(kind: Kind, body: &[u8]) -> Result<Self, NoList> {
         let member = match kind {
             Kind::Ollama => "models",
             Kind::Openai => "data",
@@ -85,13 +83,8 @@ impl Models {
     }
 
     /// The model of this name.
-    pub fn find(&self, name: &ModelName) -> Option<&Model> {
+    pub(crate) fn find(&self, name: &ModelName) -> Option<&Model> {
         self.by_name.get(name).and_then(|index| self.all.get(*index))
-    }
-
-    /// All models.
-    pub fn all(&self) -> &[Model] {
-        &self.all
     }
 }
 
@@ -99,7 +92,7 @@ impl Models {
 ///
 /// # Errors
 /// [`NoList`].
-pub fn read_loaded(body: &[u8]) -> Result<Vec<LoadedModel>, NoList> {
+pub(crate) fn read_loaded(body: &[u8]) -> Result<Vec<LoadedModel>, NoList> {
     let read = |raw: Box<RawValue>| {
         let entry: Value = serde_json::from_str(raw.get()).ok()?;
         Some(LoadedModel {
@@ -113,7 +106,7 @@ pub fn read_loaded(body: &[u8]) -> Result<Vec<LoadedModel>, NoList> {
 }
 
 /// Reads an answer of `/api/version`; `None` if it names none.
-pub fn read_version(body: &[u8]) -> Option<Version> {
+pub(crate) fn read_version(body: &[u8]) -> Option<Version> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     Version::parse(answer.get("version")?.as_str()?).ok()
 }
@@ -151,13 +144,11 @@ impl Model {
         let entry: Value = serde_json::from_str(raw.get()).ok()?;
         let name = named(&entry)?;
         let window = entry.get("details").and_then(|details| details.get("context_length")).or_else(|| entry.get("max_model_len"));
-        let capabilities = entry.get("capabilities").and_then(Value::as_array);
         Some(Self {
             name: name.into(),
             key: ModelName::of(name)?,
             digest: entry.get("digest").and_then(Value::as_str).filter(|digest| !digest.is_empty()).map(Into::into),
             context_length: tokens(window).filter(|window| *window > 0),
-            capabilities: capabilities.map(|all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
             modified: entry.get("modified_at").or_else(|| entry.get("created")).and_then(moment),
             raw,
         })
@@ -234,7 +225,7 @@ impl Listed<'_> {
 
 /// The facts of all reachable hosts at one moment.
 #[derive(Debug, Default)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     models: Vec<Arc<Models>>,
     loaded: Vec<Arc<Vec<LoadedModel>>>,
     versions: Vec<Arc<Version>>,
@@ -242,7 +233,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// The last answers of these hosts, without those that cannot be reached.
-    pub fn of(hosts: &[Arc<Host>]) -> Self {
+    pub(crate) fn of(hosts: &[Arc<Host>]) -> Self {
         let reachable = || hosts.iter().filter(|host| host.is_reachable());
         Self {
             models: reachable().filter_map(|host| host.models()).collect(),
@@ -252,7 +243,7 @@ impl Catalogue {
     }
 
     /// `/api/tags`: one entry for each name and digest, newest first. `None` if no Ollama has listed its models yet.
-    pub fn tags(&self, aliases: &Aliases) -> Option<Bytes> {
+    pub(crate) fn tags(&self, aliases: &Aliases) -> Option<Bytes> {
         let lists = || self.models.iter().filter(|models| models.kind == Kind::Ollama);
         lists().next()?;
         let listed = listed(lists(), aliases, |model| (model.key.clone(), model.digest.clone()));
@@ -261,7 +252,7 @@ impl Catalogue {
 
     /// `/api/ps`: all loaded models of all hosts, the last to expire first. `None` if no host has listed its loaded
     /// models yet.
-    pub fn ps(&self) -> Option<Bytes> {
+    pub(crate) fn ps(&self) -> Option<Bytes> {
         self.loaded.first()?;
         let mut loaded: Vec<&LoadedModel> = self.loaded.iter().flat_map(|loaded| &**loaded).collect();
         loaded.sort_by_key(|loaded| Reverse(loaded.expires_at));
@@ -269,7 +260,7 @@ impl Catalogue {
     }
 
     /// `/v1/models`: one entry for each name, newest first. `None` if no host has listed its models yet.
-    pub fn openai_models(&self, aliases: &Aliases) -> Option<Bytes> {
+    pub(crate) fn openai_models(&self, aliases: &Aliases) -> Option<Bytes> {
         self.models.first()?;
         let listed = listed(self.models.iter(), aliases, |model| model.key.clone());
         let entries = listed.iter().map(|entry| entry.model.openai(entry.kind, entry.name()));
@@ -277,7 +268,7 @@ impl Catalogue {
     }
 
     /// `/v1/models/NAME`, under the name that the client asked for; `None` if no host has the model.
-    pub fn openai_model(&self, asked: &str, aliases: &Aliases) -> Option<Bytes> {
+    pub(crate) fn openai_model(&self, asked: &str, aliases: &Aliases) -> Option<Bytes> {
         let name = ModelName::of(asked)?;
         let name = aliases.resolve(&name).map_or(&name, |alias| &alias.model);
         let found = self.models.iter().find_map(|models| Some((models.kind, models.find(name)?)));
@@ -286,7 +277,7 @@ impl Catalogue {
 
     /// `/api/version`: the lowest of all hosts, since a client may get any of them. `None` if no host has named its
     /// version.
-    pub fn version(&self) -> Option<Bytes> {
+    pub(crate) fn version(&self) -> Option<Bytes> {
         let lowest = self.versions.iter().min()?;
         Some(json!({"version": lowest.to_string()}).to_string().into())
     }
@@ -471,10 +462,9 @@ mod tests {
             "{}".into(),
             r#"{"name":7}"#.into(),
             r#"{"name":" "}"#.into(),
-            r#"{"name":"m","digest":7,"details":{"context_length":"8"},"capabilities":["tools",7],"modified_at":[]}"#.into(),
+            r#"{"name":"m","digest":7,"details":{"context_length":"8"},"modified_at":[]}"#.into(),
         ]);
-        let [model] = listed.all() else { panic!("{listed:?}") };
+        let [model] = &*listed.all else { panic!("{listed:?}") };
         assert_eq!((model.digest.as_deref(), model.context_length, model.modified), (None, None, None));
-        assert_eq!(model.capabilities.as_deref(), Some(&["tools".to_owned()][..]));
     }
 }

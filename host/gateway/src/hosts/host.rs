@@ -20,17 +20,17 @@ use upright_core::error::CircuitOpen;
 use upright_core::types::{Classification, Fault, Phase, SuggestedAction};
 
 /// Time that a failure of its own makes a host a worse choice than others.
-pub const STRUCK: Duration = Duration::from_secs(10);
+pub(crate) const STRUCK: Duration = Duration::from_secs(10);
 
 /// Maximum number of models that load on a host at once, as far as it is remembered. Clients choose the names.
 const LOADS: usize = 64;
 
 /// Rate of a host without a limit.
-pub const FULL_RATE: u32 = u32::MAX;
+pub(crate) const FULL_RATE: u32 = u32::MAX;
 
 /// The API that a host has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Ollama's, with its OpenAI routes.
     Ollama,
     /// OpenAI's alone: llama.cpp, vLLM, LM Studio.
@@ -39,7 +39,7 @@ pub enum Kind {
 
 /// Credentials that a host gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Credentials {
+pub(crate) enum Credentials {
     /// None.
     #[default]
     None,
@@ -51,7 +51,7 @@ pub enum Credentials {
 
 impl Credentials {
     /// `Authorization` for the host. `client` is the client's own.
-    pub fn authorization<'a>(&'a self, client: Option<&'a HeaderValue>) -> Option<&'a HeaderValue> {
+    pub(crate) fn authorization<'a>(&'a self, client: Option<&'a HeaderValue>) -> Option<&'a HeaderValue> {
         match self {
             Self::None => None,
             Self::Client => client,
@@ -62,7 +62,7 @@ impl Credentials {
 
 /// Settings of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostSettings {
+pub(crate) struct HostSettings {
     /// Name in breakers, logs and metrics; without a slash, which separates it from a model's name.
     pub name: Arc<str>,
     /// Address.
@@ -78,7 +78,7 @@ pub struct HostSettings {
 }
 
 /// An upstream host.
-pub struct Host {
+pub(crate) struct Host {
     settings: HostSettings,
     authority: HeaderValue,
     outstanding: AtomicU32,
@@ -106,7 +106,7 @@ struct Load {
 
 /// A model's place in a host's memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// Whether the model is loaded or loads, with a window large enough.
     pub warm: bool,
     /// Loaded window, tokens; `None` if unknown or not loaded.
@@ -125,7 +125,7 @@ struct Wishes {
 
 impl Host {
     /// A host that nothing is known of. All hosts share `breakers`, which are named `host` and `host/model`.
-    pub fn new(settings: HostSettings, breakers: CircuitBreakers) -> Arc<Self> {
+    pub(crate) fn new(settings: HostSettings, breakers: CircuitBreakers) -> Arc<Self> {
         let url = &settings.url;
         let authority = url.authority().map_or("", |authority| authority.as_str());
         Arc::new(Self {
@@ -147,84 +147,79 @@ impl Host {
     }
 
     /// Its name.
-    pub fn name(&self) -> &Arc<str> {
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.settings.name
     }
 
     /// Its API.
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.settings.kind
     }
 
     /// Value of `Host` in requests to it.
-    pub fn authority(&self) -> &HeaderValue {
+    pub(crate) fn authority(&self) -> &HeaderValue {
         &self.authority
     }
 
     /// Its settings.
-    pub fn settings(&self) -> &HostSettings {
+    pub(crate) fn settings(&self) -> &HostSettings {
         &self.settings
     }
 
     /// Number of requests in flight.
-    pub fn outstanding(&self) -> u32 {
+    pub(crate) fn outstanding(&self) -> u32 {
         self.outstanding.load(Ordering::Relaxed)
     }
 
     /// Maximum number of requests that it should have in flight: 0 if it cannot be reached, [`FULL_RATE`] without a
     /// limit, and a few just after it came back.
-    pub fn rate(&self) -> u32 {
+    pub(crate) fn rate(&self) -> u32 {
         self.rate.load(Ordering::Relaxed)
     }
 
     /// Whether it answered its last probe, or was not probed yet.
-    pub fn is_reachable(&self) -> bool {
+    pub(crate) fn is_reachable(&self) -> bool {
         self.rate() > 0
     }
 
     /// The end of its last probe.
-    pub fn probed(&self) -> Option<Instant> {
+    pub(crate) fn probed(&self) -> Option<Instant> {
         self.probed.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// Whether it failed by itself within [`STRUCK`], and did not succeed since.
-    pub fn is_struck(&self, now: Instant) -> bool {
+    pub(crate) fn is_struck(&self, now: Instant) -> bool {
         now < self.struck.load(Ordering::Relaxed)
     }
 
     /// Its version.
-    pub fn version(&self) -> Option<Arc<Version>> {
+    pub(crate) fn version(&self) -> Option<Arc<Version>> {
         self.version.load_full()
     }
 
     /// Its models; `None` before it has listed them.
-    pub fn models(&self) -> Option<Arc<Models>> {
+    pub(crate) fn models(&self) -> Option<Arc<Models>> {
         self.models.load_full()
     }
 
     /// Its loaded models; `None` before it has listed them.
-    pub fn loaded(&self) -> Option<Arc<Vec<LoadedModel>>> {
+    pub(crate) fn loaded(&self) -> Option<Arc<Vec<LoadedModel>>> {
         self.loaded.load_full()
     }
 
     /// The queue of a model; `None` without a limit.
-    pub fn queue(&self, model: &ModelName) -> Option<Arc<Queue>> {
+    pub(crate) fn queue(&self, model: &ModelName) -> Option<Arc<Queue>> {
         self.queues.get(self.name(), model)
     }
 
     /// Whether a new call of a model would wait in its queue.
-    pub fn is_full(&self, model: &ModelName) -> bool {
+    pub(crate) fn is_full(&self, model: &ModelName) -> bool {
         self.queues.is_full(model)
-    }
-
-    /// The breaker for faults of the host itself.
-    pub fn breaker(&self) -> &CircuitBreaker {
-        &self.breaker
     }
 
     /// The breaker of a model on this host, for a [`Run`](upright_core::driving::Run): the policy decides which
     /// failures count.
-    pub fn model_breaker(&self, model: &ModelName) -> CircuitBreaker {
+    pub(crate) fn model_breaker(&self, model: &ModelName) -> CircuitBreaker {
         self.breakers.get(&self.model_key(model))
     }
 
@@ -233,14 +228,14 @@ impl Host {
     }
 
     /// Whether both breakers would admit a call now. An open breaker whose time is over turns half-open by this.
-    pub fn admits(&self, model: Option<&ModelName>) -> bool {
+    pub(crate) fn admits(&self, model: Option<&ModelName>) -> bool {
         // A dropped permit gives a probe's place back.
         let admits = |breaker: &CircuitBreaker| breaker.try_acquire().is_ok();
         admits(&self.breaker) && model.and_then(|model| self.breakers.find(&self.model_key(model))).is_none_or(|breaker| admits(&breaker))
     }
 
     /// The phase of the breaker that admits less.
-    pub fn phase(&self, model: Option<&ModelName>) -> Phase {
+    pub(crate) fn phase(&self, model: Option<&ModelName>) -> Phase {
         let of_model = model.and_then(|model| self.breakers.find(&self.model_key(model))).map(|breaker| breaker.state());
         let phases = [Some(self.breaker.state()), of_model];
         let has = |phase| phases.contains(&Some(phase));
@@ -249,7 +244,7 @@ impl Host {
 
     /// The place of a model in its memory. `wanted` is the smallest window that will do, if the request has one. An
     /// OpenAI-compatible host does not say what it has loaded, so all its models count as warm.
-    pub fn memory(&self, model: &ModelName, wanted: Option<u32>) -> Memory {
+    pub(crate) fn memory(&self, model: &ModelName, wanted: Option<u32>) -> Memory {
         if self.kind() == Kind::Openai {
             return Memory { warm: true, ..Memory::default() };
         }
@@ -283,7 +278,7 @@ impl Host {
     ///
     /// # Errors
     /// [`CircuitOpen`] of the host's own breaker.
-    pub fn begin(self: &Arc<Self>, model: Option<&ModelName>, window: Option<u32>, now: Instant) -> Result<InFlight, CircuitOpen> {
+    pub(crate) fn begin(self: &Arc<Self>, model: Option<&ModelName>, window: Option<u32>, now: Instant) -> Result<InFlight, CircuitOpen> {
         let permit = self.breaker.try_acquire_owned()?;
         let load = model.and_then(|model| self.load(model, window, now));
         self.outstanding.fetch_add(1, Ordering::Relaxed);
@@ -309,13 +304,13 @@ impl Host {
     }
 
     /// Asks for a probe now.
-    pub fn suspect(&self) {
+    pub(crate) fn suspect(&self) {
         self.wishes.probe.store(true, Ordering::Release);
         self.wishes.notify.notify_one();
     }
 
     /// Asks for its lists now: after a pull, a deletion or another change of its models went through the gateway.
-    pub fn renew(&self) {
+    pub(crate) fn renew(&self) {
         self.wishes.renew.store(true, Ordering::Release);
         self.wishes.notify.notify_one();
     }
@@ -373,20 +368,15 @@ fn fits(window: Option<u32>, wanted: Option<u32>) -> bool {
 }
 
 /// A request in flight at a host. Dropping it without an outcome blames nobody.
-pub struct InFlight {
+pub(crate) struct InFlight {
     host: Arc<Host>,
     permit: Option<OwnedPermit>,
     load: Option<Arc<Load>>,
 }
 
 impl InFlight {
-    /// The host.
-    pub fn host(&self) -> &Arc<Host> {
-        &self.host
-    }
-
     /// The host answered as it should. Only the first outcome counts.
-    pub fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         if let Some(permit) = self.permit.take() {
             permit.success();
             // Most hosts are not: reading shares the cache line.
@@ -398,7 +388,7 @@ impl InFlight {
 
     /// The request failed, and the policy has classified it. Failures that count and are no model's are the host's own:
     /// its breaker hears of them, and it is probed. Only the first outcome counts.
-    pub fn failed(&mut self, fault: Fault, classification: &Classification, now: Instant) {
+    pub(crate) fn failed(&mut self, fault: Fault, classification: &Classification, now: Instant) {
         let Some(permit) = self.permit.take() else { return };
         let is_missing = classification.action == SuggestedAction::PullModel;
         if let Some(load) = self.load.as_ref().filter(|_| classification.counted || is_missing) {

@@ -5,15 +5,15 @@
 //! the only I/O is the trait [`Ask`], and reading the API keys of a configuration.
 
 mod all;
-pub mod balance;
-pub mod catalogue;
-pub mod host;
-pub mod names;
-pub mod probe;
-pub mod queue;
+pub(crate) mod balance;
+pub(crate) mod catalogue;
+pub(crate) mod host;
+pub(crate) mod names;
+pub(crate) mod probe;
+pub(crate) mod queue;
 mod refresh;
 #[cfg(test)]
 mod testing;
 
-pub use all::{Hosts, HostsError};
-pub use refresh::{Ask, AskError, Refresher};
+pub(crate) use all::{Hosts, HostsError};
+pub(crate) use refresh::{Ask, AskError, Refresher};

@@ -9,21 +9,21 @@ use std::sync::Arc;
 use upright_logic::degradation::canonical_model;
 
 /// Maximum length of a model's name, bytes. Ollama's longest name has 593.
-pub const NAME_LIMIT: usize = 1024;
+pub(crate) const NAME_LIMIT: usize = 1024;
 
 /// Model name in lower case, with tag, without default host and namespace. Cloning shares it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ModelName(Arc<str>);
+pub(crate) struct ModelName(Arc<str>);
 
 impl ModelName {
     /// Reads a name in any spelling; `None` if it is blank or longer than [`NAME_LIMIT`].
-    pub fn of(text: &str) -> Option<Self> {
+    pub(crate) fn of(text: &str) -> Option<Self> {
         let is_name = text.len() <= NAME_LIMIT && !text.trim().is_empty();
         is_name.then(|| Self(canonical_model(text).into()))
     }
 
     /// The name as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -36,7 +36,7 @@ impl fmt::Display for ModelName {
 
 /// A configured name for a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alias {
+pub(crate) struct Alias {
     /// The alias, as configured.
     pub name: Arc<str>,
     /// The model's name, as configured: hosts get this spelling.
@@ -66,7 +66,7 @@ pub enum AliasError {
 
 /// All aliases. An alias hides a model of the same name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Aliases {
+pub(crate) struct Aliases {
     aliases: BTreeMap<ModelName, Alias>,
 }
 
@@ -75,7 +75,7 @@ impl Aliases {
     ///
     /// # Errors
     /// [`AliasError`] for the first pair that cannot be used.
-    pub fn new<A: AsRef<str>, M: AsRef<str>>(pairs: impl IntoIterator<Item = (A, M)>) -> Result<Self, AliasError> {
+    pub(crate) fn new<A: AsRef<str>, M: AsRef<str>>(pairs: impl IntoIterator<Item = (A, M)>) -> Result<Self, AliasError> {
         let mut aliases = BTreeMap::new();
         for (alias, model) in pairs {
             let (alias, sent) = (alias.as_ref(), model.as_ref());
@@ -90,12 +90,12 @@ impl Aliases {
     }
 
     /// The alias of this name. Its model is not resolved again, so aliases cannot form a circle.
-    pub fn resolve(&self, name: &ModelName) -> Option<&Alias> {
+    pub(crate) fn resolve(&self, name: &ModelName) -> Option<&Alias> {
         self.aliases.get(name)
     }
 
     /// All aliases, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Alias> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Alias> {
         self.aliases.values()
     }
 }

@@ -10,7 +10,7 @@ use upright_core::clock::{Instant, between, nanoseconds};
 
 /// A question to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
+pub(crate) enum Question {
     /// Whether the host answers.
     Alive,
     /// Its models.
@@ -21,7 +21,7 @@ pub enum Question {
 
 impl Question {
     /// Path of the question. An OpenAI-compatible host knows only one.
-    pub const fn path(self, kind: Kind) -> &'static str {
+    pub(crate) const fn path(self, kind: Kind) -> &'static str {
         match (kind, self) {
             (Kind::Openai, _) => "/v1/models",
             (Kind::Ollama, Self::Alive) => "/api/version",
@@ -31,7 +31,7 @@ impl Question {
     }
 
     /// Time limit of the answer.
-    pub const fn limit(self) -> Duration {
+    pub(crate) const fn limit(self) -> Duration {
         Duration::from_secs(match self {
             Self::Alive => 2,
             Self::Models => 10,
@@ -40,7 +40,7 @@ impl Question {
     }
 
     /// Time from one answer to the next question.
-    pub const fn period(self) -> Duration {
+    pub(crate) const fn period(self) -> Duration {
         match self {
             Self::Alive => LONGEST,
             Self::Models | Self::Loaded => Duration::from_secs(30),
@@ -51,19 +51,19 @@ impl Question {
 }
 
 /// Delay of the first probe after a failure. It doubles up to [`LONGEST`].
-pub const FIRST: Duration = Duration::from_millis(500);
+pub(crate) const FIRST: Duration = Duration::from_millis(500);
 /// Maximum delay between two probes.
-pub const LONGEST: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST: Duration = Duration::from_secs(10);
 /// Minimum time between two questions of one kind, whoever asks for them.
-pub const SOONEST: Duration = Duration::from_millis(500);
+pub(crate) const SOONEST: Duration = Duration::from_millis(500);
 /// Time after which a host that came back is probed, and gets twice as many requests.
-pub const STEP: Duration = Duration::from_secs(1);
+pub(crate) const STEP: Duration = Duration::from_secs(1);
 /// Number of requests from which a host that came back has no limit.
-pub const FULL_FROM: u32 = 64;
+pub(crate) const FULL_FROM: u32 = 64;
 
 /// The answer to a question, for the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub(crate) enum Heard {
     /// The host answered.
     Answer,
     /// No connection: no process listens, or no machine is there.
@@ -74,7 +74,7 @@ pub enum Heard {
 
 /// The next step of whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Ask this now, then report by [`Schedule::heard`].
     Ask(Question),
     /// Wait so long.
@@ -95,7 +95,7 @@ enum State {
 
 /// The schedule of one host.
 #[derive(Clone, Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     state: State,
     /// Number of failures in a row.
     failures: u32,
@@ -107,12 +107,12 @@ pub struct Schedule {
 
 impl Schedule {
     /// The schedule of a host that was never asked. It may get requests at once: most hosts are up.
-    pub const fn new(now: Instant) -> Self {
+    pub(crate) const fn new(now: Instant) -> Self {
         Self { state: State::Up(FULL_RATE), failures: 0, due: [now; 3], ended: [None; 3] }
     }
 
     /// The next step. One question at a time: call it only after the last answer.
-    pub fn next(&self, now: Instant) -> Step {
+    pub(crate) fn next(&self, now: Instant) -> Step {
         let questions: &[Question] = match self.state {
             State::Silent(_) => return Step::Ask(Question::Loaded),
             State::Back => return Step::Ask(Question::Models),
@@ -127,7 +127,7 @@ impl Schedule {
     }
 
     /// Number of requests that the host should get at once; 0 while it cannot be reached.
-    pub const fn rate(&self) -> u32 {
+    pub(crate) const fn rate(&self) -> u32 {
         match self.state {
             State::Up(rate) | State::Silent(rate) => rate,
             State::Down | State::Back => 0,
@@ -135,7 +135,7 @@ impl Schedule {
     }
 
     /// Takes the answer to a question.
-    pub fn heard(&mut self, question: Question, heard: Heard, now: Instant) {
+    pub(crate) fn heard(&mut self, question: Question, heard: Heard, now: Instant) {
         self.ended[question as usize] = Some(now);
         self.ask_in(question, question.period(), now);
         self.state = match (heard, self.state) {
@@ -167,14 +167,14 @@ impl Schedule {
     }
 
     /// Somebody's request failed: probe soon. A host that cannot be reached keeps its delays.
-    pub fn suspect(&mut self, now: Instant) {
+    pub(crate) fn suspect(&mut self, now: Instant) {
         if matches!(self.state, State::Up(_)) {
             self.ask_soon(Question::Alive, now);
         }
     }
 
     /// The models may have changed: ask for the lists soon.
-    pub fn renew(&mut self, now: Instant) {
+    pub(crate) fn renew(&mut self, now: Instant) {
         self.ask_soon(Question::Models, now);
         self.ask_soon(Question::Loaded, now);
     }

@@ -18,7 +18,7 @@ use upright_core::error::BulkheadFull;
 
 /// Limits of the calls of one model on one host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Maximum number of calls in flight; `None` for no limit and no queue.
     pub concurrent: Option<u32>,
     /// Maximum number of waiting calls.
@@ -27,7 +27,7 @@ pub struct Limits {
 
 /// Queue of one model on one host.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     name: Arc<str>,
     concurrent: u32,
     queued: u32,
@@ -38,7 +38,7 @@ pub struct Queue {
 /// A place among the calls in flight. Dropping it lets the next call in.
 #[derive(Debug)]
 #[must_use = "dropping it lets the next call in"]
-pub struct Place {
+pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     /// The queue lives as long as its calls.
     queue: Arc<Queue>,
@@ -46,7 +46,7 @@ pub struct Place {
 
 impl Place {
     /// Whether it is a place of this queue.
-    pub fn is_in(&self, queue: &Arc<Queue>) -> bool {
+    pub(crate) fn is_in(&self, queue: &Arc<Queue>) -> bool {
         Arc::ptr_eq(&self.queue, queue)
     }
 }
@@ -62,24 +62,25 @@ impl Drop for Counted {
 
 impl Queue {
     /// A queue with these maximum numbers of calls in flight, at least 1, and waiting. `name` stands in errors.
-    pub fn new(name: impl Into<Arc<str>>, concurrent: u32, queued: u32) -> Self {
+    pub(crate) fn new(name: impl Into<Arc<str>>, concurrent: u32, queued: u32) -> Self {
         let concurrent = concurrent.max(1);
         let free = Semaphore::new(usize::try_from(concurrent).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS));
         Self { name: name.into(), concurrent, queued, free: Arc::new(free), waiting: Arc::default() }
     }
 
     /// Whether a new call would wait.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.free.available_permits() == 0
     }
 
     /// Number of waiting calls.
-    pub fn waiting(&self) -> u32 {
+    #[cfg(test)]
+    fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Acquire)
     }
 
     /// A place at once, if one is free. Overtakes no waiting call.
-    pub fn try_enter(self: &Arc<Self>) -> Option<Place> {
+    pub(crate) fn try_enter(self: &Arc<Self>) -> Option<Place> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         Some(self.place(permit))
     }
@@ -89,7 +90,7 @@ impl Queue {
     }
 
     /// The error of a call that waited this long in vain; zero if the queue was full.
-    pub fn full(&self, waited: Duration) -> BulkheadFull {
+    pub(crate) fn full(&self, waited: Duration) -> BulkheadFull {
         BulkheadFull { bulkhead: Arc::clone(&self.name), max_concurrent: self.concurrent, max_queued: self.queued, waited }
     }
 
@@ -113,13 +114,13 @@ struct Turn {
 
 /// A call that waits in the queues of one or several hosts. Dropping it leaves them all.
 #[derive(Default)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     turns: Vec<Turn>,
 }
 
 impl Waiting {
     /// A call that waits nowhere yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
@@ -127,21 +128,16 @@ impl Waiting {
     ///
     /// # Errors
     /// [`BulkheadFull`] if too many calls wait there.
-    pub fn join(&mut self, host: usize, queue: &Arc<Queue>) -> Result<(), BulkheadFull> {
+    pub(crate) fn join(&mut self, host: usize, queue: &Arc<Queue>) -> Result<(), BulkheadFull> {
         let _counted = queue.count()?;
         let granted = Box::pin(Arc::clone(&queue.free).acquire_owned());
         self.turns.push(Turn { host, queue: Arc::clone(queue), granted, _counted });
         Ok(())
     }
 
-    /// Leaves a host's queue.
-    pub fn leave(&mut self, host: usize) {
-        self.turns.retain(|turn| turn.host != host);
-    }
-
     /// The first place that becomes free, with its host; never where the call waits nowhere. Dropping the future keeps
     /// the turns.
-    pub async fn turn(&mut self) -> (usize, Place) {
+    pub(crate) async fn turn(&mut self) -> (usize, Place) {
         poll_fn(|context| {
             for turn in &mut self.turns {
                 // A queue's semaphore is never closed.
@@ -169,19 +165,19 @@ const PRUNED_FROM: usize = 64;
 
 /// The queues of one host. A queue lives while it has calls, so calls bound their number.
 #[derive(Debug, Default)]
-pub struct Queues {
+pub(crate) struct Queues {
     limits: Limits,
     queues: Mutex<HashMap<ModelName, Weak<Queue>>>,
 }
 
 impl Queues {
     /// Queues with these limits.
-    pub fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, queues: Mutex::default() }
     }
 
     /// The queue of a model; `None` without a limit. `host` stands in errors.
-    pub fn get(&self, host: &str, model: &ModelName) -> Option<Arc<Queue>> {
+    pub(crate) fn get(&self, host: &str, model: &ModelName) -> Option<Arc<Queue>> {
         let concurrent = self.limits.concurrent?;
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = queues.get(model).and_then(Weak::upgrade) {
@@ -196,7 +192,7 @@ impl Queues {
     }
 
     /// Whether a new call of a model would wait.
-    pub fn is_full(&self, model: &ModelName) -> bool {
+    pub(crate) fn is_full(&self, model: &ModelName) -> bool {
         let queues = self.limits.concurrent.map(|_| self.queues.lock().unwrap_or_else(PoisonError::into_inner));
         queues.and_then(|queues| queues.get(model).and_then(Weak::upgrade)).is_some_and(|queue| queue.is_full())
     }
@@ -270,17 +266,6 @@ mod tests {
         assert_eq!((host, busy.waiting(), other.waiting()), (1, 1, 0));
         drop((waiting, place));
         assert_eq!((busy.waiting(), other.is_full()), (0, false));
-    }
-
-    #[test]
-    fn a_call_does_not_enter_a_host_whose_queue_it_left() {
-        let (left, kept) = (queue(1, 9), queue(1, 9));
-        let (freed, _place) = (left.try_enter().unwrap(), kept.try_enter().unwrap());
-        let mut waiting = waiting_for(&[(0, &left), (1, &kept)]);
-        waiting.leave(0);
-        drop(freed);
-        assert!(waiting.turn().now_or_never().is_none());
-        assert_eq!((left.waiting(), left.is_full()), (0, false));
     }
 
     #[tokio::test]

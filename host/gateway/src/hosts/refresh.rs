@@ -17,7 +17,7 @@ use upright_core::error::BoxError;
 
 /// Why a host gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub(crate) enum AskError {
     /// No connection, or none within its time limit.
     #[error("no connection")]
     NoConnection(#[source] io::Error),
@@ -27,7 +27,7 @@ pub enum AskError {
 }
 
 /// Asks hosts over the network.
-pub trait Ask: Send + Sync + 'static {
+pub(crate) trait Ask: Send + Sync + 'static {
     /// The status and the body of a `GET`. Needs a limit for connecting and one for the body's length; whoever asks
     /// limits the time of the whole.
     ///
@@ -39,13 +39,13 @@ pub trait Ask: Send + Sync + 'static {
 /// Probes hosts and refreshes their lists, with a task for each. Dropping it stops them.
 #[derive(Debug)]
 #[must_use = "dropping it stops it"]
-pub struct Refresher {
+pub(crate) struct Refresher {
     tasks: Vec<AbortHandle>,
 }
 
 impl Refresher {
     /// Starts on this runtime, whose timers must be enabled for the system's clock.
-    pub fn start<A: Ask>(runtime: &Handle, hosts: &[Arc<Host>], ask: &Arc<A>, clock: &SharedClock) -> Self {
+    pub(crate) fn start<A: Ask>(runtime: &Handle, hosts: &[Arc<Host>], ask: &Arc<A>, clock: &SharedClock) -> Self {
         let start = |host: &Arc<Host>| runtime.spawn(watch(Arc::clone(host), Arc::clone(ask), Arc::clone(clock))).abort_handle();
         Self { tasks: hosts.iter().map(start).collect() }
     }

@@ -21,7 +21,7 @@ const LAST: usize = 16 << 10;
 /// The client got all that it will get, and must not take it for whole: the connection is aborted.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is not whole: the connection is aborted")]
-pub struct Aborted;
+pub(crate) struct Aborted;
 
 /// A translation of Ollama's lines into the client's protocol.
 pub(super) struct Translation {
@@ -59,7 +59,7 @@ enum Phase {
 }
 
 /// A streamed answer on its way.
-pub struct Relay {
+pub(crate) struct Relay {
     upstream: AnswerBody,
     reader: Reader,
     endpoint: Endpoint,

@@ -12,10 +12,10 @@ mod story;
 mod verdict;
 mod windows;
 
-pub use body::{Aborted, Relay};
-pub use question::Question;
-pub use reply::Reply;
-pub use story::Counts;
+pub(crate) use body::Relay;
+pub(crate) use question::Question;
+pub(crate) use reply::Reply;
+pub(crate) use story::Counts;
 
 use crate::config::{Config, Limits, Model, Overflow};
 use crate::front::native::Native;
@@ -59,7 +59,7 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const PASSED_ON: [HeaderName; 2] = [header::CONTENT_TYPE, header::DATE];
 
 /// The parts that all requests share under one configuration.
-pub struct Relays {
+pub(crate) struct Relays {
     limits: Limits,
     overflow: Overflow,
     accepts_cuts: bool,
@@ -80,7 +80,7 @@ impl Relays {
     ///
     /// # Errors
     /// A setting cannot be used.
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         policy: &PolicySlot,
         hosts: Arc<Hosts>,
@@ -115,23 +115,23 @@ impl Relays {
     }
 
     /// The hosts.
-    pub fn hosts(&self) -> &Arc<Hosts> {
+    pub(crate) fn hosts(&self) -> &Arc<Hosts> {
         &self.hosts
     }
 
     /// The counts.
-    pub fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
     /// A number for the next answer.
-    pub fn next_id(&self) -> u64 {
+    pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Without recovery: one attempt, and no judge of what came. For measurements.
     #[must_use]
-    pub fn without_recovery(mut self) -> Self {
+    pub(crate) fn without_recovery(mut self) -> Self {
         self.recovers = false;
         self.cache = None;
         self
@@ -143,7 +143,7 @@ impl Relays {
     }
 
     /// Answers a client's request.
-    pub async fn answer(&self, pool: &Rc<Pool>, mut question: Question) -> Response<Reply> {
+    pub(crate) async fn answer(&self, pool: &Rc<Pool>, mut question: Question) -> Response<Reply> {
         let model = Arc::clone(&question.sent);
         let mut story = Story::begin(&self.counts, self.next_id(), question.name, Arc::clone(&model), self.logged);
         let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());

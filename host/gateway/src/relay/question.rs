@@ -10,7 +10,7 @@ use upright_core::types::{ClientProtocol, Endpoint, RequestFacts};
 use upright_protocol::Asked;
 
 /// A client's request to a model.
-pub struct Question {
+pub(crate) struct Question {
     /// Route in counts and the access log.
     pub name: &'static str,
     /// Protocol of the client.

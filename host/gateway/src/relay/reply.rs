@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 /// Body of an answer to a client.
 #[derive(Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// In memory.
     Whole(Full<Bytes>),
     /// Judged on its way.

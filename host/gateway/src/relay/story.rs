@@ -12,7 +12,7 @@ const LABELS: usize = 200;
 
 /// Counts since the start, in Prometheus' text format. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Counts(Arc<Shared>);
+pub(crate) struct Counts(Arc<Shared>);
 
 /// Route, model, host and outcome.
 type Labels = (&'static str, Arc<str>, Arc<str>, &'static str);
@@ -39,7 +39,7 @@ impl Counts {
     }
 
     /// Counts a request that was passed on untouched, because this field has no translation.
-    pub fn untranslated(&self, field: &str) {
+    pub(crate) fn untranslated(&self, field: &str) {
         let mut fields = self.0.untranslated.lock().unwrap_or_else(PoisonError::into_inner);
         if fields.len() < LABELS || fields.contains_key(field) {
             *fields.entry(field.to_owned()).or_default() += 1;
@@ -47,7 +47,7 @@ impl Counts {
     }
 
     /// The counts as Prometheus reads them.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut text = String::from("# TYPE upright_gateway_requests_total counter\n");
         for ((route, model, host, outcome), count) in &*self.0.requests.lock().unwrap_or_else(PoisonError::into_inner) {
             let (model, host) = (escaped(model), escaped(host));

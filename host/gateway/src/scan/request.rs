@@ -209,7 +209,8 @@ struct Place {
 
 impl Fields {
     /// Value of a member, `null` included.
-    pub fn value(&self, key: Key) -> Option<Span> {
+    #[cfg(test)]
+    fn value(&self, key: Key) -> Option<Span> {
         self.places[key as usize].as_ref().map(|place| place.value.clone())
     }
 }

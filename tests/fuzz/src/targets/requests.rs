@@ -32,7 +32,7 @@ const PIECES: [&[u8]; 16] = [
 ];
 
 const EDITS: [Edit<'static>; 4] =
-    [Edit::Text(Key::Model, "new \"name\""), Edit::Truth(Key::Truncate, false), Edit::Window(8192), Edit::Remove(Key::KeepAlive)];
+    [Edit::Text(Key::Model, "new \"name\""), Edit::Truth(Key::Truncate, false), Edit::Window(8192), Edit::Number(Key::KeepAlive, -1)];
 
 /// The target.
 pub struct Requests {

@@ -147,8 +147,8 @@ impl Request {
     /// The request, whose answer `writer` writes.
     pub(in crate::front) fn translated(self, writer: impl Writer + 'static) -> Result<Translated, Stop> {
         let body = serde_json::to_vec(&self).map_err(|error| error.to_string())?;
-        let Self { model, stream: streamed, .. } = self;
-        Ok(Translated { route: Route::Chat, path: Route::Chat.path(), body, model, streamed, writer: Box::new(writer) })
+        let model = self.model;
+        Ok(Translated { route: Route::Chat, path: Route::Chat.path(), body, model, writer: Box::new(writer) })
     }
 }
 

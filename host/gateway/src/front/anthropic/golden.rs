@@ -24,7 +24,7 @@ pub(in crate::front) fn lines(chat: &str) -> Vec<Vec<u8>> {
 /// Answer that is written for these lines.
 pub(in crate::front) fn answer(translate: Translate, request: &[u8], lines: &[Vec<u8>]) -> Vec<u8> {
     let mut translated = translate(request, STAMP).unwrap();
-    if !translated.streamed {
+    if !Asked::read(translated.route, &translated.body).streamed {
         return translated.writer.whole(&lines[0]).unwrap();
     }
     let mut out = Vec::new();

@@ -20,7 +20,7 @@ use chat::Stop;
 ///
 /// # Errors
 /// [`Refused`] if the request is wrong or has no translation.
-pub fn translate(body: &[u8], stamp: Stamp) -> Result<Translated, Refused> {
+pub(crate) fn translate(body: &[u8], stamp: Stamp) -> Result<Translated, Refused> {
     let text = readable(body);
     let client = Fields::read(&text, "anthropic.MessagesRequest").map_err(Stop::from);
     let translated = client.and_then(|client| request::read(&client, stamp));

@@ -56,7 +56,6 @@ pub(super) fn read(fields: &Fields<'_>, stamp: Stamp) -> Result<Translated, Stri
         path: Route::Chat.path(),
         body: Value::Object(body).to_string().into_bytes(),
         model,
-        streamed,
         writer: Box::new(ChatWriter::new(stamp, usage)),
     })
 }

@@ -31,7 +31,6 @@ pub(super) fn read(fields: &Fields<'_>, stamp: Stamp) -> Result<Translated, Stri
         path: Route::Generate.path(),
         body: Value::Object(body).to_string().into_bytes(),
         model,
-        streamed,
         writer: Box::new(CompletionWriter { id, created: stamp.created, usage }),
     })
 }

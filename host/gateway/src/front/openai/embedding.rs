@@ -38,7 +38,6 @@ pub(super) fn read(fields: &Fields<'_>, _: Stamp) -> Result<Translated, String> 
         body: Value::Object(body).to_string().into_bytes(),
         writer: Box::new(EmbeddingWriter { model: model.clone(), base64 }),
         model,
-        streamed: false,
     })
 }
 

@@ -9,7 +9,7 @@ mod completion;
 mod embedding;
 #[cfg(test)]
 mod golden;
-pub mod models;
+pub(crate) mod models;
 #[cfg(test)]
 mod requests;
 
@@ -25,7 +25,7 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 type Read = fn(&Fields<'_>, Stamp) -> Result<Translated, String>;
 
 /// Translates a request; `None` for a route of another protocol.
-pub fn translate(route: Route, body: &[u8], stamp: Stamp) -> Option<Result<Translated, Refused>> {
+pub(crate) fn translate(route: Route, body: &[u8], stamp: Stamp) -> Option<Result<Translated, Refused>> {
     let (kind, read) = match route {
         Route::ChatCompletions => ("openai.ChatCompletionRequest", chat::read as Read),
         Route::Completions => ("openai.CompletionRequest", completion::read as Read),
@@ -53,7 +53,7 @@ fn untranslatable(route: Route, fields: &Fields<'_>) -> Result<Option<&'static s
 }
 
 /// Returns an error in place of an answer.
-pub fn error(facts: &ErrorFacts) -> ErrorAnswer {
+pub(crate) fn error(facts: &ErrorFacts) -> ErrorAnswer {
     let body = error_body(facts.status, &facts.message, facts.code);
     ErrorAnswer { status: facts.status, content_type: Wire::Json.content_type(), body }
 }

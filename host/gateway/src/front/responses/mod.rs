@@ -19,7 +19,7 @@ use super::{ErrorFacts, Refused, Stamp, Translated, openai};
 ///
 /// # Errors
 /// [`Refused`] if the request is wrong or has no translation.
-pub fn translate(body: &[u8], stamp: Stamp) -> Result<Translated, Refused> {
+pub(crate) fn translate(body: &[u8], stamp: Stamp) -> Result<Translated, Refused> {
     let text = readable(body);
     let client = Fields::read(&text, "openai.ResponsesRequest").map_err(Stop::from);
     let translated = client.and_then(|client| request::read(&client, stamp));

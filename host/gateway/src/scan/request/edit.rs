@@ -15,45 +15,36 @@ pub enum Edit<'a> {
     Number(Key, i64),
     /// Sets `options.num_ctx`, tokens.
     Window(u64),
-    /// Removes a member.
-    Remove(Key),
 }
 
 impl Edit<'_> {
     const fn key(self) -> Key {
         match self {
-            Self::Text(key, _) | Self::Truth(key, _) | Self::Number(key, _) | Self::Remove(key) => key,
+            Self::Text(key, _) | Self::Truth(key, _) | Self::Number(key, _) => key,
             Self::Window(_) => Key::Options,
         }
     }
 
-    /// Span to replace, and its replacement. `None` if there is nothing to remove.
-    fn splice(self, body: &[u8], fields: &Fields) -> Option<(Span, String)> {
+    /// Span to replace, and its replacement.
+    fn splice(self, body: &[u8], fields: &Fields) -> (Span, String) {
         let place = fields.places[self.key() as usize].as_ref();
         let value = match self {
             Self::Text(_, text) => Value::from(text).to_string(),
             Self::Truth(_, truth) => truth.to_string(),
             Self::Number(_, number) => number.to_string(),
             Self::Window(tokens) => match (&fields.window, &fields.options) {
-                (Some(window), _) => return Some((window.clone(), tokens.to_string())),
+                (Some(window), _) => return (window.clone(), tokens.to_string()),
                 (None, Some(options)) => {
                     let comma = if is_given(part(body, options.clone())) { "," } else { "" };
-                    return Some((options.start + 1..options.start + 1, format!("\"num_ctx\":{tokens}{comma}")));
+                    return (options.start + 1..options.start + 1, format!("\"num_ctx\":{tokens}{comma}"));
                 }
                 (None, None) => format!("{{\"num_ctx\":{tokens}}}"),
             },
-            Self::Remove(_) => {
-                let place = place?;
-                let rest = part(body, place.value.end..fields.end);
-                let spaces = rest.len() - rest.trim_ascii_start().len();
-                let comma = usize::from(rest.get(spaces) == Some(&b','));
-                return Some((place.start..place.value.end + spaces + comma, String::new()));
-            }
         };
-        Some(match place {
+        match place {
             Some(place) => (place.value.clone(), value),
             None => (fields.open..fields.open, format!("\"{}\":{value},", self.key().name())),
-        })
+        }
     }
 }
 
@@ -64,8 +55,8 @@ impl Edit<'_> {
 pub fn edited(body: &[u8], fields: &Fields, edits: &[Edit<'_>]) -> Vec<u8> {
     let mut seen = [false; MEMBERS.len()];
     let last = edits.iter().rev().filter(|edit| !replace(&mut seen[edit.key() as usize], true));
-    let mut splices: Vec<_> = last.filter_map(|edit| edit.splice(body, fields)).collect();
-    // An added member comes before a removed one that starts in the same place.
+    let mut splices: Vec<_> = last.map(|edit| edit.splice(body, fields)).collect();
+    // An added member comes before a value that starts in the same place.
     splices.sort_by_key(|(span, _)| (span.start, span.end));
 
     let added: usize = splices.iter().map(|(_, text)| text.len()).sum();
@@ -78,7 +69,7 @@ pub fn edited(body: &[u8], fields: &Fields, edits: &[Edit<'_>]) -> Vec<u8> {
         at = span.end;
     }
     written.extend_from_slice(part(body, at..fields.end.saturating_sub(1)));
-    // A comma is left where the last member was removed, or where members were added to none.
+    // A comma is left where members were added to none.
     let members = written.trim_ascii_end();
     let length = members.strip_suffix(b",").unwrap_or(members).len();
     written.truncate(length);

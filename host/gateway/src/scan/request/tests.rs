@@ -205,7 +205,7 @@ fn the_members_of_every_recorded_request_are_those_that_the_judge_reads() {
 
 #[test]
 fn an_edit_changes_its_member_and_no_other_byte() {
-    use Edit::{Remove, Text, Truth, Window};
+    use Edit::{Text, Truth, Window};
     for (body, edits, edited_body) in [
         ("{}", &[Truth(Key::Truncate, false)][..], r#"{"truncate":false}"#),
         (r#" {"model":"a"} x"#, &[], r#"{"model":"a"}"#),
@@ -217,12 +217,6 @@ fn an_edit_changes_its_member_and_no_other_byte() {
         (r#"{"options":{ }}"#, &[Window(8)], r#"{"options":{"num_ctx":8 }}"#),
         (r#"{"options":{"seed":1}}"#, &[Window(8)], r#"{"options":{"num_ctx":8,"seed":1}}"#),
         (r#"{"options":{"num_ctx":4,"seed":1}}"#, &[Window(8)], r#"{"options":{"num_ctx":8,"seed":1}}"#),
-        (r#"{"tools":[],"x":1}"#, &[Remove(Key::Tools)], r#"{"x":1}"#),
-        (r#"{"x":1 , "tools":[] }"#, &[Remove(Key::Tools)], r#"{"x":1 }"#),
-        (r#"{"think":1,"tools":[]}"#, &[Remove(Key::Tools), Remove(Key::Think)], "{}"),
-        (r#"{"tools":[],"think":1,"x":1}"#, &[Remove(Key::Tools), Remove(Key::Think), Window(8)], r#"{"options":{"num_ctx":8},"x":1}"#),
-        (r#"{"tools":[]}"#, &[Remove(Key::Tools), Truth(Key::Stream, true)], r#"{"stream":true}"#),
-        (r#"{"x":1}"#, &[Remove(Key::Tools)], r#"{"x":1}"#),
         (r#"{"model":"a"}"#, &[Text(Key::Model, "b"), Text(Key::Model, "c")], r#"{"model":"c"}"#),
     ] {
         let fields = scan(body.as_bytes()).unwrap();
@@ -234,7 +228,7 @@ fn an_edit_changes_its_member_and_no_other_byte() {
 fn members_of_another_body_do_not_panic() {
     let fields = scan(br#"{"options":{"num_ctx":1},"model":"a","tools":[]}"#).unwrap();
     for body in ["", "{}", "{\"a\":1}"] {
-        edited(body.as_bytes(), &fields, &[Edit::Window(1), Edit::Remove(Key::Model), Edit::Remove(Key::Tools)]);
+        edited(body.as_bytes(), &fields, &[Edit::Window(1), Edit::Text(Key::Model, "b"), Edit::Truth(Key::Tools, false)]);
         text(body.as_bytes(), &fields.model.clone().unwrap());
     }
 }
@@ -321,22 +315,18 @@ fn check_members(body: &[u8], fields: &Fields, meaning: &Map<String, Value>, sho
     assert_eq!(fields.num_ctx, window.and_then(tokens), "{shown}");
 }
 
-const EDITS: [Edit<'_>; 10] = [
+const EDITS: [Edit<'_>; 6] = [
     Edit::Text(Key::Model, "new \"name\"\n"),
     Edit::Text(Key::Name, "n"),
     Edit::Truth(Key::Truncate, false),
     Edit::Truth(Key::Stream, true),
     Edit::Number(Key::KeepAlive, -1),
     Edit::Window(8192),
-    Edit::Remove(Key::Model),
-    Edit::Remove(Key::Options),
-    Edit::Remove(Key::KeepAlive),
-    Edit::Remove(Key::Tools),
 ];
 
 fn apply(edits: &[Edit<'_>], members: &mut Map<String, Value>) {
     let key = |edit: &Edit<'_>| match edit {
-        Edit::Text(key, _) | Edit::Truth(key, _) | Edit::Number(key, _) | Edit::Remove(key) => *key,
+        Edit::Text(key, _) | Edit::Truth(key, _) | Edit::Number(key, _) => *key,
         Edit::Window(_) => Key::Options,
     };
     for (index, edit) in edits.iter().enumerate() {
@@ -348,7 +338,6 @@ fn apply(edits: &[Edit<'_>], members: &mut Map<String, Value>) {
             Edit::Text(_, text) => drop(members.insert(name.to_owned(), json!(text))),
             Edit::Truth(_, truth) => drop(members.insert(name.to_owned(), json!(truth))),
             Edit::Number(_, number) => drop(members.insert(name.to_owned(), json!(number))),
-            Edit::Remove(_) => drop(members.remove(name)),
             Edit::Window(tokens) => match members.get_mut(name) {
                 Some(Value::Object(options)) => drop(options.insert("num_ctx".to_owned(), json!(tokens))),
                 _ => drop(members.insert(name.to_owned(), json!({"num_ctx": tokens}))),
