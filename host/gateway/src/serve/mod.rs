@@ -187,8 +187,8 @@ impl Gateway {
         self.current.load().config.clone()
     }
 
-    /// Takes another configuration, without dropping a request. Returns the names of changed settings that need a restart:
-    /// those keep their values.
+    /// Takes another configuration, without dropping a request. Returns the names of changed settings that need a
+    /// restart: those keep their values.
     ///
     /// # Errors
     /// [`StartError`]; the configuration stays.
