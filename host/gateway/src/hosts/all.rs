@@ -167,8 +167,8 @@ fn bearer(file: &Path) -> Result<HeaderValue, String> {
     if key.is_empty() {
         return Err("it is empty".to_owned());
     }
-    let no_header = |_| "it has several lines, or signs that are not ASCII".to_owned();
-    let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(no_header)?;
+    let value = HeaderValue::from_str(&format!("Bearer {key}")).ok().filter(|_| key.is_ascii());
+    let mut value = value.ok_or("it has several lines, or signs that are not ASCII")?;
     // Hidden from `Debug`.
     value.set_sensitive(true);
     Ok(value)

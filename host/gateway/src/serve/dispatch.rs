@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -277,6 +277,9 @@ async fn collected(live: &Live, body: Incoming) -> Result<Held<'_>, Response<Rep
 /// Memory is taken as the bytes come, so a client that only announces them takes none.
 async fn read_within(live: &Live, body: Incoming) -> Result<Held<'_>, Response<Reply>> {
     let most = usize::try_from(live.config.listen.max_body).unwrap_or(usize::MAX);
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large(most));
+    }
     let mut body = Limited::new(body, most);
     let (mut pieces, mut length, mut memory): (Vec<Bytes>, u64, Option<SemaphorePermit<'_>>) = (Vec::new(), 0, None);
     while let Some(frame) = body.frame().await {
@@ -299,9 +302,13 @@ async fn read_within(live: &Live, body: Incoming) -> Result<Held<'_>, Response<R
 
 fn broken(error: &(dyn Error + Send + Sync + 'static), most: usize) -> Response<Reply> {
     if error.is::<LengthLimitError>() {
-        return failed(413, &format!("the request's body has more than {most} bytes; listen.max_body allows more"));
+        return too_large(most);
     }
     failed(400, &format!("the request's body broke off: {error}"))
+}
+
+fn too_large(most: usize) -> Response<Reply> {
+    failed(413, &format!("the request's body has more than {most} bytes; listen.max_body allows more"))
 }
 
 fn no_memory() -> Response<Reply> {

@@ -49,6 +49,7 @@ const LOGIC: &[(&str, &str)] = embedded!["logic":
     "metadata.rs",
     "named.rs",
     "recovery.rs",
+    "recovery/hosts.rs",
     "recovery/tests.rs",
     "recovery/window.rs",
     "settings.rs",
