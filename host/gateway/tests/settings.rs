@@ -14,6 +14,7 @@ use upright_gateway::serve::{Gateway, StartOptions};
 use upright_protocol::Route;
 use upright_recordings::server::Server;
 use upright_recordings::{Recording, named};
+use upright_runtime::{Policy, PolicyLifecycle, SwapOptions};
 
 /// The routes of clients.
 const ROUTES: [Route; 4] = [Route::Chat, Route::ChatCompletions, Route::Messages, Route::Responses];
@@ -353,4 +354,48 @@ async fn a_stale_answer_serves_when_the_host_fails_and_a_cut_one_is_never_kept()
     for _ in 0..2 {
         assert_ne!(ask(&second, Route::Chat, &hello()).await.status, 200);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_of_64_clients_fails_while_settings_policy_and_hosts_change() {
+    let hosts = [host(plain), host(plain)];
+    let config = |names: &[usize], window: u32| {
+        let upstreams: String = names.iter().map(|index| format!("[[upstream]]\nurl = \"{}\"\n", hosts[*index].url())).collect();
+        let text = format!("[listen]\naddress = \"127.0.0.1:0\"\n{upstreams}[model.m]\nwindow = {window}\n");
+        Config::parse(&text, "test.toml").unwrap()
+    };
+    let policies = PolicyLifecycle::built_in();
+    let options = StartOptions { workers: 2, recovers: true };
+    let gateway = Gateway::start(config(&[0, 1], 4096), policies.slot().clone(), options).unwrap();
+    let ended = Arc::new(AtomicBool::new(false));
+    let clients: Vec<JoinHandle<usize>> = (0..64)
+        .map(|_| {
+            let (ended, url) = (Arc::clone(&ended), url(&gateway, "/api/chat"));
+            tokio::spawn(async move {
+                let client = reqwest::Client::new();
+                let mut answers = 0;
+                while !ended.load(Ordering::Acquire) || answers == 0 {
+                    let answer = client.post(&url).json(&hello()).send().await.unwrap();
+                    let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+                    assert!(status == 200 && text.contains("goodbye"), "{status}: {text}");
+                    answers += 1;
+                }
+                answers
+            })
+        })
+        .collect();
+    until(&gateway, "outcome=\"whole\"").await;
+    // The second host is drained, comes back, and the first one is drained.
+    for (round, names) in [&[0][..], &[0, 1], &[1], &[1, 0]].into_iter().cycle().take(40).enumerate() {
+        assert!(gateway.reload(&config(names, 4096 + u32::try_from(round).unwrap())).unwrap().is_empty());
+        policies.swap(Policy::built_in().unwrap(), &SwapOptions::default()).unwrap();
+        let answer = ask(&gateway, Route::Chat, &hello()).await;
+        assert_eq!(answer.status, 200, "{round}: {}", answer.text);
+    }
+    ended.store(true, Ordering::Release);
+    let mut answers = 0;
+    for client in clients {
+        answers += client.await.unwrap();
+    }
+    println!("{answers} answers, 40 reloads and 40 swaps");
 }
