@@ -46,7 +46,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     workers: usize,
 
-    /// Neither recover nor judge, for measurements
+    /// Judge answers, but do not recover, for measurements
     #[arg(long)]
     no_recovery: bool,
 }

@@ -129,7 +129,7 @@ impl Relays {
         self.ids.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Without recovery: one attempt, and no judge of what came. For measurements.
+    /// Without recovery: one attempt, whose answer is judged, and no cache. For measurements.
     #[must_use]
     pub(crate) fn without_recovery(mut self) -> Self {
         self.recovers = false;

@@ -118,7 +118,7 @@ impl std::fmt::Debug for Gateway {
 pub struct StartOptions {
     /// Number of worker threads; 0 for one for each processor.
     pub workers: usize,
-    /// Whether failures are recovered from and answers judged; only measurements turn it off.
+    /// Whether failures are recovered from; only measurements turn it off. Answers are judged in any case.
     pub recovers: bool,
 }
 
