@@ -34,7 +34,7 @@ use std::time::Duration;
 /// A first attempt that failed before there was a run.
 struct FirstFailure {
     error: BoxError,
-    /// The breaker's, when the attempt began.
+    /// The breaker's generation at the start of the attempt; `None` without a breaker.
     generation: Option<u64>,
     began: Option<Instant>,
 }
@@ -229,8 +229,8 @@ impl RetryStrategyBuilder {
 
     /// Time limit of one attempt. A blocking attempt cannot be stopped: it finds the limit in [`Attempt::time_left`].
     ///
-    /// An attempt that times out counts against the service, so it moves the breaker. A later attempt does not count if
-    /// the deadline left it less than this limit.
+    /// The breaker counts an attempt that times out as a failure. It does not count a later attempt that the deadline
+    /// left less than this limit.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.settings.attempt_timeout = Some(limit);
         self
@@ -483,7 +483,7 @@ impl RetryStrategy {
         poll_fn(|context| poll_apart(rest.as_mut(), context)).await
     }
 
-    /// Goes on after a failed first attempt, or makes the first attempt where it is more than a call.
+    /// Goes on after a failed first attempt. Makes the first attempt itself where the fast path does not apply.
     async fn go_on<T, E, F>(
         &self,
         first: Option<FirstFailure>,
@@ -509,14 +509,13 @@ impl RetryStrategy {
         }
     }
 
-    /// A run that has nothing but, perhaps, a fallback.
+    /// A run without models, cache and checkpoint. `fallback` says whether the caller has one.
     fn run(&self, fallback: bool) -> Run {
         let Shared { runtime, settings, breaker, .. } = &*self.shared;
         Run::with(Arc::clone(runtime), settings.clone(), Alone { fallback }, breaker.clone(), None)
     }
 
-    /// The rejection of a call that its breaker does not let through. None if it lets it through after all: then a
-    /// session asks it again.
+    /// The breaker's rejection of a call. `None` if the breaker admits the call after all: then a run asks it again.
     #[cold]
     fn rejected(&self) -> Option<CircuitOpen> {
         self.shared.breaker.as_ref().and_then(|breaker| breaker.try_acquire().err())

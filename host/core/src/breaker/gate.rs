@@ -1,4 +1,4 @@
-//! Enforces the policy's last admission by a few atomics.
+//! Enforces the admission that the policy set last, by a few atomics in place of a lock.
 //!
 //! A passing call costs one load before, one load and one counter after: no lock, clock or policy. Success counters are
 //! spread, so threads do not contend for a cache line. [`TIMED`] turns [`Gate::passes`] off, so breakers without a
@@ -8,7 +8,7 @@ use crate::clock::{Clock, Instant};
 use crate::sync::{AtomicU64, Ordering, thread_number};
 use crate::types::Admission;
 
-/// The two lowest bits of [`Gate::word`].
+/// [`Gate::word`] has the mode in its two lowest bits, then [`TIMED`], then the generation, [`GENERATION`] bits up.
 const ALL: u64 = 0;
 const NONE_UNTIL: u64 = 1;
 const PROBES: u64 = 2;

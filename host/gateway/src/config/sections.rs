@@ -134,7 +134,7 @@ sections! {
         pub name: Option<String> = None => r#""workstation""#;
         /// Share of the requests, relative to the weights of the other upstreams.
         pub weight: u32 = 1;
-        /// Maximum number of requests of one model at once. More wait in the gateway. No limit, unless set.
+        /// Maximum number of requests of one model at once. More requests wait. Unset: no limit.
         pub concurrency: Option<u32> = None => "4";
         /// Whether the client's own `Authorization` is sent to this upstream, unless it is a key of the gateway.
         pub forward_auth: bool = false;
@@ -169,7 +169,7 @@ sections! {
         /// Maximum silence between two pieces of content.
         #[serde(with = "span")]
         pub between_content: Duration = Duration::from_secs(60);
-        /// Maximum time of a whole request, with all attempts. No limit, unless set.
+        /// Maximum time of a whole request, with all attempts. Unset: no limit.
         #[serde(with = "optional_span")]
         pub total: Option<Duration> = None => r#""30m""#;
     }
@@ -188,7 +188,7 @@ sections! {
 
     /// The circuit breaker of each model on each host.
     pub struct Breaker {
-        /// Number of consecutive failures that opens it.
+        /// Number of consecutive failures that opens the circuit breaker of a host or model.
         pub failure_threshold: u32 = BreakerConfig::default().failure_threshold;
         /// Time from opening to the first probe.
         #[serde(with = "span")]
@@ -228,9 +228,9 @@ sections! {
     pub struct AccessKey {
         /// SHA-256 of the key, 64 hexadecimal digits.
         pub sha256: KeyHash = KeyHash::default() => r#""9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08""#;
-        /// Maximum number of requests a minute in the long run. No limit, unless set.
+        /// Maximum number of requests a minute in the long run. Unset: no limit.
         pub requests_per_minute: Option<u32> = None => "60";
-        /// Maximum number of requests at once, after a pause.
+        /// Maximum number of requests in one burst, after a pause.
         pub burst: u32 = 10;
     }
 
@@ -250,7 +250,7 @@ sections! {
     pub struct Policy {
         /// File with the policy's component. The default policy, unless set.
         pub file: Option<PathBuf> = None => r#""/etc/upright/policy.wasm""#;
-        /// Files with the public keys whose policies are accepted. Every policy is, if there are none.
+        /// Files with public keys. Only policies signed by one are accepted. Unset: every policy.
         pub trusted_keys: Vec<PathBuf> = Vec::new();
     }
 
@@ -273,7 +273,7 @@ sections! {
 
     /// The proof that an answer is whole.
     pub struct Integrity {
-        /// Whether an upstream that ignores `truncate: false` and cuts a question in silence is an error.
+        /// Whether the client gets an error if an upstream cuts a question in silence.
         pub refuse_cut_questions: bool = true;
     }
 }

@@ -1,4 +1,4 @@
-//! Carries a client's request to a host, recovers before the first content, and the answer back.
+//! Carries a client's request to a host and its answer back. Recovers from failures before the first content.
 
 mod attempt;
 mod body;
@@ -76,7 +76,7 @@ pub(crate) struct Relays {
 }
 
 impl Relays {
-    /// The requests' part of this configuration, decided by this policy.
+    /// The parts that all requests share under this configuration. The policy decides after failures.
     ///
     /// # Errors
     /// A setting cannot be used.
@@ -248,7 +248,7 @@ impl Relays {
                             run.context().failed_here();
                             missed = Some(failed);
                             let step = run.failed(facts);
-                            // A window that no attempt could be loaded with is not asked for again.
+                            // The larger window may be why the attempt failed, so later requests do not start with it.
                             if attempt.window.is_some() {
                                 self.windows.forget(&model);
                             }
@@ -272,7 +272,7 @@ impl Relays {
         }
     }
 
-    /// Gives up in place of any other step.
+    /// A failure in place of a step that would make another attempt.
     fn at_once(&self, step: Step) -> Step {
         match step {
             Step::Wait(_) | Step::Again | Step::Attempt(_) => Step::Fail(End {
@@ -320,7 +320,8 @@ impl Relays {
         response
     }
 
-    /// Silence that is healthy: a tool call comes in one piece, and a format is read a second time.
+    /// Maximum silence between two pieces of content. With tools or a format it is at least the limit for the first
+    /// content: a tool call comes in one piece, and Ollama reads a question with a format twice.
     fn between(&self, question: &Question) -> Duration {
         let Limits { between_content, first_content, .. } = &self.limits;
         if question.asked.tools || question.asked.format { (*between_content).max(*first_content) } else { *between_content }
