@@ -216,7 +216,7 @@ sections! {
     pub struct Access {
         /// Whether everyone who reaches the address may use the gateway without a key.
         pub open_to_everyone: bool = false;
-        /// Origins of web pages that may use it, beside Ollama's own: "https://chat.example", "chrome-extension://*".
+        /// Origins of web pages that may use it, beside Ollama's own: `https://chat.example`, `chrome-extension://*`.
         pub origins: Vec<String> = Vec::new();
         /// Names in a `Host` header that are accepted on loopback, beside Ollama's own: "gateway.example".
         pub hosts: Vec<String> = Vec::new();
