@@ -190,7 +190,8 @@ impl RetryStrategyBuilder {
         self
     }
 
-    /// Uses this circuit breaker, which others may share. [Its own policy](crate::breaker) moves it.
+    /// Uses this circuit breaker, which others may share. [The breaker's own policy](crate::breaker) decides when it
+    /// opens and closes.
     pub fn breaker(mut self, breaker: CircuitBreaker) -> Self {
         self.breaker = Breaker::Given(breaker);
         self
@@ -356,8 +357,8 @@ impl RetryStrategyBuilder {
 }
 
 impl Default for RetryStrategy {
-    /// The strategy of the specification's settings, with a breaker of its own: build one and keep it, since the
-    /// breaker lives in it.
+    /// The strategy of the default settings, with a breaker of its own. Keep it for all calls: each default strategy
+    /// has another breaker.
     fn default() -> Self {
         let RetryStrategyBuilder { settings, clock, random, events, error_readers, retry_if, on_unknown, .. } =
             RetryStrategyBuilder::default();

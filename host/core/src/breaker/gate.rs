@@ -131,7 +131,8 @@ impl Gate {
         });
     }
 
-    /// Adds a permit after `patience` nanoseconds without one taken: a hanging probe must not block others forever.
+    /// Frees a permit if none was taken or freed for `patience` nanoseconds: a hanging probe must not block others
+    /// forever.
     pub(super) fn relieve(&self, generation: u64, now: Instant, patience: u64) -> bool {
         let taken = self.taken.load(Ordering::Acquire);
         // One of several threads adds it.
@@ -168,7 +169,7 @@ impl Gate {
                 // Within a generation, permits in flight stay counted.
                 self.allowed.store(permits.into(), Ordering::Release);
                 if before != generation << GENERATION | PROBES {
-                    // One step: a returning permit comes before or after.
+                    // One swap sets generation and count: a permit that returns later is of an old generation.
                     self.permits.swap((generation & 0xffff_ffff) << 32 | u64::from(permits), Ordering::AcqRel);
                 }
                 PROBES
@@ -187,7 +188,7 @@ impl Gate {
     }
 }
 
-/// Nanoseconds within which the exact clock is read: the coarse one may lag that far.
+/// Nanoseconds before a deadline within which the exact clock is read: the coarse clock may lag that far.
 const NEAR: u64 = 20_000_000;
 
 fn time_left(until: Instant, clock: &(impl Clock + ?Sized)) -> u64 {
@@ -202,7 +203,7 @@ const OWN: usize = 16;
 /// Cells for all others.
 const SHARED: usize = 4;
 
-/// Only grows, and its reader remembers the last value: no addition is lost.
+/// A count that only grows. Its reader remembers the last value, so no addition is lost.
 #[derive(Default)]
 struct Successes {
     own: [Padded; OWN],

@@ -175,7 +175,7 @@ impl Relays {
         };
         let mut run = Run::within(&self.strategy, place, Some(model));
         if self.limits.total.is_some() {
-            // The wait counts.
+            // The time in the queue counts toward the total limit.
             run.count_from(came);
         }
         let mut missed: Option<Missed> = None;
