@@ -21,6 +21,7 @@
 
 mod answer;
 mod asked;
+mod authority;
 mod card;
 mod decode;
 mod error;
@@ -35,6 +36,7 @@ mod route;
 
 pub use answer::{ErrorBody, fault_of_answer, fault_of_body};
 pub use asked::Asked;
+pub use authority::split_port;
 pub use card::{CacheType, ModelCard};
 pub use decode::{Ending, Piece, Unreadable, Usage, decode};
 pub use error::{OllamaError, Timeout};

@@ -7,6 +7,7 @@ use serde::ser::{Serialize, Serializer};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use upright_protocol::split_port;
 
 const OLLAMA_PORT: u16 = 11434;
 
@@ -125,25 +126,6 @@ impl FromStr for Address {
         let host = callable(host).ok_or_else(bad_host)?;
         let path = if path.is_empty() { String::new() } else { format!("/{path}") };
         Ok(Self { tls, host, port, path })
-    }
-}
-
-fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, after) = rest.split_once(']')?;
-        host.parse::<Ipv6Addr>().ok()?;
-        return match after.strip_prefix(':') {
-            Some(port) => Some((host, Some(port))),
-            None => after.is_empty().then_some((host, None)),
-        };
-    }
-    if authority.parse::<Ipv6Addr>().is_ok() {
-        return Some((authority, None));
-    }
-    match authority.split_once(':') {
-        Some((_, port)) if port.contains(':') => None,
-        Some((host, port)) => Some((host, Some(port))),
-        None => Some((authority, None)),
     }
 }
 

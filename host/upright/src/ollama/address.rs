@@ -5,6 +5,7 @@ use reqwest::Url;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use upright_protocol::split_port;
 
 const OLLAMA_PORT: u16 = 11434;
 
@@ -150,25 +151,6 @@ impl FromStr for BaseUrl {
             return Err(bad_host(host));
         }
         Ok(Self { url })
-    }
-}
-
-fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, after) = rest.split_once(']')?;
-        host.parse::<Ipv6Addr>().ok()?;
-        return match after.strip_prefix(':') {
-            Some(port) => Some((host, Some(port))),
-            None => after.is_empty().then_some((host, None)),
-        };
-    }
-    if authority.parse::<Ipv6Addr>().is_ok() {
-        return Some((authority, None));
-    }
-    match authority.split_once(':') {
-        Some((_, port)) if port.contains(':') => None,
-        Some((host, port)) => Some((host, Some(port))),
-        None => Some((authority, None)),
     }
 }
 
