@@ -1,7 +1,11 @@
 //! Reads a request's facts by which its answer is judged.
 
+mod reading;
+
 use crate::route::Route;
-use serde_json::{Map, Value};
+use reading::{Into, Request};
+use serde::Deserializer;
+use serde::de::DeserializeSeed as _;
 
 /// Facts of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,56 +64,16 @@ impl Asked {
     /// object: [`Asked::new`].
     #[doc(hidden)]
     pub fn read(route: Route, body: &[u8]) -> Self {
-        match serde_json::Deserializer::from_slice(body).into_iter::<Value>().next() {
-            Some(Ok(Value::Object(members))) => Self::of(route, &members),
-            _ => Self::new(route),
-        }
+        Self::of(route, &mut serde_json::Deserializer::from_slice(body))
     }
 
-    /// Reads a request's members.
+    /// Reads a request. Without an object: [`Asked::new`].
     #[doc(hidden)]
-    pub fn of(route: Route, request: &Map<String, Value>) -> Self {
-        let mut asked = Self::new(route);
-        let mut content = Content::default();
-        for (key, value) in request {
-            asked.member(&key.to_ascii_lowercase(), value, &mut content);
-        }
-        asked.words = content.words;
-        asked.images |= content.images;
-        if matches!(route, Route::Chat | Route::Generate) {
-            asked.question = content.parts > 0;
-        }
-        asked
-    }
-
-    fn member(&mut self, key: &str, value: &Value, content: &mut Content) {
-        match key {
-            "stream" if !self.route.embeds() => self.streamed = value.as_bool().unwrap_or(self.streamed),
-            "messages" | "input" | "prompt" => {
-                content.value(value);
-                self.allows_empty |= last_is_a_tools(value);
-            }
-            "system" | "instructions" => content.words_of(value),
-            "suffix" => self.allows_empty |= !value.as_str().unwrap_or_default().is_empty(),
-            "raw" => self.allows_empty |= value.as_bool() == Some(true),
-            "images" => self.images |= is_given(value),
-            "tools" => self.tools = is_given(value),
-            "format" | "response_format" => self.format = is_given(value),
-            "think" | "thinking" | "reasoning" | "reasoning_effort" => self.thinking = is_given(value) && value != &Value::Bool(false),
-            "n" if !self.route.is_ollamas() => self.answers = value.as_u64().map_or(1, |n| u32::try_from(n).unwrap_or(u32::MAX)).max(1),
-            "options" => {
-                for (key, value) in value.as_object().into_iter().flatten() {
-                    match key.to_ascii_lowercase().as_str() {
-                        "num_ctx" => self.window = value.as_u64(),
-                        "seed" => self.seed_fixed = value.is_number(),
-                        "temperature" => self.temperature = value.as_f64(),
-                        _ => {}
-                    }
-                }
-            }
-            "seed" => self.seed_fixed = value.is_number(),
-            "temperature" => self.temperature = value.as_f64(),
-            _ => {}
+    pub fn of<'a>(route: Route, request: impl Deserializer<'a>) -> Self {
+        let mut read = Request { asked: Self::new(route), is_object: false };
+        match Into(&mut read).deserialize(request) {
+            Ok(()) if read.is_object => read.asked,
+            _ => Self::new(route),
         }
     }
 
@@ -118,70 +82,6 @@ impl Asked {
     pub fn can_differ(&self) -> bool {
         !self.seed_fixed && self.temperature != Some(0.0)
     }
-}
-
-fn is_given(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(members) => !members.is_empty(),
-        Value::String(text) => !text.is_empty(),
-        Value::Bool(_) | Value::Number(_) => true,
-    }
-}
-
-#[derive(Default)]
-struct Content {
-    words: u64,
-    parts: u64,
-    images: bool,
-}
-
-impl Content {
-    fn value(&mut self, value: &Value) {
-        match value {
-            Value::String(text) => {
-                self.parts += u64::from(!text.is_empty());
-                self.words += words(text);
-            }
-            Value::Array(items) => items.iter().for_each(|item| self.value(item)),
-            Value::Object(message) => {
-                self.parts += 1;
-                self.images |= message.get("images").is_some_and(is_given);
-                self.words_of(message.get("content").unwrap_or(&Value::Null));
-            }
-            _ => {}
-        }
-    }
-
-    fn words_of(&mut self, content: &Value) {
-        match content {
-            Value::String(text) => self.words += words(text),
-            Value::Array(parts) => {
-                for part in parts {
-                    let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
-                    self.images |= kind.contains("image");
-                    self.words += part.get("text").and_then(Value::as_str).map_or(0, words);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn words(text: &str) -> u64 {
-    text.split_ascii_whitespace().count() as u64
-}
-
-/// A model may have nothing to add.
-fn last_is_a_tools(messages: &Value) -> bool {
-    let Some(last) = messages.as_array().and_then(|messages| messages.last()) else { return false };
-    let text = |key: &str| last.get(key).and_then(Value::as_str);
-    // Anthropic's are parts of a user's message, OpenAI's newer ones items.
-    let result = |part: &Value| part.get("type").and_then(Value::as_str) == Some("tool_result");
-    matches!(text("role"), Some("tool" | "function"))
-        || text("type") == Some("function_call_output")
-        || last.get("content").and_then(Value::as_array).is_some_and(|parts| parts.iter().any(result))
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl Question {
     }
 
     fn new(endpoint: Endpoint, path: &'static str, route: Route, body: Value, window: Option<u32>, max_window: Option<u32>) -> Self {
-        let asked = body.as_object().map_or(Asked::new(route), |members| Asked::of(route, members));
+        let asked = Asked::of(route, &body);
         let option = |name: &str| body.get("options").and_then(|options| options.get(name));
         let fixed_batch = option("num_batch").is_some();
         let fixed = option("num_ctx").map(|tokens| tokens.as_u64().map_or(0, saturated));
