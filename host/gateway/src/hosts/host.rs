@@ -5,6 +5,7 @@
 
 use super::catalogue::{LoadedModel, Models};
 use super::names::ModelName;
+use super::peer::Peer;
 use super::queue::{Limits, Queue, Queues};
 use arc_swap::ArcSwapOption;
 use http::{HeaderValue, Uri};
@@ -80,7 +81,10 @@ pub(crate) struct HostSettings {
 /// An upstream host.
 pub(crate) struct Host {
     settings: HostSettings,
+    peer: Peer,
     authority: HeaderValue,
+    /// Its name; `None` if no header can hold it.
+    label: Option<HeaderValue>,
     outstanding: AtomicU32,
     rate: AtomicU32,
     /// Instant of the last probe's end, plus 1; 0 before the first.
@@ -129,6 +133,8 @@ impl Host {
         let url = &settings.url;
         let authority = url.authority().map_or("", |authority| authority.as_str());
         Arc::new(Self {
+            peer: Peer::of(url),
+            label: HeaderValue::from_str(&settings.name).ok(),
             authority: HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("localhost")),
             outstanding: AtomicU32::new(0),
             rate: AtomicU32::new(FULL_RATE),
@@ -149,6 +155,16 @@ impl Host {
     /// Its name.
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.settings.name
+    }
+
+    /// Its name as a header's value; `None` if no header can hold it.
+    pub(crate) fn label(&self) -> Option<&HeaderValue> {
+        self.label.as_ref()
+    }
+
+    /// Where to connect to.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// Its API.
@@ -224,7 +240,7 @@ impl Host {
     }
 
     fn model_key(&self, model: &ModelName) -> String {
-        format!("{}/{model}", self.name())
+        [self.name(), "/", model.as_str()].concat()
     }
 
     /// Whether both breakers would admit a call now. An open breaker whose time is over turns half-open by this.

@@ -9,6 +9,7 @@ pub(crate) mod balance;
 pub(crate) mod catalogue;
 pub(crate) mod host;
 pub(crate) mod names;
+pub(crate) mod peer;
 pub(crate) mod probe;
 pub(crate) mod queue;
 mod refresh;

@@ -33,7 +33,7 @@ pub(crate) trait Ask: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`AskError`] without a whole answer.
-    fn get(&self, host: &Host, path: &str) -> impl Future<Output = Result<(u16, Bytes), AskError>> + Send;
+    fn get(&self, host: &Host, path: &'static str) -> impl Future<Output = Result<(u16, Bytes), AskError>> + Send;
 }
 
 /// Probes hosts and refreshes their lists, with a task for each. Dropping it stops them.
@@ -162,7 +162,7 @@ mod tests {
     }
 
     impl Ask for Network {
-        async fn get(&self, host: &Host, path: &str) -> Result<(u16, Bytes), AskError> {
+        async fn get(&self, host: &Host, path: &'static str) -> Result<(u16, Bytes), AskError> {
             let name = host.name().to_string();
             self.asked.lock().unwrap().push((name.clone(), path.to_owned()));
             let script = self.scripts.lock().unwrap().get(&name).cloned().unwrap_or(Script::Silent(ALL));

@@ -5,7 +5,7 @@ use super::verdict::judged;
 use crate::config::{KeepAlive, Limits, Model, Overflow};
 use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
-use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, address, path_at, set_host};
+use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, path_at, set_host};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use std::rc::Rc;
@@ -83,8 +83,7 @@ impl Way<'_> {
         let endpoint = question.endpoint;
         let keep_alive = self.settings.and_then(|settings| settings.keep_alive).map(KeepAlive::seconds);
         let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts, keep_alive);
-        let to = address(host);
-        let sent = pool.send(&to, limits.connect, || Some(self.request(question, body.clone())));
+        let sent = pool.send(host.peer(), limits.connect, || Some(self.request(question, body.clone())));
         let answer = match tokio::time::timeout(limits.loading, sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
@@ -101,6 +100,7 @@ impl Way<'_> {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = path_at(self.host, &question.path);
         let headers = request.headers_mut();
+        headers.reserve(question.headers.len() + 3);
         headers.extend(question.headers.iter().cloned());
         set_host(headers, self.host, question.authorization.as_ref());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -107,7 +107,7 @@ impl Cache {
         let body = canonical(&question.body).map_or_else(|_| question.body.clone(), Bytes::from);
         let mut hash = Sha256::new();
         // No path and no digest has a line end.
-        for part in [question.path.as_bytes(), digest.unwrap_or_default().as_bytes()] {
+        for part in [question.path.as_str().as_bytes(), digest.unwrap_or_default().as_bytes()] {
             hash.update(part);
             hash.update(b"\n");
         }
@@ -136,7 +136,7 @@ mod tests {
             name: "/api/chat",
             protocol: ClientProtocol::OllamaChat,
             endpoint: Endpoint::Chat,
-            path: path.to_owned(),
+            path: path.parse().unwrap(),
             body: body.to_owned().into(),
             asked: Asked::read(Route::Chat, body.as_bytes()),
             model: ModelName::of("m").unwrap(),

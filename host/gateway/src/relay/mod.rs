@@ -21,7 +21,7 @@ use crate::config::{Config, Limits, Model, Overflow};
 use crate::front::native::Native;
 use crate::front::{ErrorFacts, Writer as _};
 use crate::hosts::Hosts;
-use crate::hosts::host::Kind;
+use crate::hosts::host::{Host, Kind};
 use crate::hosts::names::ModelName;
 use crate::upstream::Pool;
 use attempt::{Brought, Missed, Way};
@@ -57,6 +57,9 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Headers of a host's answer that reach the client.
 const PASSED_ON: [HeaderName; 2] = [header::CONTENT_TYPE, header::DATE];
+
+/// Maximum number of headers of an answer.
+const HEADERS: usize = 12;
 
 /// The parts that all requests share under one configuration.
 pub(crate) struct Relays {
@@ -239,7 +242,7 @@ impl Relays {
                                 accepts_cuts: self.accepts_cuts,
                                 draft,
                             };
-                            return self.deliver(&mut question, &attempt, host.name(), brought, call);
+                            return self.deliver(&mut question, &attempt, &host, brought, call);
                         }
                         Err(failed) => {
                             let facts = failed.facts.clone();
@@ -287,7 +290,7 @@ impl Relays {
     }
 
     /// Hands a host's answer on.
-    fn deliver(&self, question: &mut Question, attempt: &Attempt, host: &str, brought: Brought, mut call: Call) -> Response<Reply> {
+    fn deliver(&self, question: &mut Question, attempt: &Attempt, host: &Host, brought: Brought, mut call: Call) -> Response<Reply> {
         let (head, question_cut) = brought.head();
         let mut headers = answered(question, head);
         describe(&mut headers, call.id(), "live", attempt.number, Some(host), attempt.model.as_deref());
@@ -330,7 +333,7 @@ impl Relays {
     /// The error that the client gets when nothing helped.
     fn refusal(&self, question: &Question, story: Story, end: &End, missed: Option<Missed>) -> Response<Reply> {
         let mut headers = HeaderMap::new();
-        describe(&mut headers, story.id(), "failed", end.attempts, story.host().map(|host| &**host.name()), None);
+        describe(&mut headers, story.id(), "failed", end.attempts, story.host().map(|host| &**host), None);
         headers.insert(REASON, HeaderValue::from_static(end.reason.name()));
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         let meaning = end.classification.as_ref();
@@ -393,7 +396,10 @@ fn serve_kept(question: &mut Question, story: Story, kept: &Kept, outcome: &'sta
 
 /// Headers of a host's answer that reach the client.
 fn passed_on(head: &HeaderMap) -> HeaderMap {
-    PASSED_ON.into_iter().filter_map(|name| head.get(&name).cloned().map(|value| (name, value))).collect()
+    // One allocation for all headers of an answer.
+    let mut passed = HeaderMap::with_capacity(HEADERS);
+    passed.extend(PASSED_ON.into_iter().filter_map(|name| head.get(&name).cloned().map(|value| (name, value))));
+    passed
 }
 
 /// Head of the answer to a client, for this head of a host's answer.
@@ -439,15 +445,16 @@ fn retry_after(end: &End) -> Option<u64> {
     }
 }
 
-fn describe(headers: &mut HeaderMap, id: u64, outcome: &'static str, attempts: u32, host: Option<&str>, model: Option<&str>) {
+fn describe(headers: &mut HeaderMap, id: u64, outcome: &'static str, attempts: u32, host: Option<&Host>, model: Option<&str>) {
     headers.insert(ID, id.into());
     headers.insert(OUTCOME, HeaderValue::from_static(outcome));
     headers.insert(ATTEMPTS, attempts.into());
-    for (name, value) in [(HOST, host), (MODEL, model)] {
-        // Names that no header can hold are left out.
-        if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
-            headers.insert(name, value);
-        }
+    // Names that no header can hold are left out.
+    if let Some(label) = host.and_then(Host::label) {
+        headers.insert(HOST, label.clone());
+    }
+    if let Some(model) = model.and_then(|model| HeaderValue::from_str(model).ok()) {
+        headers.insert(MODEL, model);
     }
 }
 

@@ -4,6 +4,7 @@ use crate::front::Writer;
 use crate::hosts::names::ModelName;
 use crate::scan::request::{Edit, Fields, Key, edited, text};
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
 use std::sync::Arc;
 use upright_core::types::{ClientProtocol, Endpoint, RequestFacts};
@@ -18,7 +19,7 @@ pub(crate) struct Question {
     /// Endpoint, for the facts of a failure.
     pub endpoint: Endpoint,
     /// Path at the host.
-    pub path: String,
+    pub path: PathAndQuery,
     /// Body for the host, before the model, the window and `truncate` are set in it.
     pub body: Bytes,
     /// Places of the body's members; `None` where it cannot be edited.

@@ -26,8 +26,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Serves until `stopped`, then until its requests have ended.
 pub(super) fn serve(
     listener: TcpListener,
-    current: &Current,
-    acceptor: Option<&Acceptor>,
+    current: Current,
+    acceptor: Option<Acceptor>,
     connector: Connector,
     stopped: watch::Receiver<bool>,
 ) {
@@ -36,15 +36,15 @@ pub(super) fn serve(
         Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot start"),
     };
     let local = LocalSet::new();
-    runtime.block_on(local.run_until(accept(listener, current, acceptor, connector, stopped)));
-    // The requests in flight.
+    // A task of its own: a future that the set runs until its end is polled at every event of every connection.
+    local.spawn_local(accept(listener, current, acceptor, connector, stopped));
     runtime.block_on(local);
 }
 
 async fn accept(
     listener: TcpListener,
-    current: &Current,
-    acceptor: Option<&Acceptor>,
+    current: Current,
+    acceptor: Option<Acceptor>,
     connector: Connector,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -68,7 +68,7 @@ async fn accept(
                 }
                 tokio::task::spawn_local(connection(
                     stream,
-                    acceptor.cloned(),
+                    acceptor.clone(),
                     current.clone(),
                     Rc::clone(&pool),
                     Rc::clone(&open),
@@ -120,6 +120,7 @@ async fn connection(
     let mut connection = pin!(builder.serve_connection(io, service));
     // A failure has reached the client, or the client has gone.
     let _ = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         _ = stopped.wait_for(|stopped| *stopped) => {
             connection.as_mut().graceful_shutdown();

@@ -9,10 +9,11 @@ use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
 use crate::relay::{Question, Reply};
 use crate::scan::request::{Fields, Odd, canonical, scan, text};
-use crate::upstream::{Outgoing, Pool, address, path_at, set_host};
+use crate::upstream::{Outgoing, Pool, path_at, set_host};
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use std::error::Error;
@@ -155,7 +156,7 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         name: route.path(),
         protocol: protocol(route),
         endpoint: endpoint(route),
-        path: head.uri.path().to_owned(),
+        path: path_of(&head.uri),
         asked: Asked::read(route, &body),
         body,
         fields: Some(fields),
@@ -166,6 +167,15 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
     };
     relays.answer(pool, question).await
+}
+
+/// The path without its query.
+fn path_of(target: &Uri) -> PathAndQuery {
+    match target.path_and_query() {
+        Some(path) if path.query().is_none() => path.clone(),
+        // It was the path of a target, so it is one.
+        _ => PathAndQuery::try_from(target.path()).unwrap_or_else(|_| PathAndQuery::from_static("/")),
+    }
 }
 
 /// A body as Ollama understands it, with the places of its members.
@@ -206,7 +216,7 @@ fn question(
         name,
         protocol,
         endpoint: endpoint(route),
-        path: path.to_owned(),
+        path: PathAndQuery::from_static(path),
         asked: Asked::read(route, &body),
         fields: scan(&body).ok(),
         body,
@@ -224,10 +234,9 @@ async fn other(live: &Live, pool: &Rc<Pool>, head: Parts, body: Outgoing, model:
     let ranking = hosts.rank(model.as_ref(), None, None);
     let host = ranking.best().and_then(|best| hosts.all().get(best)).map(Arc::clone);
     let Some(host) = host else { return no_host("answer") };
-    let path = head.uri.path_and_query().map_or_else(|| head.uri.path().to_owned(), |path| path.as_str().to_owned());
+    let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let mut body = Some(body);
-    let to = address(&host);
-    let sent = pool.send(&to, live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
+    let sent = pool.send(host.peer(), live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
     let changes = head.method != Method::GET && head.method != Method::HEAD;
     match sent.await {
         Ok(found) => {
@@ -244,7 +253,7 @@ async fn other(live: &Live, pool: &Rc<Pool>, head: Parts, body: Outgoing, model:
     }
 }
 
-fn through(live: &Live, host: &Arc<Host>, head: &Parts, path: &str, body: Outgoing) -> Request<Outgoing> {
+fn through(live: &Live, host: &Arc<Host>, head: &Parts, path: &PathAndQuery, body: Outgoing) -> Request<Outgoing> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = path_at(host, path);
@@ -260,8 +269,10 @@ fn through(live: &Live, host: &Arc<Host>, head: &Parts, path: &str, body: Outgoi
 }
 
 fn forwarded(live: &Live, from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    let passed = FORWARDED.iter().filter_map(|name| Some((name.clone(), from.get(name)?.clone())));
-    passed.chain([(header::VIA, live.via.clone())]).collect()
+    let mut headers = Vec::with_capacity(FORWARDED.len() + 1);
+    headers.extend(FORWARDED.iter().filter_map(|name| Some((name.clone(), from.get(name)?.clone()))));
+    headers.push((header::VIA, live.via.clone()));
+    headers
 }
 
 /// A request's body, and its share of the memory for bodies.

@@ -157,9 +157,7 @@ impl Gateway {
             let (current, acceptor, connector, stopped) = (current.clone(), acceptor.clone(), connector.clone(), stopped.clone());
             let thread = std::thread::Builder::new().name(format!("upright-serve-{number}"));
             threads.push(
-                thread
-                    .spawn(move || connection::serve(listener, &current, acceptor.as_ref(), connector, stopped))
-                    .map_err(StartError::Worker)?,
+                thread.spawn(move || connection::serve(listener, current, acceptor, connector, stopped)).map_err(StartError::Worker)?,
             );
         }
         Ok(Self {

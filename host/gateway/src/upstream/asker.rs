@@ -5,6 +5,7 @@ use crate::hosts::{Ask, AskError};
 use crate::tls::Connector;
 use bytes::Bytes;
 use http::Request;
+use http::uri::PathAndQuery;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -24,15 +25,14 @@ pub struct Asker {
 }
 
 impl Ask for Asker {
-    async fn get(&self, host: &Host, path: &str) -> Result<(u16, Bytes), AskError> {
-        let peer = super::address(host);
-        let connecting = tokio::time::timeout(self.connect, super::connect(&peer, &self.connector));
+    async fn get(&self, host: &Host, path: &'static str) -> Result<(u16, Bytes), AskError> {
+        let connecting = tokio::time::timeout(self.connect, super::connect(host.peer(), &self.connector));
         let late = || io::Error::from(io::ErrorKind::TimedOut);
         let stream = connecting.await.map_err(|_| late()).and_then(|connected| connected).map_err(AskError::NoConnection)?;
         let no_answer = |error: hyper::Error| AskError::NoAnswer(error.into());
         let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.map_err(no_answer)?;
         let mut request = Request::new(Empty::new());
-        *request.uri_mut() = super::path_at(host, path);
+        *request.uri_mut() = super::path_at(host, &PathAndQuery::from_static(path));
         super::set_host(request.headers_mut(), host, None);
         let answer = async {
             let (head, body) = sender.send_request(request).await.map_err(no_answer)?.into_parts();

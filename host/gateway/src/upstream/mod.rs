@@ -10,51 +10,20 @@ pub use body::{AnswerBody, Outgoing};
 pub use error::SendError;
 pub use pool::{Answer, Pool};
 
+pub use crate::hosts::peer::Peer;
+
 use crate::hosts::host::Host;
 use crate::tls::{Connection, Connector};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Uri, header};
-use std::fmt;
 use std::io;
 use tokio::net::TcpStream;
 
-/// Where to connect to, and whether by TLS.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Peer {
-    /// `host:port`.
-    address: String,
-    secure: bool,
-}
-
-impl Peer {
-    /// The server of this address.
-    pub fn of(url: &Uri) -> Self {
-        let secure = url.scheme_str() == Some("https");
-        let port = url.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        Self { address: format!("{}:{port}", url.host().unwrap_or_default()), secure }
-    }
-
-    /// The name for which its certificate must be valid.
-    fn name(&self) -> &str {
-        self.address.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']'])
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.address)
-    }
-}
-
-/// Where to connect to for a host.
-pub(crate) fn address(host: &Host) -> Peer {
-    Peer::of(&host.settings().url)
-}
-
 async fn connect(peer: &Peer, connector: &Connector) -> io::Result<Box<dyn Connection>> {
-    let stream = TcpStream::connect(&peer.address).await?;
+    let stream = TcpStream::connect(peer.address()).await?;
     // Only latency suffers without it.
     let _ = stream.set_nodelay(true);
-    if peer.secure { connector.connect(peer.name(), stream).await } else { Ok(Box::new(stream)) }
+    if peer.is_secure() { connector.connect(peer.name(), stream).await } else { Ok(Box::new(stream)) }
 }
 
 /// Sets the headers that a host has of its own: `Host` and `Authorization`. `client` is the client's `Authorization`.
@@ -66,10 +35,12 @@ pub(crate) fn set_host(headers: &mut HeaderMap, host: &Host, client: Option<&Hea
 }
 
 /// A path of the host, below the path of its address.
-pub(crate) fn path_at(host: &Host, path: &str) -> Uri {
+pub(crate) fn path_at(host: &Host, path: &PathAndQuery) -> Uri {
     let below = host.settings().url.path().trim_end_matches('/');
-    let whole = if below.is_empty() { path.parse() } else { format!("{below}{path}").parse() };
-    whole.unwrap_or_else(|_| Uri::from_static("/"))
+    if below.is_empty() {
+        return path.clone().into();
+    }
+    format!("{below}{path}").parse().unwrap_or_else(|_| Uri::from_static("/"))
 }
 
 #[cfg(test)]
@@ -101,20 +72,6 @@ mod tests {
             set_host(&mut headers, &hosts.all()[0], client);
             assert_eq!(headers[header::HOST], "127.0.0.1:11434");
             assert_eq!(headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap()), sent, "{config:?}");
-        }
-    }
-
-    #[test]
-    fn an_address_has_the_port_of_its_scheme_and_the_name_of_its_certificate() {
-        for (url, secure, address, name) in [
-            ("http://example.org", false, "example.org:80", "example.org"),
-            ("https://example.org", true, "example.org:443", "example.org"),
-            ("https://example.org:8443/team", true, "example.org:8443", "example.org"),
-            ("http://127.0.0.1:11434", false, "127.0.0.1:11434", "127.0.0.1"),
-            ("https://[::1]", true, "[::1]:443", "::1"),
-        ] {
-            let peer = Peer::of(&Uri::from_static(url));
-            assert_eq!((peer.secure, peer.to_string().as_str(), peer.name()), (secure, address, name), "{url}");
         }
     }
 }

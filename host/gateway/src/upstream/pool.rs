@@ -18,7 +18,7 @@ const IDLE: usize = 64;
 /// A connection that waits for a request.
 #[derive(Debug)]
 pub(super) struct Idle {
-    peer: Rc<Peer>,
+    peer: Peer,
     sender: SendRequest<Outgoing>,
 }
 
@@ -35,7 +35,7 @@ pub struct Answer {
 #[derive(Debug, Default)]
 pub struct Pool {
     connector: Connector,
-    idle: RefCell<HashMap<Rc<Peer>, Vec<Idle>>>,
+    idle: RefCell<HashMap<Peer, Vec<Idle>>>,
 }
 
 impl Pool {
@@ -107,7 +107,7 @@ impl Pool {
         let (sender, connection) = shaken.map_err(|source| SendError::Exchange { to: to(), source })?;
         // Its error reaches the exchange that it belongs to.
         tokio::task::spawn_local(connection);
-        Ok(Idle { peer: Rc::new(peer.clone()), sender })
+        Ok(Idle { peer: peer.clone(), sender })
     }
 
     /// Keeps a connection whose answer has ended.
@@ -126,9 +126,10 @@ impl Pool {
 
     fn keep(&self, connection: Idle) {
         let mut idle = self.idle.borrow_mut();
-        let kept = idle.entry(Rc::clone(&connection.peer)).or_default();
-        if kept.len() < IDLE {
-            kept.push(connection);
+        match idle.get_mut(&connection.peer) {
+            Some(kept) if kept.len() < IDLE => kept.push(connection),
+            Some(_) => {}
+            None => drop(idle.insert(connection.peer.clone(), vec![connection])),
         }
     }
 }

@@ -30,7 +30,8 @@ impl Edit<'_> {
         let place = fields.places[self.key() as usize].as_ref();
         let value = match self {
             Self::Text(_, text) => Value::from(text).to_string(),
-            Self::Truth(_, truth) => truth.to_string(),
+            Self::Truth(_, true) => "true".to_owned(),
+            Self::Truth(_, false) => "false".to_owned(),
             Self::Number(_, number) => number.to_string(),
             Self::Window(tokens) => match (&fields.window, &fields.options) {
                 (Some(window), _) => return (window.clone(), tokens.to_string()),
@@ -43,7 +44,7 @@ impl Edit<'_> {
         };
         match place {
             Some(place) => (place.value.clone(), value),
-            None => (fields.open..fields.open, format!("\"{}\":{value},", self.key().name())),
+            None => (fields.open..fields.open, ["\"", self.key().name(), "\":", &value, ","].concat()),
         }
     }
 }
