@@ -200,7 +200,7 @@ impl Relays {
                             continue;
                         }
                     };
-                    story.at(&host, attempt.model.as_ref());
+                    story.at(&host, attempt.model.as_ref(), attempt.window);
                     run.begun();
                     let now = self.hosts.clock().now();
                     let mut busy = match host.begin(Some(&model), attempt.window, now) {
@@ -243,7 +243,9 @@ impl Relays {
                         }
                         Err(failed) => {
                             let facts = failed.facts.clone();
-                            busy.failed(facts.fault.clone(), &self.policy.classify(&facts.fault), self.hosts.clock().now());
+                            let meaning = self.policy.classify(&facts.fault);
+                            story.missed(&meaning.rule);
+                            busy.failed(facts.fault.clone(), &meaning, self.hosts.clock().now());
                             drop(busy);
                             run.context().failed_here();
                             missed = Some(failed);
