@@ -138,14 +138,16 @@ impl Story {
         self.failed.push((self.host.clone(), Arc::clone(&self.model), rule.to_owned()));
     }
 
-    /// Failed attempts in their order, such as `a: connection-refused; a/qwen3:8b: out-of-memory`; a model is named
-    /// if it is not the last one.
+    /// Failed attempts in their order, such as `a: connection-refused (2 times); a/qwen3:8b: out-of-memory`; a model is
+    /// named if it is not the last one.
     fn failed(&self) -> Option<String> {
         let one = |(host, model, rule): &(Option<Arc<Host>>, Arc<str>, String)| {
             let host = host.as_deref().map_or("none", |host| host.name());
             if *model == self.model { format!("{host}: {rule}") } else { format!("{host}/{model}: {rule}") }
         };
-        (!self.failed.is_empty()).then(|| self.failed.iter().map(one).collect::<Vec<_>>().join("; "))
+        let all: Vec<String> = self.failed.iter().map(one).collect();
+        let counted = |equal: &[String]| if equal.len() == 1 { equal[0].clone() } else { format!("{} ({} times)", equal[0], equal.len()) };
+        (!all.is_empty()).then(|| all.chunk_by(|one, next| one == next).map(counted).collect::<Vec<_>>().join("; "))
     }
 
     /// The host dropped a part of the question, and the client gets the answer.
