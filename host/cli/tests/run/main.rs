@@ -9,6 +9,7 @@ mod field;
 mod real_model;
 mod retry_after;
 mod run;
+#[cfg(unix)]
 mod serve;
 mod silent;
 mod window;

@@ -61,12 +61,18 @@ fn config(hosts: &[&FaultServer], more: &str) -> String {
     )
 }
 
-/// The answer of the gateway to a chat.
-async fn chat(address: &str, model: &str, question: &str) -> String {
+/// Asks the gateway by a chat.
+async fn ask(address: &str, model: &str, question: &str) -> TcpStream {
     let body = json!({ "model": model, "stream": false, "messages": [{ "role": "user", "content": question }] }).to_string();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!("POST /api/chat HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all((head + &body).as_bytes()).await.unwrap();
+    stream
+}
+
+/// The answer of the gateway to a chat.
+async fn chat(address: &str, model: &str, question: &str) -> String {
+    let mut stream = ask(address, model, question).await;
     let mut answer = String::new();
     within(stream.read_to_string(&mut answer)).await.unwrap();
     answer
@@ -213,4 +219,59 @@ async fn a_wrong_configuration_is_refused_with_its_place_underlined_on_lines_of_
     let place = format!("upright: {}:2:13: ", file.display());
     assert!(lines[0].starts_with(&place) && lines[0].contains("; expected "), "{ran:?}");
     assert_eq!(lines[1..], ["    2 | max_queue = 'many'", "      |             ^^^^^^"], "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_second_interrupt_ends_it_before_a_request_that_hangs() {
+    let [alpha, _beta] = two_hosts().await;
+    alpha.always(CHAT, "hang-before-headers").unwrap();
+    let mut child = command(None, &["serve", "--listen", "127.0.0.1:0", "--upstream", &alpha.url()]).spawn().unwrap();
+    let mut screen = Screen::of(child.stdout.take().unwrap());
+    let address = screen.address().await;
+    let _hangs = ask(&address, "qwen3:8b", "hi").await;
+    until("the host is asked", async || alpha.count("/api/chat") > 0).await;
+    let process = child.id().unwrap();
+    let mut log = Screen::of(child.stderr.take().unwrap());
+    send("INT", process).await;
+    log.line(&["draining"]).await;
+    send("INT", process).await;
+    log.line(&["ended before the requests in flight"]).await;
+    assert_eq!(end(child).await.code, Some(130));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn systemd_hears_when_it_is_ready_reloads_and_stops() {
+    use tokio::net::UnixDatagram;
+    let folder = Folder::new("serve-systemd");
+    let [alpha, _beta] = two_hosts().await;
+    let systemd = UnixDatagram::bind(folder.path("notify")).unwrap();
+    let heard = async || {
+        let mut bytes = [0; 256];
+        let length = within(systemd.recv(&mut bytes)).await.unwrap();
+        String::from_utf8_lossy(&bytes[..length]).trim_end().to_owned()
+    };
+    let file = folder.write("gateway.toml", config(&[&alpha], ""));
+    let mut serve = command(None, &["serve", "--config", file.to_str().unwrap()]);
+    let mut child = serve.env("NOTIFY_SOCKET", folder.path("notify")).spawn().unwrap();
+    assert_eq!(heard().await, "READY=1");
+    let mut screen = Screen::of(child.stdout.take().unwrap());
+    let address = screen.address().await;
+    assert!(TcpStream::connect(address).await.is_ok());
+    let process = child.id().unwrap();
+    for wrong in [false, true] {
+        if wrong {
+            std::fs::write(&file, "[listen").unwrap();
+        } else {
+            send("HUP", process).await;
+        }
+        let reloading = heard().await;
+        let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_else(|| panic!("{reloading}"));
+        assert!(time.parse::<u64>().is_ok_and(|time| time > 0), "{reloading}");
+        assert_eq!(heard().await, "READY=1");
+    }
+    send("TERM", process).await;
+    assert_eq!(heard().await, "STOPPING=1");
+    let ran = end(child).await.ends_with(0);
+    assert!(ran.err.contains("the configuration stays as it was"), "{ran:?}");
 }

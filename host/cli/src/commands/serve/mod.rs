@@ -1,12 +1,14 @@
 //! `upright serve`: a gateway in front of Ollama.
 
 mod head;
+mod service;
 mod view;
 
 use super::policy::keys;
 use crate::exit::{Exit, Failure};
 use crate::logging;
 use crate::output::Output;
+use service::State;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +17,7 @@ use upright::journal::Journal;
 use upright::ollama::ENVIRONMENT_VARIABLE;
 use upright::policy::SwapOptions;
 use upright::{Policy, PolicyLifecycle};
-use upright_gateway::config::{self, Config, ConfigError};
+use upright_gateway::config::{self, Config, ConfigError, Listen};
 use upright_gateway::serve::{Gateway, StartOptions};
 use upright_operations::signature::Signature;
 use view::Waiting;
@@ -72,23 +74,27 @@ pub(crate) async fn run(arguments: ServeArguments, verbose: bool, output: &Outpu
     let (policy, journal) = deciding(&config)?;
     let options = StartOptions { workers: arguments.workers, recovers: !arguments.no_recovery };
     let gateway = Gateway::start(config, policy.slot().clone(), options).map_err(Failure::bad_input)?;
+    let mut events = Events::new()?;
+    let config_file = arguments.config.as_deref();
+    let mut seen = files(config_file, &gateway.config().listen);
     head::show(&gateway, output)?;
     let printer = view.map(|waiting| waiting.print(*output)).transpose()?;
-    let mut seen = arguments.config.as_deref().and_then(state);
-    let mut events = Events::new()?;
+    service::report(State::Ready);
     loop {
         let event = events.next().await;
         if event == Event::End {
             break;
         }
-        let asked = event == Event::Reload;
-        if let Some(path) = &arguments.config {
-            let now = state(path);
-            if asked || now != seen {
-                seen = now;
-                reload(&gateway, path, arguments.open_to_everyone);
-            }
+        let (asked, now) = (event == Event::Reload, files(config_file, &gateway.config().listen));
+        let is_read = asked || now != seen;
+        if !is_read && Source::of(gateway.config().policy) == source {
+            continue;
         }
+        service::report(State::Reloading);
+        if let Some(path) = config_file.filter(|_| is_read) {
+            reload(&gateway, path, arguments.open_to_everyone);
+        }
+        seen = now;
         let now = Source::of(gateway.config().policy);
         if now != source || asked && now.policy.file.is_some() {
             if let Err(error) = swap(&policy, &now.policy) {
@@ -96,17 +102,29 @@ pub(crate) async fn run(arguments: ServeArguments, verbose: bool, output: &Outpu
             }
             source = now;
         }
+        service::report(State::Ready);
     }
+    service::report(State::Stopping);
     tracing::info!(target: "upright", "draining");
-    tokio::task::spawn_blocking(move || gateway.drain()).await?;
-    tracing::info!(target: "upright", "drained");
+    let drained = tokio::task::spawn_blocking(move || gateway.drain());
+    let exit = tokio::select! {
+        ended = drained => {
+            ended?;
+            tracing::info!(target: "upright", "drained");
+            Exit::Success
+        }
+        () = events.end() => {
+            tracing::warn!(target: "upright", "ended before the requests in flight");
+            Exit::Interrupted
+        }
+    };
     if let Some(journal) = journal {
         journal.flush();
     }
     if let Some(printer) = printer {
         printer.end();
     }
-    Ok(Exit::Success.into())
+    Ok(exit.into())
 }
 
 /// Starts the log. On a terminal people see a view of the events in place of it, unless they ask for both.
@@ -195,7 +213,7 @@ fn swap(policy: &PolicyLifecycle, config: &config::Policy) -> Result<(), Failure
 #[derive(PartialEq)]
 struct Source {
     policy: config::Policy,
-    files: Vec<Option<(SystemTime, u64)>>,
+    files: Vec<FileState>,
 }
 
 impl Source {
@@ -207,9 +225,16 @@ impl Source {
 }
 
 /// Time of the last change, and length.
-fn state(path: &Path) -> Option<(SystemTime, u64)> {
+type FileState = Option<(SystemTime, u64)>;
+
+fn state(path: &Path) -> FileState {
     let found = std::fs::metadata(path).ok()?;
     Some((found.modified().ok()?, found.len()))
+}
+
+/// The states of the configuration's file, and of the files of its TLS.
+fn files(config: Option<&Path>, listen: &Listen) -> Vec<FileState> {
+    [config, listen.tls_certificate.as_deref(), listen.tls_key.as_deref()].into_iter().flatten().map(state).collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -224,20 +249,30 @@ struct Events {
     hangup: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Events {
+    /// Ends when the program is asked to end.
+    async fn end(&mut self) {
+        while self.next().await != Event::End {}
+    }
 }
 
 #[cfg(unix)]
 impl Events {
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { hangup: signal(SignalKind::hangup())?, terminate: signal(SignalKind::terminate())? })
+        let [hangup, terminate, interrupt] = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        Ok(Self { hangup: hangup?, terminate: terminate?, interrupt: interrupt? })
     }
 
     async fn next(&mut self) -> Event {
         tokio::select! {
             _ = self.hangup.recv() => Event::Reload,
             _ = self.terminate.recv() => Event::End,
-            _ = tokio::signal::ctrl_c() => Event::End,
+            _ = self.interrupt.recv() => Event::End,
             () = tokio::time::sleep(LOOK) => Event::Tick,
         }
     }
@@ -301,6 +336,20 @@ mod tests {
             assert!(before != now(), "{}", file.display());
         }
         assert!(now() != Source::of(config::Policy::default()));
+    }
+
+    #[test]
+    fn a_change_of_the_configuration_or_of_a_file_of_tls_is_seen() {
+        let folder = Folder::new("serve-files");
+        let config = folder.path("gateway.toml");
+        let listen =
+            Listen { tls_certificate: Some(folder.path("tls.crt")), tls_key: Some(folder.path("tls.key")), ..Config::default().listen };
+        for file in [config.clone(), folder.path("tls.crt"), folder.path("tls.key")] {
+            let before = files(Some(&config), &listen);
+            assert_eq!(files(Some(&config), &listen), before);
+            std::fs::write(&file, "changed").unwrap();
+            assert_ne!(files(Some(&config), &listen), before, "{}", file.display());
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ const ACCESS: &str = "upright::access";
 const OF_REQUEST: &str = "operation";
 
 /// Messages of events, and how they are shown: style, word, and text with fields in braces.
-const SHOWN: [(&str, Style, &str, &str); 15] = [
+const SHOWN: [(&str, Style, &str, &str); 16] = [
     ("the host lists its models", GOOD, "host up", "{host}, models: {models}"),
     ("the host can be reached again", GOOD, "host up", "{host}"),
     ("the host cannot be reached", BAD, "host down", "{host}: {error}"),
@@ -42,7 +42,8 @@ const SHOWN: [(&str, Style, &str, &str); 15] = [
     ("the policy stays as it was", BAD, "refused", "{error}; the policy stays as it was"),
     ("the policy failed: safe mode answered", BAD, "safe mode", "{policy}: {error}"),
     ("the host dropped a part of the question", NOTABLE, "cut", "{host} dropped a part of a question to {model}"),
-    ("draining", NOTABLE, "draining", "no new connections; requests in flight end first"),
+    ("draining", NOTABLE, "draining", "no new connections; requests in flight end first, unless you interrupt once more"),
+    ("ended before the requests in flight", BAD, "ended", "before the requests in flight"),
     ("drained", GOOD, "drained", "every request has ended"),
 ];
 
