@@ -413,7 +413,7 @@ fn answered(question: &Question, head: &HeaderMap) -> HeaderMap {
 /// A whole answer in the client's protocol. A client that reads a stream gets it as one.
 fn whole(question: &mut Question, bytes: &Bytes) -> Result<Bytes, OllamaError> {
     let Some(writer) = &mut question.writer else { return Ok(bytes.clone()) };
-    let unreadable = |_| OllamaError::invalid(question.endpoint, "an answer of this route", bytes);
+    let unreadable = |_| verdict::unreadable(question.endpoint, bytes);
     if !question.asked.streamed {
         return writer.whole(bytes).map(Bytes::from).map_err(unreadable);
     }
