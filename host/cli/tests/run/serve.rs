@@ -4,9 +4,9 @@ use crate::common::command;
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
-use upright_simulator::{FaultServer, Match};
+use upright_simulator::{FaultServer, HEALTHY_STEP, Match};
 use upright_test_kit::command::{Ran, connect, end, finish, send};
 use upright_test_kit::folder::Folder;
 use upright_test_kit::wait::{until, within};
@@ -274,4 +274,57 @@ async fn systemd_hears_when_it_is_ready_reloads_and_stops() {
     assert_eq!(heard().await, "STOPPING=1");
     let ran = end(child).await.ends_with(0);
     assert!(ran.err.contains("the configuration stays as it was"), "{ran:?}");
+}
+
+/// A host whose every answer to a chat is this text, which is no line of Ollama's.
+async fn garbled(text: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            let is_chat = request[..length].starts_with(b"POST");
+            let body = if is_chat { text } else { r#"{"models":[{"name":"qwen3:8b"}]}"# };
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all((head + body).as_bytes()).await.unwrap();
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn no_text_of_a_question_or_an_answer_is_in_the_log_the_journal_or_the_metrics() {
+    const ANSWERS: [&str; 2] =
+        ["a garbled answer", "{\"message\":{\"content\":\"a garbled answer\"},\"done\":false}\nmore of a garbled answer\n"];
+    for (answer, step) in
+        ANSWERS.into_iter().flat_map(|answer| [HEALTHY_STEP, "stream-clean-end", "model-runner-stopped"].map(|step| (answer, step)))
+    {
+        let folder = Folder::new("serve-secret");
+        let [alpha, _beta] = two_hosts().await;
+        alpha.always(CHAT, step).unwrap();
+        let garbled = garbled(answer).await;
+        let more = format!("[journal]\nfile = '{}'\n[[upstream]]\nurl = 'http://{garbled}'\n", folder.path("journal").display());
+        let file = folder.write("gateway.toml", config(&[&alpha], &more));
+        let mut serve = command(None, &["serve", "--config", file.to_str().unwrap()]);
+        let mut child = serve.env("RUST_LOG", "upright=trace").spawn().unwrap();
+        let mut screen = Screen::of(child.stdout.take().unwrap());
+        let address = screen.address().await;
+        for _ in 0..4 {
+            chat(&address, "qwen3:8b", "a question of many words").await;
+        }
+        let mut metrics = TcpStream::connect(&address).await.unwrap();
+        metrics.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut written = String::new();
+        within(metrics.read_to_string(&mut written)).await.unwrap();
+        assert!(written.contains("upright_gateway_requests_total{"), "{written}");
+        send("TERM", child.id().unwrap()).await;
+        written += &end(child).await.err;
+        let journal = std::fs::read_to_string(folder.path("journal")).unwrap();
+        assert!(step == HEALTHY_STEP && journal.is_empty() || journal.contains("invalid_answer"), "{step}: {journal}");
+        written += &journal;
+        for secret in ["many words", "simulated model", "garbled"] {
+            assert!(!written.contains(secret), "{step}: {written}");
+        }
+    }
 }
