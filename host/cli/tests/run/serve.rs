@@ -189,6 +189,22 @@ async fn a_terminal_gets_colours_and_a_log_in_a_file_stays() {
     assert!(log.contains("upright::access") && log.contains("outcome=\"whole\""), "{log}");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_terminal_that_is_closed_ends_it_and_a_hangup_alone_reloads() {
+    let folder = Folder::new("serve-closed");
+    let [alpha, _beta] = two_hosts().await;
+    let file = folder.write("gateway.toml", config(&[&alpha], ""));
+    let mut child = on_a_terminal(&format!("serve --config '{}'", file.display()));
+    let mut screen = Screen::of(child.stdout.take().unwrap());
+    let process: u32 = screen.line(&[]).await.trim().parse().unwrap();
+    screen.line(&["host up"]).await;
+    send("HUP", process).await;
+    screen.line(&["reloaded", "changed: nothing"]).await;
+    child.start_kill().unwrap();
+    until("it has ended", async || !std::path::Path::new(&format!("/proc/{process}")).exists()).await;
+}
+
 #[tokio::test]
 async fn without_a_terminal_the_log_is_structured_and_a_failed_attempt_is_in_it() {
     let folder = Folder::new("serve-log");

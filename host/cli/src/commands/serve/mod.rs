@@ -82,7 +82,9 @@ pub(crate) async fn run(arguments: ServeArguments, verbose: bool, output: &Outpu
     service::report(State::Ready);
     loop {
         let event = events.next().await;
-        if event == Event::End {
+        // A terminal that was closed sends the signal that else asks for a reload.
+        let is_left = event == Event::Reload && output.terminal && !std::io::stdout().is_terminal();
+        if event == Event::End || is_left {
             break;
         }
         let (asked, now) = (event == Event::Reload, files(config_file, &gateway.config().listen));
