@@ -184,8 +184,8 @@ impl Gateway {
         self.current.load().config.clone()
     }
 
-    /// Takes another configuration, without dropping a request. Reads the files of TLS again. Returns the names of changed settings that need a
-    /// restart: those keep their values.
+    /// Takes another configuration, without dropping a request, and reads the files of TLS again. Returns the names of
+    /// changed settings that need a restart: those keep their values.
     ///
     /// # Errors
     /// [`StartError`]; the configuration stays.

@@ -1,8 +1,8 @@
 //! Shows on a terminal what the gateway does: a line for each request, and for each change of a host, a breaker, the
 //! configuration or the policy.
 //!
-//! The lines are made of the gateway's events. A thread of its own prints them: a terminal may stand still, and requests
-//! must not. No text of a question or an answer is in an event.
+//! The lines are made of the gateway's events. A thread of its own prints them: a terminal may stand still, and
+//! requests must not. No text of a question or an answer is in an event.
 
 use crate::output::{BAD, FAINT, GOOD, NOTABLE, Output, one_line, printable};
 use anstyle::Style;
