@@ -38,11 +38,13 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) message: String,
+    /// The wrong place in a file, on lines of its own.
+    pub(crate) excerpt: Option<String>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), excerpt: None }
     }
 
     /// The message names the value found and the value expected.
@@ -56,7 +58,9 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return Exit::BrokenPipe.into();
     }
     output::complain(causes(error));
-    error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit).into()
+    let failure = error.downcast_ref::<Failure>();
+    failure.and_then(|failure| failure.excerpt.as_deref()).into_iter().for_each(output::quote);
+    failure.map_or(Exit::Failed, |failure| failure.exit).into()
 }
 
 /// Omits a cause that an outer error repeats.

@@ -27,11 +27,14 @@ fn main() -> ExitCode {
         Err(error) => return refusal::answer(&error),
     };
     let output = Output::new(arguments.json, arguments.color);
-    let usual = matches!(arguments.command, Command::Serve(_)).then_some("upright=info");
-    logging::start(arguments.verbose, usual).and_then(|()| run(arguments.command, &output)).unwrap_or_else(|error| exit::report(&error))
+    run(arguments, &output).unwrap_or_else(|error| exit::report(&error))
 }
 
-fn run(command: Command, output: &Output) -> anyhow::Result<ExitCode> {
+fn run(arguments: Arguments, output: &Output) -> anyhow::Result<ExitCode> {
+    let Arguments { command, verbose, .. } = arguments;
+    if !matches!(command, Command::Serve(_)) {
+        logging::start(verbose, None)?;
+    }
     match command {
         Command::Run(arguments) => commands::block_on(commands::run::run(arguments, output)),
         #[cfg(unix)]
@@ -42,7 +45,7 @@ fn run(command: Command, output: &Output) -> anyhow::Result<ExitCode> {
         Command::Replay(arguments) => commands::replay::run(&arguments, output),
         Command::Checkpoint(arguments) => commands::block_on(commands::checkpoint::run(arguments, output)),
         Command::State(arguments) => commands::block_on(commands::state::run(arguments, output)),
-        Command::Serve(arguments) => commands::block_on(commands::serve::run(arguments, output)),
+        Command::Serve(arguments) => commands::block_on(commands::serve::run(arguments, verbose, output)),
         Command::Demo(arguments) => commands::block_on(demo::run(arguments, output)),
         Command::Completions(arguments) => commands::completions::run(&arguments, output),
         Command::Man(arguments) => commands::man::run(&arguments, output),

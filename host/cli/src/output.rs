@@ -18,6 +18,8 @@ pub(crate) enum ColorWhen {
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const NOTABLE: Style = AnsiColor::Yellow.on_default();
+pub(crate) const HEADING: Style = Style::new().bold();
 pub(crate) const FAINT: Style = Style::new().dimmed();
 
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,14 @@ impl Output {
 /// Always one line.
 pub(crate) fn complain(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "upright: {}", one_line(&text.to_string()));
+}
+
+/// Writes an excerpt of a file below its complaint.
+pub(crate) fn quote(excerpt: &str) {
+    let mut error = io::stderr().lock();
+    for line in excerpt.lines() {
+        let _ = writeln!(error, "{}", printable(line));
+    }
 }
 
 /// Without control characters: a server's text could steer the terminal.

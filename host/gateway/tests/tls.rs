@@ -2,7 +2,8 @@
 //!
 //! A binary of its own, because it is also built with the feature `tls`.
 //!
-//! `data` holds a certificate that signs itself, for `localhost` alone and until 2120. `other.key` is not its key.
+//! `data` holds two certificates that sign themselves, for `localhost` alone and until 2120: `localhost.crt` with
+//! `localhost.key`, and `renewed.crt` with `other.key`.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use upright_core::PolicySlot;
@@ -15,11 +16,15 @@ fn files(certificate: &str, key: &str) -> String {
     format!("tls_certificate = '{DATA}/{certificate}'\ntls_key = '{DATA}/{key}'")
 }
 
+/// A configuration with this upstream, and with these settings of the listener.
+fn config(upstream: &str, listen: &str) -> Config {
+    let text = format!("[listen]\naddress = '127.0.0.1:0'\n{listen}\n[[upstream]]\nurl = '{upstream}'\n");
+    Config::parse(&text, "test.toml").unwrap()
+}
+
 /// Starts a gateway before this upstream, with these settings of its listener.
 fn start(upstream: &str, listen: &str) -> Result<Gateway, StartError> {
-    let text = format!("[listen]\naddress = '127.0.0.1:0'\n{listen}\n[[upstream]]\nurl = '{upstream}'\n");
-    let config = Config::parse(&text, "test.toml").unwrap();
-    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, recovers: true })
+    Gateway::start(config(upstream, listen), PolicySlot::native(), StartOptions { workers: 1, recovers: true })
 }
 
 #[cfg(not(feature = "tls"))]
@@ -36,7 +41,7 @@ fn a_build_without_tls_refuses_a_setting_that_needs_it_and_names_the_feature() {
 
 #[cfg(feature = "tls")]
 mod with {
-    use super::{DATA, files, start};
+    use super::{DATA, config, files, start};
     use bytes::Bytes;
     use http::Request;
     use rustls::pki_types::pem::PemObject;
@@ -56,6 +61,7 @@ mod with {
     use upright_gateway::upstream::{Outgoing, Peer, Pool};
     use upright_recordings::named;
     use upright_recordings::server::Server;
+    use upright_test_kit::folder::Folder;
 
     /// A host that nobody asks.
     const NO_HOST: &str = "http://127.0.0.1:1";
@@ -64,19 +70,35 @@ mod with {
         start(upstream, &files("localhost.crt", "localhost.key")).unwrap()
     }
 
-    fn trusted() -> RootCertStore {
+    fn trusting(certificate: &str) -> RootCertStore {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(format!("{DATA}/localhost.crt")).unwrap()).unwrap();
+        roots.add(CertificateDer::from_pem_file(format!("{DATA}/{certificate}")).unwrap()).unwrap();
         roots
     }
 
+    fn trusted() -> RootCertStore {
+        trusting("localhost.crt")
+    }
+
     async fn connected(gateway: &Gateway) -> TlsStream<TcpStream> {
+        connected_by(gateway, trusted()).await.unwrap()
+    }
+
+    async fn connected_by(gateway: &Gateway, roots: RootCertStore) -> std::io::Result<TlsStream<TcpStream>> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let mut config = builder.with_root_certificates(trusted()).with_no_client_auth();
+        let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let stream = TcpStream::connect(gateway.address()).await.unwrap();
-        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+    }
+
+    /// Reads the body of `/healthz` on a connection that stays open.
+    async fn healthy(client: &mut TlsStream<TcpStream>) {
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\nok") {
+            answer.push(client.read_u8().await.unwrap());
+        }
     }
 
     #[tokio::test]
@@ -123,6 +145,39 @@ mod with {
             let text = start(NO_HOST, &files(certificate, key)).unwrap_err().to_string();
             assert!(text.starts_with(&format!("{setting}: found ")) && text.contains(reason), "{text}");
             assert!(["Correct the path", "Name the two files"].iter().any(|next_step| text.contains(next_step)), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_renewed_certificate_is_taken_up_by_a_reload_and_a_bad_one_is_not_and_connections_stay() {
+        let folder = Folder::new("tls-renewed");
+        let put = |certificate: &str, key: &str| {
+            for (name, from) in [("tls.crt", certificate), ("tls.key", key)] {
+                std::fs::copy(format!("{DATA}/{from}"), folder.path(name)).unwrap();
+            }
+        };
+        put("localhost.crt", "localhost.key");
+        let listen = format!("tls_certificate = '{}'\ntls_key = '{}'", folder.text("tls.crt"), folder.text("tls.key"));
+        let gateway = start(NO_HOST, &listen).unwrap();
+        let same = config(NO_HOST, &listen);
+        let mut old = connected(&gateway).await;
+        let (begun, rest) = ("GET /healthz HTTP/1.1\r\nhost: lo", "calhost\r\n\r\n");
+        old.write_all(begun.as_bytes()).await.unwrap();
+
+        put("renewed.crt", "other.key");
+        assert_eq!(gateway.reload(&same).unwrap(), [""; 0]);
+        old.write_all(rest.as_bytes()).await.unwrap();
+        healthy(&mut old).await;
+        assert!(connected_by(&gateway, trusted()).await.is_err());
+
+        for (certificate, key) in [("renewed.crt", "localhost.key"), ("damaged.crt", "other.key")] {
+            put(certificate, key);
+            assert!(gateway.reload(&same).is_err(), "{certificate} {key}");
+            let mut new = connected_by(&gateway, trusting("renewed.crt")).await.unwrap();
+            for client in [&mut old, &mut new] {
+                client.write_all(format!("{begun}{rest}").as_bytes()).await.unwrap();
+                healthy(client).await;
+            }
         }
     }
 

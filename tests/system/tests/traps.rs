@@ -1,11 +1,11 @@
-//! Each test named in `docs/traps.md` exists. And no test really sleeps.
+//! Each test named in `docs/traps.md` and among the promises of `docs/gateway.md` exists. And no test really sleeps.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const SECTIONS: &[&str] = &["Classifying", "Breaker", "Retry", "Hedging and bulkheads", "Degradation, cache, checkpoints", "Health"];
 const PACKAGES: &[&str] = &["guest", "host", "tests", "xtask"];
-const HEADER: &str = "What went wrong elsewhere";
+const HEADERS: [&str; 2] = ["What went wrong elsewhere", "| promise |"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
@@ -19,24 +19,30 @@ fn problems(document: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String
         }
     }
     for section in document.split("\n## ").skip(1) {
-        let title = section.lines().next().unwrap_or_default();
-        let rows: Vec<_> = section.lines().filter(|line| is_row(line)).collect();
-        if rows.is_empty() {
-            problems.push(format!("the section {title:?} is empty"));
+        problems.extend(problems_of_section(section, &read));
+    }
+    problems
+}
+
+fn problems_of_section(section: &str, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let title = section.lines().next().unwrap_or_default();
+    let rows: Vec<_> = section.lines().filter(|line| is_row(line)).collect();
+    if rows.is_empty() {
+        problems.push(format!("the section {title:?} is empty"));
+    }
+    for row in rows {
+        let tests = tests_of(row);
+        if tests.is_empty() {
+            problems.push(format!("no test is named: {row}"));
         }
-        for row in rows {
-            let tests = tests_of(row);
-            if tests.is_empty() {
-                problems.push(format!("no test is named: {row}"));
-            }
-            problems.extend(tests.into_iter().filter_map(|test| missing(test, &read)));
-        }
+        problems.extend(tests.into_iter().filter_map(|test| missing(test, &read)));
     }
     problems
 }
 
 fn is_row(line: &str) -> bool {
-    line.starts_with('|') && !line.starts_with("|--") && !line.contains(HEADER)
+    line.starts_with('|') && !line.starts_with("|--") && !HEADERS.iter().any(|header| line.contains(header))
 }
 
 fn tests_of(row: &str) -> Vec<&str> {
@@ -70,8 +76,17 @@ fn each_trap_has_a_test_that_exists() {
 }
 
 #[test]
+fn each_promise_of_the_gateway_has_a_test_that_exists() {
+    let workspace = workspace();
+    let document = fs::read_to_string(workspace.join("docs/gateway.md")).unwrap();
+    let promises = document.split("\n## ").find(|section| section.starts_with("Promises")).unwrap();
+    let problems = problems_of_section(promises, |path| fs::read_to_string(workspace.join(path)).ok());
+    assert!(problems.is_empty(), "docs/gateway.md:\n{}", problems.join("\n"));
+}
+
+#[test]
 fn a_missing_test_and_an_empty_section_are_reported() {
-    let section = |title: &str, test: &str| format!("\n## {title}\n\n| {HEADER} | here |\n|---|---|\n| It broke | `{test}` |\n");
+    let section = |title: &str, test: &str| format!("\n## {title}\n\n| {} | here |\n|---|---|\n| It broke | `{test}` |\n", HEADERS[0]);
     let document = |test: &str| SECTIONS.iter().map(|title| section(title, test)).collect::<String>();
     let source = "#[test]\nfn one() {}\n\n    /// Two.\n    #[tokio::test]\n    async fn two() {}\n\nfn three() {}\n\n#[test]\n#[ignore]\nfn four() {}\n";
     let problems_of = |document: &str| problems(document, |path| (path == "a.rs").then(|| source.to_owned()));

@@ -1,5 +1,6 @@
 //! The acts of the demo.
 
+use super::gateway;
 use super::screen::Screen;
 use super::stage::Stage;
 use crate::output::{BAD, FAINT, GOOD};
@@ -50,6 +51,9 @@ pub(super) async fn play(stage: &mut Stage, screen: &mut Screen<'_>) -> anyhow::
 
     breaker(stage, screen, &first, &chain).await?;
     swap(stage, screen, &first, &chain).await?;
+    if stage.simulated().is_some() {
+        gateway::play(stage, screen).await?;
+    }
     gone(stage, screen, &chain).await?;
     crash(stage, screen).await
 }

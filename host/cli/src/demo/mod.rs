@@ -3,6 +3,7 @@
 //! A server in this process replays Ollama's failures. With `--ollama` the demo injects them in front of a real server.
 
 mod acts;
+mod gateway;
 mod screen;
 mod stage;
 mod stay;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use upright::ollama::BaseUrl;
 
-/// Show recovery at work: retries, a breaker, fallback models, a cached answer, a policy swap, a checkpoint
+/// Show recovery at work: retries, a breaker, fallback models, a policy swap, a gateway, a cached answer, a checkpoint
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without --ollama a simulated, flaky Ollama runs inside this process. The demo ends by itself,

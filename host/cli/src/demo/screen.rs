@@ -1,7 +1,7 @@
 //! Shows the demo's events on one time line.
 
-use crate::output::{BAD, FAINT, GOOD, Output, one_line};
-use anstyle::{AnsiColor, Style};
+use crate::output::{BAD, FAINT, GOOD, HEADING, NOTABLE, Output, one_line};
+use anstyle::Style;
 use futures_util::future::{Either, select};
 use serde_json::json;
 use std::pin::pin;
@@ -10,8 +10,6 @@ use upright::Event;
 use upright::events::Subscription;
 use upright::types::Phase;
 
-const NOTABLE: Style = AnsiColor::Yellow.on_default();
-const HEADING: Style = Style::new().bold();
 /// Maximum length of a server's text, characters.
 const TEXT: usize = 72;
 

@@ -38,6 +38,9 @@ pub(super) struct Tally {
     pub(super) by_fallback: u32,
     pub(super) failed: u32,
     pub(super) attempts: u32,
+    /// Chats through the gateway, and those among them that its other host answered.
+    pub(super) by_gateway: u32,
+    pub(super) by_other_host: u32,
 }
 
 pub(super) struct Stage {

@@ -9,6 +9,8 @@ mod field;
 mod real_model;
 mod retry_after;
 mod run;
+#[cfg(unix)]
+mod serve;
 mod silent;
 mod window;
 mod wrong_input;

@@ -192,13 +192,8 @@ impl Config {
 
     /// Returns the names of the changed settings that a reload cannot change.
     pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
-        let (old, other) = (&self.listen, &new.listen);
-        let settings = [
-            ("listen.address", old.address != other.address),
-            ("listen.tls_certificate", old.tls_certificate != other.tls_certificate),
-            ("listen.tls_key", old.tls_key != other.tls_key),
-            ("journal.file", self.journal.file != new.journal.file),
-        ];
+        let settings =
+            [("listen.address", self.listen.address != new.listen.address), ("journal.file", self.journal.file != new.journal.file)];
         settings.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
     }
 }

@@ -82,6 +82,11 @@ impl Models {
         Ok(Self { kind, all, by_name })
     }
 
+    /// Number of models.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// The model of this name.
     pub(crate) fn find(&self, name: &ModelName) -> Option<&Model> {
         self.by_name.get(name).and_then(|index| self.all.get(*index))

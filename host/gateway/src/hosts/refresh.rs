@@ -106,7 +106,13 @@ fn learn(host: &Host, question: Question, asked: Instant, answer: &Answer) -> He
                 Ok(())
             }
             (Kind::Ollama, Question::Loaded) => read_loaded(body).map(|loaded| host.learn_loaded(loaded, asked)),
-            (kind, _) => Models::read(kind, body).map(|models| host.learn_models(models)),
+            (kind, _) => Models::read(kind, body).map(|models| {
+                let count = models.len();
+                if host.models().is_none_or(|known| known.len() != count) {
+                    tracing::info!(target: "upright", host = &**host.name(), models = count, "the host lists its models");
+                }
+                host.learn_models(models);
+            }),
         };
         if let Err(error) = learned {
             let (name, path) = (&**host.name(), question.path(host.kind()));

@@ -2,7 +2,7 @@
 //! is.
 
 use super::call::Call;
-use super::verdict::judged;
+use super::verdict::{judged, unreadable};
 use crate::front::{ErrorFacts, Writer};
 use crate::upstream::AnswerBody;
 use bytes::Bytes;
@@ -128,7 +128,7 @@ impl Relay {
             Some(translation) => match translation.push(&bytes) {
                 Some(out) if out.is_empty() => {}
                 Some(out) => self.ready.push_back(out.into()),
-                None => self.fail(&OllamaError::invalid(self.endpoint, "an answer of this route", &bytes)),
+                None => self.fail(&unreadable(self.endpoint, &bytes)),
             },
         }
     }

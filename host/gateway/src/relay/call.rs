@@ -57,6 +57,9 @@ impl Call {
     /// The answer broke after content was sent. The breaker hears of it; the client got an error.
     pub(super) fn broken(mut self, error: &OllamaError) {
         let facts = Facts::of(error);
+        if let Some(story) = &mut self.story {
+            story.missed(facts.fault.kind.name());
+        }
         // Only a rescue could follow, and the gateway has none yet.
         let _ = self.run.failed(facts);
         self.end("broken", Some(error.to_string()));

@@ -203,7 +203,7 @@ impl Relays {
                             continue;
                         }
                     };
-                    story.at(&host, attempt.model.as_ref());
+                    story.at(&host, attempt.model.as_ref(), attempt.window);
                     run.begun();
                     let now = self.hosts.clock().now();
                     let mut busy = match host.begin(Some(&model), attempt.window, now) {
@@ -246,7 +246,9 @@ impl Relays {
                         }
                         Err(failed) => {
                             let facts = failed.facts.clone();
-                            busy.failed(facts.fault.clone(), &self.policy.classify(&facts.fault), self.hosts.clock().now());
+                            let meaning = self.policy.classify(&facts.fault);
+                            story.missed(&meaning.rule);
+                            busy.failed(facts.fault.clone(), &meaning, self.hosts.clock().now());
                             drop(busy);
                             run.context().failed_here();
                             missed = Some(failed);
@@ -417,7 +419,7 @@ fn answered(question: &Question, head: &HeaderMap) -> HeaderMap {
 /// A whole answer in the client's protocol. A client that reads a stream gets it as one.
 fn whole(question: &mut Question, bytes: &Bytes) -> Result<Bytes, OllamaError> {
     let Some(writer) = &mut question.writer else { return Ok(bytes.clone()) };
-    let unreadable = |_| OllamaError::invalid(question.endpoint, "an answer of this route", bytes);
+    let unreadable = |_| verdict::unreadable(question.endpoint, bytes);
     if !question.asked.streamed {
         return writer.whole(bytes).map(Bytes::from).map_err(unreadable);
     }

@@ -86,6 +86,10 @@ pub(super) struct Story {
     host: Option<Arc<Host>>,
     outcome: &'static str,
     attempts: u32,
+    /// Larger window of the last attempt, tokens.
+    window: Option<u32>,
+    /// Failed attempts: host, model and rule of the policy.
+    failed: Vec<(Option<Arc<Host>>, Arc<str>, String)>,
     error: Option<String>,
     logged: bool,
 }
@@ -95,15 +99,30 @@ impl Story {
         counts.0.open.fetch_add(1, Ordering::Relaxed);
         let (counts, began) = (counts.clone(), Instant::now());
         // A request that is dropped before its end has lost its client.
-        Self { counts, began, id, route, model, host: None, outcome: "client_gone", attempts: 0, error: None, logged }
+        Self {
+            counts,
+            began,
+            id,
+            route,
+            model,
+            host: None,
+            outcome: "client_gone",
+            attempts: 0,
+            window: None,
+            failed: Vec::new(),
+            error: None,
+            logged,
+        }
     }
 
     pub(super) const fn id(&self) -> u64 {
         self.id
     }
 
-    pub(super) fn at(&mut self, host: &Arc<Host>, model: Option<&Arc<str>>) {
+    /// An attempt begins at a host, with this larger window if it has one.
+    pub(super) fn at(&mut self, host: &Arc<Host>, model: Option<&Arc<str>>, window: Option<u32>) {
         self.attempts += 1;
+        self.window = window;
         self.host = Some(Arc::clone(host));
         if let Some(model) = model {
             self.model = Arc::clone(model);
@@ -112,6 +131,23 @@ impl Story {
 
     pub(super) fn host(&self) -> Option<&Arc<Host>> {
         self.host.as_ref()
+    }
+
+    /// The attempt failed, by this rule of the policy or this kind of failure. Neither has text of an answer.
+    pub(super) fn missed(&mut self, rule: &str) {
+        self.failed.push((self.host.clone(), Arc::clone(&self.model), rule.to_owned()));
+    }
+
+    /// Failed attempts in their order, such as `a: connection-refused (2 times); a/qwen3:8b: out-of-memory`; a model is
+    /// named if it is not the last one.
+    fn failed(&self) -> Option<String> {
+        let one = |(host, model, rule): &(Option<Arc<Host>>, Arc<str>, String)| {
+            let host = host.as_deref().map_or("none", |host| host.name());
+            if *model == self.model { format!("{host}: {rule}") } else { format!("{host}/{model}: {rule}") }
+        };
+        let all: Vec<String> = self.failed.iter().map(one).collect();
+        let counted = |equal: &[String]| if equal.len() == 1 { equal[0].clone() } else { format!("{} ({} times)", equal[0], equal.len()) };
+        (!all.is_empty()).then(|| all.chunk_by(|one, next| one == next).map(counted).collect::<Vec<_>>().join("; "))
     }
 
     /// The host dropped a part of the question, and the client gets the answer.
@@ -137,8 +173,8 @@ impl Drop for Story {
         counts.request(labels);
         if self.logged {
             let milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let error = self.error.as_deref();
-            tracing::info!(target: "upright::access", id, route, model, host, outcome, attempts, milliseconds, error);
+            let (window, failed, error) = (self.window, self.failed(), self.error.as_deref());
+            tracing::info!(target: "upright::access", id, route, model, host, outcome, attempts, milliseconds, window, failed, error);
         }
     }
 }

@@ -15,12 +15,17 @@ pub(super) fn judged(endpoint: Endpoint, asked: Asked, judgement: Judgement, las
     Err(match (verdict, empty) {
         (Verdict::Cut(why), _) => OllamaError::Incomplete { endpoint, why, exchange: exchange() },
         (Verdict::QuestionCut(how), _) if !accepts_cuts => OllamaError::QuestionCut { endpoint, how, exchange: exchange() },
-        (Verdict::Failed(Failed::Unreadable), _) => OllamaError::invalid(endpoint, "an answer of this route", last),
+        (Verdict::Failed(Failed::Unreadable), _) => unreadable(endpoint, last),
         (Verdict::Failed(Failed::Nothing), _) => OllamaError::invalid(endpoint, "an answer", b""),
         (Verdict::Failed(_), _) => OllamaError::in_stream(endpoint, said(last)),
         (_, Some(why)) => OllamaError::EmptyAnswer { endpoint, why, exchange: exchange() },
         (_, None) => return Ok(is_cut),
     })
+}
+
+/// The error for bytes that are no answer of the route. It quotes none of them, since the log and the journal get it.
+pub(super) fn unreadable(endpoint: Endpoint, bytes: &[u8]) -> OllamaError {
+    OllamaError::InvalidAnswer { endpoint, expected: "an answer of this route", found: format!("{} unreadable bytes", bytes.len()) }
 }
 
 /// The error in the last line or event that has one.

@@ -3,7 +3,7 @@
 use super::Current;
 use super::dispatch::dispatch;
 use crate::config::Listen;
-use crate::tls::{Acceptor, Connection, Connector};
+use crate::tls::{Connection, Connector};
 use crate::upstream::Pool;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,30 +24,18 @@ use tokio::task::LocalSet;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stopped`, then until its requests have ended.
-pub(super) fn serve(
-    listener: TcpListener,
-    current: Current,
-    acceptor: Option<Acceptor>,
-    connector: Connector,
-    stopped: watch::Receiver<bool>,
-) {
+pub(super) fn serve(listener: TcpListener, current: Current, connector: Connector, stopped: watch::Receiver<bool>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot start"),
     };
     let local = LocalSet::new();
     // A task of its own: a future that the set runs until its end is polled at every event of every connection.
-    local.spawn_local(accept(listener, current, acceptor, connector, stopped));
+    local.spawn_local(accept(listener, current, connector, stopped));
     runtime.block_on(local);
 }
 
-async fn accept(
-    listener: TcpListener,
-    current: Current,
-    acceptor: Option<Acceptor>,
-    connector: Connector,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn accept(listener: TcpListener, current: Current, connector: Connector, mut stopped: watch::Receiver<bool>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot listen"),
@@ -66,14 +54,7 @@ async fn accept(
                 if open.get() >= most {
                     continue;
                 }
-                tokio::task::spawn_local(connection(
-                    stream,
-                    acceptor.clone(),
-                    current.clone(),
-                    Rc::clone(&pool),
-                    Rc::clone(&open),
-                    stopped.clone(),
-                ));
+                tokio::task::spawn_local(connection(stream, current.clone(), Rc::clone(&pool), Rc::clone(&open), stopped.clone()));
             }
             Err(error) => {
                 tracing::warn!(target: "upright", %error, "a connection cannot be accepted");
@@ -83,18 +64,12 @@ async fn accept(
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    acceptor: Option<Acceptor>,
-    current: Current,
-    pool: Rc<Pool>,
-    open: Rc<Cell<u32>>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, open: Rc<Cell<u32>>, mut stopped: watch::Receiver<bool>) {
     let _counted = Counted::of(open);
     let _ = stream.set_nodelay(true);
     let live = current.load();
     let Listen { head_time, max_head, .. } = live.config.listen;
+    let acceptor = live.acceptor.clone();
     drop(live);
     let stream: Box<dyn Connection> = match acceptor {
         None => Box::new(stream),

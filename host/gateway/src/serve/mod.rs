@@ -5,10 +5,10 @@ mod dispatch;
 
 use crate::access::guard::{Guard, Machine};
 use crate::access::keys::Keys;
-use crate::config::{Config, SettingError};
+use crate::config::{Config, Listen, SettingError};
 use crate::hosts::{Hosts, HostsError, Refresher};
 use crate::relay::{Counts, Relays};
-use crate::tls::{self, Connector};
+use crate::tls::{self, Acceptor, Connector};
 use crate::upstream::Asker;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -54,6 +54,8 @@ const MEMORY_UNIT: u64 = 1 << 10;
 /// One configuration in use. Requests finish under the one that they began with.
 pub(crate) struct Live {
     pub(crate) config: Config,
+    /// TLS of new connections; `None` for a listener without TLS.
+    pub(crate) acceptor: Option<Acceptor>,
     pub(crate) relays: Relays,
     pub(crate) guard: Guard,
     pub(crate) keys: Keys,
@@ -134,7 +136,6 @@ impl Gateway {
     /// # Errors
     /// [`StartError`].
     pub fn start(config: Config, policy: PolicySlot, options: StartOptions) -> Result<Self, StartError> {
-        let acceptor = tls::acceptor(&config.listen)?;
         let connector = Connector::default();
         tls::prepare(&connector, &config.upstreams)?;
         let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("upright-control").enable_all().build();
@@ -154,11 +155,9 @@ impl Gateway {
         for number in 0..workers {
             let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
             address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
-            let (current, acceptor, connector, stopped) = (current.clone(), acceptor.clone(), connector.clone(), stopped.clone());
+            let (current, connector, stopped) = (current.clone(), connector.clone(), stopped.clone());
             let thread = std::thread::Builder::new().name(format!("upright-serve-{number}"));
-            threads.push(
-                thread.spawn(move || connection::serve(listener, current, acceptor, connector, stopped)).map_err(StartError::Worker)?,
-            );
+            threads.push(thread.spawn(move || connection::serve(listener, current, connector, stopped)).map_err(StartError::Worker)?);
         }
         Ok(Self {
             address,
@@ -185,8 +184,8 @@ impl Gateway {
         self.current.load().config.clone()
     }
 
-    /// Takes another configuration, without dropping a request. Returns the names of changed settings that need a
-    /// restart: those keep their values.
+    /// Takes another configuration, without dropping a request, and reads the files of TLS again. Returns the names of
+    /// changed settings that need a restart: those keep their values.
     ///
     /// # Errors
     /// [`StartError`]; the configuration stays.
@@ -195,9 +194,11 @@ impl Gateway {
         let old = self.current.load();
         let used = &old.config;
         let needed = used.restart_needed(config);
-        let config = Config { listen: used.listen.clone(), journal: used.journal.clone(), ..config.clone() };
+        let listen = Listen { address: used.listen.address, ..config.listen.clone() };
+        let shares_memory = listen.max_body_memory == used.listen.max_body_memory;
+        let config = Config { listen, journal: used.journal.clone(), ..config.clone() };
         let new = live(&config, &self.policy, &self.counts, &self.connector, self.recovers, self.id, &self.handle)?;
-        self.current.store(Live { memory: Arc::clone(&old.memory), ..new });
+        self.current.store(if shares_memory { Live { memory: Arc::clone(&old.memory), ..new } } else { new });
         Ok(needed)
     }
 
@@ -238,6 +239,7 @@ fn live(
     let relays = if recovers { relays } else { relays.without_recovery() };
     let machine = Machine { name: std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(), addresses: Vec::new() };
     Ok(Live {
+        acceptor: tls::acceptor(&config.listen)?,
         guard: Guard::new(&config.access, config.listen.address, &machine),
         keys: Keys::new(&config.access.keys),
         memory: Arc::new(Semaphore::new(units(config.listen.max_body_memory).min(Semaphore::MAX_PERMITS))),
@@ -280,5 +282,26 @@ mod tests {
         config.listen.address = other.local_addr().unwrap();
         let error = Gateway::start(config, PolicySlot::native(), StartOptions::default()).unwrap_err();
         assert!(error.to_string().contains(&other.local_addr().unwrap().to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_reload_takes_every_setting_of_the_listener_but_its_address() {
+        let mut config = Config::default();
+        config.listen.address = "127.0.0.1:0".parse().unwrap();
+        let gateway = Gateway::start(config.clone(), PolicySlot::native(), StartOptions { workers: 1, recovers: true }).unwrap();
+        let listen = Listen {
+            address: "127.0.0.1:1".parse().unwrap(),
+            max_body: 1,
+            max_body_memory: 4096,
+            max_head: 9000,
+            head_time: std::time::Duration::from_secs(1),
+            max_connections: 2,
+            max_queue: 3,
+            ..config.listen.clone()
+        };
+        let needed = gateway.reload(&Config { listen: listen.clone(), ..config.clone() }).unwrap();
+        assert_eq!(needed, ["listen.address"]);
+        assert_eq!(gateway.config().listen, Listen { address: config.listen.address, ..listen });
+        assert_eq!(gateway.current.load().memory.available_permits(), 4);
     }
 }

@@ -1,9 +1,15 @@
 //! `upright serve`: a gateway in front of Ollama.
 
+mod head;
+mod service;
+mod view;
+
 use super::policy::keys;
 use crate::exit::{Exit, Failure};
-use crate::output::{FAINT, GOOD, Output};
-use serde_json::json;
+use crate::logging;
+use crate::output::Output;
+use service::State;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -11,12 +17,16 @@ use upright::journal::Journal;
 use upright::ollama::ENVIRONMENT_VARIABLE;
 use upright::policy::SwapOptions;
 use upright::{Policy, PolicyLifecycle};
-use upright_gateway::config::{self, Config};
+use upright_gateway::config::{self, Config, ConfigError, Listen};
 use upright_gateway::serve::{Gateway, StartOptions};
 use upright_operations::signature::Signature;
+use view::Waiting;
 
 /// Interval at which the files of the configuration and of the policy are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Events that are logged unless others are asked for.
+const LOGGED: &str = "upright=info";
 
 /// Serve a gateway that recovers: clients of Ollama or OpenAI change one address
 #[derive(Debug, clap::Args)]
@@ -51,34 +61,42 @@ pub(crate) struct ServeArguments {
     no_recovery: bool,
 }
 
-pub(crate) async fn run(arguments: ServeArguments, output: &Output) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(arguments: ServeArguments, verbose: bool, output: &Output) -> anyhow::Result<ExitCode> {
     if arguments.print_config {
         output.line(Config::documented().trim_end())?;
         return Ok(Exit::Success.into());
     }
-    let mut config = configured(&arguments).map_err(Failure::bad_input)?;
+    let view = log(verbose, output)?;
+    let mut config = configured(&arguments).map_err(unusable)?;
     config.access.open_to_everyone |= arguments.open_to_everyone;
     config.check().map_err(Failure::bad_input)?;
     let mut source = Source::of(config.policy.clone());
     let (policy, journal) = deciding(&config)?;
     let options = StartOptions { workers: arguments.workers, recovers: !arguments.no_recovery };
     let gateway = Gateway::start(config, policy.slot().clone(), options).map_err(Failure::bad_input)?;
-    report(&gateway, output)?;
-    let mut seen = arguments.config.as_deref().and_then(state);
     let mut events = Events::new()?;
+    let config_file = arguments.config.as_deref();
+    let mut seen = files(config_file, &gateway.config().listen);
+    head::show(&gateway, output)?;
+    let printer = view.map(|waiting| waiting.print(*output)).transpose()?;
+    service::report(State::Ready);
     loop {
         let event = events.next().await;
-        if event == Event::End {
+        // A terminal that was closed sends the signal that else asks for a reload.
+        let is_left = event == Event::Reload && output.terminal && !std::io::stdout().is_terminal();
+        if event == Event::End || is_left {
             break;
         }
-        let asked = event == Event::Reload;
-        if let Some(path) = &arguments.config {
-            let now = state(path);
-            if asked || now != seen {
-                seen = now;
-                reload(&gateway, path, arguments.open_to_everyone);
-            }
+        let (asked, now) = (event == Event::Reload, files(config_file, &gateway.config().listen));
+        let is_read = asked || now != seen;
+        if !is_read && Source::of(gateway.config().policy) == source {
+            continue;
         }
+        service::report(State::Reloading);
+        if let Some(path) = config_file.filter(|_| is_read) {
+            reload(&gateway, path, arguments.open_to_everyone);
+        }
+        seen = now;
         let now = Source::of(gateway.config().policy);
         if now != source || asked && now.policy.file.is_some() {
             if let Err(error) = swap(&policy, &now.policy) {
@@ -86,15 +104,53 @@ pub(crate) async fn run(arguments: ServeArguments, output: &Output) -> anyhow::R
             }
             source = now;
         }
+        service::report(State::Ready);
     }
-    tokio::task::spawn_blocking(move || gateway.drain()).await?;
+    service::report(State::Stopping);
+    tracing::info!(target: "upright", "draining");
+    let drained = tokio::task::spawn_blocking(move || gateway.drain());
+    let exit = tokio::select! {
+        ended = drained => {
+            ended?;
+            tracing::info!(target: "upright", "drained");
+            Exit::Success
+        }
+        () = events.end() => {
+            tracing::warn!(target: "upright", "ended before the requests in flight");
+            Exit::Interrupted
+        }
+    };
     if let Some(journal) = journal {
         journal.flush();
     }
-    Ok(Exit::Success.into())
+    if let Some(printer) = printer {
+        printer.end();
+    }
+    Ok(exit.into())
 }
 
-fn configured(arguments: &ServeArguments) -> Result<Config, upright_gateway::config::ConfigError> {
+/// Starts the log. On a terminal people see a view of the events in place of it, unless they ask for both.
+fn log(verbose: bool, output: &Output) -> anyhow::Result<Option<Waiting>> {
+    if !output.terminal || output.json {
+        return logging::start(verbose, Some(LOGGED)).map(|()| None);
+    }
+    let (view, waiting) = view::view();
+    // A log that goes elsewhere stays.
+    let usual = (!std::io::stderr().is_terminal()).then_some(LOGGED);
+    logging::start_beside(view, verbose, usual).map(|()| Some(waiting))
+}
+
+/// The failure for a configuration that cannot be used, with the wrong place of its file.
+fn unusable(error: ConfigError) -> Failure {
+    match error {
+        ConfigError::InFile { place, error, excerpt } => {
+            Failure { excerpt: Some(excerpt), ..Failure::bad_input(format_args!("{place}: {error}")) }
+        }
+        other => Failure::bad_input(other),
+    }
+}
+
+fn configured(arguments: &ServeArguments) -> Result<Config, ConfigError> {
     match &arguments.config {
         Some(path) => Config::read(path),
         None => Config::of_flags(arguments.listen.as_deref(), &arguments.upstreams, std::env::var(ENVIRONMENT_VARIABLE).ok().as_deref()),
@@ -103,18 +159,27 @@ fn configured(arguments: &ServeArguments) -> Result<Config, upright_gateway::con
 
 /// A bad file keeps the configuration in use.
 fn reload(gateway: &Gateway, path: &Path, open_to_everyone: bool) {
-    let reloaded = Config::read(path).map(|mut config| {
-        config.access.open_to_everyone |= open_to_everyone;
-        config
-    });
-    let reloaded = reloaded.map_err(|error| error.to_string());
-    match reloaded.and_then(|config| gateway.reload(&config).map_err(|error| error.to_string())) {
-        Ok(needed) if needed.is_empty() => tracing::info!(target: "upright", file = %path.display(), "configuration reloaded"),
-        Ok(needed) => {
-            tracing::warn!(target: "upright", file = %path.display(), settings = ?needed, "configuration reloaded, but for settings that need a restart")
+    match reloaded(gateway, path, open_to_everyone) {
+        Ok((changed, needed)) => {
+            let settings = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
+            tracing::info!(target: "upright", file = %path.display(), settings, "configuration reloaded");
+            if !needed.is_empty() {
+                tracing::warn!(target: "upright", settings = needed.join(", "), "settings that need a restart keep their values");
+            }
         }
-        Err(error) => tracing::error!(target: "upright", %error, "the configuration stays as it was"),
+        Err(error) => {
+            tracing::error!(target: "upright", %error, excerpt = error.excerpt.as_deref(), "the configuration stays as it was");
+        }
     }
+}
+
+/// Names of the settings that have changed, and of those among them that need a restart.
+fn reloaded(gateway: &Gateway, path: &Path, open_to_everyone: bool) -> Result<(Vec<String>, Vec<&'static str>), Failure> {
+    let mut config = Config::read(path).map_err(unusable)?;
+    config.access.open_to_everyone |= open_to_everyone;
+    let changed = gateway.config().changed(&config);
+    let needed = gateway.reload(&config).map_err(Failure::bad_input)?;
+    Ok((changed, needed))
 }
 
 /// The configured policy, whose decisions the configured journal records.
@@ -150,7 +215,7 @@ fn swap(policy: &PolicyLifecycle, config: &config::Policy) -> Result<(), Failure
 #[derive(PartialEq)]
 struct Source {
     policy: config::Policy,
-    files: Vec<Option<(SystemTime, u64)>>,
+    files: Vec<FileState>,
 }
 
 impl Source {
@@ -162,23 +227,16 @@ impl Source {
 }
 
 /// Time of the last change, and length.
-fn state(path: &Path) -> Option<(SystemTime, u64)> {
+type FileState = Option<(SystemTime, u64)>;
+
+fn state(path: &Path) -> FileState {
     let found = std::fs::metadata(path).ok()?;
     Some((found.modified().ok()?, found.len()))
 }
 
-fn report(gateway: &Gateway, output: &Output) -> anyhow::Result<()> {
-    let config = gateway.config();
-    let upstreams: Vec<String> = config.upstreams.iter().map(|upstream| upstream.url.to_string()).collect();
-    let scheme = if config.listen.tls_certificate.is_some() { "https" } else { "http" };
-    let address = format!("{scheme}://{}", gateway.address());
-    if output.json {
-        output.json_line(&json!({ "event": "listening", "address": address, "upstreams": upstreams }))?;
-        return Ok(());
-    }
-    output.line(format!("{} {address}", output.paint(GOOD, "listening on")))?;
-    output.line(format!("{} {}", output.paint(FAINT, "hosts"), upstreams.join(", ")))?;
-    Ok(())
+/// The states of the configuration's file, and of the files of its TLS.
+fn files(config: Option<&Path>, listen: &Listen) -> Vec<FileState> {
+    [config, listen.tls_certificate.as_deref(), listen.tls_key.as_deref()].into_iter().flatten().map(state).collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -193,20 +251,30 @@ struct Events {
     hangup: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Events {
+    /// Ends when the program is asked to end.
+    async fn end(&mut self) {
+        while self.next().await != Event::End {}
+    }
 }
 
 #[cfg(unix)]
 impl Events {
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { hangup: signal(SignalKind::hangup())?, terminate: signal(SignalKind::terminate())? })
+        let [hangup, terminate, interrupt] = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        Ok(Self { hangup: hangup?, terminate: terminate?, interrupt: interrupt? })
     }
 
     async fn next(&mut self) -> Event {
         tokio::select! {
             _ = self.hangup.recv() => Event::Reload,
             _ = self.terminate.recv() => Event::End,
-            _ = tokio::signal::ctrl_c() => Event::End,
+            _ = self.interrupt.recv() => Event::End,
             () = tokio::time::sleep(LOOK) => Event::Tick,
         }
     }
@@ -270,6 +338,20 @@ mod tests {
             assert!(before != now(), "{}", file.display());
         }
         assert!(now() != Source::of(config::Policy::default()));
+    }
+
+    #[test]
+    fn a_change_of_the_configuration_or_of_a_file_of_tls_is_seen() {
+        let folder = Folder::new("serve-files");
+        let config = folder.path("gateway.toml");
+        let listen =
+            Listen { tls_certificate: Some(folder.path("tls.crt")), tls_key: Some(folder.path("tls.key")), ..Config::default().listen };
+        for file in [config.clone(), folder.path("tls.crt"), folder.path("tls.key")] {
+            let before = files(Some(&config), &listen);
+            assert_eq!(files(Some(&config), &listen), before);
+            std::fs::write(&file, "changed").unwrap();
+            assert_ne!(files(Some(&config), &listen), before, "{}", file.display());
+        }
     }
 
     #[test]
