@@ -257,6 +257,42 @@ async fn a_question_that_does_not_fit_is_an_error_at_once_where_the_window_must_
     assert!(asked(&host).iter().all(|request| request["options"]["num_ctx"].is_null() && request["truncate"] == false));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_not_streamed_may_take_longer_than_a_load_and_no_longer_than_its_own_limit() {
+    let gate = Gate::default();
+    let host = gated(&gate);
+    let breaker = "[breaker]\nfailure_threshold = 100\nfailure_rate_threshold = 2.0\n";
+    let patient = gateway(&[&host], "", "", &format!("{breaker}[limits]\nloading = \"20ms\""));
+    let hasty = gateway(&[&host], "", "", &format!("{breaker}[limits]\nwhole_answer = \"20ms\""));
+    let whole = client(&patient);
+    until(&patient, "upright_gateway_open_requests 1\n").await;
+    // It ends after the limit, and began later.
+    let streamed = ask(&patient, Route::Chat, &question(Route::Chat, true, "Hello?")).await;
+    assert_eq!(streamed.status, 504, "{}", streamed.text);
+    assert!(streamed.text.contains("loading the model took longer"), "{}", streamed.text);
+    let late = ask(&hasty, Route::Chat, &hello()).await;
+    assert_eq!(late.status, 504, "{}", late.text);
+    assert!(late.text.contains("the answer took longer than 0.020 s"), "{}", late.text);
+    gate.open();
+    let whole = whole.await.unwrap();
+    assert_eq!((whole.status, whole.header("x-upright-attempts")), (200, Some("1")), "{}", whole.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_that_a_model_loaded_with_is_kept_though_its_answer_was_empty() {
+    let host = host(|request| match request["options"]["num_ctx"].as_u64() {
+        Some(6266..) => named("empty"),
+        _ => named("long-refused"),
+    });
+    let gateway = gateway(&[&host], "", "", "");
+    let first = ask(&gateway, Route::Chat, &hello()).await;
+    assert!(first.status == 502 && first.text.contains("is empty"), "{} {}", first.status, first.text);
+    let before = asked(&host).len();
+    ask(&gateway, Route::Chat, &hello()).await;
+    let windows: Vec<_> = asked(&host)[before..].iter().map(|request| request["options"]["num_ctx"].as_u64()).collect();
+    assert!(!windows.is_empty() && windows.iter().all(|window| *window >= Some(6266)), "{windows:?}");
+}
+
 /// Sends the head of a request with a header of this length, and returns the first line of the answer.
 fn head_of(gateway: &Gateway, length: usize) -> String {
     let mut stream = TcpStream::connect(gateway.address()).unwrap();

@@ -357,19 +357,40 @@ impl<C: OperationContext> Run<C> {
         }
     }
 
+    /// The attempt failed, and the caller has parts of its answer already: nothing follows. The breaker hears of it.
+    #[cold]
+    #[doc(hidden)]
+    pub fn broken(&mut self, facts: impl Into<Facts>) {
+        let (verdict, _) = self.judged(facts.into(), None);
+        self.last = Some(verdict.classification);
+    }
+
     /// The attempt failed: the one place where a failure is decided.
     #[cold]
     pub fn failed(&mut self, facts: impl Into<Facts>) -> Step {
-        let mut facts: Facts = facts.into();
+        // Taken before asking: two that look first and take later both find the last token.
+        let budget = self.settings.budget.clone();
+        let token = budget.as_ref().map(RetryBudget::take);
+        let left = token.as_ref().map(|token| token.as_ref().map_or(0, Token::left));
+        let (verdict, mut incident) = self.judged(facts.into(), left);
+        let verdict = self.without_repeating_models(verdict, &mut incident);
+        if matches!(verdict.directive, Directive::RetryAfter(_) | Directive::AskAgain)
+            && let Some(token) = token.flatten()
+        {
+            token.spend();
+        }
+        self.last = Some(verdict.classification.clone());
+        self.hint(&verdict, &incident);
+        self.follow(&verdict, &incident, None)
+    }
+
+    /// The policy's verdict on a failure, with this number of retries left in the budget.
+    fn judged(&mut self, mut facts: Facts, retry_budget: Option<u32>) -> (Verdict, Incident) {
         self.judge_memory(&mut facts.fault);
         self.begun();
         let Admission { permit, room } = std::mem::take(&mut self.admission);
         drop(room);
         let permit = permit.filter(|_| self.counts_against_service(&facts));
-        // Taken before asking: two that look first and take later both find the last token.
-        let budget = self.settings.budget.clone();
-        let token = budget.as_ref().map(RetryBudget::take);
-        let retry_budget = token.as_ref().map(|token| token.as_ref().map_or(0, Token::left));
         let mut incident = self.incident(facts, retry_budget);
         let verdict = match permit {
             Some(permit) => permit.decide(&self.runtime.policy, &mut incident),
@@ -385,15 +406,7 @@ impl<C: OperationContext> Run<C> {
             classification: verdict.classification.clone(),
             message: cut(&incident.failure.message, MESSAGE_IN_EVENTS),
         });
-        let verdict = self.without_repeating_models(verdict, &mut incident);
-        if matches!(verdict.directive, Directive::RetryAfter(_) | Directive::AskAgain)
-            && let Some(token) = token.flatten()
-        {
-            token.spend();
-        }
-        self.last = Some(verdict.classification.clone());
-        self.hint(&verdict, &incident);
-        self.follow(&verdict, &incident, None)
+        (verdict, incident)
     }
 
     /// Logs how to retry an error that no rule knows.

@@ -209,6 +209,7 @@ impl Config {
             ("limits.queue", limits.queue, zero),
             ("limits.connect", limits.connect, shortest),
             ("limits.loading", limits.loading, shortest),
+            ("limits.whole_answer", limits.whole_answer, shortest),
             ("limits.first_content", limits.first_content, shortest),
             ("limits.between_content", limits.between_content, shortest),
             ("limits.total", limits.total.unwrap_or(shortest), shortest),

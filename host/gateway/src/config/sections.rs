@@ -160,9 +160,12 @@ sections! {
         /// Maximum time until an upstream accepts the connection, with the lookup of its name and the handshake of TLS.
         #[serde(with = "span")]
         pub connect: Duration = Duration::from_secs(2);
-        /// Maximum time in which an upstream loads a model.
+        /// Maximum time in which an upstream loads a model, for an answer that is streamed.
         #[serde(with = "span")]
         pub loading: Duration = Duration::from_secs(360);
+        /// Maximum time of an answer that is not streamed, loading included: it comes in one piece, at its end.
+        #[serde(with = "span")]
+        pub whole_answer: Duration = Duration::from_secs(1800);
         /// Maximum time from a loaded model to the first content of its answer.
         #[serde(with = "span")]
         pub first_content: Duration = Duration::from_secs(300);

@@ -41,11 +41,13 @@ pub(super) struct Missed {
     pub(super) message: String,
     /// The host's own words, where it answered with an error.
     pub(super) said: Option<(StatusCode, HeaderMap, Bytes)>,
+    /// Whether the model had loaded: an answer had begun.
+    pub(super) loaded: bool,
 }
 
 impl From<OllamaError> for Missed {
     fn from(error: OllamaError) -> Self {
-        Self { facts: Facts::of(&error), message: error.to_string(), said: None }
+        Self { facts: Facts::of(&error), message: error.to_string(), said: None, loaded: false }
     }
 }
 
@@ -56,7 +58,7 @@ impl Missed {
 
     fn broken(endpoint: Endpoint, error: &hyper::Error) -> Self {
         let fault = Fault { endpoint, ..upright_core::fault::fault_of(error) };
-        Self { message: fault.message.clone(), facts: fault.into(), said: None }
+        Self { message: fault.message.clone(), facts: fault.into(), said: None, loaded: false }
     }
 }
 
@@ -84,15 +86,19 @@ impl Way<'_> {
         let keep_alive = self.settings.and_then(|settings| settings.keep_alive).map(KeepAlive::seconds);
         let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts, keep_alive);
         let sent = pool.send(host.peer(), limits.connect, || Some(self.request(question, body.clone())));
-        let answer = match tokio::time::timeout(limits.loading, sent).await {
+        // The head of an answer that is not streamed comes with its end.
+        let (phase, limit) = if question.asked.streamed { (Timeout::Load, limits.loading) } else { (Timeout::Whole, limits.whole_answer) };
+        let answer = match tokio::time::timeout(limit, sent).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
-                return Err(Missed { facts: error.fault(endpoint).into(), message: error.to_string(), said: None });
+                return Err(Missed { facts: error.fault(endpoint).into(), message: error.to_string(), said: None, loaded: false });
             }
-            Err(_) => return Err(Missed::timeout(endpoint, Timeout::Load, limits.loading)),
+            Err(_) => return Err(Missed::timeout(endpoint, phase, limit)),
         };
+        let loaded = answer.head.status.is_success();
         let first = tokio::time::timeout(limits.first_content, self.read(question, attempt, answer)).await;
-        first.unwrap_or_else(|_| Err(Missed::timeout(endpoint, Timeout::FirstToken, limits.first_content)))
+        let first = first.unwrap_or_else(|_| Err(Missed::timeout(endpoint, Timeout::FirstToken, limits.first_content)));
+        first.map_err(|missed| Missed { loaded, ..missed })
     }
 
     fn request(&self, question: &Question, body: Bytes) -> Request<Outgoing> {
@@ -185,7 +191,7 @@ impl Way<'_> {
         if status == StatusCode::NOT_FOUND {
             self.host.renew();
         }
-        Missed { facts: Facts { circumstances, ..fault.into() }, message, said: Some((status, head, bytes)) }
+        Missed { facts: Facts { circumstances, ..fault.into() }, message, said: Some((status, head, bytes)), loaded: false }
     }
 
     fn window_facts(&self, question: &Question, attempt: &Attempt, counted: WindowFacts) -> WindowFacts {

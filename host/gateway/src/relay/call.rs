@@ -60,8 +60,7 @@ impl Call {
         if let Some(story) = &mut self.story {
             story.missed(facts.fault.kind.name());
         }
-        // Only a rescue could follow, and the gateway has none yet.
-        let _ = self.run.failed(facts);
+        self.run.broken(facts);
         self.end("broken", Some(error.to_string()));
     }
 

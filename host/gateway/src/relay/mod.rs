@@ -251,12 +251,14 @@ impl Relays {
                             busy.failed(facts.fault.clone(), &meaning, self.hosts.clock().now());
                             drop(busy);
                             run.context().failed_here();
+                            match attempt.window {
+                                Some(window) if failed.loaded => self.windows.keep(&model, window),
+                                // The larger window may be why the model did not load.
+                                Some(_) => self.windows.forget(&model),
+                                None => {}
+                            }
                             missed = Some(failed);
                             let step = run.failed(facts);
-                            // The larger window may be why the attempt failed, so later requests do not start with it.
-                            if attempt.window.is_some() {
-                                self.windows.forget(&model);
-                            }
                             if self.recovers { step } else { self.at_once(step) }
                         }
                     }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 use upright::driving::{Facts, Rejected, Run, Step};
+use upright::events::Events;
 use upright::testing::DrivenClock;
 use upright::types::{Fault, FaultKind, Phase, Reason};
-use upright::{Bulkhead, CircuitBreaker, Error, RetryStrategy};
+use upright::{Bulkhead, CircuitBreaker, Error, Event, RetryStrategy};
 
 fn refused() -> Fault {
     Fault::new(FaultKind::ConnectionRefused, "connection refused")
@@ -28,6 +29,21 @@ fn a_run_waits_between_attempts_and_ends_with_the_last_error() {
     assert_eq!((end.attempts, end.reason, end.elapsed), (3, Reason::AttemptsExhausted, Duration::from_secs(3)));
     let error = end.into_error(Some("the last one".into()));
     assert!(matches!(&error, Error::Failed(failure) if failure.source.to_string() == "the last one"), "{error}");
+}
+
+#[test]
+fn an_answer_that_broke_after_its_delivery_began_counts_against_the_service_and_announces_no_retry() {
+    let clock = DrivenClock::new();
+    let breaker = CircuitBreaker::builder("b").failure_threshold(1).clock(clock.shared()).build().unwrap();
+    let events = Events::default();
+    let mut seen = events.subscribe();
+    let strategy = strategy(&clock).breaker(breaker.clone()).events(events).build().unwrap();
+    let mut run = Run::begin(&strategy);
+    assert!(matches!(run.admit(), Step::Attempt(_)));
+    run.broken(refused());
+    assert_eq!(breaker.state(), Phase::Open);
+    let seen: Vec<_> = std::iter::from_fn(|| seen.try_recv()).collect();
+    assert!(matches!(seen.as_slice(), [Event::AttemptFailed { attempt: 1, .. }]), "{seen:?}");
 }
 
 #[test]
