@@ -146,7 +146,7 @@ impl Relays {
     }
 
     /// Answers a client's request.
-    pub(crate) async fn answer(&self, pool: &Rc<Pool>, mut question: Question) -> Response<Reply> {
+    pub(crate) async fn answer(&self, pool: &Rc<Pool>, mut question: Box<Question>) -> Response<Reply> {
         let model = Arc::clone(&question.sent);
         let mut story = Story::begin(&self.counts, self.next_id(), question.name, Arc::clone(&model), self.logged);
         let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());

@@ -89,10 +89,10 @@ async fn admitted(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>) -> R
             Err(refused) => refused,
         },
         (&Method::POST, None) if is_json(&head.headers) && !path.starts_with("/api/blobs/") => match collected(live, body).await {
-            Ok((bytes, _memory)) => other(live, pool, head, bytes.into(), None).await,
+            Ok((bytes, _memory)) => Box::pin(other(live, pool, head, bytes.into(), None)).await,
             Err(refused) => refused,
         },
-        _ => other(live, pool, head, Outgoing::Through(body), None).await,
+        _ => Box::pin(other(live, pool, head, Outgoing::Through(body), None)).await,
     }
 }
 
@@ -152,7 +152,7 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
     let Some((name, sent)) = named.as_deref().and_then(|name| live.relays.hosts().resolve(name)) else {
         return failed(400, "model is required");
     };
-    let question = Question {
+    let question = Box::new(Question {
         name: route.path(),
         protocol: protocol(route),
         endpoint: endpoint(route),
@@ -165,7 +165,7 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         writer: None,
         headers: forwarded(live, &head.headers),
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
-    };
+    });
     relays.answer(pool, question).await
 }
 
@@ -204,7 +204,7 @@ fn question(
     name: &'static str,
     protocol: ClientProtocol,
     translated: Translated,
-) -> Result<Question, Response<Reply>> {
+) -> Result<Box<Question>, Response<Reply>> {
     let Translated { route, path, body, model, writer, .. } = translated;
     let Some((model, sent)) = live.relays.hosts().resolve(&model) else {
         let facts = ErrorFacts { status: 400, message: "model is required".to_owned(), code: None, retry_after: None };
@@ -212,7 +212,7 @@ fn question(
         return Err(answer(refused.status, refused.content_type, refused.body.into()));
     };
     let body = Bytes::from(body);
-    Ok(Question {
+    Ok(Box::new(Question {
         name,
         protocol,
         endpoint: endpoint(route),
@@ -225,7 +225,7 @@ fn question(
         writer: Some(writer),
         headers: forwarded(live, &head.headers),
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
-    })
+    }))
 }
 
 /// A request that the gateway does not know: to the host that has its model, else to the first.

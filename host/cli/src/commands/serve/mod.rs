@@ -186,7 +186,8 @@ fn reloaded(gateway: &Gateway, path: &Path, open_to_everyone: bool) -> Result<(V
 fn deciding(config: &Config) -> Result<(PolicyLifecycle, Option<Journal>), Failure> {
     let journal = config.journal.file.as_ref().map(|file| Journal::builder().file(file).build());
     let journal = journal.transpose().map_err(Failure::bad_input)?;
-    let mut policy = PolicyLifecycle::built_in();
+    // The default policy decides natively: compiled it would take 20 MB and 60 ms of a gateway that never swaps it.
+    let mut policy = PolicyLifecycle::native();
     if let Some(journal) = &journal {
         policy = policy.with_journal(journal.clone());
     }
