@@ -36,8 +36,20 @@ impl Translation {
 
     /// Bytes for the client, made from these bytes of the host; `None` if they are not Ollama's.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let mut out = Vec::new();
         self.lines.push(bytes);
+        self.written()
+    }
+
+    /// Bytes for the client, made from the host's last line if it lacks its line end, and the end of the stream.
+    pub(super) fn end(&mut self) -> Option<Vec<u8>> {
+        self.lines.push(b"\n");
+        let mut out = self.written()?;
+        self.writer.end(&mut out);
+        Some(out)
+    }
+
+    fn written(&mut self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
         loop {
             match self.lines.next_line() {
                 Ok(Some(line)) if line.trim_ascii().is_empty() => {}
@@ -162,10 +174,10 @@ impl Relay {
             Err(error) => return self.fail(&error),
         };
         if let Some(translation) = &mut self.translation {
-            let mut out = Vec::new();
-            translation.writer.end(&mut out);
-            if !out.is_empty() {
-                self.ready.push_back(out.into());
+            match translation.end() {
+                Some(out) if out.is_empty() => {}
+                Some(out) => self.ready.push_back(out.into()),
+                None => return self.fail(&OllamaError::invalid(self.endpoint, "an answer of this route", &self.last)),
             }
         }
         if let Some(call) = self.call.take() {
