@@ -157,7 +157,7 @@ impl Relays {
         }
         let chain = self.settings(&model).map(|settings| settings.fallback.clone()).unwrap_or_default();
         let cached = kept.as_ref().map(Kept::facts);
-        let place = Place::new(Arc::clone(&self.hosts), ranking, &question, chain, cached);
+        let place = Place::new(Arc::clone(&self.hosts), ranking, kind, &question, chain, cached);
         let came = self.hosts.clock().now();
         let mut held = {
             let choices = place.choices();
@@ -195,7 +195,7 @@ impl Relays {
                     held = match entry::enter(&[&host], &model, held.take(), within).await {
                         Ok((_, held)) => held,
                         Err(full) => {
-                            run.context().failed_here();
+                            run.context().failed_here(false);
                             step = run.failed(upright_core::fault::fault_of(&full));
                             continue;
                         }
@@ -206,7 +206,7 @@ impl Relays {
                     let mut busy = match host.begin(Some(&model), attempt.window, now) {
                         Ok(busy) => busy,
                         Err(open) => {
-                            run.context().failed_here();
+                            run.context().failed_here(false);
                             step = run.failed(upright_core::fault::fault_of(&open));
                             continue;
                         }
@@ -221,6 +221,7 @@ impl Relays {
                         window: self.windows.of(&model).filter(|_| question.asked.window.is_none()),
                         refuse_cuts: self.overflow != Overflow::Truncate && self.recovers,
                         accepts_cuts: self.accepts_cuts,
+                        has_others: run.context().has_others(),
                     };
                     match way.ask(&question, &attempt).await {
                         Ok(brought) => {
@@ -243,9 +244,10 @@ impl Relays {
                         }
                         Err(failed) => {
                             let facts = failed.facts.clone();
-                            busy.failed(facts.fault.clone(), &self.policy.classify(&facts.fault), self.hosts.clock().now());
+                            let meaning = self.policy.classify(&facts.fault);
+                            busy.failed(facts.fault.clone(), &meaning, self.hosts.clock().now());
                             drop(busy);
-                            run.context().failed_here();
+                            run.context().failed_here(meaning.action == SuggestedAction::PullModel);
                             missed = Some(failed);
                             let step = run.failed(facts);
                             // The larger window may be why the attempt failed, so later requests do not start with it.
