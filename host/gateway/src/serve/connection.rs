@@ -13,6 +13,8 @@ use std::convert::Infallible;
 use std::net::TcpListener;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -29,6 +31,7 @@ pub(super) fn serve(
     current: &Current,
     acceptor: Option<&Acceptor>,
     connector: Connector,
+    open: &Arc<AtomicU32>,
     stopped: watch::Receiver<bool>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -36,7 +39,7 @@ pub(super) fn serve(
         Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot start"),
     };
     let local = LocalSet::new();
-    runtime.block_on(local.run_until(accept(listener, current, acceptor, connector, stopped)));
+    runtime.block_on(local.run_until(accept(listener, current, acceptor, connector, open, stopped)));
     // The requests in flight.
     runtime.block_on(local);
 }
@@ -46,6 +49,7 @@ async fn accept(
     current: &Current,
     acceptor: Option<&Acceptor>,
     connector: Connector,
+    open: &Arc<AtomicU32>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -53,7 +57,6 @@ async fn accept(
         Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot listen"),
     };
     let pool = Rc::new(Pool::new(connector));
-    let open = Rc::new(Cell::new(0_u32));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -63,7 +66,8 @@ async fn accept(
             Ok((stream, _)) => {
                 let most = current.load().config.listen.max_connections;
                 // Closed at once: a client sees that at once, too.
-                if open.get() >= most {
+                let counted = Counted::of(open);
+                if counted.number > most {
                     continue;
                 }
                 tokio::task::spawn_local(connection(
@@ -71,7 +75,7 @@ async fn accept(
                     acceptor.cloned(),
                     current.clone(),
                     Rc::clone(&pool),
-                    Rc::clone(&open),
+                    counted,
                     stopped.clone(),
                 ));
             }
@@ -88,10 +92,9 @@ async fn connection(
     acceptor: Option<Acceptor>,
     current: Current,
     pool: Rc<Pool>,
-    open: Rc<Cell<u32>>,
+    _counted: Counted,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let _counted = Counted::of(open);
     let _ = stream.set_nodelay(true);
     let live = current.load();
     let Listen { head_time, max_head, .. } = live.config.listen;
@@ -128,19 +131,22 @@ async fn connection(
     };
 }
 
-/// Counts an open connection while it lives.
-struct Counted(Rc<Cell<u32>>);
+/// Counts an open connection of the gateway while it lives.
+struct Counted {
+    open: Arc<AtomicU32>,
+    /// Number of open connections with this one.
+    number: u32,
+}
 
 impl Counted {
-    fn of(open: Rc<Cell<u32>>) -> Self {
-        open.set(open.get() + 1);
-        Self(open)
+    fn of(open: &Arc<AtomicU32>) -> Self {
+        Self { number: open.fetch_add(1, Ordering::Relaxed) + 1, open: Arc::clone(open) }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

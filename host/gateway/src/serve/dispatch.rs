@@ -78,6 +78,10 @@ async fn admitted(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>) -> R
     {
         return failed(508, "the request came back to this gateway: an upstream leads to it; remove that upstream");
     }
+    // A tunnel would lead to an address that the client chooses.
+    if head.method == Method::CONNECT {
+        return failed(405, "the method CONNECT is not served; send requests for the gateway itself");
+    }
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     if reads && let Some(answer) = own(live, path) {
         return if head.method == Method::HEAD { answer.map(|_| Bytes::new().into()) } else { answer };

@@ -15,6 +15,7 @@ use http::HeaderValue;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::thread::JoinHandle;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, watch};
@@ -150,15 +151,17 @@ impl Gateway {
         let mut address = config.listen.address;
         let current = Current(Arc::new(ArcSwap::from_pointee(live)));
         let (stop, stopped) = watch::channel(false);
+        let open = Arc::new(AtomicU32::new(0));
         let mut threads = Vec::with_capacity(workers);
         for number in 0..workers {
             let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
             address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
             let (current, acceptor, connector, stopped) = (current.clone(), acceptor.clone(), connector.clone(), stopped.clone());
+            let open = Arc::clone(&open);
             let thread = std::thread::Builder::new().name(format!("upright-serve-{number}"));
             threads.push(
                 thread
-                    .spawn(move || connection::serve(listener, &current, acceptor.as_ref(), connector, stopped))
+                    .spawn(move || connection::serve(listener, &current, acceptor.as_ref(), connector, &open, stopped))
                     .map_err(StartError::Worker)?,
             );
         }
