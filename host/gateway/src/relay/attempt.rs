@@ -223,7 +223,8 @@ impl Way<'_> {
             needed: counted.needed.or(Some(estimate.max(least))),
             estimated: counted.needed.is_none(),
             asked,
-            fixed: question.asked.window.is_some() || self.overflow == Overflow::Error,
+            // Only Ollama's routes ask for a window.
+            fixed: question.asked.window.is_some() || self.overflow == Overflow::Error || !question.asked.route.is_ollamas(),
             model_limit: self.host.models().and_then(|models| models.find(self.model)?.context_length),
             caller_limit: self.settings.and_then(|settings| settings.window),
             ..counted

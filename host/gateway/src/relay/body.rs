@@ -3,7 +3,7 @@
 
 use super::call::Call;
 use super::verdict::judged;
-use crate::front::{ErrorFacts, Writer};
+use crate::front::{self, ErrorFacts, Writer};
 use crate::upstream::AnswerBody;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -195,11 +195,14 @@ impl Relay {
         match &mut self.translation {
             Some(translation) => translation.writer.error_in_stream(&facts, &mut out),
             None => {
-                if !self.at_line {
-                    out.push(b'\n');
-                }
-                out.extend_from_slice(serde_json::json!({ "error": facts.message }).to_string().as_bytes());
-                out.push(b'\n');
+                let route = self.reader.asked().route;
+                // An event ends with a blank line.
+                out.extend_from_slice(match (self.at_line, route.is_ollamas()) {
+                    (true, true) => b"",
+                    (false, false) => b"\n\n",
+                    _ => b"\n",
+                });
+                front::error_in_stream(route, &facts, &mut out);
             }
         }
         self.ready.push_back(out.into());

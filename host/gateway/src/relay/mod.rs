@@ -18,8 +18,7 @@ pub(crate) use reply::Reply;
 pub(crate) use story::Counts;
 
 use crate::config::{Config, Limits, Model, Overflow};
-use crate::front::native::Native;
-use crate::front::{ErrorFacts, Writer as _};
+use crate::front::{self, ErrorFacts};
 use crate::hosts::Hosts;
 use crate::hosts::host::Kind;
 use crate::hosts::names::ModelName;
@@ -147,7 +146,7 @@ impl Relays {
         let model = Arc::clone(&question.sent);
         let mut story = Story::begin(&self.counts, self.next_id(), question.name, Arc::clone(&model), self.logged);
         let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());
-        let kind = question.asked.route.is_ollamas().then_some(Kind::Ollama);
+        let kind = (question.asked.route.is_ollamas() && question.other.is_none()).then_some(Kind::Ollama);
         let ranking = self.hosts.rank(Some(&question.model), asked, kind);
         let digest = ranking.candidates().first().and_then(|best| best.digest.as_deref());
         let (mut draft, kept) = self.cache.as_ref().and_then(|cache| cache.find(&question, digest)).unzip();
@@ -211,6 +210,7 @@ impl Relays {
                             continue;
                         }
                     };
+                    question.turn_to(host.kind());
                     let way = Way {
                         pool,
                         host: &host,
@@ -238,7 +238,8 @@ impl Relays {
                                 busy: Some(busy),
                                 held,
                                 accepts_cuts: self.accepts_cuts,
-                                draft,
+                                // The cache has answers of one form.
+                                draft: draft.filter(|_| !question.is_plain || question.other.is_none()),
                             };
                             return self.deliver(&mut question, &attempt, host.name(), brought, call);
                         }
@@ -459,7 +460,7 @@ fn error(question: &Question, facts: &ErrorFacts, mut headers: HeaderMap) -> Res
     }
     let answer = match &question.writer {
         Some(writer) => writer.error(facts),
-        None => Native.error(facts),
+        None => front::error(question.asked.route, facts),
     };
     respond(answer.status, answer.content_type, answer.body, headers)
 }

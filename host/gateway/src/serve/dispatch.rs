@@ -136,26 +136,36 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         match translated(route, &bytes, stamp) {
             Some(Ok(translated)) => {
                 let protocol = protocol(route);
-                return match question(live, head, route.path(), protocol, translated) {
-                    Ok(question) => relays.answer(pool, question).await,
-                    Err(refused) => refused,
+                let mut question = match question(live, head, route.path(), protocol, translated) {
+                    Ok(question) => question,
+                    Err(refused) => return refused,
                 };
+                if relays.hosts().speaks_openai() {
+                    question.other = plain(live, head, route, bytes).ok().map(Box::new);
+                }
+                return relays.answer(pool, question).await;
             }
             Some(Err(Refused::Invalid { status, body })) => return answer(status, "application/json; charset=utf-8", body.into()),
             Some(Err(Refused::Untranslatable { field })) => relays.counts().untranslated(&field),
             None => {}
         }
     }
-    let (body, fields) = match read(bytes) {
-        Ok(read) => read,
-        Err(refused) => return refused,
-    };
+    match plain(live, head, route, bytes) {
+        Ok(question) => relays.answer(pool, question).await,
+        Err(refused) => refused,
+    }
+}
+
+/// A request to a model as the client wrote it.
+#[expect(clippy::result_large_err, reason = "a response is the answer, once a request")]
+fn plain(live: &Live, head: &Parts, route: Route, bytes: Bytes) -> Result<Question, Response<Reply>> {
+    let (body, fields) = read(bytes)?;
     let named = fields.model.as_ref().and_then(|span| text(&body, span));
     // Ollama's own words.
     let Some((name, sent)) = named.as_deref().and_then(|name| live.relays.hosts().resolve(name)) else {
-        return failed(400, "model is required");
+        return Err(failed(400, "model is required"));
     };
-    let question = Question {
+    Ok(Question {
         name: route.path(),
         protocol: protocol(route),
         endpoint: endpoint(route),
@@ -168,11 +178,13 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         writer: None,
         headers: forwarded(live, &head.headers),
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
-    };
-    relays.answer(pool, question).await
+        is_plain: !route.is_ollamas(),
+        other: None,
+    })
 }
 
 /// A body as Ollama understands it, with the places of its members.
+#[expect(clippy::result_large_err, reason = "a response is the answer, once a request")]
 fn read(bytes: Bytes) -> Result<(Bytes, Fields), Response<Reply>> {
     let read: Result<Fields, Odd> = scan(&bytes);
     if let Ok(fields) = read {
@@ -219,6 +231,8 @@ fn question(
         writer: Some(writer),
         headers: forwarded(live, &head.headers),
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
+        is_plain: false,
+        other: None,
     })
 }
 
