@@ -107,8 +107,8 @@ impl Honest {
     }
 }
 
-/// Attacks while honest clients ask, half of them with a connection of their own each time. Returns a line of the table:
-/// the attack, its answers by status (0 for none), and the honest requests that were answered.
+/// Attacks while honest clients ask, half of them with a connection of their own each time. Returns a line of the
+/// table: the attack, its answers by status (0 for none), and the honest requests that were answered.
 fn row(attack: &str, gateway: &Gateway, kept_alone: bool, attacking: impl FnOnce() -> BTreeMap<u16, usize>) -> String {
     let ended = AtomicBool::new(false);
     let mut kept = Honest(connect(gateway));

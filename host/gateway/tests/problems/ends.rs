@@ -222,7 +222,8 @@ async fn each_piece_reaches_the_client_before_the_host_has_sent_the_next_and_thi
             if response.is_none() {
                 let mut body = question(route, "m", true);
                 body["thinking"] = json!({ "type": "enabled", "budget_tokens": 100 });
-                response = Some(reqwest::Client::new().post(url(&gateway, route.path())).json(&body).send().await.unwrap());
+                let sent = reqwest::Client::new().post(url(&gateway, route.path())).json(&body).send();
+                response = Some(upright_test_kit::wait::within(sent).await.unwrap());
             }
             let response = response.as_mut().unwrap();
             let piece = format!("w{number} ");

@@ -121,7 +121,8 @@ async fn two_hundred_requests_for_two_models_in_turn_load_each_model_once_on_two
         if at_once == 1 {
             assert_eq!((loads, asked), ([1, 1], [100, 100]));
         } else {
-            // The first requests come in any order, and a host that has not listed its models gets none. That must not last.
+            // The first requests come in any order, and a host that has not listed its models gets none.
+            // That must not last.
             assert!(loads.iter().sum::<usize>() <= 40, "{loads:?}");
         }
     }

@@ -3,7 +3,9 @@
 
 mod ends;
 mod hosts;
+mod openai_hosts;
 mod requests;
+mod table;
 
 use serde_json::{Value, json};
 use std::sync::{Arc, Condvar, Mutex};
