@@ -280,7 +280,9 @@ fn ten_thousand_connections_are_held_or_refused_and_at_least_99_of_100_honest_re
             println!("{answered} of 100 honest requests are answered beside {} connections, in {:?}", open(), began.elapsed());
             assert!(answered >= 99);
             BTreeMap::from([(0, number)])
-        })
+        });
+        let is_answered = || is_whole(&sent(&gateway, post("", QUESTION).as_bytes()));
+        until_blocking("a new connection is answered once the others have gone", is_answered);
     };
     hold("connections that say nothing", CROWD + 200, crowd);
     hold("more connections than allowed", 200, crowd.min(2000));

@@ -136,7 +136,8 @@ async fn a_host_that_fails_at_once_gets_a_handful_of_two_hundred_requests_and_no
         std::thread::sleep(Duration::from_millis(5));
         says(asked, line, "yes");
     });
-    let gateway = gateway(&[&failing, &slow], "");
+    // No breaker opens: the ranking alone must do it.
+    let gateway = gateway(&[&failing, &slow], "[breaker]\nfailure_threshold = 1000\nfailure_rate_threshold = 2.0\n");
     until(&gateway, "/readyz", "ready").await;
     let mut clients = JoinSet::new();
     let client = reqwest::Client::new();
