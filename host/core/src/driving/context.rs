@@ -19,6 +19,9 @@ pub trait OperationContext: Sync {
     /// Goes on with the host at this index of [`hosts`](OperationContext::hosts).
     fn switch_host(&self, _index: u32) {}
 
+    /// Goes on with this model, one of [`models`](OperationContext::models).
+    fn switch_model(&self, _model: &str) {}
+
     /// Facts about the request, where it goes to a model.
     fn request(&self) -> Option<RequestFacts> {
         None

@@ -557,6 +557,7 @@ impl<C: OperationContext> Run<C> {
                 self.given_up.extend(from);
                 self.window = None;
                 self.failed_with_model = 0;
+                self.context.switch_model(&to);
                 self.breaker = self.context.breaker(&to);
                 Step::Again
             }

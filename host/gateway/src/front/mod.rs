@@ -9,6 +9,7 @@ pub(crate) mod native;
 pub(crate) mod openai;
 pub(crate) mod responses;
 
+use native::Native;
 use upright_protocol::{Route, Unreadable};
 
 /// How a client reads an answer.
@@ -122,6 +123,25 @@ pub(crate) struct ErrorAnswer {
     pub content_type: &'static str,
     /// Body.
     pub body: Vec<u8>,
+}
+
+/// Returns an error in place of an answer, on a route whose answers pass unchanged.
+pub(crate) fn error(route: Route, error: &ErrorFacts) -> ErrorAnswer {
+    match route {
+        _ if route.is_ollamas() => Native.error(error),
+        Route::Messages => anthropic::error(error),
+        _ => openai::error(error),
+    }
+}
+
+/// Writes an error after content was sent, on a route whose answers pass unchanged.
+pub(crate) fn error_in_stream(route: Route, error: &ErrorFacts, out: &mut Vec<u8>) {
+    match route {
+        _ if route.is_ollamas() => Native.error_in_stream(error, out),
+        Route::Messages => anthropic::error_event(error, out),
+        Route::Responses => responses::error_event(error, out),
+        _ => openai::error_event(error, out),
+    }
 }
 
 /// Whether Ollama passes requests for a model on to its cloud: `qwen3:cloud`, `gpt-oss:120b-cloud`.

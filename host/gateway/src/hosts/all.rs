@@ -129,6 +129,11 @@ impl Hosts {
         self.all.iter().any(|host| host.kind() == Kind::Ollama)
     }
 
+    /// Whether a host has OpenAI's API alone.
+    pub(crate) fn speaks_openai(&self) -> bool {
+        self.all.iter().any(|host| host.kind() == Kind::Openai)
+    }
+
     /// Whether a host can be reached.
     pub(crate) fn is_ready(&self) -> bool {
         self.all.iter().any(|host| host.is_reachable() && host.probed().is_some())

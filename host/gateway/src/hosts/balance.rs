@@ -97,13 +97,15 @@ impl Candidate {
         };
         let Memory { warm, others, .. } = self.memory;
         let at_ease = !self.full && !self.struck;
-        let loading = match (warm, at_ease) {
-            (true, true) => 0,
+        let loading = match (warm, others, at_ease) {
+            (true, 0, true) => 0,
             // Nothing would be evicted.
-            (false, true) if others == 0 => 1,
-            (true, false) => 2,
-            (false, true) => 3,
-            (false, false) => 4,
+            (false, 0, true) => 1,
+            (true, 0, false) => 2,
+            // Another model waits there, or is waited for: neither stays.
+            (true, _, _) => 3,
+            (false, _, true) => 4,
+            (false, _, false) => 5,
         };
         let load = u64::from(self.outstanding) * LOAD_UNIT / u64::from(self.weight.max(1));
         (self.is_excluded(), has_model, reach, loading, others, load)
@@ -251,6 +253,16 @@ mod tests {
             (
                 "is full but loaded, the other would evict",
                 Candidate { memory: warm(), full: true, ..any(0) },
+                Candidate { memory: cold(1), ..any(1) },
+            ),
+            (
+                "is full but loaded, elsewhere a model waits for its memory",
+                Candidate { memory: warm(), full: true, ..any(0) },
+                Candidate { memory: Memory { others: 1, ..warm() }, ..any(1) },
+            ),
+            (
+                "has it loaded beside a model that waits, the other would evict",
+                Candidate { memory: Memory { others: 2, ..warm() }, ..any(0) },
                 Candidate { memory: cold(1), ..any(1) },
             ),
             (

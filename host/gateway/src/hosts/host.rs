@@ -95,6 +95,8 @@ pub(crate) struct Host {
     models: ArcSwapOption<Models>,
     loaded: ArcSwapOption<Vec<LoadedModel>>,
     loading: Mutex<Vec<Arc<Load>>>,
+    /// Number of models that wait for the memory of others, by the last list.
+    waiting: AtomicU32,
     breaker: CircuitBreaker,
     breakers: CircuitBreakers,
     queues: Queues,
@@ -106,6 +108,8 @@ struct Load {
     model: ModelName,
     window: Option<u32>,
     since: Instant,
+    /// Whether the list shows other models in its place: it waits for their memory.
+    waits: AtomicBool,
 }
 
 /// A model's place in a host's memory.
@@ -115,7 +119,8 @@ pub(crate) struct Memory {
     pub warm: bool,
     /// Loaded window, tokens; `None` if unknown or not loaded.
     pub window: Option<u32>,
-    /// Number of other models that are loaded or load; 0 for a warm model, which evicts none.
+    /// Number of other models that are loaded or load, and whose memory it takes; for a warm model, number of models
+    /// that wait for its memory, or whose memory it waits for.
     pub others: u32,
 }
 
@@ -144,6 +149,7 @@ impl Host {
             models: ArcSwapOption::empty(),
             loaded: ArcSwapOption::empty(),
             loading: Mutex::default(),
+            waiting: AtomicU32::new(0),
             breaker: breakers.get(&settings.name),
             breakers,
             queues: Queues::new(settings.limits),
@@ -266,8 +272,9 @@ impl Host {
         }
         let of = |listed: &[LoadedModel]| listed.iter().find(|loaded| loaded.model == *model).map(|loaded| loaded.window);
         let listed = self.loaded.load();
+        let warm = |window| Memory { warm: true, window, others: self.waiting.load(Ordering::Relaxed) };
         if let Some(window) = listed.as_deref().and_then(|listed| of(listed)).filter(|window| fits(*window, wanted)) {
-            return Memory { warm: true, window, others: 0 };
+            return warm(window);
         }
         // A refresh moves a model from one list to the other under this lock.
         let loading = self.loading();
@@ -275,14 +282,16 @@ impl Host {
         let listed = listed.as_deref().map_or(&[][..], Vec::as_slice);
         let window = of(listed);
         if let Some(window) = window.filter(|window| fits(*window, wanted)) {
-            return Memory { warm: true, window, others: 0 };
+            return warm(window);
         }
-        if let Some(load) = loading.iter().find(|load| load.model == *model && fits(load.window, wanted)) {
+        let load = loading.iter().find(|load| load.model == *model && fits(load.window, wanted));
+        if let Some(load) = load.filter(|load| !load.waits.load(Ordering::Relaxed)) {
             return Memory { warm: true, window: load.window, others: 0 };
         }
         let all = listed.iter().map(|loaded| &loaded.model).chain(loading.iter().map(|load| &load.model));
         let others: BTreeSet<&ModelName> = all.filter(|other| *other != model).collect();
-        Memory { warm: false, window: window.flatten(), others: u32::try_from(others.len()).unwrap_or(u32::MAX) }
+        let window = load.map_or(window.flatten(), |load| load.window);
+        Memory { warm: load.is_some(), window, others: u32::try_from(others.len()).unwrap_or(u32::MAX) }
     }
 
     fn loading(&self) -> MutexGuard<'_, Vec<Arc<Load>>> {
@@ -314,8 +323,11 @@ impl Host {
         if loading.len() >= LOADS {
             loading.remove(0);
         }
-        let load = Arc::new(Load { model: model.clone(), window, since: now });
+        let load = Arc::new(Load { model: model.clone(), window, since: now, waits: AtomicBool::new(false) });
         loading.push(Arc::clone(&load));
+        drop(loading);
+        // The list shows which models stay beside it.
+        self.renew();
         Some(load)
     }
 
@@ -366,8 +378,12 @@ impl Host {
         let mut loading = self.loading();
         loading.retain(|load| {
             let is_listed = loaded.iter().any(|listed| listed.model == load.model && fits(listed.window, load.window));
-            !is_listed && (Arc::strong_count(load) > 1 || load.since >= asked)
+            let would_be_listed = load.since < asked;
+            load.waits.store(would_be_listed && !loaded.is_empty(), Ordering::Relaxed);
+            !is_listed && (Arc::strong_count(load) > 1 || !would_be_listed)
         });
+        let waiting = loading.iter().filter(|load| load.waits.load(Ordering::Relaxed)).count();
+        self.waiting.store(u32::try_from(waiting).unwrap_or(u32::MAX), Ordering::Relaxed);
         self.loaded.store(Some(Arc::new(loaded)));
     }
 }
@@ -560,8 +576,8 @@ mod tests {
         let host = host("a");
         assert_eq!(host.memory(&model("m"), None), Memory::default());
         let request = host.begin(Some(&model("m")), Some(8192), 5).unwrap();
-        assert_eq!(host.memory(&model("M:latest"), Some(8192)), Memory { warm: true, window: Some(8192), others: 0 });
-        assert_eq!(host.memory(&model("other"), None), Memory { warm: false, window: None, others: 1 });
+        assert_eq!(host.memory(&model("M:latest"), Some(8192)), Memory { warm: true, window: Some(8192), ..Memory::default() });
+        assert_eq!(host.memory(&model("other"), None), Memory { others: 1, ..Memory::default() });
         assert!(!host.memory(&model("m"), Some(8193)).warm);
         // The list does not show it yet, but a request waits for it.
         host.learn_loaded(vec![], 9);
@@ -576,13 +592,28 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_waits_for_the_memory_of_another_makes_its_host_a_worse_place_for_both() {
+        let host = host("a");
+        let waiting = host.begin(Some(&model("m")), None, 5).unwrap();
+        // A list that was asked for before the load began says nothing of it.
+        host.learn_loaded(loaded(&[("other:latest", 4096)]), 5);
+        assert_eq!((host.memory(&model("m"), None).others, host.memory(&model("other"), None).others), (0, 0));
+        host.learn_loaded(loaded(&[("other:latest", 4096)]), 6);
+        let (mine, other) = (host.memory(&model("m"), None), host.memory(&model("other"), None));
+        assert_eq!((mine.warm, mine.others, other.warm, other.others), (true, 1, true, 1));
+        drop(waiting);
+        host.learn_loaded(loaded(&[("other:latest", 4096)]), 7);
+        assert_eq!((host.memory(&model("m"), None).warm, host.memory(&model("other"), None).others), (false, 0));
+    }
+
+    #[test]
     fn a_load_ends_with_the_list_that_shows_it_and_with_a_failure_of_the_load() {
         let host = host("a");
         let _waiting = host.begin(Some(&model("m")), None, 0).unwrap();
         host.learn_loaded(loaded(&[("m:latest", 4096), ("other:latest", 4096)]), 1);
         assert!(host.loading().is_empty());
-        assert_eq!(host.memory(&model("m"), Some(4096)), Memory { warm: true, window: Some(4096), others: 0 });
-        assert_eq!(host.memory(&model("m"), Some(4097)), Memory { warm: false, window: Some(4096), others: 1 });
+        assert_eq!(host.memory(&model("m"), Some(4096)), Memory { warm: true, window: Some(4096), ..Memory::default() });
+        assert_eq!(host.memory(&model("m"), Some(4097)), Memory { window: Some(4096), others: 1, ..Memory::default() });
 
         let too_long = said(400, "the input length exceeds the context length");
         let missing = said(404, "model 'new' not found, try pulling it first");

@@ -5,9 +5,10 @@ use super::verdict::judged;
 use crate::config::{KeepAlive, Limits, Model, Overflow};
 use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
-use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, path_at, set_host};
+use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, SendError, path_at, set_host};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,6 +18,8 @@ use upright_protocol::{ANSWER_LIMIT, ErrorBody, Judgement, OllamaError, Reader, 
 
 /// Maximum size of an error's body, bytes.
 const ERROR_LIMIT: usize = 1 << 20;
+/// Time between two looks at a host that has not begun its answer.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The result of an attempt.
 pub(super) enum Brought {
@@ -76,6 +79,8 @@ pub(super) struct Way<'a> {
     pub(super) refuse_cuts: bool,
     /// Whether the answer to a cut question passes.
     pub(super) accepts_cuts: bool,
+    /// Whether another host may serve in place of this one.
+    pub(super) has_others: bool,
 }
 
 impl Way<'_> {
@@ -88,17 +93,42 @@ impl Way<'_> {
         let sent = pool.send(host.peer(), limits.connect, || Some(self.request(question, body.clone())));
         // The head of an answer that is not streamed comes with its end.
         let (phase, limit) = if question.asked.streamed { (Timeout::Load, limits.loading) } else { (Timeout::Whole, limits.whole_answer) };
-        let answer = match tokio::time::timeout(limit, sent).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
+        let answer = match self.head(limit, pin!(sent)).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(error)) => {
                 return Err(Missed { facts: error.fault(endpoint).into(), message: error.to_string(), said: None, loaded: false });
             }
-            Err(_) => return Err(Missed::timeout(endpoint, phase, limit)),
+            None => return Err(Missed::timeout(endpoint, phase, limit)),
         };
         let loaded = answer.head.status.is_success();
         let first = tokio::time::timeout(limits.first_content, self.read(question, attempt, answer)).await;
         let first = first.unwrap_or_else(|_| Err(Missed::timeout(endpoint, Timeout::FirstToken, limits.first_content)));
         first.map_err(|missed| Missed { loaded, ..missed })
+    }
+
+    /// The answer's head; `None` if it did not come within this limit. A host that is found dead meanwhile
+    /// loads nothing: the wait for it ends where another host may serve.
+    async fn head<A>(
+        &self,
+        limit: Duration,
+        mut sent: Pin<&mut impl Future<Output = Result<A, SendError>>>,
+    ) -> Option<Result<A, SendError>> {
+        let (mut left, patient) = (limit, !self.has_others || !self.host.is_reachable());
+        loop {
+            let wait = if patient { left } else { left.min(LOOK) };
+            if let Ok(answer) = tokio::time::timeout(wait, sent.as_mut()).await {
+                return Some(answer);
+            }
+            left = left.saturating_sub(wait);
+            if left.is_zero() {
+                return None;
+            }
+            // Its next probe may be far away.
+            self.host.suspect();
+            if !self.host.is_reachable() {
+                return Some(Err(SendError::Dead { to: self.host.peer().to_string() }));
+            }
+        }
     }
 
     fn request(&self, question: &Question, body: Bytes) -> Request<Outgoing> {
@@ -203,7 +233,8 @@ impl Way<'_> {
             needed: counted.needed.or(Some(estimate.max(least))),
             estimated: counted.needed.is_none(),
             asked,
-            fixed: question.asked.window.is_some() || self.overflow == Overflow::Error,
+            // Only Ollama's routes ask for a window.
+            fixed: question.asked.window.is_some() || self.overflow == Overflow::Error || !question.asked.route.is_ollamas(),
             model_limit: self.host.models().and_then(|models| models.find(self.model)?.context_length),
             caller_limit: self.settings.and_then(|settings| settings.window),
             ..counted

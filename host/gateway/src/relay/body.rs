@@ -3,7 +3,7 @@
 
 use super::call::Call;
 use super::verdict::{judged, unreadable};
-use crate::front::{ErrorFacts, Writer};
+use crate::front::{self, ErrorFacts, Writer};
 use crate::upstream::AnswerBody;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -36,8 +36,20 @@ impl Translation {
 
     /// Bytes for the client, made from these bytes of the host; `None` if they are not Ollama's.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let mut out = Vec::new();
         self.lines.push(bytes);
+        self.written()
+    }
+
+    /// Bytes for the client, made from the host's last line if it lacks its line end, and the end of the stream.
+    pub(super) fn end(&mut self) -> Option<Vec<u8>> {
+        self.lines.push(b"\n");
+        let mut out = self.written()?;
+        self.writer.end(&mut out);
+        Some(out)
+    }
+
+    fn written(&mut self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
         loop {
             match self.lines.next_line() {
                 Ok(Some(line)) if line.trim_ascii().is_empty() => {}
@@ -162,10 +174,10 @@ impl Relay {
             Err(error) => return self.fail(&error),
         };
         if let Some(translation) = &mut self.translation {
-            let mut out = Vec::new();
-            translation.writer.end(&mut out);
-            if !out.is_empty() {
-                self.ready.push_back(out.into());
+            match translation.end() {
+                Some(out) if out.is_empty() => {}
+                Some(out) => self.ready.push_back(out.into()),
+                None => return self.fail(&OllamaError::invalid(self.endpoint, "an answer of this route", &self.last)),
             }
         }
         if let Some(call) = self.call.take() {
@@ -183,11 +195,14 @@ impl Relay {
         match &mut self.translation {
             Some(translation) => translation.writer.error_in_stream(&facts, &mut out),
             None => {
-                if !self.at_line {
-                    out.push(b'\n');
-                }
-                out.extend_from_slice(serde_json::json!({ "error": facts.message }).to_string().as_bytes());
-                out.push(b'\n');
+                let route = self.reader.asked().route;
+                // An event ends with a blank line.
+                out.extend_from_slice(match (self.at_line, route.is_ollamas()) {
+                    (true, true) => b"",
+                    (false, false) => b"\n\n",
+                    _ => b"\n",
+                });
+                front::error_in_stream(route, &facts, &mut out);
             }
         }
         self.ready.push_back(out.into());

@@ -145,6 +145,8 @@ mod tests {
             headers: Vec::new(),
             authorization: None,
             fields: scan(body.as_bytes()).ok(),
+            is_plain: false,
+            other: None,
         }
     }
 

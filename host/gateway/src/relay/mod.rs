@@ -18,8 +18,7 @@ pub(crate) use reply::Reply;
 pub(crate) use story::Counts;
 
 use crate::config::{Config, Limits, Model, Overflow};
-use crate::front::native::Native;
-use crate::front::{ErrorFacts, Writer as _};
+use crate::front::{self, ErrorFacts};
 use crate::hosts::Hosts;
 use crate::hosts::host::{Host, Kind};
 use crate::hosts::names::ModelName;
@@ -150,7 +149,7 @@ impl Relays {
         let model = Arc::clone(&question.sent);
         let mut story = Story::begin(&self.counts, self.next_id(), question.name, Arc::clone(&model), self.logged);
         let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());
-        let kind = question.asked.route.is_ollamas().then_some(Kind::Ollama);
+        let kind = (question.asked.route.is_ollamas() && question.other.is_none()).then_some(Kind::Ollama);
         let ranking = self.hosts.rank(Some(&question.model), asked, kind);
         let digest = ranking.candidates().first().and_then(|best| best.digest.as_deref());
         let (mut draft, kept) = self.cache.as_ref().and_then(|cache| cache.find(&question, digest)).unzip();
@@ -160,7 +159,7 @@ impl Relays {
         }
         let chain = self.settings(&model).map(|settings| settings.fallback.clone()).unwrap_or_default();
         let cached = kept.as_ref().map(Kept::facts);
-        let place = Place::new(Arc::clone(&self.hosts), ranking, &question, chain, cached);
+        let place = Place::new(Arc::clone(&self.hosts), ranking, kind, &question, chain, cached);
         let came = self.hosts.clock().now();
         let mut held = {
             let choices = place.choices();
@@ -198,7 +197,7 @@ impl Relays {
                     held = match entry::enter(&[&host], &model, held.take(), within).await {
                         Ok((_, held)) => held,
                         Err(full) => {
-                            run.context().failed_here();
+                            run.context().failed_here(false);
                             step = run.failed(upright_core::fault::fault_of(&full));
                             continue;
                         }
@@ -209,11 +208,12 @@ impl Relays {
                     let mut busy = match host.begin(Some(&model), attempt.window, now) {
                         Ok(busy) => busy,
                         Err(open) => {
-                            run.context().failed_here();
+                            run.context().failed_here(false);
                             step = run.failed(upright_core::fault::fault_of(&open));
                             continue;
                         }
                     };
+                    question.turn_to(host.kind());
                     let way = Way {
                         pool,
                         host: &host,
@@ -224,6 +224,7 @@ impl Relays {
                         window: self.windows.of(&model).filter(|_| question.asked.window.is_none()),
                         refuse_cuts: self.overflow != Overflow::Truncate && self.recovers,
                         accepts_cuts: self.accepts_cuts,
+                        has_others: run.context().has_others(),
                     };
                     match way.ask(&question, &attempt).await {
                         Ok(brought) => {
@@ -240,7 +241,8 @@ impl Relays {
                                 busy: Some(busy),
                                 held,
                                 accepts_cuts: self.accepts_cuts,
-                                draft,
+                                // The cache has answers of one form.
+                                draft: draft.filter(|_| !question.is_plain || question.other.is_none()),
                             };
                             return self.deliver(&mut question, &attempt, &host, brought, call);
                         }
@@ -250,7 +252,7 @@ impl Relays {
                             story.missed(&meaning.rule);
                             busy.failed(facts.fault.clone(), &meaning, self.hosts.clock().now());
                             drop(busy);
-                            run.context().failed_here();
+                            run.context().failed_here(meaning.action == SuggestedAction::PullModel);
                             match attempt.window {
                                 Some(window) if failed.loaded => self.windows.keep(&model, window),
                                 // The larger window may be why the model did not load.
@@ -468,7 +470,7 @@ fn error(question: &Question, facts: &ErrorFacts, mut headers: HeaderMap) -> Res
     }
     let answer = match &question.writer {
         Some(writer) => writer.error(facts),
-        None => Native.error(facts),
+        None => front::error(question.asked.route, facts),
     };
     respond(answer.status, answer.content_type, answer.body, headers)
 }

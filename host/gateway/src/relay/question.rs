@@ -1,6 +1,7 @@
 //! A client's request to a model, as the hosts get it.
 
 use crate::front::Writer;
+use crate::hosts::host::Kind;
 use crate::hosts::names::ModelName;
 use crate::scan::request::{Edit, Fields, Key, edited, text};
 use bytes::Bytes;
@@ -36,9 +37,23 @@ pub(crate) struct Question {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The client's `Authorization`, for hosts that it is forwarded to.
     pub authorization: Option<HeaderValue>,
+    /// Whether it is as the client wrote it, in another protocol than Ollama's.
+    pub is_plain: bool,
+    /// The other form, where hosts with different APIs may serve it.
+    pub other: Option<Box<Question>>,
 }
 
 impl Question {
+    /// Becomes the form for hosts with this API.
+    pub(super) fn turn_to(&mut self, kind: Kind) {
+        if self.is_plain != (kind == Kind::Openai)
+            && let Some(mut other) = self.other.take()
+        {
+            std::mem::swap(self, &mut other);
+            self.other = Some(other);
+        }
+    }
+
     /// Facts for the policy.
     pub(super) fn facts(&self) -> RequestFacts {
         let Asked { streamed, tools, format, thinking, images, seed_fixed, temperature, allows_empty, .. } = self.asked;

@@ -13,6 +13,8 @@ use std::convert::Infallible;
 use std::net::TcpListener;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,24 +26,23 @@ use tokio::task::LocalSet;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `stopped`, then until its requests have ended.
-pub(super) fn serve(listener: TcpListener, current: Current, connector: Connector, stopped: watch::Receiver<bool>) {
+pub(super) fn serve(listener: TcpListener, current: Current, connector: Connector, open: Arc<AtomicU32>, stopped: watch::Receiver<bool>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot start"),
     };
     let local = LocalSet::new();
     // A task of its own: a future that the set runs until its end is polled at every event of every connection.
-    local.spawn_local(accept(listener, current, connector, stopped));
+    local.spawn_local(accept(listener, current, connector, open, stopped));
     runtime.block_on(local);
 }
 
-async fn accept(listener: TcpListener, current: Current, connector: Connector, mut stopped: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, current: Current, connector: Connector, open: Arc<AtomicU32>, mut stopped: watch::Receiver<bool>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(target: "upright", %error, "a worker cannot listen"),
     };
     let pool = Rc::new(Pool::new(connector));
-    let open = Rc::new(Cell::new(0_u32));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -51,10 +52,11 @@ async fn accept(listener: TcpListener, current: Current, connector: Connector, m
             Ok((stream, _)) => {
                 let most = current.load().config.listen.max_connections;
                 // Closed at once: a client sees that at once, too.
-                if open.get() >= most {
+                let counted = Counted::of(&open);
+                if counted.number > most {
                     continue;
                 }
-                tokio::task::spawn_local(connection(stream, current.clone(), Rc::clone(&pool), Rc::clone(&open), stopped.clone()));
+                tokio::task::spawn_local(connection(stream, current.clone(), Rc::clone(&pool), counted, stopped.clone()));
             }
             Err(error) => {
                 tracing::warn!(target: "upright", %error, "a connection cannot be accepted");
@@ -64,8 +66,7 @@ async fn accept(listener: TcpListener, current: Current, connector: Connector, m
     }
 }
 
-async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, open: Rc<Cell<u32>>, mut stopped: watch::Receiver<bool>) {
-    let _counted = Counted::of(open);
+async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, _counted: Counted, mut stopped: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let live = current.load();
     let Listen { head_time, max_head, .. } = live.config.listen;
@@ -104,19 +105,22 @@ async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, open: R
     };
 }
 
-/// Counts an open connection while it lives.
-struct Counted(Rc<Cell<u32>>);
+/// Counts an open connection of the gateway while it lives.
+struct Counted {
+    open: Arc<AtomicU32>,
+    /// Number of open connections with this one.
+    number: u32,
+}
 
 impl Counted {
-    fn of(open: Rc<Cell<u32>>) -> Self {
-        open.set(open.get() + 1);
-        Self(open)
+    fn of(open: &Arc<AtomicU32>) -> Self {
+        Self { number: open.fetch_add(1, Ordering::Relaxed) + 1, open: Arc::clone(open) }
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

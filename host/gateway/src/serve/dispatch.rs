@@ -79,6 +79,10 @@ async fn admitted(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>) -> R
     {
         return failed(508, "the request came back to this gateway: an upstream leads to it; remove that upstream");
     }
+    // A tunnel would lead to an address that the client chooses.
+    if head.method == Method::CONNECT {
+        return failed(405, "the method CONNECT is not served; send requests for the gateway itself");
+    }
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     if reads && let Some(answer) = own(live, path) {
         return if head.method == Method::HEAD { answer.map(|_| Bytes::new().into()) } else { answer };
@@ -133,26 +137,36 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         match translated(route, &bytes, stamp) {
             Some(Ok(translated)) => {
                 let protocol = protocol(route);
-                return match question(live, head, route.path(), protocol, translated) {
-                    Ok(question) => relays.answer(pool, question).await,
-                    Err(refused) => refused,
+                let mut question = match question(live, head, route.path(), protocol, translated) {
+                    Ok(question) => question,
+                    Err(refused) => return refused,
                 };
+                if relays.hosts().speaks_openai() {
+                    question.other = plain(live, head, route, bytes).ok();
+                }
+                return relays.answer(pool, question).await;
             }
             Some(Err(Refused::Invalid { status, body })) => return answer(status, "application/json; charset=utf-8", body.into()),
             Some(Err(Refused::Untranslatable { field })) => relays.counts().untranslated(&field),
             None => {}
         }
     }
-    let (body, fields) = match read(bytes) {
-        Ok(read) => read,
-        Err(refused) => return refused,
-    };
+    match plain(live, head, route, bytes) {
+        Ok(question) => relays.answer(pool, question).await,
+        Err(refused) => refused,
+    }
+}
+
+/// A request to a model as the client wrote it.
+#[expect(clippy::result_large_err, reason = "a response is the answer, once a request")]
+fn plain(live: &Live, head: &Parts, route: Route, bytes: Bytes) -> Result<Box<Question>, Response<Reply>> {
+    let (body, fields) = read(bytes)?;
     let named = fields.model.as_ref().and_then(|span| text(&body, span));
     // Ollama's own words.
     let Some((name, sent)) = named.as_deref().and_then(|name| live.relays.hosts().resolve(name)) else {
-        return failed(400, "model is required");
+        return Err(failed(400, "model is required"));
     };
-    let question = Box::new(Question {
+    Ok(Box::new(Question {
         name: route.path(),
         protocol: protocol(route),
         endpoint: endpoint(route),
@@ -165,8 +179,9 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         writer: None,
         headers: forwarded(live, &head.headers),
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
-    });
-    relays.answer(pool, question).await
+        is_plain: !route.is_ollamas(),
+        other: None,
+    }))
 }
 
 /// The path without its query.
@@ -179,6 +194,7 @@ fn path_of(target: &Uri) -> PathAndQuery {
 }
 
 /// A body as Ollama understands it, with the places of its members.
+#[expect(clippy::result_large_err, reason = "a response is the answer, once a request")]
 fn read(bytes: Bytes) -> Result<(Bytes, Fields), Response<Reply>> {
     let read: Result<Fields, Odd> = scan(&bytes);
     if let Ok(fields) = read {
@@ -225,6 +241,8 @@ fn question(
         writer: Some(writer),
         headers: forwarded(live, &head.headers),
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
+        is_plain: false,
+        other: None,
     }))
 }
 

@@ -15,6 +15,7 @@ use http::HeaderValue;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::thread::JoinHandle;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, watch};
@@ -151,13 +152,14 @@ impl Gateway {
         let mut address = config.listen.address;
         let current = Current(Arc::new(ArcSwap::from_pointee(live)));
         let (stop, stopped) = watch::channel(false);
+        let open = Arc::new(AtomicU32::new(0));
         let mut threads = Vec::with_capacity(workers);
         for number in 0..workers {
             let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
             address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
-            let (current, connector, stopped) = (current.clone(), connector.clone(), stopped.clone());
+            let (current, connector, open, stopped) = (current.clone(), connector.clone(), Arc::clone(&open), stopped.clone());
             let thread = std::thread::Builder::new().name(format!("upright-serve-{number}"));
-            threads.push(thread.spawn(move || connection::serve(listener, current, connector, stopped)).map_err(StartError::Worker)?);
+            threads.push(thread.spawn(move || connection::serve(listener, current, connector, open, stopped)).map_err(StartError::Worker)?);
         }
         Ok(Self {
             address,

@@ -26,6 +26,12 @@ pub enum SendError {
         /// The limit.
         limit: Duration,
     },
+    /// The host took the request, and then answered no probe.
+    #[error("{to} took the request and answers no probe any more")]
+    Dead {
+        /// Address of the host.
+        to: String,
+    },
     /// The exchange broke before the answer's head.
     #[error("{to} ended the exchange before its answer: {source}")]
     Exchange {
@@ -43,6 +49,7 @@ impl SendError {
         let fault = match self {
             Self::Connect { source, .. } => Fault { message: self.to_string(), ..fault_of(source) },
             Self::ConnectTimeout { .. } => Fault::new(FaultKind::Timeout, self.to_string()),
+            Self::Dead { .. } => Fault::new(FaultKind::Unreachable, self.to_string()),
             Self::Exchange { source, .. } => Fault { message: self.to_string(), ..fault_of(source) },
         };
         Fault { endpoint, ..fault }

@@ -9,8 +9,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::error::Error as _;
+use std::io;
 use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Maximum number of idle connections to one host, for each worker.
 const IDLE: usize = 64;
@@ -60,17 +62,20 @@ impl Pool {
         let exchange = |source| SendError::Exchange { to: peer.to_string(), source };
         while let Some(mut kept) = self.take(peer) {
             let Some(request) = request() else { break };
+            let began = Instant::now();
             match kept.sender.try_send_request(request).await {
                 Ok(answer) => return Ok(self.answer(answer, kept)),
                 // The host closed it while it was idle: the request was not taken.
                 Err(mut failed) if failed.message().is_some() => drop(failed.take_message()),
                 Err(failed) if failed.error().is_canceled() || failed.error().is_closed() => {}
+                // It closed it as the request came, without a byte of an answer.
+                Err(failed) if began.elapsed() < connect && is_closed(failed.error()) => break,
                 Err(failed) => return Err(exchange(failed.into_error())),
             }
         }
         let Some(request) = request() else {
             // A body that passes through can be sent only once.
-            let source = std::io::Error::other("the request's body was already sent");
+            let source = io::Error::other("the request's body was already sent");
             return Err(SendError::Connect { to: peer.to_string(), source });
         };
         let mut fresh = self.connect(peer, connect).await?;
@@ -132,4 +137,10 @@ impl Pool {
             None => drop(idle.insert(connection.peer.clone(), vec![connection])),
         }
     }
+}
+
+/// Whether the host closed the connection in place of an answer.
+fn is_closed(error: &hyper::Error) -> bool {
+    let is_broken = |error: &io::Error| matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
+    error.is_incomplete_message() || error.source().and_then(|source| source.downcast_ref()).is_some_and(is_broken)
 }

@@ -1,6 +1,6 @@
 //! Compares a front with a real Ollama, which answered the same words of a scripted inner server on several routes.
 
-use crate::front::{Refused, Stamp, Translated};
+use crate::front::{ErrorFacts, Refused, Stamp, Translated};
 use serde_json::{Value, json};
 use upright_protocol::{Asked, Judgement, Reader, Route};
 use upright_recordings::named;
@@ -93,7 +93,7 @@ fn forget(data: &mut Value) {
 }
 
 /// The value with each part replaced by values of other types.
-pub(in crate::front) fn broken(value: &Value) -> Vec<Value> {
+fn broken(value: &Value) -> Vec<Value> {
     let wrong = r#"[null, true, -1, 1.5, 1e300, "", "x", [], [null], [7], {}, {"x": 7}]"#;
     let mut variants: Vec<Value> = serde_json::from_str(wrong).unwrap();
     match value {
@@ -143,4 +143,35 @@ pub(in crate::front) fn chat(translate: Translate, client: &Value) -> Value {
     let translated = translate(client.to_string().as_bytes(), STAMP).unwrap();
     assert_eq!((translated.route, translated.path), (Route::Chat, "/api/chat"));
     serde_json::from_slice(&translated.body).unwrap()
+}
+
+/// Events that are written for each beginning of a recorded answer of `/api/chat` that lacks its end.
+pub(in crate::front) fn unfinished(translate: Translate, chat: &str, recorded: &str) -> Vec<Vec<(String, Value)>> {
+    let (request, lines) = (named(recorded).request.bytes(), lines(chat));
+    let unfinished = lines.iter().filter(|line| !String::from_utf8_lossy(line).contains("\"done\":true")).count();
+    (0..=unfinished).map(|read| events(&answer(translate, &request, &lines[..read]))).collect()
+}
+
+/// Checks that a valid request is translated, and is refused or translated with any part of it damaged or cut off.
+pub(in crate::front) fn survives_damage(translate: Translate, full: &Value) {
+    let text = full.to_string();
+    assert_eq!(mistake(translate, text.as_bytes()), None);
+    let variants = broken(full);
+    let refused = variants.iter().filter(|variant| mistake(translate, variant.to_string().as_bytes()).is_some()).count();
+    assert!(refused > 100 && refused < variants.len(), "{refused} of {}", variants.len());
+    for end in 0..text.len() {
+        assert!(mistake(translate, &text.as_bytes()[..end]).is_some(), "{end}");
+    }
+}
+
+/// Compares errors in place of an answer with recorded ones.
+pub(in crate::front) fn compare_errors(translate: Translate, client: &Value, recorded: [&str; 4]) {
+    for name in recorded {
+        let recorded = named(name).body().unwrap();
+        let message = events(&recorded.bytes)[0].1["error"]["message"].as_str().unwrap().to_owned();
+        let translated = translate(client.to_string().as_bytes(), STAMP).unwrap();
+        let answer = translated.writer.error(&ErrorFacts { status: recorded.status, message, code: None, retry_after: None });
+        assert_eq!(answer.status, recorded.status);
+        assert_eq!(comparable(&answer.body), comparable(&recorded.bytes), "{name}");
+    }
 }

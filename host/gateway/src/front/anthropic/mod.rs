@@ -13,8 +13,14 @@ pub(super) mod golden;
 mod tests;
 
 use super::fields::{Fields, readable};
-use super::{Refused, Stamp, Translated};
+use super::{ErrorAnswer, ErrorFacts, Refused, Stamp, Translated};
 use chat::Stop;
+pub(super) use writer::error_event;
+
+/// Returns an error in place of an answer.
+pub(super) fn error(error: &ErrorFacts) -> ErrorAnswer {
+    writer::error_answer(0, error)
+}
 
 /// Translates a request for `/v1/messages`.
 ///

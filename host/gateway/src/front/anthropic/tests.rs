@@ -1,4 +1,4 @@
-use super::golden::{STAMP, answer, broken, chat, comparable, compare, events, lines, mistake};
+use super::golden::{STAMP, answer, chat, compare, compare_errors, events, lines, mistake, survives_damage, unfinished};
 use super::translate;
 use crate::front::{ErrorFacts, Refused};
 use serde_json::{Value, json};
@@ -48,11 +48,8 @@ fn answers_are_written_as_ollama_writes_them() {
 #[test]
 fn an_answer_without_its_end_has_no_message_stop() {
     for (chat, messages) in STREAMS {
-        let (request, lines) = (named(messages).request.bytes(), lines(chat));
-        let unfinished = lines.iter().filter(|line| !String::from_utf8_lossy(line).contains("\"done\":true")).count();
-        for read in 0..=unfinished {
-            let written = events(&answer(translate, &request, &lines[..read]));
-            assert!(written.iter().all(|(name, _)| name != "message_stop" && name != "message_delta"), "{chat} {read}");
+        for written in unfinished(translate, chat, messages) {
+            assert!(written.iter().all(|(name, _)| name != "message_stop" && name != "message_delta"), "{chat}");
         }
     }
     for chat in ["ends-early-whole", "error-event-whole", "repeat-whole"] {
@@ -63,14 +60,7 @@ fn an_answer_without_its_end_has_no_message_stop() {
 
 #[test]
 fn errors_are_written_as_ollama_writes_them() {
-    for name in ["v1-messages-missing", "m-inner-cut-whole", "m-inner-500", "m-inner-500-whole"] {
-        let recorded = named(name).body().unwrap();
-        let message = events(&recorded.bytes)[0].1["error"]["message"].as_str().unwrap().to_owned();
-        let translated = translate(client().to_string().as_bytes(), STAMP).unwrap();
-        let answer = translated.writer.error(&ErrorFacts { status: recorded.status, message, code: None, retry_after: None });
-        assert_eq!(answer.status, recorded.status);
-        assert_eq!(comparable(&answer.body), comparable(&recorded.bytes), "{name}");
-    }
+    compare_errors(translate, &client(), ["v1-messages-missing", "m-inner-cut-whole", "m-inner-500", "m-inner-500-whole"]);
 }
 
 #[test]
@@ -388,14 +378,7 @@ fn hostile_requests_are_refused_or_translated() {
         ],
         "keep_alive": 5, "num_ctx": 5, "options": {"num_ctx": 5},
     });
-    assert_eq!(mistake(translate, full.to_string().as_bytes()), None);
-    let variants = broken(&full);
-    let refused = variants.iter().filter(|variant| mistake(translate, variant.to_string().as_bytes()).is_some()).count();
-    assert!(refused > 100 && refused < variants.len(), "{refused} of {}", variants.len());
-    let text = full.to_string();
-    for end in 0..text.len() {
-        assert!(mistake(translate, &text.as_bytes()[..end]).is_some(), "{end}");
-    }
+    survives_damage(translate, &full);
     let deep = with("messages", json!(null)).to_string().replace("null", &("[".repeat(50_000) + &"]".repeat(50_000)));
     assert!(mistake(translate, deep.as_bytes()).is_some());
 }

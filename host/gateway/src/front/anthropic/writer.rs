@@ -126,16 +126,12 @@ impl Writer for Messages {
     }
 
     fn error(&self, error: &ErrorFacts) -> ErrorAnswer {
-        ErrorAnswer {
-            status: error.status,
-            content_type: Wire::Json.content_type(),
-            body: self::error(self.id, error.status, error.code, &error.message),
-        }
+        error_answer(self.id, error)
     }
 
     fn error_in_stream(&mut self, error: &ErrorFacts, out: &mut Vec<u8>) {
         self.done = None;
-        event(&json!({"type": "error", "error": described(error.status, error.code, &error.message)}), out);
+        error_event(error, out);
     }
 
     fn wire(&self, streamed: bool) -> &'static str {
@@ -157,6 +153,17 @@ fn stop_reason(ending: Ending, called: bool) -> &'static str {
 }
 
 /// Error in place of an answer.
+/// Returns an error in place of an answer with this number.
+pub(super) fn error_answer(id: u64, error: &ErrorFacts) -> ErrorAnswer {
+    let body = self::error(id, error.status, error.code, &error.message);
+    ErrorAnswer { status: error.status, content_type: Wire::Json.content_type(), body }
+}
+
+/// Writes an error into a stream.
+pub(in crate::front) fn error_event(error: &ErrorFacts, out: &mut Vec<u8>) {
+    event(&json!({"type": "error", "error": described(error.status, error.code, &error.message)}), out);
+}
+
 pub(super) fn error(id: u64, status: u16, code: Option<&str>, message: &str) -> Vec<u8> {
     json!({"type": "error", "error": described(status, code, message), "request_id": format!("req_{id:024x}")}).to_string().into_bytes()
 }

@@ -67,7 +67,8 @@ fn error_body(status: u16, message: &str, code: Option<&str>) -> Vec<u8> {
     json!({ "error": { "message": message, "type": kind, "param": null, "code": code } }).to_string().into_bytes()
 }
 
-fn error_event(facts: &ErrorFacts, out: &mut Vec<u8>) {
+/// Writes an error into a stream.
+pub(super) fn error_event(facts: &ErrorFacts, out: &mut Vec<u8>) {
     out.extend_from_slice(b"data: ");
     out.extend_from_slice(&error_body(facts.status, &facts.message, facts.code));
     out.extend_from_slice(b"\n\n");

@@ -14,6 +14,14 @@ mod tests;
 use super::anthropic::chat::Stop;
 use super::fields::{Fields, readable};
 use super::{ErrorFacts, Refused, Stamp, Translated, openai};
+use serde_json::json;
+
+/// Writes an error into a stream. Clients raise an error at a member `error`.
+pub(super) fn error_event(facts: &ErrorFacts, out: &mut Vec<u8>) {
+    let error = json!({"code": facts.code.unwrap_or("server_error"), "message": facts.message});
+    let event = json!({"type": "error", "code": error["code"], "message": error["message"], "param": null, "error": error});
+    out.extend_from_slice(format!("event: error\ndata: {event}\n\n").as_bytes());
+}
 
 /// Translates a request for `/v1/responses`.
 ///

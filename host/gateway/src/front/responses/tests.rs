@@ -1,5 +1,5 @@
 use super::translate;
-use crate::front::anthropic::golden::{STAMP, answer, broken, chat, comparable, compare, events, lines, mistake};
+use crate::front::anthropic::golden::{STAMP, answer, chat, compare, compare_errors, events, lines, mistake, survives_damage, unfinished};
 use crate::front::{ErrorFacts, Refused};
 use serde_json::{Value, json};
 use upright_protocol::Route;
@@ -51,11 +51,8 @@ fn answers_are_written_as_ollama_writes_them() {
 #[test]
 fn an_answer_without_its_end_has_no_response_completed() {
     for (chat, responses) in STREAMS {
-        let (request, lines) = (named(responses).request.bytes(), lines(chat));
-        let unfinished = lines.iter().filter(|line| !String::from_utf8_lossy(line).contains("\"done\":true")).count();
-        for read in 0..=unfinished {
-            let written = events(&answer(translate, &request, &lines[..read]));
-            assert!(written.iter().all(|(name, _)| name != "response.completed" && !name.ends_with(".done")), "{chat} {read}");
+        for written in unfinished(translate, chat, responses) {
+            assert!(written.iter().all(|(name, _)| name != "response.completed" && !name.ends_with(".done")), "{chat}");
         }
     }
     for chat in ["ends-early-whole", "error-event-whole", "repeat-whole"] {
@@ -66,13 +63,11 @@ fn an_answer_without_its_end_has_no_response_completed() {
 
 #[test]
 fn errors_are_written_as_ollama_writes_them() {
-    for name in ["v1-responses-missing", "r-inner-cut-whole", "r-inner-500", "r-inner-500-whole"] {
-        let recorded = named(name).body().unwrap();
-        let message = events(&recorded.bytes)[0].1["error"]["message"].as_str().unwrap().to_owned();
-        let answer = translate(streamed().as_bytes(), STAMP).unwrap().writer.error(&facts(recorded.status, &message));
-        assert_eq!(answer.status, recorded.status);
-        assert_eq!(comparable(&answer.body), comparable(&recorded.bytes), "{name}");
-    }
+    compare_errors(
+        translate,
+        &with("stream", json!(true)),
+        ["v1-responses-missing", "r-inner-cut-whole", "r-inner-500", "r-inner-500-whole"],
+    );
 }
 
 #[test]
@@ -395,14 +390,7 @@ fn hostile_requests_are_refused_or_translated() {
         ],
         "keep_alive": 5, "options": {"num_ctx": 5},
     });
-    assert_eq!(mistake(translate, full.to_string().as_bytes()), None);
-    let variants = broken(&full);
-    let refused = variants.iter().filter(|variant| mistake(translate, variant.to_string().as_bytes()).is_some()).count();
-    assert!(refused > 100 && refused < variants.len(), "{refused} of {}", variants.len());
-    let text = full.to_string();
-    for end in 0..text.len() {
-        assert!(mistake(translate, &text.as_bytes()[..end]).is_some(), "{end}");
-    }
+    survives_damage(translate, &full);
     for (name, opened, closed) in [("input", "[", "]"), ("tools", r#"[{"type":"namespace","tools":"#, "}]")] {
         let deep = with(name, json!("deep")).to_string().replace(r#""deep""#, &(opened.repeat(20_000) + "[]" + &closed.repeat(20_000)));
         assert!(mistake(translate, deep.as_bytes()).is_some(), "{name}");
