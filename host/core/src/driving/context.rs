@@ -20,6 +20,7 @@ pub trait OperationContext: Sync {
     fn switch_host(&self, _index: u32) {}
 
     /// Goes on with this model, one of [`models`](OperationContext::models).
+    #[doc(hidden)]
     fn switch_model(&self, _model: &str) {}
 
     /// Facts about the request, where it goes to a model.
