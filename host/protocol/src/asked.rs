@@ -137,6 +137,32 @@ mod tests {
     }
 
     #[test]
+    fn values_of_unexpected_types_leave_no_facts_and_the_last_of_equal_keys_counts() {
+        for (body, expected) in [
+            (
+                r#"{"messages":5,"stream":"yes","options":[1],"tools":{},"format":"","think":false,"images":[]}"#,
+                Asked { question: false, ..Asked::new(Route::Chat) },
+            ),
+            (
+                r#"{"messages":[{"role":["tool"],"content":{"text":"one"}},[{"CONTENT":"one two"}],null,7]}"#,
+                Asked { words: 2, ..Asked::new(Route::Chat) },
+            ),
+            (
+                r#"{"options":{"num_ctx":-1,"temperature":1,"seed":"x"}}"#,
+                Asked { question: false, temperature: Some(1.0), ..Asked::new(Route::Chat) },
+            ),
+            (
+                r#"{"messages":[{"role":"tool","content":"a b c"}],"messages":[{"role":"user","content":"a","content":"a b"}]}"#,
+                Asked { words: 2, ..Asked::new(Route::Chat) },
+            ),
+        ] {
+            assert_eq!(read(Route::Chat, body), expected, "{body}");
+        }
+        let deep = format!(r#"{{"messages":[{{"content":"one"}}],"other":{}{}}}"#, "[".repeat(5000), "]".repeat(5000));
+        assert_eq!(read(Route::Chat, &deep).words, 1);
+    }
+
+    #[test]
     fn words_are_counted_in_every_form_of_a_question() {
         for (route, body, words) in [
             (Route::Generate, r#"{"prompt":"one two","system":"three"}"#, 3),
