@@ -13,8 +13,14 @@ pub(super) mod golden;
 mod tests;
 
 use super::fields::{Fields, readable};
-use super::{Refused, Stamp, Translated};
+use super::{ErrorAnswer, ErrorFacts, Refused, Stamp, Translated, Wire};
 use chat::Stop;
+
+/// Returns an error in place of an answer.
+pub(crate) fn error(id: u64, facts: &ErrorFacts) -> ErrorAnswer {
+    let body = writer::error(id, facts.status, facts.code, &facts.message);
+    ErrorAnswer { status: facts.status, content_type: Wire::Json.content_type(), body }
+}
 
 /// Translates a request for `/v1/messages`.
 ///

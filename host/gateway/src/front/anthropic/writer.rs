@@ -126,11 +126,7 @@ impl Writer for Messages {
     }
 
     fn error(&self, error: &ErrorFacts) -> ErrorAnswer {
-        ErrorAnswer {
-            status: error.status,
-            content_type: Wire::Json.content_type(),
-            body: self::error(self.id, error.status, error.code, &error.message),
-        }
+        super::error(self.id, error)
     }
 
     fn error_in_stream(&mut self, error: &ErrorFacts, out: &mut Vec<u8>) {
