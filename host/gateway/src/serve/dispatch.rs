@@ -128,12 +128,12 @@ fn own(live: &Live, path: &str) -> Option<Response<Reply>> {
 /// A request to a model, on a route that is known.
 async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: Bytes) -> Response<Reply> {
     let relays = &live.relays;
+    let id = relays.next_id();
     if !route.is_ollamas() && relays.hosts().speaks_ollama() {
-        let stamp = Stamp { id: relays.next_id(), created: now() };
-        match translated(route, &bytes, stamp) {
+        match translated(route, &bytes, Stamp { id, created: now() }) {
             Some(Ok(translated)) => {
                 let protocol = protocol(route);
-                return match question(live, head, route.path(), protocol, translated) {
+                return match question(live, head, id, (route.path(), protocol), translated) {
                     Ok(question) => relays.answer(pool, question).await,
                     Err(refused) => refused,
                 };
@@ -153,6 +153,7 @@ async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: 
         return failed(400, "model is required");
     };
     let question = Question {
+        id,
         name: route.path(),
         protocol: protocol(route),
         endpoint: endpoint(route),
@@ -201,8 +202,8 @@ fn translated(route: Route, body: &[u8], stamp: Stamp) -> Option<Result<Translat
 fn question(
     live: &Live,
     head: &Parts,
-    name: &'static str,
-    protocol: ClientProtocol,
+    id: u64,
+    (name, protocol): (&'static str, ClientProtocol),
     translated: Translated,
 ) -> Result<Question, Response<Reply>> {
     let Translated { route, path, body, model, writer, .. } = translated;
@@ -213,6 +214,7 @@ fn question(
     };
     let body = Bytes::from(body);
     Ok(Question {
+        id,
         name,
         protocol,
         endpoint: endpoint(route),
