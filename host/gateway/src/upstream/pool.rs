@@ -58,17 +58,19 @@ impl Pool {
         mut request: impl FnMut() -> Option<Request<Outgoing>>,
     ) -> Result<Answer, SendError> {
         let exchange = |source| SendError::Exchange { to: peer.to_string(), source };
+        // A request that a kept connection did not take.
+        let mut back = None;
         while let Some(mut kept) = self.take(peer) {
-            let Some(request) = request() else { break };
+            let Some(request) = back.take().or_else(&mut request) else { break };
             match kept.sender.try_send_request(request).await {
                 Ok(answer) => return Ok(self.answer(answer, kept)),
                 // The host closed it while it was idle: the request was not taken.
-                Err(mut failed) if failed.message().is_some() => drop(failed.take_message()),
+                Err(mut failed) if failed.message().is_some() => back = failed.take_message(),
                 Err(failed) if failed.error().is_canceled() || failed.error().is_closed() => {}
                 Err(failed) => return Err(exchange(failed.into_error())),
             }
         }
-        let Some(request) = request() else {
+        let Some(request) = back.or_else(&mut request) else {
             // A body that passes through can be sent only once.
             let source = std::io::Error::other("the request's body was already sent");
             return Err(SendError::Connect { to: peer.to_string(), source });
