@@ -129,7 +129,7 @@ fn sent_first(gateway: &Gateway, path: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// A host that answers as an Ollama that has the blob: before it reads the body, and without closing at once.
+/// A host that answers as an Ollama that has the blob: before it reads the body. It never closes.
 fn early() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -139,7 +139,8 @@ fn early() -> String {
                 let mut stream = stream.unwrap();
                 let _ = stream.read(&mut [0; 4096]);
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-                std::thread::sleep(Duration::from_millis(500));
+                // The connection stays open.
+                std::thread::park();
             });
         }
     });

@@ -73,7 +73,7 @@ pub(super) fn read(bytes: &Bytes) -> Result<(Bytes, Fields), String> {
 impl Pass<'_> {
     /// Passes a body that was read.
     pub(super) async fn whole(&self, bytes: Bytes) -> Response<Reply> {
-        // What Ollama cannot read, it refuses in its own words.
+        // Ollama refuses in its own words a body that it cannot read.
         let Ok((body, fields)) = read(&bytes) else { return self.first(bytes.into(), None).await };
         let named = self.named(&body, &fields);
         let body = match &named {

@@ -11,15 +11,29 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 
 /// Maximum number of idle connections to one host, for each worker.
 const IDLE: usize = 64;
+/// Maximum time for which a connection whose answer has ended still sends its request.
+const REST: Duration = Duration::from_secs(1);
 
 /// A connection that waits for a request.
 #[derive(Debug)]
 pub(super) struct Idle {
     peer: Peer,
     sender: SendRequest<Outgoing>,
+    _connection: Connected,
+}
+
+/// The task of a connection, which ends with it: a host that does not read would else hold a request's body.
+#[derive(Debug)]
+struct Connected(AbortHandle);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// An answer whose head has come.
@@ -108,8 +122,8 @@ impl Pool {
         let shaken = http1::handshake::<_, Outgoing>(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|source| SendError::Exchange { to: to(), source })?;
         // Its error reaches the exchange that it belongs to.
-        tokio::task::spawn_local(connection);
-        Ok(Idle { peer: peer.clone(), sender })
+        let task = tokio::task::spawn_local(connection);
+        Ok(Idle { peer: peer.clone(), sender, _connection: Connected(task.abort_handle()) })
     }
 
     /// Keeps a connection whose answer has ended.
@@ -120,7 +134,7 @@ impl Pool {
         }
         tokio::task::spawn_local(async move {
             let mut connection = connection;
-            if connection.sender.ready().await.is_ok() {
+            if matches!(tokio::time::timeout(REST, connection.sender.ready()).await, Ok(Ok(()))) {
                 pool.keep(connection);
             }
         });

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What a host has, and what it was asked.
+/// Models, blobs and requests of a host.
 #[derive(Default)]
 pub(crate) struct Shelf {
     pub(crate) models: BTreeSet<String>,
