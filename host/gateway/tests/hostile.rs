@@ -33,7 +33,12 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// A gateway in front of this host, with these keys of `[listen]` and these tables.
 fn gateway(host: &ModelHost, listen: &str, tables: &str) -> Gateway {
-    let text = format!("[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n[[upstream]]\nurl = \"{}\"\n{tables}", host.url());
+    gateway_to(&host.url(), listen, tables)
+}
+
+/// A gateway in front of the host with this address.
+fn gateway_to(url: &str, listen: &str, tables: &str) -> Gateway {
+    let text = format!("[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n[[upstream]]\nurl = \"{url}\"\n{tables}");
     let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
     Gateway::start(config, PolicySlot::native(), StartOptions { workers: 2, recovers: true }).unwrap()
 }
@@ -229,6 +234,53 @@ fn hostile_requests_are_refused_and_at_least_99_of_100_honest_ones_are_answered_
     slow(1000, "heads that never end, byte by byte");
     assert_eq!(decoy.accept().map(|_| ()).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert!(host.questions().iter().all(|asked| asked.header("x-evil").is_none()));
+}
+
+/// Longer than what the system keeps of an unread body.
+const LONG: usize = 32 << 20;
+
+/// The answer to a request whose whole body is sent before the answer is read, as most clients do.
+fn sent_first(gateway: &Gateway, path: &str) -> String {
+    let mut stream = connect(gateway);
+    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {LONG}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let piece = vec![b'x'; 64 << 10];
+    for _ in 0..LONG / piece.len() {
+        stream.write_all(&piece).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap_or_else(|error| panic!("{path}: {error}"));
+    String::from_utf8(answer).unwrap()
+}
+
+/// A host that answers as an Ollama that has the blob: before it reads the body. It never closes.
+fn early() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+                // The connection stays open.
+                std::thread::park();
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn a_client_that_still_sends_its_body_can_read_an_answer_that_came_before_its_end() {
+    let _alone = alone();
+    let host = healthy();
+    let refusing = gateway(&host, "max_body = \"4 KiB\"", "");
+    let keyed = gateway(&host, "", &format!("[access.keys.laptop]\nsha256 = \"{RIGHT}\"\n"));
+    let passing = gateway_to(&early(), "", "");
+    assert_eq!(status(&sent_first(&refusing, "/api/chat")), 413);
+    assert_eq!(status(&sent_first(&keyed, "/api/chat")), 401);
+    assert_eq!(status(&sent_first(&passing, &format!("/api/blobs/sha256:{}", "0".repeat(64)))), 200);
 }
 
 /// Number of descriptors that the process may still open.

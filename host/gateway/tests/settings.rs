@@ -1,6 +1,13 @@
 //! Settings of the file, each seen at work through a gateway that serves.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "common/passed.rs"]
+mod passed;
+#[path = "common/refused.rs"]
+mod refused;
+#[path = "common/shelf.rs"]
+mod shelf;
+
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -132,7 +132,7 @@ sections! {
         pub kind: Kind = Kind::Ollama;
         /// Name in headers, logs and metrics. Host and port of `url`, unless set.
         pub name: Option<String> = None => r#""workstation""#;
-        /// Share of the requests, relative to the weights of the other upstreams.
+        /// Share of the requests, 1 to 1000, relative to the weights of the other upstreams.
         pub weight: u32 = 1;
         /// Maximum number of requests of one model at once. More requests wait. Unset: no limit.
         pub concurrency: Option<u32> = None => "4";

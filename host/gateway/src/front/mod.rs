@@ -126,10 +126,10 @@ pub(crate) struct ErrorAnswer {
 }
 
 /// Returns an error in place of an answer, on a route whose answers pass unchanged.
-pub(crate) fn error(route: Route, error: &ErrorFacts) -> ErrorAnswer {
+pub(crate) fn error(route: Route, id: u64, error: &ErrorFacts) -> ErrorAnswer {
     match route {
         _ if route.is_ollamas() => Native.error(error),
-        Route::Messages => anthropic::error(error),
+        Route::Messages => anthropic::error(id, error),
         _ => openai::error(error),
     }
 }

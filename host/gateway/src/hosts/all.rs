@@ -124,6 +124,16 @@ impl Hosts {
         Ranking::of(survey(&self.all, &wish, self.clock.0.now()), self.spread.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Ends when the lists of all hosts show the changes that requests made so far, or after a short limit.
+    pub(crate) async fn shown(&self) {
+        futures_util::future::join_all(self.all.iter().map(|host| host.shown())).await;
+    }
+
+    /// The host of this name.
+    pub(crate) fn named(&self, name: &HeaderValue) -> Option<&Arc<Host>> {
+        self.all.iter().find(|host| host.label() == Some(name))
+    }
+
     /// Whether a host speaks Ollama's protocol.
     pub(crate) fn speaks_ollama(&self) -> bool {
         self.all.iter().any(|host| host.kind() == Kind::Ollama)

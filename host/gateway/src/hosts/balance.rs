@@ -133,11 +133,13 @@ impl Ranking {
     }
 
     /// The host that gets the request; `None` if all are excluded.
+    #[cfg(test)]
     pub(crate) fn best(&self) -> Option<usize> {
         self.usable().next()
     }
 
     /// The hosts that may get the request, best first.
+    #[cfg(test)]
     pub(crate) fn usable(&self) -> impl Iterator<Item = usize> {
         self.candidates.iter().filter(|candidate| !candidate.is_excluded()).map(|candidate| candidate.host)
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use upright_core::breaker::{CircuitBreaker, CircuitBreakers, OwnedPermit};
 use upright_core::clock::{Instant, nanoseconds};
 use upright_core::error::CircuitOpen;
@@ -25,6 +25,9 @@ pub(crate) const STRUCK: Duration = Duration::from_secs(10);
 
 /// Maximum number of models that load on a host at once, as far as it is remembered. Clients choose the names.
 const LOADS: usize = 64;
+
+/// Maximum time for which an answer waits until a host's lists show a change.
+const SHOWN: Duration = Duration::from_secs(1);
 
 /// Rate of a host without a limit.
 pub(crate) const FULL_RATE: u32 = u32::MAX;
@@ -101,6 +104,10 @@ pub(crate) struct Host {
     breakers: CircuitBreakers,
     queues: Queues,
     wishes: Wishes,
+    /// Number of changes that requests made.
+    changes: AtomicU64,
+    /// Number of changes that its lists show.
+    shown: watch::Sender<u64>,
 }
 
 /// A model that requests make a host load, until its list of loaded models says otherwise. Requests hold it.
@@ -154,6 +161,8 @@ impl Host {
             breakers,
             queues: Queues::new(settings.limits),
             wishes: Wishes::default(),
+            changes: AtomicU64::new(0),
+            shown: watch::Sender::new(0),
             settings,
         })
     }
@@ -337,10 +346,35 @@ impl Host {
         self.wishes.notify.notify_one();
     }
 
-    /// Asks for its lists now: after a pull, a deletion or another change of its models went through the gateway.
+    /// Asks for its lists soon: a model that they show is missing.
     pub(crate) fn renew(&self) {
         self.wishes.renew.store(true, Ordering::Release);
         self.wishes.notify.notify_one();
+    }
+
+    /// Asks for its lists now: a request has changed its models, or those that it has loaded.
+    pub(crate) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.wishes.notify.notify_one();
+    }
+
+    /// Number of changes that requests made.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Its lists show this number of changes.
+    pub(super) fn shows(&self, changes: u64) {
+        self.shown.send_replace(changes);
+    }
+
+    /// Ends when its lists show the changes so far, at the latest after [`SHOWN`].
+    pub(crate) async fn shown(&self) {
+        let changes = self.changes();
+        if *self.shown.borrow() < changes && self.is_reachable() {
+            // A host that does not list its models in time holds up nobody.
+            let _ = tokio::time::timeout(SHOWN, self.shown.subscribe().wait_for(|shown| *shown >= changes)).await;
+        }
     }
 
     /// Whether a probe and new lists are asked for. Each is said once.
@@ -423,8 +457,9 @@ impl InFlight {
     pub(crate) fn failed(&mut self, fault: Fault, classification: &Classification, now: Instant) {
         let Some(permit) = self.permit.take() else { return };
         let is_missing = classification.action == SuggestedAction::PullModel;
-        if let Some(load) = self.load.as_ref().filter(|_| classification.counted || is_missing) {
-            self.host.loading().retain(|other| !Arc::ptr_eq(other, load));
+        if let Some(load) = self.load.take_if(|_| classification.counted || is_missing) {
+            self.host.loading().retain(|other| !Arc::ptr_eq(other, &load));
+            self.host.renew();
         }
         if classification.counted && !classification.model_specific {
             permit.fault(fault);
@@ -442,7 +477,7 @@ impl Drop for InFlight {
         self.host.outstanding.fetch_sub(1, Ordering::Relaxed);
         // Only the host knows how the load ended.
         if self.load.take().is_some() {
-            self.host.renew();
+            self.host.changed();
         }
     }
 }
@@ -583,7 +618,7 @@ mod tests {
         host.learn_loaded(vec![], 9);
         assert!(host.memory(&model("m"), None).warm);
         drop(request);
-        assert_eq!((host.memory(&model("m"), None).warm, host.take_wishes()), (true, (false, true)));
+        assert_eq!((host.memory(&model("m"), None).warm, host.changes()), (true, 1));
         // A list that was asked for before the load began says nothing of it.
         host.learn_loaded(vec![], 5);
         assert!(host.memory(&model("m"), None).warm);

@@ -59,6 +59,7 @@ impl Drop for Refresher {
 
 async fn watch<A: Ask>(host: Arc<Host>, ask: Arc<A>, clock: SharedClock) {
     let mut schedule = Schedule::new(clock.now());
+    let mut shown = 0;
     loop {
         let now = clock.now();
         let (probe, renew) = host.take_wishes();
@@ -68,21 +69,37 @@ async fn watch<A: Ask>(host: Arc<Host>, ask: Arc<A>, clock: SharedClock) {
         if renew {
             schedule.renew(now);
         }
-        match schedule.next(now) {
-            Step::Ask(question) => {
-                let answer = within(Some(question.limit()), &clock, ask.get(&host, question.path(host.kind()))).await;
-                let heard = learn(&host, question, now, &answer);
-                schedule.heard(question, heard, clock.now());
-                if host.is_reachable() != (schedule.rate() > 0) {
-                    report(&host, schedule.rate(), answer);
+        let changes = host.changes();
+        if changes > shown {
+            for question in [Question::Models, Question::Loaded] {
+                // A host that comes back lists its models in any case.
+                if host.is_reachable() {
+                    put(&host, &*ask, &clock, &mut schedule, question).await;
                 }
-                host.was_probed(schedule.rate(), clock.now());
             }
+            shown = changes;
+            host.shows(shown);
+            continue;
+        }
+        match schedule.next(now) {
+            Step::Ask(question) => put(&host, &*ask, &clock, &mut schedule, question).await,
             Step::Wait(span) => {
                 select(pin!(host.wished()), clock.sleep(span)).await;
             }
         }
     }
+}
+
+/// Puts a question to a host.
+async fn put<A: Ask>(host: &Host, ask: &A, clock: &SharedClock, schedule: &mut Schedule, question: Question) {
+    let asked = clock.now();
+    let answer = within(Some(question.limit()), clock, ask.get(host, question.path(host.kind()))).await;
+    let heard = learn(host, question, asked, &answer);
+    schedule.heard(question, heard, clock.now());
+    if host.is_reachable() != (schedule.rate() > 0) {
+        report(host, schedule.rate(), answer);
+    }
+    host.was_probed(schedule.rate(), clock.now());
 }
 
 /// `Err(None)` for an answer that did not come in time.
@@ -269,6 +286,19 @@ mod tests {
         rig.settle().await;
         assert_eq!(rig.asked(), ["/api/tags", "/api/ps"]);
         assert!(rig.hosts[0].models().unwrap().find(&model("pulled")).is_some());
+    }
+
+    #[tokio::test]
+    async fn lists_show_a_change_at_once_however_soon_it_follows_another() {
+        let rig = Rig::new(&[("a", serves(&[("old:latest", "d")], &[]))]).await;
+        rig.asked();
+        for names in [&[][..], &[("new:latest", "d")]] {
+            rig.set("a", serves(names, &[]));
+            rig.hosts[0].changed();
+            rig.hosts[0].shown().await;
+            assert_eq!(rig.asked(), ["/api/tags", "/api/ps"]);
+            assert_eq!(rig.hosts[0].models().unwrap().len(), names.len());
+        }
     }
 
     #[tokio::test]

@@ -133,6 +133,7 @@ mod tests {
 
     fn question(path: &str, body: &str) -> Question {
         Question {
+            id: 1,
             name: "/api/chat",
             protocol: ClientProtocol::OllamaChat,
             endpoint: Endpoint::Chat,

@@ -43,10 +43,10 @@ use upright_protocol::OllamaError;
 use windows::Windows;
 
 /// Headers that say what was done.
-const ID: HeaderName = HeaderName::from_static("x-upright-id");
+pub(crate) const ID: HeaderName = HeaderName::from_static("x-upright-id");
 const OUTCOME: HeaderName = HeaderName::from_static("x-upright-outcome");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-upright-attempts");
-const HOST: HeaderName = HeaderName::from_static("x-upright-host");
+pub(crate) const HOST: HeaderName = HeaderName::from_static("x-upright-host");
 const MODEL: HeaderName = HeaderName::from_static("x-upright-model");
 const REASON: HeaderName = HeaderName::from_static("x-upright-reason");
 const QUESTION: HeaderName = HeaderName::from_static("x-upright-question");
@@ -147,7 +147,7 @@ impl Relays {
     /// Answers a client's request.
     pub(crate) async fn answer(&self, pool: &Rc<Pool>, mut question: Box<Question>) -> Response<Reply> {
         let model = Arc::clone(&question.sent);
-        let mut story = Story::begin(&self.counts, self.next_id(), question.name, Arc::clone(&model), self.logged);
+        let mut story = Story::begin(&self.counts, question.id, question.name, Arc::clone(&model), self.logged);
         let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());
         let kind = (question.asked.route.is_ollamas() && question.other.is_none()).then_some(Kind::Ollama);
         let ranking = self.hosts.rank(Some(&question.model), asked, kind);
@@ -451,7 +451,8 @@ fn retry_after(end: &End) -> Option<u64> {
     }
 }
 
-fn describe(headers: &mut HeaderMap, id: u64, outcome: &'static str, attempts: u32, host: Option<&Host>, model: Option<&str>) {
+/// Says in the headers of an answer what was done.
+pub(crate) fn describe(headers: &mut HeaderMap, id: u64, outcome: &'static str, attempts: u32, host: Option<&Host>, model: Option<&str>) {
     headers.insert(ID, id.into());
     headers.insert(OUTCOME, HeaderValue::from_static(outcome));
     headers.insert(ATTEMPTS, attempts.into());
@@ -470,7 +471,7 @@ fn error(question: &Question, facts: &ErrorFacts, mut headers: HeaderMap) -> Res
     }
     let answer = match &question.writer {
         Some(writer) => writer.error(facts),
-        None => front::error(question.asked.route, facts),
+        None => front::error(question.asked.route, question.id, facts),
     };
     respond(answer.status, answer.content_type, answer.body, headers)
 }

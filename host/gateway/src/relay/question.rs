@@ -13,6 +13,8 @@ use upright_protocol::Asked;
 
 /// A client's request to a model.
 pub(crate) struct Question {
+    /// Number of the request.
+    pub id: u64,
     /// Route in counts and the access log.
     pub name: &'static str,
     /// Protocol of the client.

@@ -33,6 +33,12 @@ pub enum Key {
     Name,
     /// `source`: the model that `/api/copy` copies.
     Source,
+    /// `from`: the model that `/api/create` begins with.
+    From,
+    /// `files`: blobs of `/api/create`.
+    Files,
+    /// `adapters`: blobs of `/api/create`.
+    Adapters,
     /// `stream`.
     Stream,
     /// `truncate`.
@@ -91,10 +97,13 @@ impl Kind {
 }
 
 /// In the order of [`Key`]. A key that a route does not know is harmless there, so one table serves all routes.
-const MEMBERS: [(Key, &str, Kind); 17] = [
+const MEMBERS: [(Key, &str, Kind); 20] = [
     (Key::Model, "model", Kind::Text),
     (Key::Name, "name", Kind::Text),
     (Key::Source, "source", Kind::Text),
+    (Key::From, "from", Kind::Any),
+    (Key::Files, "files", Kind::Any),
+    (Key::Adapters, "adapters", Kind::Any),
     (Key::Stream, "stream", Kind::Truth),
     (Key::Truncate, "truncate", Kind::Truth),
     (Key::KeepAlive, "keep_alive", Kind::Any),
@@ -209,8 +218,7 @@ struct Place {
 
 impl Fields {
     /// Value of a member, `null` included.
-    #[cfg(test)]
-    fn value(&self, key: Key) -> Option<Span> {
+    pub(crate) fn value(&self, key: Key) -> Option<Span> {
         self.places[key as usize].as_ref().map(|place| place.value.clone())
     }
 }

@@ -10,20 +10,25 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::future::Future as _;
 use std::net::TcpListener;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
+use tokio::time::Sleep;
 
 /// Pause after a failed accept: the process may have no descriptor left.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Maximum time for which a connection that is closed still reads. A socket that is closed with unread bytes is reset,
+/// and a client that still sends would lose its answer.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Serves until `stopped`, then until its requests have ended.
 pub(super) fn serve(listener: TcpListener, current: Current, connector: Connector, open: Arc<AtomicU32>, stopped: watch::Receiver<bool>) {
@@ -80,9 +85,9 @@ async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, _counte
             Err(_) => return tracing::debug!(target: "upright", "a client's TLS handshake took too long"),
         },
     };
-    let resets = Rc::new(Cell::new(false));
+    let (resets, lingers) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(true)));
     let of_service = Rc::clone(&resets);
-    let io = TokioIo::new(Client { stream, resets });
+    let io = TokioIo::new(Client { stream, resets, lingers: Rc::clone(&lingers), linger: None });
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         // A client of HTTP/1.0 would take a close for the end of its answer.
         of_service.set(request.version() < http::Version::HTTP_11);
@@ -99,6 +104,7 @@ async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, _counte
         biased;
         ended = connection.as_mut() => ended,
         _ = stopped.wait_for(|stopped| *stopped) => {
+            lingers.set(false);
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await
         }
@@ -128,6 +134,10 @@ impl Drop for Counted {
 struct Client {
     stream: Box<dyn Connection>,
     resets: Rc<Cell<bool>>,
+    /// Whether it reads on after its end, until the client has closed it, too.
+    lingers: Rc<Cell<bool>>,
+    /// Ends [`LINGER`] after the answer.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Drop for Client {
@@ -157,7 +167,19 @@ impl AsyncWrite for Client {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         // Only a proper end comes here, which must not be reset. TLS has a message of its own for it.
         self.resets.set(false);
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            self.linger = Some(Box::pin(tokio::time::sleep(LINGER)));
+        }
+        let mut space = [0; 16 << 10];
+        while self.lingers.get() && self.linger.as_mut().is_some_and(|linger| linger.as_mut().poll(context).is_pending()) {
+            let mut unread = ReadBuf::new(&mut space);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut unread));
+            if read.is_err() || unread.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(

@@ -1,19 +1,19 @@
 //! Which request is answered how: by the gateway itself, by a model with recovery, or by a host untouched.
 
+use super::pass::{self, Pass};
+use super::refusal::{Asked as Refusable, JSON, answer};
+use super::unpack::{self, Packed};
 use super::{Live, units};
 use crate::access::guard::{Headers, Verdict};
-use crate::front::native::Native;
 use crate::front::openai::{self, models};
-use crate::front::{ErrorFacts, Refused, Stamp, Translated, Writer as _};
-use crate::hosts::host::Host;
+use crate::front::{ErrorFacts, Refused, Stamp, Translated};
 use crate::hosts::names::ModelName;
-use crate::relay::{Question, Reply};
-use crate::scan::request::{Fields, Odd, canonical, scan, text};
-use crate::upstream::{Outgoing, Pool, path_at, set_host};
+use crate::relay::{self, Question, Reply};
+use crate::scan::request::{Fields, scan, text};
+use crate::upstream::Pool;
 use bytes::Bytes;
-use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use std::error::Error;
@@ -32,7 +32,7 @@ const MEMORY_TIME: Duration = Duration::from_secs(1);
 static FORWARDED: [HeaderName; 4] =
     [header::ACCEPT, header::USER_AGENT, HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 /// Headers that belong to one connection.
-const OF_CONNECTION: [HeaderName; 8] = [
+pub(super) const OF_CONNECTION: [HeaderName; 8] = [
     header::CONNECTION,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
@@ -52,15 +52,16 @@ pub(super) async fn dispatch(live: &Live, pool: &Rc<Pool>, mut request: Request<
             return answer(status.as_u16(), "text/plain; charset=utf-8", Bytes::from_static(body.as_bytes()));
         }
     };
-    let is_open = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let (id, path) = (live.relays.next_id(), request.uri().path());
+    let is_open = matches!(path, "/healthz" | "/readyz");
     if !is_open && let Err(denied) = live.keys.admit(request.headers(), live.relays.hosts().clock().now()) {
-        return with(failed(denied.status().as_u16(), &denied.to_string()), cors);
+        return with(Refusable { path, id }.refused(denied.status().as_u16(), &denied.to_string()), cors);
     }
     // A key of the gateway's own is no host's business.
     if request.headers().get(header::AUTHORIZATION).is_some_and(|sent| live.keys.is_own(sent)) {
         request.headers_mut().remove(header::AUTHORIZATION);
     }
-    with(admitted(live, pool, request).await, cors)
+    with(admitted(live, pool, request, id).await, cors)
 }
 
 fn with(mut response: Response<Reply>, cors: Headers) -> Response<Reply> {
@@ -68,44 +69,60 @@ fn with(mut response: Response<Reply>, cors: Headers) -> Response<Reply> {
     response
 }
 
-async fn admitted(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>) -> Response<Reply> {
+async fn admitted(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>, id: u64) -> Response<Reply> {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
+    let asked = Refusable { path, id };
     if head
         .headers
         .get_all(header::VIA)
         .iter()
         .any(|via| via.as_bytes().windows(live.via.as_bytes().len()).any(|part| part == live.via.as_bytes()))
     {
-        return failed(508, "the request came back to this gateway: an upstream leads to it; remove that upstream");
+        return asked.refused(508, "the request came back to this gateway: an upstream leads to it; remove that upstream");
     }
     // A tunnel would lead to an address that the client chooses.
     if head.method == Method::CONNECT {
-        return failed(405, "the method CONNECT is not served; send requests for the gateway itself");
+        return asked.refused(405, "the method CONNECT is not served; send requests for the gateway itself");
     }
     let reads = matches!(head.method, Method::GET | Method::HEAD);
-    if reads && let Some(answer) = own(live, path) {
-        return if head.method == Method::HEAD { answer.map(|_| Bytes::new().into()) } else { answer };
+    if reads && let Some(answer) = own(live, asked).await {
+        return if head.method == Method::HEAD { headed(answer) } else { answer };
     }
-    match (&head.method, Route::of(path)) {
-        (&Method::POST, Some(route)) => match collected(live, body).await {
-            Ok((bytes, _memory)) => model(live, pool, &head, route, bytes).await,
-            Err(refused) => refused,
-        },
-        (&Method::POST, None) if is_json(&head.headers) && !path.starts_with("/api/blobs/") => match collected(live, body).await {
-            Ok((bytes, _memory)) => Box::pin(other(live, pool, head, bytes.into(), None)).await,
-            Err(refused) => refused,
-        },
-        _ => Box::pin(other(live, pool, head, Outgoing::Through(body), None)).await,
+    let route = Route::of(path).filter(|_| head.method == Method::POST);
+    let pass = Pass { live, pool, head: &head, id };
+    if route.is_none() && !pass::is_read(&head) {
+        return pass.through(body).await;
+    }
+    let collected = match collected(live, asked, body).await {
+        Ok(collected) => collected,
+        Err(refused) => return refused,
+    };
+    let Some(route) = route else { return pass.whole(collected.0).await };
+    let held = if !route.is_ollamas() && unpack::is_packed(&head.headers) { unpacked(live, asked, collected).await } else { Ok(collected) };
+    match held {
+        Ok((bytes, _memory)) => model(&pass, route, bytes).await,
+        Err(refused) => refused,
     }
 }
 
+/// The head of an answer, with the length that the answer has.
+fn headed(answer: Response<Reply>) -> Response<Reply> {
+    let length = answer.body().size_hint().exact();
+    let mut answer = answer.map(|_| Bytes::new().into());
+    if let Some(length) = length {
+        answer.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    answer
+}
+
 /// The gateway's own answer, for paths that no host serves.
-fn own(live: &Live, path: &str) -> Option<Response<Reply>> {
-    let hosts = live.relays.hosts();
-    let json = |body: Option<Bytes>| {
-        Some(body.map_or_else(|| no_host("list of models"), |body| answer(200, "application/json; charset=utf-8", body)))
-    };
+async fn own(live: &Live, asked: Refusable<'_>) -> Option<Response<Reply>> {
+    let (hosts, path) = (live.relays.hosts(), asked.path);
+    if matches!(path, "/api/tags" | "/api/ps") || path.starts_with("/v1/models") {
+        hosts.shown().await;
+    }
+    let json = |body: Option<Bytes>| Some(body.map_or_else(|| asked.no_host("list of models"), |body| answer(200, JSON, body)));
     match path {
         "/" => Some(answer(200, "text/plain; charset=utf-8", Bytes::from_static(b"Ollama is running"))),
         "/healthz" => Some(answer(200, "text/plain; charset=utf-8", Bytes::from_static(b"ok"))),
@@ -119,7 +136,7 @@ fn own(live: &Live, path: &str) -> Option<Response<Reply>> {
         _ => {
             let name = models::name_in(path)?;
             Some(match hosts.openai_model(&name) {
-                Some(body) => answer(200, "application/json; charset=utf-8", body),
+                Some(body) => answer(200, JSON, body),
                 None => {
                     let missing = openai::error(&models::missing(&name));
                     answer(missing.status, missing.content_type, missing.body.into())
@@ -130,43 +147,66 @@ fn own(live: &Live, path: &str) -> Option<Response<Reply>> {
 }
 
 /// A request to a model, on a route that is known.
-async fn model(live: &Live, pool: &Rc<Pool>, head: &Parts, route: Route, bytes: Bytes) -> Response<Reply> {
+async fn model(pass: &Pass<'_>, route: Route, bytes: Bytes) -> Response<Reply> {
+    let Pass { live, pool, id, .. } = *pass;
     let relays = &live.relays;
     if !route.is_ollamas() && relays.hosts().speaks_ollama() {
-        let stamp = Stamp { id: relays.next_id(), created: now() };
-        match translated(route, &bytes, stamp) {
+        match translated(route, &bytes, Stamp { id, created: now() }) {
             Some(Ok(translated)) => {
-                let protocol = protocol(route);
-                let mut question = match question(live, head, route.path(), protocol, translated) {
+                let mut question = match question(pass, route, translated) {
                     Ok(question) => question,
                     Err(refused) => return refused,
                 };
-                if relays.hosts().speaks_openai() {
-                    question.other = plain(live, head, route, bytes).ok();
+                if relays.hosts().speaks_openai()
+                    && let Ok(Plain::Question(other)) = plain(pass, route, bytes)
+                {
+                    question.other = Some(other);
                 }
                 return relays.answer(pool, question).await;
             }
-            Some(Err(Refused::Invalid { status, body })) => return answer(status, "application/json; charset=utf-8", body.into()),
+            Some(Err(Refused::Invalid { status, body })) => {
+                let mut refused = answer(status, JSON, body.into());
+                refused.headers_mut().insert(relay::ID, id.into());
+                return refused;
+            }
             Some(Err(Refused::Untranslatable { field })) => relays.counts().untranslated(&field),
             None => {}
         }
     }
-    match plain(live, head, route, bytes) {
-        Ok(question) => relays.answer(pool, question).await,
+    match plain(pass, route, bytes) {
+        Ok(Plain::Question(question)) => relays.answer(pool, question).await,
+        Ok(Plain::Unload { model, sent, body, fields }) => pass.unload(&model, &sent, &body, &fields).await,
         Err(refused) => refused,
     }
 }
 
 /// A request to a model as the client wrote it.
+enum Plain {
+    Question(Box<Question>),
+    /// It only unloads the model.
+    Unload {
+        model: ModelName,
+        sent: Arc<str>,
+        body: Bytes,
+        fields: Box<Fields>,
+    },
+}
+
 #[expect(clippy::result_large_err, reason = "a response is the answer, once a request")]
-fn plain(live: &Live, head: &Parts, route: Route, bytes: Bytes) -> Result<Box<Question>, Response<Reply>> {
-    let (body, fields) = read(bytes)?;
+fn plain(pass: &Pass<'_>, route: Route, bytes: Bytes) -> Result<Plain, Response<Reply>> {
+    let Pass { live, head, id, .. } = *pass;
+    let asked = Refusable { path: head.uri.path(), id };
+    let (body, fields) = pass::read(&bytes).map_err(|message| asked.refused(400, &message))?;
     let named = fields.model.as_ref().and_then(|span| text(&body, span));
     // Ollama's own words.
     let Some((name, sent)) = named.as_deref().and_then(|name| live.relays.hosts().resolve(name)) else {
-        return Err(failed(400, "model is required"));
+        return Err(asked.refused(400, "model is required"));
     };
-    Ok(Box::new(Question {
+    if matches!(route, Route::Chat | Route::Generate) && is_unload(&body, &fields) {
+        return Ok(Plain::Unload { model: name, sent, body, fields: Box::new(fields) });
+    }
+    Ok(Plain::Question(Box::new(Question {
+        id,
         name: route.path(),
         protocol: protocol(route),
         endpoint: endpoint(route),
@@ -181,7 +221,14 @@ fn plain(live: &Live, head: &Parts, route: Route, bytes: Bytes) -> Result<Box<Qu
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
         is_plain: !route.is_ollamas(),
         other: None,
-    }))
+    })))
+}
+
+/// Whether a request only unloads a model: it asks nothing, and `keep_alive` is 0, such as `0`, `"0"` or `"0m0s"`.
+fn is_unload(body: &Bytes, fields: &Fields) -> bool {
+    let keep_alive = fields.keep_alive.as_ref().and_then(|span| body.get(span.clone())).unwrap_or_default();
+    let digits = || keep_alive.iter().filter(|byte| byte.is_ascii_digit());
+    !fields.question && digits().count() > 0 && digits().all(|digit| *digit == b'0')
 }
 
 /// The path without its query.
@@ -193,18 +240,6 @@ fn path_of(target: &Uri) -> PathAndQuery {
     }
 }
 
-/// A body as Ollama understands it, with the places of its members.
-#[expect(clippy::result_large_err, reason = "a response is the answer, once a request")]
-fn read(bytes: Bytes) -> Result<(Bytes, Fields), Response<Reply>> {
-    let read: Result<Fields, Odd> = scan(&bytes);
-    if let Ok(fields) = read {
-        return Ok((bytes, fields));
-    }
-    let body: Bytes = canonical(&bytes).map_err(|malformed| failed(400, &malformed.to_string()))?.into();
-    let fields = scan(&body).map_err(|odd| failed(400, &odd.to_string()))?;
-    Ok((body, fields))
-}
-
 fn translated(route: Route, body: &[u8], stamp: Stamp) -> Option<Result<Translated, Refused>> {
     match route {
         Route::Messages => Some(crate::front::anthropic::translate(body, stamp)),
@@ -214,23 +249,17 @@ fn translated(route: Route, body: &[u8], stamp: Stamp) -> Option<Result<Translat
 }
 
 #[expect(clippy::result_large_err, reason = "a response is the answer, once a request")]
-fn question(
-    live: &Live,
-    head: &Parts,
-    name: &'static str,
-    protocol: ClientProtocol,
-    translated: Translated,
-) -> Result<Box<Question>, Response<Reply>> {
+fn question(pass: &Pass<'_>, asked: Route, translated: Translated) -> Result<Box<Question>, Response<Reply>> {
+    let Pass { live, head, id, .. } = *pass;
     let Translated { route, path, body, model, writer, .. } = translated;
     let Some((model, sent)) = live.relays.hosts().resolve(&model) else {
-        let facts = ErrorFacts { status: 400, message: "model is required".to_owned(), code: None, retry_after: None };
-        let refused = writer.error(&facts);
-        return Err(answer(refused.status, refused.content_type, refused.body.into()));
+        return Err(Refusable { path: asked.path(), id }.refused(400, "model is required"));
     };
     let body = Bytes::from(body);
     Ok(Box::new(Question {
-        name,
-        protocol,
+        id,
+        name: asked.path(),
+        protocol: protocol(asked),
         endpoint: endpoint(route),
         path: PathAndQuery::from_static(path),
         asked: Asked::read(route, &body),
@@ -246,46 +275,6 @@ fn question(
     }))
 }
 
-/// A request that the gateway does not know: to the host that has its model, else to the first.
-async fn other(live: &Live, pool: &Rc<Pool>, head: Parts, body: Outgoing, model: Option<ModelName>) -> Response<Reply> {
-    let hosts = live.relays.hosts();
-    let ranking = hosts.rank(model.as_ref(), None, None);
-    let host = ranking.best().and_then(|best| hosts.all().get(best)).map(Arc::clone);
-    let Some(host) = host else { return no_host("answer") };
-    let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let mut body = Some(body);
-    let sent = pool.send(host.peer(), live.config.limits.connect, || Some(through(live, &host, &head, &path, body.take()?)));
-    let changes = head.method != Method::GET && head.method != Method::HEAD;
-    match sent.await {
-        Ok(found) => {
-            let mut response = Response::new(Reply::Through(found.body));
-            *response.status_mut() = found.head.status;
-            *response.headers_mut() = found.head.headers;
-            OF_CONNECTION.iter().for_each(|name| drop(response.headers_mut().remove(name)));
-            if changes {
-                host.renew();
-            }
-            response
-        }
-        Err(error) => failed(502, &error.to_string()),
-    }
-}
-
-fn through(live: &Live, host: &Arc<Host>, head: &Parts, path: &PathAndQuery, body: Outgoing) -> Request<Outgoing> {
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() = path_at(host, path);
-    let headers = request.headers_mut();
-    *headers = head.headers.clone();
-    OF_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
-    for name in [header::ORIGIN, header::AUTHORIZATION, header::COOKIE, HeaderName::from_static("x-api-key")] {
-        headers.remove(name);
-    }
-    set_host(headers, host, head.headers.get(header::AUTHORIZATION));
-    headers.append(header::VIA, live.via.clone());
-    request
-}
-
 fn forwarded(live: &Live, from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let mut headers = Vec::with_capacity(FORWARDED.len() + 1);
     headers.extend(FORWARDED.iter().filter_map(|name| Some((name.clone(), from.get(name)?.clone()))));
@@ -296,58 +285,72 @@ fn forwarded(live: &Live, from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
 /// A request's body, and its share of the memory for bodies.
 type Held<'a> = (Bytes, Option<SemaphorePermit<'a>>);
 
-async fn collected(live: &Live, body: Incoming) -> Result<Held<'_>, Response<Reply>> {
-    match tokio::time::timeout(BODY_TIME, read_within(live, body)).await {
+async fn collected<'a>(live: &'a Live, asked: Refusable<'_>, body: Incoming) -> Result<Held<'a>, Response<Reply>> {
+    match tokio::time::timeout(BODY_TIME, read_within(live, asked, body)).await {
         Ok(read) => read,
-        Err(_) => Err(failed(408, "the request's body did not come within 60 s")),
+        Err(_) => Err(asked.refused(408, "the request's body did not come within 60 s")),
     }
 }
 
 /// Memory is taken as the bytes come, so a client that only announces them takes none.
-async fn read_within(live: &Live, body: Incoming) -> Result<Held<'_>, Response<Reply>> {
+async fn read_within<'a>(live: &'a Live, asked: Refusable<'_>, body: Incoming) -> Result<Held<'a>, Response<Reply>> {
     let most = usize::try_from(live.config.listen.max_body).unwrap_or(usize::MAX);
     if body.size_hint().lower() > most as u64 {
-        return Err(too_large(most));
+        return Err(too_large(asked, most));
     }
     let mut body = Limited::new(body, most);
     let (mut pieces, mut length, mut memory): (Vec<Bytes>, u64, Option<SemaphorePermit<'_>>) = (Vec::new(), 0, None);
     while let Some(frame) = body.frame().await {
-        let Ok(bytes) = frame.map_err(|error| broken(&*error, most))?.into_data() else { continue };
+        let Ok(bytes) = frame.map_err(|error| broken(asked, &*error, most))?.into_data() else { continue };
         length += bytes.len() as u64;
         pieces.push(bytes);
         let missing = units(length) - memory.as_ref().map_or(0, SemaphorePermit::num_permits);
-        let more = live.memory.acquire_many(u32::try_from(missing).unwrap_or(u32::MAX));
-        match tokio::time::timeout(MEMORY_TIME, more).await {
-            Ok(Ok(more)) => match &mut memory {
-                Some(memory) => memory.merge(more),
-                None => memory = Some(more),
-            },
-            Ok(Err(_)) | Err(_) => return Err(no_memory()),
+        let more = taken(live, asked, missing).await?;
+        match &mut memory {
+            Some(memory) => memory.merge(more),
+            None => memory = Some(more),
         }
     }
     let bytes = if pieces.len() == 1 { pieces.remove(0) } else { pieces.concat().into() };
     Ok((bytes, memory))
 }
 
-fn broken(error: &(dyn Error + Send + Sync + 'static), most: usize) -> Response<Reply> {
-    if error.is::<LengthLimitError>() {
-        return too_large(most);
+/// Takes this number of units of the memory for bodies.
+async fn taken<'a>(live: &'a Live, asked: Refusable<'_>, units: usize) -> Result<SemaphorePermit<'a>, Response<Reply>> {
+    let taken = live.memory.acquire_many(u32::try_from(units).unwrap_or(u32::MAX));
+    match tokio::time::timeout(MEMORY_TIME, taken).await {
+        Ok(Ok(taken)) => Ok(taken),
+        Ok(Err(_)) | Err(_) => Err(no_memory(asked)),
     }
-    failed(400, &format!("the request's body broke off: {error}"))
 }
 
-fn too_large(most: usize) -> Response<Reply> {
-    failed(413, &format!("the request's body has more than {most} bytes; listen.max_body allows more"))
+/// Unpacks a body. The memory for the largest one is taken before, and the rest is given back.
+async fn unpacked<'a>(live: &'a Live, asked: Refusable<'_>, packed: Held<'a>) -> Result<Held<'a>, Response<Reply>> {
+    let (bytes, _memory) = packed;
+    let left = live.config.listen.max_body_memory.saturating_sub(bytes.len() as u64 + super::MEMORY_UNIT);
+    let most = unpack::LARGEST.min(live.config.listen.max_body).min(left);
+    let mut memory = taken(live, asked, units(most)).await?;
+    let body = unpack::unpacked(&bytes, most)
+        .await
+        .map_err(|packed| asked.refused(if matches!(packed, Packed::TooLarge(_)) { 413 } else { 400 }, &packed.to_string()))?;
+    drop(memory.split(memory.num_permits().saturating_sub(units(body.len() as u64))));
+    Ok((body, Some(memory)))
 }
 
-fn no_memory() -> Response<Reply> {
-    let mut response = failed(503, "the bodies of other requests fill the memory for bodies; listen.max_body_memory allows more");
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
+fn broken(asked: Refusable<'_>, error: &(dyn Error + Send + Sync + 'static), most: usize) -> Response<Reply> {
+    if error.is::<LengthLimitError>() {
+        return too_large(asked, most);
+    }
+    asked.refused(400, &format!("the request's body broke off: {error}"))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
+fn too_large(asked: Refusable<'_>, most: usize) -> Response<Reply> {
+    asked.refused(413, &format!("the request's body has more than {most} bytes; listen.max_body allows more"))
+}
+
+fn no_memory(asked: Refusable<'_>) -> Response<Reply> {
+    let message = "the bodies of other requests fill the memory for bodies; listen.max_body_memory allows more".to_owned();
+    asked.refused_for(ErrorFacts { status: 503, message, code: None, retry_after: Some(1) })
 }
 
 const fn protocol(route: Route) -> ClientProtocol {
@@ -373,21 +376,4 @@ const fn endpoint(route: Route) -> Endpoint {
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-fn no_host(what: &str) -> Response<Reply> {
-    failed(503, &format!("no host is reachable, so there is no {what}; expected one of the configured upstreams"))
-}
-
-/// An error in Ollama's form.
-fn failed(status: u16, message: &str) -> Response<Reply> {
-    let error = Native.error(&ErrorFacts { status, message: message.to_owned(), code: None, retry_after: None });
-    answer(error.status, error.content_type, error.body.into())
-}
-
-fn answer(status: u16, content_type: &'static str, body: Bytes) -> Response<Reply> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }

@@ -2,6 +2,9 @@
 
 mod connection;
 mod dispatch;
+mod pass;
+mod refusal;
+mod unpack;
 
 use crate::access::guard::{Guard, Machine};
 use crate::access::keys::Keys;

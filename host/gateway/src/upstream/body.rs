@@ -1,11 +1,13 @@
 //! Bodies of requests to hosts, and of their answers.
 
 use super::pool::{Idle, Pool};
+use crate::hosts::host::Host;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::rc::Weak;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// Body of a request to a host.
@@ -54,11 +56,50 @@ impl Body for Outgoing {
 pub struct AnswerBody {
     incoming: Incoming,
     connection: Option<(Weak<Pool>, Idle)>,
+    change: Option<Change>,
+}
+
+/// A change of a host's models, which is done when the answer ends.
+struct Change {
+    host: Arc<Host>,
+    /// Ends when the host's lists show the change.
+    shown: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Change {
+    fn poll_shown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let host = &self.host;
+        let begin = || -> Pin<Box<dyn Future<Output = ()>>> {
+            host.changed();
+            let host = Arc::clone(host);
+            Box::pin(async move { host.shown().await })
+        };
+        self.shown.get_or_insert_with(begin).as_mut().poll(context)
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        if self.shown.is_none() {
+            self.host.changed();
+        }
+    }
+}
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Change({:?})", self.host)
+    }
 }
 
 impl AnswerBody {
     pub(super) fn new(incoming: Incoming, pool: Weak<Pool>, connection: Idle) -> Self {
-        Self { incoming, connection: Some((pool, connection)) }
+        Self { incoming, connection: Some((pool, connection)), change: None }
+    }
+
+    /// The answer changes the host's models: its end waits until the host's lists show that, or for a short limit.
+    pub(crate) fn changes(&mut self, host: Arc<Host>) {
+        self.change = Some(Change { host, shown: None });
     }
 
     /// The next bytes; `None` at a proper end.
@@ -67,6 +108,13 @@ impl AnswerBody {
     /// The connection broke.
     pub fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
         loop {
+            if self.connection.is_none()
+                && let Some(change) = &mut self.change
+            {
+                ready!(change.poll_shown(context));
+                self.change = None;
+                return Poll::Ready(None);
+            }
             match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
                 // Trailers carry nothing of an answer.
                 Some(Ok(frame)) => match frame.into_data() {
@@ -75,13 +123,16 @@ impl AnswerBody {
                 },
                 Some(Err(error)) => {
                     self.connection = None;
+                    self.change = None;
                     return Poll::Ready(Some(Err(error)));
                 }
                 None => {
                     if let Some((pool, connection)) = self.connection.take() {
                         Pool::give_back(&pool, connection);
                     }
-                    return Poll::Ready(None);
+                    if self.change.is_none() {
+                        return Poll::Ready(None);
+                    }
                 }
             }
         }

@@ -13,15 +13,29 @@ use std::error::Error as _;
 use std::io;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
+use tokio::task::AbortHandle;
 
 /// Maximum number of idle connections to one host, for each worker.
 const IDLE: usize = 64;
+/// Maximum time for which a connection whose answer has ended still sends its request.
+const REST: Duration = Duration::from_secs(1);
 
 /// A connection that waits for a request.
 #[derive(Debug)]
 pub(super) struct Idle {
     peer: Peer,
     sender: SendRequest<Outgoing>,
+    _connection: Connected,
+}
+
+/// The task of a connection, which ends with it: a host that does not read would else hold a request's body.
+#[derive(Debug)]
+struct Connected(AbortHandle);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// An answer whose head has come.
@@ -60,20 +74,22 @@ impl Pool {
         mut request: impl FnMut() -> Option<Request<Outgoing>>,
     ) -> Result<Answer, SendError> {
         let exchange = |source| SendError::Exchange { to: peer.to_string(), source };
+        // A request that a kept connection did not take.
+        let mut back = None;
         while let Some(mut kept) = self.take(peer) {
-            let Some(request) = request() else { break };
+            let Some(request) = back.take().or_else(&mut request) else { break };
             let began = Instant::now();
             match kept.sender.try_send_request(request).await {
                 Ok(answer) => return Ok(self.answer(answer, kept)),
                 // The host closed it while it was idle: the request was not taken.
-                Err(mut failed) if failed.message().is_some() => drop(failed.take_message()),
+                Err(mut failed) if failed.message().is_some() => back = failed.take_message(),
                 Err(failed) if failed.error().is_canceled() || failed.error().is_closed() => {}
                 // It closed it as the request came, without a byte of an answer.
                 Err(failed) if began.elapsed() < connect && is_closed(failed.error()) => break,
                 Err(failed) => return Err(exchange(failed.into_error())),
             }
         }
-        let Some(request) = request() else {
+        let Some(request) = back.or_else(&mut request) else {
             // A body that passes through can be sent only once.
             let source = io::Error::other("the request's body was already sent");
             return Err(SendError::Connect { to: peer.to_string(), source });
@@ -111,8 +127,8 @@ impl Pool {
         let shaken = http1::handshake::<_, Outgoing>(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|source| SendError::Exchange { to: to(), source })?;
         // Its error reaches the exchange that it belongs to.
-        tokio::task::spawn_local(connection);
-        Ok(Idle { peer: peer.clone(), sender })
+        let task = tokio::task::spawn_local(connection);
+        Ok(Idle { peer: peer.clone(), sender, _connection: Connected(task.abort_handle()) })
     }
 
     /// Keeps a connection whose answer has ended.
@@ -123,7 +139,7 @@ impl Pool {
         }
         tokio::task::spawn_local(async move {
             let mut connection = connection;
-            if connection.sender.ready().await.is_ok() {
+            if matches!(tokio::time::timeout(REST, connection.sender.ready()).await, Ok(Ok(()))) {
                 pool.keep(connection);
             }
         });

@@ -107,7 +107,7 @@ impl Request {
     pub(in crate::front) fn new(client: &Fields<'_>) -> Result<Self, Stop> {
         let model = client.text("model")?.unwrap_or_default();
         if model.is_empty() {
-            return Err("model is missing; name the model that answers".to_owned().into());
+            return Err("model is required".to_owned().into());
         }
         if is_cloud(&model) {
             return Err(Stop::Untranslatable("model"));

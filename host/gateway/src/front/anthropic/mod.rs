@@ -18,8 +18,8 @@ use chat::Stop;
 pub(super) use writer::error_event;
 
 /// Returns an error in place of an answer.
-pub(super) fn error(error: &ErrorFacts) -> ErrorAnswer {
-    writer::error_answer(0, error)
+pub(crate) fn error(id: u64, facts: &ErrorFacts) -> ErrorAnswer {
+    writer::error_answer(id, facts)
 }
 
 /// Translates a request for `/v1/messages`.

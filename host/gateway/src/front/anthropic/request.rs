@@ -15,7 +15,7 @@ pub(super) fn read(client: &Fields<'_>, stamp: Stamp) -> Result<Translated, Stop
     let mut chat = Request::new(client)?;
     let length = client.whole("max_tokens")?.filter(|length| *length > 0);
     if length.is_none() {
-        return Err("max_tokens is missing or not positive; allow at least 1 token".to_owned().into());
+        return Err("max_tokens is required and must be positive".to_owned().into());
     }
     chat.option("num_predict", length);
     chat.option("temperature", client.number("temperature", "float64")?);

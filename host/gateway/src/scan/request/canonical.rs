@@ -18,7 +18,7 @@ pub enum Malformed {
     #[error("unexpected EOF")]
     Ended,
     /// A character is not allowed in its place.
-    #[error("invalid character {found:?} {context}")]
+    #[error("invalid character {} {context}", quoted(*.found))]
     Character {
         /// The character; a byte beyond ASCII as a character of Latin 1.
         found: char,
@@ -71,6 +71,20 @@ impl Malformed {
                 Self::Character { found: character(text, error, back), context }
             }
         }
+    }
+}
+
+/// A character as Go quotes it.
+fn quoted(found: char) -> String {
+    match found {
+        '\u{7}' => r"'\a'".to_owned(),
+        '\u{8}' => r"'\b'".to_owned(),
+        '\u{b}' => r"'\v'".to_owned(),
+        '\u{c}' => r"'\f'".to_owned(),
+        '\n' | '\r' | '\t' => format!("{found:?}"),
+        '\0'..='\u{1f}' | '\u{7f}' => format!("'\\x{:02x}'", u32::from(found)),
+        '\u{80}'..='\u{a0}' | '\u{ad}' => format!("'\\u{:04x}'", u32::from(found)),
+        found => format!("{found:?}"),
     }
 }
 

@@ -154,6 +154,9 @@ fn malformed_nested_values_are_left_to_the_server_and_refused_where_a_body_is_re
         ("-", "invalid character '}' in numeric literal"),
         (r#""\x""#, "invalid character 'x' in string escape code"),
         ("\"\n\"", r"invalid character '\n' in string literal"),
+        ("\"\u{1f}\"", r"invalid character '\x1f' in string literal"),
+        ("\"\0\"", r"invalid character '\x00' in string literal"),
+        ("\"\u{b}\"", r"invalid character '\v' in string literal"),
         ("{]}", "invalid character ']' looking for beginning of object key string"),
     ] {
         let body = format!(r#"{{"x":{value}}}"#);

@@ -1,0 +1,285 @@
+//! Requests that no attempt of the relay answers: passed to the host that has their model, or to one that is always the
+//! same. A change of a host is answered once the host's lists show it.
+
+use super::Live;
+use super::dispatch::OF_CONNECTION;
+use super::refusal::Asked;
+use crate::hosts::host::{Host, Kind};
+use crate::hosts::names::ModelName;
+use crate::relay::{self, Reply};
+use crate::scan::request::{Edit, Fields, Key, canonical, edited, scan, text};
+use crate::upstream::{Answer, Outgoing, Pool, SendError, path_at, set_host};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Types of bodies that are passed on as they come.
+const AS_THEY_COME: [&[u8]; 2] = [b"multipart/", b"application/octet-stream"];
+
+/// Routes after which a host has other models.
+const CHANGES: [&str; 4] = ["/api/copy", "/api/create", "/api/delete", "/api/pull"];
+
+/// Where a request goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    /// To the host that has the model.
+    Holder,
+    /// To each host that has the model.
+    Holders,
+    /// To the first host that can be reached, in the order of the configuration.
+    First,
+}
+
+/// A model in a request.
+struct Named {
+    key: Key,
+    model: ModelName,
+    /// Its name for hosts.
+    sent: Arc<str>,
+}
+
+/// A request on its way to hosts.
+pub(super) struct Pass<'a> {
+    pub(super) live: &'a Live,
+    pub(super) pool: &'a Rc<Pool>,
+    pub(super) head: &'a Parts,
+    pub(super) id: u64,
+}
+
+/// Whether the body is read before a host gets it: it may name a model.
+pub(super) fn is_read(head: &Parts) -> bool {
+    let is = |kind: &&[u8]| head.headers.get(header::CONTENT_TYPE).is_some_and(|given| given.as_bytes().starts_with(kind));
+    matches!(head.method, Method::POST | Method::DELETE) && !head.uri.path().starts_with("/api/blobs/") && !AS_THEY_COME.iter().any(is)
+}
+
+/// A body as Ollama understands it, with the places of its members.
+///
+/// # Errors
+/// The message for the client.
+pub(super) fn read(bytes: &Bytes) -> Result<(Bytes, Fields), String> {
+    if let Ok(fields) = scan(bytes) {
+        return Ok((bytes.clone(), fields));
+    }
+    let body: Bytes = canonical(bytes).map_err(|malformed| malformed.to_string())?.into();
+    let fields = scan(&body).map_err(|odd| odd.to_string())?;
+    Ok((body, fields))
+}
+
+impl Pass<'_> {
+    /// Passes a body that was read.
+    pub(super) async fn whole(&self, bytes: Bytes) -> Response<Reply> {
+        // Ollama refuses in its own words a body that it cannot read.
+        let Ok((body, fields)) = read(&bytes) else { return self.first(bytes.into(), None).await };
+        let named = self.named(&body, &fields);
+        let body = match &named {
+            Some(named) => edited_for(&body, &fields, named.key, &named.sent),
+            None => body,
+        };
+        let model = named.map(|named| named.model);
+        match (self.path(), &model) {
+            ("/api/pull", _) | (_, None) => self.first(body.into(), model).await,
+            ("/api/delete", Some(model)) => self.everywhere(model, body).await,
+            (_, Some(model)) => self.holder(model, body).await,
+        }
+    }
+
+    /// Unloads a model from each host that has it.
+    pub(super) async fn unload(&self, model: &ModelName, sent: &str, body: &Bytes, fields: &Fields) -> Response<Reply> {
+        self.everywhere(model, edited_for(body, fields, Key::Model, sent)).await
+    }
+
+    /// Passes a body as it comes.
+    pub(super) async fn through(&self, body: Incoming) -> Response<Reply> {
+        self.first(Outgoing::Through(body), None).await
+    }
+
+    fn path(&self) -> &str {
+        self.head.uri.path()
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked { path: self.path(), id: self.id }
+    }
+
+    fn named(&self, body: &Bytes, fields: &Fields) -> Option<Named> {
+        let is_given = |key: &Key| fields.value(*key).is_some_and(|span| body.get(span).is_some_and(|value| value != b"null"));
+        let keys: &[Key] = match self.path() {
+            "/api/copy" => &[Key::Source],
+            // Its blobs are at the first host.
+            "/api/create" if [Key::Files, Key::Adapters].iter().any(is_given) => &[],
+            "/api/create" => &[Key::From],
+            _ => &[Key::Model, Key::Name],
+        };
+        keys.iter().find_map(|key| {
+            let name = text(body, &fields.value(*key)?)?;
+            let (model, sent) = self.live.relays.hosts().resolve(&name)?;
+            Some(Named { key: *key, model, sent })
+        })
+    }
+
+    /// The hosts that can be reached, best first. The client may name one.
+    fn hosts(&self, model: Option<&ModelName>, aim: Aim) -> Result<Vec<Arc<Host>>, Response<Reply>> {
+        let hosts = self.live.relays.hosts();
+        if let Some(name) = self.head.headers.get(relay::HOST) {
+            let unknown = || {
+                let names: Vec<&str> = hosts.all().iter().map(|host| &**host.name()).collect();
+                self.asked().refused(400, &format!("x-upright-host names no upstream; expected one of {}", names.join(", ")))
+            };
+            return Ok(vec![Arc::clone(hosts.named(name).ok_or_else(unknown)?)]);
+        }
+        let kind = self.path().starts_with("/api/").then_some(Kind::Ollama);
+        let ranking = hosts.rank(model, None, kind);
+        let mut candidates: Vec<_> = ranking.candidates().iter().filter(|candidate| candidate.rate > 0).collect();
+        let holds = |has_model: Option<bool>| has_model != Some(false);
+        if aim == Aim::First {
+            candidates.sort_by_key(|candidate| candidate.host);
+        } else if CHANGES.contains(&self.path()) {
+            candidates.sort_by_key(|candidate| (candidate.has_model.map_or(1, |has| if has { 0 } else { 2 }), candidate.host));
+        }
+        if aim == Aim::Holders && candidates.iter().any(|candidate| holds(candidate.has_model)) {
+            candidates.retain(|candidate| holds(candidate.has_model));
+        }
+        let found: Vec<_> = candidates.iter().filter_map(|candidate| hosts.all().get(candidate.host).map(Arc::clone)).collect();
+        if found.is_empty() { Err(self.asked().no_host("answer")) } else { Ok(found) }
+    }
+
+    /// Sends to one host, which is always the same: blobs must be where a model is created of them.
+    async fn first(&self, body: Outgoing, model: Option<ModelName>) -> Response<Reply> {
+        let hosts = match self.hosts(model.as_ref(), Aim::First) {
+            Ok(hosts) => hosts,
+            Err(refused) => return refused,
+        };
+        let Some(host) = hosts.first() else { return self.asked().no_host("answer") };
+        match self.send(host, body).await {
+            Ok(answer) => self.answered(host, 1, answer).await,
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Sends to a host that has the model, and to the next one if it cannot be reached or does not have it.
+    async fn holder(&self, model: &ModelName, body: Bytes) -> Response<Reply> {
+        let hosts = match self.hosts(Some(model), Aim::Holder) {
+            Ok(hosts) => hosts,
+            Err(refused) => return refused,
+        };
+        let (mut missing, mut failed) = (None, None);
+        for (attempt, host) in (1..).zip(&hosts) {
+            match self.send(host, body.clone().into()).await {
+                Ok(answer) if answer.head.status == StatusCode::NOT_FOUND => {
+                    host.renew();
+                    missing.get_or_insert((host, answer));
+                }
+                Ok(answer) => return self.answered(host, attempt, answer).await,
+                // Only this question changes nothing at a host that took it.
+                Err(error @ SendError::Exchange { .. }) if self.path() != "/api/show" => return self.failed(&error),
+                Err(error) => failed = Some(error),
+            }
+        }
+        let attempts = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
+        match (missing, failed) {
+            (Some((host, answer)), _) => self.answered(host, attempts, answer).await,
+            (None, Some(error)) => self.failed(&error),
+            (None, None) => self.asked().no_host("answer"),
+        }
+    }
+
+    /// Sends to each host that has the model. The client gets the answer that is worst for it: a refusal, then a
+    /// failure, then a success. That a host does not have the model is no failure while another has it.
+    async fn everywhere(&self, model: &ModelName, body: Bytes) -> Response<Reply> {
+        let hosts = match self.hosts(Some(model), Aim::Holders) {
+            Ok(hosts) => hosts,
+            Err(refused) => return refused,
+        };
+        let send = async |host| (host, self.send(host, body.clone().into()).await);
+        let sent = join_all(hosts.iter().map(send)).await;
+        let is_done = |sent: &Result<Answer, SendError>| sent.as_ref().is_ok_and(|answer| answer.head.status.is_success());
+        let done: Vec<&Arc<Host>> = sent.iter().filter(|(_, sent)| is_done(sent)).map(|(host, _)| *host).collect();
+        done.iter().for_each(|host| host.changed());
+        join_all(done.iter().map(|host| host.shown())).await;
+        let names: Vec<&str> = done.iter().map(|host| &**host.name()).collect();
+        let names = HeaderValue::from_str(&names.join(", "));
+        let attempts = u32::try_from(sent.len()).unwrap_or(u32::MAX);
+        let worst = sent.into_iter().min_by_key(|(_, sent)| match sent {
+            Ok(answer) if answer.head.status == StatusCode::NOT_FOUND => 3,
+            Ok(answer) if answer.head.status.is_success() => 2,
+            Ok(_) => 0,
+            Err(_) => 1,
+        });
+        let mut response = match worst {
+            Some((host, Ok(answer))) => self.described(host, attempts, answer),
+            Some((_, Err(error))) => self.failed(&error),
+            None => return self.asked().no_host("answer"),
+        };
+        if let (Ok(names), false) = (names, done.is_empty()) {
+            response.headers_mut().insert(relay::HOST, names);
+        }
+        response
+    }
+
+    async fn send(&self, host: &Arc<Host>, body: Outgoing) -> Result<Answer, SendError> {
+        let mut body = Some(body);
+        let sent = self.pool.send(host.peer(), self.live.config.limits.connect, || Some(self.request(host, body.take()?)));
+        let answer = sent.await;
+        if answer.is_err() {
+            host.suspect();
+        }
+        answer
+    }
+
+    fn request(&self, host: &Arc<Host>, body: Outgoing) -> Request<Outgoing> {
+        let path = self.head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let mut request = Request::new(body);
+        *request.method_mut() = self.head.method.clone();
+        *request.uri_mut() = path_at(host, &path);
+        let headers = request.headers_mut();
+        *headers = self.head.headers.clone();
+        OF_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
+        // A body that was edited has another length.
+        let lost = [header::ORIGIN, header::AUTHORIZATION, header::COOKIE, header::CONTENT_LENGTH, HeaderName::from_static("x-api-key")];
+        for name in lost.iter().chain([&relay::HOST]) {
+            headers.remove(name);
+        }
+        set_host(headers, host, self.head.headers.get(header::AUTHORIZATION));
+        headers.append(header::VIA, self.live.via.clone());
+        request
+    }
+
+    /// Hands an answer on. If it changes the host, its end waits until the host's lists show that.
+    async fn answered(&self, host: &Arc<Host>, attempts: u32, mut answer: Answer) -> Response<Reply> {
+        if CHANGES.contains(&self.path()) {
+            if answer.head.headers.contains_key(header::CONTENT_LENGTH) {
+                // The client knows the end by the length.
+                host.changed();
+                host.shown().await;
+            } else {
+                answer.body.changes(Arc::clone(host));
+            }
+        }
+        self.described(host, attempts, answer)
+    }
+
+    fn described(&self, host: &Host, attempts: u32, answer: Answer) -> Response<Reply> {
+        let mut response = Response::new(Reply::Through(answer.body));
+        *response.status_mut() = answer.head.status;
+        *response.headers_mut() = answer.head.headers;
+        let headers = response.headers_mut();
+        OF_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
+        relay::describe(headers, self.id, "passed", attempts, Some(host), None);
+        response
+    }
+
+    fn failed(&self, error: &SendError) -> Response<Reply> {
+        self.asked().refused(502, &error.to_string())
+    }
+}
+
+/// The body with the model's name for hosts, and unchanged if that is the client's name.
+fn edited_for(body: &Bytes, fields: &Fields, key: Key, sent: &str) -> Bytes {
+    let is_sent = fields.value(key).and_then(|span| text(body, &span)).is_some_and(|name| name == sent);
+    if is_sent { body.clone() } else { edited(body, fields, &[Edit::Text(key, sent)]).into() }
+}

@@ -1,0 +1,156 @@
+//! Requests that no attempt answers: which host gets them, and when the lists show what they changed.
+
+use super::shelf::Ollama;
+use super::{Answered, url};
+use reqwest::Method;
+use serde_json::{Value, json};
+use upright_core::PolicySlot;
+use upright_gateway::config::Config;
+use upright_gateway::serve::{Gateway, StartOptions};
+
+fn before(hosts: &[&str], tables: &str) -> Gateway {
+    let upstreams: String = hosts.iter().map(|host| format!("[[upstream]]\nurl = \"http://{host}\"\n")).collect();
+    let text = format!("{tables}\n[listen]\naddress = \"127.0.0.1:0\"\n{upstreams}");
+    let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, recovers: true }).unwrap()
+}
+
+/// Sends a request without a type, as `curl -d` would.
+async fn send_to(gateway: &Gateway, host: Option<&str>, method: Method, path: &str, body: Value) -> Answered {
+    let mut request = reqwest::Client::new().request(method, url(gateway, path)).body(body.to_string());
+    if let Some(host) = host {
+        request = request.header("x-upright-host", host);
+    }
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    Answered { status, headers, text: response.text().await.unwrap() }
+}
+
+async fn send(gateway: &Gateway, method: Method, path: &str, body: Value) -> Answered {
+    send_to(gateway, None, method, path, body).await
+}
+
+/// The names in a list of the gateway's.
+async fn names(gateway: &Gateway, path: &str) -> Vec<String> {
+    let list: Value = reqwest::get(url(gateway, path)).await.unwrap().json().await.unwrap();
+    list["models"].as_array().unwrap().iter().map(|model| model["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits until the gateway knows the models of all hosts.
+async fn knows(gateway: &Gateway, expected: &[&str]) {
+    loop {
+        let list: Value = reqwest::get(url(gateway, "/api/tags")).await.unwrap().json().await.unwrap();
+        if list["models"].as_array().is_some_and(|models| models.len() == expected.len()) {
+            break;
+        }
+    }
+    let mut found = names(gateway, "/api/tags").await;
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_about_a_model_goes_to_the_host_that_has_it() {
+    let (one, two) = (Ollama::start(&["a"]), Ollama::start(&["b"]));
+    let gateway = before(&[&one.name, &two.name], "[aliases]\nc = \"b\"");
+    knows(&gateway, &["a:latest", "b:latest", "c"]).await;
+    for round in 0..6 {
+        for (path, body, host) in [
+            ("/api/show", json!({ "model": "a" }), &one),
+            ("/api/show", json!({ "model": "", "name": "B" }), &two),
+            ("/api/show", json!({ "model": "c" }), &two),
+            ("/api/push", json!({ "model": "b" }), &two),
+            ("/v1/systemone", json!({ "model": "b" }), &two),
+            ("/api/copy", json!({ "source": "b", "destination": "d" }), &two),
+        ] {
+            let answer = send(&gateway, Method::POST, path, body.clone()).await;
+            let shown = format!("{path} {body}, round {round}");
+            assert_eq!(answer.status, 200, "{shown}: {}", answer.text);
+            assert_eq!(answer.header("x-upright-outcome"), Some("passed"), "{shown}");
+            assert_eq!(answer.header("x-upright-attempts"), Some("1"), "{shown}");
+            assert_eq!(answer.header("x-upright-host"), Some(&*host.name), "{shown}");
+        }
+    }
+    assert!(two.shelf().asked.iter().all(|(_, body)| body["model"] != "c"));
+    assert_eq!(names(&gateway, "/api/tags").await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_lacks_a_model_or_cannot_be_reached_is_followed_by_the_next() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (one, two) = (Ollama::start(&["a"]), Ollama::start(&["b"]));
+    let gateway = before(&[&gone, &one.name, &two.name], "");
+    // Nothing is known of any host yet.
+    for model in ["a", "b", "a", "b"] {
+        assert_eq!(send(&gateway, Method::POST, "/api/show", json!({ "model": model })).await.status, 200, "{model}");
+    }
+    knows(&gateway, &["a:latest", "b:latest"]).await;
+    // Another program made it at the host.
+    two.shelf().models.insert("new:latest".to_owned());
+    for _ in 0..4 {
+        let answer = send(&gateway, Method::POST, "/api/show", json!({ "model": "new" })).await;
+        assert_eq!((answer.status, answer.header("x-upright-host")), (200, Some(&*two.name)));
+    }
+    let missing = send(&gateway, Method::POST, "/api/show", json!({ "model": "none" })).await;
+    assert_eq!((missing.status, missing.json()["error"].as_str()), (404, Some("model 'none:latest' not found")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_is_created_where_its_blobs_are_and_answers_at_once() {
+    let (one, two) = (Ollama::start(&["a"]), Ollama::start(&["b"]));
+    let gateway = before(&[&one.name, &two.name], "");
+    knows(&gateway, &["a:latest", "b:latest"]).await;
+    for (name, host, target) in [("first", None, &one), ("second", Some(&*two.name), &two)] {
+        let digests = ["1", "2", "3"].map(|digit| format!("sha256:{name}{digit}"));
+        for digest in &digests {
+            let path = format!("/api/blobs/{digest}");
+            assert_eq!(send_to(&gateway, host, Method::HEAD, &path, Value::Null).await.status, 404);
+            assert_eq!(send_to(&gateway, host, Method::POST, &path, json!("bytes")).await.status, 201);
+            assert_eq!(send_to(&gateway, host, Method::HEAD, &path, Value::Null).await.status, 200);
+        }
+        let body = json!({ "model": name, "files": { "m.gguf": digests[0], "n.gguf": digests[2] } });
+        let created = send_to(&gateway, host, Method::POST, "/api/create", body).await;
+        assert_eq!((created.status, created.header("x-upright-host")), (200, Some(&*target.name)), "{}", created.text);
+        let question = json!({ "model": name, "stream": false, "messages": [{ "role": "user", "content": "Hello?" }] });
+        let answer = send(&gateway, Method::POST, "/api/chat", question).await;
+        assert_eq!((answer.status, answer.header("x-upright-attempts")), (200, Some("1")), "{}", answer.text);
+        assert!(names(&gateway, "/api/ps").await.contains(&format!("{name}:latest")));
+    }
+    // The model that it begins with is there, and nowhere else.
+    let brief = send(&gateway, Method::POST, "/api/create", json!({ "model": "brief", "from": "b" })).await;
+    assert_eq!((brief.header("x-upright-host"), brief.text.contains("success")), (Some(&*two.name), true), "{}", brief.text);
+    assert_eq!(send(&gateway, Method::POST, "/api/pull", json!({ "model": "pulled" })).await.header("x-upright-host"), Some(&*one.name));
+    knows(&gateway, &["a:latest", "b:latest", "brief:latest", "first:latest", "pulled:latest", "second:latest"]).await;
+    let unknown = send_to(&gateway, Some("evil.example:80"), Method::POST, "/api/pull", json!({ "model": "m" })).await;
+    assert_eq!(unknown.status, 400, "{}", unknown.text);
+    let form =
+        reqwest::Client::new().post(url(&gateway, "/v1/audio/transcriptions")).header("content-type", "multipart/form-data; boundary=x");
+    assert_eq!(form.body("--x--").send().await.unwrap().headers()["x-upright-host"], &*one.name);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_or_an_unload_reaches_each_host_that_has_the_model_and_the_lists_show_it_at_once() {
+    let hosts = [Ollama::start(&["a"]), Ollama::start(&["a"]), Ollama::start(&["b"])];
+    let gateway = before(&hosts.each_ref().map(|host| &*host.name), "");
+    knows(&gateway, &["a:latest", "b:latest"]).await;
+    for (path, body) in [
+        ("/api/generate", json!({ "model": "a", "prompt": "", "keep_alive": "0s" })),
+        ("/api/chat", json!({ "model": "a", "messages": [], "keep_alive": 0 })),
+    ] {
+        for host in &hosts[..2] {
+            host.shelf().loaded.insert("a:latest".to_owned());
+        }
+        let unloaded = send(&gateway, Method::POST, path, body).await;
+        assert_eq!((unloaded.status, unloaded.json()["done_reason"].as_str()), (200, Some("unload")), "{}", unloaded.text);
+        assert_eq!(names(&gateway, "/api/ps").await, [""; 0]);
+        assert_eq!(hosts.each_ref().map(|host| host.asked(&format!("POST {path}"))), [1, 1, 0]);
+        let both = format!("{}, {}", hosts[0].name, hosts[1].name);
+        let named = unloaded.header("x-upright-host").unwrap().to_owned();
+        assert!(named == both || named == format!("{}, {}", hosts[1].name, hosts[0].name), "{named}");
+    }
+    let deleted = send(&gateway, Method::DELETE, "/api/delete", json!({ "model": "", "name": "a" })).await;
+    assert_eq!((deleted.status, deleted.header("x-upright-attempts")), (200, Some("2")), "{}", deleted.text);
+    assert_eq!(names(&gateway, "/api/tags").await, ["b:latest"]);
+    assert_eq!(hosts.each_ref().map(|host| host.asked("DELETE /api/delete")), [1, 1, 0]);
+    assert_eq!(send(&gateway, Method::DELETE, "/api/delete", json!({ "model": "a" })).await.status, 404);
+}
