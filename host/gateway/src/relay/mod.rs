@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use story::Story;
 use upright_core::driving::{Attempt, End, OperationContext as _, Rejected, Run, Step};
-use upright_core::types::{Reason, SuggestedAction};
+use upright_core::types::SuggestedAction;
 use upright_core::{PolicySlot, RetryStrategy};
 use upright_protocol::OllamaError;
 use windows::Windows;
@@ -68,7 +68,6 @@ pub(crate) struct Relays {
     models: BTreeMap<String, Model>,
     cache: Option<Cache>,
     logged: bool,
-    recovers: bool,
     policy: PolicySlot,
     strategy: RetryStrategy,
     hosts: Arc<Hosts>,
@@ -106,7 +105,6 @@ impl Relays {
             models: config.models.clone(),
             cache: Cache::new(&config.cache),
             logged: config.log.access,
-            recovers: true,
             policy: policy.clone(),
             strategy: strategy.build()?,
             hosts,
@@ -129,14 +127,6 @@ impl Relays {
     /// A number for the next answer.
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// Without recovery: one attempt, whose answer is judged, and no cache. For measurements.
-    #[must_use]
-    pub(crate) fn without_recovery(mut self) -> Self {
-        self.recovers = false;
-        self.cache = None;
-        self
     }
 
     /// Settings of a model.
@@ -222,7 +212,7 @@ impl Relays {
                         settings: self.settings(attempt.model()),
                         overflow: self.overflow,
                         window: self.windows.of(&model).filter(|_| question.asked.window.is_none()),
-                        refuse_cuts: self.overflow != Overflow::Truncate && self.recovers,
+                        refuse_cuts: self.overflow != Overflow::Truncate,
                         accepts_cuts: self.accepts_cuts,
                         has_others: run.context().has_others(),
                     };
@@ -260,8 +250,7 @@ impl Relays {
                                 None => {}
                             }
                             missed = Some(failed);
-                            let step = run.failed(facts);
-                            if self.recovers { step } else { self.at_once(step) }
+                            run.failed(facts)
                         }
                     }
                 }
@@ -278,20 +267,6 @@ impl Relays {
                 }
                 Step::FallBack(end) | Step::Fail(end) => return self.refusal(&question, story, &end, missed),
             };
-        }
-    }
-
-    /// A failure in place of a step that would make another attempt.
-    fn at_once(&self, step: Step) -> Step {
-        match step {
-            Step::Wait(_) | Step::Again | Step::Attempt(_) => Step::Fail(End {
-                attempts: 1,
-                elapsed: Duration::ZERO,
-                reason: Reason::AttemptsExhausted,
-                classification: None,
-                rejected: None,
-            }),
-            other => other,
         }
     }
 

@@ -86,19 +86,20 @@ async fn admitted(live: &Live, pool: &Rc<Pool>, request: Request<Incoming>, id: 
         return asked.refused(405, "the method CONNECT is not served; send requests for the gateway itself");
     }
     let reads = matches!(head.method, Method::GET | Method::HEAD);
-    if reads && let Some(answer) = own(live, asked).await {
+    if reads && let Some(answer) = Box::pin(own(live, asked)).await {
         return if head.method == Method::HEAD { headed(answer) } else { answer };
     }
     let route = Route::of(path).filter(|_| head.method == Method::POST);
     let pass = Pass { live, pool, head: &head, id };
-    if route.is_none() && !pass::is_read(&head) {
-        return pass.through(body).await;
+    // Boxed, as the other rarer ways: each request would have room for all of them.
+    if !live.recovers || route.is_none() && !pass::is_read(&head) {
+        return Box::pin(pass.through(body)).await;
     }
     let collected = match collected(live, asked, body).await {
         Ok(collected) => collected,
         Err(refused) => return refused,
     };
-    let Some(route) = route else { return pass.whole(collected.0).await };
+    let Some(route) = route else { return Box::pin(pass.whole(collected.0)).await };
     let held = if !route.is_ollamas() && unpack::is_packed(&head.headers) { unpacked(live, asked, collected).await } else { Ok(collected) };
     match held {
         Ok((bytes, _memory)) => model(&pass, route, bytes).await,
@@ -175,7 +176,7 @@ async fn model(pass: &Pass<'_>, route: Route, bytes: Bytes) -> Response<Reply> {
     }
     match plain(pass, route, bytes) {
         Ok(Plain::Question(question)) => relays.answer(pool, question).await,
-        Ok(Plain::Unload { model, sent, body, fields }) => pass.unload(&model, &sent, &body, &fields).await,
+        Ok(Plain::Unload { model, sent, body, fields }) => Box::pin(pass.unload(&model, &sent, &body, &fields)).await,
         Err(refused) => refused,
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Live {
     /// TLS of new connections; `None` for a listener without TLS.
     pub(crate) acceptor: Option<Acceptor>,
     pub(crate) relays: Relays,
+    /// Whether answers are judged and failures recovered from.
+    pub(crate) recovers: bool,
     pub(crate) guard: Guard,
     pub(crate) keys: Keys,
     /// Memory for the bodies of all requests, in units of [`MEMORY_UNIT`]. All workers share it.
@@ -124,7 +126,8 @@ impl std::fmt::Debug for Gateway {
 pub struct StartOptions {
     /// Number of worker threads; 0 for one for each processor.
     pub workers: usize,
-    /// Whether failures are recovered from; only measurements turn it off. Answers are judged in any case.
+    /// Whether answers are judged and failures recovered from. Without it each request passes unread to the first host
+    /// that can be reached; only measurements turn it off.
     pub recovers: bool,
 }
 
@@ -241,7 +244,6 @@ fn live(
     let asker = Arc::new(Asker { connect: config.limits.connect, connector: connector.clone() });
     let refresher = Refresher::start(control, hosts.all(), &asker, hosts.clock());
     let relays = Relays::new(config, policy, hosts, counts.clone())?;
-    let relays = if recovers { relays } else { relays.without_recovery() };
     let machine = Machine { name: std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(), addresses: Vec::new() };
     Ok(Live {
         acceptor: tls::acceptor(&config.listen)?,
@@ -251,6 +253,7 @@ fn live(
         via: HeaderValue::from_str(&format!("1.1 upright-{:016x}", id)).unwrap_or(HeaderValue::from_static("1.1 upright")),
         config: config.clone(),
         relays,
+        recovers,
         _refresher: refresher,
     })
 }

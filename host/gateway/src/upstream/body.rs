@@ -92,6 +92,17 @@ impl std::fmt::Debug for Change {
     }
 }
 
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        // A reader that knows the length does not ask for the end.
+        if self.incoming.is_end_stream()
+            && let Some((pool, connection)) = self.connection.take()
+        {
+            Pool::give_back(&pool, connection);
+        }
+    }
+}
+
 impl AnswerBody {
     pub(super) fn new(incoming: Incoming, pool: Weak<Pool>, connection: Idle) -> Self {
         Self { incoming, connection: Some((pool, connection)), change: None }

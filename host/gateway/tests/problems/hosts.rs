@@ -259,6 +259,19 @@ async fn a_kept_connection_that_the_host_closes_as_a_request_comes_costs_no_clie
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_pass_unchanged_go_over_one_connection_one_after_another() {
+    let host = ModelHost::ollama(&["m:latest"], |_, line| line.json(200, &json!({ "results": [] })));
+    let gateway = gateway(&[&host], "");
+    until(&gateway, "/readyz", "ready").await;
+    for _ in 0..20 {
+        let answer = ask(&gateway, "/api/experimental/web_search", &json!({ "query": "sky" })).await;
+        assert_eq!(answer.text, r#"{"results":[]}"#);
+    }
+    let numbers: Vec<_> = host.questions().iter().map(|asked| asked.number).collect();
+    assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_model_that_comes_or_goes_behind_the_gateways_back_is_found_on_the_other_host() {
     type Models = Arc<Mutex<Vec<&'static str>>>;
     fn stocked(models: &Models) -> ModelHost {

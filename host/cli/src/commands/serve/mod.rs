@@ -56,7 +56,7 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     workers: usize,
 
-    /// Judge answers, but do not recover, for measurements
+    /// Pass requests and answers unread, for measurements
     #[arg(long)]
     no_recovery: bool,
 }
