@@ -1,6 +1,9 @@
 //! Labelled recordings of a real Ollama's answers, byte for byte, as test data. See `README.md`.
 
+mod commands;
 pub mod server;
+
+pub use commands::{Command, Exchange, commands};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -97,36 +100,53 @@ pub struct Body {
 impl Recording {
     /// The body; `None` without an answer.
     pub fn body(&self) -> Option<Body> {
-        let end = find(&self.answer, b"\r\n\r\n")?;
-        let (head, rest) = (String::from_utf8_lossy(&self.answer[..end]).to_ascii_lowercase(), &self.answer[end + 4..]);
-        let status = head.get(9..12)?.parse().ok()?;
-        if head.contains("transfer-encoding: chunked") {
-            let (bytes, ended) = unchunked(rest);
-            return Some(Body { status, bytes, ended });
-        }
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).and_then(|length| length.trim().parse().ok());
-        let ended = self.request.method == "HEAD" || length.is_none_or(|length: usize| rest.len() >= length);
-        Some(Body { status, bytes: rest.to_vec(), ended })
+        Body::read(&self.request.method, &self.answer).map(|(body, _)| body)
     }
+}
+
+impl Body {
+    /// Reads the first of some answers, and returns the bytes after it. `None` without a whole head.
+    pub fn read<'a>(method: &str, answers: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (head, rest) = head(answers)?;
+        let status = head.get(9..12)?.parse().ok()?;
+        if method != "HEAD" && head.contains("transfer-encoding: chunked") {
+            let (bytes, after) = unchunked(rest);
+            return Some((Self { status, bytes, ended: after.is_some() }, after.unwrap_or_default()));
+        }
+        let length = if method == "HEAD" { 0 } else { content_length(&head).unwrap_or(rest.len()) };
+        let (bytes, after) = rest.split_at(length.min(rest.len()));
+        Some((Self { status, bytes: bytes.to_vec(), ended: bytes.len() == length }, after))
+    }
+}
+
+/// A head in small letters, and the bytes after it.
+fn head(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let end = find(bytes, b"\r\n\r\n")?;
+    Some((String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase(), &bytes[end + 4..]))
+}
+
+fn content_length(head: &str) -> Option<usize> {
+    head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok())
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
-fn unchunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
+/// The bytes within the chunks, and those after the last one if it came.
+fn unchunked(mut rest: &[u8]) -> (Vec<u8>, Option<&[u8]>) {
     let mut bytes = Vec::new();
     while let Some(line) = find(rest, b"\r\n") {
         let Ok(length) = usize::from_str_radix(&String::from_utf8_lossy(&rest[..line]), 16) else { break };
         rest = &rest[line + 2..];
-        if length == 0 {
-            return (bytes, true);
-        }
         bytes.extend_from_slice(&rest[..length.min(rest.len())]);
         let Some(after) = rest.get(length + 2..) else { break };
         rest = after;
+        if length == 0 {
+            return (bytes, Some(rest));
+        }
     }
-    (bytes, false)
+    (bytes, None)
 }
 
 /// All recordings, in file order.

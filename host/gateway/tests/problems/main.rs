@@ -1,6 +1,7 @@
 //! The problems that users of Ollama and of its proxies report, each met by a stand-in for a host that has it.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod commands;
 mod ends;
 mod hosts;
 mod openai_hosts;
