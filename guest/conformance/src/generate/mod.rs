@@ -6,6 +6,7 @@ mod breaker;
 mod classifier;
 mod degradation;
 mod health;
+mod hosts;
 mod misleading;
 mod random;
 mod recovery;

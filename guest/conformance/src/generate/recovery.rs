@@ -1,9 +1,9 @@
 //! Vectors of verdicts.
 
-use super::Collected;
 use super::misleading::TELLING;
 use super::random::Random;
 use super::values::{self, MODELS, SECOND};
+use super::{Collected, hosts};
 use crate::rows::fault_of;
 use serde_json::json;
 use upright_logic::backoff::RetryConfig;
@@ -53,21 +53,24 @@ pub(super) fn make(collected: &mut Collected, random: &mut Random) {
     for index in 0..RANDOM {
         ask(&format!("random window {index}"), &any_window(&mut random));
     }
+    for (name, incident) in hosts::incidents() {
+        ask(&name, &incident);
+    }
 }
 
-fn plain(failure: Fault) -> Incident {
+pub(super) fn plain(failure: Fault) -> Incident {
     Incident { retry: RetryConfig { jitter: false, ..RetryConfig::default() }, random: 0.5, now: 200 * SECOND, ..Incident::of(failure) }
 }
 
-fn busy() -> Fault {
+pub(super) fn busy() -> Fault {
     Fault { status: Some(503), ..Fault::new(FaultKind::HttpStatus, "server busy, please try again.  maximum pending requests exceeded") }
 }
 
-fn models(current: &str) -> Option<ModelChoice> {
+pub(super) fn models(current: &str) -> Option<ModelChoice> {
     Some(ModelChoice { current: current.into(), chain: ["qwen3:30b-a3b", "qwen3:8b", "gemma3:4b"].map(String::from).into(), known: None })
 }
 
-fn closed(consecutive_failures: u32) -> BreakerState {
+pub(super) fn closed(consecutive_failures: u32) -> BreakerState {
     BreakerState {
         phase: Phase::Closed,
         consecutive_failures,
@@ -78,11 +81,11 @@ fn closed(consecutive_failures: u32) -> BreakerState {
     }
 }
 
-fn guard(state: BreakerState) -> Guard {
+pub(super) fn guard(state: BreakerState) -> Guard {
     Guard { config: BreakerConfig::default(), generation: state.generation, state, successes: 0, took: 0.0 }
 }
 
-fn everything() -> AtHand {
+pub(super) fn everything() -> AtHand {
     AtHand { fallback: true, cached: Some(CachedAnswer { age: 10.0, max_age: 60.0 }), checkpoint: true, can_simplify: true }
 }
 
@@ -239,13 +242,14 @@ fn edges() -> Vec<(String, Incident)> {
     edges
 }
 
-fn refusal() -> Fault {
+pub(super) fn refusal() -> Fault {
     let text = "request (6010 tokens) exceeds the available context size (4096 tokens), try increasing it";
     Fault { status: Some(400), ..Fault::new(FaultKind::HttpStatus, text) }
 }
 
 /// A question of 6,010 tokens for a window of 4,096, with a model that can have 8,192.
-const TOO_SMALL: WindowFacts = WindowFacts { needed: Some(6010), loaded: Some(4096), model_limit: Some(8192), ..WindowFacts::UNKNOWN };
+pub(super) const TOO_SMALL: WindowFacts =
+    WindowFacts { needed: Some(6010), loaded: Some(4096), model_limit: Some(8192), ..WindowFacts::UNKNOWN };
 
 fn with_window(window: WindowFacts, incident: Incident) -> Incident {
     Incident { circumstances: Some(Circumstances { window: Some(window), ..Circumstances::default() }), ..incident }
