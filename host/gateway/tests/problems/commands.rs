@@ -54,15 +54,23 @@ fn completed(begun: &[u8]) -> Vec<u8> {
     [begun, &rest, b"\r\n0\r\n\r\n"].concat()
 }
 
-/// The Ollama that was recorded while this command ran.
-fn ollama(command: &'static Command) -> ModelHost {
+/// The Ollama that was recorded while this command ran, or one without models.
+fn ollama(command: &'static Command, has_models: bool) -> ModelHost {
     let all = || command.exchanges.iter().chain(commands().iter().flat_map(|command| &command.exchanges));
     ModelHost::start(move |asked, line| {
-        let recorded = all().find(|exchange| is_same(exchange, asked)).expect("a request of the command");
-        match command.line.strip_prefix("ollama rm ") {
+        let recorded = all().find(|exchange| is_same(exchange, asked));
+        let removed = command.line.strip_prefix("ollama rm ").filter(|_| has_models && asked.target == "GET /api/tags");
+        match (asked.target.as_str(), recorded, removed) {
+            ("GET /api/tags" | "GET /api/ps", ..) if !has_models => line.json(200, &json!({ "models": [] })),
             // The list was recorded before this model was made.
-            Some(name) if asked.target == "GET /api/tags" => line.json(200, &listed(recorded, name)),
-            _ => line.send(answer(recorded)),
+            (_, Some(recorded), Some(name)) => line.json(200, &listed(recorded, name)),
+            ("GET /api/version" | "POST /api/pull", Some(recorded), None) => line.send(answer(recorded)),
+            (_, Some(recorded), None) if has_models => line.send(answer(recorded)),
+            _ => {
+                let body = asked.json();
+                let name = ["model", "name", "source"].into_iter().find_map(|name| body[name].as_str().filter(|name| !name.is_empty()));
+                line.json(404, &json!({ "error": format!("model '{}:latest' not found", name.unwrap()) }));
+            }
         }
     })
 }
@@ -98,12 +106,12 @@ fn read(exchange: &Exchange, got: &[u8]) -> (u16, String, String) {
     (body.status, kinds.collect::<Vec<_>>().join(" "), String::from_utf8(body.bytes).unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_recorded_request_of_the_ollama_command_gets_from_the_gateway_what_it_got_from_ollama() {
+/// Sends every recorded request to a gateway. The recorded Ollama is its host, perhaps after one without models.
+async fn replay(begins_with_empty: bool) {
     let (mut rows, mut wrong) = (0, Vec::new());
     for command in commands() {
-        let host = ollama(command);
-        let gateway = gateway(&[&host], "");
+        let (host, empty) = (ollama(command, true), ollama(command, false));
+        let gateway = if begins_with_empty { gateway(&[&empty, &host], "") } else { gateway(&[&host], "") };
         for list in ["/api/tags", "/api/ps"] {
             until(&gateway, list, "latest").await;
         }
@@ -114,8 +122,9 @@ async fn each_recorded_request_of_the_ollama_command_gets_from_the_gateway_what_
             let (target, wanted) = (exchange.target(), answer(exchange));
             let got = sent(&mut connection, exchange);
             let found = read(exchange, &got);
-            let asked = host.count(target);
-            let is_once = matches!(exchange.method(), "GET" | "HEAD") || asked == 1;
+            let asked = [host.count(target), empty.count(target)];
+            // A host that lacks the model may be asked, and then the other one.
+            let is_once = matches!(exchange.method(), "GET" | "HEAD") || asked.contains(&1) && asked.iter().all(|times| *times < 2);
             let is_right = is_once && found == read(exchange, &wanted);
             let mark = if is_right { "same" } else { "WRONG" };
             let (status, length, extent) = (found.0, found.2.len(), extent(exchange));
@@ -123,10 +132,20 @@ async fn each_recorded_request_of_the_ollama_command_gets_from_the_gateway_what_
             rows += 1;
             if !is_right {
                 let [got, wanted] = [got, wanted].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-                wrong.push(format!("{}\n{}\nasked {asked} times, got:\n{got}\nnot:\n{wanted}", command.line, exchange.sent));
+                wrong.push(format!("{}\n{}\nasked {asked:?} times, got:\n{got}\nnot:\n{wanted}", command.line, exchange.sent));
             }
         }
     }
     println!("{rows} exchanges");
     assert!(wrong.is_empty(), "{} of {rows} are wrong:\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_recorded_request_of_the_ollama_command_gets_from_the_gateway_what_it_got_from_ollama() {
+    replay(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_recorded_request_of_the_ollama_command_reaches_the_host_that_has_its_model() {
+    replay(true).await;
 }
