@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -86,6 +87,11 @@ impl Line {
     /// Closes the connection after this answer.
     pub fn close(&mut self) {
         self.keeps = false;
+    }
+
+    /// Stays silent for this time, as a host that loads or thinks.
+    pub fn silent(&mut self, time: Duration) {
+        std::thread::sleep(time);
     }
 
     /// Waits until the client closes the connection.

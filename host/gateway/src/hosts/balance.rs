@@ -95,17 +95,19 @@ impl Candidate {
             rate if self.outstanding >= rate => 1,
             _ => 0,
         };
-        let Memory { warm, others, .. } = self.memory;
+        let Memory { warm, others, waits, .. } = self.memory;
         let at_ease = !self.full && !self.struck;
         let loading = match (warm, others, at_ease) {
             (true, 0, true) => 0,
             // Nothing would be evicted.
             (false, 0, true) => 1,
             (true, 0, false) => 2,
-            // Another model waits there, or is waited for: neither stays.
-            (true, _, _) => 3,
-            (false, _, true) => 4,
-            (false, _, false) => 5,
+            // It is loaded, and another model waits for its memory.
+            (true, _, _) if !waits => 3,
+            // It waits for the memory of another: sent elsewhere, neither would stay anywhere.
+            (true, _, _) => 4,
+            (false, _, true) => 5,
+            (false, _, false) => 6,
         };
         let load = u64::from(self.outstanding) * LOAD_UNIT / u64::from(self.weight.max(1));
         (self.is_excluded(), has_model, reach, loading, others, load)

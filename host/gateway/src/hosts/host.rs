@@ -129,6 +129,15 @@ pub(crate) struct Memory {
     /// Number of other models that are loaded or load, and whose memory it takes; for a warm model, number of models
     /// that wait for its memory, or whose memory it waits for.
     pub others: u32,
+    /// Whether the model waits for the memory of others.
+    pub waits: bool,
+}
+
+impl Memory {
+    /// Number of models whose memory a request takes.
+    pub(crate) const fn evicts(&self) -> u32 {
+        if self.warm && !self.waits { 0 } else { self.others }
+    }
 }
 
 /// Reasons to ask a host before its time.
@@ -281,7 +290,7 @@ impl Host {
         }
         let of = |listed: &[LoadedModel]| listed.iter().find(|loaded| loaded.model == *model).map(|loaded| loaded.window);
         let listed = self.loaded.load();
-        let warm = |window| Memory { warm: true, window, others: self.waiting.load(Ordering::Relaxed) };
+        let warm = |window| Memory { warm: true, window, others: self.waiting.load(Ordering::Relaxed), waits: false };
         if let Some(window) = listed.as_deref().and_then(|listed| of(listed)).filter(|window| fits(*window, wanted)) {
             return warm(window);
         }
@@ -295,12 +304,12 @@ impl Host {
         }
         let load = loading.iter().find(|load| load.model == *model && fits(load.window, wanted));
         if let Some(load) = load.filter(|load| !load.waits.load(Ordering::Relaxed)) {
-            return Memory { warm: true, window: load.window, others: 0 };
+            return Memory { warm: true, window: load.window, ..Memory::default() };
         }
         let all = listed.iter().map(|loaded| &loaded.model).chain(loading.iter().map(|load| &load.model));
         let others: BTreeSet<&ModelName> = all.filter(|other| *other != model).collect();
         let window = load.map_or(window.flatten(), |load| load.window);
-        Memory { warm: load.is_some(), window, others: u32::try_from(others.len()).unwrap_or(u32::MAX) }
+        Memory { warm: load.is_some(), window, others: u32::try_from(others.len()).unwrap_or(u32::MAX), waits: load.is_some() }
     }
 
     fn loading(&self) -> MutexGuard<'_, Vec<Arc<Load>>> {

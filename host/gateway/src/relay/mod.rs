@@ -51,7 +51,7 @@ const MODEL: HeaderName = HeaderName::from_static("x-upright-model");
 const REASON: HeaderName = HeaderName::from_static("x-upright-reason");
 const QUESTION: HeaderName = HeaderName::from_static("x-upright-question");
 const WINDOW: HeaderName = HeaderName::from_static("x-upright-window");
-/// OpenAI's clients obey it: the gateway has already retried.
+/// Whether the client should ask again, since the gateway has already retried. OpenAI's clients obey it.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Headers of a host's answer that reach the client.
@@ -316,7 +316,9 @@ impl Relays {
         let mut headers = HeaderMap::new();
         describe(&mut headers, story.id(), "failed", end.attempts, story.host().map(|host| &**host), None);
         headers.insert(REASON, HeaderValue::from_static(end.reason.name()));
-        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        let retry_after = retry_after(end);
+        // Another request helps only after the time that the answer names.
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static(if retry_after.is_some() { "true" } else { "false" }));
         let meaning = end.classification.as_ref();
         let is_too_long = meaning.is_some_and(|meaning| meaning.action == SuggestedAction::ShortenPrompt);
         let message = missed.as_ref().map_or_else(|| rejection(end), |missed| missed.message.clone());
@@ -342,7 +344,7 @@ impl Relays {
             None => 502,
         };
         let code = if is_too_long { Some("context_length_exceeded") } else { None };
-        error(question, &ErrorFacts { status, message, code, retry_after: retry_after(end) }, headers)
+        error(question, &ErrorFacts { status, message, code, retry_after }, headers)
     }
 }
 

@@ -86,8 +86,10 @@ impl Place {
     pub(super) fn choices(&self) -> Vec<(u32, &Arc<Host>)> {
         let serving = self.serving();
         let candidates = serving.ranking.candidates();
-        let evicts = candidates.first().map_or(0, |best| best.memory.others);
-        let will_do = |other: &Candidate| other.admits && other.rate > 0 && other.has_model != Some(false) && other.memory.others <= evicts;
+        // A model that is loaded somewhere, or waits for memory there, moves nowhere else.
+        let evicts = candidates.first().map_or(0, |best| if best.memory.warm { 0 } else { best.memory.others });
+        let will_do =
+            |other: &Candidate| other.admits && other.rate > 0 && other.has_model != Some(false) && other.memory.evicts() <= evicts;
         let chosen = (0..).zip(candidates).filter(|(index, candidate)| *index == 0 || will_do(candidate));
         chosen.filter_map(|(index, candidate)| Some((index, self.hosts.all().get(candidate.host)?))).collect()
     }

@@ -161,7 +161,7 @@ async fn a_silence_before_a_tool_call_is_healthy_and_the_same_silence_without_to
     let call = json!([{ "function": { "name": "get_weather", "arguments": { "city": "Oslo" } } }]);
     let host = ModelHost::ollama(&["m:latest"], move |asked, line| {
         words(asked, line, "Let me see ");
-        std::thread::sleep(WHILE);
+        line.silent(WHILE);
         let mut calls = piece("");
         calls["message"]["tool_calls"] = call.clone();
         line.line(&calls);
