@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use upright_core::PolicySlot;
 use upright_gateway::config::Config;
 use upright_gateway::serve::{Gateway, StartOptions};
+use upright_test_kit::gate::Gate;
 use upright_test_kit::model_host::{Asked, Line, ModelHost};
 use upright_test_kit::wait::until_blocking;
 
@@ -117,6 +118,8 @@ impl Honest {
 fn row(attack: &str, gateway: &Gateway, kept_alone: bool, attacking: impl FnOnce() -> BTreeMap<u16, usize>) -> String {
     let ended = AtomicBool::new(false);
     let mut kept = Honest(connect(gateway));
+    // It has its place before the attack begins.
+    assert!(kept.is_answered(), "{attack}");
     let (answers, asked, answered) = std::thread::scope(|scope| {
         let honest = scope.spawn(|| {
             let (mut asked, mut answered) = (0, 0);
@@ -338,22 +341,6 @@ fn ten_thousand_connections_are_held_or_refused_and_at_least_99_of_100_honest_re
     };
     hold("connections that say nothing", CROWD + 200, crowd);
     hold("more connections than allowed", 200, crowd.min(2000));
-}
-
-/// Threads wait here until it is opened.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn pass(&self) {
-        let (is_open, changed) = &*self.0;
-        drop(changed.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
-    }
-
-    fn open(&self) {
-        *self.0.0.lock().unwrap() = true;
-        self.0.1.notify_all();
-    }
 }
 
 /// Memory of the process, KiB.

@@ -11,8 +11,8 @@ mod shelf;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use upright_core::PolicySlot;
@@ -22,25 +22,10 @@ use upright_protocol::Route;
 use upright_recordings::server::Server;
 use upright_recordings::{Recording, named};
 use upright_runtime::{Policy, PolicyLifecycle, SwapOptions};
+use upright_test_kit::gate::Gate;
 
 /// The routes of clients.
 const ROUTES: [Route; 4] = [Route::Chat, Route::ChatCompletions, Route::Messages, Route::Responses];
-
-/// Calls wait here until it is opened.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn pass(&self) {
-        let (is_open, changed) = &*self.0;
-        drop(changed.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
-    }
-
-    fn open(&self) {
-        *self.0.0.lock().unwrap() = true;
-        self.0.1.notify_all();
-    }
-}
 
 fn plain(request: &Value) -> &'static Recording {
     named(if request["stream"] == false { "plain-longer-whole" } else { "plain-longer" })
@@ -298,6 +283,17 @@ async fn a_window_that_a_model_loaded_with_is_kept_though_its_answer_was_empty()
     ask(&gateway, Route::Chat, &hello()).await;
     let windows: Vec<_> = asked(&host)[before..].iter().map(|request| request["options"]["num_ctx"].as_u64()).collect();
     assert!(!windows.is_empty() && windows.iter().all(|window| *window >= Some(6266)), "{windows:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_is_asked_to_come_again_only_where_the_answer_names_a_time() {
+    let host = host(|_| named("inner-500-caller-whole"));
+    let gateway = gateway(&[&host], "", "", "[breaker]\nfailure_threshold = 2\n");
+    let first = ask(&gateway, Route::Chat, &hello()).await;
+    assert_eq!((first.header("x-should-retry"), first.header("retry-after")), (Some("false"), None), "{}", first.text);
+    let second = ask(&gateway, Route::Chat, &hello()).await;
+    assert_eq!(second.header("x-upright-reason"), Some("circuit_open"), "{}", second.text);
+    assert!(second.header("x-should-retry") == Some("true") && second.header("retry-after").is_some(), "{:?}", second.headers);
 }
 
 /// Sends the head of a request with a header of this length, and returns the first line of the answer.

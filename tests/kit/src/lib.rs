@@ -8,6 +8,7 @@ pub mod command;
 pub mod driven;
 pub mod folder;
 pub mod full_store;
+pub mod gate;
 pub mod model_host;
 pub mod nats_server;
 pub mod other_hosts;

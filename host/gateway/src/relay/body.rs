@@ -177,7 +177,7 @@ impl Relay {
             match translation.end() {
                 Some(out) if out.is_empty() => {}
                 Some(out) => self.ready.push_back(out.into()),
-                None => return self.fail(&OllamaError::invalid(self.endpoint, "an answer of this route", &self.last)),
+                None => return self.fail(&unreadable(self.endpoint, &self.last)),
             }
         }
         if let Some(call) = self.call.take() {

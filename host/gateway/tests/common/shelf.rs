@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
+use upright_test_kit::model_host::ModelHost;
 
 /// Models, blobs and requests of a host.
 #[derive(Default)]
@@ -16,26 +15,29 @@ pub(crate) struct Shelf {
     pub(crate) asked: Vec<(String, Value)>,
 }
 
-/// A host that runs until the test ends.
+/// A host with a shelf.
 pub(crate) struct Ollama {
     pub(crate) name: String,
     shelf: Arc<Mutex<Shelf>>,
+    _host: ModelHost,
 }
 
 impl Ollama {
     pub(crate) fn start(models: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let name = listener.local_addr().unwrap().to_string();
         let models = models.iter().map(|model| format!("{model}:latest")).collect();
         let shelf = Arc::new(Mutex::new(Shelf { models, ..Shelf::default() }));
         let shared = Arc::clone(&shelf);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let shelf = Arc::clone(&shared);
-                std::thread::spawn(move || drop(serve(&stream.unwrap(), &shelf)));
+        let host = ModelHost::start(move |asked, line| {
+            let (status, answer) = shared.lock().unwrap().answer(&asked.target, &asked.json());
+            if asked.target.ends_with("/api/create") {
+                // Progress comes in lines.
+                line.head("application/x-ndjson");
+                line.piece(answer);
+                return line.end();
             }
+            line.whole(status, "application/json", answer);
         });
-        Self { name, shelf }
+        Self { name: host.name(), shelf, _host: host }
     }
 
     pub(crate) fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -45,33 +47,6 @@ impl Ollama {
     /// Number of requests with this method and path.
     pub(crate) fn asked(&self, what: &str) -> usize {
         self.shelf().asked.iter().filter(|(asked, _)| asked == what).count()
-    }
-}
-
-fn serve(stream: &TcpStream, shelf: &Mutex<Shelf>) -> io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head)? == 0 {
-                return Ok(());
-            }
-        }
-        let mut words = head.split(' ');
-        let what = format!("{} {}", words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let length = head.to_ascii_lowercase().lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
-        let mut body = vec![0; length.unwrap_or(0)];
-        reader.read_exact(&mut body)?;
-        let request = serde_json::from_slice(&body).unwrap_or_default();
-        let (status, answer) = shelf.lock().unwrap().answer(&what, &request);
-        let length = if what.starts_with("HEAD") { 0 } else { answer.len() };
-        (&*stream).write_all(format!("HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\n").as_bytes())?;
-        if what.ends_with("/api/create") {
-            // Progress comes in lines.
-            (&*stream).write_all(format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{answer}\r\n0\r\n\r\n").as_bytes())?;
-        } else {
-            (&*stream).write_all(format!("content-length: {length}\r\n\r\n{answer}").as_bytes())?;
-        }
     }
 }
 

@@ -9,12 +9,13 @@ mod requests;
 mod table;
 
 use serde_json::{Value, json};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use upright_core::PolicySlot;
 use upright_gateway::config::Config;
 use upright_gateway::serve::{Gateway, StartOptions};
 use upright_protocol::Route;
+use upright_test_kit::gate::Gate;
 use upright_test_kit::model_host::{Asked, Line, ModelHost};
 
 /// The routes of clients on which a model writes text.
@@ -22,22 +23,6 @@ const ROUTES: [Route; 4] = [Route::Chat, Route::ChatCompletions, Route::Messages
 /// Time that a test waits for something that must not happen.
 const WHILE: Duration = Duration::from_millis(400);
 const NDJSON: &str = "application/x-ndjson";
-
-/// Threads wait here until it is opened.
-#[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
-
-impl Gate {
-    fn pass(&self) {
-        let (is_open, changed) = &*self.0;
-        drop(changed.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
-    }
-
-    fn open(&self) {
-        *self.0.0.lock().unwrap() = true;
-        self.0.1.notify_all();
-    }
-}
 
 /// A gateway in front of these addresses, with these further tables.
 fn gateway_to(urls: &[String], tables: &str) -> Gateway {
