@@ -11,6 +11,7 @@ mod access;
 pub mod config;
 mod front;
 mod hosts;
+mod limit;
 mod relay;
 #[doc(hidden)]
 pub mod scan;

@@ -163,6 +163,17 @@ mod tests {
     }
 
     #[test]
+    fn words_of_a_long_text_are_counted_wherever_they_begin() {
+        for shift in 0..300 {
+            for word in ["x ", "word\n", "\u{e4}\u{df} \t", " "] {
+                let prompt = "y".repeat(shift) + &word.repeat(700);
+                let asked = Asked::read(Route::Generate, serde_json::json!({ "prompt": prompt }).to_string().as_bytes());
+                assert_eq!(asked.words, prompt.split_ascii_whitespace().count() as u64, "{shift} {word:?}");
+            }
+        }
+    }
+
+    #[test]
     fn words_are_counted_in_every_form_of_a_question() {
         for (route, body, words) in [
             (Route::Generate, r#"{"prompt":"one two","system":"three"}"#, 3),

@@ -5,6 +5,7 @@ use super::verdict::judged;
 use crate::config::{KeepAlive, Limits, Model, Overflow};
 use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
+use crate::limit::within;
 use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, SendError, path_at, set_host};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -24,16 +25,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The result of an attempt.
 pub(super) enum Brought {
     /// A stream whose first content is there.
-    Stream { head: HeaderMap, reader: Box<Reader>, held: Vec<Bytes>, rest: AnswerBody, question_cut: bool },
+    Stream { content_type: Option<HeaderValue>, reader: Box<Reader>, held: Vec<Bytes>, rest: AnswerBody, question_cut: bool },
     /// A whole answer, judged.
-    Whole { head: HeaderMap, bytes: Bytes, question_cut: bool },
+    Whole { content_type: Option<HeaderValue>, bytes: Bytes, question_cut: bool },
 }
 
 impl Brought {
-    /// The head of the host's answer, and whether it is known that the host dropped a part of the question.
-    pub(super) fn head(&self) -> (&HeaderMap, bool) {
+    /// The type of the host's answer, and whether it is known that the host dropped a part of the question.
+    pub(super) fn head(&self) -> (Option<&HeaderValue>, bool) {
         match self {
-            Self::Stream { head, question_cut, .. } | Self::Whole { head, question_cut, .. } => (head, *question_cut),
+            Self::Stream { content_type, question_cut, .. } | Self::Whole { content_type, question_cut, .. } => {
+                (content_type.as_ref(), *question_cut)
+            }
         }
     }
 }
@@ -101,8 +104,8 @@ impl Way<'_> {
             None => return Err(Missed::timeout(endpoint, phase, limit)),
         };
         let loaded = answer.head.status.is_success();
-        let first = tokio::time::timeout(limits.first_content, self.read(question, attempt, answer)).await;
-        let first = first.unwrap_or_else(|_| Err(Missed::timeout(endpoint, Timeout::FirstToken, limits.first_content)));
+        let first = within(limits.first_content, pin!(self.read(question, attempt, answer))).await;
+        let first = first.unwrap_or_else(|| Err(Missed::timeout(endpoint, Timeout::FirstToken, limits.first_content)));
         first.map_err(|missed| Missed { loaded, ..missed })
     }
 
@@ -144,19 +147,21 @@ impl Way<'_> {
     }
 
     async fn read(&self, question: &Question, attempt: &Attempt, answer: Answer) -> Result<Brought, Missed> {
-        let Answer { head, body } = answer;
+        let Answer { mut head, body } = answer;
         if !head.status.is_success() {
             return Err(self.refused(question, attempt, head.status, head.headers, body).await);
         }
+        let content_type = head.headers.remove(header::CONTENT_TYPE);
+        drop(head);
         if question.asked.streamed {
-            self.stream(question, head.headers, body).await
+            self.stream(question, content_type, body).await
         } else {
-            self.whole(question, head.headers, body).await
+            self.whole(question, content_type, body).await
         }
     }
 
     /// Reads a stream up to its first content. A stream that ends before is judged here.
-    async fn stream(&self, question: &Question, head: HeaderMap, mut body: AnswerBody) -> Result<Brought, Missed> {
+    async fn stream(&self, question: &Question, content_type: Option<HeaderValue>, mut body: AnswerBody) -> Result<Brought, Missed> {
         let endpoint = question.endpoint;
         let mut reader = Box::new(Reader::new(question.asked.clone(), 200));
         let mut held: Vec<Bytes> = Vec::new();
@@ -170,10 +175,10 @@ impl Way<'_> {
                     if reader.has_failed() || reader.is_over() {
                         let last = held.last().map(Bytes::as_ref).unwrap_or_default();
                         let question_cut = self.judged(question, reader.judgement(), last)?;
-                        return Ok(Brought::Stream { head, reader, held, rest: body, question_cut });
+                        return Ok(Brought::Stream { content_type, reader, held, rest: body, question_cut });
                     }
                     if has_content {
-                        return Ok(Brought::Stream { head, reader, held, rest: body, question_cut: false });
+                        return Ok(Brought::Stream { content_type, reader, held, rest: body, question_cut: false });
                     }
                     continue;
                 }
@@ -183,7 +188,7 @@ impl Way<'_> {
             };
             let last = held.last().map(Bytes::as_ref).unwrap_or_default();
             let question_cut = self.judged(question, reader.end(whole), last)?;
-            return Ok(Brought::Whole { head, bytes: joined(held), question_cut });
+            return Ok(Brought::Whole { content_type, bytes: joined(held), question_cut });
         }
     }
 
@@ -191,13 +196,13 @@ impl Way<'_> {
         judged(question.endpoint, question.asked.clone(), judgement, last, self.accepts_cuts)
     }
 
-    async fn whole(&self, question: &Question, head: HeaderMap, body: AnswerBody) -> Result<Brought, Missed> {
+    async fn whole(&self, question: &Question, content_type: Option<HeaderValue>, body: AnswerBody) -> Result<Brought, Missed> {
         let endpoint = question.endpoint;
         let (bytes, whole) = collected(body, ANSWER_LIMIT).await.map_err(|error| Missed::broken(endpoint, &error))?;
         let mut reader = Reader::new(question.asked.clone(), 200);
         reader.push(&bytes);
         let question_cut = self.judged(question, reader.end(whole), &bytes)?;
-        Ok(Brought::Whole { head, bytes, question_cut })
+        Ok(Brought::Whole { content_type, bytes, question_cut })
     }
 
     /// An error of the host, with the facts of its window where the question was too long.

@@ -6,7 +6,7 @@ use super::question::Question;
 use crate::config;
 use crate::scan::request::canonical;
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::HeaderValue;
 use moka::policy::EvictionPolicy;
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
@@ -33,8 +33,8 @@ pub(super) struct Kept {
     came: Instant,
     fresh_for: Duration,
     kept_for: Duration,
-    /// Headers that reach the client.
-    pub(super) head: HeaderMap,
+    /// Its `Content-Type`.
+    pub(super) content_type: Option<HeaderValue>,
     pub(super) bytes: Bytes,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Draft {
     key: Key,
     fresh_for: Duration,
     kept_for: Duration,
-    pub(super) head: HeaderMap,
+    pub(super) content_type: Option<HeaderValue>,
     bytes: BytesMut,
 }
 
@@ -72,8 +72,8 @@ impl Draft {
 
     /// Keeps the answer, which is whole.
     pub(super) fn keep(self) {
-        let Self { answers, key, fresh_for, kept_for, head, bytes } = self;
-        answers.insert(key, Kept { came: Instant::now(), fresh_for, kept_for, head, bytes: bytes.freeze() });
+        let Self { answers, key, fresh_for, kept_for, content_type, bytes } = self;
+        answers.insert(key, Kept { came: Instant::now(), fresh_for, kept_for, content_type, bytes: bytes.freeze() });
     }
 }
 
@@ -113,8 +113,9 @@ impl Cache {
         }
         hash.update(&body);
         let key: Key = hash.finalize().into();
-        let (head, bytes) = (HeaderMap::new(), BytesMut::new());
-        let draft = Draft { answers: self.answers.clone(), key, fresh_for: self.fresh_for, kept_for: self.kept_for, head, bytes };
+        let bytes = BytesMut::new();
+        let draft =
+            Draft { answers: self.answers.clone(), key, fresh_for: self.fresh_for, kept_for: self.kept_for, content_type: None, bytes };
         Some((draft, self.answers.get(&key)))
     }
 }
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn an_answer_is_fresh_for_a_while_and_may_be_stale_after_that() {
         let (came, hour) = (Instant::now(), Duration::from_secs(3600));
-        let kept = |fresh_for| Kept { came, fresh_for, kept_for: hour, head: HeaderMap::new(), bytes: Bytes::new() };
+        let kept = |fresh_for| Kept { came, fresh_for, kept_for: hour, content_type: None, bytes: Bytes::new() };
         assert!(kept(hour).is_fresh() && !kept(Duration::ZERO).is_fresh());
         assert!(kept(Duration::ZERO).facts().age < kept(Duration::ZERO).facts().max_age);
     }

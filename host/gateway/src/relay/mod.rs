@@ -54,11 +54,8 @@ const WINDOW: HeaderName = HeaderName::from_static("x-upright-window");
 /// Whether the client should ask again, since the gateway has already retried. OpenAI's clients obey it.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// Headers of a host's answer that reach the client.
-const PASSED_ON: [HeaderName; 2] = [header::CONTENT_TYPE, header::DATE];
-
-/// Maximum number of headers of an answer.
-const HEADERS: usize = 12;
+/// Usual number of headers of an answer.
+const HEADERS: usize = 6;
 
 /// The parts that all requests share under one configuration.
 pub(crate) struct Relays {
@@ -222,7 +219,7 @@ impl Relays {
                                 self.windows.keep(&model, window);
                             }
                             if let Some(draft) = &mut draft {
-                                draft.head = passed_on(brought.head().0);
+                                draft.content_type = brought.head().0.cloned();
                             }
                             let call = Call {
                                 run,
@@ -272,8 +269,8 @@ impl Relays {
 
     /// Hands a host's answer on.
     fn deliver(&self, question: &mut Question, attempt: &Attempt, host: &Host, brought: Brought, mut call: Call) -> Response<Reply> {
-        let (head, question_cut) = brought.head();
-        let mut headers = answered(question, head);
+        let (content_type, question_cut) = brought.head();
+        let mut headers = answered(question, content_type);
         describe(&mut headers, call.id(), "live", attempt.number, Some(host), attempt.model.as_deref());
         if self.overflow == Overflow::Truncate && question.asked.route.is_ollamas() {
             headers.insert(WINDOW, HeaderValue::from_static("truncate"));
@@ -326,8 +323,8 @@ impl Relays {
         let said = missed.as_ref().and_then(|missed| missed.said.as_ref());
         if let (Some((status, head, bytes)), None) = (said, &question.writer) {
             // The host's own words, byte for byte.
-            for name in PASSED_ON.iter().chain([&header::RETRY_AFTER]) {
-                if let Some(value) = head.get(name) {
+            for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
+                if let Some(value) = head.get(&name) {
                     headers.insert(name, value.clone());
                 }
             }
@@ -359,7 +356,7 @@ fn unserved(question: &Question, story: Story, outcome: &'static str, message: S
 
 /// Answers from the cache.
 fn serve_kept(question: &mut Question, story: Story, kept: &Kept, outcome: &'static str, attempts: u32) -> Response<Reply> {
-    let mut headers = answered(question, &kept.head);
+    let mut headers = answered(question, kept.content_type.as_ref());
     describe(&mut headers, story.id(), outcome, attempts, None, None);
     headers.insert(header::AGE, kept.age().as_secs().into());
     match whole(question, &kept.bytes) {
@@ -377,19 +374,13 @@ fn serve_kept(question: &mut Question, story: Story, kept: &Kept, outcome: &'sta
     }
 }
 
-/// Headers of a host's answer that reach the client.
-fn passed_on(head: &HeaderMap) -> HeaderMap {
+/// Head of the answer to a client, for a host's answer of this type.
+fn answered(question: &Question, content_type: Option<&HeaderValue>) -> HeaderMap {
     // One allocation for all headers of an answer.
-    let mut passed = HeaderMap::with_capacity(HEADERS);
-    passed.extend(PASSED_ON.into_iter().filter_map(|name| head.get(&name).cloned().map(|value| (name, value))));
-    passed
-}
-
-/// Head of the answer to a client, for this head of a host's answer.
-fn answered(question: &Question, head: &HeaderMap) -> HeaderMap {
-    let (streamed, mut headers) = (question.asked.streamed, passed_on(head));
-    if let Some(writer) = &question.writer {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(writer.wire(streamed)));
+    let (streamed, mut headers) = (question.asked.streamed, HeaderMap::with_capacity(HEADERS));
+    let written = question.writer.as_ref().map(|writer| HeaderValue::from_static(writer.wire(streamed)));
+    if let Some(content_type) = written.or_else(|| content_type.cloned()) {
+        headers.insert(header::CONTENT_TYPE, content_type);
     }
     if streamed && (question.writer.is_some() || !question.asked.route.is_ollamas()) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

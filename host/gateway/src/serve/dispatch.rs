@@ -8,6 +8,7 @@ use crate::access::guard::{Headers, Verdict};
 use crate::front::openai::{self, models};
 use crate::front::{ErrorFacts, Refused, Stamp, Translated};
 use crate::hosts::names::ModelName;
+use crate::limit::within;
 use crate::relay::{self, Question, Reply};
 use crate::scan::request::{Fields, scan, text};
 use crate::upstream::Pool;
@@ -17,6 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, h
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use std::error::Error;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -287,9 +289,9 @@ fn forwarded(live: &Live, from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
 type Held<'a> = (Bytes, Option<SemaphorePermit<'a>>);
 
 async fn collected<'a>(live: &'a Live, asked: Refusable<'_>, body: Incoming) -> Result<Held<'a>, Response<Reply>> {
-    match tokio::time::timeout(BODY_TIME, read_within(live, asked, body)).await {
-        Ok(read) => read,
-        Err(_) => Err(asked.refused(408, "the request's body did not come within 60 s")),
+    match within(BODY_TIME, pin!(read_within(live, asked, body))).await {
+        Some(read) => read,
+        None => Err(asked.refused(408, "the request's body did not come within 60 s")),
     }
 }
 
@@ -319,9 +321,9 @@ async fn read_within<'a>(live: &'a Live, asked: Refusable<'_>, body: Incoming) -
 /// Takes this number of units of the memory for bodies.
 async fn taken<'a>(live: &'a Live, asked: Refusable<'_>, units: usize) -> Result<SemaphorePermit<'a>, Response<Reply>> {
     let taken = live.memory.acquire_many(u32::try_from(units).unwrap_or(u32::MAX));
-    match tokio::time::timeout(MEMORY_TIME, taken).await {
-        Ok(Ok(taken)) => Ok(taken),
-        Ok(Err(_)) | Err(_) => Err(no_memory(asked)),
+    match within(MEMORY_TIME, pin!(taken)).await {
+        Some(Ok(taken)) => Ok(taken),
+        Some(Err(_)) | None => Err(no_memory(asked)),
     }
 }
 
