@@ -10,14 +10,26 @@ const FUNCTION_TOOL = { type: "function", function: FUNCTION };
 
 /** A question, and what has come of its answer. */
 class Question {
-  constructor(url, stream, tools) {
-    Object.assign(this, { url, stream, tools, came: "" });
+  constructor(url, stream, tools, hangUp) {
+    Object.assign(this, { url, stream, tools, hangUp, came: "" });
     this.text = tools ? "What is the weather in Oslo?" : "Hello?";
     this.messages = [{ role: "user", content: this.text }];
   }
 
   offering(tool) {
     return this.tools ? { tools: [tool] } : {};
+  }
+
+  /** Yields the pieces of a streamed answer, until it hangs up, or a whole answer as one piece. */
+  async *pieces(answer) {
+    if (!this.stream) return yield answer;
+    for await (const piece of answer) {
+      yield piece;
+      if (!this.hangUp || !this.came) continue;
+      if (this.hangUp === "break") return;
+      // Ends the wait for the next piece. The answer of openai.js has an AbortController.
+      (answer.controller ?? answer).abort();
+    }
   }
 
   took(text) {
@@ -36,7 +48,7 @@ const ofOpenai = (question) => new OpenAI({ baseURL: `${question.url}/v1`, apiKe
 async function ollamaChat(question) {
   const { messages, stream } = question;
   const answer = await new Ollama({ host: question.url }).chat({ model: MODEL, messages, stream, ...question.offering(FUNCTION_TOOL) });
-  for await (const piece of stream ? answer : [answer]) {
+  for await (const piece of question.pieces(answer)) {
     question.took(piece.message.content);
     for (const call of piece.message.tool_calls ?? []) question.called(call.function.name, call.function.arguments);
   }
@@ -45,7 +57,7 @@ async function ollamaChat(question) {
 async function ollamaGenerate(question) {
   const { text, stream } = question;
   const answer = await new Ollama({ host: question.url }).generate({ model: MODEL, prompt: text, stream });
-  for await (const piece of stream ? answer : [answer]) question.took(piece.response);
+  for await (const piece of question.pieces(answer)) question.took(piece.response);
 }
 
 async function ollamaEmbed(question) {
@@ -56,7 +68,7 @@ async function ollamaEmbed(question) {
 async function openaiChat(question) {
   const { messages, stream } = question;
   const answer = await ofOpenai(question).chat.completions.create({ model: MODEL, messages, stream, ...question.offering(FUNCTION_TOOL) });
-  for await (const piece of stream ? answer : [answer]) {
+  for await (const piece of question.pieces(answer)) {
     for (const choice of piece.choices) {
       const message = stream ? choice.delta : choice.message;
       question.took(message.content);
@@ -68,7 +80,7 @@ async function openaiChat(question) {
 async function openaiCompletion(question) {
   const { text, stream } = question;
   const answer = await ofOpenai(question).completions.create({ model: MODEL, prompt: text, stream });
-  for await (const piece of stream ? answer : [answer]) for (const choice of piece.choices) question.took(choice.text);
+  for await (const piece of question.pieces(answer)) for (const choice of piece.choices) question.took(choice.text);
 }
 
 async function openaiResponse(question) {
@@ -81,7 +93,7 @@ async function openaiResponse(question) {
     for (const item of answer.output) if (item.type === "function_call") question.called(item.name, item.arguments);
     return;
   }
-  for await (const event of answer) {
+  for await (const event of question.pieces(answer)) {
     if (event.type === "response.output_text.delta") question.took(event.delta);
     const { item } = event;
     if (event.type === "response.output_item.done" && item.type === "function_call") question.called(item.name, item.arguments);
@@ -107,9 +119,9 @@ const WAYS = {
 };
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { url, client, way, tools } = JSON.parse(line);
+  const { url, client, way, tools, hang_up } = JSON.parse(line);
   const [route, how] = way.split(" ");
-  const question = new Question(url, how === "stream", tools);
+  const question = new Question(url, how === "stream", tools, hang_up);
   let [outcome, error] = ["text", null];
   try {
     await WAYS[`${client} ${route}`](question);

@@ -5,14 +5,18 @@
 
 mod common;
 
-use common::{FAULTS, Fault, WHOLE, faulty, gateway, healthy, is_streamed, of_two};
+use common::{FAULTS, Fault, WHOLE, faulty, gateway, gateway_to, healthy, is_streamed, of_two};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 use upright_gateway::serve::Gateway;
 use upright_recordings::named;
 use upright_recordings::server::Server;
+use upright_test_kit::model_host::ModelHost;
 use upright_test_kit::other_hosts::Host;
 
 /// Clients, and the routes that each can ask for text.
@@ -36,9 +40,43 @@ const EMBED: [&str; 5] = ["ollama", "openai", "langchain-ollama", "ollama.js", "
 /// Routes that take a prompt and no tools.
 const PROMPT_ONLY: [&str; 2] = ["generate", "completions"];
 
+/// What a host does after its first text, until its client hangs up.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    IsSilent,
+    SendsOn,
+}
+
+/// Means by which clients hang up, and what hosts do meanwhile.
+type Means = &'static [(&'static str, &'static [Then])];
+
+const BOTH: &[Then] = &[Then::IsSilent, Then::SendsOn];
+const PYTHON_MEANS: Means = &[("close", BOTH), ("break", BOTH), ("aclose", BOTH), ("cancel", &[Then::IsSilent])];
+const NODE_MEANS: Means = &[("abort", BOTH), ("break", BOTH)];
+
+/// Whether the client keeps its connection after it hung up so, whatever server it asks.
+fn leaves_open(client: &str, means: &str) -> bool {
+    means == "break" && ["litellm openai", "ollama.js"].contains(&client)
+}
+
+/// The time at which a host saw its connection closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Left {
+    WhenTheClientHungUp,
+    /// The client itself had kept its connection.
+    WhenTheProgramEnded,
+    Never,
+}
+
+/// A cell that is wrong ends by this time.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// A process with clients.
 struct Clients {
+    host: Host,
+    test: &'static str,
     table: Table,
+    means: Means,
     process: Child,
     cases: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
@@ -52,20 +90,20 @@ struct Answer {
 
 impl Clients {
     /// The processes that this machine can start.
-    fn all(test: &str) -> Vec<Self> {
-        [(Host::PythonClients, PYTHON), (Host::NodeClients, NODE)]
+    fn all(test: &'static str) -> Vec<Self> {
+        [(Host::PythonClients, PYTHON, PYTHON_MEANS), (Host::NodeClients, NODE, NODE_MEANS)]
             .into_iter()
-            .filter_map(|(host, table)| Self::start(host, table, test))
+            .filter_map(|(host, table, means)| Self::start(host, table, means, test))
             .collect()
     }
 
-    fn start(host: Host, table: Table, test: &str) -> Option<Self> {
+    fn start(host: Host, table: Table, means: Means, test: &'static str) -> Option<Self> {
         let mut command = host.prepare_or_skip(test)?.command("clients");
         // The gateway is on this machine, whatever proxy others use.
         command.env("NO_PROXY", "127.0.0.1").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let (cases, answers) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
-        Some(Self { table, process, cases, answers: BufReader::new(answers).lines() })
+        Some(Self { host, test, table, means, process, cases, answers: BufReader::new(answers).lines() })
     }
 
     /// Clients with each way that they have to ask for text: route, and streamed or whole.
@@ -75,8 +113,25 @@ impl Clients {
     }
 
     fn ask(&mut self, gateway: &Gateway, client: &str, way: &str, tools: bool) -> Answer {
-        let url = format!("http://{}", gateway.address());
-        writeln!(self.cases, "{}", json!({ "url": url, "client": client, "way": way, "tools": tools })).unwrap();
+        self.answer(&json!({ "url": url(gateway), "client": client, "way": way, "tools": tools }))
+    }
+
+    /// Hangs up on an answer by one of the client's means.
+    fn hang_up(&mut self, url: &str, client: &str, way: &str, means: &str, report: &Receiver<bool>) -> (Left, Answer) {
+        let answer = self.answer(&json!({ "url": url, "client": client, "way": way, "hang_up": means }));
+        let mut left = Left::WhenTheClientHungUp;
+        let mut closed = if leaves_open(client, means) { report.try_recv().ok() } else { report.recv_timeout(LIMIT).ok() };
+        if closed.is_none() {
+            // Ends the program, and so its connections.
+            *self = Self::start(self.host, self.table, self.means, self.test).unwrap();
+            left = Left::WhenTheProgramEnded;
+            closed = leaves_open(client, means).then(|| report.recv_timeout(LIMIT).unwrap_or_default());
+        }
+        (if closed == Some(true) { left } else { Left::Never }, answer)
+    }
+
+    fn answer(&mut self, case: &Value) -> Answer {
+        writeln!(self.cases, "{case}").unwrap();
         let line = self.answers.next().expect("the process of the clients ended").unwrap();
         let answer: Value = serde_json::from_str(&line).unwrap();
         let field = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
@@ -123,6 +178,10 @@ fn expected(fault: &Fault, asked: &[Value], has_second: bool) -> Seen {
         has_second && !(fault.after_content && is_streamed(&asked[0]))
     };
     if recovers { Seen::Recovered } else { Seen::Told }
+}
+
+fn url(gateway: &Gateway) -> String {
+    format!("http://{}", gateway.address())
 }
 
 /// Questions that reached a host, beside the gateway's own and a client's about the model.
@@ -212,4 +271,91 @@ fn unmodified_clients_get_whole_answers_tool_calls_and_embeddings_through_the_ga
         }
     }
     assert!(wrong.is_empty(), "{} answers are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A piece of a streamed answer on this path.
+fn piece(path: &str, text: &str, done: bool) -> String {
+    let stamp = "2026-01-01T00:00:00Z";
+    match path {
+        "/api/chat" => {
+            let message = json!({ "role": "assistant", "content": text });
+            format!("{}\n", json!({ "model": "m", "created_at": stamp, "message": message, "done": done }))
+        }
+        "/api/generate" => format!("{}\n", json!({ "model": "m", "created_at": stamp, "response": text, "done": done })),
+        _ => {
+            let choice = json!({ "index": 0, "delta": { "content": text }, "finish_reason": null });
+            let chunk = json!({ "id": "a", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice] });
+            format!("data: {chunk}\n\n")
+        }
+    }
+}
+
+/// Number of pieces that a host sends on: more than all buffers between it and a client take.
+const PIECES: usize = 25_000;
+/// A host whose first answer has no end, and each later one is whole. It reports whether the connection of the first
+/// was closed.
+fn endless(then: Then) -> (ModelHost, Receiver<bool>) {
+    let (reports, report) = channel();
+    let is_first = AtomicBool::new(true);
+    let host = ModelHost::ollama(&["m:latest"], move |asked, line| {
+        if !asked.is_question() {
+            return line.json(404, &json!({ "error": "not found" }));
+        }
+        let path = asked.target.trim_start_matches("POST ");
+        line.head(if path.starts_with("/api/") { "application/x-ndjson" } else { "text/event-stream" });
+        line.piece(piece(path, "Hello", false));
+        if !is_first.swap(false, Ordering::SeqCst) {
+            line.piece(piece(path, "", true));
+            return line.end();
+        }
+        let is_closed = match then {
+            Then::IsSilent => {
+                line.gone();
+                true
+            }
+            Then::SendsOn => {
+                let piece = piece(path, &"and more ".repeat(400), false);
+                let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
+                (0..PIECES).any(|_| line.stream.write_all(chunk.as_bytes()).is_err())
+            }
+        };
+        line.close();
+        // Nobody may wait for it any more.
+        let _ = reports.send(is_closed);
+    });
+    (host, report)
+}
+
+#[test]
+fn an_unmodified_client_that_hangs_up_ends_its_request_on_the_host_and_frees_its_place() {
+    let mut counts: BTreeMap<Left, usize> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for mut clients in Clients::all("an_unmodified_client_that_hangs_up_ends_its_request_on_the_host_and_frees_its_place") {
+        for (client, _, way) in clients.ways().into_iter().filter(|(_, _, way)| way.ends_with("stream")) {
+            for &(means, thens) in clients.means {
+                for &then in thens {
+                    let (host, report) = endless(then);
+                    let gateway = gateway_to(&format!("[[upstream]]\nurl = \"{}\"\nconcurrency = 1\n", host.url()));
+                    let (left, answer) = clients.hang_up(&url(&gateway), client, &way, means, &report);
+                    let next = clients.ask(&gateway, client, &way, false);
+                    let is_free = next.text == "Hello" && next.error.is_none() && host.questions().len() == 2;
+                    let mut row = format!("{client:20} {way:20} {means:7} the host {then:8?} {left:?}");
+                    let mut is_right = is_free && left != Left::Never && answer.text.contains("Hello");
+                    if leaves_open(client, means) {
+                        let (host, report) = endless(then);
+                        let (direct, _) = clients.hang_up(&host.url(), client, &way, means, &report);
+                        row += &format!(", without the gateway {direct:?}");
+                        is_right &= direct != Left::Never;
+                    }
+                    *counts.entry(left).or_default() += 1;
+                    println!("{row}");
+                    if !is_right {
+                        wrong.push(format!("{row}: {:.40?}, {:?}, then {:.40?}, {:?}", answer.text, answer.error, next.text, next.error));
+                    }
+                }
+            }
+        }
+    }
+    println!("{} cells: {counts:?}", counts.values().sum::<usize>());
+    assert!(wrong.is_empty(), "{} cells are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -138,7 +138,11 @@ pub(crate) fn faulty(fault: &'static Fault) -> Server {
 }
 
 pub(crate) fn gateway(hosts: &[&Server]) -> Gateway {
-    let upstreams: String = hosts.iter().map(|host| format!("[[upstream]]\nurl = \"{}\"\n", host.url())).collect();
+    gateway_to(&hosts.iter().map(|host| format!("[[upstream]]\nurl = \"{}\"\n", host.url())).collect::<String>())
+}
+
+/// A gateway in front of these tables `[[upstream]]`.
+pub(crate) fn gateway_to(upstreams: &str) -> Gateway {
     let retry = "[retry]\nmax_retries = 2\nbase_delay = \"1ms\"\nmax_delay = \"2ms\"\n";
     let text = format!("{retry}[listen]\naddress = \"127.0.0.1:0\"\n{upstreams}");
     let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
