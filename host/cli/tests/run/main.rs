@@ -6,6 +6,8 @@ mod common;
 
 mod commands;
 mod field;
+#[cfg(unix)]
+mod newcomer;
 mod real_model;
 mod retry_after;
 mod run;

@@ -11,17 +11,17 @@ use upright_test_kit::command::{Ran, connect, end, finish, send};
 use upright_test_kit::folder::Folder;
 use upright_test_kit::wait::{until, within};
 
-const CHAT: Match<'static> = Match { path: Some("/api/chat"), model: None };
+pub(crate) const CHAT: Match<'static> = Match { path: Some("/api/chat"), model: None };
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 
 /// Lines of a running program, of which each is looked at once.
-struct Screen<R> {
+pub(crate) struct Screen<R> {
     lines: Lines<BufReader<R>>,
     seen: String,
 }
 
 impl<R: AsyncRead + Unpin> Screen<R> {
-    fn of(stream: R) -> Self {
+    pub(crate) fn of(stream: R) -> Self {
         Self { lines: BufReader::new(stream).lines(), seen: String::new() }
     }
 
@@ -43,7 +43,7 @@ impl<R: AsyncRead + Unpin> Screen<R> {
     }
 
     /// The address at which the gateway listens.
-    async fn address(&mut self) -> String {
+    pub(crate) async fn address(&mut self) -> String {
         let line = self.line(&["listening on", "http://"]).await;
         line.rsplit("//").next().unwrap().trim().to_owned()
     }
