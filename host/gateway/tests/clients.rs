@@ -40,7 +40,7 @@ const EMBED: [&str; 5] = ["ollama", "openai", "langchain-ollama", "ollama.js", "
 /// Routes that take a prompt and no tools.
 const PROMPT_ONLY: [&str; 2] = ["generate", "completions"];
 
-/// What a host does after its first text, until its client hangs up.
+/// A host does this after its first text, until its client hangs up.
 #[derive(Clone, Copy, Debug)]
 enum Then {
     IsSilent,
