@@ -79,6 +79,11 @@ impl Shared {
         let simple = settings.bulkhead.is_none() && settings.hedge.is_none();
         Arc::new(Self { runtime, settings, breaker, simple })
     }
+
+    /// Whether an attempt is no more than a call within a time limit.
+    pub fn is_simple(&self) -> bool {
+        self.simple
+    }
 }
 
 /// The breaker of a strategy.

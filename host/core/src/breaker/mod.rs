@@ -165,12 +165,14 @@ impl CircuitBreaker {
 
     /// The generation if all calls pass unmeasured.
     #[inline]
-    pub(crate) fn passes(&self) -> Option<u64> {
+    #[doc(hidden)]
+    pub fn passes(&self) -> Option<u64> {
         self.shared.gate.passes()
     }
 
     #[inline]
-    pub(crate) fn passed(&self, generation: u64) {
+    #[doc(hidden)]
+    pub fn passed(&self, generation: u64) {
         self.shared.gate.succeeded(generation);
     }
 

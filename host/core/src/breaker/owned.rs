@@ -17,6 +17,12 @@ pub struct OwnedPermit {
 }
 
 impl CircuitBreaker {
+    /// The permit of a call that passed in this generation.
+    #[doc(hidden)]
+    pub fn permit_of(&self, generation: u64) -> OwnedPermit {
+        self.permit(generation).into_owned()
+    }
+
     /// Permission for one call, with a permit that borrows nothing.
     ///
     /// # Errors

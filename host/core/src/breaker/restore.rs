@@ -53,6 +53,25 @@ impl CircuitBreaker {
         let kept = self.kept();
         SavedState { state: kept.state.clone(), layout: kept.layout, isolated: kept.isolated }
     }
+
+    /// Puts a state in place of the breaker's, in a new generation: calls in flight count for nothing.
+    #[doc(hidden)]
+    pub fn put(&self, mut saved: SavedState) {
+        let mut kept = self.kept();
+        let from = kept.state.phase;
+        saved.state.generation = kept.state.generation.wrapping_add(1);
+        let (put, admission) = resume(&self.shared.policy, kept.config, saved, self.shared.clock.now());
+        *kept = put;
+        if kept.isolated {
+            self.shared.gate.isolate(kept.state.generation);
+        } else {
+            self.shared.gate.set(kept.state.generation, admission);
+        }
+        let to = kept.state.phase;
+        self.share(&kept);
+        drop(kept);
+        self.tell(from, to);
+    }
 }
 
 impl CircuitBreakerBuilder {

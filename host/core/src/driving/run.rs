@@ -182,19 +182,20 @@ impl Run {
         let shared = strategy.shared();
         Self::with(Arc::clone(&shared.runtime), shared.settings.clone(), Alone::default(), shared.breaker.clone(), None)
     }
+}
 
+impl<C: OperationContext> Run<C> {
     /// An operation whose first attempt was made, through the breaker in this generation, before there was a run.
     #[cold]
-    pub(crate) fn after_first(strategy: &RetryStrategy, context: Alone, began: Option<Instant>, generation: Option<u64>) -> Self {
+    #[doc(hidden)]
+    pub fn after_first(strategy: &RetryStrategy, context: C, began: Option<Instant>, generation: Option<u64>) -> Self {
         let shared = strategy.shared();
         let mut run = Self::with(Arc::clone(&shared.runtime), shared.settings.clone(), context, shared.breaker.clone(), None);
         let permit = shared.breaker.as_ref().zip(generation).map(|(breaker, generation)| breaker.permit(generation).into_owned());
         (run.attempts, run.began, run.admission) = (1, began, Admission { permit, room: None });
         run
     }
-}
 
-impl<C: OperationContext> Run<C> {
     /// Begins an operation with the strategy's settings in this context, whose breakers guard it. `model` is the one to
     /// use first.
     pub fn within(strategy: &RetryStrategy, context: C, model: Option<Arc<str>>) -> Self {

@@ -27,3 +27,5 @@ mod resources;
 pub use builder::{HealthCheckBuilder, Judge, ResourceReader};
 pub use check::{HealthCheck, OLLAMA, RESOURCES};
 pub use report::{HealthReport, HealthStatus};
+#[doc(hidden)]
+pub use resources::measure;

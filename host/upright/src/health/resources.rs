@@ -68,6 +68,20 @@ impl ResourceProbe {
     }
 }
 
+/// Reads this machine's resources and those of the disk that holds this path. Blocks for a fifth of a second: the
+/// processor's load is the difference between two readings.
+#[doc(hidden)]
+pub fn measure(disk_path: impl Into<PathBuf>) -> ResourceSnapshot {
+    let path = disk_path.into();
+    let mut load = this_machines_load();
+    load();
+    std::thread::sleep(sysinfo::MINIMUM_CPU_UPDATE_INTERVAL);
+    let cpu_percent = load();
+    let (memory_total_bytes, memory_available_bytes) = System::new().ok().as_mut().map_or((0, 0), read_memory);
+    let (disk_total_bytes, disk_available_bytes) = disk::room(&path);
+    ResourceSnapshot { memory_total_bytes, memory_available_bytes, disk_total_bytes, disk_available_bytes, cpu_percent }
+}
+
 fn this_machines_load() -> ReadLoad {
     let mut system = None;
     Box::new(move || {

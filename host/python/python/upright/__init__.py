@@ -1,0 +1,1 @@
+"""Error recovery for local-first AI programs."""
