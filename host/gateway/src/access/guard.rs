@@ -35,10 +35,11 @@ const ORIGINS: [&str; 17] = [
 /// Ends of local names.
 const LOCAL: [&str; 3] = [".localhost", ".local", ".internal"];
 
-/// Headers that a page may send: Ollama's, and `X-Api-Key`, which the gateway reads.
+/// Headers that a page may send: Ollama's, and `X-Api-Key` and `X-Upright-Host`, which the gateway reads.
 const SENT: &str = "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,X-Stainless-Arch,X-Stainless-Async,\
     X-Stainless-Custom-Poll-Interval,X-Stainless-Helper-Method,X-Stainless-Lang,X-Stainless-Os,X-Stainless-Package-Version,\
-    X-Stainless-Poll-Helper,X-Stainless-Retry-Count,X-Stainless-Runtime,X-Stainless-Runtime-Version,X-Stainless-Timeout,X-Api-Key";
+    X-Stainless-Poll-Helper,X-Stainless-Retry-Count,X-Stainless-Runtime,X-Stainless-Runtime-Version,X-Stainless-Timeout,X-Api-Key,\
+    X-Upright-Host";
 
 /// Headers of the answer to a preflight, beside the origin.
 fn preflight_headers() -> [(HeaderName, HeaderValue); 6] {

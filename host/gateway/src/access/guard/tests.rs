@@ -201,7 +201,7 @@ fn a_preflight_is_answered_for_known_origins_and_local_names() {
             assert_eq!(cors.len(), 7);
             assert_eq!(cors[0], (ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("app://obsidian.md")));
             let allowed = cors.iter().find(|(name, _)| name == ACCESS_CONTROL_ALLOW_HEADERS).unwrap().1.to_str().unwrap();
-            for header in ["Authorization", "X-Stainless-Retry-Count", "X-Api-Key"] {
+            for header in ["Authorization", "X-Stainless-Retry-Count", "X-Api-Key", "X-Upright-Host"] {
                 assert!(allowed.split(',').any(|name| name == header), "{header}: {allowed}");
             }
         }
