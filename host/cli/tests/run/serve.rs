@@ -225,6 +225,9 @@ async fn without_a_terminal_the_log_is_structured_and_a_failed_attempt_is_in_it(
     // Either host may list its models first, and then it is asked first.
     let failed = ["alpha", "beta"].map(|host| format!("{host}: runner-died"));
     assert!(line.contains(" INFO ") && line.contains("failed=\"") && failed.iter().all(|one| line.contains(one)), "{err}");
+    let line = err.lines().find(|line| line.contains("switching host")).unwrap();
+    let switched = [("alpha", "beta"), ("beta", "alpha")].map(|(from, to)| format!("from=\"{from}\" to=\"{to}\""));
+    assert!(switched.iter().any(|names| line.contains(names)), "{line}");
 }
 
 #[tokio::test]

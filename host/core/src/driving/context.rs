@@ -3,6 +3,7 @@
 use crate::breaker::CircuitBreaker;
 use crate::checkpoints::Checkpoint;
 use crate::types::{CachedAnswer, HostChoice, RequestFacts, ResourceSnapshot};
+use std::sync::Arc;
 
 /// Alternatives to a live answer. A run asks for them only after a failure.
 pub trait OperationContext: Sync {
@@ -18,6 +19,12 @@ pub trait OperationContext: Sync {
 
     /// Goes on with the host at this index of [`hosts`](OperationContext::hosts).
     fn switch_host(&self, _index: u32) {}
+
+    /// Name of the host in use, for events.
+    #[doc(hidden)]
+    fn host_name(&self) -> Option<Arc<str>> {
+        None
+    }
 
     /// Goes on with this model, one of [`models`](OperationContext::models).
     #[doc(hidden)]

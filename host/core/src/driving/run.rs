@@ -563,10 +563,10 @@ impl<C: OperationContext> Run<C> {
                 Step::Again
             }
             Directive::SwitchHost(index) => {
-                let from = self.context.hosts().map_or(0, |hosts| hosts.current);
+                let from = self.context.host_name();
                 self.context.switch_host(index);
                 self.breaker = self.context.breaker(self.model.as_deref().unwrap_or_default());
-                events.emit(|| Event::HostSwitched { operation: operation(), attempt, from, to: index, reason });
+                events.emit(|| Event::HostSwitched { operation: operation(), attempt, from, to: self.context.host_name(), reason });
                 Step::Again
             }
             Directive::EnlargeWindow(tokens) => {

@@ -42,10 +42,10 @@ pub enum Event {
         operation: Arc<str>,
         /// Number of the failed attempt.
         attempt: u32,
-        /// Index of the host before.
-        from: u32,
-        /// Index of the host from now on.
-        to: u32,
+        /// Name of the host before, if known.
+        from: Option<Arc<str>>,
+        /// Name of the host from now on, if known.
+        to: Option<Arc<str>>,
         /// Why.
         reason: Reason,
     },

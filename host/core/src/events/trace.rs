@@ -19,7 +19,7 @@ pub(super) fn trace(event: &Event) {
             tracing::warn!(target: "upright", %operation, attempt, from, to, %reason, "switching model")
         }
         Event::HostSwitched { operation, attempt, from, to, reason } => {
-            tracing::warn!(target: "upright", %operation, attempt, from, to, %reason, "switching host")
+            tracing::warn!(target: "upright", %operation, attempt, from = from.as_deref(), to = to.as_deref(), %reason, "switching host")
         }
         Event::WindowEnlarged { operation, attempt, from, to, needed, expected } => {
             tracing::warn!(target: "upright", %operation, attempt, from, to, needed, ?expected, "asking for a larger window")

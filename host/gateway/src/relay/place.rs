@@ -125,6 +125,10 @@ impl OperationContext for Place {
         self.serving().current = index;
     }
 
+    fn host_name(&self) -> Option<Arc<str>> {
+        self.host().map(|host| Arc::clone(host.name()))
+    }
+
     fn switch_model(&self, model: &str) {
         let model = self.model(model);
         *self.serving() = Serving::new(self.hosts.rank(model.as_ref(), self.window, self.kind));
