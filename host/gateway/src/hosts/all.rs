@@ -144,6 +144,14 @@ impl Hosts {
         self.all.iter().any(|host| host.kind() == Kind::Openai)
     }
 
+    /// Whether a host with OpenAI's API alone serves this model, as far as is known. Without its list such a host may
+    /// have the model, unless an Ollama does.
+    pub(crate) fn openai_serves(&self, model: &ModelName) -> bool {
+        let has = |host: &Host| host.models().map(|models| models.find(model).is_some());
+        let any = |kind, holds: Option<bool>| self.all.iter().any(|host| host.kind() == kind && has(host) == holds);
+        any(Kind::Openai, Some(true)) || any(Kind::Openai, None) && !any(Kind::Ollama, Some(true))
+    }
+
     /// Whether a host can be reached.
     pub(crate) fn is_ready(&self) -> bool {
         self.all.iter().any(|host| host.is_reachable() && host.probed().is_some())

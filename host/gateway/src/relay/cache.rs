@@ -148,6 +148,7 @@ mod tests {
             authorization: None,
             fields: scan(body.as_bytes()).ok(),
             is_plain: false,
+            kind: None,
             other: None,
         }
     }

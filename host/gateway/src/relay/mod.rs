@@ -20,7 +20,7 @@ pub(crate) use story::Counts;
 use crate::config::{Config, Limits, Model, Overflow};
 use crate::front::{self, ErrorFacts};
 use crate::hosts::Hosts;
-use crate::hosts::host::{Host, Kind};
+use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
 use crate::upstream::Pool;
 use attempt::{Brought, Missed, Way};
@@ -136,7 +136,7 @@ impl Relays {
         let model = Arc::clone(&question.sent);
         let mut story = Story::begin(&self.counts, question.id, question.name, Arc::clone(&model), self.logged);
         let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());
-        let kind = (question.asked.route.is_ollamas() && question.other.is_none()).then_some(Kind::Ollama);
+        let kind = question.kind;
         let ranking = self.hosts.rank(Some(&question.model), asked, kind);
         let digest = ranking.candidates().first().and_then(|best| best.digest.as_deref());
         let (mut draft, kept) = self.cache.as_ref().and_then(|cache| cache.find(&question, digest)).unzip();

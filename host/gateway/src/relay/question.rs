@@ -41,6 +41,8 @@ pub(crate) struct Question {
     pub authorization: Option<HeaderValue>,
     /// Whether it is as the client wrote it, in another protocol than Ollama's.
     pub is_plain: bool,
+    /// The only API that will do, if not any.
+    pub kind: Option<Kind>,
     /// The other form, where hosts with different APIs may serve it.
     pub other: Option<Box<Question>>,
 }

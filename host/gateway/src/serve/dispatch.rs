@@ -7,6 +7,7 @@ use super::{Live, units};
 use crate::access::guard::{Headers, Verdict};
 use crate::front::openai::{self, models};
 use crate::front::{ErrorFacts, Refused, Stamp, Translated};
+use crate::hosts::host::Kind;
 use crate::hosts::names::ModelName;
 use crate::limit::within;
 use crate::relay::{self, Question, Reply};
@@ -163,11 +164,18 @@ async fn model(pass: &Pass<'_>, route: Route, bytes: Bytes) -> Response<Reply> {
                 if relays.hosts().speaks_openai()
                     && let Ok(Plain::Question(other)) = plain(pass, route, bytes)
                 {
-                    question.other = Some(other);
+                    (question.kind, question.other) = (None, Some(other));
                 }
                 return relays.answer(pool, question).await;
             }
             Some(Err(Refused::Invalid { status, body })) => {
+                // A host with OpenAI's API alone may take what Ollama would refuse.
+                if let Ok(Plain::Question(mut question)) = plain(pass, route, bytes)
+                    && relays.hosts().openai_serves(&question.model)
+                {
+                    question.kind = Some(Kind::Openai);
+                    return relays.answer(pool, question).await;
+                }
                 let mut refused = answer(status, JSON, body.into());
                 refused.headers_mut().insert(relay::ID, id.into());
                 return refused;
@@ -223,6 +231,7 @@ fn plain(pass: &Pass<'_>, route: Route, bytes: Bytes) -> Result<Plain, Response<
         headers: forwarded(live, &head.headers),
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
         is_plain: !route.is_ollamas(),
+        kind: route.is_ollamas().then_some(Kind::Ollama),
         other: None,
     })))
 }
@@ -274,6 +283,7 @@ fn question(pass: &Pass<'_>, asked: Route, translated: Translated) -> Result<Box
         headers: forwarded(live, &head.headers),
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
         is_plain: false,
+        kind: Some(Kind::Ollama),
         other: None,
     }))
 }

@@ -232,6 +232,37 @@ async fn a_host_with_openais_api_gets_the_clients_own_request_and_an_ollama_besi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_ollama_would_refuse_is_refused_only_where_no_host_with_openais_api_has_the_model() {
+    let host = openai(&["plain", "both"], says_plainly);
+    let ollama = ModelHost::ollama(&["own:latest", "both:latest"], |asked, _| panic!("{} reached Ollama", asked.target));
+    let tables = "[aliases]\nalias = \"plain\"\n";
+    let gateway = gateway_of(&format!("{tables}{}{}", upstream(&ollama, "ollama"), upstream(&host, "openai")));
+    until(&gateway, "/v1/models", "plain").await;
+    until(&gateway, "/v1/models", "own").await;
+    // Ollama fetches no images.
+    let image = json!({ "type": "image_url", "image_url": { "url": "https://example.com/sky.png" } });
+    for _ in 0..3 {
+        for (model, reaches) in [("plain", Some("plain")), ("alias", Some("plain")), ("both", Some("both")), ("own", None), ("none", None)]
+        {
+            let mut body = question(Route::ChatCompletions, model, false);
+            body["messages"][0]["content"] = json!([image]);
+            let before = host.questions().len();
+            let answer = ask(&gateway, CHAT, &body).await;
+            let shown = format!("{model}: {} {}", answer.status, answer.text);
+            assert_eq!(host.questions().len() - before, usize::from(reaches.is_some()), "{shown}");
+            match reaches {
+                Some(name) => {
+                    assert!(answer.status == 200 && answer.text.contains("sky"), "{shown}");
+                    body["model"] = name.into();
+                    assert_eq!(host.questions().pop().unwrap().json(), body);
+                }
+                None => assert!(answer.status == 400 && answer.text.contains("image URLs are not currently supported"), "{shown}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_with_openais_api_that_refuses_a_long_question_is_not_asked_again_for_a_window_it_cannot_be_asked_for() {
     let error = json!({ "error": {
         "code": 400, "message": "request (6010 tokens) exceeds the available context size (4096 tokens), try increasing it",
