@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// Types of bodies that are passed on as they come.
 const AS_THEY_COME: [&[u8]; 2] = [b"multipart/", b"application/octet-stream"];
 
+/// Maximum length of a client's own text in a message, characters.
+const SHOWN: usize = 100;
+
 /// Routes after which a host has other models.
 const CHANGES: [&str; 4] = ["/api/copy", "/api/create", "/api/delete", "/api/pull"];
 
@@ -127,8 +130,15 @@ impl Pass<'_> {
         let hosts = self.live.relays.hosts();
         if let Some(name) = self.head.headers.get(relay::HOST) {
             let unknown = || {
-                let names: Vec<&str> = hosts.all().iter().map(|host| &**host.name()).collect();
-                self.asked().refused(400, &format!("x-upright-host names no upstream; expected one of {}", names.join(", ")))
+                let found: String = String::from_utf8_lossy(name.as_bytes()).chars().take(SHOWN).collect();
+                let named = hosts.all().iter().filter(|host| host.label().is_some());
+                let names: Vec<_> = named.map(|host| format!("{:?}", host.name())).collect();
+                let message = format!(
+                    "the header x-upright-host: found {found:?}; expected the name of an upstream: {}. \
+                     Send one of these names, or leave the header out",
+                    names.join(", ")
+                );
+                self.asked().refused(400, &message)
             };
             return Ok(vec![Arc::clone(hosts.named(name).ok_or_else(unknown)?)]);
         }

@@ -121,8 +121,6 @@ async fn a_model_is_created_where_its_blobs_are_and_answers_at_once() {
     assert_eq!((brief.header("x-upright-host"), brief.text.contains("success")), (Some(&*two.name), true), "{}", brief.text);
     assert_eq!(send(&gateway, Method::POST, "/api/pull", json!({ "model": "pulled" })).await.header("x-upright-host"), Some(&*one.name));
     knows(&gateway, &["a:latest", "b:latest", "brief:latest", "first:latest", "pulled:latest", "second:latest"]).await;
-    let unknown = send_to(&gateway, Some("evil.example:80"), Method::POST, "/api/pull", json!({ "model": "m" })).await;
-    assert_eq!(unknown.status, 400, "{}", unknown.text);
     let form =
         reqwest::Client::new().post(url(&gateway, "/v1/audio/transcriptions")).header("content-type", "multipart/form-data; boundary=x");
     assert_eq!(form.body("--x--").send().await.unwrap().headers()["x-upright-host"], &*one.name);
@@ -153,4 +151,27 @@ async fn a_deletion_or_an_unload_reaches_each_host_that_has_the_model_and_the_li
     assert_eq!(names(&gateway, "/api/tags").await, ["b:latest"]);
     assert_eq!(hosts.each_ref().map(|host| host.asked("DELETE /api/delete")), [1, 1, 0]);
     assert_eq!(send(&gateway, Method::DELETE, "/api/delete", json!({ "model": "a" })).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_for_a_host_that_is_no_upstream_is_refused_with_the_names_of_those_that_are() {
+    let hosts = [Ollama::start(&["a"]), Ollama::start(&["b"])];
+    let gateway = before(&hosts.each_ref().map(|host| &*host.name), "");
+    let expected = format!(
+        "the header x-upright-host: found \"evil.example:80\"; expected the name of an upstream: \"{}\", \"{}\". Send one of these names, or leave the header out",
+        hosts[0].name, hosts[1].name
+    );
+    for (method, path, body) in [
+        (Method::POST, "/api/pull", json!({ "model": "m" })),
+        (Method::DELETE, "/api/delete", json!({ "model": "a" })),
+        (Method::POST, "/api/generate", json!({ "model": "a", "keep_alive": 0 })),
+        (Method::POST, "/v1/systemone", json!({ "model": "a" })),
+        (Method::GET, "/api/me", Value::Null),
+    ] {
+        let refused = send_to(&gateway, Some("evil.example:80"), method, path, body).await;
+        assert_eq!((refused.status, super::refused::message(path, &refused)), (400, expected.clone()), "{path}");
+    }
+    let long = send_to(&gateway, Some(&"x".repeat(5000)), Method::POST, "/api/pull", json!({ "model": "m" })).await;
+    assert!(long.status == 400 && long.text.len() < 1000, "{}", long.text);
+    assert!(hosts.iter().all(|host| host.shelf().asked.is_empty()));
 }

@@ -5,7 +5,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
 
 /// Checks that an error has the form of its route's protocol, and returns its message.
-fn message(path: &str, answer: &Answered) -> String {
+pub(crate) fn message(path: &str, answer: &Answered) -> String {
     let body = answer.json();
     let error = &body["error"];
     assert!(answer.header("x-upright-id").is_some(), "{path}: {:?}", answer.headers);
