@@ -78,6 +78,16 @@ async fn chat(address: &str, model: &str, question: &str) -> String {
     answer
 }
 
+/// The body of the answer to another request.
+async fn asks(address: &str, target: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("{target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all((head + body).as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await.unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
 async fn two_hosts() -> [FaultServer; 2] {
     let hosts = [FaultServer::start().await.unwrap(), FaultServer::start().await.unwrap()];
     hosts.iter().for_each(|host| host.set_models(["qwen3:8b", "gemma3:4b"]));
@@ -122,6 +132,15 @@ async fn on_a_terminal_each_request_and_each_change_is_a_line() {
     let line = screen.line(&["whole"]).await;
     let (first, second, broken) = if line.contains("at alpha") { ("alpha", "beta", &alpha) } else { ("beta", "alpha", &beta) };
     assert!(line.contains(&format!("/api/chat qwen3:8b at {first}, 1 attempt, ")) && line.trim_end().ends_with(" ms"), "{line}");
+
+    asks(&address, "POST /api/show", r#"{"model":"qwen3:8b"}"#).await;
+    let line = screen.line(&["passed", "/api/show qwen3:8b at ", ", 1 attempt, "]).await;
+    assert!(line.trim_end().ends_with(" ms, status 200"), "{line}");
+    asks(&address, "POST /api/show", r#"{"model":"none"}"#).await;
+    let line = screen.line(&["passed", "/api/show none at ", ", 2 attempts, ", ", status 404: "]).await;
+    assert!(["alpha: not_found", "beta: not_found"].iter().all(|missed| line.contains(missed)), "{line}");
+    asks(&address, "GET /api/me", "").await;
+    screen.line(&["passed", "/api/me at ", ", 1 attempt, "]).await;
 
     broken.always(CHAT, "model-runner-stopped").unwrap();
     until("the first host is asked", async || {
@@ -228,6 +247,33 @@ async fn without_a_terminal_the_log_is_structured_and_a_failed_attempt_is_in_it(
     let line = err.lines().find(|line| line.contains("switching host")).unwrap();
     let switched = [("alpha", "beta"), ("beta", "alpha")].map(|(from, to)| format!("from=\"{from}\" to=\"{to}\""));
     assert!(switched.iter().any(|names| line.contains(names)), "{line}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_passed_on_writes_a_line_with_its_status_and_the_length_of_its_answer() {
+    let folder = Folder::new("serve-passed");
+    let [alpha, _beta] = two_hosts().await;
+    let file = folder.write("gateway.toml", config(&[&alpha], ""));
+    let mut child = command(None, &["serve", "--config", file.to_str().unwrap()]).spawn().unwrap();
+    let mut screen = Screen::of(child.stdout.take().unwrap());
+    let address = screen.address().await;
+    let shown = asks(&address, "POST /api/show", r#"{"model":"qwen3:8b"}"#).await;
+    assert!(shown.len() > 100, "{shown}");
+    let unload = asks(&address, "POST /api/generate", r#"{"model":"qwen3:8b","keep_alive":0,"stream":false}"#).await;
+    let other = asks(&address, "GET /api/unknown-words", "").await;
+    send("TERM", child.id().unwrap()).await;
+    while screen.lines.next_line().await.unwrap().is_some() {}
+    let Ran { code, err, .. } = end(child).await;
+    assert_eq!(code, Some(0), "{err}");
+    let lines: Vec<_> = err.lines().filter(|line| line.contains("upright::access")).collect();
+    let expected =
+        [("/api/show", "qwen3:8b", 200, shown.len()), ("/api/generate", "qwen3:8b", 200, unload.len()), ("other", "", 404, other.len())];
+    assert_eq!(lines.len(), expected.len(), "{err}");
+    for (line, (route, model, status, length)) in lines.iter().zip(expected) {
+        let facts = format!("route=\"{route}\" model=\"{model}\" host=\"alpha\" outcome=\"passed\" attempts=1 milliseconds=");
+        assert!(line.contains(&facts) && line.ends_with(&format!(" status={status} bytes={length}")), "{line}");
+    }
+    assert!(!err.contains("unknown-words"), "{err}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod body;
 mod cache;
 mod call;
 mod entry;
+mod passed;
 mod place;
 mod question;
 mod reply;
@@ -13,9 +14,10 @@ mod verdict;
 mod windows;
 
 pub(crate) use body::Relay;
+pub(crate) use passed::Passed;
 pub(crate) use question::Question;
 pub(crate) use reply::Reply;
-pub(crate) use story::Counts;
+pub(crate) use story::{Counts, Story};
 
 use crate::config::{Config, Limits, Model, Overflow};
 use crate::front::{self, ErrorFacts};
@@ -35,7 +37,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use story::Story;
 use upright_core::driving::{Attempt, End, OperationContext as _, Rejected, Run, Step};
 use upright_core::types::SuggestedAction;
 use upright_core::{PolicySlot, RetryStrategy};
@@ -124,6 +125,11 @@ impl Relays {
     /// A number for the next answer.
     pub(crate) fn next_id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The story of a request that is passed through.
+    pub(crate) fn story(&self, id: u64, route: &'static str, model: Arc<str>) -> Story {
+        Story::through(&self.counts, id, route, model, self.logged)
     }
 
     /// Settings of a model.

@@ -1,7 +1,7 @@
 //! Bodies of answers to clients.
 
 use super::body::{Aborted, Relay};
-use crate::upstream::AnswerBody;
+use super::passed::Passed;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
@@ -16,7 +16,7 @@ pub(crate) enum Reply {
     /// Judged on its way.
     Relay(Box<Relay>),
     /// Passed through.
-    Through(AnswerBody),
+    Through(Box<Passed>),
 }
 
 impl From<Bytes> for Reply {
@@ -33,7 +33,7 @@ impl Body for Reply {
         match &mut *self {
             Self::Whole(whole) => Pin::new(whole).poll_frame(context).map_err(|never| match never {}),
             Self::Relay(relay) => Pin::new(relay).poll_frame(context),
-            Self::Through(body) => body.poll_bytes(context).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data).map_err(|_| Aborted))),
+            Self::Through(passed) => passed.poll_bytes(context).map(|bytes| bytes.map(|bytes| bytes.map(Frame::data))),
         }
     }
 

@@ -75,9 +75,17 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
+/// An answer that passes through untouched.
+#[derive(Debug, Default)]
+struct Through {
+    status: Option<u16>,
+    /// Bytes that the client got.
+    bytes: u64,
+}
+
 /// A request's story. It ends when it is dropped.
 #[derive(Debug)]
-pub(super) struct Story {
+pub(crate) struct Story {
     counts: Counts,
     began: Instant,
     id: u64,
@@ -91,6 +99,8 @@ pub(super) struct Story {
     /// Failed attempts: host, model and rule of the policy.
     failed: Vec<(Option<Arc<Host>>, Arc<str>, String)>,
     error: Option<String>,
+    /// Of a request that is passed through.
+    through: Option<Through>,
     logged: bool,
 }
 
@@ -111,16 +121,25 @@ impl Story {
             window: None,
             failed: Vec::new(),
             error: None,
+            through: None,
             logged,
         }
     }
 
-    pub(super) const fn id(&self) -> u64 {
+    /// The story of a request that is passed through. Its model is in the log and not in the counts: clients ask for
+    /// facts about each model that there is.
+    pub(super) fn through(counts: &Counts, id: u64, route: &'static str, model: Arc<str>, logged: bool) -> Self {
+        let mut story = Self::begin(counts, id, route, model, logged);
+        story.through = Some(Through::default());
+        story
+    }
+
+    pub(crate) const fn id(&self) -> u64 {
         self.id
     }
 
     /// An attempt begins at a host, with this larger window if it has one.
-    pub(super) fn at(&mut self, host: &Arc<Host>, model: Option<&Arc<str>>, window: Option<u32>) {
+    pub(crate) fn at(&mut self, host: &Arc<Host>, model: Option<&Arc<str>>, window: Option<u32>) {
         self.attempts += 1;
         self.window = window;
         self.host = Some(Arc::clone(host));
@@ -134,7 +153,7 @@ impl Story {
     }
 
     /// The attempt failed, by this rule of the policy or this kind of failure. Neither has text of an answer.
-    pub(super) fn missed(&mut self, rule: &str) {
+    pub(crate) fn missed(&mut self, rule: &str) {
         self.failed.push((self.host.clone(), Arc::clone(&self.model), rule.to_owned()));
     }
 
@@ -157,6 +176,29 @@ impl Story {
         tracing::warn!(target: "upright", id = self.id, model = %self.model, host, "the host dropped a part of the question");
     }
 
+    /// A host's answer begins to pass through.
+    pub(super) fn passes(&mut self, host: &Arc<Host>, status: u16) {
+        self.host = Some(Arc::clone(host));
+        self.through = Some(Through { status: Some(status), bytes: 0 });
+    }
+
+    /// These bytes of an answer passed through.
+    pub(super) fn passed(&mut self, bytes: &[u8]) {
+        if let Some(through) = &mut self.through {
+            through.bytes += bytes.len() as u64;
+        }
+    }
+
+    /// A request that was passed through ends after the attempts that it made.
+    pub(crate) fn end_through(self, outcome: &'static str, error: Option<String>) {
+        let attempts = self.attempts;
+        self.end(outcome, attempts, error);
+    }
+
+    pub(super) const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     pub(super) fn end(mut self, outcome: &'static str, attempts: u32, error: Option<String>) {
         (self.outcome, self.attempts, self.error) = (outcome, attempts, error);
     }
@@ -168,13 +210,16 @@ impl Drop for Story {
         let host = self.host.as_deref().map_or("none", |host| host.name());
         counts.0.open.fetch_sub(1, Ordering::Relaxed);
         counts.0.attempts.fetch_add(attempts.into(), Ordering::Relaxed);
-        let labels =
-            (route, Arc::clone(&self.model), self.host.as_ref().map_or_else(|| Arc::from("none"), |host| Arc::clone(host.name())), outcome);
+        let counted = if self.through.is_some() { Arc::from("") } else { Arc::clone(&self.model) };
+        let labels = (route, counted, self.host.as_ref().map_or_else(|| Arc::from("none"), |host| Arc::clone(host.name())), outcome);
         counts.request(labels);
         if self.logged {
             let milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let (window, failed, error) = (self.window, self.failed(), self.error.as_deref());
-            tracing::info!(target: "upright::access", id, route, model, host, outcome, attempts, milliseconds, window, failed, error);
+            let (status, bytes) = self.through.as_ref().map_or((None, None), |through| (through.status, Some(through.bytes)));
+            tracing::info!(target: "upright::access",
+                id, route, model, host, outcome, attempts, milliseconds, window, status, bytes, failed, error
+            );
         }
     }
 }

@@ -186,7 +186,7 @@ async fn model(pass: &Pass<'_>, route: Route, bytes: Bytes) -> Response<Reply> {
     }
     match plain(pass, route, bytes) {
         Ok(Plain::Question(question)) => relays.answer(pool, question).await,
-        Ok(Plain::Unload { model, sent, body, fields }) => Box::pin(pass.unload(&model, &sent, &body, &fields)).await,
+        Ok(Plain::Unload { model, sent, body, fields }) => Box::pin(pass.unload(&model, sent, &body, &fields)).await,
         Err(refused) => refused,
     }
 }

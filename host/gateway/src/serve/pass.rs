@@ -6,7 +6,7 @@ use super::dispatch::OF_CONNECTION;
 use super::refusal::Asked;
 use crate::hosts::host::{Host, Kind};
 use crate::hosts::names::ModelName;
-use crate::relay::{self, Reply};
+use crate::relay::{self, Passed, Reply, Story};
 use crate::scan::request::{Edit, Fields, Key, canonical, edited, scan, text};
 use crate::upstream::{Answer, Outgoing, Pool, SendError, path_at, set_host};
 use bytes::Bytes;
@@ -17,6 +17,21 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use hyper::body::Incoming;
 use std::rc::Rc;
 use std::sync::Arc;
+use upright_core::types::{Endpoint, FaultKind};
+use upright_protocol::Route;
+
+/// Routes that the log and the counts name, beside those of models. Clients choose the others.
+const NAMED: [&str; 9] = [
+    "/api/copy",
+    "/api/create",
+    "/api/delete",
+    "/api/me",
+    "/api/pull",
+    "/api/push",
+    "/api/show",
+    "/api/status",
+    "/v1/audio/transcriptions",
+];
 
 /// Types of bodies that are passed on as they come.
 const AS_THEY_COME: [&[u8]; 2] = [b"multipart/", b"application/octet-stream"];
@@ -83,17 +98,17 @@ impl Pass<'_> {
             Some(named) => edited_for(&body, &fields, named.key, &named.sent),
             None => body,
         };
-        let model = named.map(|named| named.model);
-        match (self.path(), &model) {
-            ("/api/pull", _) | (_, None) => self.first(body.into(), model).await,
-            ("/api/delete", Some(model)) => self.everywhere(model, body).await,
-            (_, Some(model)) => self.holder(model, body).await,
+        match (self.path(), named) {
+            ("/api/delete", Some(named)) => self.everywhere(&named.model, named.sent, body).await,
+            ("/api/pull", named) | (_, named @ None) => self.first(body.into(), named).await,
+            (_, Some(named)) => self.holder(named, body).await,
         }
     }
 
     /// Unloads a model from each host that has it.
-    pub(super) async fn unload(&self, model: &ModelName, sent: &str, body: &Bytes, fields: &Fields) -> Response<Reply> {
-        self.everywhere(model, edited_for(body, fields, Key::Model, sent)).await
+    pub(super) async fn unload(&self, model: &ModelName, sent: Arc<str>, body: &Bytes, fields: &Fields) -> Response<Reply> {
+        let body = edited_for(body, fields, Key::Model, &sent);
+        self.everywhere(model, sent, body).await
     }
 
     /// Passes a body as it comes.
@@ -107,6 +122,11 @@ impl Pass<'_> {
 
     fn asked(&self) -> Asked<'_> {
         Asked { path: self.path(), id: self.id }
+    }
+
+    /// The story of this request, about this model if it names one.
+    fn story(&self, model: Option<Arc<str>>) -> Story {
+        self.live.relays.story(self.id, route(self.path()), model.unwrap_or_default())
     }
 
     fn named(&self, body: &Bytes, fields: &Fields) -> Option<Named> {
@@ -125,7 +145,7 @@ impl Pass<'_> {
         })
     }
 
-    /// The hosts that can be reached, best first. The client may name one.
+    /// The hosts that can be reached, best first. The client may name one, and only that is an error.
     fn hosts(&self, model: Option<&ModelName>, aim: Aim) -> Result<Vec<Arc<Host>>, Response<Reply>> {
         let hosts = self.live.relays.hosts();
         if let Some(name) = self.head.headers.get(relay::HOST) {
@@ -154,81 +174,99 @@ impl Pass<'_> {
         if aim == Aim::Holders && candidates.iter().any(|candidate| holds(candidate.has_model)) {
             candidates.retain(|candidate| holds(candidate.has_model));
         }
-        let found: Vec<_> = candidates.iter().filter_map(|candidate| hosts.all().get(candidate.host).map(Arc::clone)).collect();
-        if found.is_empty() { Err(self.asked().no_host("answer")) } else { Ok(found) }
+        Ok(candidates.iter().filter_map(|candidate| hosts.all().get(candidate.host).map(Arc::clone)).collect())
     }
 
     /// Sends to one host, which is always the same: blobs must be where a model is created of them.
-    async fn first(&self, body: Outgoing, model: Option<ModelName>) -> Response<Reply> {
-        let hosts = match self.hosts(model.as_ref(), Aim::First) {
+    async fn first(&self, body: Outgoing, named: Option<Named>) -> Response<Reply> {
+        let hosts = match self.hosts(named.as_ref().map(|named| &named.model), Aim::First) {
             Ok(hosts) => hosts,
             Err(refused) => return refused,
         };
-        let Some(host) = hosts.first() else { return self.asked().no_host("answer") };
-        match self.send(host, body).await {
-            Ok(answer) => self.answered(host, 1, answer).await,
-            Err(error) => self.failed(&error),
+        let mut story = self.story(named.map(|named| named.sent));
+        let Some(host) = hosts.first() else { return self.unserved(story) };
+        match self.ask(&mut story, host, body).await {
+            Ok(answer) => self.answered(story, host, answer).await,
+            Err(error) => self.failed(story, &error),
         }
     }
 
     /// Sends to a host that has the model, and to the next one if it cannot be reached or does not have it.
-    async fn holder(&self, model: &ModelName, body: Bytes) -> Response<Reply> {
-        let hosts = match self.hosts(Some(model), Aim::Holder) {
+    async fn holder(&self, named: Named, body: Bytes) -> Response<Reply> {
+        let hosts = match self.hosts(Some(&named.model), Aim::Holder) {
             Ok(hosts) => hosts,
             Err(refused) => return refused,
         };
+        let mut story = self.story(Some(named.sent));
         let (mut missing, mut failed) = (None, None);
-        for (attempt, host) in (1..).zip(&hosts) {
-            match self.send(host, body.clone().into()).await {
+        for host in &hosts {
+            match self.ask(&mut story, host, body.clone().into()).await {
                 Ok(answer) if answer.head.status == StatusCode::NOT_FOUND => {
                     host.renew();
+                    story.missed(FaultKind::NotFound.name());
                     missing.get_or_insert((host, answer));
                 }
-                Ok(answer) => return self.answered(host, attempt, answer).await,
+                Ok(answer) => return self.answered(story, host, answer).await,
                 // Only this question changes nothing at a host that took it.
-                Err(error @ SendError::Exchange { .. }) if self.path() != "/api/show" => return self.failed(&error),
+                Err(error @ SendError::Exchange { .. }) if self.path() != "/api/show" => return self.failed(story, &error),
                 Err(error) => failed = Some(error),
             }
         }
-        let attempts = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
         match (missing, failed) {
-            (Some((host, answer)), _) => self.answered(host, attempts, answer).await,
-            (None, Some(error)) => self.failed(&error),
-            (None, None) => self.asked().no_host("answer"),
+            (Some((host, answer)), _) => self.answered(story, host, answer).await,
+            (None, Some(error)) => self.failed(story, &error),
+            (None, None) => self.unserved(story),
         }
     }
 
     /// Sends to each host that has the model. The client gets the answer that is worst for it: a refusal, then a
     /// failure, then a success. That a host does not have the model is no failure while another has it.
-    async fn everywhere(&self, model: &ModelName, body: Bytes) -> Response<Reply> {
+    async fn everywhere(&self, model: &ModelName, name: Arc<str>, body: Bytes) -> Response<Reply> {
         let hosts = match self.hosts(Some(model), Aim::Holders) {
             Ok(hosts) => hosts,
             Err(refused) => return refused,
         };
+        let mut story = self.story(Some(name));
         let send = async |host| (host, self.send(host, body.clone().into()).await);
-        let sent = join_all(hosts.iter().map(send)).await;
+        let mut sent = join_all(hosts.iter().map(send)).await;
         let is_done = |sent: &Result<Answer, SendError>| sent.as_ref().is_ok_and(|answer| answer.head.status.is_success());
         let done: Vec<&Arc<Host>> = sent.iter().filter(|(_, sent)| is_done(sent)).map(|(host, _)| *host).collect();
         done.iter().for_each(|host| host.changed());
         join_all(done.iter().map(|host| host.shown())).await;
         let names: Vec<&str> = done.iter().map(|host| &**host.name()).collect();
         let names = HeaderValue::from_str(&names.join(", "));
-        let attempts = u32::try_from(sent.len()).unwrap_or(u32::MAX);
-        let worst = sent.into_iter().min_by_key(|(_, sent)| match sent {
-            Ok(answer) if answer.head.status == StatusCode::NOT_FOUND => 3,
-            Ok(answer) if answer.head.status.is_success() => 2,
-            Ok(_) => 0,
-            Err(_) => 1,
+        // The worst comes last.
+        sent.sort_by_key(|(_, sent)| match sent {
+            Ok(answer) if answer.head.status == StatusCode::NOT_FOUND => 0,
+            Ok(answer) if answer.head.status.is_success() => 1,
+            Err(_) => 2,
+            Ok(_) => 3,
         });
-        let mut response = match worst {
-            Some((host, Ok(answer))) => self.described(host, attempts, answer),
-            Some((_, Err(error))) => self.failed(&error),
-            None => return self.asked().no_host("answer"),
+        for (host, sent) in &sent {
+            story.at(host, None, None);
+            if let Err(error) = sent {
+                story.missed(kind(error));
+            }
+        }
+        let mut response = match sent.pop() {
+            Some((host, Ok(answer))) => self.described(story, host, answer),
+            Some((_, Err(error))) => self.failed(story, &error),
+            None => return self.unserved(story),
         };
         if let (Ok(names), false) = (names, done.is_empty()) {
             response.headers_mut().insert(relay::HOST, names);
         }
         response
+    }
+
+    /// Sends to a host, as a part of the story.
+    async fn ask(&self, story: &mut Story, host: &Arc<Host>, body: Outgoing) -> Result<Answer, SendError> {
+        story.at(host, None, None);
+        let sent = self.send(host, body).await;
+        if let Err(error) = &sent {
+            story.missed(kind(error));
+        }
+        sent
     }
 
     async fn send(&self, host: &Arc<Host>, body: Outgoing) -> Result<Answer, SendError> {
@@ -260,7 +298,7 @@ impl Pass<'_> {
     }
 
     /// Hands an answer on. If it changes the host, its end waits until the host's lists show that.
-    async fn answered(&self, host: &Arc<Host>, attempts: u32, mut answer: Answer) -> Response<Reply> {
+    async fn answered(&self, story: Story, host: &Arc<Host>, mut answer: Answer) -> Response<Reply> {
         if CHANGES.contains(&self.path()) {
             if answer.head.headers.contains_key(header::CONTENT_LENGTH) {
                 // The client knows the end by the length.
@@ -270,22 +308,43 @@ impl Pass<'_> {
                 answer.body.changes(Arc::clone(host));
             }
         }
-        self.described(host, attempts, answer)
+        self.described(story, host, answer)
     }
 
-    fn described(&self, host: &Host, attempts: u32, answer: Answer) -> Response<Reply> {
-        let mut response = Response::new(Reply::Through(answer.body));
-        *response.status_mut() = answer.head.status;
-        *response.headers_mut() = answer.head.headers;
-        let headers = response.headers_mut();
+    fn described(&self, story: Story, host: &Arc<Host>, answer: Answer) -> Response<Reply> {
+        let Answer { head, body } = answer;
+        let mut headers = head.headers;
         OF_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
-        relay::describe(headers, self.id, "passed", attempts, Some(host), None);
+        let passed = Passed::new(host, head.status, &mut headers, body, story);
+        let mut response = Response::new(Reply::Through(Box::new(passed)));
+        *response.status_mut() = head.status;
+        *response.headers_mut() = headers;
         response
     }
 
-    fn failed(&self, error: &SendError) -> Response<Reply> {
+    fn failed(&self, story: Story, error: &SendError) -> Response<Reply> {
+        story.end_through("failed", Some(error.to_string()));
         self.asked().refused(502, &error.to_string())
     }
+
+    fn unserved(&self, story: Story) -> Response<Reply> {
+        story.end_through("no_host", Some("no host is reachable".to_owned()));
+        self.asked().no_host("answer")
+    }
+}
+
+/// The route of a path, in the log and the counts.
+fn route(path: &str) -> &'static str {
+    if path.starts_with("/api/blobs/") {
+        return "/api/blobs";
+    }
+    let named = NAMED.into_iter().find(|named| *named == path);
+    named.or_else(|| Route::of(path).map(Route::path)).unwrap_or("other")
+}
+
+/// The kind of a failure, in the log.
+fn kind(error: &SendError) -> &'static str {
+    error.fault(Endpoint::Other).kind.name()
 }
 
 /// The body with the model's name for hosts, and unchanged if that is the client's name.

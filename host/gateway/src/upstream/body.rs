@@ -108,6 +108,11 @@ impl AnswerBody {
         Self { incoming, connection: Some((pool, connection)), change: None }
     }
 
+    /// Whether all bytes have come, as far as their number is known.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
     /// The answer changes the host's models: its end waits until the host's lists show that, or for a short limit.
     pub(crate) fn changes(&mut self, host: Arc<Host>) {
         self.change = Some(Change { host, shown: None });

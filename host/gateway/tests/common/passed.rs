@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use upright_core::PolicySlot;
 use upright_gateway::config::Config;
 use upright_gateway::serve::{Gateway, StartOptions};
+use upright_test_kit::gate::Gate;
+use upright_test_kit::model_host::ModelHost;
 
 fn before(hosts: &[&str], tables: &str) -> Gateway {
     let upstreams: String = hosts.iter().map(|host| format!("[[upstream]]\nurl = \"http://{host}\"\n")).collect();
@@ -174,4 +176,75 @@ async fn a_request_for_a_host_that_is_no_upstream_is_refused_with_the_names_of_t
     let long = send_to(&gateway, Some(&"x".repeat(5000)), Method::POST, "/api/pull", json!({ "model": "m" })).await;
     assert!(long.status == 400 && long.text.len() < 1000, "{}", long.text);
     assert!(hosts.iter().all(|host| host.shelf().asked.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_that_is_passed_on_is_counted_by_its_route_its_host_and_its_outcome() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let gate = Gate::default();
+    let of_host = gate.clone();
+    let host = ModelHost::ollama(&["a:latest", "b:latest"], move |asked, line| match asked.target.as_str() {
+        "POST /api/show" => line.json(200, &json!({ "details": {} })),
+        "POST /api/pull" => {
+            line.head("application/x-ndjson");
+            line.line(&json!({ "status": "success" }));
+            line.end();
+        }
+        "POST /api/push" => {
+            line.head("application/x-ndjson");
+            line.line(&json!({ "status": "pushing" }));
+            line.close();
+        }
+        "HEAD /api/blobs/sha256:1" => line.send("HTTP/1.1 200 -\r\ncontent-length: 12\r\n\r\n"),
+        "POST /api/generate" => line.json(200, &json!({ "done": true, "done_reason": "unload" })),
+        "GET /api/me" => {
+            of_host.pass();
+            line.json(200, &json!({}));
+        }
+        _ => line.json(404, &json!({ "error": "not found" })),
+    });
+    let gateway = before(&[&host.name()], "");
+    knows(&gateway, &["a:latest", "b:latest"]).await;
+    let waiting = tokio::spawn(reqwest::get(url(&gateway, "/api/me")));
+    super::until(&gateway, "upright_gateway_open_requests 1\n").await;
+    waiting.abort();
+    let counted = |route: &str, host: &str, outcome: &str, count: u32| {
+        format!("upright_gateway_requests_total{{route=\"{route}\",model=\"\",host=\"{host}\",outcome=\"{outcome}\"}} {count}\n")
+    };
+    super::until(&gateway, &counted("/api/me", &host.name(), "client_gone", 1)).await;
+    gate.open();
+    for model in ["a", "b"] {
+        send(&gateway, Method::POST, "/api/show", json!({ "model": model })).await;
+    }
+    send(&gateway, Method::POST, "/api/pull", json!({ "model": "c" })).await;
+    send(&gateway, Method::POST, "/api/generate", json!({ "model": "a", "keep_alive": 0 })).await;
+    send(&gateway, Method::HEAD, "/api/blobs/sha256:1", Value::Null).await;
+    for path in ["/api/one", "/api/two"] {
+        send(&gateway, Method::GET, path, Value::Null).await;
+    }
+    let push = reqwest::Client::new().post(url(&gateway, "/api/push")).body(json!({ "model": "a" }).to_string()).send().await.unwrap();
+    assert!(push.bytes().await.is_err());
+    for (route, outcome, count) in [
+        ("/api/show", "passed", 2),
+        ("/api/pull", "passed", 1),
+        ("/api/generate", "passed", 1),
+        ("/api/blobs", "passed", 1),
+        ("other", "passed", 2),
+        ("/api/push", "broken", 1),
+    ] {
+        super::until(&gateway, &counted(route, &host.name(), outcome, count)).await;
+    }
+    super::until(&gateway, "upright_gateway_attempts_total 9\n").await;
+    super::until(&gateway, "upright_gateway_open_requests 0\n").await;
+
+    let gateway = before(&[&gone], "");
+    loop {
+        // Asked until its probe has failed.
+        if send(&gateway, Method::POST, "/api/pull", json!({ "model": "a" })).await.status == 503 {
+            break;
+        }
+    }
+    super::until(&gateway, &counted("/api/pull", "none", "no_host", 1)).await;
+    send_to(&gateway, Some(&gone), Method::POST, "/api/show", json!({ "model": "a" })).await;
+    super::until(&gateway, &counted("/api/show", &gone, "failed", 1)).await;
 }

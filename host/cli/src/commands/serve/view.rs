@@ -48,7 +48,7 @@ const SHOWN: [(&str, Style, &str, &str); 16] = [
 ];
 
 /// Outcomes of requests that are no failure.
-const OUTCOMES: [(&str, Style); 4] = [("whole", GOOD), ("cached", GOOD), ("stale", NOTABLE), ("client_gone", FAINT)];
+const OUTCOMES: [(&str, Style); 5] = [("whole", GOOD), ("passed", GOOD), ("cached", GOOD), ("stale", NOTABLE), ("client_gone", FAINT)];
 
 /// One line to show, with the lines of an excerpt below it.
 #[derive(Debug, PartialEq, Eq)]
@@ -174,10 +174,14 @@ impl Fields {
     /// The line of a request: what was asked of whom, and what recovery did.
     fn request(&self) -> Line {
         let [route, model, host, outcome] = ["route", "model", "host", "outcome"].map(|name| self.shown(name));
-        let [attempts, milliseconds, failed, error, window] =
-            ["attempts", "milliseconds", "failed", "error", "window"].map(|name| self.shown(name));
+        let [attempts, milliseconds, failed, error, window, status] =
+            ["attempts", "milliseconds", "failed", "error", "window", "status"].map(|name| self.shown(name));
         let plural = if attempts == "1" { "" } else { "s" };
-        let mut text = format!("{route} {model} at {host}, {attempts} attempt{plural}, {milliseconds} ms");
+        let asked = [route, model].join(" ");
+        let mut text = format!("{} at {host}, {attempts} attempt{plural}, {milliseconds} ms", asked.trim_end());
+        if !status.is_empty() {
+            text += &format!(", status {status}");
+        }
         // Writing to a text cannot fail.
         let _ = match (outcome.as_str(), failed.as_str()) {
             // An error of the gateway's own. One of a host may quote what the host was asked.
@@ -188,7 +192,8 @@ impl Fields {
             ("cached" | "stale", failed) => write!(text, ": {failed}; the cache answered"),
             (_, failed) => write!(text, ": {failed}"),
         };
-        let style = OUTCOMES.iter().find(|(known, _)| *known == outcome).map_or(BAD, |(_, style)| *style);
+        let refused = outcome == "passed" && status.parse().is_ok_and(|status: u16| status >= 400);
+        let style = OUTCOMES.iter().find(|(known, _)| *known == outcome).map_or(BAD, |(_, style)| if refused { NOTABLE } else { *style });
         Line::new(style, &outcome.replace('_', " "), &text)
     }
 
