@@ -113,6 +113,7 @@ async fn a_model_is_created_where_its_blobs_are_and_answers_at_once() {
         let body = json!({ "model": name, "files": { "m.gguf": digests[0], "n.gguf": digests[2] } });
         let created = send_to(&gateway, host, Method::POST, "/api/create", body).await;
         assert_eq!((created.status, created.header("x-upright-host")), (200, Some(&*target.name)), "{}", created.text);
+        assert!(names(&gateway, "/api/tags").await.contains(&format!("{name}:latest")));
         let question = json!({ "model": name, "stream": false, "messages": [{ "role": "user", "content": "Hello?" }] });
         let answer = send(&gateway, Method::POST, "/api/chat", question).await;
         assert_eq!((answer.status, answer.header("x-upright-attempts")), (200, Some("1")), "{}", answer.text);
@@ -122,10 +123,19 @@ async fn a_model_is_created_where_its_blobs_are_and_answers_at_once() {
     let brief = send(&gateway, Method::POST, "/api/create", json!({ "model": "brief", "from": "b" })).await;
     assert_eq!((brief.header("x-upright-host"), brief.text.contains("success")), (Some(&*two.name), true), "{}", brief.text);
     assert_eq!(send(&gateway, Method::POST, "/api/pull", json!({ "model": "pulled" })).await.header("x-upright-host"), Some(&*one.name));
-    knows(&gateway, &["a:latest", "b:latest", "brief:latest", "first:latest", "pulled:latest", "second:latest"]).await;
+    assert_eq!(send(&gateway, Method::POST, "/api/pull", json!({ "model": "b" })).await.header("x-upright-host"), Some(&*one.name));
+    let digest = "sha256:first1";
+    let both =
+        send(&gateway, Method::POST, "/api/create", json!({ "model": "both", "from": "second", "files": { "m.gguf": digest } })).await;
+    assert_eq!(both.header("x-upright-host"), Some(&*one.name));
+    // Both hosts have the model.
+    for number in 0..4 {
+        let copy = json!({ "source": "b", "destination": format!("copy{number}") });
+        assert_eq!(send(&gateway, Method::POST, "/api/copy", copy).await.header("x-upright-host"), Some(&*one.name));
+    }
     let form =
         reqwest::Client::new().post(url(&gateway, "/v1/audio/transcriptions")).header("content-type", "multipart/form-data; boundary=x");
-    assert_eq!(form.body("--x--").send().await.unwrap().headers()["x-upright-host"], &*one.name);
+    assert_eq!(form.body(r#"{"model":"second"}"#).send().await.unwrap().headers()["x-upright-host"], &*one.name);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -247,4 +257,87 @@ async fn each_request_that_is_passed_on_is_counted_by_its_route_its_host_and_its
     super::until(&gateway, &counted("/api/pull", "none", "no_host", 1)).await;
     send_to(&gateway, Some(&gone), Method::POST, "/api/show", json!({ "model": "a" })).await;
     super::until(&gateway, &counted("/api/show", &gone, "failed", 1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_gets_the_worst_answer_of_all_hosts_of_a_model_but_not_that_one_lacks_it() {
+    for (answer, status) in [("refuses", 500), ("fails", 502), ("lacks it", 200)] {
+        let good = ModelHost::ollama(&["a:latest"], |_, line| line.json(200, &json!({})));
+        let bad = ModelHost::ollama(&["a:latest"], move |_, line| match answer {
+            "refuses" => line.json(500, &json!({ "error": "no" })),
+            "fails" => line.close(),
+            _ => line.json(404, &json!({ "error": "model 'a' not found" })),
+        });
+        for hosts in [[&good, &bad], [&bad, &good]] {
+            let gateway = before(&hosts.map(ModelHost::name).each_ref().map(|name| &**name), "");
+            for (method, path, body) in [
+                (Method::DELETE, "/api/delete", json!({ "model": "a" })),
+                (Method::POST, "/api/generate", json!({ "model": "a", "keep_alive": 0 })),
+            ] {
+                let answered = send(&gateway, method, path, body).await;
+                assert_eq!(answered.status, status, "{answer} {path}: {}", answered.text);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_request_without_a_question_and_with_keep_alive_0_unloads() {
+    let hosts = [Ollama::start(&["a"]), Ollama::start(&["a"])];
+    let gateway = before(&hosts.each_ref().map(|host| &*host.name), "");
+    knows(&gateway, &["a:latest"]).await;
+    let asks = json!([{ "role": "user", "content": "Hello?" }]);
+    for (number, (messages, keep_alive)) in (1..).zip([(asks, json!(0)), (json!([]), json!("10m")), (json!([]), json!(-1))]) {
+        let body = json!({ "model": "a", "stream": false, "messages": messages, "keep_alive": keep_alive });
+        let answer = send(&gateway, Method::POST, "/api/chat", body.clone()).await;
+        assert_ne!(answer.header("x-upright-outcome"), Some("passed"), "{body}: {}", answer.text);
+        assert!(hosts.iter().map(|host| host.asked("POST /api/chat")).sum::<usize>() >= number, "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_took_a_change_and_broke_off_is_not_followed_by_the_next() {
+    let broken = ModelHost::ollama(&["a:latest"], |_, line| line.close());
+    let good = ModelHost::ollama(&["a:latest"], |_, line| line.json(200, &json!({})));
+    let gateway = before(&[&broken.name(), &good.name()], "");
+    knows(&gateway, &["a:latest"]).await;
+    let copied = send(&gateway, Method::POST, "/api/copy", json!({ "source": "a", "destination": "b" })).await;
+    assert_eq!((copied.status, good.count("POST /api/copy")), (502, 0), "{}", copied.text);
+    for _ in 0..4 {
+        assert_eq!(send(&gateway, Method::POST, "/api/show", json!({ "model": "a" })).await.status, 200);
+    }
+    assert!(broken.count("POST /api/show") > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_gets_and_the_client_gets_no_header_that_is_not_for_it() {
+    let other = ModelHost::start(|_, line| line.json(200, &json!({ "data": [{ "id": "a" }] })));
+    let host = ModelHost::ollama(&["a:latest"], |asked, line| {
+        let private = ["authorization", "cookie", "x-api-key", "x-upright-host", "origin", "te", "proxy-authorization"];
+        let found: Vec<_> = private.iter().filter(|name| asked.header(name).is_some()).collect();
+        let seen = json!({ "private": found, "via": asked.header("via"), "own": asked.header("x-own") }).to_string();
+        line.send(format!("HTTP/1.1 200 -\r\nkeep-alive: timeout=5\r\nx-hers: yes\r\ncontent-length: {}\r\n\r\n{seen}", seen.len()));
+    });
+    let openai = format!("[[upstream]]\nurl = \"{}\"\nkind = \"openai\"\n", other.url());
+    let gateway = before(&[&host.name()], &openai);
+    knows(&gateway, &["a:latest"]).await;
+    for chosen in [None, Some(host.name())] {
+        for path in ["/api/show", "/api/pull"] {
+            let mut request = reqwest::Client::new().post(url(&gateway, path)).body(json!({ "model": "a" }).to_string());
+            for name in ["authorization", "cookie", "x-api-key", "te", "proxy-authorization", "x-own"] {
+                request = request.header(name, "secret");
+            }
+            request = request.header("origin", "http://localhost");
+            if let Some(name) = &chosen {
+                request = request.header("x-upright-host", name);
+            }
+            let answer = request.send().await.unwrap();
+            assert!(answer.headers().get("keep-alive").is_none() && answer.headers()["x-hers"] == "yes", "{:?}", answer.headers());
+            assert_eq!(answer.headers()["x-upright-host"], host.name(), "{path}");
+            let seen: Value = answer.json().await.unwrap();
+            assert_eq!((&seen["private"], &seen["own"]), (&json!([]), &json!("secret")), "{path}");
+            assert!(seen["via"].as_str().is_some_and(|via| via.contains("upright")), "{seen}");
+        }
+    }
+    assert_eq!(other.count("POST /api/pull"), 0);
 }

@@ -1,6 +1,6 @@
 //! Refusals in the client's own protocol, packed bodies, and small promises of the gateway's own answers.
 
-use super::{Answered, Route, answered, ask, asked, gateway, host, plain, question, url};
+use super::{Answered, Gate, Route, answered, ask, asked, gated, gateway, host, plain, question, until, url};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
 
@@ -31,6 +31,12 @@ async fn a_refusal_has_the_form_of_the_clients_own_protocol() {
     for path in ["/api/chat", "/v1/messages", "/v1/responses"] {
         let empty = answered(url(&small, path), json!({})).await;
         assert_eq!((empty.status, &*message(path, &empty)), (400, "model is required"), "{path}");
+    }
+    for route in [Route::Chat, Route::ChatCompletions, Route::Messages, Route::Responses] {
+        let mut blank = question(route, false, "Hello?");
+        blank["model"] = " ".into();
+        let blank = ask(&small, route, &blank).await;
+        assert_eq!((blank.status, &*message(route.path(), &blank)), (400, "model is required"), "{}", route.path());
     }
     assert_eq!(asked(&host).len(), 0);
 }
@@ -78,4 +84,23 @@ async fn a_body_packed_by_zstd_is_read_on_v1_as_ollama_reads_it() {
     }
     assert_eq!(packed(url(&gateway, "/api/chat"), pack(&question(Route::Chat, false, "Hello?"))).await.status, 400);
     assert_eq!(asked(&host).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_packed_body_takes_memory_for_its_largest_size_and_gives_back_what_it_does_not_need() {
+    let gate = Gate::default();
+    let host = gated(&gate);
+    let gateway = gateway(&[&host], "max_body = \"64 KiB\"\nmax_body_memory = \"100 KiB\"", "", "");
+    let route = Route::ChatCompletions;
+    let small = compress_to_vec(question(route, false, "Hello?").to_string().as_bytes(), CompressionLevel::Fastest);
+    let waiting: Vec<_> = (1..=4).map(|_| tokio::spawn(packed(url(&gateway, route.path()), small.clone()))).collect();
+    until(&gateway, "upright_gateway_open_requests 4\n").await;
+    let large = tokio::spawn(answered(url(&gateway, "/api/chat"), question(Route::Chat, false, &"x".repeat(60 << 10))));
+    until(&gateway, "upright_gateway_open_requests 5\n").await;
+    let refused = packed(url(&gateway, route.path()), small).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text);
+    gate.open();
+    for answer in waiting.into_iter().chain([large]) {
+        assert_eq!(answer.await.unwrap().status, 200);
+    }
 }

@@ -234,7 +234,7 @@ async fn a_host_with_openais_api_gets_the_clients_own_request_and_an_ollama_besi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_ollama_would_refuse_is_refused_only_where_no_host_with_openais_api_has_the_model() {
     let host = openai(&["plain", "both"], says_plainly);
-    let ollama = ModelHost::ollama(&["own:latest", "both:latest"], |asked, _| panic!("{} reached Ollama", asked.target));
+    let ollama = ModelHost::ollama(&["own:latest", "both:latest"], |_, line| line.json(400, &json!({ "error": "refused" })));
     let tables = "[aliases]\nalias = \"plain\"\n";
     let gateway = gateway_of(&format!("{tables}{}{}", upstream(&ollama, "ollama"), upstream(&host, "openai")));
     until(&gateway, "/v1/models", "plain").await;
@@ -260,6 +260,18 @@ async fn a_request_that_ollama_would_refuse_is_refused_only_where_no_host_with_o
             }
         }
     }
+    assert_eq!(ollama.questions().len(), 0);
+
+    // Nobody knows the models of this host.
+    let host = ModelHost::start(|asked, line| if asked.is_question() { says_plainly(asked, line) } else { line.json(404, &json!({})) });
+    let gateway = gateway_of(&format!("{}{}", upstream(&ollama, "ollama"), upstream(&host, "openai")));
+    until(&gateway, "/v1/models", "own").await;
+    for (model, status) in [("plain", 200), ("own", 400)] {
+        let mut body = question(Route::ChatCompletions, model, false);
+        body["messages"][0]["content"] = json!([image]);
+        assert_eq!(ask(&gateway, CHAT, &body).await.status, status, "{model}");
+    }
+    assert_eq!((host.questions().len(), ollama.questions().len()), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
