@@ -45,6 +45,15 @@ fn gated(gate: &Gate) -> Server {
     })
 }
 
+/// Opens a gate at the end of a test, also of one that fails: the gateway waits for requests in progress.
+struct Opening(Gate);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.open();
+    }
+}
+
 /// A gateway with these keys of `[listen]`, of each upstream, and these further tables.
 fn gateway(hosts: &[&Server], listen: &str, upstream: &str, tables: &str) -> Gateway {
     let upstreams: String = hosts.iter().map(|host| format!("[[upstream]]\nurl = \"{}\"\n{upstream}\n", host.url())).collect();
@@ -325,6 +334,7 @@ async fn a_body_that_finds_no_memory_is_refused_until_another_request_has_ended(
     let gate = Gate::default();
     let host = gated(&gate);
     let gateway = gateway(&[&host], "max_body = \"4 KiB\"\nmax_body_memory = \"4 KiB\"", "", "");
+    let _opening = Opening(gate.clone());
     let large = question(Route::Chat, false, &"x".repeat(3000));
     let first = tokio::spawn(answered(url(&gateway, "/api/chat"), large.clone()));
     until(&gateway, "upright_gateway_open_requests 1\n").await;

@@ -1,6 +1,6 @@
 //! Refusals in the client's own protocol, packed bodies, and small promises of the gateway's own answers.
 
-use super::{Answered, Gate, Route, answered, ask, asked, gated, gateway, host, plain, question, until, url};
+use super::{Answered, Gate, Opening, Route, answered, ask, asked, gated, gateway, host, plain, question, until, url};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
 
@@ -91,6 +91,7 @@ async fn a_packed_body_takes_memory_for_its_largest_size_and_gives_back_what_it_
     let gate = Gate::default();
     let host = gated(&gate);
     let gateway = gateway(&[&host], "max_body = \"64 KiB\"\nmax_body_memory = \"100 KiB\"", "", "");
+    let _opening = Opening(gate.clone());
     let route = Route::ChatCompletions;
     let small = compress_to_vec(question(route, false, "Hello?").to_string().as_bytes(), CompressionLevel::Fastest);
     let waiting: Vec<_> = (1..=4).map(|_| tokio::spawn(packed(url(&gateway, route.path()), small.clone()))).collect();
