@@ -3,6 +3,7 @@
 use super::{Answered, Gate, Opening, Route, answered, ask, asked, gated, gateway, host, plain, question, until, url};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Checks that an error has the form of its route's protocol, and returns its message.
 pub(crate) fn message(path: &str, answer: &Answered) -> String {
@@ -98,7 +99,7 @@ async fn a_packed_body_takes_memory_for_its_largest_size_and_gives_back_what_it_
     until(&gateway, "upright_gateway_open_requests 4\n").await;
     let large = tokio::spawn(answered(url(&gateway, "/api/chat"), question(Route::Chat, false, &"x".repeat(60 << 10))));
     until(&gateway, "upright_gateway_open_requests 5\n").await;
-    let refused = packed(url(&gateway, route.path()), small).await;
+    let refused = tokio::time::timeout(Duration::from_secs(30), packed(url(&gateway, route.path()), small)).await.unwrap();
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text);
     gate.open();
     for answer in waiting.into_iter().chain([large]) {
