@@ -23,6 +23,8 @@ Arguments = tuple[Any, ...]
 Keywords = Mapping[str, Any] | None
 
 current: ContextVar[Attempt | None] = ContextVar("upright_attempt", default=None)
+# Gets each exception of an attempt that failed.
+observer: ContextVar[Callable[[Exception], Any] | None] = ContextVar("upright_observer", default=None)
 
 
 def guarded(func: Callable[..., Any], strategy: Strategy, fallback: Any) -> Any:
@@ -214,6 +216,8 @@ async def sleep(delay: float) -> None:
 def _failed(strategy: Strategy, run: Run, error: Exception, limit: float | None = None) -> Step:
     timed_out = limit if isinstance(error, AttemptTimeout) else None
     step = run.failed(read(error), timed_out)
+    if (observe := observer.get()) is not None:
+        observe(error)
     _log.attempt_failed(strategy, run, step, error)
     return step
 

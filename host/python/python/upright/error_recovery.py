@@ -450,6 +450,25 @@ class HealthCheck:
         return results
 
 
+class _Seen:
+    """Records the failed attempts of one operation in a classifier's history, each once."""
+
+    __slots__ = ("classifier", "func", "last")
+
+    def __init__(self, classifier: ErrorClassifier, func: Callable[..., Any]) -> None:
+        self.classifier, self.func = classifier, func
+        self.last: tuple[int, ErrorInfo] | None = None
+
+    def __call__(self, error: Exception) -> ErrorInfo:
+        info = self.classifier.classify(error, context={"function": _log.name_of(self.func)})
+        self.last = id(error), info
+        return info
+
+    def info_of(self, error: Exception) -> ErrorInfo:
+        """The meaning of the exception that ended the operation."""
+        return self.last[1] if self.last and self.last[0] == id(error) else self(error)
+
+
 class RecoveryManager:
     """Ties retries, classification, degradation, health checks and checkpoints together."""
 
@@ -474,17 +493,21 @@ class RecoveryManager:
         """
         if checkpoint_key:
             self.save_checkpoint(checkpoint_key, {"args": args, "kwargs": kwargs})
+        seen = _Seen(self.classifier, func)
+        token = _drive.observer.set(seen)
         try:
             result: T = self.retry_strategy.execute(func, *args, fallback=fallback, **kwargs)
             return result
         except Exception as error:
-            info = self.classifier.classify(error, context={"function": _log.name_of(func)})
+            info = seen.info_of(error)
             logger.error("Execution failed with %s error: %s", info.category.value, _log.text(error), exc_info=True)
             if info.category is ErrorCategory.RESOURCE:
                 health = self.health_check.check_system_resources()
                 if not health.healthy:
                     logger.warning("System health issues: %s", health.message)
             raise
+        finally:
+            _drive.observer.reset(token)
 
     def save_checkpoint(self, key: str, state: Any) -> None:
         """Keeps a state."""
