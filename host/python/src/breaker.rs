@@ -2,6 +2,7 @@
 
 use crate::driver::{Hook, circuit_open, is_coroutine};
 use crate::fault::{Classification, Fault, named};
+use crate::policy::PolicySlot;
 use arc_swap::ArcSwap;
 use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -60,7 +61,7 @@ impl Breaker {
     /// Begins afresh under this name, with these settings. Times are seconds.
     #[pyo3(signature = (
         name, *, failure_threshold, recovery_timeout, success_threshold, half_open_permits = 1, failure_window = None,
-        failure_rate_threshold = None, minimum_calls = None, slow_call_duration = None,
+        failure_rate_threshold = None, minimum_calls = None, slow_call_duration = None, policy = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn _begin(
@@ -74,6 +75,7 @@ impl Breaker {
         failure_rate_threshold: Option<f64>,
         minimum_calls: Option<u32>,
         slow_call_duration: Option<f64>,
+        policy: Option<&Bound<'_, PolicySlot>>,
     ) -> PyResult<()> {
         let default = BreakerConfig::default();
         let config = BreakerConfig {
@@ -87,8 +89,11 @@ impl Breaker {
             slow_call_duration,
             ..default
         };
-        let built = CircuitBreaker::builder(name).config(config).clock(clock()).build().map_err(|error| unusable(&error))?;
-        self.breaker.store(Arc::new(built));
+        let mut builder = CircuitBreaker::builder(name).config(config).clock(clock());
+        if let Some(policy) = policy {
+            builder = builder.policy(policy.get().slot());
+        }
+        self.breaker.store(Arc::new(builder.build().map_err(|error| unusable(&error))?));
         Ok(())
     }
 

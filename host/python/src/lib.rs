@@ -7,6 +7,7 @@ mod degrade;
 mod driver;
 mod fault;
 mod guarded;
+mod policy;
 mod run;
 mod strategy;
 
@@ -23,6 +24,8 @@ mod _native {
     use super::fault::{Classification, Fault, classify};
     #[pymodule_export]
     use super::guarded::Guarded;
+    #[pymodule_export]
+    use super::policy::PolicySlot;
     #[pymodule_export]
     use super::run::{Attempt, End, Run, Step};
     #[pymodule_export]

@@ -2,6 +2,7 @@
 
 use crate::breaker::{Breaker, unusable};
 use crate::driver::{Hook, is_coroutine, span};
+use crate::policy::PolicySlot;
 use arc_swap::ArcSwap;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyException;
@@ -81,7 +82,7 @@ impl Strategy {
     /// Sets all settings. Times are seconds.
     #[pyo3(signature = (
         name, *, max_retries, base_delay, max_delay, backoff_factor, jitter, jitter_range, breaker = None, attempt_timeout = None,
-        deadline = None, idempotent = true,
+        deadline = None, idempotent = true, policy = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn _configure(
@@ -97,6 +98,7 @@ impl Strategy {
         attempt_timeout: Option<f64>,
         deadline: Option<f64>,
         idempotent: bool,
+        policy: Option<&Bound<'_, PolicySlot>>,
     ) -> PyResult<()> {
         let mut config = RetryConfig { max_retries, base_delay, max_delay, backoff_factor, jitter, ..RetryConfig::default() };
         (config.jitter_range.low, config.jitter_range.high) = jitter_range;
@@ -105,6 +107,9 @@ impl Strategy {
             Some(breaker) => builder.breaker(breaker.get().shared()),
             None => builder.use_circuit_breaker(false),
         };
+        if let Some(policy) = policy {
+            builder = builder.policy(policy.get().slot());
+        }
         if let Some(limit) = attempt_timeout {
             builder = builder.attempt_timeout(span("attempt_timeout", limit)?);
         }
