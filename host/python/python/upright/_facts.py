@@ -1,0 +1,179 @@
+"""Reads any exception into facts.
+
+The most specific link of an exception's chain decides, and of equally specific ones the outermost.
+No exception is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from upright._answers import (
+    GENERAL,
+    NOTHING,
+    SPECIFIC,
+    WHOLE,
+    Facts,
+    answer_of,
+    endpoint_of,
+    get,
+    headers_of,
+    joined,
+    text_of,
+)
+from upright._known import ERRNOS, PASS_THROUGH, Known, known
+from upright._native import Fault
+
+__all__ = ["LINKS", "PASS_THROUGH", "FaultReader", "is_pass_through", "read"]
+
+FaultReader = Callable[[BaseException], "Fault | None"]
+"""A program's own reader: the fault of an exception, or None to leave it to others."""
+
+LINKS = 32
+"""Links that are read of one chain."""
+
+_ALL_LINKS = 128  # of all chains in a group
+_LINKS = ("__cause__", "__context__")
+_FOREIGN_LINKS = ("__cause__", "reason", "os_error", "__context__")
+_LOG = logging.getLogger("upright")
+
+# Phrases that refine a general kind. `other` leaves the decision to the classifier's rules of text.
+_REFINED = {
+    "unreachable": {
+        "dns error": "dns",
+        "failed to lookup address information": "dns",
+        "certificate": "tls",
+        "handshake": "tls",
+        "proxy authentication required": "other",
+    },
+    "invalid_input": {"out of memory": "other", "rate limit": "other", "model not found": "other"},
+}
+
+
+def read(error: BaseException, *, fault_reader: Sequence[FaultReader] = ()) -> Fault:
+    """Reads an exception and its chain into facts. Never raises, even where the exception's own methods do.
+
+    `fault_reader` holds a program's own readers. The first that returns a fault for a link of the chain decides. Next
+    comes `__upright_fault__` of the link's class: a fault, or a method that returns one or None.
+    """
+    facts = _chain(error, fault_reader, set())
+    if facts.strength == GENERAL and facts.kind in _REFINED:
+        said = facts.message.lower()
+        facts.kind = next((kind for phrase, kind in _REFINED[facts.kind].items() if phrase in said), facts.kind)
+    return facts.fault()
+
+
+def is_pass_through(error: BaseException) -> bool:
+    """Whether an exception is a framework's control flow (see `PASS_THROUGH`)."""
+    return known(type(error)).passes
+
+
+def _chain(error: BaseException, readers: Sequence[FaultReader], seen: set[int]) -> Facts:
+    facts = Facts()
+    link: BaseException | None = error
+    for depth in range(LINKS):
+        if link is None or id(link) in seen or len(seen) >= _ALL_LINKS:
+            break
+        seen.add(id(link))
+        about = known(type(link))
+        if readers or about.states:
+            fault = _own_fault(link, about, readers)
+            if fault is not None:
+                facts.kind, facts.strength, facts.whole = fault.kind, WHOLE, fault
+                break
+        if about.group:
+            facts.add(_group(link, readers, seen))
+            if facts.whole is not None:
+                break
+        elif depth and about.cancels:  # Something else failed as well.
+            facts.take("cancelled", GENERAL)
+        else:
+            _link(link, about, facts)
+        link = _cause(link, about)
+    return facts
+
+
+def _link(link: BaseException, about: Known, facts: Facts) -> None:
+    """Adds what one link says."""
+    read: Facts | None = None
+    if isinstance(about.row, tuple):
+        kind, strength = about.row
+        if strength > facts.strength:
+            facts.kind, facts.strength = kind, strength
+    else:
+        read = about.row(link)
+        strength = read.strength
+    if about.foreign and strength <= GENERAL:
+        read = _look_alike(link) or read
+    if not facts.said and (read is None or not read.said):
+        facts.message = joined(facts.message, text_of(link))
+    if read is not None:
+        facts.add(read)
+    if about.numbered:
+        number = get(link, "errno")
+        if isinstance(number, int) and number > 0:
+            facts.take(ERRNOS.get(number, "other"), SPECIFIC if number in ERRNOS else NOTHING)
+            if facts.errno is None and sys.platform == "linux":
+                facts.errno = number
+    if about.asks and facts.endpoint == "other":
+        facts.endpoint = endpoint_of(get(get(link, "request"), "url"))
+
+
+def _look_alike(error: BaseException) -> Facts | None:
+    """An unknown client's error status: a status, and a response with headers."""
+    response = get(error, "response")
+    facts = answer_of(error) if response is not None and headers_of(response) else None
+    return facts if facts is not None and (facts.status or 0) >= 400 else None
+
+
+def _own_fault(link: BaseException, about: Known, readers: Sequence[FaultReader]) -> Fault | None:
+    """What the program says about an exception. A reader that fails is logged and passed over."""
+    for reader in (*readers, _stated) if about.states else readers:
+        try:
+            fault = reader(link)
+        except Exception:  # noqa: BLE001
+            _LOG.warning("the fault reader %r failed", reader, exc_info=True)
+            continue
+        if isinstance(fault, Fault):
+            return fault
+    return None
+
+
+def _stated(link: BaseException) -> Fault | None:
+    stated = link.__upright_fault__  # type: ignore[attr-defined]
+    fault: Fault | None = stated() if callable(stated) else stated
+    return fault
+
+
+def _group(group: BaseException, readers: Sequence[FaultReader], seen: set[int]) -> Facts:
+    """The worst leaf: an invalid input, else the most specific. A cancelled one comes last."""
+    read = [_chain(leaf, readers, seen) for leaf in _leaves(group)]
+    if not read:
+        return Facts()
+    worst = max(read, key=lambda facts: (facts.kind == "invalid_input", facts.kind != "cancelled", facts.strength))
+    for other in read if worst.strength == NOTHING else ():
+        worst.append(other.message)
+    return worst
+
+
+def _leaves(group: BaseException) -> Iterator[BaseException]:
+    waiting = [group]
+    for _ in range(_ALL_LINKS):
+        if not waiting:
+            return
+        error = waiting.pop()
+        if known(type(error)).group:
+            waiting.extend(reversed(get(error, "exceptions") or ()))
+        else:
+            yield error
+
+
+def _cause(link: BaseException, about: Known) -> BaseException | None:
+    """The next link. Clients put it into an attribute, into a suppressed context or among the arguments."""
+    for name in _FOREIGN_LINKS if about.foreign else _LINKS:
+        cause = get(link, name)
+        if isinstance(cause, BaseException):
+            return cause
+    return next((part for part in get(link, "args") or () if isinstance(part, BaseException)), None)
