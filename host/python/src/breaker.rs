@@ -3,6 +3,7 @@
 use crate::driver::{Hook, circuit_open, is_coroutine};
 use crate::fault::{Classification, Fault, named};
 use crate::policy::PolicySlot;
+use crate::state::State;
 use arc_swap::ArcSwap;
 use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -19,7 +20,7 @@ static FAILED: Hook = Hook::new("breaker_failed");
 static WATCH: Hook = Hook::new("breaker_watches");
 
 /// The clock of all breakers. A saved state holds its instants, and other processes have its origin, too.
-fn clock() -> SharedClock {
+pub(crate) fn clock() -> SharedClock {
     static CLOCK: OnceLock<SharedClock> = OnceLock::new();
     Arc::clone(CLOCK.get_or_init(AnchoredClock::shared))
 }
@@ -62,6 +63,7 @@ impl Breaker {
     #[pyo3(signature = (
         name, *, failure_threshold, recovery_timeout, success_threshold, half_open_permits = 1, failure_window = None,
         failure_rate_threshold = None, minimum_calls = None, slow_call_duration = None, policy = None,
+        state = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn _begin(
@@ -76,6 +78,7 @@ impl Breaker {
         minimum_calls: Option<u32>,
         slow_call_duration: Option<f64>,
         policy: Option<&Bound<'_, PolicySlot>>,
+        state: Option<&Bound<'_, State>>,
     ) -> PyResult<()> {
         let default = BreakerConfig::default();
         let config = BreakerConfig {
@@ -92,6 +95,9 @@ impl Breaker {
         let mut builder = CircuitBreaker::builder(name).config(config).clock(clock());
         if let Some(policy) = policy {
             builder = builder.policy(policy.get().slot());
+        }
+        if let Some(state) = state {
+            builder = builder.shared_by(state.get().sharing());
         }
         self.breaker.store(Arc::new(builder.build().map_err(|error| unusable(&error))?));
         Ok(())

@@ -9,6 +9,7 @@ mod fault;
 mod guarded;
 mod policy;
 mod run;
+mod state;
 mod strategy;
 
 use pyo3::prelude::*;
@@ -25,9 +26,11 @@ mod _native {
     #[pymodule_export]
     use super::guarded::Guarded;
     #[pymodule_export]
-    use super::policy::PolicySlot;
+    use super::policy::{PolicySlot, after_fork_in_child};
     #[pymodule_export]
     use super::run::{Attempt, End, Run, Step};
+    #[pymodule_export]
+    use super::state::State;
     #[pymodule_export]
     use super::strategy::Strategy;
 }

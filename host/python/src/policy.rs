@@ -24,6 +24,16 @@ pub(crate) struct PolicySlot {
     loader: PolicyLoader,
     journal: Option<Recording>,
     watch: Mutex<Option<Watch>>,
+    /// Number of the process that has the watch's threads.
+    process: u32,
+}
+
+impl Drop for PolicySlot {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            std::mem::forget(self.watch().take());
+        }
+    }
 }
 
 impl PolicySlot {
@@ -61,7 +71,7 @@ impl PolicySlot {
             Some(journal) => native.with_journal(journal.clone()),
             None => native,
         };
-        Ok(Self { lifecycle, loader: PolicyLoader::default(), journal, watch: Mutex::default() })
+        Ok(Self { lifecycle, loader: PolicyLoader::default(), journal, watch: Mutex::default(), process: std::process::id() })
     }
 
     /// Swaps in a policy: a path of a component, or its bytes. Returns the stage that it reached, such as `active`.
@@ -85,7 +95,12 @@ impl PolicySlot {
         let stage = match policy.cast::<PyBytes>() {
             Ok(bytes) => {
                 let bytes = bytes.as_bytes().to_vec();
-                py.detach(|| self.loader.clone().probe(probe).from_bytes(&bytes).and_then(|policy| self.lifecycle.swap(policy, &options)))
+                py.detach(|| {
+                    // A file's refusal is in the history, and so is this.
+                    let loaded = self.loader.clone().probe(probe).from_bytes(&bytes);
+                    let policy = loaded.inspect_err(|error| self.lifecycle.note_refusal("bytes", error))?;
+                    self.lifecycle.swap(policy, &options)
+                })
             }
             Err(_) => {
                 let path: PathBuf = policy.extract()?;
@@ -175,6 +190,12 @@ impl PolicySlot {
             py.detach(|| journal.flush());
         }
     }
+}
+
+/// Readies a forked child: the thread that ends long decisions is started again.
+#[pyfunction]
+pub(crate) fn after_fork_in_child() {
+    upright_runtime::after_fork_in_child();
 }
 
 fn described<'py>(py: Python<'py>, report: &ShadowReport) -> PyResult<Bound<'py, PyDict>> {

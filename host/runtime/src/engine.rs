@@ -3,6 +3,7 @@
 //! Epoch interruption costs a few nanoseconds a call. A thread advances the epoch every millisecond during decisions,
 //! and otherwise sleeps.
 
+use arc_swap::ArcSwap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
@@ -20,7 +21,8 @@ pub(crate) struct Runtime {
 
 struct Ticker {
     shared: Arc<TickerState>,
-    thread: Thread,
+    /// Another one in a forked child.
+    thread: ArcSwap<Thread>,
 }
 
 #[derive(Default)]
@@ -39,30 +41,46 @@ impl Drop for Running<'_> {
     }
 }
 
+static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
+
 /// The error says why wasmtime cannot run here.
 pub(crate) fn runtime() -> Result<&'static Runtime, String> {
-    static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
     RUNTIME.get_or_init(Runtime::start).as_ref().map_err(Clone::clone)
+}
+
+/// Starts the thread again that ends long decisions. A forked child has none, whatever its parent had.
+#[doc(hidden)]
+pub fn after_fork_in_child() {
+    let Some(Ok(runtime)) = RUNTIME.get() else { return };
+    let Ticker { shared, thread } = &runtime.ticker;
+    shared.asleep.store(false, Ordering::SeqCst);
+    match start_ticking(&runtime.engine, shared) {
+        Ok(started) => thread.store(Arc::new(started)),
+        Err(error) => tracing::error!(target: "upright", %error, "a forked process gets no thread: its decisions have no limit of time"),
+    }
+}
+
+fn start_ticking(engine: &Engine, shared: &Arc<TickerState>) -> std::io::Result<Thread> {
+    let for_thread = (engine.clone(), Arc::clone(shared));
+    let spawned = thread::Builder::new().name("upright-epoch".into()).spawn(move || tick(&for_thread.0, &for_thread.1))?;
+    Ok(spawned.thread().clone())
 }
 
 impl Runtime {
     fn start() -> Result<Self, String> {
         let engine = Engine::new(&configuration()).map_err(|error| format!("{error:#}"))?;
         let shared = Arc::new(TickerState::default());
-        let for_thread = (engine.clone(), Arc::clone(&shared));
-        let spawned = thread::Builder::new().name("upright-epoch".into()).spawn(move || tick(&for_thread.0, &for_thread.1));
-        let ticker = match spawned {
-            Ok(handle) => Ticker { shared, thread: handle.thread().clone() },
-            Err(error) => return Err(format!("cannot start the thread that ends long decisions: {error}")),
-        };
-        Ok(Self { engine, ticker })
+        match start_ticking(&engine, &shared) {
+            Ok(thread) => Ok(Self { engine, ticker: Ticker { shared, thread: ArcSwap::from_pointee(thread) } }),
+            Err(error) => Err(format!("cannot start the thread that ends long decisions: {error}")),
+        }
     }
 
     pub(crate) fn running(&self) -> Running<'_> {
         let ticker = &self.ticker;
         ticker.shared.begun.fetch_add(1, Ordering::SeqCst);
         if ticker.shared.asleep.load(Ordering::SeqCst) {
-            ticker.thread.unpark();
+            ticker.thread.load().unpark();
         }
         Running(&ticker.shared)
     }

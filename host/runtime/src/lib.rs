@@ -27,6 +27,8 @@ mod wasi;
 
 #[doc(hidden)]
 pub use empty_call::EmptyCall;
+#[doc(hidden)]
+pub use engine::after_fork_in_child;
 pub use error::PolicyError;
 pub use inspect::{CONTRACT_VERSION, Surface};
 pub use lifecycle::{

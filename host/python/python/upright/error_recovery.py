@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 from upright import _drive, _health, _log
 from upright._facts import read
 from upright._kept import Timestamped
-from upright._native import Breaker, Strategy, classify, fallback_model, simplify
+from upright._native import Breaker, PolicySlot, Strategy, classify, fallback_model, simplify
 
 __all__ = [
     "CircuitBreaker",
@@ -274,6 +274,9 @@ class RetryStrategy(Strategy):
     One strategy serves any number of threads and tasks at once.
     """
 
+    # The slot that decides; the built-in policy where it is `None`.
+    _policy: PolicySlot | None = None
+
     def __init__(
         self,
         max_retries: int = 3,
@@ -299,6 +302,7 @@ class RetryStrategy(Strategy):
             jitter=config.jitter,
             jitter_range=config.jitter_range,
             breaker=self._circuit_breaker,
+            policy=self._policy,
         )
 
     @property

@@ -236,6 +236,9 @@ impl Journal {
 
     /// Up to `most` of the latest decisions, oldest first.
     pub fn recent(&self, most: usize) -> Vec<Entry> {
+        if self.is_anothers() {
+            return Vec::new();
+        }
         let mut kept = self.shared.kept();
         self.shared.empty_queue(&mut kept);
         let skipped = kept.recent.len().saturating_sub(most);
@@ -244,15 +247,37 @@ impl Journal {
 
     /// Writes all decisions so far at once. Blocks.
     pub fn flush(&self) {
+        if self.is_anothers() {
+            return;
+        }
         self.shared.empty_queue(&mut self.shared.kept());
     }
 
     /// The counts so far.
     pub fn counts(&self) -> JournalCounts {
+        if self.is_anothers() {
+            return JournalCounts::default();
+        }
         let kept = self.shared.kept();
         let (written, lost) = kept.files.as_ref().map_or((0, 0), |files| (files.written, files.lost));
         let dropped = self.shared.dropped.load(Ordering::Relaxed);
         JournalCounts { recorded: self.shared.recorded.load(Ordering::Relaxed), written, lost: lost + dropped }
+    }
+}
+
+impl Journal {
+    /// Whether this process was forked from the one whose file this is. It then writes nothing.
+    fn is_anothers(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.is_anothers())
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if self.is_anothers() {
+            // What the parent has not written yet is the parent's to write.
+            std::mem::forget(Arc::clone(&self.shared));
+        }
     }
 }
 

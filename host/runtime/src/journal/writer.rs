@@ -17,6 +17,8 @@ const IDLE_ROUNDS: u32 = 64;
 pub(super) struct Writer {
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
+    /// Number of the process that has the thread.
+    process: u32,
 }
 
 #[derive(Default)]
@@ -30,7 +32,7 @@ impl Writer {
         let state = Arc::new(State::default());
         let for_thread = Arc::clone(&state);
         let thread = thread::Builder::new().name("upright-journal".into()).spawn(move || write(&shared, &for_thread))?;
-        Ok(Self { state, thread: Some(thread) })
+        Ok(Self { state, thread: Some(thread), process: std::process::id() })
     }
 
     /// Costs two loads while the thread is awake.
@@ -40,6 +42,11 @@ impl Writer {
         if self.state.asleep.load(Ordering::Relaxed) && self.state.asleep.swap(false, Ordering::Relaxed) {
             self.unpark();
         }
+    }
+
+    /// Whether this process was forked from the one that writes.
+    pub(super) fn is_anothers(&self) -> bool {
+        self.process != std::process::id()
     }
 
     #[cfg(test)]
@@ -56,6 +63,11 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        if self.is_anothers() {
+            // The thread is the parent's: to wait for it would take for ever.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         self.state.ends.store(true, Ordering::SeqCst);
         self.unpark();
         if let Some(thread) = self.thread.take() {
