@@ -74,6 +74,24 @@ def wheel(release: bool) -> pathlib.Path:
     return built[0]
 
 
+def sdist() -> pathlib.Path:
+    """The package's source distribution."""
+    out = WORK / "sdist"
+    shutil.rmtree(out, ignore_errors=True)
+    run(WORK / "tools" / "bin" / "maturin", "sdist", "--quiet", "--out", out, cwd=PACKAGE, stderr=subprocess.DEVNULL)
+    return next(out.glob("upright-*.tar.gz"))
+
+
+def from_source(source: pathlib.Path) -> None:
+    """Installs what pip builds from these sources into a new environment, and runs README's program there."""
+    shutil.rmtree(WORK / "source", ignore_errors=True)
+    clean = environment(sys.executable, "source", "--requirement", HERE / "requirements.txt")
+    # Users get a release build; this one shares what the tests have compiled.
+    settings = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), "MATURIN_PEP517_ARGS": "--profile dev --locked"}
+    run(clean, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", source, env=settings)
+    run(clean, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "test_readme.py")
+
+
 def main() -> None:
     """Builds, installs and tests."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -93,6 +111,8 @@ def main() -> None:
         run(clean, "-m", "pip", "check")
         run(clean, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(given.pytest or [HERE]))
         tested.append(version)
+    for source in (PACKAGE, sdist()):
+        from_source(source)
     if not tested:
         raise Unavailable("no Python from 3.10 to 3.13 is found")
     print(f"tested with Python {', '.join(tested)}")
