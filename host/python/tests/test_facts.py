@@ -216,12 +216,28 @@ def test_json_is_the_servers_if_a_client_read_it() -> None:
 
 
 def test_a_commands_own_words_are_read() -> None:
-    assert "No space left" in read(subprocess.CalledProcessError(1, "dump", stderr=b"No space left\xff")).message
+    assert (
+        read(subprocess.CalledProcessError(1, ["timeout", "5"], stderr=b"No space left\xff\n")).message
+        == "No space left\ufffd"
+    )
+    assert read(subprocess.CalledProcessError(1, "dump", stderr="")).message.startswith("Command 'dump' returned")
 
 
 def test_an_open_breaker_of_the_specification_is_recognized() -> None:
     fault = read(RuntimeError("Circuit breaker OPEN. Recovery in 59.9s"))
     assert (fault.kind, fault.retry_after) == ("circuit_open", 59.9)
+
+
+def test_a_breaker_of_this_package_is_recognized() -> None:
+    fault = read(named("upright._breaker.CircuitOpenError", RuntimeError, retry_after=2)("the breaker is open"))
+    assert (fault.kind, fault.retry_after) == ("circuit_open", 2.0)
+
+
+def test_reading_changes_nothing() -> None:
+    error = caught(lambda: int("x"))
+    before = (error.__traceback__, error.__cause__, error.__context__, error.args, dict(vars(error)))
+    read(error)
+    assert before == (error.__traceback__, error.__cause__, error.__context__, error.args, dict(vars(error)))
 
 
 # Groups
@@ -331,6 +347,15 @@ def test_failing_attributes_do_not_mask_the_kind() -> None:
     assert kind(mine("x")) == "other"
 
 
+def test_attributes_of_strange_types_do_not_mask_the_kind() -> None:
+    mine = named("requests.Strange", ConnectionResetError, args=7, errno=10**30, response=7, exceptions=7, reason="x")
+    assert kind(mine("x")) == "connection_reset"
+
+
+def test_a_body_that_fails_to_say_what_it_is_does_not_mask_the_failure() -> None:
+    assert kind(named("openai.APIError", body=named("mine.Body", __str__=failing)())("x")) == "other"
+
+
 def test_an_interrupt_while_reading_is_passed_on() -> None:
     def interrupted(_: object) -> str:
         raise KeyboardInterrupt
@@ -410,13 +435,13 @@ def test_every_form_of_retry_after_is_read(headers: dict[str, str], expected: fl
         ("http://x/api/embeddings", "embed"),
         ("/api/tags", "tags"),
         ("https://api.openai.com/v1/chat/completions", "openai"),
-        ("http://v1/other", "other"),
-        ("http://x/api/chat/more", "other"),
-        ("", "other"),
-        (None, "other"),
+        ("http://v1/other", None),
+        ("http://x/api/chat/more", None),
+        ("", None),
+        (None, None),
     ],
 )
-def test_a_url_names_its_endpoint(url: str | None, expected: str) -> None:
+def test_a_url_names_its_endpoint(url: str | None, expected: str | None) -> None:
     assert endpoint_of(url) == expected
 
 

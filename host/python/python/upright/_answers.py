@@ -18,6 +18,7 @@ NOTHING, GENERAL, SPECIFIC, WHOLE = range(4)
 MESSAGE_LIMIT = 8 * 1024
 """Bytes of text that are kept: of a longer text, both ends."""
 
+_SURELY_SHORT = MESSAGE_LIMIT // 4  # characters
 _HEAD = MESSAGE_LIMIT // 4 * 3
 _GAP = " … ".encode()
 _UNSAYABLE = "(this error cannot say what it is)"
@@ -40,29 +41,18 @@ _ROUTES = {name: name for name in ("chat", "generate", "embed", "show", "tags", 
 _ROUTES["embeddings"] = "embed"
 
 
-_OPTIONAL = frozenset(("status", "errno", "error_type", "error_code", "retry_after", "should_retry", "points_to"))
-
-
 class Facts:
     """The facts that were read so far. Of each fact, the first one found stays."""
 
-    kind = "other"
-    strength = NOTHING
-    status: int | None = None
-    errno: int | None = None
-    endpoint = "other"
-    error_type: str | None = None
-    error_code: str | None = None
-    retry_after: float | None = None
-    should_retry: bool | None = None
-    points_to: str | None = None
-    message = ""
-    said = False  # The server's own words are known: no text of a client belongs behind them.
-    whole: Fault | None = None
+    __slots__ = ("further", "kind", "message", "said", "strength", "whole")
 
     def __init__(self, kind: str = "other", strength: int = NOTHING) -> None:
-        if strength:
-            self.kind, self.strength = kind, strength
+        self.kind = kind
+        self.strength = strength
+        self.message = ""
+        self.said = False  # The server's own words are known: no text of a client belongs behind them.
+        self.whole: Fault | None = None
+        self.further: dict[str, Any] = {}  # Fields of a fault by name; never None.
 
     def take(self, kind: str, strength: int) -> None:
         """Takes the kind if it is more specific than the known one."""
@@ -71,17 +61,16 @@ class Facts:
 
     def add(self, other: Facts) -> None:
         """Takes from a further reading what is more specific or still unknown."""
-        found = vars(other)
         if other.strength > self.strength:
             self.kind, self.strength, self.whole = other.kind, other.strength, other.whole
-        for name in _OPTIONAL & found.keys():
-            if getattr(self, name) is None:
-                setattr(self, name, found[name])
-        if self.endpoint == "other":
-            self.endpoint = other.endpoint
+        self.further = {**other.further, **self.further}
         self.append(other.message)
-        if other.said:
-            self.said = True
+        self.said = self.said or other.said
+
+    def know(self, name: str, value: object) -> None:
+        """Takes a field of a fault, unless it is None."""
+        if value is not None:
+            self.further[name] = value
 
     def append(self, text: str) -> None:
         """Appends a text that the message does not contain."""
@@ -94,20 +83,7 @@ class Facts:
 
     def fault(self) -> Fault:
         """Freezes the facts."""
-        if self.whole is not None:
-            return self.whole
-        return Fault(
-            self.kind,
-            self.message,
-            status=self.status,
-            errno=self.errno,
-            endpoint=self.endpoint,
-            error_type=self.error_type,
-            error_code=self.error_code,
-            retry_after=self.retry_after,
-            should_retry=self.should_retry,
-            points_to=self.points_to,
-        )
+        return self.whole or Fault(self.kind, self.message, **self.further)
 
     def _words(self, said: object, depth: int) -> str:
         """The innermost message, and the texts around it that say more."""
@@ -119,14 +95,14 @@ class Facts:
                 except (ValueError, RecursionError):
                     return said
             if start.startswith(_PAGES):
-                self.error_type = "html"
+                self.know("error_type", "html")
                 return " ".join(re.sub(r"(?is)<(script|style|svg)\b.*?</\1[^>]*>|<[^>]*>", " ", said).split())
             return said
         if isinstance(said, dict) and depth:
             inner = said.get("error") or said.get("errors")
             if not isinstance(inner, dict):
                 self._label(said)
-            self.points_to = _name(said.get("signin_url")) or self.points_to
+            self.know("points_to", _name(said.get("signin_url")))
             own = next((said[name] for name in _MESSAGES if said.get(name)), None)
             words = joined(self._words(inner, depth - 1), (Facts() if inner else self)._words(own, depth - 1))
             return words or json.dumps(said, default=str)
@@ -142,8 +118,8 @@ class Facts:
             kind = status
         if code is None and isinstance(status, int) and status >= 300:
             code = status
-        self.error_type = _name(kind) or self.error_type
-        self.error_code = _name(str(code) if isinstance(code, int) else code) or self.error_code
+        self.know("error_type", _name(kind))
+        self.know("error_code", _name(str(code) if isinstance(code, int) else code))
 
 
 def answer_of(error: BaseException) -> Facts | None:
@@ -154,18 +130,18 @@ def answer_of(error: BaseException) -> Facts | None:
     if not 300 <= status <= 599:
         return None
     facts = Facts("http_status", SPECIFIC)
-    facts.status = int(status)
+    facts.know("status", int(status))
     url = get(response, "url") or get(get(error, "request_info"), "real_url") or get(error, "url")
-    facts.endpoint = endpoint_of(url)
+    facts.know("endpoint", endpoint_of(url))
     body = get(response, "_content")  # The property `content` would read from the connection.
     known = isinstance(body, bytes)
     facts.hear(body[: 8 * MESSAGE_LIMIT].decode("utf-8", "replace") if known else _URL.sub("", text_of(error)))
     headers = headers_of(response) or headers_of(error)
-    facts.retry_after = retry_after(headers)
-    facts.should_retry = {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
+    facts.know("retry_after", retry_after(headers))
+    facts.know("should_retry", {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower()))
     location = headers.get("location")
     if status < 400 and location:
-        facts.points_to = bounded(location)
+        facts.know("points_to", bounded(location))
         facts.hear(f"it redirects to {location}")
     return facts
 
@@ -194,15 +170,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None if seconds is None else max(seconds, 0.0)
 
 
-def endpoint_of(url: object) -> str:
-    """The endpoint that a URL or path names."""
+def endpoint_of(url: object) -> str | None:
+    """The endpoint that a URL or path names, if it is known."""
     path = ""
     with suppress(Exception):
         path = re.sub(r"^[\w+.-]+://[^/?#]*", "", str(url or "")).partition("?")[0].partition("#")[0].rstrip("/")
     before, _, last = path.rpartition("/")
     if before.endswith("/api") and last in _ROUTES:
         return _ROUTES[last]
-    return "openai" if "/v1/" in path else "other"
+    return "openai" if "/v1/" in path else None
 
 
 def get(owner: object, name: str) -> Any:
@@ -235,7 +211,8 @@ def joined(message: str, text: str) -> str:
     """Both texts; one of them if it contains the other at its place."""
     if not text or text in message:
         return message
-    return bounded(f"{message}: {text}") if message else text
+    longer = f"{message}: {text}" if message else text
+    return longer if len(longer) <= _SURELY_SHORT else bounded(longer)
 
 
 def _number(text: str) -> float | None:

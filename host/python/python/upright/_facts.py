@@ -37,6 +37,8 @@ LINKS = 32
 _ALL_LINKS = 128  # of all chains in a group
 _LINKS = ("__cause__", "__context__")
 _FOREIGN_LINKS = ("__cause__", "reason", "os_error", "__context__")
+_LINUX = sys.platform == "linux"  # Faults have Linux's numbers.
+_LAST_ERRNO = 4095
 _LOG = logging.getLogger("upright")
 
 # Phrases that refine a general kind. `other` leaves the decision to the classifier's rules of text.
@@ -103,29 +105,36 @@ def _link(link: BaseException, about: Known, facts: Facts) -> None:
         if strength > facts.strength:
             facts.kind, facts.strength = kind, strength
     else:
-        read = about.row(link)
+        read = _guarded(about.row, link) or Facts()
         strength = read.strength
-    if about.foreign and strength <= GENERAL:
-        read = _look_alike(link) or read
+    if about.foreign and strength <= GENERAL and get(link, "response") is not None:
+        read = _guarded(_look_alike, link) or read
     if not facts.said and (read is None or not read.said):
         facts.message = joined(facts.message, text_of(link))
     if read is not None:
         facts.add(read)
     if about.numbered:
         number = get(link, "errno")
-        if isinstance(number, int) and number > 0:
+        if isinstance(number, int) and 0 < number <= _LAST_ERRNO:
             facts.take(ERRNOS.get(number, "other"), SPECIFIC if number in ERRNOS else NOTHING)
-            if facts.errno is None and sys.platform == "linux":
-                facts.errno = number
-    if about.asks and facts.endpoint == "other":
-        facts.endpoint = endpoint_of(get(get(link, "request"), "url"))
+            if _LINUX:
+                facts.further.setdefault("errno", number)
+    if about.asks and "endpoint" not in facts.further:
+        facts.know("endpoint", endpoint_of(get(get(link, "request"), "url")))
+
+
+def _guarded(reader: Callable[[BaseException], Facts | None], link: BaseException) -> Facts | None:
+    """What a reader says; None where the exception's own methods fail."""
+    try:
+        return reader(link)
+    except Exception:  # noqa: BLE001
+        return None
 
 
 def _look_alike(error: BaseException) -> Facts | None:
     """An unknown client's error status: a status, and a response with headers."""
-    response = get(error, "response")
-    facts = answer_of(error) if response is not None and headers_of(response) else None
-    return facts if facts is not None and (facts.status or 0) >= 400 else None
+    facts = answer_of(error) if headers_of(get(error, "response")) else None
+    return facts if facts is not None and facts.further["status"] >= 400 else None
 
 
 def _own_fault(link: BaseException, about: Known, readers: Sequence[FaultReader]) -> Fault | None:
@@ -165,7 +174,7 @@ def _leaves(group: BaseException) -> Iterator[BaseException]:
             return
         error = waiting.pop()
         if known(type(error)).group:
-            waiting.extend(reversed(get(error, "exceptions") or ()))
+            waiting.extend(reversed(_errors(get(error, "exceptions"))))
         else:
             yield error
 
@@ -176,4 +185,8 @@ def _cause(link: BaseException, about: Known) -> BaseException | None:
         cause = get(link, name)
         if isinstance(cause, BaseException):
             return cause
-    return next((part for part in get(link, "args") or () if isinstance(part, BaseException)), None)
+    return next(iter(_errors(get(link, "args"))), None)
+
+
+def _errors(parts: object) -> list[BaseException]:
+    return [part for part in parts if isinstance(part, BaseException)] if isinstance(parts, (tuple, list)) else []

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
-from upright._answers import GENERAL, NOTHING, SPECIFIC, Facts, answer_of, bounded, get, text_of
+from upright._answers import GENERAL, NOTHING, SPECIFIC, Facts, answer_of, get, text_of
 
 Row = tuple[str, int] | Callable[[BaseException], Facts]
 """Kind and strength, or a reader."""
@@ -67,9 +67,10 @@ def _ollama(error: BaseException) -> Facts:
     status = get(error, "status_code")
     facts = Facts("stream_error", SPECIFIC)
     if isinstance(status, int) and 300 <= status <= 599:
-        facts.kind, facts.status = "http_status", status
+        facts.kind = "http_status"
+        facts.know("status", status)
     else:
-        facts.endpoint = "chat"
+        facts.know("endpoint", "chat")
     facts.hear(get(error, "error"))
     return facts
 
@@ -89,7 +90,7 @@ def _protocol(error: BaseException) -> Facts:
 def _mcp(error: BaseException) -> Facts:
     kind = _MCP_CODES.get(get(get(error, "error"), "code"))
     facts = Facts(kind, SPECIFIC) if kind else Facts()
-    facts.endpoint = "tool"
+    facts.know("endpoint", "tool")
     return facts
 
 
@@ -104,15 +105,25 @@ def _json(error: BaseException) -> Facts:
 
 
 def _command(error: BaseException) -> Facts:
-    facts, said = Facts(), get(error, "stderr") or ""
-    facts.message = bounded(said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)).strip()
+    """subprocess: the command's own words, if there are any. Its arguments say nothing about the failure."""
+    facts, said = Facts(), get(error, "stderr")
+    words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said or "")
+    if words.strip():
+        facts.hear(words)
     return facts
 
 
 def _open_breaker(error: BaseException) -> Facts:
     found = re.match(r"Circuit breaker OPEN(?:\. Recovery in (\d+(?:\.\d+)?)s)?", text_of(error))
     facts = Facts("circuit_open", SPECIFIC) if found else Facts()
-    facts.retry_after = float(found[1]) if found and found[1] else None
+    facts.know("retry_after", float(found[1]) if found and found[1] else None)
+    return facts
+
+
+def _own_breaker(error: BaseException) -> Facts:
+    facts, left = _open_breaker(error), get(error, "retry_after")
+    facts.take("circuit_open", SPECIFIC)
+    facts.know("retry_after", float(left) if isinstance(left, (int, float)) else None)
     return facts
 
 
@@ -168,6 +179,7 @@ _READERS: dict[str, Row] = {
     "requests.HTTPError": _status,
     "requests.TooManyRedirects": _status,
     "subprocess.CalledProcessError": _command,
+    "upright.CircuitOpenError": _own_breaker,
     "urllib.HTTPError": _status,
 }
 

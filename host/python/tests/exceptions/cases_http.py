@@ -11,6 +11,7 @@ import httpx
 import httpx2
 import requests
 import servers
+import urllib3
 from cases_python import certificate
 from matrix import (
     BUSY_POOL,
@@ -132,6 +133,18 @@ def requests_half() -> None:
 @fails("requests: 403 before a stream", LASTING_STATUS, status=403)
 def requests_stream_status() -> None:
     got(servers.answering(403, NOT_FOUND), lambda address: asked(address, stream=True).raise_for_status())
+
+
+@fails("requests: its own retries used up", PASSING_STATUS._replace(kind="other"))
+def requests_retries() -> None:
+    def ask(address: str) -> None:
+        retries = urllib3.Retry(1, status_forcelist=[503], backoff_factor=0)
+        with requests.Session() as session:
+            session.trust_env = False
+            session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retries))
+            session.get(f"http://{address}", timeout=LONG)
+
+    got(servers.answering(503), ask)
 
 
 @fails("requests: server without TLS", TLS)
