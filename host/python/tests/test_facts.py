@@ -40,7 +40,7 @@ def chained(*errors: BaseException) -> BaseException:
 
 
 def caught(raising: Callable[[], object]) -> BaseException:
-    """What a function raises."""
+    """Returns the exception of a function."""
     try:
         raising()
     except BaseException as error:  # noqa: BLE001
@@ -186,6 +186,20 @@ def test_an_exception_of_python_has_its_kind(error: BaseException, expected: str
 def test_an_error_number_has_its_kind(number: int, expected: str) -> None:
     fault = read(OSError(number, "x"))
     assert (fault.kind, fault.errno) == (expected, number)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems number their errors differently")
+def test_an_error_number_is_as_specific_as_a_type() -> None:
+    assert kind(chained(OSError(28, "No space left on device"), TimeoutError())) == "disk_full"
+
+
+def test_a_text_refines_no_specific_kind() -> None:
+    assert kind(named("requests.InvalidURL", ValueError)("out of memory")) == "invalid_input"
+
+
+@pytest.mark.parametrize("package", ["httpx", "httpx2", "httpcore", "httpcore2"])
+def test_twins_have_the_same_kinds(package: str) -> None:
+    assert kind(named(f"{package}.PoolTimeout", named(f"{package}.TimeoutException"))()) == "bulkhead_full"
 
 
 def test_a_resolvers_number_is_no_number_of_the_system() -> None:
@@ -349,7 +363,8 @@ def test_failing_attributes_do_not_mask_the_kind() -> None:
 
 def test_attributes_of_strange_types_do_not_mask_the_kind() -> None:
     mine = named("requests.Strange", ConnectionResetError, args=7, errno=10**30, response=7, exceptions=7, reason="x")
-    assert kind(mine("x")) == "connection_reset"
+    fault = read(mine("x"))
+    assert (fault.kind, fault.errno) == ("connection_reset", None)
 
 
 def test_a_body_that_fails_to_say_what_it_is_does_not_mask_the_failure() -> None:
@@ -483,7 +498,9 @@ def test_a_url_names_its_endpoint(url: str | None, expected: str | None) -> None
         ),
         ("plain words", "plain words", None, None),
         ("{broken", "{broken", None, None),
-        ("[" * 5000, "[" * 5000, None, None),
+        ('{"type":"error","message":"failed"}', "failed", None, None),
+        ('{"type":"outer","error":{"message":"failed"}}', "failed", None, None),
+        ("{" * 20, "{" * 20, None, None),
         ('{"unknown":"shape"}', '{"unknown": "shape"}', None, None),
         ("", "", None, None),
     ],
@@ -493,6 +510,24 @@ def test_a_body_of_any_shape_gives_its_innermost_message(
 ) -> None:
     fault = read(answered(400, body))
     assert (fault.message, fault.error_type, fault.error_code) == (message, error_type, error_code)
+
+
+def test_a_body_of_endless_depth_is_text() -> None:
+    assert read(answered(400, "[" * 60_000)).message.startswith("[[[")
+
+
+def test_the_servers_words_stand_alone() -> None:
+    fault = read(chained(answered(503, "server busy"), Exception("503 for url: http://x/timeout")))
+    assert fault.message == "server busy"
+
+
+def test_of_two_answers_the_outermost_gives_the_facts() -> None:
+    fault = read(chained(answered(503, "busy", retry_after="7"), answered(429, "slow", retry_after="9")))
+    assert (fault.status, fault.retry_after, fault.message) == (503, 7.0, "busy")
+
+
+def test_a_redirect_of_an_unknown_client_is_no_failure() -> None:
+    assert kind(answered(302)) == "other"
 
 
 def test_an_address_to_sign_in_at_is_read() -> None:

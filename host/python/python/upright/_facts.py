@@ -124,7 +124,7 @@ def _link(link: BaseException, about: Known, facts: Facts) -> None:
 
 
 def _guarded(reader: Callable[[BaseException], Facts | None], link: BaseException) -> Facts | None:
-    """What a reader says; None where the exception's own methods fail."""
+    """Runs a reader; None where the exception's own methods fail."""
     try:
         return reader(link)
     except Exception:  # noqa: BLE001
@@ -138,7 +138,7 @@ def _look_alike(error: BaseException) -> Facts | None:
 
 
 def _own_fault(link: BaseException, about: Known, readers: Sequence[FaultReader]) -> Fault | None:
-    """What the program says about an exception. A reader that fails is logged and passed over."""
+    """The program's own word on an exception. A reader that fails is logged and passed over."""
     for reader in (*readers, _stated) if about.states else readers:
         try:
             fault = reader(link)

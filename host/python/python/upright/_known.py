@@ -204,7 +204,7 @@ PASS_THROUGH = frozenset(("langgraph.GraphBubbleUp", "celery.Retry", "celery.Ign
 
 
 class Known(NamedTuple):
-    """What the names of a class and its bases say."""
+    """Facts about a class, from its name and those of its bases."""
 
     row: Row
     group: bool
@@ -220,7 +220,7 @@ _CACHE: dict[int, tuple[weakref.ref[type], Known]] = {}
 
 
 def known(kind: type) -> Known:
-    """What is known about a class. Kept as long as the class lives."""
+    """Returns the facts about a class. They are kept as long as the class lives."""
     found = _CACHE.get(id(kind))
     if found is not None and found[0]() is kind:
         return found[1]

@@ -40,7 +40,7 @@ if OLD:
     )
 
     def rejection(code: int, message: str) -> Any:
-        """What a server's handler raises."""
+        """The exception of a server's handler."""
         return McpError(types.ErrorData(code=code, message=message))
 
     def connected(tool: Tool, timeout: float) -> Any:
@@ -58,7 +58,7 @@ else:
     from mcp.server import Server
 
     def rejection(code: int, message: str) -> Any:
-        """What a server's handler raises."""
+        """The exception of a server's handler."""
         return MCPError(code, message)
 
     def connected(tool: Tool, timeout: float) -> Any:
@@ -173,7 +173,7 @@ async def fail_after() -> None:
 
 
 class City(pydantic.BaseModel):
-    """What a model is asked for."""
+    """Shape of a model's answer."""
 
     name: str
 

@@ -16,7 +16,7 @@ LONG = 30.0
 
 
 class Expected(NamedTuple):
-    """What a failure means."""
+    """Meaning of a failure."""
 
     kind: str
     category: str

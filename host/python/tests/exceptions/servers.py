@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 Behaviour = Callable[[socket.socket], None]
-"""What to do with a connection. The server closes it afterwards."""
+"""Treatment of a connection. The server closes it afterwards."""
 
 LOOPBACK = "127.0.0.1"
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
