@@ -76,10 +76,14 @@ impl PolicySlot {
 
     /// Swaps in a policy: a path of a component, or its bytes. Returns the stage that it reached, such as `active`.
     ///
-    /// `shadow` is the share of decisions, above 0 and at most 1, in which it only runs beside the active policy, until
-    /// `promote` makes it active, or `promote_after` decisions with at most `most_disagreements` that differ. `probation`
-    /// is the time in seconds after which it counts as good. Raises `ValueError` with the reason where it is refused.
-    #[pyo3(signature = (policy, *, probe = true, shadow = None, promote_after = None, most_disagreements = 0, probation = 60.0))]
+    /// `shadow` is a share of decisions, above 0 and at most 1. The policy then only runs beside the active one in that
+    /// share. `promote` makes it active, or `promote_after` decisions of which at most `most_disagreements` differed.
+    /// `probation` is the time after which it counts as good, in seconds.
+    ///
+    /// Raises `ValueError` with the reason where it is refused.
+    #[pyo3(signature = (
+        policy, *, probe = true, shadow = None, promote_after = None, most_disagreements = 0, probation = 60.0,
+    ))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments in Python")]
     fn swap(
         &self,
@@ -123,8 +127,8 @@ impl PolicySlot {
         py.detach(|| drop(watch));
     }
 
-    /// Findings of the policy in the shadow: `candidate`, `decisions`, `disagreeing`, `agreement` from 0 to 1, `dropped`,
-    /// `kinds` of difference with their counts. `None` without one.
+    /// Findings of the policy in the shadow, `None` without one: `candidate`, `decisions`, `disagreeing`, `agreement`
+    /// from 0 to 1, `dropped`, and `kinds` of difference with their counts.
     fn shadow_report<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         py.detach(|| self.lifecycle.shadow_report()).map(|report| described(py, &report)).transpose()
     }
@@ -172,7 +176,7 @@ impl PolicySlot {
         Ok(steps)
     }
 
-    /// Number of `decisions`, of those that native code answered for a policy that failed (`safe_mode`), of swaps and of roll-backs.
+    /// Numbers of `decisions`, of those that native code answered (`safe_mode`), of `swaps` and of `rollbacks`.
     #[getter]
     fn counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let counts = self.lifecycle.counts();

@@ -130,7 +130,7 @@ impl Strategy {
         self.strategy.load().delay(attempt).as_secs_f64()
     }
 
-    /// Calls `func` with these arguments, with retries. `fallback` gets the same arguments where nothing else helps; one
+    /// Calls `func` with these arguments, with retries. `fallback` gets the same arguments where nothing else helps. One
     /// that cannot be called is the result itself.
     ///
     /// Raises the function's own last exception.

@@ -121,7 +121,7 @@ def _open_breaker(error: BaseException) -> Facts:
 
 
 def _own_breaker(error: BaseException) -> Facts:
-    facts, left = _open_breaker(error), get(error, "retry_after")
+    facts, left = _open_breaker(error), get(error, "time_left")
     facts.take("circuit_open", SPECIFIC)
     facts.know("retry_after", float(left) if isinstance(left, (int, float)) else None)
     return facts

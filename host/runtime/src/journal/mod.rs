@@ -275,7 +275,7 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         if self.is_anothers() {
-            // What the parent has not written yet is the parent's to write.
+            // The parent still has to write its queue: nothing of it may be written here.
             std::mem::forget(Arc::clone(&self.shared));
         }
     }
