@@ -130,8 +130,8 @@ impl Strategy {
         self.strategy.load().delay(attempt).as_secs_f64()
     }
 
-    /// Calls `func` with these arguments, with retries. `fallback` gets the same arguments where nothing else helps. One
-    /// that cannot be called is the result itself.
+    /// Calls `func` with these arguments, with retries. `fallback` gets the same arguments where nothing else helps.
+    /// A fallback that cannot be called is the result itself.
     ///
     /// Raises the function's own last exception.
     #[pyo3(signature = (func, *args, fallback = None, **kwargs))]

@@ -243,7 +243,7 @@ def test_an_open_breaker_of_the_specification_is_recognized() -> None:
 
 
 def test_a_breaker_of_this_package_is_recognized() -> None:
-    fault = read(named("upright._breaker.CircuitOpenError", RuntimeError, retry_after=2)("the breaker is open"))
+    fault = read(named("upright._errors.CircuitOpenError", RuntimeError, time_left=2)("the breaker is open"))
     assert (fault.kind, fault.retry_after) == ("circuit_open", 2.0)
 
 
