@@ -33,6 +33,7 @@ mod reader;
 mod refusal;
 mod retry_after;
 mod route;
+mod verdict;
 
 pub use answer::{ErrorBody, fault_of_answer, fault_of_body};
 pub use asked::Asked;
@@ -48,3 +49,5 @@ pub use reader::{ANSWER_LIMIT, Reader};
 pub use refusal::Refusal;
 pub use retry_after::{of_headers, parse_retry_after};
 pub use route::Route;
+#[doc(hidden)]
+pub use verdict::{judged, unreadable};

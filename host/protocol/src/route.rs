@@ -1,5 +1,7 @@
 //! Names the routes on which a model answers.
 
+use upright_logic::types::Endpoint;
+
 /// A route on which a model answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
@@ -54,6 +56,16 @@ impl Route {
             Self::Responses => "/v1/responses",
             Self::Embeddings => "/v1/embeddings",
             Self::Messages => "/v1/messages",
+        }
+    }
+
+    /// Endpoint of Ollama that answers, for the facts of a failure.
+    #[doc(hidden)]
+    pub const fn endpoint(self) -> Endpoint {
+        match self {
+            Self::Generate | Self::Completions => Endpoint::Generate,
+            Self::Embed | Self::Embeddings => Endpoint::Embed,
+            _ => Endpoint::Chat,
         }
     }
 

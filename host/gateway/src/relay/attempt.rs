@@ -1,7 +1,6 @@
 //! One attempt at one host, up to the first content of its answer.
 
 use super::question::Question;
-use super::verdict::judged;
 use crate::config::{KeepAlive, Limits, Model, Overflow};
 use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
@@ -15,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use upright_core::driving::{Attempt, Facts};
 use upright_core::types::{Circumstances, Endpoint, Fault, FaultKind, WindowFacts};
-use upright_protocol::{ANSWER_LIMIT, ErrorBody, Judgement, OllamaError, Reader, Refusal, Timeout, fault_of_body};
+use upright_protocol::{ANSWER_LIMIT, ErrorBody, Judgement, OllamaError, Reader, Refusal, Timeout, fault_of_body, judged};
 
 /// Maximum size of an error's body, bytes.
 const ERROR_LIMIT: usize = 1 << 20;

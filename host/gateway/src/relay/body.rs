@@ -2,7 +2,6 @@
 //! is.
 
 use super::call::Call;
-use super::verdict::{judged, unreadable};
 use crate::front::{self, ErrorFacts, Writer};
 use crate::upstream::AnswerBody;
 use bytes::Bytes;
@@ -13,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use upright_core::types::Endpoint;
-use upright_protocol::{LINE_LIMIT, LineSplitter, OllamaError, Reader, Timeout};
+use upright_protocol::{LINE_LIMIT, LineSplitter, OllamaError, Reader, Timeout, judged, unreadable};
 
 /// Maximum copy of the last piece, bytes: an error stands there.
 const LAST: usize = 16 << 10;

@@ -10,7 +10,6 @@ mod place;
 mod question;
 mod reply;
 mod story;
-mod verdict;
 mod windows;
 
 pub(crate) use body::Relay;
@@ -397,7 +396,7 @@ fn answered(question: &Question, content_type: Option<&HeaderValue>) -> HeaderMa
 /// A whole answer in the client's protocol. A client that reads a stream gets it as one.
 fn whole(question: &mut Question, bytes: &Bytes) -> Result<Bytes, OllamaError> {
     let Some(writer) = &mut question.writer else { return Ok(bytes.clone()) };
-    let unreadable = |_| verdict::unreadable(question.endpoint, bytes);
+    let unreadable = |_| upright_protocol::unreadable(question.endpoint, bytes);
     if !question.asked.streamed {
         return writer.whole(bytes).map(Bytes::from).map_err(unreadable);
     }

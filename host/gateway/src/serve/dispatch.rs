@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::SemaphorePermit;
-use upright_core::types::{ClientProtocol, Endpoint};
+use upright_core::types::ClientProtocol;
 use upright_protocol::{Asked, Route};
 
 /// Maximum time for a request's body to come.
@@ -220,7 +220,7 @@ fn plain(pass: &Pass<'_>, route: Route, bytes: Bytes) -> Result<Plain, Response<
         id,
         name: route.path(),
         protocol: protocol(route),
-        endpoint: endpoint(route),
+        endpoint: route.endpoint(),
         path: path_of(&head.uri),
         asked: Asked::read(route, &body),
         body,
@@ -272,7 +272,7 @@ fn question(pass: &Pass<'_>, asked: Route, translated: Translated) -> Result<Box
         id,
         name: asked.path(),
         protocol: protocol(asked),
-        endpoint: endpoint(route),
+        endpoint: route.endpoint(),
         path: PathAndQuery::from_static(path),
         asked: Asked::read(route, &body),
         fields: scan(&body).ok(),
@@ -376,14 +376,6 @@ const fn protocol(route: Route) -> ClientProtocol {
         Route::Responses => ClientProtocol::OpenaiResponses,
         Route::Embeddings => ClientProtocol::OpenaiEmbeddings,
         Route::Messages => ClientProtocol::AnthropicMessages,
-    }
-}
-
-const fn endpoint(route: Route) -> Endpoint {
-    match route {
-        Route::Generate | Route::Completions => Endpoint::Generate,
-        Route::Embed | Route::Embeddings => Endpoint::Embed,
-        _ => Endpoint::Chat,
     }
 }
 

@@ -1,14 +1,19 @@
-//! The fault of a host's answer, as an error with facts for the policy.
+//! The error of an answer that was judged from its bytes.
 
-use upright_core::types::Endpoint;
-use upright_protocol::{Asked, ErrorBody, Exchange, Failed, Judgement, OllamaError, Verdict};
+use crate::answer::ErrorBody;
+use crate::asked::Asked;
+use crate::error::OllamaError;
+use crate::exchange::Exchange;
+use crate::judge::{Failed, Judgement, Verdict};
+use upright_logic::types::Endpoint;
 
 /// Whether a whole answer is to a cut question, which passes only where `accepts_cuts`. `last` is the last piece that
 /// came: an error stands there.
 ///
 /// # Errors
 /// The error in an answer that is not whole.
-pub(super) fn judged(endpoint: Endpoint, asked: Asked, judgement: Judgement, last: &[u8], accepts_cuts: bool) -> Result<bool, OllamaError> {
+#[doc(hidden)]
+pub fn judged(endpoint: Endpoint, asked: Asked, judgement: Judgement, last: &[u8], accepts_cuts: bool) -> Result<bool, OllamaError> {
     let (verdict, empty) = (judgement.verdict.clone(), judgement.empty);
     let is_cut = matches!(verdict, Verdict::QuestionCut(_));
     let exchange = || Box::new(Exchange { asked, judgement });
@@ -24,7 +29,8 @@ pub(super) fn judged(endpoint: Endpoint, asked: Asked, judgement: Judgement, las
 }
 
 /// The error for bytes that are no answer of the route. It quotes none of them, since the log and the journal get it.
-pub(super) fn unreadable(endpoint: Endpoint, bytes: &[u8]) -> OllamaError {
+#[doc(hidden)]
+pub fn unreadable(endpoint: Endpoint, bytes: &[u8]) -> OllamaError {
     OllamaError::InvalidAnswer { endpoint, expected: "an answer of this route", found: format!("{} unreadable bytes", bytes.len()) }
 }
 
@@ -39,7 +45,9 @@ fn said(last: &[u8]) -> ErrorBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use upright_protocol::{Cut, Reader, Route};
+    use crate::judge::Cut;
+    use crate::reader::Reader;
+    use crate::route::Route;
 
     fn judge(content: &str, lines: &[&str], accepts_cuts: bool) -> Result<bool, OllamaError> {
         let request = format!(r#"{{"model":"a","messages":[{{"role":"user","content":"{content}"}}]}}"#);
