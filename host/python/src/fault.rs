@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use upright_core::PolicySlot;
+use upright_core::driving::Facts;
 use upright_core::types::{self, ErrorLabels, FaultKind};
 
 /// Reads a name of an enum, or raises `ValueError` with the names that exist.
@@ -13,10 +14,16 @@ pub(crate) fn named<T: FromStr<Err: Display>>(what: &str, name: &str) -> PyResul
     name.parse().map_err(|unknown| PyValueError::new_err(format!("{what} {name:?}: {unknown}")))
 }
 
-/// A failure, reduced to facts.
+/// A failure, reduced to facts, with further facts of the exchange where one was judged.
 #[pyclass(frozen, eq, module = "upright._native")]
 #[derive(PartialEq)]
-pub(crate) struct Fault(pub(crate) types::Fault);
+pub(crate) struct Fault(pub(crate) types::Fault, pub(crate) Option<types::Circumstances>);
+
+impl From<&Fault> for Facts {
+    fn from(Fault(fault, circumstances): &Fault) -> Self {
+        Self { circumstances: circumstances.clone(), ..fault.clone().into() }
+    }
+}
 
 #[pymethods]
 impl Fault {
@@ -41,7 +48,9 @@ impl Fault {
         let labels = (error_type.is_some() || error_code.is_some()).then_some(ErrorLabels { error_type, error_code });
         let endpoint = named("endpoint", endpoint)?;
         let kind = named::<FaultKind>("kind", kind)?;
-        Ok(Self(types::Fault { status, errno, endpoint, labels, retry_after, should_retry, points_to, ..types::Fault::new(kind, message) }))
+        let fault =
+            types::Fault { status, errno, endpoint, labels, retry_after, should_retry, points_to, ..types::Fault::new(kind, message) };
+        Ok(Self(fault, None))
     }
 
     #[getter]

@@ -7,6 +7,7 @@ mod degrade;
 mod driver;
 mod fault;
 mod guarded;
+mod judge;
 mod policy;
 mod run;
 mod state;
@@ -25,6 +26,8 @@ mod _native {
     use super::fault::{Classification, Fault, classify};
     #[pymodule_export]
     use super::guarded::Guarded;
+    #[pymodule_export]
+    use super::judge::Judge;
     #[pymodule_export]
     use super::policy::{PolicySlot, after_fork_in_child};
     #[pymodule_export]

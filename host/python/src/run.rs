@@ -1,5 +1,6 @@
 //! One guarded operation, step by step.
 
+use crate::breaker::Breaker;
 use crate::driver::{circuit_open, span};
 use crate::fault::{Classification, Fault};
 use crate::strategy::Strategy;
@@ -35,6 +36,13 @@ impl OperationContext for Context {
     }
 }
 
+/// A breaker for one operation.
+#[derive(FromPyObject)]
+enum OwnBreaker<'py> {
+    Of(Bound<'py, Breaker>),
+    None(bool),
+}
+
 /// One operation in progress. Releasing it ends the operation: an attempt in flight counts for nothing.
 #[pyclass(module = "upright._native")]
 pub(crate) struct Run(Option<driving::Run<Context>>);
@@ -48,9 +56,11 @@ impl Run {
 #[pymethods]
 impl Run {
     /// Begins an operation. `model` is used first, of those in `models`; `cached` is the age and the maximum age of a
-    /// cached answer, seconds.
+    /// cached answer, seconds. `breaker` takes the place of the strategy's own; `False` is none.
     #[new]
-    #[pyo3(signature = (strategy, *, fallback = false, models = Vec::new(), model = None, cached = None, simplify = false))]
+    #[pyo3(signature = (
+        strategy, *, fallback = false, models = Vec::new(), model = None, cached = None, simplify = false, breaker = None,
+    ))]
     fn new(
         strategy: &Strategy,
         fallback: bool,
@@ -58,10 +68,15 @@ impl Run {
         model: Option<String>,
         cached: Option<(f64, f64)>,
         simplify: bool,
+        breaker: Option<OwnBreaker<'_>>,
     ) -> Self {
         let cached = cached.map(|(age, max_age)| CachedAnswer { age, max_age });
         let strategy = strategy.shared();
-        let breaker = strategy.breaker().cloned();
+        let breaker = match breaker {
+            Some(OwnBreaker::Of(breaker)) => Some(breaker.get().shared()),
+            Some(OwnBreaker::None(false)) => None,
+            Some(OwnBreaker::None(true)) | None => strategy.breaker().cloned(),
+        };
         let shared = strategy.shared();
         let context = Context { fallback, models, cached, simplify };
         let (runtime, settings) = (Arc::clone(&shared.runtime), shared.settings.clone());
@@ -97,8 +112,14 @@ impl Run {
     #[pyo3(signature = (fault, timed_out = None))]
     fn failed(&mut self, fault: &Fault, timed_out: Option<f64>) -> PyResult<Step> {
         let timed_out = timed_out.map(|limit| span("timed_out", limit)).transpose()?;
-        let facts = Facts { timed_out, ..fault.0.clone().into() };
+        let facts = Facts { timed_out, ..fault.into() };
         Ok(Step(self.live()?.failed(facts)))
+    }
+
+    /// The attempt failed after its caller got a part of the answer. Nothing follows, and the breaker hears of it.
+    fn broken(&mut self, fault: &Fault) -> PyResult<()> {
+        self.live()?.broken(Facts::from(fault));
+        Ok(())
     }
 
     /// Ends the operation.
