@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from upright._native import Fault
+
 
 class CircuitOpenError(RuntimeError):
     """A circuit breaker rejected the call: nothing was called.
@@ -18,3 +23,17 @@ class CircuitOpenError(RuntimeError):
 
     def __reduce__(self) -> tuple[type[CircuitOpenError], tuple[str, float | None]]:
         return type(self), (self.breaker, self.time_left)
+
+
+class AnswerError(Exception):
+    """A model's answer is cut, empty or unreadable, or belongs to a question of which a part was dropped.
+
+    `fault` has the facts, which outer guards read, too.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+    def __upright_fault__(self) -> Fault:
+        return self.fault

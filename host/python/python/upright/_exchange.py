@@ -1,0 +1,239 @@
+"""HTTP requests under guard: the part that transports of all HTTP clients share. Nothing here sends or waits."""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+from typing import Protocol
+
+from upright import _log
+from upright._errors import AnswerError, CircuitOpenError
+from upright._facts import read
+from upright._failure import note
+from upright._native import Breaker, End, Fault, Judge, Run, Step, Strategy
+from upright.error_recovery import CircuitBreaker, RetryStrategy
+
+MOST_HOSTS = 1_000
+"""Hosts that have a breaker of their own; the oldest goes first."""
+
+_MOST_WINDOWS = 1_000
+_IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
+_STREAMS = ("text/event-stream", "application/x-ndjson")
+
+
+class Errors(Protocol):
+    """Exceptions of an HTTP client, for failures that it does not see by itself."""
+
+    answer: type[AnswerError]
+    """An answer that is not whole."""
+
+    circuit_open: type[CircuitOpenError]
+    """A request that a breaker rejected."""
+
+    timeout: type[Exception]
+    """A time limit of the client passed."""
+
+
+class Guard:
+    """The part that all requests of one transport share: its strategy, and a breaker for each host.
+
+    A strategy without a breaker means none for hosts, either. Threads may share it.
+    """
+
+    def __init__(self, strategy: Strategy | None) -> None:
+        self.strategy = RetryStrategy() if strategy is None else strategy
+        self.breakers: dict[str, Breaker] = {}
+        self._windows: dict[tuple[str, str | None], int] = {}
+        self._warned = False
+        self._lock = Lock()
+
+    def exchange(
+        self, errors: Errors, method: str, host: str, path: str, body: bytes | None, retried: str | None
+    ) -> Exchange | None:
+        """A request under guard; `None` for one that passes untouched.
+
+        `body` is `None` if it can be read only once. `retried` is the number of retries that the client above says it
+        has made.
+        """
+        self._notice(retried)
+        judge = Judge.of(path, body) if method == "POST" else None
+        if judge is not None:
+            return Exchange(self, errors, Run(self.strategy, breaker=self._breaker(host)), host, judge, body is not None)
+        if method in _IDEMPOTENT and body is not None:
+            return Exchange(self, errors, Run(self.strategy, breaker=False), host, None, True)
+        return None
+
+    def _breaker(self, host: str) -> Breaker | bool:
+        like = getattr(self.strategy, "circuit_breaker", None)
+        if like is None:
+            return False
+        with self._lock:
+            breaker = self.breakers.pop(host, None)
+            if breaker is None:
+                breaker = CircuitBreaker(like.failure_threshold, like.recovery_timeout, like.success_threshold)
+            self.breakers[host] = breaker
+            while len(self.breakers) > MOST_HOSTS:
+                del self.breakers[next(iter(self.breakers))]
+        return breaker
+
+    def window(self, host: str, model: str | None) -> int | None:
+        """The window that the model turned out to need on this host, tokens."""
+        return self._windows.get((host, model))
+
+    def keep_window(self, host: str, model: str | None, window: int | None) -> None:
+        """Keeps a window for later requests, since each other one loads the model again. `None` forgets it."""
+        with self._lock:
+            self._windows.pop((host, model), None)
+            if window is not None:
+                self._windows[host, model] = window
+            while len(self._windows) > _MOST_WINDOWS:
+                del self._windows[next(iter(self._windows))]
+
+    def _notice(self, retried: str | None) -> None:
+        if self._warned or retried in (None, "0"):
+            return
+        self._warned = True
+        _log.logger.warning(
+            "The client above Upright's transport retries by itself, so that attempts multiply: pass max_retries=0 to it"
+        )
+
+
+class Exchange:
+    """One request: its run, and the judge of its answers if a model gives them."""
+
+    def __init__(
+        self, guard: Guard, errors: Errors, run: Run, host: str, judge: Judge | None, repeatable: bool
+    ) -> None:
+        self.judge = judge
+        self._guard = guard
+        self._errors = errors
+        self._run = run
+        self._host = host
+        self._repeatable = repeatable
+        self._window: int | None = None
+        self._limit: float | None = None
+        self._last: Exception | None = None
+        self.step: Step = run.admit()
+
+    def begin(self) -> tuple[bytes | None, float | None]:
+        """An attempt begins. Its body, where it can differ from the request's, and its time limit in seconds."""
+        attempt = self.step.attempt
+        self._run.begun()
+        self._limit = attempt.time_left if attempt else None
+        if self.judge is None or not self._repeatable:
+            return None, self._limit
+        model, fixed = self.judge.model, self.judge.window is not None
+        asked = attempt.window if attempt else None
+        self._window = asked or (None if fixed else self._guard.window(self._host, model))
+        return self.judge.body(self._window), self._limit
+
+    def answers(self, status: int, content_type: str) -> bool:
+        """An answer of this status and type begins. Whether it is to be judged; other ones pass as they are."""
+        if self.judge is None or not 200 <= status < 300:
+            return False
+        self.judge.begin(content_type.partition(";")[0].strip().lower() in _STREAMS)
+        return True
+
+    def wrong(self, piece: bytes) -> AnswerError | None:
+        """Takes the answer's next bytes. The error of an answer that ends or fails with them, and is not whole."""
+        fault = self.judge.push(piece) if self.judge else None
+        return self._errors.answer(fault) if fault else None
+
+    def missing(self, broke: Exception | None = None) -> Exception | None:
+        """The answer has ended, or broke off with this exception. The error of one that is not whole."""
+        fault = self.judge.end(broke is None) if self.judge else None
+        if fault is None:
+            return None
+        if isinstance(broke, self._errors.timeout):
+            return broke
+        error = self._errors.answer(fault)
+        error.__cause__ = broke
+        return error
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the caller may get the answer: its first content or its end has come."""
+        judge = self.judge
+        return judge is not None and judge.streamed and (judge.has_content or judge.is_over)
+
+    @property
+    def says_failed(self) -> bool:
+        """Whether the server itself says in its answer that it failed: the client above understands that."""
+        return self.judge is not None and self.judge.says_failed
+
+    def failed(self, error: Exception) -> None:
+        """The attempt failed, and the caller has nothing of it. Sets the next step.
+
+        Raises the error if the request cannot be repeated.
+        """
+        fault = self._fault(error)
+        self._last = error
+        if not self._repeatable:
+            self._run.broken(fault)
+            raise error
+        # It may be the larger window why the model did not load.
+        if self._window is not None and not isinstance(error, AnswerError):
+            self._guard.keep_window(self._host, self.judge.model if self.judge else None, None)
+        timed_out = self._limit if isinstance(error, self._errors.timeout) else None
+        self.step = self._run.failed(fault, timed_out)
+        _log.attempt_failed(self._guard.strategy, self._run, self.step, error)
+
+    def admit(self) -> None:
+        """The wait is over. Sets the next step."""
+        self.step = self._run.admit()
+
+    def error(self, end: End) -> Exception:
+        """The exception that the caller gets: the last attempt's own, or the rejection of the breaker."""
+        rejection = end.rejection()
+        if isinstance(rejection, CircuitOpenError):
+            error: Exception = self._errors.circuit_open(rejection.breaker, rejection.time_left)
+            error.__cause__ = self._last
+        else:
+            error = self._last or RuntimeError(end.reason)
+        note(error, end)
+        self.release()
+        return error
+
+    def broke(self, error: Exception) -> None:
+        """The answer broke after its caller got a part of it. The breaker hears of it."""
+        self._run.broken(self._fault(error))
+        self.release()
+
+    def succeeded(self) -> None:
+        """The caller has a whole answer."""
+        if self.judge is not None and self._window is not None:
+            self._guard.keep_window(self._host, self.judge.model, self._window)
+        self._run.succeeded()
+        self.release()
+
+    def passed(self) -> None:
+        """The caller has an answer that nobody judges, such as a redirect."""
+        if self.judge is None:
+            self._run.succeeded()
+        self.release()
+
+    def left(self) -> None:
+        """The caller reads no further. An answer whose end has come is whole."""
+        if self.judge is not None and self.judge.is_over and self._run.attempts:
+            self.succeeded()
+        else:
+            self.release()
+
+    def release(self) -> None:
+        """Ends the request: an attempt in flight counts for nothing."""
+        self._run.release()
+        # A traceback that holds this object would keep the exception alive, and itself.
+        self._last = None
+
+    def _fault(self, error: Exception) -> Fault:
+        fault = read(error)
+        response = getattr(error, "response", None)
+        if self.judge is None or response is None:
+            return fault
+        return self.judge.refused(fault, response.content, self._window)
+
+
+def wait(step: Step) -> None:
+    """Waits as the step says."""
+    if step.kind == "wait":
+        time.sleep(step.delay)

@@ -1,0 +1,238 @@
+"""An adapter for `requests`, which recovers as `upright.transport.UprightTransport` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+from requests.exceptions import ChunkedEncodingError, ConnectionError, HTTPError, Timeout
+
+from upright._errors import AnswerError, CircuitOpenError
+from upright._exchange import Exchange, Guard, wait
+from upright._native import Breaker, Strategy
+
+__all__ = ["UprightAdapter"]
+
+
+class UprightAdapter(HTTPAdapter):
+    """Sends requests, and recovers unseen while nothing of an answer has reached the caller.
+
+    `session.mount("http://localhost:11434", UprightAdapter())`. What `UprightTransport` promises holds here, too. An
+    answer that is not whole raises `AnswerError`, which is a `ChunkedEncodingError`. A rejected request raises
+    `CircuitOpenError`, which is a `requests.ConnectionError`.
+
+    `strategy` says how to retry; other settings are those of `HTTPAdapter`.
+    """
+
+    __attrs__ = [*HTTPAdapter.__attrs__, "strategy"]
+
+    def __init__(self, strategy: Strategy | None = None, **settings: Any) -> None:
+        self._guard = Guard(strategy)
+        super().__init__(**settings)
+
+    @property
+    def strategy(self) -> Strategy:
+        """How requests are retried."""
+        return self._guard.strategy
+
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """The breakers, by host, such as `http://127.0.0.1:11434`. Of more than 1,000 the oldest goes first."""
+        return dict(self._guard.breakers)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._guard = Guard(state.pop("strategy"))
+        super().__setstate__(state)  # type: ignore[misc]
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Response:
+        """Answers a request."""
+        exchange = _exchange(self._guard, request)
+        if exchange is None:
+            return super().send(request, stream, timeout, verify, cert, proxies)
+        try:
+            while True:
+                if exchange.step.attempt is not None:
+                    response = None
+                    try:
+                        sent, limit = _request(request, exchange)
+                        response = super().send(sent, stream, _within(limit, timeout), verify, cert, proxies)
+                        return self._bring(request, exchange, response)
+                    except Exception as error:
+                        if response is not None:
+                            _close(response)
+                        exchange.failed(error)
+                    except BaseException:
+                        if response is not None:
+                            _close(response)
+                        raise
+                elif (end := exchange.step.end) is not None:
+                    return _outcome(exchange.error(end))
+                else:
+                    wait(exchange.step)
+                    exchange.admit()
+        except BaseException:
+            exchange.release()
+            raise
+
+    def _bring(self, request: PreparedRequest, exchange: Exchange, response: Response) -> Response:
+        """The answer for the caller: a whole one, or one whose first content is there."""
+        if not exchange.answers(response.status_code, response.headers.get("content-type", "")):
+            if exchange.judge is not None and response.status_code >= 400:
+                response.content  # noqa: B018 - reads it
+                raise HTTPError(f"the server answered with status {response.status_code}", response=response)
+            exchange.passed()
+            return response
+        pieces, held = response.iter_content(None), list[bytes]()
+        while True:
+            try:
+                piece = next(pieces, None)
+            except Exception as broke:
+                error = exchange.missing(broke) if held else broke
+                if error is not None:
+                    raise error
+                break
+            if piece is None:
+                error = exchange.missing()
+                if error is not None:
+                    raise error
+                break
+            held.append(piece)
+            error = exchange.wrong(piece)
+            if error is not None:
+                raise error
+            if exchange.is_ready:
+                return self.build_response(request, _Raw(response, held, _judged(exchange, response, pieces), exchange))
+        exchange.succeeded()
+        return self.build_response(request, _Raw(response, held, iter(()), exchange))
+
+
+class _Errors:
+    """Exceptions of `requests`, and ours that must be its own."""
+
+    timeout: type[Exception] = Timeout
+    answer = cast("type[AnswerError]", type("AnswerError", (AnswerError, ChunkedEncodingError), {"__module__": "upright"}))
+    circuit_open = cast(
+        "type[CircuitOpenError]", type("CircuitOpenError", (CircuitOpenError, ConnectionError), {"__module__": "upright"})
+    )
+
+
+_ERRORS = _Errors()
+
+
+class _Raw:
+    """The body of an answer, decoded, in place of urllib3's own response."""
+
+    def __init__(self, response: Response, held: list[bytes], rest: Iterator[bytes], exchange: Exchange) -> None:
+        self._response = response
+        self._raw = response.raw
+        self._held = held
+        self._rest = rest
+        self._exchange = exchange
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
+        """The pieces as they come, of at most `amt` bytes."""
+        while (piece := self._next()) is not None:
+            for start in range(0, len(piece), amt or len(piece) or 1):
+                yield piece[start : start + amt] if amt else piece
+
+    def read(self, amt: int | None = None, decode_content: bool | None = None, cache_content: bool = False) -> bytes:
+        """The next `amt` bytes, or all."""
+        read = b""
+        while (amt is None or len(read) < amt) and (piece := self._next()) is not None:
+            read += piece
+        if amt is not None and len(read) > amt:
+            self._held.insert(0, read[amt:])
+            read = read[:amt]
+        return read
+
+    def _next(self) -> bytes | None:
+        return self._held.pop(0) if self._held else next(self._rest, None)
+
+    def close(self) -> None:
+        """Closes the connection, or gives it back."""
+        self._exchange.left()
+        self._response.close()
+
+    def release_conn(self) -> None:
+        """Gives the connection back."""
+        self._raw.release_conn()
+
+
+def _judged(exchange: Exchange, response: Response, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The rest of a streamed answer, as it comes."""
+    while True:
+        broke = piece = None
+        try:
+            piece = next(pieces, None)
+        except Exception as error:
+            broke = error
+        failed = exchange.missing(broke) if piece is None else exchange.wrong(piece)
+        if piece is not None and (failed is None or exchange.says_failed):
+            yield piece
+        if failed is not None:
+            exchange.broke(failed)
+            _close(response)
+            raise failed
+        if piece is None:
+            exchange.succeeded()
+            return
+
+
+def _exchange(guard: Guard, request: PreparedRequest) -> Exchange | None:
+    url = urlsplit(request.url or "")
+    body = request.body
+    if body is None or isinstance(body, (bytes, str)):
+        read = body.encode() if isinstance(body, str) else bytes(body or b"")
+    else:
+        read = None
+    host = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    retried = (request.headers or {}).get("x-stainless-retry-count")
+    return guard.exchange(_ERRORS, request.method or "", host, url.path, read, retried)
+
+
+def _request(request: PreparedRequest, exchange: Exchange) -> tuple[PreparedRequest, float | None]:
+    """The request of the attempt that begins, and its time limit in seconds."""
+    body, limit = exchange.begin()
+    if body is None:
+        return request, limit
+    sent = request.copy()
+    sent.body = body
+    sent.prepare_content_length(body)
+    return sent, limit
+
+
+def _within(limit: float | None, timeout: Any) -> Any:
+    """The caller's time limits, each at most this one."""
+    if limit is None:
+        return timeout
+    spans = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    return tuple(limit if span is None else min(span, limit) for span in spans)
+
+
+def _outcome(error: Exception) -> Response:
+    """The server's own error, for the client to read as it does; any other exception is raised."""
+    if not isinstance(error, HTTPError) or error.response is None:
+        raise error
+    error.response.headers.setdefault("x-should-retry", "false")
+    return error.response
+
+
+def _close(response: Response) -> None:
+    """Closes a response. Its connection may be broken already."""
+    with suppress(Exception):
+        response.close()

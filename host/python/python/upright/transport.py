@@ -1,0 +1,439 @@
+"""A transport for httpx and httpx2, below every client of Ollama and OpenAI that stands on them.
+
+Neither library is imported here: a request brings its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from upright import _drive
+from upright._errors import AnswerError, CircuitOpenError
+from upright._exchange import Exchange, Guard, wait
+from upright._native import Breaker, Strategy
+
+__all__ = ["UprightTransport"]
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+    from typing_extensions import Self
+
+    class _Transport(
+        httpx.BaseTransport, httpx.AsyncBaseTransport, httpx2.BaseTransport, httpx2.AsyncBaseTransport
+    ):
+        def handle_request(self, request: Any) -> Any: ...
+        async def handle_async_request(self, request: Any) -> Any: ...
+        def __enter__(self) -> Self: ...
+        async def __aenter__(self) -> Self: ...
+else:
+    _Transport = object
+
+
+class UprightTransport(_Transport):
+    """Sends requests through another transport, and recovers unseen while nothing of an answer has reached the caller.
+
+    It serves synchronous and asynchronous clients of httpx and httpx2 at once:
+
+    - `ollama.Client(transport=t)`, `ollama.AsyncClient(transport=t)`, `ChatOllama(client_kwargs={"transport": t})`
+    - `OpenAI(http_client=httpx2.Client(transport=t), max_retries=0)`. Without `max_retries=0` that client repeats what
+      Upright gave up, so that attempts multiply. Upright then warns once in its log.
+
+    Where a model answers (the routes `/api/chat`, `/api/generate`, `/api/embed`, `/v1/chat/completions`,
+    `/v1/completions`, `/v1/responses`, `/v1/embeddings` and `/v1/messages`):
+
+    - Ollama is asked to refuse a question that does not fit (`truncate: false`), unless the caller set `truncate`. It
+      then gets a larger window, unless the caller set `num_ctx`.
+    - An answer is judged as it comes. A failed one is repeated as the policy decides, with the wait that the server
+      asks for. After the first content nothing is repeated: an answer that is not whole ends with an exception.
+    - Each host has a circuit breaker, with the settings of the strategy's own.
+    - A body that can be read only once is sent once, as it is.
+
+    Other requests pass. Errors of their connections are repeated, for idempotent methods alone.
+
+    An answer that is not whole raises `AnswerError`, which is a `RemoteProtocolError` of the client's library. A
+    rejected request raises `CircuitOpenError`, which is a `TransportError`. An error status that nothing mended is the
+    server's own answer, with `x-should-retry: false`.
+
+    `inner` sends the requests: a transport of the client's library, synchronous, asynchronous or both; `inner_async`
+    takes asynchronous requests in its place. By default the library's own send them, with its default settings: a client
+    with a transport reads neither `verify` nor proxies from elsewhere. `strategy` says how to retry.
+    """
+
+    def __init__(self, inner: Any = None, strategy: Strategy | None = None, *, inner_async: Any = None) -> None:
+        self._guard = Guard(strategy)
+        self._given = {False: inner, True: inner if inner_async is None else inner_async}
+        self._own: dict[tuple[str, bool], Any] = {}
+        self._lock = Lock()
+
+    @property
+    def strategy(self) -> Strategy:
+        """How requests are retried."""
+        return self._guard.strategy
+
+    @property
+    def breakers(self) -> Mapping[str, Breaker]:
+        """The breakers, by host, such as `http://127.0.0.1:11434`. Of more than 1,000 the oldest goes first."""
+        return dict(self._guard.breakers)
+
+    def handle_request(self, request: Any) -> Any:
+        """Answers a synchronous request."""
+        library, inner = _library(request), self._inner(request, False)
+        exchange = _exchange(self._guard, library, request)
+        if exchange is None:
+            return inner.handle_request(request)
+        try:
+            while True:
+                if exchange.step.attempt is not None:
+                    response = None
+                    try:
+                        response = inner.handle_request(_request(library, request, exchange))
+                        return _bring(library, request, exchange, response)
+                    except Exception as error:
+                        if response is not None:
+                            _close(response)
+                        exchange.failed(error)
+                    except BaseException:
+                        if response is not None:
+                            _close(response)
+                        raise
+                elif (end := exchange.step.end) is not None:
+                    return _outcome(library, request, exchange.error(end))
+                else:
+                    wait(exchange.step)
+                    exchange.admit()
+        except BaseException:
+            exchange.release()
+            raise
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Answers an asynchronous request."""
+        library, inner = _library(request), self._inner(request, True)
+        exchange = _exchange(self._guard, library, request)
+        if exchange is None:
+            return await inner.handle_async_request(request)
+        try:
+            while True:
+                if exchange.step.attempt is not None:
+                    response = None
+                    try:
+                        response = await inner.handle_async_request(_request(library, request, exchange))
+                        return await _bring_async(library, request, exchange, response)
+                    except Exception as error:
+                        if response is not None:
+                            await _aclose(response)
+                        exchange.failed(error)
+                    except BaseException:
+                        if response is not None:
+                            await _aclose(response)
+                        raise
+                elif (end := exchange.step.end) is not None:
+                    return _outcome(library, request, exchange.error(end))
+                else:
+                    if exchange.step.kind == "wait":
+                        await _drive.sleep(exchange.step.delay)
+                    exchange.admit()
+        except BaseException:
+            exchange.release()
+            raise
+
+    def _inner(self, request: Any, is_async: bool) -> Any:
+        method = "handle_async_request" if is_async else "handle_request"
+        given = self._given[is_async]
+        if given is not None:
+            if not hasattr(given, method):
+                raise TypeError(f"the inner transport {type(given).__name__} has no {method}; expected a transport with it")
+            return given
+        library = _library(request)
+        key = library.name, is_async
+        with self._lock:
+            if key not in self._own:
+                module = library.module
+                self._own[key] = module.AsyncHTTPTransport() if is_async else module.HTTPTransport()
+            return self._own[key]
+
+    def close(self) -> None:
+        """Closes the connections of synchronous clients."""
+        for transport in self._taken(False):
+            if hasattr(transport, "close"):
+                transport.close()
+
+    async def aclose(self) -> None:
+        """Closes the connections of asynchronous clients."""
+        for transport in self._taken(True):
+            if hasattr(transport, "aclose"):
+                await transport.aclose()
+
+    def _taken(self, is_async: bool) -> list[Any]:
+        """The inner transports of one kind. One of its own is made anew for a later request."""
+        with self._lock:
+            own = [self._own.pop(key) for key in list(self._own) if key[1] is is_async]
+        given = self._given[is_async]
+        return own if given is None else [given]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.aclose()
+
+
+class _Library:
+    """The library of a request, and the classes of ours that must be its own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.module: Any = sys.modules[name]
+        self.timeout: type[Exception] = self.module.TimeoutException
+        names = {"__module__": "upright"}
+        self.answer = cast(
+            "type[AnswerError]", type("AnswerError", (AnswerError, self.module.RemoteProtocolError), dict(names))
+        )
+        self.circuit_open = cast(
+            "type[CircuitOpenError]", type("CircuitOpenError", (CircuitOpenError, self.module.TransportError), dict(names))
+        )
+        self.stream: Any = type("Answer", (_Answer, self.module.SyncByteStream), dict(names))
+        self.stream_async: Any = type("AsyncAnswer", (_AsyncAnswer, self.module.AsyncByteStream), dict(names))
+
+    def response(self, response: Any, stream: Any) -> Any:
+        """The response with another body, which is decoded."""
+        headers = response.headers
+        if "content-encoding" in headers:
+            dropped = (b"content-encoding", b"content-length")
+            headers = [(name, value) for name, value in headers.raw if name.lower() not in dropped]
+        return self.module.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
+
+    def whole(self, response: Any, pieces: list[bytes]) -> Any:
+        """The response with this whole body."""
+        return self.response(response, self.module.ByteStream(b"".join(pieces)))
+
+
+_by_name = lru_cache(maxsize=None)(_Library)
+
+
+def _library(request: Any) -> _Library:
+    """The library of a request, also of a program's own class of requests."""
+    packages = (base.__module__.partition(".")[0] for base in type(request).__mro__)
+    return _by_name(next(name for name in packages if hasattr(sys.modules.get(name), "BaseTransport")))
+
+
+def _exchange(guard: Guard, library: _Library, request: Any) -> Exchange | None:
+    url = request.url
+    body = request.content if isinstance(request.stream, library.module.ByteStream) else None
+    host = f"{url.scheme}://{url.netloc.decode('ascii')}"
+    retried = request.headers.get("x-stainless-retry-count")
+    return guard.exchange(library, request.method, host, url.path, body, retried)
+
+
+def _request(library: _Library, request: Any, exchange: Exchange) -> Any:
+    """The request of the attempt that begins."""
+    body, limit = exchange.begin()
+    if (body is None or body == request.content) and limit is None:
+        return request
+    extensions = dict(request.extensions)
+    if limit is not None:
+        spans = {name: None for name in ("connect", "read", "write", "pool")} | extensions.get("timeout", {})
+        extensions["timeout"] = {name: limit if span is None else min(span, limit) for name, span in spans.items()}
+    if body is None:
+        return library.module.Request(
+            request.method, request.url, headers=request.headers, stream=request.stream, extensions=extensions
+        )
+    headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _LENGTHS]
+    return library.module.Request(request.method, request.url, headers=headers, content=body, extensions=extensions)
+
+
+_LENGTHS = (b"content-length", b"transfer-encoding")
+
+
+def _refused(library: _Library, request: Any, response: Any) -> Exception:
+    status = response.status_code
+    return cast(
+        Exception,
+        library.module.HTTPStatusError(f"the server answered with status {status}", request=request, response=response),
+    )
+
+
+def _outcome(library: _Library, request: Any, error: Exception) -> Any:
+    """The server's own error, for the client to read as it does; any other exception is raised."""
+    response = getattr(error, "response", None)
+    if not isinstance(error, library.module.HTTPStatusError) or response is None:
+        raise error
+    answer = library.whole(response, [response.content])
+    # Clients of OpenAI and Anthropic would repeat what was given up.
+    answer.headers.setdefault("x-should-retry", "false")
+    return answer
+
+
+def _bring(library: _Library, request: Any, exchange: Exchange, response: Any) -> Any:
+    """The answer for the caller: a whole one, or one whose first content is there."""
+    response.request = request
+    if not exchange.answers(response.status_code, response.headers.get("content-type", "")):
+        if exchange.judge is not None and response.status_code >= 400:
+            response.read()
+            raise _refused(library, request, response)
+        exchange.passed()
+        return response
+    pieces, held = response.iter_bytes(), list[bytes]()
+    while True:
+        try:
+            piece = next(pieces, None)
+        except Exception as broke:
+            error = exchange.missing(broke) if held else broke
+            if error is not None:
+                raise error
+            break
+        if piece is None:
+            error = exchange.missing()
+            if error is not None:
+                raise error
+            break
+        held.append(piece)
+        error = exchange.wrong(piece)
+        if error is not None:
+            raise error
+        if exchange.is_ready:
+            return library.response(response, library.stream(exchange, response, pieces, held))
+    _close(response)
+    exchange.succeeded()
+    return library.whole(response, held)
+
+
+async def _bring_async(library: _Library, request: Any, exchange: Exchange, response: Any) -> Any:
+    """`_bring` of an asynchronous answer."""
+    response.request = request
+    if not exchange.answers(response.status_code, response.headers.get("content-type", "")):
+        if exchange.judge is not None and response.status_code >= 400:
+            await response.aread()
+            raise _refused(library, request, response)
+        exchange.passed()
+        return response
+    pieces, held = response.aiter_bytes(), list[bytes]()
+    while True:
+        try:
+            piece = await anext(pieces, None)
+        except Exception as broke:
+            error = exchange.missing(broke) if held else broke
+            if error is not None:
+                raise error
+            break
+        if piece is None:
+            error = exchange.missing()
+            if error is not None:
+                raise error
+            break
+        held.append(piece)
+        error = exchange.wrong(piece)
+        if error is not None:
+            raise error
+        if exchange.is_ready:
+            return library.response(response, library.stream_async(exchange, response, pieces, held))
+    await _aclose(response)
+    exchange.succeeded()
+    return library.whole(response, held)
+
+
+def _close(response: Any) -> None:
+    """Closes a response. Its connection may be broken already."""
+    with suppress(Exception):
+        response.close()
+
+
+async def _aclose(response: Any) -> None:
+    """Closes an asynchronous response. Its connection may be broken already."""
+    with suppress(Exception):
+        await response.aclose()
+
+
+class _Answer:
+    """A streamed answer whose first content is there: its pieces pass as they come."""
+
+    def __init__(self, exchange: Exchange, response: Any, pieces: Iterator[bytes], held: list[bytes]) -> None:
+        self._exchange = exchange
+        self._response = response
+        self._pieces = pieces
+        self._held = held
+
+    def __iter__(self) -> Iterator[bytes]:
+        exchange = self._exchange
+        held, self._held = self._held, []
+        yield from held
+        while True:
+            broke = piece = None
+            try:
+                piece = next(self._pieces, None)
+            except Exception as error:
+                broke = error
+            failed = exchange.missing(broke) if piece is None else exchange.wrong(piece)
+            if piece is not None and (failed is None or exchange.says_failed):
+                yield piece
+            if failed is not None:
+                exchange.broke(failed)
+                _close(self._response)
+                raise failed
+            if piece is None:
+                exchange.succeeded()
+                return
+
+    def close(self) -> None:
+        """Closes the connection, or gives it back."""
+        self._exchange.left()
+        self._response.close()
+
+
+class _AsyncAnswer:
+    """`_Answer` of an asynchronous client."""
+
+    def __init__(self, exchange: Exchange, response: Any, pieces: AsyncIterator[bytes], held: list[bytes]) -> None:
+        self._exchange = exchange
+        self._response = response
+        self._pieces = pieces
+        self._held = held
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        exchange = self._exchange
+        held, self._held = self._held, []
+        for piece in held:
+            yield piece
+        while True:
+            broke = following = None
+            try:
+                following = await anext(self._pieces, None)
+            except Exception as error:
+                broke = error
+            failed = exchange.missing(broke) if following is None else exchange.wrong(following)
+            if following is not None and (failed is None or exchange.says_failed):
+                yield following
+            if failed is not None:
+                exchange.broke(failed)
+                await _aclose(self._response)
+                raise failed
+            if following is None:
+                exchange.succeeded()
+                return
+
+    async def aclose(self) -> None:
+        """Closes the connection, or gives it back."""
+        self._exchange.left()
+        await self._response.aclose()
