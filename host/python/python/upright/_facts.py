@@ -60,11 +60,26 @@ def read(error: BaseException, *, fault_reader: Sequence[FaultReader] = ()) -> F
     `fault_reader` holds a program's own readers. The first that returns a fault for a link of the chain decides. Next
     comes `__upright_fault__` of the link's class: a fault, or a method that returns one or None.
     """
+    if not fault_reader and (plain := _plain(error)) is not None:
+        return plain
     facts = _chain(error, fault_reader, set())
     if facts.strength == GENERAL and facts.kind in _REFINED:
         said = facts.message.lower()
         facts.kind = next((kind for phrase, kind in _REFINED[facts.kind].items() if phrase in said), facts.kind)
     return facts.fault()
+
+
+def _plain(error: BaseException) -> Fault | None:
+    """The fault of an exception whose type says it all: most failures are one of the interpreter's own, without a chain."""
+    about = known(type(error))
+    if not about.plain or error.__cause__ is not None or error.__context__ is not None:
+        return None
+    if any(isinstance(part, BaseException) for part in error.args):
+        return None
+    number = error.errno if about.numbered and _LINUX else None  # type: ignore[attr-defined]
+    if number is not None and (not isinstance(number, int) or not 0 < number <= _LAST_ERRNO):
+        number = None
+    return Fault(about.row[0], text_of(error), errno=number)  # type: ignore[index]
 
 
 def is_pass_through(error: BaseException) -> bool:

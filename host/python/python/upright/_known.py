@@ -214,6 +214,7 @@ class Known(NamedTuple):
     foreign: bool  # May look like an error status, or hide its cause in an attribute.
     cancels: bool
     passes: bool
+    plain: bool  # The type says it all, if there is no chain.
 
 
 _CACHE: dict[int, tuple[weakref.ref[type], Known]] = {}
@@ -233,13 +234,15 @@ def _study(kind: type) -> Known:
     packages = [str(base.__module__).partition(".")[0] for base in kind.__mro__]
     names = [f"{_TWINS.get(package, package)}.{base.__name__}" for package, base in zip(packages, kind.__mro__)]
     row = next((_TABLE[name] for name in names if name in _TABLE), ("other", NOTHING))
+    group, foreign = "builtins.BaseExceptionGroup" in names, packages[0] != "builtins"
     return Known(
         row=row,
-        group="builtins.BaseExceptionGroup" in names,
+        group=group,
         numbered=issubclass(kind, OSError) and _OWN_NUMBERS.isdisjoint(names),
         states=hasattr(kind, "__upright_fault__"),
         asks=not _CLIENTS.isdisjoint(packages),
-        foreign=packages[0] != "builtins",
+        foreign=foreign,
         cancels=row == ("cancelled", SPECIFIC),
         passes=not PASS_THROUGH.isdisjoint(names),
+        plain=isinstance(row, tuple) and row[1] == SPECIFIC and not group and not foreign,
     )
