@@ -1,5 +1,6 @@
 //! Circuit breakers.
 
+use crate::clock::clock;
 use crate::driver::{Hook, circuit_open, is_coroutine};
 use crate::fault::{Classification, Fault, named};
 use crate::policy::PolicySlot;
@@ -9,21 +10,15 @@ use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use upright_core::CircuitBreaker;
 use upright_core::breaker::{OwnedPermit, SavedState};
-use upright_core::clock::{AnchoredClock, SharedClock};
 use upright_core::error::ConfigurationError;
-use upright_core::types::{BreakerConfig, BreakerState};
+use upright_core::types::{BreakerConfig, BreakerState, Phase};
 
-static FAILED: Hook = Hook::new("breaker_failed");
-static WATCH: Hook = Hook::new("breaker_watches");
-
-/// The clock of all breakers. A saved state holds its instants, and other processes have its origin, too.
-pub(crate) fn clock() -> SharedClock {
-    static CLOCK: OnceLock<SharedClock> = OnceLock::new();
-    Arc::clone(CLOCK.get_or_init(AnchoredClock::shared))
-}
+static FAILED: Hook = Hook::new("upright._breakers", "failed");
+static MOVED: Hook = Hook::new("upright._breakers", "moved");
+static WATCH: Hook = Hook::new("upright._breakers", "watched");
 
 pub(crate) fn unusable(error: &ConfigurationError) -> PyErr {
     PyValueError::new_err(error.to_string())
@@ -35,6 +30,8 @@ pub(crate) struct Breaker {
     breaker: ArcSwap<CircuitBreaker>,
     /// Seconds since 1970, as bits; 0 before the first failure.
     last_failure: AtomicU64,
+    /// The phase that Python heard of last.
+    seen: Mutex<Phase>,
 }
 
 impl Breaker {
@@ -56,7 +53,7 @@ impl Breaker {
     #[pyo3(signature = (*_arguments, **_settings))]
     fn new(_arguments: &Bound<'_, PyTuple>, _settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let breaker = CircuitBreaker::builder("circuit").clock(clock()).build().map_err(|error| unusable(&error))?;
-        Ok(Self { breaker: ArcSwap::from_pointee(breaker), last_failure: AtomicU64::default() })
+        Ok(Self { breaker: ArcSwap::from_pointee(breaker), last_failure: AtomicU64::default(), seen: Mutex::new(Phase::Closed) })
     }
 
     /// Begins afresh under this name, with these settings. Times are seconds.
@@ -169,6 +166,22 @@ impl Breaker {
         self.breaker.load().config().success_threshold
     }
 
+    /// All settings of `_begin`, by name.
+    #[getter]
+    fn _settings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let config = self.breaker.load().config();
+        let settings = PyDict::new(py);
+        settings.set_item("failure_threshold", config.failure_threshold)?;
+        settings.set_item("recovery_timeout", config.recovery_timeout)?;
+        settings.set_item("success_threshold", config.success_threshold)?;
+        settings.set_item("half_open_permits", config.half_open_permits)?;
+        settings.set_item("failure_window", config.failure_window)?;
+        settings.set_item("failure_rate_threshold", config.failure_rate_threshold)?;
+        settings.set_item("minimum_calls", config.minimum_calls)?;
+        settings.set_item("slow_call_duration", config.slow_call_duration)?;
+        Ok(settings)
+    }
+
     /// Changes settings, not state.
     #[pyo3(signature = (*, failure_threshold = None, recovery_timeout = None, success_threshold = None))]
     fn _reconfigure(&self, failure_threshold: Option<u32>, recovery_timeout: Option<f64>, success_threshold: Option<u32>) -> PyResult<()> {
@@ -226,6 +239,7 @@ impl Breaker {
             Ok(result) if is_coroutine(&result)? => WATCH.get(py)?.call1((slf, permit, result)),
             Ok(result) => {
                 permit.succeeded()?;
+                MOVED.get(py)?.call1((slf,))?;
                 Ok(result)
             }
             Err(error) if error.is_instance_of::<PyException>(py) => {
@@ -240,6 +254,15 @@ impl Breaker {
     /// Permission for one call. Raises `CircuitOpenError` where the breaker rejects it.
     fn admit(&self, py: Python<'_>) -> PyResult<Permit> {
         self.breaker.load().try_acquire_owned().map(Permit::new).map_err(|open| circuit_open(py, &open))
+    }
+
+    /// The phase before and after, where it is another than at the last question. Of several threads, one hears of it.
+    fn _moved(&self) -> Option<(&'static str, &'static str)> {
+        let breaker = self.breaker.load();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let phase = breaker.state();
+        let before = std::mem::replace(&mut *seen, phase);
+        (before != phase).then(|| (before.name(), phase.name()))
     }
 
     /// Closes it and clears its counts.

@@ -1,24 +1,32 @@
-//! The functions of `upright._drive` that go on where native code ends: after a failure.
+//! The functions of the package that go on where native code ends: after a failure.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-/// A name of `upright._drive`, found once.
+/// A name of a Python module, found once.
 pub(crate) struct Hook {
+    module: &'static str,
     name: &'static str,
     found: PyOnceLock<Py<PyAny>>,
 }
 
 impl Hook {
-    pub(crate) const fn new(name: &'static str) -> Self {
-        Self { name, found: PyOnceLock::new() }
+    pub(crate) const fn new(module: &'static str, name: &'static str) -> Self {
+        Self { module, name, found: PyOnceLock::new() }
     }
 
     pub(crate) fn get<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        let find = || py.import("upright._drive")?.getattr(self.name).map(Bound::unbind);
+        let find = || py.import(self.module)?.getattr(self.name).map(Bound::unbind);
         Ok(self.found.get_or_try_init(py, find)?.bind(py))
     }
+}
+
+static CURRENT: Hook = Hook::new("upright._current", "current");
+
+/// The context variable of the attempt in progress. It is set only in attempts that a run makes.
+pub(crate) fn current(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    CURRENT.get(py)
 }
 
 static COROUTINE: PyOnceLock<Py<PyType>> = PyOnceLock::new();

@@ -30,13 +30,13 @@ impl Judge {
     /// read, only the path is known.
     #[staticmethod]
     #[pyo3(signature = (path, body = None))]
-    fn of(path: &str, body: Option<Vec<u8>>) -> Option<Self> {
+    fn of(path: &str, body: Option<&[u8]>) -> Option<Self> {
         let route = Route::of(path)?;
-        let asked = match &body {
+        let asked = match body {
             Some(body) => Asked::read(route, body),
             None => Asked { allows_empty: true, ..Asked::new(route) },
         };
-        let members = body.as_deref().and_then(Members::read);
+        let (body, members) = (body.map(<[u8]>::to_vec), body.and_then(Members::read));
         Some(Self { asked, body, members, reader: None, last: Vec::new() })
     }
 

@@ -1,11 +1,12 @@
 //! One guarded operation, step by step.
 
 use crate::breaker::Breaker;
-use crate::driver::{circuit_open, span};
+use crate::driver::{circuit_open, current, span};
 use crate::fault::{Classification, Fault};
 use crate::strategy::Strategy;
 use pyo3::prelude::*;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use upright_core::driving::{self, Facts, OperationContext, Rejected};
 use upright_core::types::CachedAnswer;
 
@@ -43,13 +44,45 @@ enum OwnBreaker<'py> {
     None(bool),
 }
 
+/// Number of attempts in progress that runs make. Where it is 0, no context has a current attempt.
+static IN_PROGRESS: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this context is in an attempt that a run makes.
+pub(crate) fn is_in_attempt(py: Python<'_>) -> PyResult<bool> {
+    Ok(IN_PROGRESS.load(Ordering::Relaxed) > 0 && !current(py)?.call_method0("get")?.is_none())
+}
+
+struct InProgress;
+
+impl InProgress {
+    fn new() -> Self {
+        IN_PROGRESS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        IN_PROGRESS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// One operation in progress. Releasing it ends the operation: an attempt in flight counts for nothing.
 #[pyclass(module = "upright._native")]
-pub(crate) struct Run(Option<driving::Run<Context>>);
+pub(crate) struct Run {
+    run: Option<driving::Run<Context>>,
+    in_progress: Option<InProgress>,
+}
+
+impl From<driving::Run<Context>> for Run {
+    fn from(run: driving::Run<Context>) -> Self {
+        Self { run: Some(run), in_progress: None }
+    }
+}
 
 impl Run {
     fn live(&mut self) -> PyResult<&mut driving::Run<Context>> {
-        self.0.as_mut().ok_or_else(|| pyo3::exceptions::PyRuntimeError::new_err("the run was released; begin another one"))
+        self.run.as_mut().ok_or_else(|| pyo3::exceptions::PyRuntimeError::new_err("the run was released; begin another one"))
     }
 }
 
@@ -80,7 +113,7 @@ impl Run {
         let shared = strategy.shared();
         let context = Context { fallback, models, cached, simplify };
         let (runtime, settings) = (Arc::clone(&shared.runtime), shared.settings.clone());
-        Self(Some(driving::Run::with(runtime, settings, context, breaker, model.map(Arc::from))))
+        driving::Run::with(runtime, settings, context, breaker, model.map(Arc::from)).into()
     }
 
     /// Goes on with an operation whose first attempt failed outside of a run, through the breaker in this generation.
@@ -88,7 +121,7 @@ impl Run {
     #[pyo3(signature = (strategy, generation, *, fallback = false))]
     fn after_first(strategy: &Strategy, generation: Option<u64>, fallback: bool) -> Self {
         let context = Context { fallback, ..Context::default() };
-        Self(Some(driving::Run::after_first(&strategy.shared(), context, None, generation)))
+        driving::Run::after_first(&strategy.shared(), context, None, generation).into()
     }
 
     /// The next step: an attempt, unless a guard rejects it.
@@ -99,50 +132,57 @@ impl Run {
     /// The attempt is under way.
     fn begun(&mut self) -> PyResult<()> {
         self.live()?.begun();
+        self.in_progress = Some(InProgress::new());
         Ok(())
     }
 
     /// The attempt succeeded.
     fn succeeded(&mut self) -> PyResult<()> {
+        self.in_progress = None;
         self.live()?.succeeded();
         Ok(())
     }
 
-    /// The attempt failed; `timed_out` is the limit that it ran out of, seconds.
-    #[pyo3(signature = (fault, timed_out = None))]
-    fn failed(&mut self, fault: &Fault, timed_out: Option<f64>) -> PyResult<Step> {
+    /// The attempt failed; `timed_out` is the limit that it ran out of, seconds. Where `may_retry` is false, the caller
+    /// advises against a retry.
+    #[pyo3(signature = (fault, timed_out = None, *, may_retry = true))]
+    fn failed(&mut self, fault: &Fault, timed_out: Option<f64>, may_retry: bool) -> PyResult<Step> {
+        self.in_progress = None;
         let timed_out = timed_out.map(|limit| span("timed_out", limit)).transpose()?;
-        let facts = Facts { timed_out, ..fault.into() };
+        let mut facts = Facts { timed_out, ..fault.into() };
+        facts.fault.should_retry = if may_retry { facts.fault.should_retry } else { Some(false) };
         Ok(Step(self.live()?.failed(facts)))
     }
 
-    /// The attempt failed after its caller got a part of the answer. Nothing follows, and the breaker hears of it.
+    /// The attempt failed after parts of its answer were out: nothing follows. The breaker hears of it.
     fn broken(&mut self, fault: &Fault) -> PyResult<()> {
+        self.in_progress = None;
         self.live()?.broken(Facts::from(fault));
         Ok(())
     }
 
     /// Ends the operation.
     fn release(&mut self) {
-        self.0 = None;
+        self.run = None;
+        self.in_progress = None;
     }
 
     /// Number of attempts made.
     #[getter]
     fn attempts(&self) -> u32 {
-        self.0.as_ref().map_or(0, driving::Run::attempts)
+        self.run.as_ref().map_or(0, driving::Run::attempts)
     }
 
     /// Seconds since the first attempt began.
     #[getter]
     fn elapsed(&self) -> f64 {
-        self.0.as_ref().map_or(0.0, |run| run.elapsed().as_secs_f64())
+        self.run.as_ref().map_or(0.0, |run| run.elapsed().as_secs_f64())
     }
 
     /// Seconds until the deadline.
     #[getter]
     fn time_left(&self) -> Option<f64> {
-        self.0.as_ref()?.time_left().map(|left| left.as_secs_f64())
+        self.run.as_ref()?.time_left().map(|left| left.as_secs_f64())
     }
 }
 
@@ -195,7 +235,7 @@ impl Step {
 
 /// An attempt that an operation makes now.
 #[pyclass(frozen, module = "upright._native")]
-pub(crate) struct Attempt(driving::Attempt);
+pub(crate) struct Attempt(pub(crate) driving::Attempt);
 
 #[pymethods]
 impl Attempt {

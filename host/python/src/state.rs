@@ -1,6 +1,6 @@
 //! State that outlives the process: checkpoints and breakers in a store.
 
-use crate::breaker::clock;
+use crate::clock::clock;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use serde_json::value::RawValue;

@@ -1,20 +1,27 @@
 //! Retry strategies.
 
+use crate::attempts::Attempts;
 use crate::breaker::{Breaker, unusable};
+use crate::clock::clock;
 use crate::driver::{Hook, is_coroutine, span};
 use crate::policy::PolicySlot;
+use crate::run::is_in_attempt;
 use arc_swap::ArcSwap;
 use pyo3::IntoPyObjectExt as _;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::Arc;
-use upright_core::RetryStrategy;
+use upright_core::driving::Settings;
 use upright_core::types::RetryConfig;
+use upright_core::{CircuitBreaker, RetryStrategy};
 
-static GO_ON: Hook = Hook::new("go_on");
-static BEGIN: Hook = Hook::new("begin");
-static AWAIT_FIRST: Hook = Hook::new("await_first");
+static BEGIN: Hook = Hook::new("upright._course", "begin");
+static DRIVE: Hook = Hook::new("upright._drive", "drive");
+static AWAIT_FIRST: Hook = Hook::new("upright._drive", "await_first");
+static REJECTED: Hook = Hook::new("upright._errors", "RejectedResultError");
+static TERMS: Hook = Hook::new("upright._terms", "Terms");
+static OBSERVED: Hook = Hook::new("upright._terms", "observed");
 
 /// How an operation is retried. Its methods may be called from any thread.
 #[pyclass(frozen, subclass, module = "upright._native")]
@@ -27,41 +34,90 @@ impl Strategy {
         (**self.strategy.load()).clone()
     }
 
+    /// A call that passed the breaker in this generation succeeded.
+    pub(crate) fn passed(&self, generation: Option<u64>) {
+        if let Some(generation) = generation
+            && let Some(breaker) = self.strategy.load().breaker()
+        {
+            breaker.passed(generation);
+        }
+    }
+
+    /// The generation in which a first attempt passes the breaker, without a run; `Some(None)` without a breaker, and
+    /// `None` where a run must ask.
+    pub(crate) fn first_passes(slf: &Bound<'_, Self>) -> PyResult<Option<Option<u64>>> {
+        Self::passes(slf.py(), &slf.get().strategy.load())
+    }
+
+    fn passes(py: Python<'_>, strategy: &RetryStrategy) -> PyResult<Option<Option<u64>>> {
+        if !is_simple(strategy) || is_in_attempt(py)? {
+            return Ok(None);
+        }
+        Ok(strategy.breaker().map_or(Some(None), |breaker| breaker.passes().map(Some)))
+    }
+
     /// Makes the first attempt without a run: nearly all calls end here.
     pub(crate) fn first<'py>(
         slf: &Bound<'py, Self>,
         func: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
-        fallback: Option<&Bound<'py, PyAny>>,
+        accept: Option<&Bound<'py, PyAny>>,
+        terms: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let strategy = slf.get().strategy.load();
-        let breaker = strategy.breaker();
-        let passes = breaker.map(upright_core::CircuitBreaker::passes);
-        if passes == Some(None) || !is_simple(&strategy) {
+        let Some(generation) = Self::passes(py, &strategy)? else {
             drop(strategy);
-            return BEGIN.get(py)?.call1((slf, func, args, kwargs, fallback));
-        }
-        let generation = passes.flatten();
-        match func.call(args, kwargs) {
+            let course = BEGIN.get(py)?.call1((terms()?, false, py.None()))?;
+            return DRIVE.get(py)?.call1((course, func, args, kwargs));
+        };
+        let error = match func.call(args, kwargs) {
             Ok(result) if is_coroutine(&result)? => {
                 drop(strategy);
-                AWAIT_FIRST.get(py)?.call1((slf, generation, result, func, args, kwargs, fallback))
+                return AWAIT_FIRST.get(py)?.call1((terms()?, generation, result, func, args, kwargs));
             }
-            Ok(result) => {
-                if let (Some(breaker), Some(generation)) = (breaker, generation) {
+            Ok(result) if accept.map_or(Ok(true), |accept| accept.call1((&result,))?.is_truthy())? => {
+                if let (Some(breaker), Some(generation)) = (strategy.breaker(), generation) {
                     breaker.passed(generation);
                 }
-                Ok(result)
+                return Ok(result);
             }
-            Err(error) if error.is_instance_of::<PyException>(py) => {
-                drop(strategy);
-                GO_ON.get(py)?.call1((slf, generation, error.value(py), func, args, kwargs, fallback))
-            }
-            Err(error) => Err(error),
+            Ok(result) => PyErr::from_value(REJECTED.get(py)?.call1((result,))?),
+            Err(error) => error,
+        };
+        if !error.is_instance_of::<PyException>(py) {
+            return Err(error);
         }
+        drop(strategy);
+        let course = BEGIN.get(py)?.call1((terms()?, generation, error.clone_ref(py).into_value(py)))?;
+        if course.is_none() {
+            return Err(error);
+        }
+        // It holds frames, which hold arguments.
+        drop(error);
+        DRIVE.get(py)?.call1((course, func, args, kwargs))
     }
+}
+
+/// Decides by the breaker's policy where no other is given, and by the built-in one without either.
+fn built(settings: Settings, breaker: Option<CircuitBreaker>, policy: Option<upright_core::PolicySlot>) -> PyResult<RetryStrategy> {
+    let Settings { name, retry, attempt_timeout, deadline, idempotent, .. } = settings;
+    let mut builder = RetryStrategy::builder().name(name).config(retry).idempotent(idempotent).clock(clock());
+    builder = match breaker {
+        Some(breaker) => builder.breaker(breaker),
+        None => builder.use_circuit_breaker(false),
+    };
+    if let Some(policy) = policy {
+        builder = builder.policy(policy);
+    }
+    if let Some(limit) = attempt_timeout {
+        builder = builder.attempt_timeout(limit);
+    }
+    if let Some(limit) = deadline {
+        builder = builder.deadline(limit);
+    }
+    builder.build().map_err(|error| unusable(&error))
 }
 
 /// Whether the first attempt is no more than a call.
@@ -100,23 +156,20 @@ impl Strategy {
         idempotent: bool,
         policy: Option<&Bound<'_, PolicySlot>>,
     ) -> PyResult<()> {
-        let mut config = RetryConfig { max_retries, base_delay, max_delay, backoff_factor, jitter, ..RetryConfig::default() };
-        (config.jitter_range.low, config.jitter_range.high) = jitter_range;
-        let mut builder = RetryStrategy::builder().name(name).config(config).idempotent(idempotent);
-        builder = match breaker {
-            Some(breaker) => builder.breaker(breaker.get().shared()),
-            None => builder.use_circuit_breaker(false),
+        let mut retry = RetryConfig { max_retries, base_delay, max_delay, backoff_factor, jitter, ..RetryConfig::default() };
+        (retry.jitter_range.low, retry.jitter_range.high) = jitter_range;
+        let settings = Settings {
+            name: name.into(),
+            retry,
+            attempt_timeout: attempt_timeout.map(|limit| span("attempt_timeout", limit)).transpose()?,
+            deadline: deadline.map(|limit| span("deadline", limit)).transpose()?,
+            idempotent,
+            budget: None,
+            bulkhead: None,
+            hedge: None,
         };
-        if let Some(policy) = policy {
-            builder = builder.policy(policy.get().slot());
-        }
-        if let Some(limit) = attempt_timeout {
-            builder = builder.attempt_timeout(span("attempt_timeout", limit)?);
-        }
-        if let Some(limit) = deadline {
-            builder = builder.deadline(span("deadline", limit)?);
-        }
-        self.strategy.store(Arc::new(builder.build().map_err(|error| unusable(&error))?));
+        let policy = policy.map(|policy| policy.get().slot());
+        self.strategy.store(Arc::new(built(settings, breaker.map(|breaker| breaker.get().shared()), policy)?));
         Ok(())
     }
 
@@ -142,26 +195,74 @@ impl Strategy {
         fallback: Option<&Bound<'py, PyAny>>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Self::first(slf, func, args, kwargs, fallback)
+        Self::first(slf, func, args, kwargs, None, || TERMS.get(slf.py())?.call1((slf, fallback)))
+    }
+
+    /// `execute`, whose failed attempts `observer` hears of: it is called with each exception and `func`.
+    #[pyo3(signature = (observer, func, args, kwargs, fallback))]
+    fn _observed<'py>(
+        slf: &Bound<'py, Self>,
+        observer: &Bound<'py, PyAny>,
+        func: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        fallback: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        Self::first(slf, func, args, kwargs, None, || OBSERVED.get(slf.py())?.call1((slf, fallback, observer, func)))
+    }
+
+    /// A loop over the attempts of one operation.
+    fn __iter__(slf: Py<Self>) -> Attempts {
+        Attempts::over(slf, None)
+    }
+
+    /// A loop over the attempts of one operation, which waits in the event loop.
+    fn __aiter__(slf: Py<Self>) -> Attempts {
+        Attempts::over(slf, None)
+    }
+
+    /// This strategy with other settings; both share the breaker.
+    #[pyo3(signature = (*, max_retries = None, base_delay = None, max_delay = None, backoff_factor = None, jitter = None))]
+    fn _changed(
+        &self,
+        max_retries: Option<u32>,
+        base_delay: Option<f64>,
+        max_delay: Option<f64>,
+        backoff_factor: Option<f64>,
+        jitter: Option<bool>,
+    ) -> PyResult<Self> {
+        let strategy = self.strategy.load();
+        let mut settings = strategy.shared().settings.clone();
+        let old = settings.retry;
+        settings.retry = RetryConfig {
+            max_retries: max_retries.unwrap_or(old.max_retries),
+            base_delay: base_delay.unwrap_or(old.base_delay),
+            max_delay: max_delay.unwrap_or(old.max_delay),
+            backoff_factor: backoff_factor.unwrap_or(old.backoff_factor),
+            jitter: jitter.unwrap_or(old.jitter),
+            ..old
+        };
+        Ok(Self {
+            strategy: ArcSwap::from_pointee(built(
+                settings,
+                strategy.breaker().cloned(),
+                Some(strategy.shared().runtime.policy().clone()),
+            )?),
+        })
     }
 
     /// The generation in which a call passes the breaker, for a first attempt without a run; `False` where a run must
     /// ask, `None` without a breaker.
-    fn _passes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let strategy = self.strategy.load();
-        let passes = strategy.breaker().map(upright_core::CircuitBreaker::passes);
-        match passes {
-            _ if !is_simple(&strategy) => false.into_bound_py_any(py),
-            None => Ok(py.None().into_bound(py)),
-            Some(None) => false.into_bound_py_any(py),
-            Some(Some(generation)) => generation.into_bound_py_any(py),
+    fn _passes<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        match Self::first_passes(slf)? {
+            None => false.into_bound_py_any(py),
+            Some(generation) => generation.into_bound_py_any(py),
         }
     }
 
     /// A call that passed the breaker in this generation succeeded.
     fn _passed(&self, generation: Option<u64>) {
-        if let (Some(breaker), Some(generation)) = (self.strategy.load().breaker(), generation) {
-            breaker.passed(generation);
-        }
+        self.passed(generation);
     }
 }

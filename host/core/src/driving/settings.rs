@@ -43,6 +43,12 @@ pub struct Runtime {
 }
 
 impl Runtime {
+    /// The policy that decides.
+    #[doc(hidden)]
+    pub fn policy(&self) -> &PolicySlot {
+        &self.policy
+    }
+
     /// The clock by which operations wait.
     #[doc(hidden)]
     pub fn clock(&self) -> &SharedClock {
