@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, cast
 
-from upright import _log
+from upright import _breakers, _current, _events, _hearing, _log, _waits
 from upright._errors import AnswerError, CircuitOpenError
 from upright._facts import read
-from upright._failure import note
-from upright._native import Breaker, End, Fault, Judge, Run, Step, Strategy
+from upright._failure import note, note_broken
+from upright._native import Attempt, Breaker, End, Fault, Judge, Run, Step, Strategy, classify
 from upright.error_recovery import CircuitBreaker, RetryStrategy
 
 MOST_HOSTS = 1_000
@@ -19,6 +19,26 @@ MOST_HOSTS = 1_000
 _MOST_WINDOWS = 1_000
 _IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"))
 _STREAMS = ("text/event-stream", "application/x-ndjson")
+
+
+Error = TypeVar("Error", bound=Exception)
+
+
+def own(ours: type[Error], theirs: type[Exception]) -> type[Error]:
+    """Our exception as one of an HTTP client's, for callers that catch its own."""
+    return cast("type[Error]", type(ours.__name__, (ours, theirs), {"__module__": "upright", "__doc__": ours.__doc__}))
+
+
+def own_circuit_open(theirs: type[Exception]) -> type[CircuitOpenError]:
+    """`own` of a rejected request. Its arguments are those of `CircuitOpenError`, whatever the client's error takes."""
+
+    def begin(error: Exception, breaker: str = "circuit", time_left: float | None = 0.0) -> None:
+        theirs.__init__(error, "")
+        error.args = (breaker, time_left)
+
+    kind = own(CircuitOpenError, theirs)
+    kind.__init__ = begin  # type: ignore[assignment]
+    return kind
 
 
 class Errors(Protocol):
@@ -56,21 +76,31 @@ class Guard:
         has made.
         """
         self._notice(retried)
+        test = _waits.instead
+        if test is not None and test.is_off:
+            return None
         judge = Judge.of(path, body) if method == "POST" else None
         if judge is not None:
-            return Exchange(self, errors, Run(self.strategy, breaker=self._breaker(host)), host, judge, body is not None)
+            return Exchange(self, errors, host, self._breaker(host), judge, body is not None)
         if method in _IDEMPOTENT and body is not None:
-            return Exchange(self, errors, Run(self.strategy, breaker=False), host, None, True)
+            return Exchange(self, errors, host, None, None, True)
         return None
 
-    def _breaker(self, host: str) -> Breaker | bool:
+    def settings(self) -> Strategy:
+        """The strategy with the changes that hold in this context."""
+        test, changes = _waits.instead, _current.changes.get()
+        if test is not None and test.attempts is not None:
+            return self.strategy._changed(max_retries=test.attempts - 1)
+        return self.strategy._changed(**changes) if changes else self.strategy
+
+    def _breaker(self, host: str) -> Breaker | None:
         like = getattr(self.strategy, "circuit_breaker", None)
         if like is None:
-            return False
+            return None
         with self._lock:
             breaker = self.breakers.pop(host, None)
             if breaker is None:
-                breaker = CircuitBreaker(like.failure_threshold, like.recovery_timeout, like.success_threshold)
+                breaker = CircuitBreaker._of_name(host, dict(like._settings))
             self.breakers[host] = breaker
             while len(self.breakers) > MOST_HOSTS:
                 del self.breakers[next(iter(self.breakers))]
@@ -94,30 +124,41 @@ class Guard:
             return
         self._warned = True
         _log.logger.warning(
-            "The client above Upright's transport retries by itself, so that attempts multiply: pass max_retries=0 to it"
+            "The client retries by itself, so that its attempts and Upright's multiply: set max_retries=0"
         )
 
 
 class Exchange:
     """One request: its run, and the judge of its answers if a model gives them."""
 
+    step: Step
+
     def __init__(
-        self, guard: Guard, errors: Errors, run: Run, host: str, judge: Judge | None, repeatable: bool
+        self,
+        guard: Guard,
+        errors: Errors,
+        host: str,
+        breaker: Breaker | None,
+        judge: Judge | None,
+        repeatable: bool,
     ) -> None:
         self.judge = judge
         self._guard = guard
         self._errors = errors
-        self._run = run
         self._host = host
+        self._breaker = breaker
         self._repeatable = repeatable
         self._window: int | None = None
         self._limit: float | None = None
         self._last: Exception | None = None
-        self.step: Step = run.admit()
+        self.own_words: tuple[Any, list[bytes]] | None = None
+        """The response and the pieces of a stream in which the server itself says that it failed."""
+        self._run = Run(guard.settings(), breaker=False if breaker is None else breaker)
+        self.admit()
 
     def begin(self) -> tuple[bytes | None, float | None]:
         """An attempt begins. Its body, where it can differ from the request's, and its time limit in seconds."""
-        attempt = self.step.attempt
+        attempt, self.own_words = self.step.attempt, None
         self._run.begun()
         self._limit = attempt.time_left if attempt else None
         if self.judge is None or not self._repeatable:
@@ -156,31 +197,52 @@ class Exchange:
         judge = self.judge
         return judge is not None and judge.streamed and (judge.has_content or judge.is_over)
 
+    def keep_words(self, response: Any, pieces: list[bytes]) -> None:
+        """Keeps a stream in which the server itself says that it failed: the client above reads it in its own way."""
+        if self.says_failed and self.judge is not None and self.judge.streamed:
+            self.own_words = response, pieces
+
     @property
     def says_failed(self) -> bool:
         """Whether the server itself says in its answer that it failed: the client above understands that."""
         return self.judge is not None and self.judge.says_failed
 
     def failed(self, error: Exception) -> None:
-        """The attempt failed, and the caller has nothing of it. Sets the next step.
-
-        Raises the error if the request cannot be repeated.
-        """
+        """The attempt failed, and the caller has nothing of it. Sets the next step."""
         fault = self._fault(error)
         self._last = error
-        if not self._repeatable:
-            self._run.broken(fault)
-            raise error
         # It may be the larger window why the model did not load.
         if self._window is not None and not isinstance(error, AnswerError):
             self._guard.keep_window(self._host, self.judge.model if self.judge else None, None)
         timed_out = self._limit if isinstance(error, self._errors.timeout) else None
-        self.step = self._run.failed(fault, timed_out)
-        _log.attempt_failed(self._guard.strategy, self._run, self.step, error)
+        self.step = step = self._run.failed(fault, timed_out, may_retry=self._repeatable)
+        self._breaker_failed()
+        _log.attempt_failed(self._guard.strategy, self._run, step, error)
+        if _hearing.registered:
+            _hearing.tell(_events.AttemptFailed(self._host, self._run.attempts, error, classify(fault)))
+            if step.kind == "wait":
+                _hearing.tell(_events.RetryScheduled(self._host, self._run.attempts + 1, step.delay))
 
     def admit(self) -> None:
         """The wait is over. Sets the next step."""
         self.step = self._run.admit()
+        self._moved()
+
+    def following(self) -> Attempt | End:
+        """Waits for the next attempt, or the end."""
+        while (following := self.step.attempt or self.step.end) is None:
+            if self.step.kind == "wait":
+                _waits.sleep(self.step.delay)
+            self.admit()
+        return following
+
+    async def following_async(self) -> Attempt | End:
+        """`following` for a loop of events."""
+        while (following := self.step.attempt or self.step.end) is None:
+            if self.step.kind == "wait":
+                await _waits.sleep_async(self.step.delay)
+            self.admit()
+        return following
 
     def error(self, end: End) -> Exception:
         """The exception that the caller gets: the last attempt's own, or the rejection of the breaker."""
@@ -191,25 +253,40 @@ class Exchange:
         else:
             error = self._last or RuntimeError(end.reason)
         note(error, end)
+        if _hearing.registered:
+            gave_up = _events.GaveUp(self._host, end.attempts, end.elapsed, end.reason, error, end.classification)
+            _hearing.tell(gave_up)
         self.release()
         return error
 
     def broke(self, error: Exception) -> None:
         """The answer broke after its caller got a part of it. The breaker hears of it."""
-        self._run.broken(self._fault(error))
+        run, fault = self._run, self._fault(error)
+        run.broken(fault)
+        self._breaker_failed()
+        meaning = classify(fault)
+        failure = note_broken(error, run.attempts, run.elapsed, meaning)
+        if _hearing.registered:
+            _hearing.tell(_events.AttemptFailed(self._host, failure.attempts, error, meaning))
+            gave_up = _events.GaveUp(self._host, failure.attempts, failure.elapsed, failure.reason, error, meaning)
+            _hearing.tell(gave_up)
         self.release()
 
     def succeeded(self) -> None:
         """The caller has a whole answer."""
         if self.judge is not None and self._window is not None:
             self._guard.keep_window(self._host, self.judge.model, self._window)
-        self._run.succeeded()
+        run = self._run
+        run.succeeded()
+        self._moved()
+        if run.attempts > 1 and _hearing.registered:
+            _hearing.tell(_events.Recovered(self._host, run.attempts, run.elapsed))
         self.release()
 
     def passed(self) -> None:
         """The caller has an answer that nobody judges, such as a redirect."""
         if self.judge is None:
-            self._run.succeeded()
+            self.succeeded()
         self.release()
 
     def left(self) -> None:
@@ -232,8 +309,12 @@ class Exchange:
             return fault
         return self.judge.refused(fault, response.content, self._window)
 
+    def _breaker_failed(self) -> None:
+        if self._breaker is not None:
+            self._breaker._failed_at(time.time())
+            self._moved()
 
-def wait(step: Step) -> None:
-    """Waits as the step says."""
-    if step.kind == "wait":
-        time.sleep(step.delay)
+    def _moved(self) -> None:
+        breaker = self._breaker
+        if breaker is not None and (phases := breaker._moved()) is not None:
+            _breakers.tell(breaker, *phases)

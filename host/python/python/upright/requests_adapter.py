@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ConnectionError, HTTPError, Timeout
 
-from upright._errors import AnswerError, CircuitOpenError
-from upright._exchange import Exchange, Guard, wait
-from upright._native import Breaker, Strategy
+from upright._errors import AnswerError
+from upright._exchange import Exchange, Guard, own, own_circuit_open
+from upright._native import Attempt, Breaker, Strategy
 
 __all__ = ["UprightAdapter"]
 
@@ -62,26 +62,21 @@ class UprightAdapter(HTTPAdapter):
         if exchange is None:
             return super().send(request, stream, timeout, verify, cert, proxies)
         try:
-            while True:
-                if exchange.step.attempt is not None:
-                    response = None
-                    try:
-                        sent, limit = _request(request, exchange)
-                        response = super().send(sent, stream, _within(limit, timeout), verify, cert, proxies)
-                        return self._bring(request, exchange, response)
-                    except Exception as error:
-                        if response is not None:
-                            _close(response)
-                        exchange.failed(error)
-                    except BaseException:
-                        if response is not None:
-                            _close(response)
-                        raise
-                elif (end := exchange.step.end) is not None:
-                    return _outcome(exchange.error(end))
-                else:
-                    wait(exchange.step)
-                    exchange.admit()
+            while isinstance(step := exchange.following(), Attempt):
+                response = None
+                try:
+                    sent, limit = _request(request, exchange)
+                    response = super().send(sent, stream, _within(limit, timeout), verify, cert, proxies)
+                    return self._bring(request, exchange, response)
+                except Exception as error:
+                    if response is not None:
+                        _close(response)
+                    exchange.failed(error)
+                except BaseException:
+                    if response is not None:
+                        _close(response)
+                    raise
+            return self._outcome(request, exchange, exchange.error(step))
         except BaseException:
             exchange.release()
             raise
@@ -111,21 +106,36 @@ class UprightAdapter(HTTPAdapter):
             held.append(piece)
             error = exchange.wrong(piece)
             if error is not None:
+                exchange.keep_words(response, held)
                 raise error
             if exchange.is_ready:
-                return self.build_response(request, _Raw(response, held, _judged(exchange, response, pieces), exchange))
+                return self._answer(request, response, held, _judged(exchange, response, pieces), exchange)
         exchange.succeeded()
-        return self.build_response(request, _Raw(response, held, iter(()), exchange))
+        return self._answer(request, response, held, iter(()), exchange)
+
+    def _outcome(self, request: PreparedRequest, exchange: Exchange, error: Exception) -> Response:
+        """The server's own error, for the client to read as it does; any other exception is raised."""
+        if exchange.own_words is not None and isinstance(error, AnswerError):
+            response, pieces = exchange.own_words
+            return self._answer(request, response, pieces, _raising(error), exchange)
+        if not isinstance(error, HTTPError) or error.response is None:
+            raise error
+        error.response.headers.setdefault("x-should-retry", "false")
+        return error.response
+
+    def _answer(
+        self, request: PreparedRequest, response: Response, held: list[bytes], rest: Iterator[bytes], exchange: Exchange
+    ) -> Response:
+        raw: Any = _Raw(response, held, rest, exchange)
+        return self.build_response(request, raw)
 
 
 class _Errors:
     """Exceptions of `requests`, and ours that must be its own."""
 
     timeout: type[Exception] = Timeout
-    answer = cast("type[AnswerError]", type("AnswerError", (AnswerError, ChunkedEncodingError), {"__module__": "upright"}))
-    circuit_open = cast(
-        "type[CircuitOpenError]", type("CircuitOpenError", (CircuitOpenError, ConnectionError), {"__module__": "upright"})
-    )
+    answer = own(AnswerError, ChunkedEncodingError)
+    circuit_open = own_circuit_open(ConnectionError)
 
 
 _ERRORS = _Errors()
@@ -173,6 +183,11 @@ class _Raw:
         self._raw.release_conn()
 
 
+def _raising(error: Exception) -> Iterator[bytes]:
+    yield from ()
+    raise error
+
+
 def _judged(exchange: Exchange, response: Response, pieces: Iterator[bytes]) -> Iterator[bytes]:
     """The rest of a streamed answer, as it comes."""
     while True:
@@ -201,8 +216,8 @@ def _exchange(guard: Guard, request: PreparedRequest) -> Exchange | None:
     else:
         read = None
     host = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
-    retried = (request.headers or {}).get("x-stainless-retry-count")
-    return guard.exchange(_ERRORS, request.method or "", host, url.path, read, retried)
+    retried: object = request.headers.get("x-stainless-retry-count")
+    return guard.exchange(_ERRORS, request.method or "", host, url.path, read, None if retried is None else str(retried))
 
 
 def _request(request: PreparedRequest, exchange: Exchange) -> tuple[PreparedRequest, float | None]:
@@ -220,16 +235,8 @@ def _within(limit: float | None, timeout: Any) -> Any:
     """The caller's time limits, each at most this one."""
     if limit is None:
         return timeout
-    spans = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    spans: tuple[Any, ...] = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     return tuple(limit if span is None else min(span, limit) for span in spans)
-
-
-def _outcome(error: Exception) -> Response:
-    """The server's own error, for the client to read as it does; any other exception is raised."""
-    if not isinstance(error, HTTPError) or error.response is None:
-        raise error
-    error.response.headers.setdefault("x-should-retry", "false")
-    return error.response
 
 
 def _close(response: Response) -> None:

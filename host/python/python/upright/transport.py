@@ -13,10 +13,9 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from upright import _drive
-from upright._errors import AnswerError, CircuitOpenError
-from upright._exchange import Exchange, Guard, wait
-from upright._native import Breaker, Strategy
+from upright._errors import AnswerError
+from upright._exchange import Exchange, Guard, own, own_circuit_open
+from upright._native import Attempt, Breaker, Strategy
 
 __all__ = ["UprightTransport"]
 
@@ -25,9 +24,7 @@ if TYPE_CHECKING:
     import httpx2
     from typing_extensions import Self
 
-    class _Transport(
-        httpx.BaseTransport, httpx.AsyncBaseTransport, httpx2.BaseTransport, httpx2.AsyncBaseTransport
-    ):
+    class _Transport(httpx.BaseTransport, httpx.AsyncBaseTransport, httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         def handle_request(self, request: Any) -> Any: ...
         async def handle_async_request(self, request: Any) -> Any: ...
         def __enter__(self) -> Self: ...
@@ -58,12 +55,14 @@ class UprightTransport(_Transport):
     Other requests pass. Errors of their connections are repeated, for idempotent methods alone.
 
     An answer that is not whole raises `AnswerError`, which is a `RemoteProtocolError` of the client's library. A
-    rejected request raises `CircuitOpenError`, which is a `TransportError`. An error status that nothing mended is the
-    server's own answer, with `x-should-retry: false`.
+    rejected request raises `CircuitOpenError`, which is a `TransportError`. An error status or an error line that
+    nothing mended is the server's own answer: the status with `x-should-retry: false`, the line with an exception
+    behind it.
 
     `inner` sends the requests: a transport of the client's library, synchronous, asynchronous or both; `inner_async`
-    takes asynchronous requests in its place. By default the library's own send them, with its default settings: a client
-    with a transport reads neither `verify` nor proxies from elsewhere. `strategy` says how to retry.
+    takes asynchronous requests in its place. By default the library's own transports send them with their default
+    settings. A client with a transport does not pass its `verify` and proxies on: give them to `inner`. `strategy`
+    says how to retry.
     """
 
     def __init__(self, inner: Any = None, strategy: Strategy | None = None, *, inner_async: Any = None) -> None:
@@ -89,25 +88,20 @@ class UprightTransport(_Transport):
         if exchange is None:
             return inner.handle_request(request)
         try:
-            while True:
-                if exchange.step.attempt is not None:
-                    response = None
-                    try:
-                        response = inner.handle_request(_request(library, request, exchange))
-                        return _bring(library, request, exchange, response)
-                    except Exception as error:
-                        if response is not None:
-                            _close(response)
-                        exchange.failed(error)
-                    except BaseException:
-                        if response is not None:
-                            _close(response)
-                        raise
-                elif (end := exchange.step.end) is not None:
-                    return _outcome(library, request, exchange.error(end))
-                else:
-                    wait(exchange.step)
-                    exchange.admit()
+            while isinstance(step := exchange.following(), Attempt):
+                response = None
+                try:
+                    response = inner.handle_request(_request(library, request, exchange))
+                    return _bring(library, request, exchange, response)
+                except Exception as error:
+                    if response is not None:
+                        _close(response)
+                    exchange.failed(error)
+                except BaseException:
+                    if response is not None:
+                        _close(response)
+                    raise
+            return _outcome(library, exchange, exchange.error(step))
         except BaseException:
             exchange.release()
             raise
@@ -119,26 +113,20 @@ class UprightTransport(_Transport):
         if exchange is None:
             return await inner.handle_async_request(request)
         try:
-            while True:
-                if exchange.step.attempt is not None:
-                    response = None
-                    try:
-                        response = await inner.handle_async_request(_request(library, request, exchange))
-                        return await _bring_async(library, request, exchange, response)
-                    except Exception as error:
-                        if response is not None:
-                            await _aclose(response)
-                        exchange.failed(error)
-                    except BaseException:
-                        if response is not None:
-                            await _aclose(response)
-                        raise
-                elif (end := exchange.step.end) is not None:
-                    return _outcome(library, request, exchange.error(end))
-                else:
-                    if exchange.step.kind == "wait":
-                        await _drive.sleep(exchange.step.delay)
-                    exchange.admit()
+            while isinstance(step := await exchange.following_async(), Attempt):
+                response = None
+                try:
+                    response = await inner.handle_async_request(_request(library, request, exchange))
+                    return await _bring_async(library, request, exchange, response)
+                except Exception as error:
+                    if response is not None:
+                        await _aclose(response)
+                    exchange.failed(error)
+                except BaseException:
+                    if response is not None:
+                        await _aclose(response)
+                    raise
+            return _outcome(library, exchange, exchange.error(step))
         except BaseException:
             exchange.release()
             raise
@@ -148,7 +136,9 @@ class UprightTransport(_Transport):
         given = self._given[is_async]
         if given is not None:
             if not hasattr(given, method):
-                raise TypeError(f"the inner transport {type(given).__name__} has no {method}; expected a transport with it")
+                raise TypeError(
+                    f"the inner transport {type(given).__name__} has no {method}; expected a transport with it"
+                )
             return given
         library = _library(request)
         key = library.name, is_async
@@ -208,12 +198,10 @@ class _Library:
         self.module: Any = sys.modules[name]
         self.timeout: type[Exception] = self.module.TimeoutException
         names = {"__module__": "upright"}
-        self.answer = cast(
-            "type[AnswerError]", type("AnswerError", (AnswerError, self.module.RemoteProtocolError), dict(names))
-        )
-        self.circuit_open = cast(
-            "type[CircuitOpenError]", type("CircuitOpenError", (CircuitOpenError, self.module.TransportError), dict(names))
-        )
+        self.answer = own(AnswerError, self.module.RemoteProtocolError)
+        self.circuit_open = own_circuit_open(self.module.TransportError)
+        streams = (self.module.SyncByteStream, self.module.AsyncByteStream)
+        self.words: Any = type("Words", (_Words, *streams), dict(names))
         self.stream: Any = type("Answer", (_Answer, self.module.SyncByteStream), dict(names))
         self.stream_async: Any = type("AsyncAnswer", (_AsyncAnswer, self.module.AsyncByteStream), dict(names))
 
@@ -223,7 +211,9 @@ class _Library:
         if "content-encoding" in headers:
             dropped = (b"content-encoding", b"content-length")
             headers = [(name, value) for name, value in headers.raw if name.lower() not in dropped]
-        return self.module.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
+        return self.module.Response(
+            response.status_code, headers=headers, stream=stream, extensions=response.extensions
+        )
 
     def whole(self, response: Any, pieces: list[bytes]) -> Any:
         """The response with this whole body."""
@@ -275,11 +265,14 @@ def _refused(library: _Library, request: Any, response: Any) -> Exception:
     )
 
 
-def _outcome(library: _Library, request: Any, error: Exception) -> Any:
+def _outcome(library: _Library, exchange: Exchange, error: Exception) -> Any:
     """The server's own error, for the client to read as it does; any other exception is raised."""
-    response = getattr(error, "response", None)
-    if not isinstance(error, library.module.HTTPStatusError) or response is None:
+    if exchange.own_words is not None and isinstance(error, AnswerError):
+        response, pieces = exchange.own_words
+        return library.response(response, library.words(pieces, error))
+    if not isinstance(error, library.module.HTTPStatusError):
         raise error
+    response = error.response
     answer = library.whole(response, [response.content])
     # Clients of OpenAI and Anthropic would repeat what was given up.
     answer.headers.setdefault("x-should-retry", "false")
@@ -312,6 +305,7 @@ def _bring(library: _Library, request: Any, exchange: Exchange, response: Any) -
         held.append(piece)
         error = exchange.wrong(piece)
         if error is not None:
+            exchange.keep_words(response, held)
             raise error
         if exchange.is_ready:
             return library.response(response, library.stream(exchange, response, pieces, held))
@@ -346,6 +340,7 @@ async def _bring_async(library: _Library, request: Any, exchange: Exchange, resp
         held.append(piece)
         error = exchange.wrong(piece)
         if error is not None:
+            exchange.keep_words(response, held)
             raise error
         if exchange.is_ready:
             return library.response(response, library.stream_async(exchange, response, pieces, held))
@@ -400,6 +395,23 @@ class _Answer:
         """Closes the connection, or gives it back."""
         self._exchange.left()
         self._response.close()
+
+
+class _Words:
+    """A server's own words about its failure. A client that does not understand them gets the exception."""
+
+    def __init__(self, pieces: list[bytes], error: Exception) -> None:
+        self._pieces = pieces
+        self._error = error
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._pieces
+        raise self._error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+        raise self._error
 
 
 class _AsyncAnswer:
