@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from upright._native import Fault
 
@@ -99,16 +99,19 @@ class Facts:
                 return " ".join(re.sub(r"(?is)<(script|style|svg)\b.*?</\1[^>]*>|<[^>]*>", " ", said).split())
             return said
         if isinstance(said, dict) and depth:
-            inner = said.get("error") or said.get("errors")
-            if not isinstance(inner, dict):
+            said = cast("dict[str, Any]", said)
+            inner: Any = said.get("error") or said.get("errors")
+            is_nested = isinstance(inner, dict)
+            if not is_nested:
                 self._label(said)
             self.know("points_to", _name(said.get("signin_url")))
-            own = next((said[name] for name in _MESSAGES if said.get(name)), None)
+            own: Any = next((said[name] for name in _MESSAGES if said.get(name)), None)
             words = joined(self._words(inner, depth - 1), (Facts() if inner else self)._words(own, depth - 1))
             return words or json.dumps(said, default=str)
         if isinstance(said, list) and depth:
+            said = cast("list[object]", said)
             return ": ".join(self._words(part, depth - 1) for part in said[:_PARTS])
-        return "" if said is None else str(said)
+        return "" if said is None else str(cast("object", said))
 
     def _label(self, said: dict[Any, Any]) -> None:
         kind, code, status = said.get("type"), said.get("code"), said.get("status")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from upright._native import Fault
+from upright._native import Fault
 
 
 class CircuitOpenError(RuntimeError):
@@ -15,14 +14,25 @@ class CircuitOpenError(RuntimeError):
     was isolated by hand.
     """
 
-    def __init__(self, breaker: str = "circuit", time_left: float | None = 0.0) -> None:
-        wait = "Reset it to close it" if time_left is None else f"Recovery in {time_left:.1f}s"
-        super().__init__(f"Circuit breaker OPEN. {wait}")
-        self.breaker = breaker
-        self.time_left = time_left
+    # Its text is made only where somebody reads it: most rejections are counted, and no more.
 
-    def __reduce__(self) -> tuple[type[CircuitOpenError], tuple[str, float | None]]:
-        return type(self), (self.breaker, self.time_left)
+    @property
+    def breaker(self) -> str:
+        """Name of the breaker."""
+        return str(self.args[0]) if self.args else "circuit"
+
+    @property
+    def time_left(self) -> float | None:
+        """Time until a probe passes, seconds; `None` where the breaker was isolated by hand."""
+        left = self.args[1] if len(self.args) > 1 else 0.0
+        return None if left is None else float(left)
+
+    def __str__(self) -> str:
+        left = self.time_left
+        return "Circuit breaker OPEN. " + ("Reset it to close it" if left is None else f"Recovery in {left:.1f}s")
+
+    def __upright_fault__(self) -> Fault:
+        return Fault("circuit_open", str(self), retry_after=self.time_left)
 
 
 class AnswerError(Exception):
@@ -37,3 +47,17 @@ class AnswerError(Exception):
 
     def __upright_fault__(self) -> Fault:
         return self.fault
+
+
+class RejectedResultError(RuntimeError):
+    """`accept` rejected all results; the last one is `result`."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__(f"the result was not accepted: {type(result).__name__}")
+        self.result = result
+
+    def __upright_fault__(self) -> Fault:
+        return Fault("rejected_result", str(self))
+
+    def __reduce__(self) -> tuple[type[RejectedResultError], tuple[Any]]:
+        return type(self), (self.result,)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 from upright._answers import (
     GENERAL,
@@ -115,7 +116,7 @@ def _chain(error: BaseException, readers: Sequence[FaultReader], seen: set[int])
 def _link(link: BaseException, about: Known, facts: Facts) -> None:
     """Adds what one link says."""
     read: Facts | None = None
-    if isinstance(about.row, tuple):
+    if not callable(about.row):
         kind, strength = about.row
         if strength > facts.strength:
             facts.kind, facts.strength = kind, strength
@@ -166,9 +167,8 @@ def _own_fault(link: BaseException, about: Known, readers: Sequence[FaultReader]
 
 
 def _stated(link: BaseException) -> Fault | None:
-    stated = link.__upright_fault__  # type: ignore[attr-defined]
-    fault: Fault | None = stated() if callable(stated) else stated
-    return fault
+    stated: Any = getattr(link, "__upright_fault__")  # noqa: B009
+    return cast("Fault | None", stated() if callable(stated) else stated)
 
 
 def _group(group: BaseException, readers: Sequence[FaultReader], seen: set[int]) -> Facts:
@@ -204,4 +204,6 @@ def _cause(link: BaseException, about: Known) -> BaseException | None:
 
 
 def _errors(parts: object) -> list[BaseException]:
-    return [part for part in parts if isinstance(part, BaseException)] if isinstance(parts, (tuple, list)) else []
+    if not isinstance(parts, (tuple, list)):
+        return []
+    return [part for part in cast("Sequence[object]", parts) if isinstance(part, BaseException)]

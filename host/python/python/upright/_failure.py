@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,13 +40,28 @@ def failure_of(error: BaseException) -> Failure | None:
 
 def note(error: BaseException, end: End) -> None:
     """Adds a note on the operation's end to its exception, once however many guards it passes."""
-    failure = Failure(end.attempts, end.elapsed, end.reason, end.classification)
-    if failure_of(error) is not None:
-        return
+    if failure_of(error) is None:
+        _keep(error, Failure(end.attempts, end.elapsed, end.reason, end.classification))
+
+
+def note_broken(error: BaseException, attempts: int, elapsed: float, classification: Classification) -> Failure:
+    """Adds a note that no retry follows, since items are out already."""
+    failure = Failure(attempts, elapsed, "first_item_is_out", classification)
+    if failure_of(error) is None:
+        _keep(error, failure)
+    return failure
+
+
+def say(error: BaseException, text: str) -> None:
+    """Adds a note to an exception, from Python 3.11 on."""
+    if sys.version_info >= (3, 11):
+        error.add_note(text)
+
+
+def _keep(error: BaseException, failure: Failure) -> None:
     try:
         setattr(error, _NAME, failure)
-        if hasattr(error, "add_note"):
-            error.add_note(str(failure))
+        say(error, str(failure))
     except Exception:
         # An exception may refuse attributes: it goes to the caller as it is.
         return

@@ -1,10 +1,8 @@
-"""What health checks read: the server's list of models, and this machine's resources."""
+"""Reads for health checks: the server's list of models, and this machine's resources."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
-from urllib.request import urlopen
 
 from upright._native import measure, same_model
 
@@ -17,6 +15,9 @@ def get_json(url: str, timeout: float) -> Any:
     try:
         import requests
     except ImportError:
+        import json
+        from urllib.request import urlopen
+
         with urlopen(url, timeout=timeout) as answer:
             return json.load(answer)
     # Looked up at each call, so that a test may patch it.
@@ -34,7 +35,7 @@ def resources() -> tuple[dict[str, float], list[str]]:
     """Free memory, disk and processor time of this machine, and a sentence on each that is short."""
     memory_total, memory, disk_total, disk, cpu = measure("/")
     memory_percent, disk_percent = _used(memory_total, memory), _used(disk_total, disk)
-    issues = []
+    issues: list[str] = []
     if memory_percent > _HIGH:
         issues.append(f"High memory usage: {memory_percent:.1f}%")
     if disk_percent > _HIGH:

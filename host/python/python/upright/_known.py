@@ -233,7 +233,7 @@ def known(kind: type) -> Known:
 def _study(kind: type) -> Known:
     packages = [str(base.__module__).partition(".")[0] for base in kind.__mro__]
     names = [f"{_TWINS.get(package, package)}.{base.__name__}" for package, base in zip(packages, kind.__mro__)]
-    row = next((_TABLE[name] for name in names if name in _TABLE), ("other", NOTHING))
+    row: Row = next((_TABLE[name] for name in names if name in _TABLE), ("other", NOTHING))
     group, foreign = "builtins.BaseExceptionGroup" in names, packages[0] != "builtins"
     return Known(
         row=row,
@@ -242,7 +242,7 @@ def _study(kind: type) -> Known:
         states=hasattr(kind, "__upright_fault__"),
         asks=not _CLIENTS.isdisjoint(packages),
         foreign=foreign,
-        cancels=row == ("cancelled", SPECIFIC),
+        cancels=not callable(row) and row == ("cancelled", SPECIFIC),
         passes=not PASS_THROUGH.isdisjoint(names),
-        plain=isinstance(row, tuple) and row[1] == SPECIFIC and not group and not foreign,
+        plain=not callable(row) and row[1] == SPECIFIC and not group and not foreign,
     )

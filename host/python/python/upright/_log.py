@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from upright._native import Breaker, Classification, Run, Step, Strategy
+    from upright._native import Breaker, Run, Step, Strategy
 
 logger = logging.getLogger("upright")
+
+_NATIVE = frozenset((BaseException.__init__, BaseException.__reduce__, OSError.__init__, OSError.__reduce__))
 
 
 def text(error: BaseException) -> str:
@@ -28,21 +30,26 @@ def name_of(func: Callable[..., Any]) -> str:
 
 def without_traceback(error: Exception) -> Exception:
     """A copy of an exception that keeps no frames alive; the exception itself where it cannot be copied."""
+    kind = type(error)
     try:
-        copied = copy.copy(error)
+        if kind.__init__ in _NATIVE and kind.__reduce__ in _NATIVE:
+            # As `copy` does it, without asking around.
+            copied = kind.__new__(kind, *error.args)
+            copied.__dict__.update(error.__dict__)
+        else:
+            copied = copy.copy(error)
+            copied.__traceback__ = copied.__cause__ = copied.__context__ = None
     except Exception:
         return error
-    if type(copied) is not type(error):
-        return error
-    copied.__traceback__ = copied.__cause__ = copied.__context__ = None
-    return copied
+    return copied if type(copied) is kind else error
 
 
-def classified(error: Exception, meaning: Classification) -> None:
+def classified(error: Exception, category: str, severity: str, retryable: bool, suggestion: str) -> None:
     """An exception was classified."""
-    message = "Classified error: %s -> %s (severity: %s, retryable: %s)"
-    logger.warning(message, type(error).__name__, meaning.category, meaning.severity, meaning.retryable)
-    logger.info("Suggested action: %s", meaning.suggestion)
+    if logger.isEnabledFor(logging.WARNING):
+        message = "Classified error: %s -> %s (severity: %s, retryable: %s)"
+        logger.warning(message, type(error).__name__, category, severity, retryable)
+        logger.info("Suggested action: %s", suggestion)
 
 
 def attempt_failed(strategy: Strategy, run: Run, step: Step, error: Exception) -> None:
@@ -67,14 +74,13 @@ def fallback_failed(error: Exception) -> None:
     logger.error("Fallback also failed: %s", text(error))
 
 
-def breaker_moved(before: str, breaker: Breaker) -> None:
-    """A breaker may have left a phase."""
-    after = breaker.phase
-    if before == after:
-        return
+def breaker_moved(before: str, after: str, breaker: Breaker) -> None:
+    """A breaker went from one phase to another."""
     if after == "open" and before == "half_open":
         logger.warning("Circuit opened: recovery failed")
     elif after == "open":
-        logger.warning("Circuit opened: %d failures exceeded threshold", breaker.failures)
-    elif after == "closed":
+        logger.warning("Circuit opened: %d failures exceeded threshold", breaker._failure_threshold)
+    elif after == "half_open":
+        logger.info("Circuit half-open: attempting recovery")
+    else:
         logger.info("Circuit closed: service recovered")

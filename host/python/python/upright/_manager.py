@@ -20,9 +20,11 @@ class Codec(Protocol):
 
     def dumps(self, obj: Any, /) -> str:
         """The value as JSON text."""
+        ...
 
     def loads(self, s: str, /) -> Any:
         """The value of JSON text."""
+        ...
 
 
 class StoredCheckpoints(MutableMapping[str, dict[str, Any]]):

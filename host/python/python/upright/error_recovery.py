@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
+from weakref import WeakMethod
 
-from upright import _drive, _health, _log
+from upright import _breakers, _drive, _health, _log
 from upright._facts import read
+from upright._failure import failure_of
 from upright._kept import Timestamped
 from upright._native import Breaker, PolicySlot, Strategy, classify, fallback_model, simplify
 
@@ -74,6 +76,10 @@ class CircuitState(Enum):
     HALF_OPEN = "half_open"
 
 
+_CATEGORIES = {category.value: category for category in ErrorCategory}
+_SEVERITIES = {severity.value: severity for severity in ErrorSeverity}
+
+
 @dataclass
 class ErrorInfo:
     """The meaning of an exception.
@@ -86,7 +92,7 @@ class ErrorInfo:
     severity: ErrorSeverity
     retryable: bool
     suggested_action: str
-    context: ContextDict = field(default_factory=dict)
+    context: ContextDict = field(default_factory=dict[str, Any])
     timestamp: float = field(default_factory=time.time)
     rule: str = "unknown"
 
@@ -106,9 +112,10 @@ class RetryConfig:
         old = self.__dict__.get(name)
         object.__setattr__(self, name, value)
         changed = self.__dict__.get("_changed")
-        if changed is not None:
+        apply = changed and changed()
+        if apply is not None:
             try:
-                changed()
+                apply()
             except (TypeError, ValueError, OverflowError):
                 object.__setattr__(self, name, old)
                 raise
@@ -121,7 +128,7 @@ class HealthStatus:
     component: str
     healthy: bool
     message: str
-    details: HealthDetails = field(default_factory=dict)
+    details: HealthDetails = field(default_factory=dict[str, Any])
     timestamp: float = field(default_factory=time.time)
 
 
@@ -144,20 +151,22 @@ class ErrorClassifier:
 
     def classify(self, error: Exception, context: ContextDict | None = None) -> ErrorInfo:
         """The meaning of an exception, which the history keeps without its traceback."""
-        meaning = classify(read(error))
-        info = ErrorInfo(
-            error=_log.without_traceback(error),
-            category=ErrorCategory(meaning.category),
-            severity=ErrorSeverity(meaning.severity),
-            retryable=meaning.retryable,
-            suggested_action=meaning.suggestion,
-            context=context or {},
-            rule=meaning.rule,
-        )
-        self.error_history.append(info)
-        del self.error_history[: max(len(self.error_history) - self.max_history, 0)]
-        _log.classified(error, meaning)
+        info = self._info(error, context or {})
+        self._record(info)
+        _log.classified(error, info.category.value, info.severity.value, info.retryable, info.suggested_action)
         return info
+
+    def _info(self, error: Exception, context: ContextDict) -> ErrorInfo:
+        meaning = classify(read(error))
+        category, severity = _CATEGORIES[meaning.category], _SEVERITIES[meaning.severity]
+        alone, suggestion = _log.without_traceback(error), meaning.suggestion
+        return ErrorInfo(alone, category, severity, meaning.retryable, suggestion, context, rule=meaning.rule)
+
+    def _record(self, info: ErrorInfo) -> None:
+        history = self.error_history
+        history.append(info)
+        if len(history) > self.max_history:
+            del history[: len(history) - self.max_history]
 
     def get_error_patterns(self) -> ErrorPatterns:
         """Number of failures in the history, by category."""
@@ -173,12 +182,15 @@ class ErrorClassifier:
         logger.info("Cleared error history")
 
 
-class CircuitBreaker(Breaker):
+class CircuitBreaker(_breakers.Blocks, Breaker):
     """Rejects calls to a service after `failure_threshold` failures in a row.
 
     It rejects them for `recovery_timeout` seconds, then lets one probe through at a time. `success_threshold`
-    successful probes close it.
+    successful probes close it. It guards functions by `call`, and blocks by `with` and `async with`: a rejected block
+    raises `CircuitOpenError` on entry.
     """
+
+    _is_named = False
 
     def __init__(self, failure_threshold: int = 5, recovery_timeout: float = 60.0, success_threshold: int = 2) -> None:
         self._begin(
@@ -191,6 +203,15 @@ class CircuitBreaker(Breaker):
             failure_rate_threshold=2.0,
         )
 
+    @classmethod
+    def _of_name(cls, name: str, settings: dict[str, Any]) -> CircuitBreaker:
+        """A breaker of this name, with these settings."""
+        breaker = cls()
+        given: dict[str, Any] = {"failure_threshold": 5, "recovery_timeout": 60.0, "success_threshold": 2, **settings}
+        breaker._begin(name, **given)
+        breaker._is_named = True
+        return breaker
+
     @property
     def state(self) -> CircuitState:
         """Its phase. An open breaker turns half-open at the first call after its timeout."""
@@ -199,6 +220,7 @@ class CircuitBreaker(Breaker):
     @state.setter
     def state(self, state: CircuitState) -> None:
         self._put_phase(state.value)
+        _breakers.moved(self)
 
     @property
     def failure_count(self) -> int:
@@ -259,8 +281,11 @@ class CircuitBreaker(Breaker):
         self._reset()
         self._failed_at(None)
         logger.info("Circuit breaker manually reset")
+        _breakers.moved(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self._is_named:
+            return _breakers.again, (self.name, self._settings, self._save())
         settings = (self.failure_threshold, self.recovery_timeout, self.success_threshold)
         return type(self), settings, self._save()
 
@@ -271,11 +296,13 @@ class CircuitBreaker(Breaker):
 class RetryStrategy(Strategy):
     """Calls functions, and retries them as the policy decides. Delays are seconds.
 
-    One strategy serves any number of threads and tasks at once.
+    One strategy serves any number of threads and tasks at once. It is iterable: `for attempt in strategy:` loops over
+    the attempts of one operation, each of which is `with attempt: ...`; so does `async for`.
     """
 
     # The slot that decides; the built-in policy where it is `None`.
     _policy: PolicySlot | None = None
+    _more: Mapping[str, Any] = {}
 
     def __init__(
         self,
@@ -289,12 +316,34 @@ class RetryStrategy(Strategy):
         self._config = RetryConfig(max_retries, base_delay, max_delay, backoff_factor, jitter)
         self._circuit_breaker = CircuitBreaker() if use_circuit_breaker else None
         self._apply()
-        object.__setattr__(self._config, "_changed", self._apply)
+        object.__setattr__(self._config, "_changed", WeakMethod(self._apply))
+
+    @classmethod
+    def _of(cls, *, breaker: CircuitBreaker | None, more: dict[str, Any], **settings: Any) -> RetryStrategy:
+        """A strategy with this breaker, and with settings that only guards have."""
+        strategy = cls(use_circuit_breaker=False, **settings)
+        strategy._more = more
+        strategy.circuit_breaker = breaker
+        return strategy
+
+    def _options(self) -> dict[str, Any]:
+        """Its settings as the options of a guard."""
+        config, more = self._config, {name: value for name, value in self._more.items() if name != "name"}
+        return {
+            "max_retries": config.max_retries,
+            "base_delay": config.base_delay,
+            "max_delay": config.max_delay,
+            "backoff_factor": config.backoff_factor,
+            "jitter": config.jitter,
+            "breaker": self._circuit_breaker,
+            **more,
+        }
 
     def _apply(self) -> None:
         config = self._config
+        more: dict[str, Any] = {"name": "operation", **self._more}
         self._configure(
-            "operation",
+            **more,
             max_retries=config.max_retries,
             base_delay=config.base_delay,
             max_delay=config.max_delay,
@@ -318,7 +367,7 @@ class RetryStrategy(Strategy):
         except (TypeError, ValueError, OverflowError):
             self._config = before
             raise
-        object.__setattr__(config, "_changed", self._apply)
+        object.__setattr__(config, "_changed", WeakMethod(self._apply))
 
     @property
     def circuit_breaker(self) -> CircuitBreaker | None:
@@ -346,11 +395,14 @@ class RetryStrategy(Strategy):
     def __reduce__(self) -> tuple[Any, ...]:
         config = copy.copy(self._config)
         config.__dict__.pop("_changed", None)
-        return _strategy, (type(self), config, self._circuit_breaker)
+        return _strategy, (type(self), config, self._circuit_breaker, dict(self._more))
 
 
-def _strategy(kind: type[RetryStrategy], config: RetryConfig, breaker: CircuitBreaker | None) -> RetryStrategy:
+def _strategy(
+    kind: type[RetryStrategy], config: RetryConfig, breaker: CircuitBreaker | None, more: dict[str, Any]
+) -> RetryStrategy:
     strategy = kind(use_circuit_breaker=False)
+    strategy._more = more
     strategy.config = config
     strategy.circuit_breaker = breaker
     return strategy
@@ -418,7 +470,9 @@ class HealthCheck:
             details["error"] = _log.text(error)
             meaning = classify(read(error))
             connects = meaning.category != "connection"
-            message = f"Ollama health check failed: {_log.text(error)}" if connects else "Cannot connect to Ollama server"
+            message = (
+                f"Ollama health check failed: {_log.text(error)}" if connects else "Cannot connect to Ollama server"
+            )
             return HealthStatus("ollama", False, message, details)
         return HealthStatus("ollama", True, "Ollama server is running", details)
 
@@ -454,25 +508,6 @@ class HealthCheck:
         return results
 
 
-class _Seen:
-    """Records the failed attempts of one operation in a classifier's history, each once."""
-
-    __slots__ = ("classifier", "func", "last")
-
-    def __init__(self, classifier: ErrorClassifier, func: Callable[..., Any]) -> None:
-        self.classifier, self.func = classifier, func
-        self.last: tuple[int, ErrorInfo] | None = None
-
-    def __call__(self, error: Exception) -> ErrorInfo:
-        info = self.classifier.classify(error, context={"function": _log.name_of(self.func)})
-        self.last = id(error), info
-        return info
-
-    def info_of(self, error: Exception) -> ErrorInfo:
-        """The meaning of the exception that ended the operation."""
-        return self.last[1] if self.last and self.last[0] == id(error) else self(error)
-
-
 class RecoveryManager:
     """Ties retries, classification, degradation, health checks and checkpoints together."""
 
@@ -497,21 +532,24 @@ class RecoveryManager:
         """
         if checkpoint_key:
             self.save_checkpoint(checkpoint_key, {"args": args, "kwargs": kwargs})
-        seen = _Seen(self.classifier, func)
-        token = _drive.observer.set(seen)
         try:
-            result: T = self.retry_strategy.execute(func, *args, fallback=fallback, **kwargs)
+            result: T = self.retry_strategy._observed(self._failed, func, args, kwargs, fallback)
             return result
         except Exception as error:
-            info = seen.info_of(error)
-            logger.error("Execution failed with %s error: %s", info.category.value, _log.text(error), exc_info=True)
+            info = self.classifier._info(error, {"function": _log.name_of(func)})
+            failure = failure_of(error)
+            if failure is None or not failure.attempts:
+                # No attempt was made, so none has told of it.
+                self.classifier._record(info)
+            logger.error("Execution failed with %s error: %s", info.category.value, _log.text(error), exc_info=error)
             if info.category is ErrorCategory.RESOURCE:
                 health = self.health_check.check_system_resources()
                 if not health.healthy:
                     logger.warning("System health issues: %s", health.message)
             raise
-        finally:
-            _drive.observer.reset(token)
+
+    def _failed(self, error: Exception, func: Callable[..., Any]) -> None:
+        self.classifier.classify(error, {"function": _log.name_of(func)})
 
     def save_checkpoint(self, key: str, state: Any) -> None:
         """Keeps a state."""
@@ -549,10 +587,12 @@ def with_retry(
     max_retries: int = 3, backoff_factor: float = 2.0, fallback: Callable[..., Any] | None = None
 ) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Decorates a function, also an `async def`: its calls are retried, by one strategy for all of them."""
+    from upright._guard import guard
 
     def decorate(func: Callable[..., T]) -> Callable[..., T]:
         strategy = RetryStrategy(max_retries=max_retries, backoff_factor=backoff_factor)
-        return _drive.guarded(func, strategy, fallback)
+        guarded: Callable[..., T] = guard(strategy=strategy, fallback=fallback)(func)
+        return guarded
 
     return decorate
 
