@@ -78,7 +78,10 @@ def sdist() -> pathlib.Path:
     """The package's source distribution."""
     out = WORK / "sdist"
     shutil.rmtree(out, ignore_errors=True)
-    run(WORK / "tools" / "bin" / "maturin", "sdist", "--quiet", "--out", out, cwd=PACKAGE, stderr=subprocess.DEVNULL)
+    command = [WORK / "tools" / "bin" / "maturin", "sdist", "--out", out]
+    # It prints a warning for each crate, which is of interest only where it fails.
+    if (done := subprocess.run(command, cwd=PACKAGE, capture_output=True, text=True, check=False)).returncode:
+        sys.exit(f"FAILED: maturin sdist: {done.stderr}")
     return next(out.glob("upright-*.tar.gz"))
 
 
