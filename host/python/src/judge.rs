@@ -99,7 +99,7 @@ impl Judge {
         self.reader.as_ref().is_some_and(|reader| reader.judgement().verdict == Verdict::Failed(Failed::Reported))
     }
 
-    /// Takes the next bytes of the answer. What is wrong with it, where it ends or fails with them.
+    /// Takes the next bytes of the answer. Returns the fault of an answer that ends or fails with them.
     fn push(&mut self, bytes: &[u8]) -> Option<Fault> {
         let reader = self.reader.as_mut()?;
         reader.push(bytes);
@@ -113,7 +113,7 @@ impl Judge {
         judged(endpoint, asked, judgement, &self.last, self.accepts_cuts()).err().as_ref().map(fault)
     }
 
-    /// The answer has ended; not `whole` if the connection broke. What is wrong with it.
+    /// The answer has ended; not `whole` if the connection broke. Returns its fault, if it has one.
     fn end(&mut self, whole: bool) -> Option<Fault> {
         let reader = self.reader.take()?;
         let asked = reader.asked().clone();

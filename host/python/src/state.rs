@@ -21,7 +21,7 @@ fn failed(error: &StoreError) -> PyErr {
 }
 
 /// A store that programs of this machine share: a file's path, or `:memory:`. Without an address it is the user's one
-/// state, which the command and the gateway have, too.
+/// state, which the command has, too.
 ///
 /// A forked child cannot use a store that its parent opened: `RuntimeError`.
 #[pyclass(frozen, module = "upright._native")]
