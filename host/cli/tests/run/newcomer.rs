@@ -61,7 +61,9 @@ async fn a_newcomer_with_langchain_gets_whole_answers_by_the_lines_of_readme_and
     }
     let free = ["--listen", "127.0.0.1:0", "--upstream", &asked];
     let mut gateway = command(None, &[&words[1..], &free].concat()).spawn().unwrap();
-    let address = Screen::of(gateway.stdout.take().unwrap()).address().await;
+    // Kept until the end: a program whose standard output is closed may end.
+    let mut screen = Screen::of(gateway.stdout.take().unwrap());
+    let address = screen.address().await;
 
     assert!(curl.contains(&listens) && value == listens, "{curl}, {variable}={value}");
     let mut shell = Command::new("sh");
@@ -96,4 +98,5 @@ async fn a_newcomer_with_langchain_gets_whole_answers_by_the_lines_of_readme_and
     simulator.always(CHAT, "stream-clean-end").unwrap();
     let cut = run(&python, &variable, &asked).await.ends_with(0).out;
     assert!(!cut.trim().is_empty() && whole.starts_with(cut.trim()) && cut != whole, "{cut:?} of {whole:?}");
+    drop(screen);
 }
