@@ -90,7 +90,7 @@ def from_source(source: pathlib.Path) -> None:
     shutil.rmtree(WORK / "source", ignore_errors=True)
     clean = environment(sys.executable, "source", "--requirement", HERE / "requirements.txt")
     # Users get a release build; this one shares what the tests have compiled.
-    settings = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), "MATURIN_PEP517_ARGS": "--profile dev --locked"}
+    settings = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), "MATURIN_PEP517_ARGS": "--profile dev"}
     run(clean, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", source, env=settings)
     run(clean, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "test_readme.py")
 
