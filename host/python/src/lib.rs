@@ -1,6 +1,6 @@
 //! The native half of the Python package `upright`: it decides, and Python waits, calls and reads exceptions.
 //!
-//! No exception object enters Rust: Python reads it into a [`fault::Fault`]. No lock is held while Python runs.
+//! No exception object enters Rust: Python reads it into a `Fault`. No lock is held while Python runs.
 
 mod attempts;
 mod breaker;
