@@ -36,6 +36,8 @@ def interpreter(version: str) -> str:
     """A Python of this version: in the path, or of pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     candidates = [shutil.which(f"python{version}"), *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))]
+    if sys.version_info[:2] == tuple(map(int, version.split("."))):
+        candidates.insert(0, sys.executable)
     for candidate in filter(None, candidates):
         # A shim of pyenv may stand for a version that is not installed.
         if (
