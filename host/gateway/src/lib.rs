@@ -11,7 +11,6 @@ mod access;
 pub mod config;
 mod front;
 mod hosts;
-mod limit;
 mod relay;
 #[doc(hidden)]
 pub mod scan;

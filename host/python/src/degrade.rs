@@ -1,14 +1,14 @@
 //! Models in place of one that failed, lighter workflows, and this machine's resources.
 
+use crate::fault::built_in;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString};
-use upright_core::PolicySlot;
 use upright_core::types::{WorkflowChange, WorkflowEntry, WorkflowValue};
 
 /// The next model of a chain; its first for a model that is not in it; `None` after the last.
 #[pyfunction]
 pub(crate) fn fallback_model(failed: &str, mut chain: Vec<String>) -> Option<String> {
-    let next = PolicySlot::native().next_model(failed, &chain)?;
+    let next = built_in().next_model(failed, &chain)?;
     (next < chain.len()).then(|| chain.swap_remove(next))
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn simplify<'py>(workflow: &Bound<'py, PyDict>) -> PyResult<Bound<'py
         let Ok(key) = key.extract::<String>() else { continue };
         entries.push(WorkflowEntry { key, value: described(&value)? });
     }
-    for edit in PolicySlot::native().simplify_workflow(&entries) {
+    for edit in built_in().simplify_workflow(&entries) {
         let Some(WorkflowEntry { key, .. }) = entries.get(edit.entry as usize) else { continue };
         match edit.change {
             WorkflowChange::Drop => lighter.del_item(key)?,

@@ -181,9 +181,14 @@ impl Classification {
     }
 }
 
+/// The built-in policy, for questions that concern no slot.
+pub(crate) fn built_in() -> &'static PolicySlot {
+    static BUILT_IN: OnceLock<PolicySlot> = OnceLock::new();
+    BUILT_IN.get_or_init(PolicySlot::native)
+}
+
 /// The meaning of a failure, by the built-in policy.
 #[pyfunction]
 pub(crate) fn classify(fault: &Fault) -> Classification {
-    static BUILT_IN: OnceLock<PolicySlot> = OnceLock::new();
-    Classification(BUILT_IN.get_or_init(PolicySlot::native).classify(&fault.0))
+    Classification(built_in().classify(&fault.0))
 }

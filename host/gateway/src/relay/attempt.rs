@@ -4,7 +4,6 @@ use super::question::Question;
 use crate::config::{KeepAlive, Limits, Model, Overflow};
 use crate::hosts::host::Host;
 use crate::hosts::names::ModelName;
-use crate::limit::within;
 use crate::upstream::{Answer, AnswerBody, Outgoing, Pool, SendError, path_at, set_host};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -12,7 +11,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use upright_core::driving::{Attempt, Facts};
+use upright_core::clock::SharedClock;
+use upright_core::driving::{Attempt, Facts, within};
 use upright_core::types::{Circumstances, Endpoint, Fault, FaultKind, WindowFacts};
 use upright_protocol::{ANSWER_LIMIT, ErrorBody, Judgement, OllamaError, Reader, Refusal, Timeout, fault_of_body, judged};
 
@@ -69,6 +69,8 @@ impl Missed {
 
 /// Host and settings of one attempt.
 pub(super) struct Way<'a> {
+    /// By which its limits of time are kept.
+    pub(super) clock: &'a SharedClock,
     pub(super) pool: &'a Rc<Pool>,
     pub(super) host: &'a Arc<Host>,
     pub(super) model: &'a ModelName,
@@ -103,9 +105,9 @@ impl Way<'_> {
             None => return Err(Missed::timeout(endpoint, phase, limit)),
         };
         let loaded = answer.head.status.is_success();
-        let first = within(limits.first_content, pin!(self.read(question, attempt, answer))).await;
-        let first = first.unwrap_or_else(|| Err(Missed::timeout(endpoint, Timeout::FirstToken, limits.first_content)));
-        first.map_err(|missed| Missed { loaded, ..missed })
+        let first = within(Some(limits.first_content), self.clock, pin!(self.read(question, attempt, answer))).await;
+        let late = || Missed::timeout(endpoint, Timeout::FirstToken, limits.first_content);
+        first.map_err(|missed| Missed { loaded, ..missed.unwrap_or_else(late) })
     }
 
     /// The answer's head; `None` if it did not come within this limit. A host that is found dead meanwhile
@@ -118,8 +120,10 @@ impl Way<'_> {
         let (mut left, patient) = (limit, !self.has_others || !self.host.is_reachable());
         loop {
             let wait = if patient { left } else { left.min(LOOK) };
-            if let Ok(answer) = tokio::time::timeout(wait, sent.as_mut()).await {
-                return Some(answer);
+            match within(Some(wait), self.clock, sent.as_mut()).await {
+                Ok(answer) => return Some(Ok(answer)),
+                Err(Some(error)) => return Some(Err(error)),
+                Err(None) => {}
             }
             left = left.saturating_sub(wait);
             if left.is_zero() {

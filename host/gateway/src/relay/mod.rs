@@ -207,6 +207,7 @@ impl Relays {
                     };
                     question.turn_to(host.kind());
                     let way = Way {
+                        clock: self.hosts.clock(),
                         pool,
                         host: &host,
                         model: &model,

@@ -9,7 +9,6 @@ use crate::front::openai::{self, models};
 use crate::front::{ErrorFacts, Refused, Stamp, Translated};
 use crate::hosts::host::Kind;
 use crate::hosts::names::ModelName;
-use crate::limit::within;
 use crate::relay::{self, Question, Reply};
 use crate::scan::request::{Fields, scan, text};
 use crate::upstream::Pool;
@@ -24,6 +23,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::SemaphorePermit;
+use upright_core::driving::within;
 use upright_core::types::ClientProtocol;
 use upright_protocol::{Asked, Route};
 
@@ -299,9 +299,10 @@ fn forwarded(live: &Live, from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
 type Held<'a> = (Bytes, Option<SemaphorePermit<'a>>);
 
 async fn collected<'a>(live: &'a Live, asked: Refusable<'_>, body: Incoming) -> Result<Held<'a>, Response<Reply>> {
-    match within(BODY_TIME, pin!(read_within(live, asked, body))).await {
-        Some(read) => read,
-        None => Err(asked.refused(408, "the request's body did not come within 60 s")),
+    match within(Some(BODY_TIME), live.relays.hosts().clock(), pin!(read_within(live, asked, body))).await {
+        Ok(read) => Ok(read),
+        Err(Some(refused)) => Err(refused),
+        Err(None) => Err(asked.refused(408, "the request's body did not come within 60 s")),
     }
 }
 
@@ -331,10 +332,7 @@ async fn read_within<'a>(live: &'a Live, asked: Refusable<'_>, body: Incoming) -
 /// Takes this number of units of the memory for bodies.
 async fn taken<'a>(live: &'a Live, asked: Refusable<'_>, units: usize) -> Result<SemaphorePermit<'a>, Response<Reply>> {
     let taken = live.memory.acquire_many(u32::try_from(units).unwrap_or(u32::MAX));
-    match within(MEMORY_TIME, pin!(taken)).await {
-        Some(Ok(taken)) => Ok(taken),
-        Some(Err(_)) | None => Err(no_memory(asked)),
-    }
+    within(Some(MEMORY_TIME), live.relays.hosts().clock(), pin!(taken)).await.map_err(|_| no_memory(asked))
 }
 
 /// Unpacks a body. The memory for the largest one is taken before, and the rest is given back.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import Token
 from typing import Any
 
@@ -38,7 +39,7 @@ def attempts(
     The loop ends with the first body that succeeds. The last body's own exception comes out. No body is interrupted:
     it finds the time that its limits leave in `attempt.time_left`.
     """
-    key: Any = (
+    given: Any = (
         max_retries,
         base_delay,
         max_delay,
@@ -53,34 +54,20 @@ def attempts(
         strategy,
     )
     try:
-        terms = _known.get(key)
+        terms = _known.get(given)
     except TypeError:
         # Something in it has no hash.
         terms = None
-        key = None
     if terms is None:
-        options = Options(
-            max_retries=max_retries,
-            base_delay=base_delay,
-            max_delay=max_delay,
-            backoff_factor=backoff_factor,
-            jitter=jitter,
-            deadline=deadline,
-            attempt_timeout=attempt_timeout,
-            breaker=breaker,
-            on=on,
-            pass_through=pass_through,
-            idempotent=idempotent,
-            strategy=strategy,
-        )
-        terms = options.terms("attempts")
+        terms = Options(**dict(zip(_NAMES, given))).terms("attempts")
         if len(_known) >= _MOST:
             _known.clear()
-        if key is not None:
-            _known[key] = terms
+        with suppress(TypeError):
+            _known[given] = terms
     return Attempts(terms.strategy, terms)
 
 
+_NAMES = tuple(attempts.__kwdefaults__)
 _MOST = 256
 _known: dict[Any, Terms] = {}
 """Terms by options. Equal loops share them, since they have no state."""

@@ -83,20 +83,23 @@ def _leave(breaker: Breaker) -> Permit | None:
     return entry.permit
 
 
-def moved(breaker: Breaker) -> None:
-    """Tells of the breaker's phase where it is another one than at the last question."""
-    phases = breaker._moved()
-    if phases is not None:
-        tell(breaker, *phases)
-
-
-def tell(breaker: Breaker, before: str, after: str) -> None:
-    """Tells that a breaker went from one phase to another."""
+def moved(breaker: Breaker | None) -> None:
+    """Reports the breaker's phase to the log and to hooks where it is another one than at the last question."""
+    if breaker is None or (phases := breaker._moved()) is None:
+        return
+    before, after = phases
     _log.breaker_moved(before, after, breaker)
     if _hearing.registered:
         from upright import _events
 
         _hearing.tell(_events.BreakerMoved(breaker.name, before, after))
+
+
+def has_failed(breaker: Breaker | None) -> None:
+    """A call failed, of which the breaker has heard already."""
+    if breaker is not None:
+        breaker._failed_at(time.time())
+        moved(breaker)
 
 
 def succeeded(breaker: Breaker, permit: Permit) -> None:
@@ -111,8 +114,7 @@ def failed(breaker: Breaker, permit: Permit, error: Exception) -> None:
         permit.release()
         return
     permit.failed(read(error))
-    breaker._failed_at(time.time())
-    moved(breaker)
+    has_failed(breaker)
 
 
 async def watched(breaker: Breaker, permit: Permit, awaitable: Awaitable[Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextvars import Token
 from typing import Any
 
@@ -65,7 +64,7 @@ class Course:
     def admit(self) -> None:
         """Decides whether an attempt may be made."""
         self.step = self._run.admit()
-        self._moved()
+        _breakers.moved(self._breaker)
         if (end := self.step.end) is not None and self.step.kind == "fail":
             self._gave_up(end)
 
@@ -95,7 +94,7 @@ class Course:
         """The attempt succeeded."""
         run = self._run
         run.succeeded()
-        self._moved()
+        _breakers.moved(self._breaker)
         if run.attempts > 1 and _hearing.registered:
             from upright import _events
 
@@ -114,7 +113,7 @@ class Course:
             return
         run, fault = self._run, read(error)
         run.broken(fault)
-        self._breaker_failed()
+        _breakers.has_failed(self._breaker)
         meaning = classify(fault)
         failure = note_broken(error, run.attempts, run.elapsed, meaning)
         if _hearing.registered:
@@ -167,7 +166,7 @@ class Course:
         fault = read(error)
         self._last, self._streams = error, False
         self.step = step = run.failed(fault, timed_out, may_retry=terms.may_retry(error))
-        self._breaker_failed()
+        _breakers.has_failed(self._breaker)
         if terms.observe is not None:
             terms.observe(error)
         _log.attempt_failed(terms.strategy, run, step, error)
@@ -186,16 +185,6 @@ class Course:
 
             name, error = self._terms.name, self.error(end)
             _hearing.tell(_events.GaveUp(name, end.attempts, end.elapsed, end.reason, error, end.classification))
-
-    def _breaker_failed(self) -> None:
-        if self._breaker is not None:
-            self._breaker._failed_at(time.time())
-            self._moved()
-
-    def _moved(self) -> None:
-        breaker = self._breaker
-        if breaker is not None and (phases := breaker._moved()) is not None:
-            _breakers.tell(breaker, *phases)
 
 
 def begin(terms: Terms, admitted: int | bool | None, error: Exception | None) -> Course | None:

@@ -7,13 +7,13 @@ twice, equal but for `await`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, TYPE_CHECKING, cast
 
 from upright import _waits
 from upright._course import Course, begin, outside
 from upright._current import leave
 from upright._errors import RejectedResultError
-from upright._native import Attempt, End
+from upright._native import Attempt, End, Step
 from upright._terms import Terms
 
 if TYPE_CHECKING:
@@ -23,7 +23,16 @@ Arguments = tuple[Any, ...]
 Keywords = Mapping[str, Any] | None
 
 
-def following(course: Course) -> Attempt | End:
+class Steps(Protocol):
+    """An operation whose next step is known."""
+
+    step: Step
+
+    def admit(self) -> None:
+        """Decides whether an attempt may be made."""
+
+
+def following(course: Steps) -> Attempt | End:
     """Waits for the next attempt, or the operation's end."""
     while True:
         step = course.step
@@ -34,7 +43,7 @@ def following(course: Course) -> Attempt | End:
         course.admit()
 
 
-async def following_async(course: Course) -> Attempt | End:
+async def following_async(course: Steps) -> Attempt | End:
     """`following` for a loop of events."""
     while True:
         step = course.step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Any, Protocol, TypeVar, cast
 
@@ -10,7 +10,7 @@ from upright import _breakers, _current, _events, _hearing, _log, _waits
 from upright._errors import AnswerError, CircuitOpenError
 from upright._facts import read
 from upright._failure import note, note_broken
-from upright._native import Attempt, Breaker, End, Fault, Judge, Run, Step, Strategy, classify
+from upright._native import Breaker, End, Fault, Judge, Run, Step, Strategy, classify
 from upright.error_recovery import CircuitBreaker, RetryStrategy
 
 MOST_HOSTS = 1_000
@@ -128,6 +128,14 @@ class Guard:
         )
 
 
+def following_piece(pieces: Iterator[bytes]) -> tuple[bytes | None, Exception | None]:
+    """The next piece of an answer; `None` where it has ended, or broke off with this exception."""
+    try:
+        return next(pieces, None), None
+    except Exception as broke:
+        return None, broke
+
+
 class Exchange:
     """One request: its run, and the judge of its answers if a model gives them."""
 
@@ -175,14 +183,25 @@ class Exchange:
         self.judge.begin(content_type.partition(";")[0].strip().lower() in _STREAMS)
         return True
 
-    def wrong(self, piece: bytes) -> AnswerError | None:
-        """Takes the answer's next bytes. The error of an answer that ends or fails with them, and is not whole."""
-        fault = self.judge.push(piece) if self.judge else None
-        return self._errors.answer(fault) if fault else None
+    def brought(self, response: Any, held: list[bytes], piece: bytes | None, broke: Exception | None) -> bool:
+        """Takes the next piece of an answer of which the caller has nothing; `None` where it ended, or broke off.
 
-    def missing(self, broke: Exception | None = None) -> Exception | None:
-        """The answer has ended, or broke off with this exception. The error of one that is not whole."""
-        fault = self.judge.end(broke is None) if self.judge else None
+        `held` keeps the pieces. Whether the caller may get the answer; raises what is wrong with it.
+        """
+        if piece is not None:
+            held.append(piece)
+        error = broke if broke is not None and not held else self.wrong(piece, broke)
+        if error is not None:
+            if piece is not None and self.says_failed and self.judge is not None and self.judge.streamed:
+                self.own_words = response, held
+            raise error
+        return piece is None or self.is_ready
+
+    def wrong(self, piece: bytes | None, broke: Exception | None) -> Exception | None:
+        """Takes the answer's next piece; `None` where it ended, or broke off. The error of one that is not whole."""
+        if self.judge is None:
+            return None
+        fault = self.judge.end(broke is None) if piece is None else self.judge.push(piece)
         if fault is None:
             return None
         if isinstance(broke, self._errors.timeout):
@@ -196,11 +215,6 @@ class Exchange:
         """Whether the caller may get the answer: its first content or its end has come."""
         judge = self.judge
         return judge is not None and judge.streamed and (judge.has_content or judge.is_over)
-
-    def keep_words(self, response: Any, pieces: list[bytes]) -> None:
-        """Keeps a stream in which the server itself says that it failed: the client above reads it in its own way."""
-        if self.says_failed and self.judge is not None and self.judge.streamed:
-            self.own_words = response, pieces
 
     @property
     def says_failed(self) -> bool:
@@ -216,7 +230,7 @@ class Exchange:
             self._guard.keep_window(self._host, self.judge.model if self.judge else None, None)
         timed_out = self._limit if isinstance(error, self._errors.timeout) else None
         self.step = step = self._run.failed(fault, timed_out, may_retry=self._repeatable)
-        self._breaker_failed()
+        _breakers.has_failed(self._breaker)
         _log.attempt_failed(self._guard.strategy, self._run, step, error)
         if _hearing.registered:
             _hearing.tell(_events.AttemptFailed(self._host, self._run.attempts, error, classify(fault)))
@@ -226,23 +240,7 @@ class Exchange:
     def admit(self) -> None:
         """The wait is over. Sets the next step."""
         self.step = self._run.admit()
-        self._moved()
-
-    def following(self) -> Attempt | End:
-        """Waits for the next attempt, or the end."""
-        while (following := self.step.attempt or self.step.end) is None:
-            if self.step.kind == "wait":
-                _waits.sleep(self.step.delay)
-            self.admit()
-        return following
-
-    async def following_async(self) -> Attempt | End:
-        """`following` for a loop of events."""
-        while (following := self.step.attempt or self.step.end) is None:
-            if self.step.kind == "wait":
-                await _waits.sleep_async(self.step.delay)
-            self.admit()
-        return following
+        _breakers.moved(self._breaker)
 
     def error(self, end: End) -> Exception:
         """The exception that the caller gets: the last attempt's own, or the rejection of the breaker."""
@@ -259,11 +257,26 @@ class Exchange:
         self.release()
         return error
 
+    def rest(self, pieces: Iterator[bytes], close: Callable[[], None]) -> Iterator[bytes]:
+        """The rest of a streamed answer, as it comes. Raises at its end what is missing."""
+        while True:
+            piece, broke = following_piece(pieces)
+            failed = self.wrong(piece, broke)
+            if piece is not None and (failed is None or self.says_failed):
+                yield piece
+            if failed is not None:
+                self.broke(failed)
+                close()
+                raise failed
+            if piece is None:
+                self.succeeded()
+                return
+
     def broke(self, error: Exception) -> None:
         """The answer broke after its caller got a part of it. The breaker hears of it."""
         run, fault = self._run, self._fault(error)
         run.broken(fault)
-        self._breaker_failed()
+        _breakers.has_failed(self._breaker)
         meaning = classify(fault)
         failure = note_broken(error, run.attempts, run.elapsed, meaning)
         if _hearing.registered:
@@ -278,7 +291,7 @@ class Exchange:
             self._guard.keep_window(self._host, self.judge.model, self._window)
         run = self._run
         run.succeeded()
-        self._moved()
+        _breakers.moved(self._breaker)
         if run.attempts > 1 and _hearing.registered:
             _hearing.tell(_events.Recovered(self._host, run.attempts, run.elapsed))
         self.release()
@@ -308,13 +321,3 @@ class Exchange:
         if self.judge is None or response is None:
             return fault
         return self.judge.refused(fault, response.content, self._window)
-
-    def _breaker_failed(self) -> None:
-        if self._breaker is not None:
-            self._breaker._failed_at(time.time())
-            self._moved()
-
-    def _moved(self) -> None:
-        breaker = self._breaker
-        if breaker is not None and (phases := breaker._moved()) is not None:
-            _breakers.tell(breaker, *phases)

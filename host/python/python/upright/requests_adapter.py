@@ -11,8 +11,9 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ConnectionError, HTTPError, Timeout
 
+from upright._drive import following
 from upright._errors import AnswerError
-from upright._exchange import Exchange, Guard, own, own_circuit_open
+from upright._exchange import Exchange, Guard, following_piece, own, own_circuit_open
 from upright._native import Attempt, Breaker, Strategy
 
 __all__ = ["UprightAdapter"]
@@ -62,7 +63,7 @@ class UprightAdapter(HTTPAdapter):
         if exchange is None:
             return super().send(request, stream, timeout, verify, cert, proxies)
         try:
-            while isinstance(step := exchange.following(), Attempt):
+            while isinstance(step := following(exchange), Attempt):
                 response = None
                 try:
                     sent, limit = _request(request, exchange)
@@ -91,25 +92,12 @@ class UprightAdapter(HTTPAdapter):
             return response
         pieces, held = response.iter_content(None), list[bytes]()
         while True:
-            try:
-                piece = next(pieces, None)
-            except Exception as broke:
-                error = exchange.missing(broke) if held else broke
-                if error is not None:
-                    raise error
+            piece, broke = following_piece(pieces)
+            if exchange.brought(response, held, piece, broke):
                 break
-            if piece is None:
-                error = exchange.missing()
-                if error is not None:
-                    raise error
-                break
-            held.append(piece)
-            error = exchange.wrong(piece)
-            if error is not None:
-                exchange.keep_words(response, held)
-                raise error
-            if exchange.is_ready:
-                return self._answer(request, response, held, _judged(exchange, response, pieces), exchange)
+        if piece is not None:
+            rest = exchange.rest(pieces, lambda: _close(response))
+            return self._answer(request, response, held, rest, exchange)
         exchange.succeeded()
         return self._answer(request, response, held, iter(()), exchange)
 
@@ -186,26 +174,6 @@ class _Raw:
 def _raising(error: Exception) -> Iterator[bytes]:
     yield from ()
     raise error
-
-
-def _judged(exchange: Exchange, response: Response, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The rest of a streamed answer, as it comes."""
-    while True:
-        broke = piece = None
-        try:
-            piece = next(pieces, None)
-        except Exception as error:
-            broke = error
-        failed = exchange.missing(broke) if piece is None else exchange.wrong(piece)
-        if piece is not None and (failed is None or exchange.says_failed):
-            yield piece
-        if failed is not None:
-            exchange.broke(failed)
-            _close(response)
-            raise failed
-        if piece is None:
-            exchange.succeeded()
-            return
 
 
 def _exchange(guard: Guard, request: PreparedRequest) -> Exchange | None:

@@ -13,8 +13,9 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
+from upright._drive import following, following_async
 from upright._errors import AnswerError
-from upright._exchange import Exchange, Guard, own, own_circuit_open
+from upright._exchange import Exchange, Guard, following_piece, own, own_circuit_open
 from upright._native import Attempt, Breaker, Strategy
 
 __all__ = ["UprightTransport"]
@@ -88,7 +89,7 @@ class UprightTransport(_Transport):
         if exchange is None:
             return inner.handle_request(request)
         try:
-            while isinstance(step := exchange.following(), Attempt):
+            while isinstance(step := following(exchange), Attempt):
                 response = None
                 try:
                     response = inner.handle_request(_request(library, request, exchange))
@@ -113,7 +114,7 @@ class UprightTransport(_Transport):
         if exchange is None:
             return await inner.handle_async_request(request)
         try:
-            while isinstance(step := await exchange.following_async(), Attempt):
+            while isinstance(step := await following_async(exchange), Attempt):
                 response = None
                 try:
                     response = await inner.handle_async_request(_request(library, request, exchange))
@@ -290,25 +291,11 @@ def _bring(library: _Library, request: Any, exchange: Exchange, response: Any) -
         return response
     pieces, held = response.iter_bytes(), list[bytes]()
     while True:
-        try:
-            piece = next(pieces, None)
-        except Exception as broke:
-            error = exchange.missing(broke) if held else broke
-            if error is not None:
-                raise error
+        piece, broke = following_piece(pieces)
+        if exchange.brought(response, held, piece, broke):
             break
-        if piece is None:
-            error = exchange.missing()
-            if error is not None:
-                raise error
-            break
-        held.append(piece)
-        error = exchange.wrong(piece)
-        if error is not None:
-            exchange.keep_words(response, held)
-            raise error
-        if exchange.is_ready:
-            return library.response(response, library.stream(exchange, response, pieces, held))
+    if piece is not None:
+        return library.response(response, library.stream(exchange, response, pieces, held))
     _close(response)
     exchange.succeeded()
     return library.whole(response, held)
@@ -325,28 +312,22 @@ async def _bring_async(library: _Library, request: Any, exchange: Exchange, resp
         return response
     pieces, held = response.aiter_bytes(), list[bytes]()
     while True:
-        try:
-            piece = await anext(pieces, None)
-        except Exception as broke:
-            error = exchange.missing(broke) if held else broke
-            if error is not None:
-                raise error
+        piece, broke = await _following_piece_async(pieces)
+        if exchange.brought(response, held, piece, broke):
             break
-        if piece is None:
-            error = exchange.missing()
-            if error is not None:
-                raise error
-            break
-        held.append(piece)
-        error = exchange.wrong(piece)
-        if error is not None:
-            exchange.keep_words(response, held)
-            raise error
-        if exchange.is_ready:
-            return library.response(response, library.stream_async(exchange, response, pieces, held))
+    if piece is not None:
+        return library.response(response, library.stream_async(exchange, response, pieces, held))
     await _aclose(response)
     exchange.succeeded()
     return library.whole(response, held)
+
+
+async def _following_piece_async(pieces: AsyncIterator[bytes]) -> tuple[bytes | None, Exception | None]:
+    """`following_piece` of an asynchronous answer."""
+    try:
+        return await anext(pieces, None), None
+    except Exception as broke:
+        return None, broke
 
 
 def _close(response: Any) -> None:
@@ -374,22 +355,7 @@ class _Answer:
         exchange = self._exchange
         held, self._held = self._held, []
         yield from held
-        while True:
-            broke = piece = None
-            try:
-                piece = next(self._pieces, None)
-            except Exception as error:
-                broke = error
-            failed = exchange.missing(broke) if piece is None else exchange.wrong(piece)
-            if piece is not None and (failed is None or exchange.says_failed):
-                yield piece
-            if failed is not None:
-                exchange.broke(failed)
-                _close(self._response)
-                raise failed
-            if piece is None:
-                exchange.succeeded()
-                return
+        yield from exchange.rest(self._pieces, lambda: _close(self._response))
 
     def close(self) -> None:
         """Closes the connection, or gives it back."""
@@ -429,19 +395,15 @@ class _AsyncAnswer:
         for piece in held:
             yield piece
         while True:
-            broke = following = None
-            try:
-                following = await anext(self._pieces, None)
-            except Exception as error:
-                broke = error
-            failed = exchange.missing(broke) if following is None else exchange.wrong(following)
-            if following is not None and (failed is None or exchange.says_failed):
-                yield following
+            piece, broke = await _following_piece_async(self._pieces)
+            failed = exchange.wrong(piece, broke)
+            if piece is not None and (failed is None or exchange.says_failed):
+                yield piece
             if failed is not None:
                 exchange.broke(failed)
                 await _aclose(self._response)
                 raise failed
-            if following is None:
+            if piece is None:
                 exchange.succeeded()
                 return
 

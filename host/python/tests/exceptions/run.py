@@ -10,19 +10,18 @@ its native module built there), or a wheel. Skips an environment that cannot be 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from environments import REQUIRED, TARGET, Unavailable, environment, with_package  # noqa: E402
+
 HERE = Path(__file__).resolve().parent
-SOURCE = HERE.parents[1] / "python"
-TARGET = HERE.parents[3] / "target" / "python-exceptions"
 ENVIRONMENTS = ("oldest", "newest")
 COLUMNS = ("case", "clients", "exception", "kind", "category", "retryable", "expected", "")
 MINUTES = 10
@@ -30,34 +29,10 @@ MINUTES = 10
 Row = dict[str, Any]
 
 
-class Unavailable(Exception):
-    """An environment that cannot be made here."""
-
-
 def run(*command: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs a command and keeps its output."""
     arguments = list(map(str, command))
     return subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=60 * MINUTES, **options)
-
-
-def interpreter(name: str) -> Path:
-    """The interpreter of an environment, which is made or kept if its requirements are the same."""
-    requirements = HERE / f"{name}.txt"
-    state = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
-    folder = TARGET / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp = folder / "requirements.sha256"
-    if stamp.exists() and stamp.read_text() == state:
-        return python
-    try:
-        venv.create(folder, clear=True, with_pip=True)
-        installed = run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise Unavailable(str(error)) from error
-    if installed.returncode:
-        raise Unavailable("\n".join(installed.stderr.splitlines()[-5:]))
-    stamp.write_text(state)
-    return python
 
 
 def certificate() -> str:
@@ -73,16 +48,8 @@ def certificate() -> str:
 
 def examined(python: Path, wheel: Path | None) -> list[Row]:
     """Runs all cases in an environment."""
-    paths = [os.environ.get("PYTHONPATH", "")]
-    if wheel is None:
-        paths.append(str(SOURCE))
-    else:
-        installed = run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", wheel)
-        if installed.returncode:
-            raise SystemExit(f"{wheel} cannot be installed:\n{installed.stderr}")
-    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    environment |= {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "UPRIGHT_TEST_CERTIFICATE": certificate()}
-    done = run(python, HERE / "matrix.py", env=environment)
+    settings = with_package(python, wheel) | {"UPRIGHT_TEST_CERTIFICATE": certificate()}
+    done = run(python, HERE / "matrix.py", env=settings)
     if done.returncode:
         raise SystemExit(f"the cases did not run to their end:\n{done.stderr}")
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -118,15 +85,14 @@ def main() -> int:
     options = argparse.ArgumentParser(description="Reads real exceptions of the oldest and the newest clients.")
     options.add_argument("--wheel", type=Path, help="the package; without it, the source folder")
     wheel = options.parse_args().wheel
-    required = "python" in os.environ.get("UPRIGHT_REQUIRE_HOSTS", "").split()
     TARGET.mkdir(parents=True, exist_ok=True)
     results: dict[str, list[Row]] = {}
     for name in ENVIRONMENTS:
         try:
-            python = interpreter(name)
+            python = environment(f"exceptions-{name}", sys.executable, HERE / f"{name}.txt")
         except Unavailable as missing:
             print(f"SKIPPED: the {name} clients cannot be installed here: {missing}", file=sys.stderr)
-            if required:
+            if REQUIRED:
                 return 1
             continue
         results[name] = examined(python, wheel)
