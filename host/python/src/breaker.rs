@@ -1,7 +1,7 @@
 //! Circuit breakers.
 
 use crate::clock::clock;
-use crate::driver::{Hook, circuit_open, is_coroutine};
+use crate::driver::{Hook, circuit_open, count, is_coroutine};
 use crate::fault::{Classification, Fault, named};
 use crate::policy::PolicySlot;
 use crate::state::State;
@@ -66,26 +66,26 @@ impl Breaker {
     fn _begin(
         &self,
         name: String,
-        failure_threshold: u32,
+        failure_threshold: i64,
         recovery_timeout: f64,
-        success_threshold: u32,
-        half_open_permits: u32,
+        success_threshold: i64,
+        half_open_permits: i64,
         failure_window: Option<f64>,
         failure_rate_threshold: Option<f64>,
-        minimum_calls: Option<u32>,
+        minimum_calls: Option<i64>,
         slow_call_duration: Option<f64>,
         policy: Option<&Bound<'_, PolicySlot>>,
         state: Option<&Bound<'_, State>>,
     ) -> PyResult<()> {
         let default = BreakerConfig::default();
         let config = BreakerConfig {
-            failure_threshold,
+            failure_threshold: count("failure_threshold", failure_threshold)?,
             recovery_timeout,
-            success_threshold,
-            half_open_permits,
+            success_threshold: count("success_threshold", success_threshold)?,
+            half_open_permits: count("half_open_permits", half_open_permits)?,
             failure_window: failure_window.unwrap_or(default.failure_window),
             failure_rate_threshold: failure_rate_threshold.unwrap_or(default.failure_rate_threshold),
-            minimum_calls: minimum_calls.unwrap_or(default.minimum_calls),
+            minimum_calls: minimum_calls.map_or(Ok(default.minimum_calls), |calls| count("minimum_calls", calls))?,
             slow_call_duration,
             ..default
         };
@@ -126,8 +126,10 @@ impl Breaker {
         self.breaker.load().save().state.consecutive_failures
     }
 
-    fn _put_failures(&self, failures: u32) {
+    fn _put_failures(&self, failures: i64) -> PyResult<()> {
+        let failures = count("failure_count", failures)?;
         self.put(|state| state.consecutive_failures = failures);
+        Ok(())
     }
 
     /// Number of successful probes while half-open.
@@ -136,8 +138,10 @@ impl Breaker {
         self.breaker.load().save().state.half_open_successes
     }
 
-    fn _put_successes(&self, successes: u32) {
+    fn _put_successes(&self, successes: i64) -> PyResult<()> {
+        let successes = count("success_count", successes)?;
         self.put(|state| state.half_open_successes = successes);
+        Ok(())
     }
 
     /// Wall-clock time of the last failure, seconds since 1970.
@@ -184,13 +188,13 @@ impl Breaker {
 
     /// Changes settings, not state.
     #[pyo3(signature = (*, failure_threshold = None, recovery_timeout = None, success_threshold = None))]
-    fn _reconfigure(&self, failure_threshold: Option<u32>, recovery_timeout: Option<f64>, success_threshold: Option<u32>) -> PyResult<()> {
+    fn _reconfigure(&self, failure_threshold: Option<i64>, recovery_timeout: Option<f64>, success_threshold: Option<i64>) -> PyResult<()> {
         let breaker = self.breaker.load();
         let old = breaker.config();
         let new = BreakerConfig {
-            failure_threshold: failure_threshold.unwrap_or(old.failure_threshold),
+            failure_threshold: failure_threshold.map_or(Ok(old.failure_threshold), |failures| count("failure_threshold", failures))?,
             recovery_timeout: recovery_timeout.unwrap_or(old.recovery_timeout),
-            success_threshold: success_threshold.unwrap_or(old.success_threshold),
+            success_threshold: success_threshold.map_or(Ok(old.success_threshold), |successes| count("success_threshold", successes))?,
             ..old
         };
         breaker.reconfigure(new).map_err(|error| unusable(&error))

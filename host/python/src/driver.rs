@@ -53,3 +53,10 @@ pub(crate) fn span(setting: &str, seconds: f64) -> PyResult<std::time::Duration>
     std::time::Duration::try_from_secs_f64(seconds)
         .map_err(|_| pyo3::exceptions::PyValueError::new_err(format!("{setting} is {seconds}; expected a number of seconds, 0 or more")))
 }
+
+/// A number of things; `ValueError` names the setting where it is none.
+pub(crate) fn count(setting: &str, number: i64) -> PyResult<u32> {
+    u32::try_from(number).map_err(|_| {
+        pyo3::exceptions::PyValueError::new_err(format!("{setting} is {number}; expected a whole number from 0 to {}", u32::MAX))
+    })
+}

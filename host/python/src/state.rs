@@ -14,7 +14,10 @@ use upright_state::StateAddress;
 
 fn failed(error: &StoreError) -> PyErr {
     match error {
-        StoreError::AddressInvalid { .. } | StoreError::NotSerializable { .. } => PyValueError::new_err(error.to_string()),
+        StoreError::AddressInvalid { .. }
+        | StoreError::KeyInvalid { .. }
+        | StoreError::NotSerializable { .. }
+        | StoreError::ValueTooLarge { .. } => PyValueError::new_err(error.to_string()),
         StoreError::Forked { .. } => PyRuntimeError::new_err(error.to_string()),
         _ => PyOSError::new_err(error.to_string()),
     }

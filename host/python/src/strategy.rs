@@ -3,7 +3,7 @@
 use crate::attempts::Attempts;
 use crate::breaker::{Breaker, unusable};
 use crate::clock::clock;
-use crate::driver::{Hook, is_coroutine, span};
+use crate::driver::{Hook, count, is_coroutine, span};
 use crate::policy::PolicySlot;
 use crate::run::is_in_attempt;
 use arc_swap::ArcSwap;
@@ -144,7 +144,7 @@ impl Strategy {
     fn _configure(
         &self,
         name: String,
-        max_retries: u32,
+        max_retries: i64,
         base_delay: f64,
         max_delay: f64,
         backoff_factor: f64,
@@ -156,7 +156,14 @@ impl Strategy {
         idempotent: bool,
         policy: Option<&Bound<'_, PolicySlot>>,
     ) -> PyResult<()> {
-        let mut retry = RetryConfig { max_retries, base_delay, max_delay, backoff_factor, jitter, ..RetryConfig::default() };
+        let mut retry = RetryConfig {
+            max_retries: count("max_retries", max_retries)?,
+            base_delay,
+            max_delay,
+            backoff_factor,
+            jitter,
+            ..RetryConfig::default()
+        };
         (retry.jitter_range.low, retry.jitter_range.high) = jitter_range;
         let settings = Settings {
             name: name.into(),
@@ -225,7 +232,7 @@ impl Strategy {
     #[pyo3(signature = (*, max_retries = None, base_delay = None, max_delay = None, backoff_factor = None, jitter = None))]
     fn _changed(
         &self,
-        max_retries: Option<u32>,
+        max_retries: Option<i64>,
         base_delay: Option<f64>,
         max_delay: Option<f64>,
         backoff_factor: Option<f64>,
@@ -235,7 +242,7 @@ impl Strategy {
         let mut settings = strategy.shared().settings.clone();
         let old = settings.retry;
         settings.retry = RetryConfig {
-            max_retries: max_retries.unwrap_or(old.max_retries),
+            max_retries: max_retries.map_or(Ok(old.max_retries), |retries| count("max_retries", retries))?,
             base_delay: base_delay.unwrap_or(old.base_delay),
             max_delay: max_delay.unwrap_or(old.max_delay),
             backoff_factor: backoff_factor.unwrap_or(old.backoff_factor),

@@ -132,9 +132,11 @@ def test_a_strategys_settings_are_live() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
+        (lambda: er.RetryStrategy(max_retries=-1), "max_retries is -1; expected a whole number"),
         (lambda: er.RetryStrategy(base_delay=-1.0), "base_delay"),
         (lambda: er.RetryStrategy(backoff_factor=0.0), "backoff_factor"),
         (lambda: er.CircuitBreaker(failure_threshold=0), "failure_threshold"),
+        (lambda: er.CircuitBreaker(failure_threshold=-1), "failure_threshold is -1; expected a whole number"),
         (lambda: er.CircuitBreaker(recovery_timeout=-1.0), "recovery_timeout"),
         (lambda: er.CircuitBreaker(success_threshold=0), "success_threshold"),
     ],

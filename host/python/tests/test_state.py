@@ -98,7 +98,10 @@ def test_an_open_breaker_is_open_in_the_next_process_and_in_the_command(tmp_path
     if not command:
         pytest.skip("UPRIGHT_COMMAND does not name the command `upright`")
     ran = subprocess.run(
-        [command, "exec", "--state", address, "--breaker", "ollama", "--", "true"], capture_output=True, text=True, check=False
+        [command, "exec", "--state", address, "--breaker", "ollama", "--", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 3, ran
 
@@ -174,3 +177,9 @@ def test_a_manager_refuses_a_policy_and_a_journal_at_once(tmp_path: Path) -> Non
 def test_an_address_that_is_none_is_refused_with_those_that_are() -> None:
     with pytest.raises(ValueError, match="expected a file"):
         State("ftp://x")
+
+
+@pytest.mark.parametrize("key", ["", "k" * 513])
+def test_a_key_that_is_none_is_refused_with_its_length(key: str) -> None:
+    with pytest.raises(ValueError, match=f"found {len(key)} bytes, expected 1 to 512"):
+        RecoveryManager(state=":memory:").save_checkpoint(key, 1)

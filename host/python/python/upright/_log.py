@@ -61,7 +61,8 @@ def attempt_failed(strategy: Strategy, run: Run, step: Step, error: Exception) -
         message = "Attempt %d/%d failed: %s. Retrying in %.2fs..."
         logger.warning(message, made, strategy._max_retries + 1, text(error), step.delay)
     elif step.end is not None:
-        logger.error("Failed after %d attempts: %s", made, text(error), exc_info=error)
+        # Without the traceback: the exception itself has it, or a fallback serves.
+        logger.error("Failed after %d attempts: %s", made, text(error))
 
 
 def falls_back() -> None:

@@ -541,7 +541,7 @@ class RecoveryManager:
             if failure is None or not failure.attempts:
                 # No attempt was made, so none has told of it.
                 self.classifier._record(info)
-            logger.error("Execution failed with %s error: %s", info.category.value, _log.text(error), exc_info=error)
+            logger.error("Execution failed with %s error: %s", info.category.value, _log.text(error))
             if info.category is ErrorCategory.RESOURCE:
                 health = self.health_check.check_system_resources()
                 if not health.healthy:
