@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 mod hosts;
+mod rescue;
 mod window;
 
 pub use window::{MemoryOwner, WindowFacts};
@@ -441,12 +442,14 @@ pub fn decide(mut incident: Incident) -> Verdict {
     });
     let open = breaker.as_ref().is_some_and(|transition| transition.state.phase == Phase::Open);
     let again = same_call_again(&incident, &classification, open);
-    let elsewhere = hosts::another(&incident, &classification, again.err());
+    let rescue = incident.circumstances.as_ref().and_then(|known| known.rescue);
+    let elsewhere = || hosts::another(&incident, &classification, again.err(), |_| true);
     let (directive, reason) = match again {
+        _ if let Some(rescue) = rescue => rescue::finish(&incident, &classification, rescue, again),
         Err(reason) if window::is_too_small(&incident, &classification) => too_small(&incident, &classification, reason, open),
         // Nothing has to recover, so no delay.
         Ok(_) if is_output(&classification) => (Directive::AskAgain, Reason::Retryable),
-        _ if let Some(index) = elsewhere => (Directive::SwitchHost(index), Reason::HostUnsuitable),
+        _ if let Some(index) = elsewhere() => (Directive::SwitchHost(index), Reason::HostUnsuitable),
         Ok(delay) => (Directive::RetryAfter(delay), Reason::Retryable),
         Err(reason) => (instead(&incident, &classification, reason), reason),
     };

@@ -57,6 +57,9 @@ pub struct Piece<'a> {
     pub thinking: Cow<'a, str>,
     /// Number of tool calls that begin here.
     pub tool_calls: u32,
+    /// The tool calls of a line of Ollama's, as JSON; empty on other routes.
+    #[doc(hidden)]
+    pub calls: &'a str,
     /// Reason for the end, if this answer ends.
     pub ending: Option<Ending>,
     /// Whether all answers end here.
@@ -77,7 +80,7 @@ pub struct Unreadable;
 /// [`Unreadable`] if the JSON is not of this route.
 pub fn decode<'a>(route: Route, whole: bool, json: &'a [u8], take: &mut dyn FnMut(&Piece<'a>)) -> Result<(), Unreadable> {
     match route {
-        Route::Chat | Route::Generate | Route::Embed => ollamas(read(json)?, take),
+        Route::Chat | Route::Generate | Route::Embed => ollamas(read(json)?, take)?,
         Route::ChatCompletions | Route::Completions | Route::Embeddings => openais(read(json)?, take),
         Route::Responses if whole => response(&read(json)?, true, take),
         Route::Responses => response_event(read(json)?, take),
@@ -136,8 +139,8 @@ struct OllamasLine<'a> {
     response: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     thinking: Option<Cow<'a, str>>,
-    #[serde(default)]
-    tool_calls: Option<Vec<IgnoredAny>>,
+    #[serde(borrow, default)]
+    tool_calls: Option<&'a RawValue>,
     #[serde(default)]
     done: Option<bool>,
     #[serde(borrow, default)]
@@ -158,21 +161,23 @@ struct OllamasMessage<'a> {
     content: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     thinking: Option<Cow<'a, str>>,
-    #[serde(default)]
-    tool_calls: Option<Vec<IgnoredAny>>,
+    #[serde(borrow, default)]
+    tool_calls: Option<&'a RawValue>,
 }
 
-fn ollamas<'a>(line: OllamasLine<'a>, take: &mut dyn FnMut(&Piece<'a>)) {
+fn ollamas<'a>(line: OllamasLine<'a>, take: &mut dyn FnMut(&Piece<'a>)) -> Result<(), Unreadable> {
     let (content, thinking, calls) = match line.message {
         Some(message) => (message.content, message.thinking, message.tool_calls),
         None => (line.response, line.thinking, line.tool_calls),
     };
+    let calls = calls.map(RawValue::get).unwrap_or_default();
     let done = line.done == Some(true) || line.embeddings.is_some() || line.embedding.is_some();
     let reason = line.done_reason.as_deref();
     take(&Piece {
         text: content.unwrap_or_default(),
         thinking: thinking.unwrap_or_default(),
-        tool_calls: calls.map_or(0, |calls| calls.len() as u32),
+        tool_calls: number_of(calls)?,
+        calls,
         ending: done.then(|| Ending::of(reason)),
         last: done,
         usage: Usage::counted(line.prompt_eval_count, line.eval_count),
@@ -180,6 +185,15 @@ fn ollamas<'a>(line: OllamasLine<'a>, take: &mut dyn FnMut(&Piece<'a>)) {
         failed: tells(line.error) || reason == Some("error"),
         choice: 0,
     });
+    Ok(())
+}
+
+fn number_of(calls: &str) -> Result<u32, Unreadable> {
+    if calls.is_empty() {
+        return Ok(0);
+    }
+    let calls: Option<Vec<IgnoredAny>> = read(calls.as_bytes())?;
+    Ok(calls.map_or(0, |calls| u32::try_from(calls.len()).unwrap_or(u32::MAX)))
 }
 
 #[derive(Deserialize)]

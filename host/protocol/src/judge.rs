@@ -154,6 +154,14 @@ pub struct Received {
     pub tool_calls: u64,
 }
 
+impl std::ops::Add for Received {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { text: self.text + other.text, thinking: self.thinking + other.thinking, tool_calls: self.tool_calls + other.tool_calls }
+    }
+}
+
 /// Verdict on an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
@@ -260,7 +268,7 @@ impl Judge {
 
     /// Takes the next piece.
     pub fn take(&mut self, piece: &Piece<'_>) {
-        let Piece { choice, text, thinking, tool_calls, ending, last, usage, failed } = piece;
+        let Piece { choice, text, thinking, tool_calls, ending, last, usage, failed, calls: _ } = piece;
         if *failed {
             self.fail(Failed::Reported);
         }

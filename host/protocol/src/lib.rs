@@ -24,6 +24,7 @@ mod asked;
 mod authority;
 mod card;
 mod decode;
+mod delivered;
 mod error;
 mod exchange;
 mod judge;
@@ -33,6 +34,7 @@ mod reader;
 mod refusal;
 mod retry_after;
 mod route;
+mod stream;
 mod verdict;
 
 pub use answer::{ErrorBody, fault_of_answer, fault_of_body};
@@ -49,5 +51,7 @@ pub use reader::{ANSWER_LIMIT, Reader};
 pub use refusal::Refusal;
 pub use retry_after::{of_headers, parse_retry_after};
 pub use route::Route;
+#[doc(hidden)]
+pub use stream::{AnswerStream, Broken, Hold, WholeEnd};
 #[doc(hidden)]
 pub use verdict::{judged, unreadable};

@@ -8,6 +8,9 @@ use crate::lines::{LINE_LIMIT, LineSplitter};
 /// Maximum length of an answer in one piece, bytes.
 pub const ANSWER_LIMIT: usize = 64 << 20;
 
+/// Sees each piece of an answer.
+pub(crate) type Seen<'a> = &'a mut dyn FnMut(&Piece<'_>);
+
 /// Judges an answer's body as it arrives, without HTTP framing.
 #[derive(Debug)]
 pub struct Reader {
@@ -40,6 +43,11 @@ impl Reader {
 
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.push_and(bytes, &mut |_| {});
+    }
+
+    /// Takes the next bytes, and shows each piece in them.
+    pub(crate) fn push_and(&mut self, bytes: &[u8], seen: Seen<'_>) {
         // An endless body must not be kept.
         if self.judge.has_failed() {
             return;
@@ -49,11 +57,11 @@ impl Reader {
             Framing::Document(document) => document.extend_from_slice(bytes),
             Framing::Lines(lines) => {
                 lines.push(bytes);
-                each_line(lines, &mut self.judge, |judge, line| piece(judge, line, true));
+                each_line(lines, &mut self.judge, |judge, line| piece(judge, line, true, seen));
             }
             Framing::Events(lines, data) => {
                 lines.push(bytes);
-                each_line(lines, &mut self.judge, |judge, line| event(judge, data, line, true));
+                each_line(lines, &mut self.judge, |judge, line| event(judge, data, line, true, seen));
             }
         }
     }
@@ -85,16 +93,16 @@ impl Reader {
 
     /// Judges the ended body; not `whole` if the connection broke or the caller stopped waiting.
     pub fn end(mut self, whole: bool) -> Judgement {
-        let judge = &mut self.judge;
+        let (judge, seen) = (&mut self.judge, &mut |_: &Piece<'_>| {});
         match self.framing {
             _ if judge.has_failed() => {}
             Framing::Document(document) if document.trim_ascii().is_empty() => judge.fail(Failed::Nothing),
-            Framing::Document(document) => piece(judge, &document, whole),
-            Framing::Lines(mut lines) => piece(judge, &lines.rest(), false),
+            Framing::Document(document) => piece(judge, &document, whole, seen),
+            Framing::Lines(mut lines) => piece(judge, &lines.rest(), false, seen),
             Framing::Events(mut lines, mut data) => {
                 let rest = lines.rest();
-                event(judge, &mut data, &rest, false);
-                event(judge, &mut data, b"", false);
+                event(judge, &mut data, &rest, false, seen);
+                event(judge, &mut data, b"", false, seen);
             }
         }
         if !whole {
@@ -115,12 +123,16 @@ fn each_line(lines: &mut LineSplitter, judge: &mut Judge, mut take: impl FnMut(&
 }
 
 /// Must be readable if `ended`.
-fn piece(judge: &mut Judge, json: &[u8], ended: bool) {
+fn piece(judge: &mut Judge, json: &[u8], ended: bool, seen: Seen<'_>) {
     if json.trim_ascii().is_empty() {
         return;
     }
     let (route, whole) = (judge.asked().route, !judge.asked().streamed);
-    match decode(route, whole, json, &mut |piece| judge.take(piece)) {
+    let mut take = |piece: &Piece<'_>| {
+        judge.take(piece);
+        seen(piece);
+    };
+    match decode(route, whole, json, &mut take) {
         Ok(()) => {}
         Err(_) if ended => judge.fail(Failed::Unreadable),
         Err(_) => judge.cut(Cut::WithinLine),
@@ -128,7 +140,7 @@ fn piece(judge: &mut Judge, json: &[u8], ended: bool) {
 }
 
 /// A blank line ends an event.
-fn event(judge: &mut Judge, data: &mut Vec<u8>, line: &[u8], ended: bool) {
+fn event(judge: &mut Judge, data: &mut Vec<u8>, line: &[u8], ended: bool, seen: Seen<'_>) {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if let Some(more) = line.strip_prefix(b"data:") {
         if !data.is_empty() {
@@ -139,7 +151,7 @@ fn event(judge: &mut Judge, data: &mut Vec<u8>, line: &[u8], ended: bool) {
         if data.as_slice() == b"[DONE]" {
             judge.take(&Piece { last: true, ..Piece::default() });
         } else {
-            piece(judge, data, ended);
+            piece(judge, data, ended, seen);
         }
         data.clear();
     }

@@ -3,3 +3,4 @@
 
 mod card;
 mod recordings;
+mod streams;

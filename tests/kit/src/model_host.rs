@@ -146,6 +146,7 @@ impl ModelHost {
         Self::start(move |asked, line| match asked.target.as_str() {
             "GET /api/version" => line.json(200, &json!({ "version": "0.33.0" })),
             "GET /api/tags" | "GET /api/ps" => line.json(200, &listed(models)),
+            "POST /api/show" => line.json(200, &json!({ "parameters": "" })),
             _ => answer(asked, line),
         })
     }

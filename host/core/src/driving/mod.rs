@@ -31,6 +31,8 @@ pub use context::{Alone, OperationContext};
 #[doc(hidden)]
 pub use drive::{Ending, Mode, drive, outcome_error, poll_limit, within};
 pub use facts::Facts;
+#[doc(hidden)]
+pub use run::Finish;
 pub use run::{Attempt, End, Rejected, Run, Step};
 pub(crate) use settings::RetryIf;
 pub use settings::{OnUnknown, Runtime, Settings};

@@ -168,6 +168,22 @@ pub struct Run<C: OperationContext = Alone> {
     enlarged: u32,
     /// The meaning of the operation's last failure.
     last: Option<Classification>,
+    /// Ways to finish the answer, once the caller has a part of it.
+    rescue: Option<Rescue>,
+    finish: Finish,
+}
+
+/// How the next attempt finishes an answer that the caller has a part of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[doc(hidden)]
+pub enum Finish {
+    /// The request is repeated. Nothing is left out of the repeat but what the caller has.
+    #[default]
+    Repeat,
+    /// The model goes on after the caller's part.
+    GoOn,
+    /// The answer begins again.
+    Restart,
 }
 
 impl<C: OperationContext> std::fmt::Debug for Run<C> {
@@ -222,6 +238,8 @@ impl<C: OperationContext> Run<C> {
             window: None,
             enlarged: 0,
             last: None,
+            rescue: None,
+            finish: Finish::Repeat,
         }
     }
 
@@ -229,6 +247,12 @@ impl<C: OperationContext> Run<C> {
     #[doc(hidden)]
     pub fn count_from(&mut self, began: Instant) {
         self.began = Some(began);
+    }
+
+    /// How the next attempt finishes an answer that the caller has a part of.
+    #[doc(hidden)]
+    pub fn finish(&self) -> Finish {
+        self.finish
     }
 
     /// The context that the run was given.
@@ -366,6 +390,21 @@ impl<C: OperationContext> Run<C> {
         self.last = Some(verdict.classification);
     }
 
+    /// The caller has a part of the answer, which can be finished in these ways.
+    #[doc(hidden)]
+    pub fn rescue(&mut self, ways: Rescue) {
+        self.rescue = Some(ways);
+    }
+
+    /// The attempt answered, and no answer of the same words came of it: that says nothing against the service. Decides
+    /// by these facts of the failure before.
+    #[cold]
+    #[doc(hidden)]
+    pub fn differed(&mut self, facts: impl Into<Facts>) -> Step {
+        self.admission = Admission::default();
+        self.failed(facts)
+    }
+
     /// The attempt failed: the one place where a failure is decided.
     #[cold]
     pub fn failed(&mut self, facts: impl Into<Facts>) -> Step {
@@ -435,6 +474,9 @@ impl<C: OperationContext> Run<C> {
         }
         if let Some(request) = self.context.request() {
             known.get_or_insert_default().request = Some(request);
+        }
+        if self.rescue.is_some() {
+            known.get_or_insert_default().rescue = self.rescue;
         }
         let Some(mine) = self.window else { return known };
         let window = &mut known.get_or_insert_default().window;
@@ -538,6 +580,11 @@ impl<C: OperationContext> Run<C> {
         let events = &runtime.events;
         let (name, attempt, reason) = (Arc::clone(&self.settings.name), self.attempts, verdict.reason);
         let operation = || Arc::clone(&name);
+        self.finish = match verdict.directive {
+            Directive::ContinueAnswer(_) => Finish::GoOn,
+            Directive::RestartAnswer(_) => Finish::Restart,
+            _ => Finish::Repeat,
+        };
         match verdict.directive {
             Directive::RetryAfter(_) | Directive::AskAgain => {
                 self.failed_with_model = self.failed_with_model.saturating_add(1);
@@ -562,8 +609,14 @@ impl<C: OperationContext> Run<C> {
                 self.breaker = self.context.breaker(&to);
                 Step::Again
             }
-            Directive::SwitchHost(index) => {
+            Directive::SwitchHost(index)
+            | Directive::Replay(index)
+            | Directive::ContinueAnswer(index)
+            | Directive::RestartAnswer(index) => {
                 let from = self.context.host_name();
+                // Unlike a switch, these may stay on one host.
+                let is_rescue = !matches!(verdict.directive, Directive::SwitchHost(_));
+                self.failed_with_model = self.failed_with_model.saturating_add(is_rescue.into());
                 self.context.switch_host(index);
                 self.breaker = self.context.breaker(self.model.as_deref().unwrap_or_default());
                 events.emit(|| Event::HostSwitched { operation: operation(), attempt, from, to: self.context.host_name(), reason });
@@ -599,7 +652,7 @@ impl<C: OperationContext> Run<C> {
                 events.emit(|| Event::FallbackUsed { operation: operation(), attempt, reason });
                 Step::FallBack(self.end(reason, rejected))
             }
-            // The rest is checked against the incident, which offers no rescue here.
+            // The rest is checked against the incident, which offers nothing else.
             _ => {
                 events.emit(|| Event::GaveUp { operation: operation(), attempt, reason });
                 Step::Fail(self.end(reason, rejected))

@@ -17,7 +17,7 @@ const ALIASES: &str = "
 impl Config {
     /// Returns the file of `--print-config`: every key with its default and a line that explains it.
     pub fn documented() -> String {
-        let Self { listen, upstreams, limits, retry, breaker, window, access, log, journal, policy, cache, integrity, .. } =
+        let Self { listen, upstreams, limits, retry, breaker, window, access, log, journal, policy, cache, replay, integrity, .. } =
             &Self::default();
         let mut text = HEAD.to_owned();
         table(&mut text, "[listen]", Some(listen));
@@ -34,6 +34,7 @@ impl Config {
         table(&mut text, "[journal]", Some(journal));
         table(&mut text, "[policy]", Some(policy));
         table(&mut text, "[cache]", Some(cache));
+        table(&mut text, "[replay]", Some(replay));
         table(&mut text, "[integrity]", Some(integrity));
         text
     }
@@ -60,7 +61,9 @@ fn table<S: Section>(text: &mut String, header: &str, section: Option<&S>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sections::{Access, Breaker, Cache, Integrity, Journal, Limits, Listen, Log, Policy, Retry, Upstream, Window};
+    use super::super::sections::{
+        Access, Breaker, Cache, Integrity, Journal, Limits, Listen, Log, Policy, Replay, Retry, Upstream, Window,
+    };
     use super::*;
     use serde::de::DeserializeOwned;
     use std::collections::BTreeMap;
@@ -120,6 +123,7 @@ mod tests {
             ("[journal]", fields::<Journal>()),
             ("[policy]", fields::<Policy>()),
             ("[cache]", fields::<Cache>()),
+            ("[replay]", fields::<Replay>()),
             ("[integrity]", fields::<Integrity>()),
         ] {
             assert_eq!(tables.get(header), Some(&fields), "{header}");
@@ -161,6 +165,7 @@ mod tests {
             rows::<Journal>(),
             rows::<Policy>(),
             rows::<Cache>(),
+            rows::<Replay>(),
             rows::<Integrity>(),
         ];
         for row in tables.concat() {

@@ -15,7 +15,8 @@ pub use address::{Address, AddressError};
 pub use error::{ConfigError, Place, SettingError};
 pub(crate) use path::KeyPath;
 pub use sections::{
-    Access, AccessKey, Breaker, Cache, Integrity, Journal, Kind, Limits, Listen, Log, Model, Overflow, Policy, Retry, Upstream, Window,
+    Access, AccessKey, Breaker, Cache, Integrity, Journal, Kind, Limits, Listen, Log, Model, OnDifference, Overflow, Policy, Replay, Retry,
+    Upstream, Window,
 };
 pub use units::{KeepAlive, KeyHash};
 
@@ -26,6 +27,7 @@ use std::fmt::Display;
 use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
+pub(crate) use units::hold;
 use units::listening;
 use upright_logic::degradation::same_model;
 
@@ -61,6 +63,8 @@ pub struct Config {
     pub policy: Policy,
     /// The cache of answers.
     pub cache: Cache,
+    /// Answers that are cut after their first content.
+    pub replay: Replay,
     /// The proof that an answer is whole.
     pub integrity: Integrity,
 }
@@ -82,6 +86,7 @@ impl Default for Config {
             journal: Journal::default(),
             policy: Policy::default(),
             cache: Cache::default(),
+            replay: Replay::default(),
             integrity: Integrity::default(),
         }
     }
@@ -185,6 +190,7 @@ impl Config {
             keys("journal", &self.journal, &new.journal),
             keys("policy", &self.policy, &new.policy),
             keys("cache", &self.cache, &new.cache),
+            keys("replay", &self.replay, &new.replay),
             keys("integrity", &self.integrity, &new.integrity),
         ]
         .concat()

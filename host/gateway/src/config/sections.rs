@@ -3,7 +3,7 @@
 //! `--print-config` prints what rustdoc shows, so neither can go stale.
 
 use super::address::Address;
-use super::units::{KeepAlive, KeyHash, listening, optional_span, size, span};
+use super::units::{KeepAlive, KeyHash, hold, listening, optional_span, size, span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use upright_core::clock;
 use upright_core::types::{BreakerConfig, RetryConfig};
+use upright_protocol::Hold;
 
 /// A key of a section, for `--print-config`.
 pub(super) struct Key {
@@ -94,6 +95,19 @@ pub enum Overflow {
     Truncate,
     /// Returns an error.
     Error,
+}
+
+/// Reaction to a repeated answer that differs from what the client has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDifference {
+    /// Ends the answer with an error.
+    #[default]
+    Error,
+    /// Lets the model go on after the client's part, in other words.
+    Continue,
+    /// Begins the answer again, and says so.
+    Restart,
 }
 
 sections! {
@@ -274,10 +288,48 @@ sections! {
         pub memory: u64 = 64 << 20;
     }
 
+    /// Answers that are cut after their first content.
+    pub struct Replay {
+        /// Whether the request is repeated, compared with what the client has, and the rest of the answer sent.
+        pub enabled: bool = true;
+        /// Whether a streamed request gets a random seed where neither client nor model has one: only then it repeats.
+        pub seed: bool = true;
+        /// Maximum memory for the content of one answer, to compare the repeat with. Of the rest a hash is kept.
+        #[serde(with = "size")]
+        pub memory: u64 = 64 << 10;
+        /// Reaction to a repeat that differs: "error", "continue" in the model's other words, or "restart" the answer.
+        pub on_difference: OnDifference = OnDifference::Error;
+        /// Number of tokens that are held back, or "all", so that a cut within them stays unseen.
+        #[serde(with = "hold")]
+        pub hold: Hold = Hold::Nothing;
+    }
+
     /// The proof that an answer is whole.
     pub struct Integrity {
         /// Whether the client gets an error if an upstream cuts a question in silence.
         pub refuse_cut_questions: bool = true;
+    }
+}
+
+impl OnDifference {
+    /// Names of all reactions.
+    pub(crate) const EXPECTED: &'static str = r#""error", "continue" or "restart""#;
+
+    /// Reads a name, such as that in a header.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "error" => Self::Error,
+            "continue" => Self::Continue,
+            "restart" => Self::Restart,
+            _ => return None,
+        })
+    }
+}
+
+impl Replay {
+    /// Length of an answer's content that is kept, bytes; 0 where answers are not repeated.
+    pub(crate) fn kept(&self) -> usize {
+        if self.enabled { usize::try_from(self.memory).unwrap_or(usize::MAX) } else { 0 }
     }
 }
 

@@ -122,6 +122,57 @@ pub(super) mod span {
     }
 }
 
+/// Numbers of tokens that are held back, for `serde(with)`.
+pub(crate) mod hold {
+    use super::{Deserializer, HoldVisitor, Serializer};
+    use upright_protocol::Hold;
+
+    /// Expected value.
+    pub(crate) const EXPECTED: &str = r#"a number of tokens, or "all""#;
+
+    /// Reads a text, such as a header.
+    pub(crate) fn read(text: &str) -> Option<Hold> {
+        match text.trim() {
+            "all" => Some(Hold::All),
+            number => number.parse().ok().map(of),
+        }
+    }
+
+    pub(super) fn of(tokens: u32) -> Hold {
+        if tokens == 0 { Hold::Nothing } else { Hold::Last(tokens) }
+    }
+
+    pub(in crate::config) fn serialize<S: Serializer>(hold: &Hold, serializer: S) -> Result<S::Ok, S::Error> {
+        match hold {
+            Hold::Nothing => serializer.serialize_u32(0),
+            Hold::Last(tokens) => serializer.serialize_u32(*tokens),
+            Hold::All => serializer.serialize_str("all"),
+        }
+    }
+
+    pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hold, D::Error> {
+        deserializer.deserialize_any(HoldVisitor)
+    }
+}
+
+struct HoldVisitor;
+
+impl Visitor<'_> for HoldVisitor {
+    type Value = upright_protocol::Hold;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(hold::EXPECTED)
+    }
+
+    fn visit_i64<E: Error>(self, tokens: i64) -> Result<Self::Value, E> {
+        u32::try_from(tokens).map(hold::of).map_err(|_| E::invalid_value(Unexpected::Signed(tokens), &self))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        hold::read(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+}
+
 /// Times that may be left out, for `serde(with)`.
 pub(super) mod optional_span {
     use super::{Deserializer, Duration, Serializer, span};

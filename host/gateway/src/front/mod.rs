@@ -144,6 +144,25 @@ pub(crate) fn error_in_stream(route: Route, error: &ErrorFacts, out: &mut Vec<u8
     }
 }
 
+/// A mark in a stream for clients that asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// The model goes on in other words.
+    Continued,
+    /// The answer begins again; what came before does not count.
+    Restarted,
+}
+
+/// A mark in Ollama's stream, or in one of events.
+pub(crate) const fn mark(is_ollamas: bool, mark: Mark) -> &'static [u8] {
+    match (is_ollamas, mark) {
+        (true, Mark::Continued) => b"{\"upright\":\"continued\",\"done\":false}\n",
+        (true, Mark::Restarted) => b"{\"upright\":\"restarted\",\"done\":false}\n",
+        (false, Mark::Continued) => b": upright continued\n\n",
+        (false, Mark::Restarted) => b": upright restarted\n\n",
+    }
+}
+
 /// Whether Ollama passes requests for a model on to its cloud: `qwen3:cloud`, `gpt-oss:120b-cloud`.
 pub(crate) fn is_cloud(model: &str) -> bool {
     let Some((_, tag)) = model.rsplit_once(':') else { return false };

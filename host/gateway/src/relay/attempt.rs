@@ -14,7 +14,9 @@ use std::time::{Duration, SystemTime};
 use upright_core::clock::SharedClock;
 use upright_core::driving::{Attempt, Facts, within};
 use upright_core::types::{Circumstances, Endpoint, Fault, FaultKind, WindowFacts};
-use upright_protocol::{ANSWER_LIMIT, ErrorBody, Judgement, OllamaError, Reader, Refusal, Timeout, fault_of_body, judged};
+use upright_protocol::{
+    ANSWER_LIMIT, AnswerStream, Broken, ErrorBody, Judgement, OllamaError, Reader, Received, Refusal, Timeout, fault_of_body, judged,
+};
 
 /// Maximum size of an error's body, bytes.
 const ERROR_LIMIT: usize = 1 << 20;
@@ -24,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The result of an attempt.
 pub(super) enum Brought {
     /// A stream whose first content is there.
-    Stream { content_type: Option<HeaderValue>, reader: Box<Reader>, held: Vec<Bytes>, rest: AnswerBody, question_cut: bool },
+    Stream { content_type: Option<HeaderValue>, held: Vec<Bytes>, rest: AnswerBody, question_cut: bool },
     /// A whole answer, judged.
     Whole { content_type: Option<HeaderValue>, bytes: Bytes, question_cut: bool },
 }
@@ -48,22 +50,41 @@ pub(super) struct Missed {
     pub(super) said: Option<(StatusCode, HeaderMap, Bytes)>,
     /// Whether the model had loaded: an answer had begun.
     pub(super) loaded: bool,
+    /// Whether the answer is another one than the client has.
+    pub(super) differs: bool,
 }
 
 impl From<OllamaError> for Missed {
     fn from(error: OllamaError) -> Self {
-        Self { facts: Facts::of(&error), message: error.to_string(), said: None, loaded: false }
+        Self { facts: Facts::of(&error), message: error.to_string(), said: None, loaded: false, differs: false }
+    }
+}
+
+impl From<Broken> for Missed {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Cut(error) => error.into(),
+            Broken::Differs => {
+                let fault = Fault::new(FaultKind::RejectedResult, broken.to_string());
+                Self { differs: true, message: fault.message.clone(), facts: fault.into(), said: None, loaded: true }
+            }
+        }
     }
 }
 
 impl Missed {
+    /// An answer that was cut on its way to the client.
+    pub(super) fn cut(error: &OllamaError, facts: Facts) -> Self {
+        Self { facts, message: error.to_string(), said: None, loaded: true, differs: false }
+    }
+
     fn timeout(endpoint: Endpoint, timeout: Timeout, limit: Duration) -> Self {
         OllamaError::Timeout { endpoint, timeout, limit }.into()
     }
 
     fn broken(endpoint: Endpoint, error: &hyper::Error) -> Self {
         let fault = Fault { endpoint, ..upright_core::fault::fault_of(error) };
-        Self { message: fault.message.clone(), facts: fault.into(), said: None, loaded: false }
+        Self { message: fault.message.clone(), facts: fault.into(), said: None, loaded: false, differs: false }
     }
 }
 
@@ -85,27 +106,35 @@ pub(super) struct Way<'a> {
     pub(super) accepts_cuts: bool,
     /// Whether another host may serve in place of this one.
     pub(super) has_others: bool,
+    /// Seed of the gateway's own.
+    pub(super) seed: Option<u32>,
 }
 
 impl Way<'_> {
-    /// Asks the host.
-    pub(super) async fn ask(&self, question: &Question, attempt: &Attempt) -> Result<Brought, Missed> {
+    /// Asks the host. `stream` takes an answer that is streamed.
+    pub(super) async fn ask(&self, question: &Question, attempt: &Attempt, stream: Option<&mut AnswerStream>) -> Result<Brought, Missed> {
         let Self { pool, host, limits, .. } = self;
         let endpoint = question.endpoint;
         let keep_alive = self.settings.and_then(|settings| settings.keep_alive).map(KeepAlive::seconds);
-        let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts, keep_alive);
+        let body = question.body_for(attempt.model(), attempt.window.or(self.window), self.refuse_cuts, keep_alive, self.seed);
         let sent = pool.send(host.peer(), limits.connect, || Some(self.request(question, body.clone())));
         // The head of an answer that is not streamed comes with its end.
         let (phase, limit) = if question.asked.streamed { (Timeout::Load, limits.loading) } else { (Timeout::Whole, limits.whole_answer) };
         let answer = match self.head(limit, pin!(sent)).await {
             Some(Ok(answer)) => answer,
             Some(Err(error)) => {
-                return Err(Missed { facts: error.fault(endpoint).into(), message: error.to_string(), said: None, loaded: false });
+                return Err(Missed {
+                    facts: error.fault(endpoint).into(),
+                    message: error.to_string(),
+                    said: None,
+                    loaded: false,
+                    differs: false,
+                });
             }
             None => return Err(Missed::timeout(endpoint, phase, limit)),
         };
         let loaded = answer.head.status.is_success();
-        let first = within(Some(limits.first_content), self.clock, pin!(self.read(question, attempt, answer))).await;
+        let first = within(Some(limits.first_content), self.clock, pin!(self.read(question, attempt, answer, stream))).await;
         let late = || Missed::timeout(endpoint, Timeout::FirstToken, limits.first_content);
         first.map_err(|missed| Missed { loaded, ..missed.unwrap_or_else(late) })
     }
@@ -149,49 +178,51 @@ impl Way<'_> {
         request
     }
 
-    async fn read(&self, question: &Question, attempt: &Attempt, answer: Answer) -> Result<Brought, Missed> {
+    async fn read(
+        &self,
+        question: &Question,
+        attempt: &Attempt,
+        answer: Answer,
+        stream: Option<&mut AnswerStream>,
+    ) -> Result<Brought, Missed> {
         let Answer { mut head, body } = answer;
         if !head.status.is_success() {
             return Err(self.refused(question, attempt, head.status, head.headers, body).await);
         }
         let content_type = head.headers.remove(header::CONTENT_TYPE);
         drop(head);
-        if question.asked.streamed {
-            self.stream(question, content_type, body).await
-        } else {
-            self.whole(question, content_type, body).await
+        match stream {
+            Some(stream) => self.stream(question.endpoint, content_type, body, stream).await,
+            None => self.whole(question, content_type, body).await,
         }
     }
 
     /// Reads a stream up to its first content. A stream that ends before is judged here.
-    async fn stream(&self, question: &Question, content_type: Option<HeaderValue>, mut body: AnswerBody) -> Result<Brought, Missed> {
-        let endpoint = question.endpoint;
-        let mut reader = Box::new(Reader::new(question.asked.clone(), 200));
-        let mut held: Vec<Bytes> = Vec::new();
+    async fn stream(
+        &self,
+        endpoint: Endpoint,
+        content_type: Option<HeaderValue>,
+        mut body: AnswerBody,
+        stream: &mut AnswerStream,
+    ) -> Result<Brought, Missed> {
+        let (mut held, mut has_come): (Vec<Bytes>, bool) = (Vec::new(), false);
         loop {
             let whole = match body.bytes().await {
                 Some(Ok(bytes)) => {
-                    reader.push(&bytes);
-                    held.push(bytes);
-                    let received = reader.received();
-                    let has_content = received.text + received.thinking + received.tool_calls > 0;
-                    if reader.has_failed() || reader.is_over() {
-                        let last = held.last().map(Bytes::as_ref).unwrap_or_default();
-                        let question_cut = self.judged(question, reader.judgement(), last)?;
-                        return Ok(Brought::Stream { content_type, reader, held, rest: body, question_cut });
-                    }
-                    if has_content {
-                        return Ok(Brought::Stream { content_type, reader, held, rest: body, question_cut: false });
+                    has_come = true;
+                    held.push(stream.take(bytes)?);
+                    if stream.received() != Received::default() || stream.is_over() {
+                        return Ok(Brought::Stream { content_type, held, rest: body, question_cut: stream.question_cut() });
                     }
                     continue;
                 }
-                Some(Err(error)) if held.is_empty() => return Err(Missed::broken(endpoint, &error)),
+                Some(Err(error)) if !has_come => return Err(Missed::broken(endpoint, &error)),
                 Some(Err(_)) => false,
                 None => true,
             };
-            let last = held.last().map(Bytes::as_ref).unwrap_or_default();
-            let question_cut = self.judged(question, reader.end(whole), last)?;
-            return Ok(Brought::Whole { content_type, bytes: joined(held), question_cut });
+            let end = stream.end(whole)?;
+            held.push(end.bytes);
+            return Ok(Brought::Whole { content_type, bytes: joined(held), question_cut: end.question_cut });
         }
     }
 
@@ -229,7 +260,7 @@ impl Way<'_> {
         if status == StatusCode::NOT_FOUND {
             self.host.renew();
         }
-        Missed { facts: Facts { circumstances, ..fault.into() }, message, said: Some((status, head, bytes)), loaded: false }
+        Missed { facts: Facts { circumstances, ..fault.into() }, message, said: Some((status, head, bytes)), loaded: false, differs: false }
     }
 
     fn window_facts(&self, question: &Question, attempt: &Attempt, counted: WindowFacts) -> WindowFacts {

@@ -1,21 +1,19 @@
 //! The answer's body on its way to the client: forwarded as it comes, judged on the way, never ended as whole unless it
-//! is.
+//! is. A cut answer is asked for again, and goes on where the client's part ends.
 
-use super::call::Call;
+use super::attempt::Brought;
+use super::call::{Call, Came, Stop};
 use crate::front::{self, ErrorFacts, Writer};
 use crate::upstream::AnswerBody;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
-use upright_core::types::Endpoint;
-use upright_protocol::{LINE_LIMIT, LineSplitter, OllamaError, Reader, Timeout, judged, unreadable};
-
-/// Maximum copy of the last piece, bytes: an error stands there.
-const LAST: usize = 16 << 10;
+use upright_core::driving::{Finish, Step};
+use upright_protocol::{Broken, OllamaError, Timeout, unreadable};
 
 /// The client got all that it will get, and must not take it for whole: the connection is aborted.
 #[derive(Debug, thiserror::Error)]
@@ -23,40 +21,20 @@ const LAST: usize = 16 << 10;
 pub(crate) struct Aborted;
 
 /// A translation of Ollama's lines into the client's protocol.
-pub(super) struct Translation {
-    pub(super) writer: Box<dyn Writer>,
-    pub(super) lines: LineSplitter,
-}
+pub(super) struct Translation(Box<dyn Writer>);
 
 impl Translation {
     pub(super) fn new(writer: Box<dyn Writer>) -> Self {
-        Self { writer, lines: LineSplitter::new(LINE_LIMIT) }
+        Self(writer)
     }
 
-    /// Bytes for the client, made from these bytes of the host; `None` if they are not Ollama's.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        self.lines.push(bytes);
-        self.written()
-    }
-
-    /// Bytes for the client, made from the host's last line if it lacks its line end, and the end of the stream.
-    pub(super) fn end(&mut self) -> Option<Vec<u8>> {
-        self.lines.push(b"\n");
-        let mut out = self.written()?;
-        self.writer.end(&mut out);
-        Some(out)
-    }
-
-    fn written(&mut self) -> Option<Vec<u8>> {
+    /// Bytes for the client, made from these lines; `None` if they are not Ollama's.
+    pub(super) fn written(&mut self, lines: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        loop {
-            match self.lines.next_line() {
-                Ok(Some(line)) if line.trim_ascii().is_empty() => {}
-                Ok(Some(line)) => self.writer.line(&line, &mut out).ok()?,
-                Ok(None) => return Some(out),
-                Err(_) => return None,
-            }
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+            self.0.line(line, &mut out).ok()?;
         }
+        Some(out)
     }
 }
 
@@ -69,145 +47,197 @@ enum Phase {
     Ended,
 }
 
+/// A request that looks for the rest of its answer.
+type Rescue = Pin<Box<dyn Future<Output = (Box<Call>, Result<Came, Stop>)>>>;
+
 /// A streamed answer on its way.
 pub(crate) struct Relay {
-    upstream: AnswerBody,
-    reader: Reader,
-    endpoint: Endpoint,
+    upstream: Option<AnswerBody>,
     translation: Option<Translation>,
     ready: VecDeque<Bytes>,
-    last: Vec<u8>,
-    /// Whether the client's last byte ended a line.
-    at_line: bool,
     between: Duration,
     silence: Pin<Box<Sleep>>,
-    /// Whether the answer to a cut question passes.
-    accepts_cuts: bool,
-    call: Option<Call>,
+    /// The request, until it ends.
+    call: Option<Box<Call>>,
+    rescue: Option<Rescue>,
+    /// The error of the first cut.
+    cut: Option<String>,
     phase: Phase,
 }
 
 impl std::fmt::Debug for Relay {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Relay({:?})", self.endpoint)
+        write!(formatter, "Relay({:?})", self.call.as_ref().map(|call| call.id()))
     }
 }
 
 impl Relay {
-    /// Goes on with an answer of which these pieces came, the first content among them.
+    /// Goes on with an answer of which these lines came, the first content among them.
     pub(super) fn new(
         upstream: AnswerBody,
-        reader: Reader,
         translation: Option<Translation>,
         held: Vec<Bytes>,
         between: Duration,
-        call: Call,
+        call: Box<Call>,
     ) -> Self {
-        let endpoint = call.endpoint();
-        let silence = Box::pin(tokio::time::sleep(between));
         let mut relay = Self {
-            upstream,
-            reader,
-            endpoint,
+            upstream: Some(upstream),
             translation,
             ready: VecDeque::with_capacity(held.len()),
-            last: Vec::new(),
-            at_line: true,
             between,
-            silence,
-            accepts_cuts: call.accepts_cuts,
+            silence: Box::pin(tokio::time::sleep(between)),
             call: Some(call),
+            rescue: None,
+            cut: None,
             phase: Phase::Open,
         };
-        for piece in held {
-            relay.forward(piece);
+        for lines in held {
+            relay.forward(lines);
         }
         relay
     }
 
-    /// Hands bytes of the host on, in the client's protocol.
-    fn forward(&mut self, bytes: Bytes) {
-        self.remember(&bytes);
-        if let Some(call) = &mut self.call {
-            call.came(&bytes);
+    /// Hands lines of the host on, in the client's protocol.
+    fn forward(&mut self, lines: Bytes) {
+        let Some(call) = self.call.as_mut().filter(|_| !lines.is_empty()) else { return };
+        call.came(&lines);
+        if let Some(story) = &mut call.story {
+            story.goes_on();
         }
+        let endpoint = call.question.endpoint;
         match &mut self.translation {
-            None => {
-                self.at_line = bytes.last() == Some(&b'\n');
-                self.ready.push_back(bytes);
-            }
-            Some(translation) => match translation.push(&bytes) {
+            None => self.ready.push_back(lines),
+            Some(translation) => match translation.written(&lines) {
                 Some(out) if out.is_empty() => {}
                 Some(out) => self.ready.push_back(out.into()),
-                None => self.fail(&unreadable(self.endpoint, &bytes)),
+                None => self.fail(&unreadable(endpoint, &lines)),
             },
         }
-    }
-
-    fn remember(&mut self, bytes: &[u8]) {
-        self.last.clear();
-        self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(LAST)..]);
     }
 
     /// Takes the next bytes of the host.
     fn take(&mut self, bytes: Bytes) {
         self.silence.as_mut().reset(Instant::now() + self.between);
-        self.reader.push(&bytes);
-        if self.reader.has_failed() || self.reader.is_over() {
-            self.remember(&bytes);
-            // The end is handed on only if the answer is whole.
-            let (asked, judgement) = (self.reader.asked().clone(), self.reader.judgement());
-            if let Err(error) = judged(self.endpoint, asked, judgement, &self.last, self.accepts_cuts) {
-                return self.fail(&error);
-            }
+        let Some(stream) = self.call.as_mut().and_then(|call| call.stream.as_mut()) else { return };
+        match stream.take(bytes) {
+            Ok(lines) => self.forward(lines),
+            Err(broken) => self.broken(broken),
         }
-        self.forward(bytes);
     }
 
     /// The host's answer ended, properly or not.
     fn end(&mut self, whole: bool) {
-        let asked = self.reader.asked().clone();
-        let reader = std::mem::replace(&mut self.reader, Reader::new(asked.clone(), 200));
-        let question_cut = match judged(self.endpoint, asked, reader.end(whole), &self.last, self.accepts_cuts) {
-            Ok(question_cut) => question_cut,
-            Err(error) => return self.fail(&error),
+        self.upstream = None;
+        let Some(stream) = self.call.as_mut().and_then(|call| call.stream.as_mut()) else {
+            // The request has ended, and so has its answer.
+            self.phase = Phase::Aborting;
+            return;
         };
-        if let Some(translation) = &mut self.translation {
-            match translation.end() {
-                Some(out) if out.is_empty() => {}
-                Some(out) => self.ready.push_back(out.into()),
-                None => return self.fail(&unreadable(self.endpoint, &self.last)),
-            }
+        match stream.end(whole) {
+            Ok(end) => self.ended(end.bytes, end.question_cut),
+            Err(broken) => self.broken(broken),
         }
-        if let Some(call) = self.call.take() {
+    }
+
+    /// The answer is whole, with these last lines.
+    fn ended(&mut self, lines: Bytes, question_cut: bool) {
+        self.forward(lines);
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        if let Some(Translation(writer)) = &mut self.translation {
+            let mut out = Vec::new();
+            writer.end(&mut out);
+            self.ready.push_back(out.into());
+        }
+        if let Some(mut call) = self.call.take() {
             call.succeeded(question_cut);
         }
         self.phase = Phase::Ended;
     }
 
-    fn fail(&mut self, error: &OllamaError) {
-        if !matches!(self.phase, Phase::Open) {
-            return;
+    /// The host's answer is not whole, or another one than the client has.
+    fn broken(&mut self, broken: Broken) {
+        self.upstream = None;
+        let Some(call) = &mut self.call else { return };
+        let step = match &broken {
+            Broken::Cut(error) => {
+                self.cut.get_or_insert_with(|| error.to_string());
+                call.cut(error)
+            }
+            Broken::Differs => call.differs(),
+        };
+        self.pursue(step);
+    }
+
+    /// Looks for the rest of the answer by this step.
+    fn pursue(&mut self, step: Step) {
+        if let Step::Fail(_) | Step::FallBack(_) | Step::ServeCached(_) = step {
+            return self.give_up();
         }
-        let facts = ErrorFacts { status: 502, message: error.to_string(), code: None, retry_after: None };
+        if let Some(mut call) = self.call.take() {
+            if let Some(story) = &mut call.story {
+                story.cut();
+            }
+            self.rescue = Some(Box::pin(async move {
+                let came = call.pursue(step).await;
+                (call, came)
+            }));
+        }
+    }
+
+    /// Another attempt has an answer, or none will.
+    fn resume(&mut self, call: Box<Call>, came: Result<Came, Stop>) {
+        let finish = call.run.finish();
+        let is_native = self.translation.is_none();
+        self.call = Some(call);
+        let Ok(Came { brought, .. }) = came else { return self.give_up() };
+        match finish {
+            Finish::Repeat => {}
+            Finish::GoOn => self.ready.push_back(Bytes::from_static(front::mark(is_native, front::Mark::Continued))),
+            Finish::Restart => self.ready.push_back(Bytes::from_static(front::mark(is_native, front::Mark::Restarted))),
+        }
+        match brought {
+            Brought::Stream { held, rest, .. } => {
+                self.upstream = Some(rest);
+                self.silence.as_mut().reset(Instant::now() + self.between);
+                held.into_iter().for_each(|lines| self.forward(lines));
+            }
+            Brought::Whole { bytes, question_cut, .. } => self.ended(bytes, question_cut),
+        }
+    }
+
+    /// The client gets the error of the first cut.
+    fn give_up(&mut self) {
+        let Some(call) = &mut self.call else { return };
+        let last = call.missed.as_ref().map(|missed| missed.message.clone());
+        call.end("broken", last);
+        self.error(self.cut.clone().unwrap_or_else(|| "the answer was cut".to_owned()));
+    }
+
+    /// The answer cannot be used.
+    fn fail(&mut self, error: &OllamaError) {
+        if let Some(call) = &mut self.call {
+            call.broken(error);
+        }
+        self.error(error.to_string());
+    }
+
+    fn error(&mut self, message: String) {
+        let Some(call) = self.call.take() else { return };
+        let facts = ErrorFacts { status: 502, message, code: None, retry_after: None };
         let mut out = Vec::new();
         match &mut self.translation {
-            Some(translation) => translation.writer.error_in_stream(&facts, &mut out),
+            Some(Translation(writer)) => writer.error_in_stream(&facts, &mut out),
             None => {
-                let route = self.reader.asked().route;
+                let route = call.question.asked.route;
                 // An event ends with a blank line.
-                out.extend_from_slice(match (self.at_line, route.is_ollamas()) {
-                    (true, true) => b"",
-                    (false, false) => b"\n\n",
-                    _ => b"\n",
-                });
+                out.extend_from_slice(if route.is_ollamas() { b"" } else { b"\n" });
                 front::error_in_stream(route, &facts, &mut out);
             }
         }
+        self.upstream = None;
         self.ready.push_back(out.into());
-        if let Some(call) = self.call.take() {
-            call.broken(error);
-        }
         self.phase = Phase::Flushing;
     }
 }
@@ -231,7 +261,14 @@ impl Body for Relay {
                 Phase::Aborting => return Poll::Ready(Some(Err(Aborted))),
                 Phase::Open => {}
             }
-            match self.upstream.poll_bytes(context) {
+            if let Some(rescue) = &mut self.rescue {
+                let (call, came) = ready!(rescue.as_mut().poll(context));
+                self.rescue = None;
+                self.resume(call, came);
+                continue;
+            }
+            let upstream = self.upstream.as_mut().map_or(Poll::Ready(None), |upstream| upstream.poll_bytes(context));
+            match upstream {
                 Poll::Ready(Some(Ok(bytes))) => self.take(bytes),
                 Poll::Ready(Some(Err(_))) => self.end(false),
                 Poll::Ready(None) => self.end(true),
@@ -239,8 +276,11 @@ impl Body for Relay {
                     if self.silence.as_mut().poll(context).is_pending() {
                         return Poll::Pending;
                     }
-                    let (endpoint, limit) = (self.endpoint, self.between);
-                    self.fail(&OllamaError::Timeout { endpoint, timeout: Timeout::BetweenTokens, limit });
+                    let limit = self.between;
+                    if let Some(call) = &self.call {
+                        let endpoint = call.question.endpoint;
+                        self.broken(OllamaError::Timeout { endpoint, timeout: Timeout::BetweenTokens, limit }.into());
+                    }
                 }
             }
         }

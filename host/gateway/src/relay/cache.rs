@@ -122,6 +122,7 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    use super::super::question::Wishes;
     use super::*;
     use crate::hosts::names::ModelName;
     use crate::scan::request::scan;
@@ -149,6 +150,8 @@ mod tests {
             fields: scan(body.as_bytes()).ok(),
             is_plain: false,
             kind: None,
+            original: None,
+            wishes: Wishes::default(),
             other: None,
         }
     }

@@ -9,34 +9,36 @@ mod passed;
 mod place;
 mod question;
 mod reply;
+mod sampling;
 mod story;
 mod windows;
 
 pub(crate) use body::Relay;
 pub(crate) use passed::Passed;
-pub(crate) use question::Question;
+pub(crate) use question::{Question, Wishes};
 pub(crate) use reply::Reply;
 pub(crate) use story::{Counts, Story};
 
-use crate::config::{Config, Limits, Model, Overflow};
+use crate::config::{Config, Limits, Model, Overflow, Replay};
 use crate::front::{self, ErrorFacts};
 use crate::hosts::Hosts;
 use crate::hosts::host::Host;
-use crate::hosts::names::ModelName;
 use crate::upstream::Pool;
-use attempt::{Brought, Missed, Way};
+use attempt::{Brought, Missed};
 use body::Translation;
 use bytes::Bytes;
 use cache::{Cache, Kept};
-use call::Call;
+use call::{Call, Came, Stop};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use place::Place;
+use sampling::Samplings;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use upright_core::driving::{Attempt, End, OperationContext as _, Rejected, Run, Step};
+use upright_core::driving::{End, OperationContext as _, Rejected, Run};
+use upright_core::random::SystemRandom;
 use upright_core::types::SuggestedAction;
 use upright_core::{PolicySlot, RetryStrategy};
 use upright_protocol::OllamaError;
@@ -70,6 +72,9 @@ pub(crate) struct Relays {
     hosts: Arc<Hosts>,
     counts: Counts,
     windows: Arc<Windows>,
+    replay: Replay,
+    samplings: Samplings,
+    random: SystemRandom,
     ids: Arc<AtomicU64>,
 }
 
@@ -107,6 +112,9 @@ impl Relays {
             hosts,
             counts,
             windows: Arc::default(),
+            replay: config.replay.clone(),
+            samplings: Samplings::default(),
+            random: SystemRandom,
             ids: Arc::default(),
         })
     }
@@ -137,14 +145,14 @@ impl Relays {
     }
 
     /// Answers a client's request.
-    pub(crate) async fn answer(&self, pool: &Rc<Pool>, mut question: Box<Question>) -> Response<Reply> {
+    pub(crate) async fn answer(self: &Arc<Self>, pool: &Rc<Pool>, mut question: Box<Question>) -> Response<Reply> {
         let model = Arc::clone(&question.sent);
-        let mut story = Story::begin(&self.counts, question.id, question.name, Arc::clone(&model), self.logged);
+        let story = Story::begin(&self.counts, question.id, question.name, Arc::clone(&model), self.logged);
         let asked = question.asked.window.and_then(|window| u32::try_from(window).ok());
         let kind = question.kind;
         let ranking = self.hosts.rank(Some(&question.model), asked, kind);
         let digest = ranking.candidates().first().and_then(|best| best.digest.as_deref());
-        let (mut draft, kept) = self.cache.as_ref().and_then(|cache| cache.find(&question, digest)).unzip();
+        let (draft, kept) = self.cache.as_ref().and_then(|cache| cache.find(&question, digest)).unzip();
         let kept: Option<Kept> = kept.flatten();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh()) {
             return serve_kept(&mut question, story, kept, "cached", 0);
@@ -153,7 +161,7 @@ impl Relays {
         let cached = kept.as_ref().map(Kept::facts);
         let place = Place::new(Arc::clone(&self.hosts), ranking, kind, &question, chain, cached);
         let came = self.hosts.clock().now();
-        let mut held = {
+        let held = {
             let choices = place.choices();
             let hosts: Vec<_> = choices.iter().map(|(_, host)| *host).collect();
             let Limits { queue, total, .. } = self.limits;
@@ -172,124 +180,74 @@ impl Relays {
             // The time in the queue counts toward the total limit.
             run.count_from(came);
         }
-        let mut missed: Option<Missed> = None;
-        let mut step = run.admit();
-        loop {
-            step = match step {
-                Step::Attempt(attempt) => {
-                    let Some(host) = run.context().host().map(Arc::clone) else {
-                        let message = format!(
-                            "no host serves the model {:?} now; expected a reachable upstream that has it",
-                            question.model.as_str()
-                        );
-                        return unserved(&question, story, "no_host", message, 5);
-                    };
-                    let model = ModelName::of(attempt.model()).unwrap_or_else(|| question.model.clone());
-                    let within = run.time_left().map_or(self.limits.queue, |left| left.min(self.limits.queue));
-                    held = match entry::enter(&[&host], &model, held.take(), within).await {
-                        Ok((_, held)) => held,
-                        Err(full) => {
-                            run.context().failed_here(false);
-                            step = run.failed(upright_core::fault::fault_of(&full));
-                            continue;
-                        }
-                    };
-                    story.at(&host, attempt.model.as_ref(), attempt.window);
-                    run.begun();
-                    let now = self.hosts.clock().now();
-                    let mut busy = match host.begin(Some(&model), attempt.window, now) {
-                        Ok(busy) => busy,
-                        Err(open) => {
-                            run.context().failed_here(false);
-                            step = run.failed(upright_core::fault::fault_of(&open));
-                            continue;
-                        }
-                    };
-                    question.turn_to(host.kind());
-                    let way = Way {
-                        clock: self.hosts.clock(),
-                        pool,
-                        host: &host,
-                        model: &model,
-                        limits: &self.limits,
-                        settings: self.settings(attempt.model()),
-                        overflow: self.overflow,
-                        window: self.windows.of(&model).filter(|_| question.asked.window.is_none()),
-                        refuse_cuts: self.overflow != Overflow::Truncate,
-                        accepts_cuts: self.accepts_cuts,
-                        has_others: run.context().has_others(),
-                    };
-                    match way.ask(&question, &attempt).await {
-                        Ok(brought) => {
-                            if let Some(window) = attempt.window {
-                                self.windows.keep(&model, window);
-                            }
-                            if let Some(draft) = &mut draft {
-                                draft.content_type = brought.head().0.cloned();
-                            }
-                            let call = Call {
-                                run,
-                                endpoint: question.endpoint,
-                                story: Some(story),
-                                busy: Some(busy),
-                                held,
-                                accepts_cuts: self.accepts_cuts,
-                                // The cache has answers of one form.
-                                draft: draft.filter(|_| !question.is_plain || question.other.is_none()),
-                            };
-                            return self.deliver(&mut question, &attempt, &host, brought, call);
-                        }
-                        Err(failed) => {
-                            let facts = failed.facts.clone();
-                            let meaning = self.policy.classify(&facts.fault);
-                            story.missed(&meaning.rule);
-                            busy.failed(facts.fault.clone(), &meaning, self.hosts.clock().now());
-                            drop(busy);
-                            run.context().failed_here(meaning.action == SuggestedAction::PullModel);
-                            match attempt.window {
-                                Some(window) if failed.loaded => self.windows.keep(&model, window),
-                                // The larger window may be why the model did not load.
-                                Some(_) => self.windows.forget(&model),
-                                None => {}
-                            }
-                            missed = Some(failed);
-                            run.failed(facts)
-                        }
-                    }
-                }
-                Step::Wait(delay) => {
-                    tokio::time::sleep(delay).await;
-                    run.admit()
-                }
-                Step::Again => run.admit(),
-                Step::ServeCached(end) => {
-                    return match &kept {
-                        Some(kept) => serve_kept(&mut question, story, kept, "stale", end.attempts),
-                        None => self.refusal(&question, story, &end, missed),
-                    };
-                }
-                Step::FallBack(end) | Step::Fail(end) => return self.refusal(&question, story, &end, missed),
-            };
+        let step = run.admit();
+        let mut call = Box::new(Call {
+            relays: Arc::clone(self),
+            pool: Rc::clone(pool),
+            question,
+            run,
+            story: Some(story),
+            busy: None,
+            held,
+            draft,
+            kept,
+            missed: None,
+            stream: None,
+            seed: None,
+            is_fixed: false,
+            has_begun: false,
+        });
+        match call.pursue(step).await {
+            Ok(came) => self.deliver(call, came),
+            Err(stop) => self.stopped(call, stop),
+        }
+    }
+
+    /// The answer to a request that no host answered.
+    fn stopped(&self, mut call: Box<Call>, stop: Stop) -> Response<Reply> {
+        let Call { question, story, kept, missed, .. } = &mut *call;
+        // It ends with the request.
+        let Some(story) = story.take() else { return error(question, &nothing(), HeaderMap::new()) };
+        match (stop, kept) {
+            (Stop::NoHost, _) => {
+                let message =
+                    format!("no host serves the model {:?} now; expected a reachable upstream that has it", question.model.as_str());
+                unserved(question, story, "no_host", message, 5)
+            }
+            (Stop::Cached(end), Some(kept)) => serve_kept(question, story, kept, "stale", end.attempts),
+            (Stop::Cached(end) | Stop::End(end), _) => self.refusal(question, story, &end, missed.take()),
         }
     }
 
     /// Hands a host's answer on.
-    fn deliver(&self, question: &mut Question, attempt: &Attempt, host: &Host, brought: Brought, mut call: Call) -> Response<Reply> {
+    fn deliver(&self, mut call: Box<Call>, came: Came) -> Response<Reply> {
+        let Came { attempt, host, brought } = came;
         let (content_type, question_cut) = brought.head();
+        if let Some(draft) = &mut call.draft {
+            draft.content_type = content_type.cloned();
+        }
+        let question = &mut call.question;
+        // The cache has answers of one form.
+        let is_cached = !question.is_plain || question.other.is_none();
         let mut headers = answered(question, content_type);
-        describe(&mut headers, call.id(), "live", attempt.number, Some(host), attempt.model.as_deref());
+        describe(&mut headers, question.id, "live", attempt.number, Some(&host), attempt.model.as_deref());
         if self.overflow == Overflow::Truncate && question.asked.route.is_ollamas() {
             headers.insert(WINDOW, HeaderValue::from_static("truncate"));
         }
         if question_cut {
             headers.insert(QUESTION, HeaderValue::from_static("cut"));
         }
+        if !is_cached {
+            call.draft = None;
+        }
+        call.has_begun = true;
         let body = match brought {
-            Brought::Stream { reader, held, rest, .. } => {
-                let translation = question.writer.take().map(Translation::new);
-                Reply::Relay(Box::new(Relay::new(rest, *reader, translation, held, self.between(question), call)))
+            Brought::Stream { held, rest, .. } => {
+                let translation = call.question.writer.take().map(Translation::new);
+                let between = self.between(&call.question);
+                Reply::Relay(Box::new(Relay::new(rest, translation, held, between, call)))
             }
-            Brought::Whole { bytes, .. } => match whole(question, &bytes) {
+            Brought::Whole { bytes, .. } => match whole(&mut call.question, &bytes) {
                 Ok(body) => {
                     call.came(&bytes);
                     call.succeeded(question_cut);
@@ -298,7 +256,7 @@ impl Relays {
                 Err(failed) => {
                     let facts = ErrorFacts { status: 502, message: failed.to_string(), code: None, retry_after: None };
                     call.broken(&failed);
-                    return error(question, &facts, headers);
+                    return error(&call.question, &facts, headers);
                 }
             },
         };
@@ -349,6 +307,10 @@ impl Relays {
         let code = if is_too_long { Some("context_length_exceeded") } else { None };
         error(question, &ErrorFacts { status, message, code, retry_after }, headers)
     }
+}
+
+fn nothing() -> ErrorFacts {
+    ErrorFacts { status: 502, message: "no attempt was made".to_owned(), code: None, retry_after: None }
 }
 
 /// No host takes the request now.

@@ -1,15 +1,26 @@
 //! A client's request to a model, as the hosts get it.
 
+use crate::config::OnDifference;
 use crate::front::Writer;
 use crate::hosts::host::Kind;
 use crate::hosts::names::ModelName;
-use crate::scan::request::{Edit, Fields, Key, edited, text};
+use crate::scan::request::{Edit, Fields, Key, edited, scan, text};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use upright_core::types::{ClientProtocol, Endpoint, RequestFacts};
-use upright_protocol::Asked;
+use upright_protocol::{Asked, Hold, Route};
+
+/// A client's wishes for an answer that is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    /// Reaction to a repeat that differs from what the client has.
+    pub on_difference: OnDifference,
+    /// How much of the answer is held back.
+    pub hold: Hold,
+}
 
 /// A client's request to a model.
 pub(crate) struct Question {
@@ -27,6 +38,8 @@ pub(crate) struct Question {
     pub body: Bytes,
     /// Places of the body's members; `None` where it cannot be edited.
     pub fields: Option<Fields>,
+    /// The body without the beginning of an answer, once it has one.
+    pub original: Option<Bytes>,
     /// The request, for the judge.
     pub asked: Asked,
     /// The model.
@@ -43,6 +56,8 @@ pub(crate) struct Question {
     pub is_plain: bool,
     /// The only API that will do, if not any.
     pub kind: Option<Kind>,
+    /// The client's wishes for an answer that is cut.
+    pub wishes: Wishes,
     /// The other form, where hosts with different APIs may serve it.
     pub other: Option<Box<Question>>,
 }
@@ -64,9 +79,44 @@ impl Question {
         RequestFacts { protocol: self.protocol, streamed, tools, format, thinking, images, seed_fixed, temperature, allows_empty }
     }
 
+    /// Whether a model could continue a text that was cut: it answers in text alone.
+    pub(super) fn can_go_on(&self) -> bool {
+        let Asked { route, tools, format, thinking, .. } = self.asked;
+        route == Route::Chat && !tools && !format && !thinking && self.after("").is_some()
+    }
+
+    /// Whether the client's protocol can say that an answer begins again: Ollama's own, and OpenAI's chat.
+    pub(super) fn can_restart(&self) -> bool {
+        use ClientProtocol::{OllamaChat, OllamaGenerate, OpenaiChat, OpenaiCompletions};
+        matches!(self.protocol, OllamaChat | OllamaGenerate | OpenaiChat | OpenaiCompletions)
+    }
+
+    /// Asks the model to go on after this text, as the beginning of its answer.
+    pub(super) fn go_on_after(&mut self, text: &str) {
+        if let Some(body) = self.after(text) {
+            self.original.get_or_insert_with(|| self.body.clone());
+            self.fields = scan(&body).ok();
+            self.body = body;
+        }
+    }
+
+    /// The body with this beginning of an answer; `None` where its messages cannot be found.
+    fn after(&self, text: &str) -> Option<Bytes> {
+        let mut body: Value = serde_json::from_slice(self.original.as_ref().unwrap_or(&self.body)).ok()?;
+        body.get_mut("messages")?.as_array_mut()?.push(json!({"role": "assistant", "content": text}));
+        Some(body.to_string().into())
+    }
+
     /// The body for this model and window. `refuse_cuts` asks the server to refuse a question that does not fit;
-    /// `keep_alive`, in seconds, is for a client that leaves it to the server.
-    pub(super) fn body_for(&self, model: &str, window: Option<u32>, refuse_cuts: bool, keep_alive: Option<i64>) -> Bytes {
+    /// `keep_alive`, in seconds, is for a client that leaves it to the server. `seed` is the gateway's own.
+    pub(super) fn body_for(
+        &self,
+        model: &str,
+        window: Option<u32>,
+        refuse_cuts: bool,
+        keep_alive: Option<i64>,
+        seed: Option<u32>,
+    ) -> Bytes {
         let Some(fields) = &self.fields else { return self.body.clone() };
         let is_ollamas = self.asked.route.is_ollamas();
         let named = fields.model.as_ref().and_then(|span| text(&self.body, span));
@@ -77,8 +127,9 @@ impl Question {
         if is_ollamas && refuse_cuts && fields.truncate.is_none() {
             edits.push(Edit::Truth(Key::Truncate, false));
         }
-        if let Some(window) = window.filter(|_| is_ollamas) {
-            edits.push(Edit::Window(window.into()));
+        let (window, seed) = (window.filter(|_| is_ollamas).map(u64::from), seed.filter(|_| is_ollamas));
+        if window.is_some() || seed.is_some() {
+            edits.push(Edit::Options { window, seed });
         }
         if let Some(seconds) = keep_alive.filter(|_| is_ollamas && fields.keep_alive.is_none()) {
             edits.push(Edit::Number(Key::KeepAlive, seconds));

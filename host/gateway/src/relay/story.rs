@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Maximum number of models and hosts that have counts of their own.
 const LABELS: usize = 200;
@@ -25,6 +25,12 @@ struct Shared {
     /// Answers to questions of which the host dropped a part.
     cut_questions: AtomicU64,
     untranslated: Mutex<BTreeMap<String, u64>>,
+    /// Cut answers that were finished, that were not, and repeats that differed.
+    finished: AtomicU64,
+    unfinished: AtomicU64,
+    differed: AtomicU64,
+    /// Time for which clients waited for the rest of a cut answer, milliseconds.
+    paused: AtomicU64,
 }
 
 impl Counts {
@@ -46,6 +52,18 @@ impl Counts {
         }
     }
 
+    /// A cut answer was finished after this pause, or was not.
+    pub(super) fn rescued(&self, finished: bool, pause: Duration) {
+        let count = if finished { &self.0.finished } else { &self.0.unfinished };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.0.paused.fetch_add(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// A repeat differed from what its client had.
+    pub(super) fn differed(&self) {
+        self.0.differed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The counts as Prometheus reads them.
     pub(crate) fn text(&self) -> String {
         let mut text = String::from("# TYPE upright_gateway_requests_total counter\n");
@@ -59,7 +77,17 @@ impl Counts {
         for (field, count) in &*self.0.untranslated.lock().unwrap_or_else(PoisonError::into_inner) {
             let _ = writeln!(text, "upright_gateway_untranslated_total{{field=\"{}\"}} {count}", escaped(field));
         }
+        text += "# TYPE upright_gateway_rescues_total counter\n";
+        for (outcome, count) in [("finished", &self.0.finished), ("failed", &self.0.unfinished)] {
+            let _ = writeln!(text, "upright_gateway_rescues_total{{outcome=\"{outcome}\"}} {}", count.load(Ordering::Relaxed));
+        }
+        let paused = Duration::from_millis(self.0.paused.load(Ordering::Relaxed)).as_secs_f64();
+        let _ = writeln!(
+            text,
+            "# TYPE upright_gateway_rescue_pause_seconds_total counter\nupright_gateway_rescue_pause_seconds_total {paused}"
+        );
         for (name, kind, value) in [
+            ("upright_gateway_rescue_differences_total", "counter", &self.0.differed),
             ("upright_gateway_attempts_total", "counter", &self.0.attempts),
             ("upright_gateway_cut_questions_total", "counter", &self.0.cut_questions),
             ("upright_gateway_open_requests", "gauge", &self.0.open),
@@ -99,6 +127,12 @@ pub(crate) struct Story {
     /// Failed attempts: host, model and rule of the policy.
     failed: Vec<(Option<Arc<Host>>, Arc<str>, String)>,
     error: Option<String>,
+    /// Number of cuts after which the answer was asked for again.
+    rescues: u32,
+    /// When the answer was cut, until its rest comes.
+    cut: Option<Instant>,
+    /// Time for which the client waited for the rest.
+    pause: Duration,
     /// Of a request that is passed through.
     through: Option<Through>,
     logged: bool,
@@ -121,6 +155,9 @@ impl Story {
             window: None,
             failed: Vec::new(),
             error: None,
+            rescues: 0,
+            cut: None,
+            pause: Duration::ZERO,
             through: None,
             logged,
         }
@@ -169,6 +206,19 @@ impl Story {
         (!all.is_empty()).then(|| all.chunk_by(|one, next| one == next).map(counted).collect::<Vec<_>>().join("; "))
     }
 
+    /// The answer was cut on its way to the client, and is asked for again.
+    pub(super) fn cut(&mut self) {
+        self.rescues += 1;
+        self.cut.get_or_insert_with(Instant::now);
+    }
+
+    /// The rest of a cut answer comes.
+    pub(super) fn goes_on(&mut self) {
+        if let Some(cut) = self.cut.take() {
+            self.pause += cut.elapsed();
+        }
+    }
+
     /// The host dropped a part of the question, and the client gets the answer.
     pub(super) fn question_cut(&self) {
         self.counts.0.cut_questions.fetch_add(1, Ordering::Relaxed);
@@ -213,12 +263,17 @@ impl Drop for Story {
         let counted = if self.through.is_some() { Arc::from("") } else { Arc::clone(&self.model) };
         let labels = (route, counted, self.host.as_ref().map_or_else(|| Arc::from("none"), |host| Arc::clone(host.name())), outcome);
         counts.request(labels);
+        if self.rescues > 0 {
+            let pause = self.pause + self.cut.map_or(Duration::ZERO, |cut| cut.elapsed());
+            counts.rescued(outcome == "whole", pause);
+        }
         if self.logged {
             let milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let (window, failed, error) = (self.window, self.failed(), self.error.as_deref());
+            let rescues = (self.rescues > 0).then_some(self.rescues);
             let (status, bytes) = self.through.as_ref().map_or((None, None), |through| (through.status, Some(through.bytes)));
             tracing::info!(target: "upright::access",
-                id, route, model, host, outcome, attempts, milliseconds, window, status, bytes, failed, error
+                id, route, model, host, outcome, attempts, milliseconds, window, status, bytes, rescues, failed, error
             );
         }
     }

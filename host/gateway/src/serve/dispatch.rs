@@ -5,11 +5,12 @@ use super::refusal::{Asked as Refusable, JSON, answer};
 use super::unpack::{self, Packed};
 use super::{Live, units};
 use crate::access::guard::{Headers, Verdict};
+use crate::config::{OnDifference, hold};
 use crate::front::openai::{self, models};
 use crate::front::{ErrorFacts, Refused, Stamp, Translated};
 use crate::hosts::host::Kind;
 use crate::hosts::names::ModelName;
-use crate::relay::{self, Question, Reply};
+use crate::relay::{self, Question, Reply, Wishes};
 use crate::scan::request::{Fields, scan, text};
 use crate::upstream::Pool;
 use bytes::Bytes;
@@ -34,6 +35,10 @@ const MEMORY_TIME: Duration = Duration::from_secs(1);
 /// Headers of a client that reach the host.
 static FORWARDED: [HeaderName; 4] =
     [header::ACCEPT, header::USER_AGENT, HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
+/// A client's wish for a repeat that differs.
+const ON_DIFFERENCE: HeaderName = HeaderName::from_static("x-upright-on-difference");
+/// Number of tokens that a client wants held back.
+const HOLD: HeaderName = HeaderName::from_static("x-upright-hold");
 /// Headers that belong to one connection.
 pub(super) const OF_CONNECTION: [HeaderName; 8] = [
     header::CONNECTION,
@@ -232,6 +237,8 @@ fn plain(pass: &Pass<'_>, route: Route, bytes: Bytes) -> Result<Plain, Response<
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
         is_plain: !route.is_ollamas(),
         kind: route.is_ollamas().then_some(Kind::Ollama),
+        original: None,
+        wishes: wishes(live, &head.headers).map_err(|message| asked.refused(400, &message))?,
         other: None,
     })))
 }
@@ -284,8 +291,26 @@ fn question(pass: &Pass<'_>, asked: Route, translated: Translated) -> Result<Box
         authorization: head.headers.get(header::AUTHORIZATION).cloned(),
         is_plain: false,
         kind: Some(Kind::Ollama),
+        original: None,
+        wishes: wishes(live, &head.headers).map_err(|message| Refusable { path: asked.path(), id }.refused(400, &message))?,
         other: None,
     }))
+}
+
+/// The wishes for an answer that is cut: those of the client's headers, else of the configuration.
+fn wishes(live: &Live, headers: &HeaderMap) -> Result<Wishes, String> {
+    let replay = &live.config.replay;
+    let said = |name: &HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
+    let wrong = |name: &HeaderName, found: &str, expected: &str| format!("the header {name}: found {found:?}; expected {expected}");
+    let on_difference = match said(&ON_DIFFERENCE) {
+        None => replay.on_difference,
+        Some(found) => OnDifference::named(&found).ok_or_else(|| wrong(&ON_DIFFERENCE, &found, OnDifference::EXPECTED))?,
+    };
+    let hold = match said(&HOLD) {
+        None => replay.hold,
+        Some(found) => hold::read(&found).ok_or_else(|| wrong(&HOLD, &found, hold::EXPECTED))?,
+    };
+    Ok(Wishes { on_difference, hold })
 }
 
 fn forwarded(live: &Live, from: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {

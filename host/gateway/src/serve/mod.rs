@@ -60,7 +60,7 @@ pub(crate) struct Live {
     pub(crate) config: Config,
     /// TLS of new connections; `None` for a listener without TLS.
     pub(crate) acceptor: Option<Acceptor>,
-    pub(crate) relays: Relays,
+    pub(crate) relays: Arc<Relays>,
     /// Whether answers are judged and failures recovered from.
     pub(crate) recovers: bool,
     pub(crate) guard: Guard,
@@ -243,7 +243,7 @@ fn live(
     let hosts = Arc::new(Hosts::new(config, policy, SystemClock::shared())?);
     let asker = Arc::new(Asker { connect: config.limits.connect, connector: connector.clone() });
     let refresher = Refresher::start(control, hosts.all(), &asker, hosts.clock());
-    let relays = Relays::new(config, policy, hosts, counts.clone())?;
+    let relays = Arc::new(Relays::new(config, policy, hosts, counts.clone())?);
     let machine = Machine { name: std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(), addresses: Vec::new() };
     Ok(Live {
         acceptor: tls::acceptor(&config.listen)?,

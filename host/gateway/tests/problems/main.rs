@@ -6,6 +6,7 @@ mod ends;
 mod hosts;
 mod openai_hosts;
 mod requests;
+mod rescue;
 mod table;
 
 use serde_json::{Value, json};

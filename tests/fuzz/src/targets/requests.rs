@@ -31,8 +31,12 @@ const PIECES: [&[u8]; 16] = [
     b"\"options\":{\"num_ctx\":1},",
 ];
 
-const EDITS: [Edit<'static>; 4] =
-    [Edit::Text(Key::Model, "new \"name\""), Edit::Truth(Key::Truncate, false), Edit::Window(8192), Edit::Number(Key::KeepAlive, -1)];
+const EDITS: [Edit<'static>; 4] = [
+    Edit::Text(Key::Model, "new \"name\""),
+    Edit::Truth(Key::Truncate, false),
+    Edit::Options { window: Some(8192), seed: Some(7) },
+    Edit::Number(Key::KeepAlive, -1),
+];
 
 /// The target.
 pub struct Requests {

@@ -208,18 +208,23 @@ fn the_members_of_every_recorded_request_are_those_that_the_judge_reads() {
 
 #[test]
 fn an_edit_changes_its_member_and_no_other_byte() {
-    use Edit::{Text, Truth, Window};
+    use Edit::{Options, Text, Truth};
+    let window = |tokens| Options { window: Some(tokens), seed: None };
+    let seed = |seed| Options { window: None, seed: Some(seed) };
     for (body, edits, edited_body) in [
         ("{}", &[Truth(Key::Truncate, false)][..], r#"{"truncate":false}"#),
         (r#" {"model":"a"} x"#, &[], r#"{"model":"a"}"#),
         (r#"{ "model": "a" }"#, &[Text(Key::Model, "b\"\n")], r#"{ "model": "b\"\n"}"#),
         (r#"{"model":"a","x":1}"#, &[Truth(Key::Truncate, false)], r#"{"truncate":false,"model":"a","x":1}"#),
         (r#"{"truncate":null,"x":[1, 2]}"#, &[Truth(Key::Truncate, false)], r#"{"truncate":false,"x":[1, 2]}"#),
-        (r#"{"x":1}"#, &[Window(8)], r#"{"options":{"num_ctx":8},"x":1}"#),
-        (r#"{"options":null}"#, &[Window(8)], r#"{"options":{"num_ctx":8}}"#),
-        (r#"{"options":{ }}"#, &[Window(8)], r#"{"options":{"num_ctx":8 }}"#),
-        (r#"{"options":{"seed":1}}"#, &[Window(8)], r#"{"options":{"num_ctx":8,"seed":1}}"#),
-        (r#"{"options":{"num_ctx":4,"seed":1}}"#, &[Window(8)], r#"{"options":{"num_ctx":8,"seed":1}}"#),
+        (r#"{"x":1}"#, &[window(8)], r#"{"options":{"num_ctx":8},"x":1}"#),
+        (r#"{"options":null}"#, &[window(8)], r#"{"options":{"num_ctx":8}}"#),
+        (r#"{"options":{ }}"#, &[window(8)], r#"{"options":{"num_ctx":8 }}"#),
+        (r#"{"options":{"seed":1}}"#, &[window(8)], r#"{"options":{"num_ctx":8,"seed":1}}"#),
+        (r#"{"options":{"num_ctx":4,"seed":1}}"#, &[window(8)], r#"{"options":{"num_ctx":8,"seed":1}}"#),
+        (r#"{"x":1}"#, &[seed(7)], r#"{"options":{"seed":7},"x":1}"#),
+        (r#"{"options":{"num_ctx":4}}"#, &[seed(7)], r#"{"options":{"seed":7,"num_ctx":4}}"#),
+        (r#"{"options":{"num_ctx":4}}"#, &[Options { window: Some(8), seed: Some(7) }], r#"{"options":{"seed":7,"num_ctx":8}}"#),
         (r#"{"model":"a"}"#, &[Text(Key::Model, "b"), Text(Key::Model, "c")], r#"{"model":"c"}"#),
     ] {
         let fields = scan(body.as_bytes()).unwrap();
@@ -231,7 +236,11 @@ fn an_edit_changes_its_member_and_no_other_byte() {
 fn members_of_another_body_do_not_panic() {
     let fields = scan(br#"{"options":{"num_ctx":1},"model":"a","tools":[]}"#).unwrap();
     for body in ["", "{}", "{\"a\":1}"] {
-        edited(body.as_bytes(), &fields, &[Edit::Window(1), Edit::Text(Key::Model, "b"), Edit::Truth(Key::Tools, false)]);
+        edited(
+            body.as_bytes(),
+            &fields,
+            &[Edit::Options { window: Some(1), seed: Some(2) }, Edit::Text(Key::Model, "b"), Edit::Truth(Key::Tools, false)],
+        );
         text(body.as_bytes(), &fields.model.clone().unwrap());
     }
 }
@@ -318,19 +327,21 @@ fn check_members(body: &[u8], fields: &Fields, meaning: &Map<String, Value>, sho
     assert_eq!(fields.num_ctx, window.and_then(tokens), "{shown}");
 }
 
-const EDITS: [Edit<'_>; 6] = [
+const EDITS: [Edit<'_>; 8] = [
     Edit::Text(Key::Model, "new \"name\"\n"),
     Edit::Text(Key::Name, "n"),
     Edit::Truth(Key::Truncate, false),
     Edit::Truth(Key::Stream, true),
     Edit::Number(Key::KeepAlive, -1),
-    Edit::Window(8192),
+    Edit::Options { window: Some(8192), seed: None },
+    Edit::Options { window: Some(8192), seed: Some(7) },
+    Edit::Options { window: None, seed: Some(7) },
 ];
 
 fn apply(edits: &[Edit<'_>], members: &mut Map<String, Value>) {
     let key = |edit: &Edit<'_>| match edit {
         Edit::Text(key, _) | Edit::Truth(key, _) | Edit::Number(key, _) => *key,
-        Edit::Window(_) => Key::Options,
+        Edit::Options { .. } => Key::Options,
     };
     for (index, edit) in edits.iter().enumerate() {
         if edits[index + 1..].iter().any(|later| key(later) == key(edit)) {
@@ -341,10 +352,19 @@ fn apply(edits: &[Edit<'_>], members: &mut Map<String, Value>) {
             Edit::Text(_, text) => drop(members.insert(name.to_owned(), json!(text))),
             Edit::Truth(_, truth) => drop(members.insert(name.to_owned(), json!(truth))),
             Edit::Number(_, number) => drop(members.insert(name.to_owned(), json!(number))),
-            Edit::Window(tokens) => match members.get_mut(name) {
-                Some(Value::Object(options)) => drop(options.insert("num_ctx".to_owned(), json!(tokens))),
-                _ => drop(members.insert(name.to_owned(), json!({"num_ctx": tokens}))),
-            },
+            Edit::Options { window, seed } => {
+                if !members.get(name).is_some_and(Value::is_object) {
+                    members.insert(name.to_owned(), json!({}));
+                }
+                let options = members[name].as_object_mut().unwrap();
+                if let Some(tokens) = window {
+                    options.insert("num_ctx".to_owned(), json!(tokens));
+                }
+                if let Some(seed) = seed {
+                    // A seed of the caller's comes later, and stays.
+                    options.entry("seed").or_insert(json!(seed));
+                }
+            }
         }
     }
 }

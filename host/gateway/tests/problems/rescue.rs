@@ -1,0 +1,278 @@
+//! Answers that are cut after their first content, and finished.
+
+use super::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const STORY: &str = "The sky is blue because air scatters short waves of light more than long ones. ";
+
+type End = fn(&mut Line);
+
+/// Ways in which a host's answer breaks.
+const ENDS: [(&str, End); 4] = [
+    ("its connection closes", Line::close),
+    ("it ends without an end", Line::end),
+    ("an error line comes", |line| {
+        line.line(&json!({ "error": "an error was encountered while running the model: unexpected EOF" }));
+        line.end();
+    }),
+    ("it stalls", Line::gone),
+];
+
+/// Short limits, so that a stall is seen soon.
+const LIMITS: &str = "[limits]\nbetween_content = \"150ms\"\n";
+
+/// Writes these words of a story, each in a line of its own.
+fn words(line: &mut Line, text: &str, most: usize) {
+    line.head(NDJSON);
+    text.split_inclusive(' ').take(most).for_each(|word| line.line(&piece(word)));
+}
+
+/// A host whose answers break after this number of words.
+fn cut(most: usize, end: End) -> ModelHost {
+    ModelHost::ollama(&["m:latest"], move |_, line| {
+        words(line, STORY, most);
+        end(line);
+    })
+}
+
+/// A host that answers with this text, in pieces of this number of letters.
+fn whole(text: &'static str, letters: usize) -> ModelHost {
+    ModelHost::ollama(&["m:latest"], move |_, line| {
+        line.head(NDJSON);
+        let signs: Vec<char> = text.chars().collect();
+        signs.chunks(letters).for_each(|signs| line.line(&piece(&signs.iter().collect::<String>())));
+        line.line(&end());
+        line.end();
+    })
+}
+
+/// Asks until the first of two hosts was asked.
+async fn first_asked(gateway: &Gateway, first: &ModelHost, route: Route, body: &Value) -> Answer {
+    until(gateway, "/readyz", "ready").await;
+    until(gateway, "/api/tags", "m:latest").await;
+    loop {
+        let answer = ask(gateway, route.path(), body).await;
+        if !first.questions().is_empty() {
+            return answer;
+        }
+    }
+}
+
+/// The text that a client of this route reads.
+fn read(route: Route, answer: &str) -> String {
+    let lines = answer.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
+    let values = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let text = |value: Value| match route {
+        Route::Chat => value["message"]["content"].as_str().map(str::to_owned),
+        Route::ChatCompletions => value["choices"][0]["delta"]["content"].as_str().map(str::to_owned),
+        Route::Messages => value["delta"]["text"].as_str().map(str::to_owned),
+        _ => value["delta"].as_str().map(str::to_owned),
+    };
+    values.filter_map(text).collect()
+}
+
+fn pair(first: &ModelHost, second: &ModelHost, tables: &str) -> Gateway {
+    gateway(&[first, second], tables)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_cut_in_the_middle_is_finished_by_another_host_in_each_protocol() {
+    for (name, end) in ENDS {
+        for route in ROUTES {
+            let (first, second) = (cut(6, end), whole(STORY, 7));
+            let gateway = pair(&first, &second, LIMITS);
+            let answer = first_asked(&gateway, &first, route, &question(route, "m", true)).await;
+            let shown = format!("{name}, {}: {}", route.path(), answer.text);
+            assert!(answer.whole && !answer.text.contains("error\":{"), "{shown}");
+            assert_eq!(read(route, &answer.text), STORY, "{shown}");
+            let seeds: Vec<_> = [&first, &second].map(|host| host.questions().last().unwrap().json()["options"]["seed"].clone()).to_vec();
+            assert!(seeds[0].is_u64() && seeds[0] == seeds[1], "{shown}: {seeds:?}");
+            let metrics = got(&gateway, "/metrics").await;
+            assert!(metrics.contains("upright_gateway_rescues_total{outcome=\"finished\"} 1"), "{metrics}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_with_another_text_ends_in_an_error_and_is_never_joined_to_the_first() {
+    for other in ["The sky is green", "The sky", "Grass", "The sky is blue because, however, it is."] {
+        for route in ROUTES {
+            let (first, second) = (cut(6, Line::close), whole(other, 3));
+            let gateway = pair(&first, &second, "");
+            let answer = first_asked(&gateway, &first, route, &question(route, "m", true)).await;
+            let shown = format!("{other}, {}: {}", route.path(), answer.text);
+            assert!(!answer.whole && answer.text.contains("error"), "{shown}");
+            assert_eq!(read(route, &answer.text), "The sky is blue because air ", "{shown}");
+            let metrics = got(&gateway, "/metrics").await;
+            assert!(metrics.contains("upright_gateway_rescue_differences_total 1"), "{metrics}");
+            assert!(metrics.contains("upright_gateway_rescues_total{outcome=\"failed\"} 1"), "{metrics}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_alone_is_asked_again_after_a_pause() {
+    for (name, end) in ENDS {
+        let asked = AtomicUsize::new(0);
+        let host = ModelHost::ollama(&["m:latest"], move |_, line| {
+            if asked.fetch_add(1, Ordering::SeqCst) == 0 {
+                words(line, STORY, 4);
+                return end(line);
+            }
+            words(line, STORY, usize::MAX);
+            line.line(&super::end());
+            line.end();
+        });
+        let gateway = gateway(&[&host], LIMITS);
+        let answer = first_asked(&gateway, &host, Route::Chat, &question(Route::Chat, "m", true)).await;
+        assert!(answer.whole && answer.said() == STORY, "{name}: {}", answer.text);
+        assert_eq!(host.questions().len(), 2, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seed_is_sent_only_where_neither_the_caller_nor_the_models_file_fixes_the_answer() {
+    let own = |parameters: &'static str| {
+        ModelHost::start(move |asked, line| match asked.target.as_str() {
+            "GET /api/version" => line.json(200, &json!({ "version": "0.33.0" })),
+            "GET /api/tags" | "GET /api/ps" => line.json(200, &upright_test_kit::model_host::listed(&["m:latest"])),
+            "POST /api/show" => line.json(200, &json!({ "parameters": parameters })),
+            _ => says(asked, line, "Yes."),
+        })
+    };
+    let with = |options: Value| {
+        let mut body = question(Route::Chat, "m", true);
+        body["options"] = options;
+        body
+    };
+    for (parameters, options, tables, expected) in [
+        ("", json!({}), "", None),
+        ("temperature 0.7", json!({ "temperature": 0.8 }), "", None),
+        ("", json!({}), "[replay]\nseed = false\n", Some(Value::Null)),
+        ("", json!({}), "[replay]\nenabled = false\n", Some(Value::Null)),
+        ("", json!({ "seed": 5 }), "", Some(json!(5))),
+        ("", json!({ "temperature": 0 }), "", Some(Value::Null)),
+        ("seed 42", json!({}), "", Some(Value::Null)),
+        ("temperature 0", json!({}), "", Some(Value::Null)),
+        ("temperature 0", json!({ "temperature": 0.5 }), "", None),
+    ] {
+        let host = own(parameters);
+        let gateway = gateway(&[&host], tables);
+        let shown = format!("{parameters:?} {options} {tables:?}");
+        let answer = first_asked(&gateway, &host, Route::Chat, &with(options)).await;
+        assert!(answer.whole, "{shown}: {}", answer.text);
+        let seed = host.questions()[0].json()["options"]["seed"].clone();
+        assert!(expected.as_ref().map_or(seed.as_u64() > Some(0), |expected| *expected == seed), "{shown}: {seed}");
+        // The card of one digest is read once.
+        for _ in 0..2 {
+            ask(&gateway, "/api/chat", &with(json!({}))).await;
+        }
+        assert!(host.count("POST /api/show") <= 1, "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_cannot_repeat_is_not_asked_for_again() {
+    for tables in ["[replay]\nseed = false\n", "[replay]\nenabled = false\n"] {
+        let (first, second) = (cut(6, Line::close), whole(STORY, 7));
+        let gateway = pair(&first, &second, tables);
+        until(&gateway, "/api/tags", "m:latest").await;
+        let answer = first_asked(&gateway, &first, Route::Chat, &question(Route::Chat, "m", true)).await;
+        assert!(!answer.whole && answer.text.contains("\"error\""), "{tables}: {}", answer.text);
+        let after = second.questions().len();
+        assert!(second.questions().iter().all(|asked| asked.json()["options"]["seed"].is_null()), "{tables}");
+        assert_eq!(after + first.questions().len(), after + 1, "{tables}");
+    }
+}
+
+/// Asks with a header.
+async fn with_header(gateway: &Gateway, name: &str, value: &str, body: &Value) -> (u16, String, bool) {
+    let mut response = reqwest::Client::new().post(url(gateway, "/api/chat")).header(name, value).json(body).send().await.unwrap();
+    let (status, mut bytes) = (response.status().as_u16(), Vec::new());
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            end => return (status, String::from_utf8(bytes).unwrap(), end.is_ok()),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_may_wish_that_a_differing_answer_goes_on_or_begins_again_and_is_told_where() {
+    for (wish, expected, mark) in [
+        ("continue", "The sky is blue because air Grass is green. ", "\"upright\":\"continued\""),
+        ("restart", "The sky is blue because air Grass is green. ", "\"upright\":\"restarted\""),
+    ] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let first = cut(6, Line::close);
+        let of_second = Arc::clone(&asked);
+        let second = ModelHost::ollama(&["m:latest"], move |asked, line| {
+            of_second.fetch_add(1, Ordering::SeqCst);
+            says(asked, line, "Grass is green. ");
+        });
+        let gateway = pair(&first, &second, "");
+        until(&gateway, "/api/tags", "m:latest").await;
+        let (text, whole) = loop {
+            let (_, text, whole) = with_header(&gateway, "x-upright-on-difference", wish, &question(Route::Chat, "m", true)).await;
+            if !first.questions().is_empty() {
+                break (text, whole);
+            }
+        };
+        assert!(whole && text.contains(mark) && read(Route::Chat, &text) == expected, "{wish}: {text}");
+        let last = second.questions().last().unwrap().json();
+        let messages = last["messages"].as_array().unwrap();
+        let goes_on = json!({ "role": "assistant", "content": "The sky is blue because air " });
+        assert_eq!(messages.last() == Some(&goes_on), wish == "continue", "{last}");
+    }
+    let host = whole(STORY, 7);
+    let gateway = gateway(&[&host], "");
+    let (status, text, _) = with_header(&gateway, "x-upright-on-difference", "guess", &question(Route::Chat, "m", true)).await;
+    assert!(status == 400 && text.contains("guess") && text.contains("restart"), "{status} {text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_within_what_is_held_back_is_unseen_even_if_the_other_answer_differs() {
+    for (hold, is_whole) in [("all", true), ("8", true), ("2", false)] {
+        let (first, second) = (cut(6, Line::close), whole("Grass is green. ", 3));
+        let gateway = pair(&first, &second, "");
+        until(&gateway, "/api/tags", "m:latest").await;
+        let (text, whole) = loop {
+            let (_, text, whole) = with_header(&gateway, "x-upright-hold", hold, &question(Route::Chat, "m", true)).await;
+            if !first.questions().is_empty() {
+                break (text, whole);
+            }
+        };
+        assert_eq!(whole, is_whole, "{hold}: {text}");
+        let expected = if is_whole { "Grass is green. " } else { "The sky is blue " };
+        assert_eq!(read(Route::Chat, &text), expected, "{hold}");
+    }
+    let host = whole(STORY, 7);
+    let gateway = gateway(&[&host], "");
+    let (status, text, _) = with_header(&gateway, "x-upright-hold", "some", &question(Route::Chat, "m", true)).await;
+    assert!(status == 400 && text.contains("some") && text.contains("all"), "{status} {text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_during_a_repeat_frees_the_second_hosts_place() {
+    let (first, gate) = (cut(6, Line::close), Gate::default());
+    let of_second = gate.clone();
+    let second = ModelHost::ollama(&["m:latest"], move |_, line| {
+        words(line, STORY, 3);
+        of_second.open();
+        line.gone();
+    });
+    let gateway = pair(&first, &second, "");
+    until(&gateway, "/api/tags", "m:latest").await;
+    loop {
+        let mut response =
+            reqwest::Client::new().post(url(&gateway, "/api/chat")).json(&question(Route::Chat, "m", true)).send().await.unwrap();
+        if first.questions().is_empty() {
+            continue;
+        }
+        response.chunk().await.unwrap();
+        gate.pass();
+        break;
+    }
+    upright_test_kit::wait::until("the second host's connection is closed", async || second.open() == 0).await;
+    until(&gateway, "/metrics", "upright_gateway_open_requests 0").await;
+}
