@@ -175,7 +175,7 @@ fn expected(fault: &Fault, asked: &[Value], has_second: bool) -> Seen {
         asked[0]["options"]["num_ctx"].is_null()
     } else {
         // Some clients stream although they return a whole answer.
-        has_second && !(fault.after_content && is_streamed(&asked[0]))
+        has_second && !(fault.is_final && is_streamed(&asked[0]))
     };
     if recovers { Seen::Recovered } else { Seen::Told }
 }
@@ -241,7 +241,7 @@ fn able() -> Server {
         };
         Some(named(of_two(recordings, request)))
     };
-    Server::start(choose).unwrap()
+    Server::with_model("m:latest", choose).unwrap()
 }
 
 #[test]

@@ -96,7 +96,7 @@ async fn no_fault_passes_in_silence_and_a_second_host_answers_whole() {
                     *counts.entry((with, seen)).or_default() += 1;
                     let way = if streamed { "stream" } else { "whole" };
                     table += &format!("{:42} {:22} {way:6} {with:14} {seen:?}\n", fault.name, route.path());
-                    let recovers = with == "a second host" && !(streamed && fault.after_content) || fault.is_of_the_window();
+                    let recovers = with == "a second host" && !(streamed && fault.is_final) || fault.is_of_the_window();
                     let expected = if recovers { Seen::Recovered } else { Seen::Told };
                     if seen != expected || seen == Seen::Told && !shown.contains(fault.says) {
                         wrong.push(format!("{}, {}, streamed {streamed}, with {with}: {shown}", fault.name, route.path()));

@@ -154,10 +154,9 @@ pub struct Received {
     pub tool_calls: u64,
 }
 
-impl std::ops::Add for Received {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
+impl Received {
+    /// Both amounts.
+    pub(crate) fn and(self, other: Self) -> Self {
         Self { text: self.text + other.text, thinking: self.thinking + other.thinking, tool_calls: self.tool_calls + other.tool_calls }
     }
 }

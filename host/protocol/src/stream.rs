@@ -200,7 +200,7 @@ impl AnswerStream {
         let lines = self.whole_lines(bytes);
         if is_plain {
             // A repeat that has caught up has counted the client's part, too.
-            self.counts = self.before + self.reader.received();
+            self.counts = self.before.and(self.reader.received());
             return Ok(lines);
         }
         let mut out = self.chosen(&lines)?;
@@ -273,7 +273,7 @@ impl AnswerStream {
     fn release(&mut self, out: &mut BytesMut) -> Result<(), Broken> {
         let Some(line) = self.held.pop_front() else { return Ok(()) };
         let Some(piece) = self.piece(&line) else { return Err(unreadable(self.endpoint, &line).into()) };
-        self.counts = self.counts + amount(&piece);
+        self.counts = self.counts.and(amount(&piece));
         if let Some(delivered) = &mut self.delivered {
             delivered.take(&piece);
         }

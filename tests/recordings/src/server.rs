@@ -1,13 +1,14 @@
 //! A stand-in for Ollama that answers with recordings over real HTTP on loopback.
 
 use crate::Recording;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+type Own = dyn Fn(&str, u16) -> Option<String> + Send + Sync;
 type Choose = dyn Fn(&str, &Value) -> Option<&'static Recording> + Send + Sync;
 
 /// A server that runs until dropped.
@@ -26,6 +27,15 @@ impl Server {
     /// # Errors
     /// The system's, if there is no port.
     pub fn start(choose: impl Fn(&str, &Value) -> Option<&'static Recording> + Send + Sync + 'static) -> io::Result<Self> {
+        Self::answering(choose, |_, _| None)
+    }
+
+    /// Starts a server with documents of its own for paths without a recording.
+    fn answering(
+        choose: impl Fn(&str, &Value) -> Option<&'static Recording> + Send + Sync + 'static,
+        own: impl Fn(&str, u16) -> Option<String> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let own: Arc<Own> = Arc::new(own);
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
         let (stopped, requests): (Arc<AtomicBool>, Requests) = Default::default();
@@ -35,11 +45,33 @@ impl Server {
                 if ends.load(Ordering::SeqCst) {
                     break;
                 }
-                let (choose, log) = (Arc::clone(&choose), Arc::clone(&log));
-                thread::spawn(move || drop(serve(&stream, &*choose, &log)));
+                let (choose, own, log) = (Arc::clone(&choose), Arc::clone(&own), Arc::clone(&log));
+                thread::spawn(move || drop(serve(&stream, &*choose, &*own, &log)));
             }
         });
         Ok(Self { address, stopped, requests })
+    }
+
+    /// Starts a server that also lists and describes this model, and one that is named after its port: `at-PORT`.
+    ///
+    /// # Errors
+    /// The system's, if there is no port.
+    pub fn with_model(
+        model: &'static str,
+        choose: impl Fn(&str, &Value) -> Option<&'static Recording> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let listed = |name: &str| json!({ "name": name, "model": name, "digest": format!("digest of {name}"), "size": 1 });
+        Self::answering(choose, move |path, port| match path {
+            "/api/tags" | "/api/ps" => Some(json!({ "models": [listed(model), listed(&format!("at-{port}:latest"))] }).to_string()),
+            "/api/version" => Some(json!({ "version": "0.33.0" }).to_string()),
+            "/api/show" => Some(json!({ "parameters": "" }).to_string()),
+            _ => None,
+        })
+    }
+
+    /// Its port.
+    pub fn port(&self) -> &str {
+        self.address.rsplit(':').next().unwrap_or_default()
     }
 
     /// Address for a client.
@@ -60,7 +92,7 @@ impl Drop for Server {
     }
 }
 
-fn serve(stream: &TcpStream, choose: &Choose, log: &Mutex<Vec<(String, Value)>>) -> io::Result<()> {
+fn serve(stream: &TcpStream, choose: &Choose, own: &Own, log: &Mutex<Vec<(String, Value)>>) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut head = String::new();
@@ -75,8 +107,13 @@ fn serve(stream: &TcpStream, choose: &Choose, log: &Mutex<Vec<(String, Value)>>)
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let body = serde_json::from_slice(&body).unwrap_or_default();
-        let recording = choose(&path, &body);
+        let (recording, own) = (choose(&path, &body), own(&path, stream.local_addr()?.port()));
         log.lock().unwrap_or_else(PoisonError::into_inner).push((path, body));
+        if let (None, Some(own)) = (recording, &own) {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", own.len());
+            (&*stream).write_all(&[head.as_bytes(), own.as_bytes()].concat())?;
+            continue;
+        }
         let Some(recording) = recording else {
             (&*stream).write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")?;
             continue;

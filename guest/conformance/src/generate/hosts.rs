@@ -22,7 +22,11 @@ fn status(status: u16, message: &str) -> Fault {
 }
 
 pub(super) fn incidents() -> Vec<(String, Incident)> {
-    [choices(), failures(), orders()].into_iter().flatten().map(|(name, incident)| (format!("hosts: {name}"), incident)).collect()
+    [choices(), failures(), orders(), rescues()]
+        .into_iter()
+        .flatten()
+        .map(|(name, incident)| (format!("hosts: {name}"), incident))
+        .collect()
 }
 
 type Named = (&'static str, Incident);
@@ -129,5 +133,53 @@ fn orders() -> Vec<Named> {
             at(Circumstances { request: Some(request), exchange: Some(exchange), ..circumstances(0, &[TRIED, GOOD]) }, empty()),
         ),
         ("not for an answer that has begun", at(Circumstances { rescue, ..circumstances(0, &[TRIED, GOOD]) }, last())),
+    ]
+}
+
+/// The rest of an answer that the client has a part of.
+fn rescues() -> Vec<Named> {
+    let same = HostFacts { same_digest: Some(true), ..GOOD };
+    let other = HostFacts { same_digest: Some(false), ..GOOD };
+    let all = Rescue { replay: true, prefill: true, restart: true };
+    let with = |rescue, hosts: &[HostFacts], incident| Incident {
+        circumstances: Some(Circumstances { rescue: Some(rescue), ..circumstances(0, hosts) }),
+        ..incident
+    };
+    let cut = || plain(Fault::new(FaultKind::IncompleteAnswer, ""));
+    let alone =
+        |incident: Incident| Incident { circumstances: Some(Circumstances { rescue: Some(all), ..Circumstances::default() }), ..incident };
+    let judged = |verdict| {
+        let exchange = ExchangeFacts {
+            verdict,
+            delivered_text: 9,
+            delivered_thinking: 0,
+            delivered_tool_calls: 0,
+            thinking: 0,
+            prompt_tokens: None,
+            answer_tokens: None,
+        };
+        let incident = with(all, &[TRIED, same], cut());
+        let circumstances = incident.circumstances.map(|known| Circumstances { exchange: Some(exchange), ..known });
+        Incident { circumstances, ..incident }
+    };
+    let last = |incident| Incident { attempt: 3, models: models("qwen3:8b"), at_hand: everything(), ..incident };
+    vec![
+        ("a cut answer is repeated by a host with the same model", with(all, &[TRIED, other, same], cut())),
+        ("a cut answer is repeated here, as the other host has another model", with(all, &[TRIED, other], cut())),
+        ("a cut answer is repeated by the only host", alone(cut())),
+        ("a cut answer is repeated elsewhere after the last attempt here", with(all, &[TRIED, same], last(cut()))),
+        ("a cut answer is an error after the last attempt", with(all, &[TRIED, TRIED], last(cut()))),
+        ("a differing answer goes on elsewhere", with(Rescue { replay: false, ..all }, &[TRIED, same], cut())),
+        ("a differing answer goes on here", with(Rescue { replay: false, ..all }, &[TRIED, TRIED], cut())),
+        ("a differing answer begins again", with(Rescue { replay: false, prefill: false, restart: true }, &[TRIED, same], cut())),
+        ("a differing answer is an error", with(Rescue::default(), &[TRIED, same], last(cut()))),
+        ("an answer that the model ended is not repeated", judged(ExchangeVerdict::Repetition)),
+        ("an answer whose error came in the stream is repeated", judged(ExchangeVerdict::Failed)),
+        ("a cut answer of a call that must not be repeated", Incident { idempotent: false, ..with(all, &[TRIED, same], cut()) }),
+        ("a cut answer is not repeated without time", Incident { elapsed: 2.0, deadline: Some(2.0), ..with(all, &[TRIED, same], cut()) }),
+        (
+            "a repeat that is refused goes to the next host",
+            with(all, &[TRIED, TRIED, same], plain(Fault::new(FaultKind::ConnectionRefused, ""))),
+        ),
     ]
 }

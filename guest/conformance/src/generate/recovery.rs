@@ -16,7 +16,7 @@ use upright_logic::recovery::{
 use upright_logic::types::{Fault, FaultKind};
 use upright_simulator::ROWS;
 
-const RANDOM: usize = 170;
+const RANDOM: usize = 150;
 
 pub(super) fn make(collected: &mut Collected, random: &mut Random) {
     let mut ask = |name: &str, incident: &Incident| {

@@ -371,3 +371,41 @@ fn a_model_that_one_host_lacks_is_looked_for_on_another_and_a_callers_mistake_is
     let mistake = on_hosts(status(400, "invalid temperature"), &[host(1), host(0)]);
     assert_eq!(decide(mistake).directive, Directive::GiveUp);
 }
+
+fn cut(rescue: Rescue, hosts: &[HostFacts]) -> Incident {
+    let hosts = Some(HostChoice { current: 0, hosts: hosts.to_vec() });
+    let circumstances = Circumstances { hosts, rescue: Some(rescue), ..Circumstances::default() };
+    Incident { circumstances: Some(circumstances), ..incident(Fault::new(FaultKind::IncompleteAnswer, "")) }
+}
+
+#[test]
+fn a_cut_answer_is_repeated_only_by_a_host_with_the_same_model() {
+    let host = |same, failed| HostFacts {
+        has_model: Some(true),
+        same_digest: same,
+        loaded_window: None,
+        breaker: Phase::Closed,
+        outstanding: 0,
+        failed,
+    };
+    let (tried, same, other, unknown) = (host(Some(true), 1), host(Some(true), 0), host(Some(false), 0), host(None, 0));
+    let all = Rescue { replay: true, prefill: true, restart: true };
+    assert_eq!(decided(cut(all, &[tried, unknown, other, same])), (Directive::Replay(3), Reason::AnswerCut));
+    assert_eq!(decided(cut(all, &[tried, unknown, other])), (Directive::RetryAfter(1.0), Reason::Retryable));
+    let differs = Rescue { replay: false, ..all };
+    assert_eq!(decided(cut(differs, &[tried, other, same])), (Directive::ContinueAnswer(2), Reason::AnswerCut));
+    assert_eq!(decided(cut(differs, &[tried, other])), (Directive::ContinueAnswer(0), Reason::AnswerCut));
+    let restarts = Rescue { prefill: false, ..differs };
+    assert_eq!(decided(cut(restarts, &[tried, same])), (Directive::RestartAnswer(1), Reason::AnswerCut));
+    let nothing = cut(Rescue::default(), &[tried, same]);
+    assert_eq!(decided(nothing), (Directive::GiveUp, Reason::AnswerCut));
+}
+
+#[test]
+fn nothing_but_the_rest_serves_a_client_that_has_a_part_of_an_answer() {
+    let at_hand = AtHand { fallback: true, can_simplify: true, cached: Some(CachedAnswer { age: 1.0, max_age: 9.0 }), ..AtHand::default() };
+    for rescue in [Rescue::default(), Rescue { replay: true, ..Rescue::default() }] {
+        let incident = Incident { attempt: 3, models: models("qwen3:8b"), at_hand, ..cut(rescue, &[]) };
+        assert_eq!(decided(incident), (Directive::GiveUp, Reason::AttemptsExhausted));
+    }
+}

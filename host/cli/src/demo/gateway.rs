@@ -4,6 +4,8 @@ use super::screen::Screen;
 use super::stage::Stage;
 use crate::output::{BAD, FAINT, GOOD};
 use anyhow::Context;
+use futures_util::StreamExt;
+use std::pin::pin;
 use std::sync::PoisonError;
 use std::time::Duration;
 use upright::ollama::{BaseUrl, ChatRequest, OllamaClient};
@@ -12,7 +14,7 @@ use upright_gateway::serve::{Gateway, StartOptions};
 use upright_simulator::{FaultServer, Match};
 
 pub(super) async fn play(stage: &Stage, screen: &mut Screen<'_>) -> anyhow::Result<()> {
-    screen.heading("A gateway stands before two hosts: one fails, and a client that cannot recover gets its answers from the other")?;
+    screen.heading("A gateway stands before two hosts: one fails, one is killed in mid-sentence, and its client notices neither")?;
     let hosts = [host(stage).await?, host(stage).await?];
     let mut config = Config::of_flags(Some("127.0.0.1:0"), &[hosts[0].url(), hosts[1].url()], None)?;
     config.retry.base_delay = Duration::from_millis(250);
@@ -26,8 +28,10 @@ pub(super) async fn play(stage: &Stage, screen: &mut Screen<'_>) -> anyhow::Resu
     let failing = hosts.iter().find(|host| asked(host) > 0).context("no host was asked")?;
     failing.plan(Match::path("/api/chat"), &["stream-clean-end"])?;
     ask(stage, screen, &client, &hosts, "Why is snow white?").await?;
-    failing.shutdown().await;
-    screen.mark(BAD, "stopped", &format!("{} no longer listens", failing.url()))?;
+    // A host that has just failed comes second, so the other one answers, and is killed.
+    let answering = hosts.iter().find(|host| host.url() != failing.url()).context("no host is left")?;
+    answering.plan(Match::path("/api/chat"), &["stream-stall"])?;
+    ask_and_kill(stage, screen, &client, &hosts, answering).await?;
     ask(stage, screen, &client, &hosts, "Why is coal black?").await?;
 
     tokio::task::spawn_blocking(move || gateway.drain()).await?;
@@ -46,6 +50,49 @@ async fn host(stage: &Stage) -> anyhow::Result<FaultServer> {
 /// Number of chats that a host was asked for.
 fn asked(host: &FaultServer) -> usize {
     host.count("/api/chat")
+}
+
+/// Asks for an answer piece by piece, and kills the host that writes it after its first words.
+async fn ask_and_kill(
+    stage: &Stage,
+    screen: &mut Screen<'_>,
+    client: &OllamaClient,
+    hosts: &[FaultServer; 2],
+    answering: &FaultServer,
+) -> anyhow::Result<()> {
+    let (model, question) = (stage.models[0].as_str(), "Why is the sea salty?");
+    screen.mark(FAINT, "asked", &format!("{model}: {question}"))?;
+    let before = asked(answering);
+    let mut chunks = pin!(client.chat_stream(ChatRequest::ask(model, question)));
+    let (mut text, mut cut, mut whole) = (String::new(), String::new(), false);
+    while let Some(chunk) = screen.watch(chunks.next()).await? {
+        match chunk {
+            Ok(chunk) => {
+                text.push_str(&chunk.message.content);
+                whole |= chunk.done;
+            }
+            Err(error) => {
+                screen.mark(BAD, "error", &error.to_string())?;
+                break;
+            }
+        }
+        if cut.is_empty() && text.split(' ').count() > 3 && asked(answering) > before {
+            cut = text.clone();
+            screen.mark(FAINT, "begins", &cut)?;
+            answering.shutdown().await;
+            screen.mark(BAD, "killed", &format!("{} in mid-sentence", answering.url()))?;
+        }
+    }
+    let mut tally = stage.tally.lock().unwrap_or_else(PoisonError::into_inner);
+    tally.by_gateway += 1;
+    if !whole {
+        tally.failed += 1;
+        return Ok(());
+    }
+    tally.finished += u32::from(!cut.is_empty());
+    let by = hosts.iter().find(|host| host.url() != answering.url()).map(FaultServer::url).unwrap_or_default();
+    let rest: String = text.get(cut.len()..).unwrap_or_default().chars().take(48).collect();
+    screen.mark(GOOD, "finished", &format!("by {by}: …{rest}…"))
 }
 
 /// Asks once, without recovery in the client.

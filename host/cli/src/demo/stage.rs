@@ -41,6 +41,8 @@ pub(super) struct Tally {
     /// Chats through the gateway, and those among them that its other host answered.
     pub(super) by_gateway: u32,
     pub(super) by_other_host: u32,
+    /// Answers that were cut in mid-sentence, and finished.
+    pub(super) finished: u32,
 }
 
 pub(super) struct Stage {

@@ -21,6 +21,7 @@ pub(super) fn show(stage: &Stage, screen: &Screen<'_>) -> anyhow::Result<Vec<&'s
         ("a cached answer", tally.cached > 0),
         ("a policy swap", seen.swaps > 0),
         ("a gateway whose other host answers", tally.by_other_host > 0 || stage.simulated().is_none()),
+        ("a cut sentence that is finished", tally.finished > 0 || stage.simulated().is_none()),
         ("no chat lost", tally.failed == 0),
         ("a checkpoint restored", resumed > 0),
     ];
@@ -32,7 +33,7 @@ pub(super) fn show(stage: &Stage, screen: &Screen<'_>) -> anyhow::Result<Vec<&'s
             "attempts": tally.attempts, "failed_attempts": seen.failed_attempts, "retries": seen.retries,
             "breaker_opened": seen.opened, "breaker_half_opened": seen.half_opened, "breaker_closed": seen.closed,
             "calls_rejected": seen.rejections, "model_switches": seen.switches, "windows_enlarged": seen.enlarged, "policy_swaps": counts.swaps,
-            "by_gateway": tally.by_gateway, "by_other_host": tally.by_other_host,
+            "by_gateway": tally.by_gateway, "by_other_host": tally.by_other_host, "finished": tally.finished,
             "decisions": counts.decisions, "safe_mode": counts.safe_mode, "resumed_at": resumed, "seconds": seconds, "missing": missing,
         } }))?;
         return Ok(missing);
@@ -49,7 +50,10 @@ pub(super) fn show(stage: &Stage, screen: &Screen<'_>) -> anyhow::Result<Vec<&'s
         ("breaker", format!("opened {}, half-open {}, closed {}", seen.opened, seen.half_opened, seen.closed)),
         ("  calls rejected", seen.rejections.to_string()),
         ("policy swaps", counts.swaps.to_string()),
-        ("gateway", format!("{} chats, {} of them answered by the other host", tally.by_gateway, tally.by_other_host)),
+        (
+            "gateway",
+            format!("{} chats, {} answered by the other host, {} finished by it", tally.by_gateway, tally.by_other_host, tally.finished),
+        ),
         ("decisions", format!("{}, {} of them in safe mode", counts.decisions, counts.safe_mode)),
         ("checkpoint", format!("resumed at item {resumed}")),
         ("time", format!("{seconds:.1} s")),

@@ -160,11 +160,13 @@ impl Ranking {
     /// The facts for a policy after a failure on the host `current`. `None` if that host is no candidate.
     pub(crate) fn choice(&self, hosts: &[Arc<Host>], current: usize, model: Option<&ModelName>) -> Option<HostChoice> {
         let at = self.candidates.iter().position(|candidate| candidate.host == current)?;
-        let digest = self.candidates.get(at)?.digest.as_ref();
+        // A long answer may have begun before the other host listed its models.
+        let digest = |host: usize| hosts.get(host)?.models()?.find(model?)?.digest.clone();
+        let current = digest(current);
         let facts = |candidate: &Candidate| {
             Some(HostFacts {
                 has_model: candidate.has_model,
-                same_digest: candidate.digest.as_ref().zip(digest).map(|(its, current)| its == current),
+                same_digest: digest(candidate.host).zip(current.as_ref()).map(|(its, current)| its == *current),
                 loaded_window: candidate.memory.window,
                 breaker: hosts.get(candidate.host)?.phase(model),
                 outstanding: candidate.outstanding,

@@ -1,11 +1,14 @@
 //! Hosts that have the faults of a real Ollama, byte for byte, and gateways in front of them.
 
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use upright_core::PolicySlot;
 use upright_gateway::config::Config;
 use upright_gateway::serve::{Gateway, StartOptions};
 use upright_recordings::named;
 use upright_recordings::server::Server;
+use upright_test_kit::wait::until_blocking;
 
 /// A fault that clients of a real Ollama take for success.
 pub(crate) struct Fault {
@@ -14,8 +17,8 @@ pub(crate) struct Fault {
     chat: [&'static str; 2],
     /// Recordings on `/api/generate`: streamed and whole.
     pub(crate) generate: Option<[&'static str; 2]>,
-    /// Whether content comes before the fault in a stream, so that no other host can take over unseen.
-    pub(crate) after_content: bool,
+    /// Whether the model ends a stream by itself, after content: no repeat of the answer would help.
+    pub(crate) is_final: bool,
     /// Words of the error that a client gets.
     pub(crate) says: &'static str,
 }
@@ -25,56 +28,53 @@ pub(crate) static FAULTS: [Fault; 8] = [
         name: "the inner server dies in the middle",
         chat: ["cut", "cut-whole"],
         generate: Some(["g-inner-cut", "g-inner-cut-whole"]),
-        after_content: true,
+        is_final: false,
         says: "an error was encountered while running the model",
     },
     Fault {
         name: "the inner server ends without an end",
         chat: ["ends-early", "ends-early-whole"],
         generate: Some(["g-inner-ends-early", "g-inner-ends-early-whole"]),
-        after_content: true,
+        is_final: false,
         says: "is not whole after",
     },
     Fault {
         name: "the inner server sends an error event",
         chat: ["error-event", "error-event-whole"],
         generate: Some(["g-inner-error-event", "g-inner-error-event-whole"]),
-        after_content: true,
+        is_final: false,
         says: "is not whole after",
     },
-    Fault { name: "endless repetition", chat: ["repeat", "repeat-whole"], generate: None, after_content: true, says: "is not whole after" },
+    Fault { name: "endless repetition", chat: ["repeat", "repeat-whole"], generate: None, is_final: true, says: "is not whole after" },
     Fault {
         name: "the model writes nothing",
         chat: ["empty-stream", "empty"],
         generate: Some(["g-empty", "g-empty-whole"]),
-        after_content: false,
+        is_final: false,
         says: "is empty",
     },
-    Fault {
-        name: "a tool call is cut",
-        chat: ["tool-call-cut", "tool-call-cut-whole"],
-        generate: None,
-        after_content: false,
-        says: "is empty",
-    },
+    Fault { name: "a tool call is cut", chat: ["tool-call-cut", "tool-call-cut-whole"], generate: None, is_final: false, says: "is empty" },
     Fault {
         name: "the question is longer than the window",
         chat: ["long", "long-whole"],
         generate: Some(["g-long", "g-long-whole"]),
-        after_content: false,
+        is_final: false,
         says: "exceeds the available context size",
     },
     Fault {
         name: "a 500 at once",
         chat: ["inner-500-caller", "inner-500-caller-whole"],
         generate: Some(["g-inner-500", "g-inner-500-whole"]),
-        after_content: false,
+        is_final: false,
         says: "Compute error",
     },
 ];
 
 const HEALTHY_CHAT: [&str; 2] = ["plain-longer", "plain-longer-whole"];
 const HEALTHY_GENERATE: [&str; 2] = ["g-plain-longer", "g-plain-longer-whole"];
+
+/// The model that all hosts have.
+const MODEL: &str = "m:latest";
 
 /// The healthy host's answer.
 pub(crate) const WHOLE: &str = "Hello there, and goodbye.";
@@ -118,7 +118,7 @@ pub(crate) fn of_two([streamed, whole]: [&'static str; 2], request: &Value) -> &
 }
 
 pub(crate) fn healthy() -> Server {
-    Server::start(|path, request| Some(named(of_two(healthy_recordings(path)?, request)))).unwrap()
+    Server::with_model(MODEL, |path, request| Some(named(of_two(healthy_recordings(path)?, request)))).unwrap()
 }
 
 /// A host that has one fault. One that refuses a long question answers it with a window that is large enough.
@@ -134,11 +134,25 @@ pub(crate) fn faulty(fault: &'static Fault) -> Server {
         };
         Some(named(name))
     };
-    Server::start(choose).unwrap()
+    Server::with_model(MODEL, choose).unwrap()
 }
 
+/// A gateway in front of these hosts. It knows their models.
 pub(crate) fn gateway(hosts: &[&Server]) -> Gateway {
-    gateway_to(&hosts.iter().map(|host| format!("[[upstream]]\nurl = \"{}\"\n", host.url())).collect::<String>())
+    let gateway = gateway_to(&hosts.iter().map(|host| format!("[[upstream]]\nurl = \"{}\"\n", host.url())).collect::<String>());
+    for host in hosts {
+        let model = format!("at-{}:latest", host.port());
+        until_blocking("the gateway lists the models of its host", || got(&gateway, "/api/tags").contains(&model));
+    }
+    gateway
+}
+
+fn got(gateway: &Gateway, path: &str) -> String {
+    let mut connection = TcpStream::connect(gateway.address()).unwrap();
+    write!(connection, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// A gateway in front of these tables `[[upstream]]`.

@@ -29,7 +29,7 @@ fn words(line: &mut Line, text: &str, most: usize) {
 
 /// A host whose answers break after this number of words.
 fn cut(most: usize, end: End) -> ModelHost {
-    ModelHost::ollama(&["m:latest"], move |_, line| {
+    ModelHost::ollama(&["m:latest", "first:latest"], move |_, line| {
         words(line, STORY, most);
         end(line);
     })
@@ -37,7 +37,7 @@ fn cut(most: usize, end: End) -> ModelHost {
 
 /// A host that answers with this text, in pieces of this number of letters.
 fn whole(text: &'static str, letters: usize) -> ModelHost {
-    ModelHost::ollama(&["m:latest"], move |_, line| {
+    ModelHost::ollama(&["m:latest", "second:latest"], move |_, line| {
         line.head(NDJSON);
         let signs: Vec<char> = text.chars().collect();
         signs.chunks(letters).for_each(|signs| line.line(&piece(&signs.iter().collect::<String>())));
@@ -48,7 +48,6 @@ fn whole(text: &'static str, letters: usize) -> ModelHost {
 
 /// Asks until the first of two hosts was asked.
 async fn first_asked(gateway: &Gateway, first: &ModelHost, route: Route, body: &Value) -> Answer {
-    until(gateway, "/readyz", "ready").await;
     until(gateway, "/api/tags", "m:latest").await;
     loop {
         let answer = ask(gateway, route.path(), body).await;
@@ -71,8 +70,13 @@ fn read(route: Route, answer: &str) -> String {
     values.filter_map(text).collect()
 }
 
-fn pair(first: &ModelHost, second: &ModelHost, tables: &str) -> Gateway {
-    gateway(&[first, second], tables)
+/// A gateway that knows the models of both hosts.
+async fn pair(first: &ModelHost, second: &ModelHost, tables: &str) -> Gateway {
+    let gateway = gateway(&[first, second], tables);
+    for model in ["first:latest", "second:latest"] {
+        until(&gateway, "/api/tags", model).await;
+    }
+    gateway
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,7 +84,7 @@ async fn an_answer_that_is_cut_in_the_middle_is_finished_by_another_host_in_each
     for (name, end) in ENDS {
         for route in ROUTES {
             let (first, second) = (cut(6, end), whole(STORY, 7));
-            let gateway = pair(&first, &second, LIMITS);
+            let gateway = pair(&first, &second, LIMITS).await;
             let answer = first_asked(&gateway, &first, route, &question(route, "m", true)).await;
             let shown = format!("{name}, {}: {}", route.path(), answer.text);
             assert!(answer.whole && !answer.text.contains("error\":{"), "{shown}");
@@ -98,7 +102,7 @@ async fn a_repeat_with_another_text_ends_in_an_error_and_is_never_joined_to_the_
     for other in ["The sky is green", "The sky", "Grass", "The sky is blue because, however, it is."] {
         for route in ROUTES {
             let (first, second) = (cut(6, Line::close), whole(other, 3));
-            let gateway = pair(&first, &second, "");
+            let gateway = pair(&first, &second, "").await;
             let answer = first_asked(&gateway, &first, route, &question(route, "m", true)).await;
             let shown = format!("{other}, {}: {}", route.path(), answer.text);
             assert!(!answer.whole && answer.text.contains("error"), "{shown}");
@@ -175,8 +179,7 @@ async fn a_seed_is_sent_only_where_neither_the_caller_nor_the_models_file_fixes_
 async fn an_answer_that_cannot_repeat_is_not_asked_for_again() {
     for tables in ["[replay]\nseed = false\n", "[replay]\nenabled = false\n"] {
         let (first, second) = (cut(6, Line::close), whole(STORY, 7));
-        let gateway = pair(&first, &second, tables);
-        until(&gateway, "/api/tags", "m:latest").await;
+        let gateway = pair(&first, &second, tables).await;
         let answer = first_asked(&gateway, &first, Route::Chat, &question(Route::Chat, "m", true)).await;
         assert!(!answer.whole && answer.text.contains("\"error\""), "{tables}: {}", answer.text);
         let after = second.questions().len();
@@ -206,12 +209,11 @@ async fn a_client_may_wish_that_a_differing_answer_goes_on_or_begins_again_and_i
         let asked = Arc::new(AtomicUsize::new(0));
         let first = cut(6, Line::close);
         let of_second = Arc::clone(&asked);
-        let second = ModelHost::ollama(&["m:latest"], move |asked, line| {
+        let second = ModelHost::ollama(&["m:latest", "second:latest"], move |asked, line| {
             of_second.fetch_add(1, Ordering::SeqCst);
             says(asked, line, "Grass is green. ");
         });
-        let gateway = pair(&first, &second, "");
-        until(&gateway, "/api/tags", "m:latest").await;
+        let gateway = pair(&first, &second, "").await;
         let (text, whole) = loop {
             let (_, text, whole) = with_header(&gateway, "x-upright-on-difference", wish, &question(Route::Chat, "m", true)).await;
             if !first.questions().is_empty() {
@@ -234,8 +236,7 @@ async fn a_client_may_wish_that_a_differing_answer_goes_on_or_begins_again_and_i
 async fn a_cut_within_what_is_held_back_is_unseen_even_if_the_other_answer_differs() {
     for (hold, is_whole) in [("all", true), ("8", true), ("2", false)] {
         let (first, second) = (cut(6, Line::close), whole("Grass is green. ", 3));
-        let gateway = pair(&first, &second, "");
-        until(&gateway, "/api/tags", "m:latest").await;
+        let gateway = pair(&first, &second, "").await;
         let (text, whole) = loop {
             let (_, text, whole) = with_header(&gateway, "x-upright-hold", hold, &question(Route::Chat, "m", true)).await;
             if !first.questions().is_empty() {
@@ -256,13 +257,12 @@ async fn a_cut_within_what_is_held_back_is_unseen_even_if_the_other_answer_diffe
 async fn a_client_that_leaves_during_a_repeat_frees_the_second_hosts_place() {
     let (first, gate) = (cut(6, Line::close), Gate::default());
     let of_second = gate.clone();
-    let second = ModelHost::ollama(&["m:latest"], move |_, line| {
+    let second = ModelHost::ollama(&["m:latest", "second:latest"], move |_, line| {
         words(line, STORY, 3);
         of_second.open();
         line.gone();
     });
-    let gateway = pair(&first, &second, "");
-    until(&gateway, "/api/tags", "m:latest").await;
+    let gateway = pair(&first, &second, "").await;
     loop {
         let mut response =
             reqwest::Client::new().post(url(&gateway, "/api/chat")).json(&question(Route::Chat, "m", true)).send().await.unwrap();
@@ -275,4 +275,68 @@ async fn a_client_that_leaves_during_a_repeat_frees_the_second_hosts_place() {
     }
     upright_test_kit::wait::until("the second host's connection is closed", async || second.open() == 0).await;
     until(&gateway, "/metrics", "upright_gateway_open_requests 0").await;
+}
+
+/// Streams of a real Ollama whose engine, or which itself, broke in the middle.
+const RECORDED: [&str; 13] = [
+    "cut",
+    "ends-early",
+    "error-event",
+    "inner-cut",
+    "inner-ends-early",
+    "inner-error-event",
+    "inner-killed-chat-stream",
+    "inner-killed-generate-stream",
+    "ollama-killed-chat-stream",
+    "g-inner-cut",
+    "g-inner-ends-early",
+    "g-inner-error-event",
+    "old-inner-killed-generate-stream",
+];
+
+/// A host that answers with the content of a recording, and these words and an end after it.
+fn tells(recording: &'static upright_recordings::Recording, repeats: bool, words: &'static str) -> ModelHost {
+    ModelHost::ollama(&["m:latest", "second:latest"], move |asked, line| {
+        line.head(NDJSON);
+        let body = String::from_utf8(recording.body().unwrap().bytes).unwrap();
+        let lines = body.lines().filter(|line| repeats && !line.contains("{\"error\""));
+        lines.for_each(|recorded| line.piece(format!("{recorded}\n")));
+        let is_chat = asked.target.ends_with("/api/chat");
+        let say = |text: &str, done: bool| {
+            let message = if is_chat { json!({ "message": { "content": text } }) } else { json!({ "response": text }) };
+            let mut line = json!({ "model": "m", "done": done, "done_reason": done.then_some("stop") });
+            line.as_object_mut().unwrap().extend(message.as_object().unwrap().clone());
+            line
+        };
+        line.line(&say(words, false));
+        line.line(&say("", true));
+        line.end();
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recorded_cuts_of_a_real_ollama_are_finished_by_the_same_story_and_end_in_an_error_with_another() {
+    let (mut finished, mut failed) = (0, 0);
+    for name in RECORDED {
+        let recording = upright_recordings::named(name);
+        let routes = if recording.request.path == "/api/chat" { &ROUTES[..] } else { &[Route::Generate] };
+        for route in routes {
+            for repeats in [true, false] {
+                let first = ModelHost::ollama(&["m:latest", "first:latest"], move |_, line| {
+                    line.send(&recording.answer);
+                    line.close();
+                });
+                let second = tells(recording, repeats, "and-the-end");
+                let gateway = pair(&first, &second, "").await;
+                let answer = first_asked(&gateway, &first, *route, &question(*route, "m", true)).await;
+                let shown = format!("{name}, {}, repeats {repeats}: {}", route.path(), answer.text);
+                assert_eq!(answer.whole, repeats, "{shown}");
+                assert_eq!(answer.text.matches("and-the-end").count() > 0, repeats, "{shown}");
+                assert!(repeats || answer.text.contains("error"), "{shown}");
+                if repeats { finished += 1 } else { failed += 1 }
+            }
+        }
+    }
+    println!("{finished} finished, {failed} ended in an error");
+    assert_eq!((finished, failed), (37, 37));
 }

@@ -5,7 +5,7 @@ use super::learned::Learned;
 use super::messages::{ChatAnswer, ChatChunk, ChatRequest, EmbedRequest, Embeddings, LoadedModel, ModelInfo, Models, Version, Written};
 use super::question::Question;
 use super::setup::{SetupError, is_tls};
-use super::stream;
+use super::{finished, stream};
 use crate::types::{Endpoint, Fault, FaultKind};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -207,6 +207,21 @@ impl OllamaClient {
     /// the stream hangs up.
     pub fn chat_stream(&self, request: ChatRequest) -> impl Stream<Item = Result<ChatChunk, OllamaError>> + Send + use<> {
         stream::chat(self.clone(), request)
+    }
+
+    /// Asks for the next message of a conversation, piece by piece, and recovers from failures by this strategy.
+    ///
+    /// An answer that is cut after its first piece is asked for again, and compared with the pieces that the caller has.
+    /// While both are equal nothing comes; then the rest does. A repeat that differs is an error: no answer is made of
+    /// two. Only a request with a `seed`, or with temperature 0, is repeated after its first piece.
+    ///
+    /// The last item is a `done` piece or an [`Error`](crate::error::Error).
+    pub fn chat_stream_with(
+        &self,
+        strategy: &upright_core::RetryStrategy,
+        request: ChatRequest,
+    ) -> impl Stream<Item = Result<ChatChunk, crate::error::Error>> + Send + use<> {
+        finished::chat(self.clone(), strategy, request)
     }
 
     /// Embeds texts as vectors (`/api/embed`). Rejects a text longer than the window: a vector of its beginning would

@@ -16,6 +16,7 @@
 
 mod address;
 mod client;
+mod finished;
 mod learned;
 mod messages;
 mod question;

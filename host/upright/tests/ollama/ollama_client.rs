@@ -5,12 +5,13 @@ use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 use std::pin::{Pin, pin};
 use std::time::Duration;
+use upright::RetryStrategy;
 use upright::clock::{SharedClock, SystemClock};
 use upright::ollama::{BaseUrl, ChatChunk, ChatRequest, Cut, Empty, OllamaClient, OllamaError, Timeout};
 use upright::testing::DrivenClock;
 use upright::types::{Endpoint, FaultKind};
 use upright_simulator::{Behaviour, Body, FaultServer, HEALTHY_STEP, Match, ROWS, Row};
-use upright_test_kit::scripted::{Scripted, Then, no_such_name, nobody};
+use upright_test_kit::scripted::{self, Scripted, Series, Then, no_such_name, nobody};
 use upright_test_kit::wait::within;
 
 fn client_at(address: BaseUrl, clock: SharedClock) -> OllamaClient {
@@ -469,4 +470,68 @@ async fn a_server_without_tls_is_reported_as_such() {
     let address = server.url().replace("http:", "https:").parse().unwrap();
     let error = client_at(address, SystemClock::shared()).tags().await.unwrap_err();
     assert_eq!(error.fault().kind, FaultKind::Tls, "{error}");
+}
+
+fn strategy() -> RetryStrategy {
+    RetryStrategy::builder().name("chat").max_retries(2).base_delay(Duration::ZERO).jitter(false).build().unwrap()
+}
+
+fn seeded() -> ChatRequest {
+    let mut request = ask();
+    request.options.insert("seed".to_owned(), 42.into());
+    request
+}
+
+async fn drain_with(client: &OllamaClient, request: ChatRequest) -> (Vec<ChatChunk>, Option<upright::error::Error>) {
+    let (mut chunks, strategy) = (Vec::new(), strategy());
+    let mut stream = pin!(client.chat_stream_with(&strategy, request));
+    while let Some(item) = stream.next().await {
+        match item {
+            Ok(chunk) => chunks.push(chunk),
+            Err(error) => {
+                assert!(stream.next().await.is_none(), "an error is the last item");
+                return (chunks, Some(error));
+            }
+        }
+    }
+    (chunks, None)
+}
+
+#[tokio::test]
+async fn a_streamed_answer_that_is_cut_is_finished_by_a_repeat_if_its_seed_is_fixed() {
+    let expected = client(&FaultServer::start().await.unwrap()).chat(ask()).await.unwrap().message.content;
+    for row in ["stream-error-line", "stream-clean-end", "stream-reset", "stream-abort"] {
+        for (request, is_finished) in [(seeded(), true), (ask(), false)] {
+            let server = FaultServer::start().await.unwrap();
+            server.plan(Match::path(CHAT), &[row, row]).unwrap();
+            let (chunks, error) = drain_with(&client(&server), request).await;
+            let shown = format!("{row}: {:?} {error:?}", text(&chunks));
+            if is_finished {
+                assert!(error.is_none() && text(&chunks) == expected && chunks.last().unwrap().done, "{shown}");
+                assert_eq!((chats(&server).len(), chunks.iter().filter(|chunk| chunk.done).count()), (3, 1), "{shown}");
+            } else {
+                // Of a reset, the content before it may be lost: then the caller has nothing, and a repeat is free.
+                let is_whole = error.is_none();
+                assert!(expected.starts_with(&text(&chunks)) && (is_whole || chats(&server).len() < 3), "{shown}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_of_a_streamed_answer_in_other_words_is_an_error() {
+    let answer = |words: &[&str], ends: bool| {
+        let line = |text: &str, done: bool| json!({"model": "m", "message": {"role": "assistant", "content": text}, "done": done});
+        let mut lines: String = words.iter().map(|word| format!("{}\n", line(word, false))).collect();
+        if ends {
+            lines += &format!("{}\n", line("", true));
+        }
+        lines
+    };
+    for (second, is_same) in [(["The sky", " is", " blue"], true), (["The sea", " is", " blue"], false)] {
+        let series = vec![answer(&["The ", "sky "], false), answer(&second, true)];
+        let server = Series::start(series.iter().map(|lines| scripted::answer(200, "", lines)).collect()).await;
+        let (chunks, error) = drain_with(&client_at(server.address.clone(), SystemClock::shared()), seeded()).await;
+        assert_eq!((text(&chunks).as_str(), error.is_none()), (if is_same { "The sky is blue" } else { "The sky " }, is_same));
+    }
 }

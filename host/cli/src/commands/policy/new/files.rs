@@ -50,6 +50,7 @@ const LOGIC: &[(&str, &str)] = embedded!["logic":
     "named.rs",
     "recovery.rs",
     "recovery/hosts.rs",
+    "recovery/rescue.rs",
     "recovery/tests.rs",
     "recovery/window.rs",
     "settings.rs",
