@@ -8,7 +8,7 @@
 
 use crate::asked::Asked;
 use crate::decode::{Piece, decode};
-use crate::delivered::{Delivered, New, Repeat, divided};
+use crate::delivered::{Delivered, Differs, New, Repeat, divided};
 use crate::error::OllamaError;
 use crate::judge::Received;
 use crate::reader::Reader;
@@ -41,6 +41,12 @@ pub enum Broken {
     /// The repeat has another text than the client.
     #[error("the repeated answer differs from what the client has")]
     Differs,
+}
+
+impl From<Differs> for Broken {
+    fn from(_: Differs) -> Self {
+        Self::Differs
+    }
 }
 
 /// A streamed answer on its way to a client.
@@ -188,9 +194,12 @@ impl AnswerStream {
     fn taken(&mut self, bytes: Bytes) -> Result<Bytes, Broken> {
         self.remember(&bytes);
         let is_plain = self.repeat.is_none() && self.hold == Hold::Nothing;
-        match &mut self.delivered {
-            Some(delivered) if is_plain => self.reader.push_and(&bytes, &mut |piece| delivered.take(piece)),
-            _ => self.reader.push(&bytes),
+        // Of each line, what the client does not have.
+        let mut news = Vec::new();
+        match (&mut self.delivered, &mut self.repeat) {
+            (Some(delivered), _) if is_plain => self.reader.push_and(&bytes, &mut |piece| delivered.take(piece)),
+            (Some(delivered), Some(repeat)) => self.reader.push_and(&bytes, &mut |piece| news.push(repeat.take(delivered, piece))),
+            _ => self.reader.push_and(&bytes, &mut |_| news.push(Ok(New::All))),
         }
         if self.is_over() {
             // The end is for the client only if the answer is whole.
@@ -203,7 +212,7 @@ impl AnswerStream {
             self.counts = self.before.and(self.reader.received());
             return Ok(lines);
         }
-        let mut out = self.chosen(&lines)?;
+        let mut out = self.chosen(&lines, news)?;
         if self.is_over() {
             self.release_all(&mut out)?;
         }
@@ -233,20 +242,16 @@ impl AnswerStream {
     }
 
     /// Of these lines, those that the client gets now.
-    fn chosen(&mut self, lines: &[u8]) -> Result<BytesMut, Broken> {
+    fn chosen(&mut self, lines: &[u8], news: Vec<Result<New, Differs>>) -> Result<BytesMut, Broken> {
         let mut out = BytesMut::new();
-        for line in lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-            self.choose(line, &mut out)?;
+        let lines = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        for (line, new) in lines.zip(news) {
+            self.choose(line, new?, &mut out)?;
         }
         Ok(out)
     }
 
-    fn choose(&mut self, line: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
-        let Some(piece) = self.piece(line) else { return Err(unreadable(self.endpoint, line).into()) };
-        let new = match (&mut self.repeat, &self.delivered) {
-            (Some(repeat), Some(delivered)) => repeat.take(delivered, &piece).map_err(|_| Broken::Differs)?,
-            _ => New::All,
-        };
+    fn choose(&mut self, line: &[u8], new: New, out: &mut BytesMut) -> Result<(), Broken> {
         let line = match new {
             New::Nothing => return Ok(()),
             New::All => line.to_vec(),
@@ -305,7 +310,13 @@ impl AnswerStream {
         let mut out = self.line.split();
         if self.repeat.is_some() || self.hold != Hold::Nothing {
             out.extend_from_slice(b"\n");
-            out = self.chosen(&out)?;
+            // The reader has taken it as its last line.
+            let new = match (self.piece(&out), &mut self.repeat, &self.delivered) {
+                (Some(piece), Some(repeat), Some(delivered)) => vec![repeat.take(delivered, &piece)],
+                (Some(_), ..) => vec![Ok(New::All)],
+                (None, ..) => Vec::new(),
+            };
+            out = self.chosen(&out, new)?;
         }
         // What is missing of the client's part will not come.
         let is_behind = |(repeat, delivered): (&Repeat, &Delivered)| !repeat.has_caught_up(delivered);

@@ -395,3 +395,41 @@ async fn no_text_of_a_question_or_an_answer_is_in_the_log_the_journal_or_the_met
         }
     }
 }
+
+/// Serves these hosts with a journal until one of them was asked, whose answer is cut. Returns the journal's file.
+async fn journal_of_a_rescue(folder: &Folder, name: &str, hosts: &[&FaultServer], cut: &FaultServer) -> String {
+    let journal = folder.path(name);
+    let file = folder.write("gateway.toml", config(hosts, &format!("[journal]\nfile = '{}'\n", journal.display())));
+    let mut child = command(None, &["serve", "--config", file.to_str().unwrap()]).spawn().unwrap();
+    let mut screen = Screen::of(child.stdout.take().unwrap());
+    let address = screen.address().await;
+    until("all hosts list their models", async || hosts.iter().all(|host| host.count("/api/ps") > 0)).await;
+    let body = json!({ "model": "qwen3:8b", "messages": [{ "role": "user", "content": "one two three four five six" }] }).to_string();
+    let (before, mut answer) = (cut.count("/api/chat"), String::new());
+    while cut.count("/api/chat") == before {
+        answer = asks(&address, "POST /api/chat", &body).await;
+    }
+    assert!(answer.contains("\"done\":true") && !answer.contains("\"error\""), "{answer}");
+    send("TERM", child.id().unwrap()).await;
+    let log = end(child).await.err;
+    assert!(log.contains("rescues=1"), "{log}");
+    journal.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_journal_has_each_rescue_with_its_seed_and_replay_shows_what_another_policy_would_have_done() {
+    let folder = Folder::new("serve-rescue");
+    let [alpha, beta] = two_hosts().await;
+    alpha.always(CHAT, "stream-clean-end").unwrap();
+    let of_two = journal_of_a_rescue(&folder, "of-two", &[&alpha, &beta], &alpha).await;
+    let written = std::fs::read_to_string(&of_two).unwrap();
+    let is_rescue = |line: &&str| line.contains("{\"replay\":") && line.contains("gateway-seed");
+    assert!(written.lines().any(|line| is_rescue(&line)), "{written}");
+    let same = finish(command(None, &["replay", &of_two, "--json"]), "").await.ends_with(0);
+    assert_eq!(same.json()[0]["differing"], 0, "{same:?}");
+    // A host alone is asked again after a delay, which the other policy chooses otherwise.
+    beta.plan(CHAT, &["stream-clean-end"]).unwrap();
+    let of_one = journal_of_a_rescue(&folder, "of-one", &[&beta], &beta).await;
+    let other = finish(command(None, &["replay", &of_one, "--policy", STEADY, "--json"]), "").await.ends_with(0);
+    assert!(other.json()[0]["differing"].as_u64() > Some(0), "{other:?}");
+}

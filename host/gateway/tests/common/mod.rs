@@ -142,7 +142,9 @@ pub(crate) fn gateway(hosts: &[&Server]) -> Gateway {
     let gateway = gateway_to(&hosts.iter().map(|host| format!("[[upstream]]\nurl = \"{}\"\n", host.url())).collect::<String>());
     for host in hosts {
         let model = format!("at-{}:latest", host.port());
-        until_blocking("the gateway lists the models of its host", || got(&gateway, "/api/tags").contains(&model));
+        for path in ["/api/tags", "/api/ps"] {
+            until_blocking("the gateway lists the models of its host", || got(&gateway, path).contains(&model));
+        }
     }
     gateway
 }

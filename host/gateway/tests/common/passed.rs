@@ -8,7 +8,7 @@ use upright_core::PolicySlot;
 use upright_gateway::config::Config;
 use upright_gateway::serve::{Gateway, StartOptions};
 use upright_test_kit::gate::Gate;
-use upright_test_kit::model_host::ModelHost;
+use upright_test_kit::model_host::{ModelHost, listed};
 
 fn before(hosts: &[&str], tables: &str) -> Gateway {
     let upstreams: String = hosts.iter().map(|host| format!("[[upstream]]\nurl = \"http://{host}\"\n")).collect();
@@ -312,7 +312,12 @@ async fn a_host_that_took_a_change_and_broke_off_is_not_followed_by_the_next() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_gets_and_the_client_gets_no_header_that_is_not_for_it() {
     let other = ModelHost::start(|_, line| line.json(200, &json!({ "data": [{ "id": "a" }] })));
-    let host = ModelHost::ollama(&["a:latest"], |asked, line| {
+    let host = ModelHost::start(|asked, line| {
+        match asked.target.as_str() {
+            "GET /api/version" => return line.json(200, &json!({ "version": "0.33.0" })),
+            "GET /api/tags" | "GET /api/ps" => return line.json(200, &listed(&["a:latest"])),
+            _ => {}
+        }
         let private = ["authorization", "cookie", "x-api-key", "x-upright-host", "origin", "te", "proxy-authorization"];
         let found: Vec<_> = private.iter().filter(|name| asked.header(name).is_some()).collect();
         let seen = json!({ "private": found, "via": asked.header("via"), "own": asked.header("x-own") }).to_string();
