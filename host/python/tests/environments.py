@@ -58,10 +58,10 @@ def pip(python: Path, *arguments: str | Path) -> None:
     install(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
 
 
-def install(*command: str | Path) -> None:
+def install(*command: str | Path, env: dict[str, str] | None = None) -> None:
     """Runs a command of an installation. Raises `Unavailable` with its last words where it fails."""
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60 * _MINUTES)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60 * _MINUTES, env=env)
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable(str(error)) from error
     if done.returncode:

@@ -111,7 +111,7 @@ class Facts:
         if isinstance(said, list) and depth:
             said = cast("list[object]", said)
             return ": ".join(self._words(part, depth - 1) for part in said[:_PARTS])
-        return "" if said is None else str(cast("object", said))
+        return "" if said is None else str(cast("Any", said))
 
     def _label(self, said: dict[Any, Any]) -> None:
         kind, code, status = said.get("type"), said.get("code"), said.get("status")

@@ -67,7 +67,7 @@ def attempts(
     return Attempts(terms.strategy, terms)
 
 
-_NAMES = tuple(attempts.__kwdefaults__)
+_NAMES = tuple(attempts.__kwdefaults__ or ())
 _MOST = 256
 _known: dict[Any, Terms] = {}
 """Terms by options. Equal loops share them, since they have no state."""

@@ -7,12 +7,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 import upright
+from upright._terms import ErrorTypes, On
 
 if TYPE_CHECKING:
     from upright import CircuitBreaker, RetryStrategy
-
-Errors: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"
-"""One type of exceptions, or several."""
 
 Failed: TypeAlias = Callable[[Exception, str], None]
 """Hears of each failed attempt, and of the name that it was for."""
@@ -33,8 +31,8 @@ class GuardOptions(TypedDict, total=False):
     deadline: float | None
     attempt_timeout: float | None
     breaker: str | CircuitBreaker | None
-    on: Errors | Callable[[Exception], object] | None
-    pass_through: Errors
+    on: On | None
+    pass_through: ErrorTypes
     strategy: RetryStrategy | None
 
 

@@ -217,10 +217,10 @@ class Known(NamedTuple):
     plain: bool  # The type says it all, if there is no chain.
 
 
-_CACHE: dict[int, tuple[weakref.ref[type], Known]] = {}
+_CACHE: dict[int, tuple[weakref.ref[type[object]], Known]] = {}
 
 
-def known(kind: type) -> Known:
+def known(kind: type[object]) -> Known:
     """Returns the facts about a class. They are kept as long as the class lives."""
     found = _CACHE.get(id(kind))
     if found is not None and found[0]() is kind:
@@ -230,7 +230,7 @@ def known(kind: type) -> Known:
     return studied
 
 
-def _study(kind: type) -> Known:
+def _study(kind: type[object]) -> Known:
     packages = [str(base.__module__).partition(".")[0] for base in kind.__mro__]
     names = [f"{_TWINS.get(package, package)}.{base.__name__}" for package, base in zip(packages, kind.__mro__)]
     row: Row = next((_TABLE[name] for name in names if name in _TABLE), ("other", NOTHING))

@@ -264,7 +264,7 @@ class _Guarded(Runnable[Input, Output]):
         return self._bound.get_name(suffix, name=name)
 
     @property
-    def InputType(self) -> type[Input]:
+    def InputType(self) -> type[Any]:
         """The type of its input."""
         return self._bound.InputType
 
@@ -310,7 +310,7 @@ class _Guarded(Runnable[Input, Output]):
 
 
 @asynccontextmanager
-async def _closing(chunks: AsyncIterator[Output]) -> AsyncIterator[AsyncIterator[Output]]:
+async def _closing(chunks: AsyncIterator[Output]) -> AsyncGenerator[AsyncIterator[Output], None]:
     """Closes an iterator where it can be closed."""
     try:
         yield chunks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
@@ -178,7 +178,7 @@ def _raising(error: Exception) -> Iterator[bytes]:
 
 def _exchange(guard: Guard, request: PreparedRequest) -> Exchange | None:
     url = urlsplit(request.url or "")
-    body = request.body
+    body = cast("object", request.body)  # Its annotation leaves out what is read piece by piece.
     if body is None or isinstance(body, (bytes, str)):
         read = body.encode() if isinstance(body, str) else bytes(body or b"")
     else:
@@ -199,11 +199,11 @@ def _request(request: PreparedRequest, exchange: Exchange) -> tuple[PreparedRequ
     return sent, limit
 
 
-def _within(limit: float | None, timeout: Any) -> Any:
+def _within(limit: float | None, timeout: float | tuple[float | None, ...] | None) -> Any:
     """The caller's time limits, each at most this one."""
     if limit is None:
         return timeout
-    spans: tuple[Any, ...] = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    spans = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     return tuple(limit if span is None else min(span, limit) for span in spans)
 
 

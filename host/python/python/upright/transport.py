@@ -273,8 +273,8 @@ def _outcome(library: _Library, exchange: Exchange, error: Exception) -> Any:
         return library.response(response, library.words(pieces, error))
     if not isinstance(error, library.module.HTTPStatusError):
         raise error
-    response = error.response
-    answer = library.whole(response, [response.content])
+    refusal: Any = getattr(error, "response")  # noqa: B009 - the class is known only when the program runs
+    answer = library.whole(refusal, [refusal.content])
     # Clients of OpenAI and Anthropic would repeat what was given up.
     answer.headers.setdefault("x-should-retry", "false")
     return answer
@@ -392,8 +392,8 @@ class _AsyncAnswer:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         exchange = self._exchange
         held, self._held = self._held, []
-        for piece in held:
-            yield piece
+        for ready in held:
+            yield ready
         while True:
             piece, broke = await _following_piece_async(self._pieces)
             failed = exchange.wrong(piece, broke)
