@@ -9,7 +9,7 @@ from typing import Any
 from upright import _drive
 from upright._course import Course, begin
 from upright._current import leave
-from upright._native import Attempt, Attempts
+from upright._native import Attempt, Attempts, PolicySlot
 from upright._options import Options
 from upright._terms import ErrorTypes, On, Terms
 from upright.error_recovery import CircuitBreaker, RetryStrategy
@@ -28,6 +28,7 @@ def attempts(
     on: On | None = None,
     pass_through: ErrorTypes = (),
     idempotent: bool = True,
+    policy: PolicySlot | None = None,
     strategy: RetryStrategy | None = None,
 ) -> Attempts:
     """A loop over the attempts of one operation, also `async for`; the options are those of `guard`.
@@ -51,6 +52,7 @@ def attempts(
         on,
         pass_through,
         idempotent,
+        policy,
         strategy,
     )
     try:

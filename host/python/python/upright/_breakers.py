@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Awaitable
 from contextvars import ContextVar
+from os import PathLike, fspath
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from upright import _hearing, _log, _waits
 from upright._facts import is_pass_through, read
-from upright._native import Breaker, Permit
+from upright._native import Breaker, Permit, PolicySlot, State
 
 if TYPE_CHECKING:
     from upright.error_recovery import CircuitBreaker
@@ -146,6 +148,8 @@ def breaker(
     failure_rate_threshold: float | None = None,
     minimum_calls: int | None = None,
     slow_call_duration: float | None = None,
+    policy: PolicySlot | None = None,
+    state: State | str | PathLike[str] | None = None,
 ) -> CircuitBreaker:
     """The circuit breaker of this name; all of the process share it: `with upright.breaker("index"): ...`.
 
@@ -154,7 +158,12 @@ def breaker(
     calls for 60 s (`recovery_timeout`), then lets `half_open_permits` probes through at a time, and closes after
     `success_threshold` successes. A call slower than `slow_call_duration` seconds counts as slow.
 
-    Raises `ValueError` for a setting that cannot be used, or that is another one than the breaker has.
+    `policy` is the slot whose policy decides. `state` is a `State`, or the address of one: a file's path, or
+    `:memory:`. It keeps the breaker's phase under the name: every program of this machine that names the same state
+    shares it, and the next one begins with it. A `State` serves any number of breakers.
+
+    Raises `ValueError` for a setting that cannot be used, or that is another one than the breaker has. Raises `OSError`
+    for a state that cannot be opened.
     """
     given: dict[str, Any] = {
         "failure_threshold": failure_threshold,
@@ -167,28 +176,53 @@ def breaker(
         "slow_call_duration": slow_call_duration,
     }
     given = {setting: value for setting, value in given.items() if value is not None}
-    found = _named.get(name) or _made(name, given)
+    found = _named.get(name) or _made(name, given, policy, state)
     for setting, value in given.items():
         if found._settings[setting] != value:
             raise ValueError(
                 f"the breaker {name!r} has {setting}={found._settings[setting]}; expected the same, and not {value}"
             )
+    if policy is not None and policy is not found._policy:
+        raise ValueError(f"the breaker {name!r} has policy={found._policy}; expected the same slot, and not {policy}")
+    kept = None if found._store is None else found._store.address
+    if state is not None and _address(state) != kept:
+        raise ValueError(f"the breaker {name!r} has state={kept!r}; expected the same, and not {_address(state)!r}")
     return found
 
 
-def _made(name: str, given: dict[str, Any]) -> CircuitBreaker:
+def _address(state: State | str | PathLike[str]) -> str:
+    return state.address if isinstance(state, State) else fspath(state)
+
+
+def _opened(state: State | str | PathLike[str] | None) -> State | None:
+    if state is None or isinstance(state, State):
+        return state
+    opened = State(fspath(state))
+    # Writes what waits.
+    atexit.register(opened.close)
+    return opened
+
+
+def _made(
+    name: str, given: dict[str, Any], policy: PolicySlot | None, state: State | str | PathLike[str] | None
+) -> CircuitBreaker:
     from upright.error_recovery import CircuitBreaker
 
     with _lock:
         if name not in _named:
-            _named[name] = CircuitBreaker._of_name(name, given)
+            made = CircuitBreaker._of(name, given, policy, _opened(state))
+            made._is_named = True
+            _named[name] = made
         return _named[name]
 
 
-def again(name: str, settings: dict[str, Any], saved: str) -> CircuitBreaker:
+def again(
+    name: str, settings: dict[str, Any], saved: str, policy: PolicySlot | None, address: str | None
+) -> CircuitBreaker:
     """The breaker of a name that was pickled: the process's own where it has one, else one in this state."""
     known = _named.get(name)
     if known is None:
-        known = _made(name, settings)
-        known._restore(saved)
+        known = _made(name, settings, policy, address)
+        if address is None:
+            known._restore(saved)
     return known

@@ -100,7 +100,7 @@ class Guard:
         with self._lock:
             breaker = self.breakers.pop(host, None)
             if breaker is None:
-                breaker = CircuitBreaker._of_name(host, dict(like._settings))
+                breaker = CircuitBreaker._of(host, like._settings, like._policy)
             self.breakers[host] = breaker
             while len(self.breakers) > MOST_HOSTS:
                 del self.breakers[next(iter(self.breakers))]

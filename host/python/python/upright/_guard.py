@@ -13,6 +13,7 @@ from upright._options import Options
 from upright._terms import ErrorTypes, On, Terms
 
 if TYPE_CHECKING:
+    from upright._native import PolicySlot
     from upright.error_recovery import CircuitBreaker, RetryStrategy
 
 P = ParamSpec("P")
@@ -58,6 +59,7 @@ class Guarded(Protocol[P, R_co]):
         on: On | None = ...,
         pass_through: ErrorTypes = ...,
         idempotent: bool = ...,
+        policy: PolicySlot | None = ...,
         restart: bool = ...,
         strategy: RetryStrategy | None = ...,
     ) -> Guarded[P, R_co]:
@@ -126,6 +128,7 @@ def guard(
     on: On | None = None,
     pass_through: ErrorTypes = (),
     idempotent: bool = True,
+    policy: PolicySlot | None = None,
     restart: bool = False,
     strategy: RetryStrategy | None = None,
 ) -> Guard: ...
@@ -146,6 +149,7 @@ def guard(
     on: On | None = None,
     pass_through: ErrorTypes = (),
     idempotent: bool = True,
+    policy: PolicySlot | None = None,
     restart: bool = False,
     strategy: RetryStrategy | None = None,
 ) -> Any:
@@ -167,6 +171,7 @@ def guard(
       policy does.
     - `pass_through`: types of exceptions that are control flow. No guard handles them.
     - `idempotent`: whether a repeated call does no harm. If not, only calls that never reached the service are repeated.
+    - `policy`: the slot whose policy decides about retries; by default the breaker's slot, or the built-in policy.
     - `restart`: whether a generator that fails after its first item begins again, so that its reader gets items twice.
     - `strategy`: a `RetryStrategy` in place of the settings above.
 
@@ -187,6 +192,7 @@ def guard(
         on=on,
         pass_through=pass_through,
         idempotent=idempotent,
+        policy=policy,
         restart=restart,
         strategy=strategy,
     )

@@ -10,7 +10,7 @@ import upright
 from upright._terms import ErrorTypes, On
 
 if TYPE_CHECKING:
-    from upright import CircuitBreaker, RetryStrategy
+    from upright import CircuitBreaker, PolicySlot, RetryStrategy
 
 Failed: TypeAlias = Callable[[Exception, str], None]
 """Hears of each failed attempt, and of the name that it was for."""
@@ -33,6 +33,7 @@ class GuardOptions(TypedDict, total=False):
     breaker: str | CircuitBreaker | None
     on: On | None
     pass_through: ErrorTypes
+    policy: PolicySlot | None
     strategy: RetryStrategy | None
 
 
@@ -89,7 +90,7 @@ class ByName:
         one, other = decorate(call), decorate(await_)
         like = one.breaker
         if like is not None:
-            own = upright.CircuitBreaker(like.failure_threshold, like.recovery_timeout, like.success_threshold)
+            own = upright.CircuitBreaker._of(name, like._settings, like._policy)
             one, other = one.with_options(breaker=own), other.with_options(breaker=own)
         return Guards(one, other, other.with_options(max_retries=0))
 

@@ -71,29 +71,6 @@ class StoredCheckpoints(MutableMapping[str, dict[str, Any]]):
         return f"StoredCheckpoints({self._state.address!r})"
 
 
-class _Breaker(error_recovery.CircuitBreaker):
-    def __init__(self, name: str, policy: PolicySlot | None, state: State | None) -> None:
-        self._begin(
-            name,
-            failure_threshold=5,
-            recovery_timeout=60.0,
-            success_threshold=2,
-            failure_window=1e9,
-            failure_rate_threshold=2.0,
-            policy=policy,
-            state=state,
-        )
-
-
-class _Strategy(error_recovery.RetryStrategy):
-    _policy: PolicySlot | None = None
-
-    def __init__(self, policy: PolicySlot | None, breaker: _Breaker) -> None:
-        self._policy = policy
-        super().__init__(use_circuit_breaker=False)
-        self.circuit_breaker = breaker
-
-
 class RecoveryManager(error_recovery.RecoveryManager):
     """Ties retries, classification, degradation, health checks and checkpoints together.
 
@@ -120,8 +97,11 @@ class RecoveryManager(error_recovery.RecoveryManager):
             raise ValueError("policy and journal are given; expected one of them: PolicySlot(journal=…) records a slot's decisions")
         self.policy = policy or PolicySlot(journal=journal)
         self.state = state if state is None or isinstance(state, State) else State(fspath(state))
-        own = retry_strategy or _Strategy(self.policy, _Breaker(name, self.policy, self.state))
-        super().__init__(own, fallback_models)
+        if retry_strategy is None:
+            settings = error_recovery._IN_A_ROW
+            breaker = error_recovery.CircuitBreaker._of(name, settings, self.policy, self.state)
+            retry_strategy = error_recovery.RetryStrategy._of(breaker=breaker, policy=self.policy, more={})
+        super().__init__(retry_strategy, fallback_models)
         self._arguments: MutableMapping[str, dict[str, Any]] = Timestamped("state")
         if self.state is not None:
             self.checkpoints = StoredCheckpoints(self.state, codec)

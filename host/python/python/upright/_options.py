@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from upright import _breakers
+from upright._native import PolicySlot
 from upright._terms import ErrorTypes, On, Terms
 from upright.error_recovery import CircuitBreaker, RetryStrategy
 
@@ -20,6 +21,7 @@ _OF_STRATEGIES = (
     "attempt_timeout",
     "breaker",
     "idempotent",
+    "policy",
 )
 
 
@@ -40,6 +42,7 @@ class Options:
     on: On | None = None
     pass_through: ErrorTypes = ()
     idempotent: bool = True
+    policy: PolicySlot | None = None
     restart: bool = False
     strategy: RetryStrategy | None = None
 
@@ -85,6 +88,7 @@ class Options:
             backoff_factor=self.backoff_factor,
             jitter=self.jitter,
             breaker=_breakers.breaker(self.breaker) if isinstance(self.breaker, str) else self.breaker,
+            policy=self.policy,
             more={
                 "name": name,
                 "deadline": self.deadline,

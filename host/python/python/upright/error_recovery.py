@@ -19,7 +19,7 @@ from upright import _breakers, _drive, _health, _log
 from upright._facts import read
 from upright._failure import failure_of
 from upright._kept import Timestamped
-from upright._native import Breaker, PolicySlot, Strategy, classify, fallback_model, simplify
+from upright._native import Breaker, PolicySlot, State, Strategy, classify, fallback_model, simplify
 
 __all__ = [
     "CircuitBreaker",
@@ -182,6 +182,10 @@ class ErrorClassifier:
         logger.info("Cleared error history")
 
 
+_IN_A_ROW: dict[str, Any] = {"failure_window": 1e9, "failure_rate_threshold": 2.0}
+"""Only failures in a row count, however far apart."""
+
+
 class CircuitBreaker(_breakers.Blocks, Breaker):
     """Rejects calls to a service after `failure_threshold` failures in a row.
 
@@ -191,6 +195,9 @@ class CircuitBreaker(_breakers.Blocks, Breaker):
     """
 
     _is_named = False
+    # The slot that decides, and the store that it is kept in.
+    _policy: PolicySlot | None = None
+    _store: State | None = None
 
     def __init__(self, failure_threshold: int = 5, recovery_timeout: float = 60.0, success_threshold: int = 2) -> None:
         self._begin(
@@ -198,18 +205,18 @@ class CircuitBreaker(_breakers.Blocks, Breaker):
             failure_threshold=failure_threshold,
             recovery_timeout=recovery_timeout,
             success_threshold=success_threshold,
-            # Only failures in a row count, however far apart.
-            failure_window=1e9,
-            failure_rate_threshold=2.0,
+            **_IN_A_ROW,
         )
 
     @classmethod
-    def _of_name(cls, name: str, settings: dict[str, Any]) -> CircuitBreaker:
-        """A breaker of this name, with these settings."""
+    def _of(
+        cls, name: str, settings: dict[str, Any], policy: PolicySlot | None = None, store: State | None = None
+    ) -> CircuitBreaker:
+        """A breaker of this name, with these settings, decided by a slot's policy and kept in a store."""
         breaker = cls()
         given: dict[str, Any] = {"failure_threshold": 5, "recovery_timeout": 60.0, "success_threshold": 2, **settings}
-        breaker._begin(name, **given)
-        breaker._is_named = True
+        breaker._begin(name, **given, policy=policy, state=store)
+        breaker._policy, breaker._store = policy, store
         return breaker
 
     @property
@@ -285,7 +292,8 @@ class CircuitBreaker(_breakers.Blocks, Breaker):
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._is_named:
-            return _breakers.again, (self.name, self._settings, self._save())
+            address = self._store.address if self._store is not None else None
+            return _breakers.again, (self.name, self._settings, self._save(), self._policy, address)
         settings = (self.failure_threshold, self.recovery_timeout, self.success_threshold)
         return type(self), settings, self._save()
 
@@ -319,10 +327,12 @@ class RetryStrategy(Strategy):
         object.__setattr__(self._config, "_changed", WeakMethod(self._apply))
 
     @classmethod
-    def _of(cls, *, breaker: CircuitBreaker | None, more: dict[str, Any], **settings: Any) -> RetryStrategy:
-        """A strategy with this breaker, and with settings that only guards have."""
+    def _of(
+        cls, *, breaker: CircuitBreaker | None, policy: PolicySlot | None, more: dict[str, Any], **settings: Any
+    ) -> RetryStrategy:
+        """A strategy with this breaker and slot, and with settings that only guards have."""
         strategy = cls(use_circuit_breaker=False, **settings)
-        strategy._more = more
+        strategy._policy, strategy._more = policy, more
         strategy.circuit_breaker = breaker
         return strategy
 
@@ -336,6 +346,7 @@ class RetryStrategy(Strategy):
             "backoff_factor": config.backoff_factor,
             "jitter": config.jitter,
             "breaker": self._circuit_breaker,
+            "policy": self._policy,
             **more,
         }
 
@@ -395,14 +406,18 @@ class RetryStrategy(Strategy):
     def __reduce__(self) -> tuple[Any, ...]:
         config = copy.copy(self._config)
         config.__dict__.pop("_changed", None)
-        return _strategy, (type(self), config, self._circuit_breaker, dict(self._more))
+        return _strategy, (type(self), config, self._circuit_breaker, self._policy, dict(self._more))
 
 
 def _strategy(
-    kind: type[RetryStrategy], config: RetryConfig, breaker: CircuitBreaker | None, more: dict[str, Any]
+    kind: type[RetryStrategy],
+    config: RetryConfig,
+    breaker: CircuitBreaker | None,
+    policy: PolicySlot | None,
+    more: dict[str, Any],
 ) -> RetryStrategy:
     strategy = kind(use_circuit_breaker=False)
-    strategy._more = more
+    strategy._policy, strategy._more = policy, more
     strategy.config = config
     strategy.circuit_breaker = breaker
     return strategy

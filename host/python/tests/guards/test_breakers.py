@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +74,49 @@ def test_the_first_call_sets_the_settings_and_others_must_agree(name: str) -> No
 def test_a_named_breaker_pickles_by_its_name(name: str) -> None:
     breaker = upright.breaker(name)
     assert pickle.loads(pickle.dumps(breaker)) is breaker and copy.deepcopy(breaker) is breaker
+
+
+OPENED = """
+import sys, upright
+breaker = upright.breaker("index", failure_threshold=1, state=sys.argv[1])
+try:
+    with breaker:
+        raise ConnectionRefusedError(111, "Connection refused")
+except (ConnectionRefusedError, upright.CircuitOpenError) as error:
+    print(type(error).__name__)
+"""
+
+
+def test_a_breaker_with_a_state_is_open_in_the_next_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENED, str(tmp_path / "state.db")]
+    said = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert said == ["ConnectionRefusedError\n", "CircuitOpenError\n"]
+
+
+def test_a_name_has_one_state_and_one_slot(name: str, tmp_path: Path) -> None:
+    path, slot = tmp_path / "state.db", upright.PolicySlot()
+    breaker = upright.breaker(name, state=path, policy=slot)
+    assert upright.breaker(name) is upright.breaker(name, state=upright.State(str(path)), policy=slot) is breaker
+    with pytest.raises(ValueError, match=r"has state='.*state.db'; expected the same, and not ':memory:'"):
+        upright.breaker(name, state=":memory:")
+    with pytest.raises(ValueError, match="expected the same slot"):
+        upright.breaker(name, policy=upright.PolicySlot())
+    upright.breaker(name + " other")
+    with pytest.raises(ValueError, match="has state=None"):
+        upright.breaker(name + " other", state=path)
+
+
+def test_a_pickled_breaker_finds_its_state_in_another_process(tmp_path: Path) -> None:
+    state = upright.State(str(tmp_path / "state.db"))
+    breaker = upright.breaker("pickled", failure_threshold=1, state=state)
+    with pytest.raises(ConnectionRefusedError), breaker:
+        raise refused()
+    state.close()
+    # From now on this process is alone, and the other one finds what is stored.
+    breaker.reset()
+    program = "import pickle, sys; print(pickle.load(sys.stdin.buffer).state.value)"
+    done = subprocess.run([sys.executable, "-c", program], input=pickle.dumps(breaker), capture_output=True, check=True)
+    assert done.stdout == b"open\n"
 
 
 def test_a_block_is_rejected_on_entry(name: str, upright_instantly: Instantly) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import functools
+import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from plans import Plan, refused
 from upright.testing import Instantly
 
 KINDS = ["plain", "coroutine"]
+STEADY = Path(__file__).resolve().parents[4] / "guest/examples/steady/steady.wasm"
 
 
 def guarded(kind: str, plan: Plan, **options: Any) -> Callable[..., Any]:
@@ -264,6 +268,64 @@ def test_options_can_change_beside_a_strategy() -> None:
     ask = upright.guard(strategy=strategy)(lambda: None).with_options(max_retries=1)
     assert (ask.strategy.config.max_retries, ask.strategy.config.base_delay) == (1, 0.25)
     assert ask.breaker is strategy.circuit_breaker
+
+
+@pytest.fixture
+def steady() -> upright.PolicySlot:
+    """A slot whose policy waits the first delay every time."""
+    slot = upright.PolicySlot()
+    slot.swap(STEADY)
+    return slot
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_policy_of_a_slot_decides_for_a_guard(
+    kind: str, steady: upright.PolicySlot, upright_instantly: Instantly
+) -> None:
+    guarded(kind, Plan(3), policy=steady, jitter=False)()
+    assert upright_instantly == [1.0, 1.0, 1.0]
+
+
+def test_the_policy_of_a_slot_decides_for_a_loop_of_attempts(
+    steady: upright.PolicySlot, upright_instantly: Instantly
+) -> None:
+    plan = Plan(3)
+    for attempt in upright.attempts(policy=steady, jitter=False):
+        with attempt:
+            plan()
+    assert upright_instantly == [1.0, 1.0, 1.0]
+
+
+def test_a_slot_stays_where_another_option_changes(steady: upright.PolicySlot, upright_instantly: Instantly) -> None:
+    plan = Plan(3)
+    ask = upright.guard(policy=steady, jitter=False)(lambda: plan())
+    ask.with_options(base_delay=2.0)()
+    assert upright_instantly == [2.0, 2.0, 2.0]
+    by_strategy = upright.guard(strategy=ask.strategy)(lambda: plan())
+    plan.calls.clear()
+    by_strategy.with_options(max_retries=5)()
+    assert upright_instantly[3:] == [1.0, 1.0, 1.0]
+
+
+def test_a_guard_without_a_slot_takes_that_of_its_breaker(
+    steady: upright.PolicySlot, name: str, upright_instantly: Instantly
+) -> None:
+    breaker = upright.breaker(name, policy=steady)
+    guarded("plain", Plan(3), breaker=breaker, jitter=False)()
+    assert upright_instantly == [1.0, 1.0, 1.0]
+    assert steady.counts["decisions"] > 3
+
+
+def test_a_strategy_and_a_slot_exclude_each_other() -> None:
+    with pytest.raises(TypeError, match="strategy and policy were given"):
+        upright.guard(strategy=upright.RetryStrategy(), policy=upright.PolicySlot())
+
+
+def test_a_strategy_with_a_slot_is_copied_with_it_and_not_pickled(steady: upright.PolicySlot) -> None:
+    strategy = upright.guard(policy=steady, jitter=False)(lambda: None).strategy
+    assert [copy.copy(strategy).delay(attempt) for attempt in range(3)] == [1.0, 1.0, 1.0]
+    with pytest.raises(TypeError, match="PolicySlot"):
+        pickle.dumps(strategy)
 
 
 def test_an_unknown_option_is_refused_by_name() -> None:

@@ -18,7 +18,7 @@ def function(number: int, *, text: str = "") -> list[str]:
     return [text] * number
 
 
-@upright.guard(max_retries=5, deadline=30, breaker="ollama", fallback=[], accept=bool, on=TimeoutError)
+@upright.guard(max_retries=5, deadline=30, breaker="ollama", fallback=[], accept=bool, on=TimeoutError, policy=None)
 async def coroutine(number: int) -> list[str]:
     return []
 
@@ -75,7 +75,7 @@ async def uses(client: Client, error: Exception) -> None:
     reveal_type(function.with_options(max_retries=0))  # with_options
     reveal_type(coroutine)  # coroutine
     reveal_type(await coroutine(1))  # awaited
-    reveal_type(await coroutine.with_options(deadline=1)(1))  # awaited with options
+    reveal_type(await coroutine.with_options(deadline=1, policy=upright.PolicySlot())(1))  # awaited with options
     reveal_type(generator(1))  # generator
     reveal_type(async_generator(1))  # async generator
     reveal_type(stacked)  # stacked
@@ -87,14 +87,14 @@ async def uses(client: Client, error: Exception) -> None:
     reveal_type(client.class_method(1))  # class method
     reveal_type(Client.static_method(1))  # static method
     reveal_type(generic(function)(1))  # through a generic function
-    for attempt in upright.attempts(max_retries=1):
+    for attempt in upright.attempts(max_retries=1, policy=None):
         with attempt:
             reveal_type(attempt.number)  # attempt's number
             reveal_type(attempt.time_left)  # attempt's time
     async for attempt in upright.RetryStrategy():
         with attempt:
             reveal_type(attempt.model)  # attempt's model
-    with upright.breaker("index") as nothing:
+    with upright.breaker("index", state="state.db") as nothing:
         reveal_type(nothing)  # block
     reveal_type(upright.breaker("index").call(len, "text"))  # breaker's call
     reveal_type(upright.RetryStrategy().execute(len, "text"))  # execute
