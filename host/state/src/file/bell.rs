@@ -42,12 +42,12 @@ impl Bell {
     }
 }
 
+/// Linux tells of a removal a moment before the name is gone, and never again. The links are counted before that.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let identity = |file: io::Result<std::fs::Metadata>| file.map(|file| (file.dev(), file.ino())).ok();
-    let named = identity(std::fs::metadata(path));
-    named.is_some() && named == identity(file.metadata())
+    let (Ok(named), Ok(file)) = (std::fs::metadata(path), file.metadata()) else { return false };
+    file.nlink() > 0 && (named.dev(), named.ino()) == (file.dev(), file.ino())
 }
 
 #[cfg(not(unix))]
@@ -89,5 +89,25 @@ impl Listener {
         let mut watcher = watcher.map_err(cannot)?;
         watcher.watch(path, RecursiveMode::NonRecursive).map_err(cannot)?;
         Ok(Self { _watcher: watcher })
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+    use upright_test_kit::folder::Folder;
+
+    #[test]
+    fn a_file_without_a_link_is_not_in_place_though_its_name_is_still_found() {
+        let folder = Folder::new("links");
+        let path = folder.path("state.db-bell");
+        let file = place::private().open(&path).unwrap();
+        // Finds the file whether or not it has a link.
+        let found = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        assert!(is_at(&file, &found));
+        std::fs::remove_file(&path).unwrap();
+        assert!(found.metadata().is_ok());
+        assert!(!is_at(&file, &found));
     }
 }
