@@ -184,6 +184,12 @@ def test_8_neither_history_nor_log_keeps_a_frame_of_a_failed_call_alive(caplog: 
     assert (seen[0](), len(manager.classifier.error_history), len(caplog.records) > 0) == (None, 1, True)
 
 
+def test_8_the_history_keeps_the_text_of_an_exception_with_a_file_name() -> None:
+    error = FileNotFoundError(2, "No such file or directory", "notes.md")
+    kept = er.ErrorClassifier().classify(error).error
+    assert kept is not error and (str(kept), type(kept)) == (str(error), FileNotFoundError)
+
+
 def test_9_the_managers_history_has_failures_that_a_retry_recovered_each_once() -> None:
     manager = er.RecoveryManager()
     assert manager.execute_with_recovery(Fails(refused, times=2)) == 7

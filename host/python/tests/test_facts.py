@@ -16,6 +16,7 @@ import urllib.error
 import weakref
 from collections.abc import Callable
 from email.message import Message
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +24,9 @@ import pytest
 from upright import _known
 from upright._answers import MESSAGE_LIMIT, endpoint_of, retry_after
 from upright._facts import LINKS, PASS_THROUGH, is_pass_through, read
-from upright._native import Fault
+from upright._native import Fault, classify
+
+VECTORS = Path(__file__).resolve().parents[3] / "guest/conformance/vectors/classifier.jsonl"
 
 
 def named(name: str, *bases: type[BaseException], **attributes: object) -> type[Any]:
@@ -595,3 +598,15 @@ def test_control_flow_of_a_framework_is_known_by_name(name: str) -> None:
 
 def test_a_failure_is_no_control_flow() -> None:
     assert not is_pass_through(named("mine.Retry")()) and not is_pass_through(ValueError())
+
+
+def test_text_and_number_of_an_exception_whose_type_says_it_all_mean_nothing() -> None:
+    questions = map(json.loads, VECTORS.read_text(encoding="utf-8").splitlines())
+    texts = {question["arguments"].get("fault", {}).get("message", "") for question in questions}
+    types = [value for value in vars(builtins).values() if isinstance(value, type) and issubclass(value, BaseException)]
+    kinds = {str(about.row[0]) for about in map(_known.known, types) if about.plain}  # type: ignore[index]
+    assert len(texts) > 500 and len(kinds) > 5
+    for kind_ in kinds:
+        alone = classify(Fault(kind_))
+        assert all(classify(Fault(kind_, text)) == alone for text in texts), kind_
+        assert all(classify(Fault(kind_, errno=number)) == alone for number in range(1, 134)), kind_

@@ -27,7 +27,7 @@ from upright._answers import (
 from upright._known import ERRNOS, PASS_THROUGH, Known, known
 from upright._native import Fault
 
-__all__ = ["LINKS", "PASS_THROUGH", "FaultReader", "is_pass_through", "read"]
+__all__ = ["LINKS", "PASS_THROUGH", "FaultReader", "is_pass_through", "plain", "read"]
 
 FaultReader = Callable[[BaseException], "Fault | None"]
 """A program's own reader: the fault of an exception, or None to leave it to others."""
@@ -61,8 +61,8 @@ def read(error: BaseException, *, fault_reader: Sequence[FaultReader] = ()) -> F
     `fault_reader` holds a program's own readers. The first that returns a fault for a link of the chain decides. Next
     comes `__upright_fault__` of the link's class: a fault, or a method that returns one or None.
     """
-    if not fault_reader and (plain := _plain(error)) is not None:
-        return plain
+    if not fault_reader and (kind := plain(error)) is not None:
+        return Fault(kind[0], text_of(error), errno=kind[1])
     facts = _chain(error, fault_reader, set())
     if facts.strength == GENERAL and facts.kind in _REFINED:
         said = facts.message.lower()
@@ -70,8 +70,11 @@ def read(error: BaseException, *, fault_reader: Sequence[FaultReader] = ()) -> F
     return facts.fault()
 
 
-def _plain(error: BaseException) -> Fault | None:
-    """The fault of an exception whose type says it all: most failures are one of the interpreter's own, without a chain."""
+def plain(error: BaseException) -> tuple[str, int | None] | None:
+    """The kind and the error number of an exception whose type says it all; `None` for others.
+
+    Most failures are one of the interpreter's own types, without a chain. Text and number do not change their meaning.
+    """
     about = known(type(error))
     if not about.plain or error.__cause__ is not None or error.__context__ is not None:
         return None
@@ -80,7 +83,7 @@ def _plain(error: BaseException) -> Fault | None:
     number = error.errno if about.numbered and _LINUX else None  # type: ignore[attr-defined]
     if number is not None and (not isinstance(number, int) or not 0 < number <= _LAST_ERRNO):
         number = None
-    return Fault(about.row[0], text_of(error), errno=number)  # type: ignore[index]
+    return about.row[0], number  # type: ignore[index]
 
 
 def is_pass_through(error: BaseException) -> bool:

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("upright")
 
-_NATIVE = frozenset((BaseException.__init__, BaseException.__reduce__, OSError.__init__, OSError.__reduce__))
-
 
 def text(error: BaseException) -> str:
     """The text of an exception, also of one whose `__str__` fails."""
@@ -32,10 +30,10 @@ def without_traceback(error: Exception) -> Exception:
     """A copy of an exception that keeps no frames alive; the exception itself where it cannot be copied."""
     kind = type(error)
     try:
-        if kind.__init__ in _NATIVE and kind.__reduce__ in _NATIVE:
+        reduced = error.__reduce__()
+        if kind.__module__ == "builtins" and len(reduced) == 2:
             # As `copy` does it, without asking around.
-            copied = kind.__new__(kind, *error.args)
-            copied.__dict__.update(error.__dict__)
+            copied: Exception = kind(*reduced[1])
         else:
             copied = copy.copy(error)
             copied.__traceback__ = copied.__cause__ = copied.__context__ = None

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from upright import _native
-from upright._facts import is_pass_through, read
-from upright._native import Classification
+from upright._facts import is_pass_through, plain, read
+from upright._native import Classification, Fault
+
+_known: dict[str, Classification] = {}
+"""Meanings of the exceptions whose type says it all, by their kind."""
 
 
 def classify(error: BaseException) -> Classification:
     """The meaning of an exception, by the built-in policy."""
-    return _native.classify(read(error))
+    if (own := plain(error)) is None:
+        return _native.classify(read(error))
+    kind = own[0]
+    if kind not in _known:
+        _known[kind] = _native.classify(Fault(kind))
+    return _known[kind]
 
 
 def is_retryable(error: BaseException) -> bool:

@@ -16,10 +16,10 @@ from typing import Any, TypeAlias, TypeVar
 from weakref import WeakMethod
 
 from upright import _breakers, _drive, _health, _log
-from upright._facts import read
 from upright._failure import failure_of
 from upright._kept import Timestamped
-from upright._native import Breaker, PolicySlot, State, Strategy, classify, fallback_model, simplify
+from upright._meaning import classify
+from upright._native import Breaker, PolicySlot, State, Strategy, fallback_model, simplify
 
 __all__ = [
     "CircuitBreaker",
@@ -157,7 +157,7 @@ class ErrorClassifier:
         return info
 
     def _info(self, error: Exception, context: ContextDict) -> ErrorInfo:
-        meaning = classify(read(error))
+        meaning = classify(error)
         category, severity = _CATEGORIES[meaning.category], _SEVERITIES[meaning.severity]
         alone, suggestion = _log.without_traceback(error), meaning.suggestion
         return ErrorInfo(alone, category, severity, meaning.retryable, suggestion, context, rule=meaning.rule)
@@ -483,7 +483,7 @@ class HealthCheck:
             self._models()
         except Exception as error:
             details["error"] = _log.text(error)
-            meaning = classify(read(error))
+            meaning = classify(error)
             connects = meaning.category != "connection"
             message = (
                 f"Ollama health check failed: {_log.text(error)}" if connects else "Cannot connect to Ollama server"
