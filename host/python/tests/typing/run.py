@@ -1,9 +1,9 @@
-"""Runs mypy, pyright and stubtest over the package, beside every library that it names in its types.
+"""Runs mypy, pyright, stubtest and abi3audit over the package, beside every library that it names in its types.
 
     python host/python/tests/typing/run.py --wheel FILE
 
-Makes a virtual environment in the target folder, with this interpreter. Checks the modules of the wheel. Skips itself,
-loudly, where the checkers or libraries cannot be installed. Under `UPRIGHT_REQUIRE_HOSTS=python` that is a failure.
+Makes a virtual environment in the target folder, with this interpreter. Checks the types of the wheel's modules, and
+that its native module uses nothing but the stable interface of the oldest interpreter. Skips itself, loudly, where the checkers or libraries cannot be installed. Under `UPRIGHT_REQUIRE_HOSTS=python` that is a failure.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def unpacked(wheel: Path) -> Path:
 
 
 def main() -> int:
-    """Checks the types. Returns 0 if nothing was found."""
-    options = argparse.ArgumentParser(description="Runs type checkers over the package.")
+    """Checks the wheel. Returns 0 if nothing was found."""
+    options = argparse.ArgumentParser(description="Runs type checkers and abi3audit over the package.")
     options.add_argument("--wheel", type=Path, required=True, help="the package")
     wheel = options.parse_args().wheel
     # Pyright is a package of npm, which its package of PyPI installs when it runs first.
@@ -43,8 +43,11 @@ def main() -> int:
         python = environment("typing", sys.executable, HERE / "requirements.txt")
         install(python.parent / "pyright", "--version", env=settings)
     except Unavailable as missing:
-        print(f"\nSKIPPED: types are NOT checked: {missing}\n", file=sys.stderr)
+        print(f"\nSKIPPED: types and stable interface are NOT checked: {missing}\n", file=sys.stderr)
         return 1 if REQUIRED else 0
+    audit = [python.parent / "abi3audit", "--strict", "--summary", wheel]
+    if code := subprocess.run(audit, check=False, env=settings).returncode:
+        return code
     settings["PYTHONPATH"] = str(unpacked(wheel))
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", HERE, HERE]
     return subprocess.run(command, check=False, env=settings).returncode
