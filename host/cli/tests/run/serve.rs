@@ -396,6 +396,10 @@ async fn no_text_of_a_question_or_an_answer_is_in_the_log_the_journal_or_the_met
     }
 }
 
+fn own_model(host: &FaultServer) -> String {
+    format!("at-{}:latest", host.address().port())
+}
+
 /// Serves these hosts with a journal until one of them was asked, whose answer is cut. Returns the journal's file.
 async fn journal_of_a_rescue(folder: &Folder, name: &str, hosts: &[&FaultServer], cut: &FaultServer) -> String {
     let journal = folder.path(name);
@@ -403,7 +407,11 @@ async fn journal_of_a_rescue(folder: &Folder, name: &str, hosts: &[&FaultServer]
     let mut child = command(None, &["serve", "--config", file.to_str().unwrap()]).spawn().unwrap();
     let mut screen = Screen::of(child.stdout.take().unwrap());
     let address = screen.address().await;
-    until("all hosts list their models", async || hosts.iter().all(|host| host.count("/api/ps") > 0)).await;
+    // Each host has a model that no other one has.
+    for host in hosts {
+        let model = own_model(host);
+        until("the gateway lists the host's models", async || asks(&address, "GET /api/tags", "").await.contains(&model)).await;
+    }
     let body = json!({ "model": "qwen3:8b", "messages": [{ "role": "user", "content": "one two three four five six" }] }).to_string();
     let (before, mut answer) = (cut.count("/api/chat"), String::new());
     while cut.count("/api/chat") == before {
@@ -420,6 +428,7 @@ async fn journal_of_a_rescue(folder: &Folder, name: &str, hosts: &[&FaultServer]
 async fn the_journal_has_each_rescue_with_its_seed_and_replay_shows_what_another_policy_would_have_done() {
     let folder = Folder::new("serve-rescue");
     let [alpha, beta] = two_hosts().await;
+    [&alpha, &beta].map(|host| host.set_models(["qwen3:8b", &own_model(host)]));
     alpha.always(CHAT, "stream-clean-end").unwrap();
     let of_two = journal_of_a_rescue(&folder, "of-two", &[&alpha, &beta], &alpha).await;
     let written = std::fs::read_to_string(&of_two).unwrap();
