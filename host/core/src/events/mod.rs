@@ -13,8 +13,8 @@ pub use subscription::Subscription;
 
 use crate::types::{Classification, Phase, Reason};
 pub use stage::Stage;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::broadcast;
 
@@ -210,21 +210,22 @@ pub fn is_watched() -> bool {
 }
 
 /// Sends events. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Events {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
-    sender: broadcast::Sender<Event>,
+    /// Made for the first subscriber: its backlog takes about 100 kB.
+    sender: OnceLock<broadcast::Sender<Event>>,
     /// The sender's count needs a lock.
     subscribers: AtomicUsize,
 }
 
-impl Default for Events {
-    fn default() -> Self {
-        Self { shared: Arc::new(Shared { sender: broadcast::Sender::new(BACKLOG), subscribers: AtomicUsize::new(0) }) }
+impl Shared {
+    fn sender(&self) -> &broadcast::Sender<Event> {
+        self.sender.get_or_init(|| broadcast::Sender::new(BACKLOG))
     }
 }
 
@@ -256,7 +257,7 @@ impl Events {
         metrics::count(&event);
         if self.shared.subscribers.load(Ordering::Acquire) > 0 {
             // Fails without subscribers.
-            let _ = self.shared.sender.send(event);
+            let _ = self.shared.sender().send(event);
         }
     }
 }

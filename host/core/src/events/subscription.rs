@@ -45,7 +45,7 @@ impl Drop for Counted {
 
 impl Subscription {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        let stream = Box::pin(stream::unfold(shared.sender.subscribe(), next));
+        let stream = Box::pin(stream::unfold(shared.sender().subscribe(), next));
         shared.subscribers.fetch_add(1, Ordering::AcqRel);
         Self { stream, counted: Counted(Arc::downgrade(shared)) }
     }
@@ -118,10 +118,17 @@ mod tests {
     }
 
     #[test]
+    fn events_without_a_subscriber_have_no_backlog() {
+        let events = Events::default();
+        events.emit(|| event(1));
+        assert!(events.shared.sender.get().is_none());
+    }
+
+    #[test]
     fn a_dropped_event_subscription_is_no_longer_counted_as_a_subscriber() {
         let events = Events::default();
         drop(events.subscribe());
         assert_eq!(events.shared.subscribers.load(Ordering::Relaxed), 0);
-        assert_eq!(events.shared.sender.receiver_count(), 0);
+        assert_eq!(events.shared.sender().receiver_count(), 0);
     }
 }
