@@ -17,6 +17,10 @@ impl Clock for PackageClock {
         self.0.now().saturating_add(SKIPPED.load(Ordering::Relaxed))
     }
 
+    fn coarse(&self) -> Instant {
+        self.0.coarse().saturating_add(SKIPPED.load(Ordering::Relaxed))
+    }
+
     fn wall(&self) -> SystemTime {
         self.0.wall()
     }

@@ -41,11 +41,12 @@ static CIRCUIT_OPEN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// A `CircuitOpenError` of a breaker with this time left; `None` where it was isolated by hand.
 pub(crate) fn circuit_open(py: Python<'_>, open: &upright_core::error::CircuitOpen) -> PyErr {
-    let arguments = (open.breaker.to_string(), open.time_left().map(|left| left.as_secs_f64()));
-    match CIRCUIT_OPEN.import(py, "upright._errors", "CircuitOpenError") {
-        Ok(kind) => PyErr::from_type(kind.clone(), arguments),
-        Err(error) => error,
-    }
+    let made = || {
+        let arguments = (&*open.breaker, open.time_left().map(|left| left.as_secs_f64())).into_pyobject(py)?;
+        let kind = CIRCUIT_OPEN.import(py, "upright._errors", "CircuitOpenError")?;
+        Ok(PyErr::from_type(kind.clone(), arguments.unbind()))
+    };
+    made().unwrap_or_else(|error: PyErr| error)
 }
 
 /// A span of time from seconds; `ValueError` names the setting where it is none.

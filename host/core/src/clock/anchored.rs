@@ -27,11 +27,19 @@ impl AnchoredClock {
     pub fn shared() -> SharedClock {
         Arc::new(Self::default())
     }
+
+    fn since_1970(&self, time: Instant) -> Instant {
+        self.anchor.saturating_add(time.saturating_sub(self.origin))
+    }
 }
 
 impl Clock for AnchoredClock {
     fn now(&self) -> Instant {
-        self.anchor.saturating_add(SystemClock.now().saturating_sub(self.origin))
+        self.since_1970(SystemClock.now())
+    }
+
+    fn coarse(&self) -> Instant {
+        self.since_1970(SystemClock.coarse())
     }
 
     fn wall(&self) -> SystemTime {
