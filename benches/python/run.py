@@ -16,10 +16,13 @@ import platform
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from pathlib import Path
+from secrets import token_bytes
 from types import ModuleType
 from typing import Any
 
@@ -34,6 +37,10 @@ from upright import error_recovery as er
 ROUNDS = 25
 PEERS = ("tenacity", "stamina", "backoff", "pybreaker")
 NOTHING = ConnectionRefusedError(111, "Connection refused")
+POLICY = Path(__file__).resolve().parents[2] / "host/runtime/policy.wasm"
+THREADS, TASKS, SWAPS = 8, 1_000, 10
+sleep = time.sleep
+"""Of the interpreter: the measured waits take no time."""
 
 
 def op(x: int) -> int:
@@ -58,6 +65,14 @@ def fails_once() -> Callable[[int], int]:
         return x
 
     return fails
+
+
+def fails_if_asked(failures: list[int]) -> int:
+    """Fails as often as the list is long."""
+    if failures:
+        failures.pop()
+        raise ConnectionRefusedError(111, "Connection refused")
+    return 1
 
 
 def closure(func: Callable[[int], int]) -> Callable[..., int]:
@@ -132,6 +147,103 @@ def _awaited(loop: asyncio.AbstractEventLoop, many: Callable[[int], Awaitable[No
     began = time.perf_counter()
     loop.run_until_complete(many(number))  # type: ignore[arg-type]
     return (time.perf_counter() - began) * 1e9 / number
+
+
+def thread_times(call: Callable[[], Any], threads: int, number: int = 100_000) -> Callable[[], float]:
+    """A round of calls that threads share: nanoseconds a call."""
+
+    def work() -> None:
+        for _ in range(number // threads):
+            call()
+
+    def measure() -> float:
+        workers = [threading.Thread(target=work) for _ in range(threads)]
+        began = time.perf_counter()
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        return (time.perf_counter() - began) * 1e9 / number
+
+    return measure
+
+
+def decorates() -> float:
+    """Milliseconds that the guard of a coroutine function takes, whose signature is the first of its shape."""
+    space: dict[str, Any] = {}
+    taken: list[float] = []
+    for number in range(100):
+        exec(f"async def ask(one{number}, two, *, three=3): ...", space)
+        began = time.perf_counter()
+        upright.guard(space["ask"])
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken) * 1e3
+
+
+class Watched:
+    """Calls that fail once, and the longest of them: milliseconds."""
+
+    def __init__(self, slot: upright.PolicySlot) -> None:
+        self.guarded = upright.guard(policy=slot, base_delay=0.0, jitter=False)(fails_if_asked)
+        self.longest = 0.0
+        self.ended = False
+
+    def call(self) -> None:
+        """One call."""
+        began = time.perf_counter()
+        self.guarded([1])
+        self.longest = max(self.longest, (time.perf_counter() - began) * 1e3)
+
+    def thread(self) -> None:
+        """Calls with pauses, so that no thread waits for the interpreter's lock of others."""
+        while not self.ended:
+            self.call()
+            sleep(0.005)
+
+    async def task(self) -> None:
+        """Calls with pauses."""
+        while not self.ended:
+            self.call()
+            await asyncio.sleep(0.5)
+
+
+def stalls(swap: bool) -> tuple[float, float]:
+    """The longest call of the threads and of the tasks, milliseconds, while policies are swapped or nothing is."""
+
+    def work() -> None:
+        for _ in range(SWAPS):
+            if swap:
+                slot.swap(policies.pop(), probation=0.0)
+            else:
+                sleep(0.2)
+
+    # What was compiled once is not compiled again: each has a section of its own, which means nothing.
+    policies = [POLICY.read_bytes() + b"\0\x0a\x01n" + token_bytes(8) for _ in range(2 * SWAPS)]
+    slot = upright.PolicySlot()
+    slot.swap(POLICY)
+    one = Watched(slot)
+    one.call()
+    one.longest = 0.0
+    threads = [threading.Thread(target=one.thread) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    work()
+    one.ended = True
+    for thread in threads:
+        thread.join()
+
+    many = Watched(slot)
+
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(many.task()) for _ in range(TASKS)]
+        await asyncio.sleep(0)
+        many.longest = 0.0
+        await asyncio.get_running_loop().run_in_executor(None, work)
+        many.ended = True
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    return one.longest, many.longest
 
 
 def rounds(cases: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
@@ -249,6 +361,12 @@ def main() -> None:
             "classify: reference": times(lambda: old_classifier.classify(NOTHING)),
             "rejected: reference": times(rejected(old_opened, RuntimeError)),
         }
+    slot = upright.PolicySlot()
+    slot.swap(POLICY)
+    swapped = upright.guard(max_retries=3, base_delay=0.0, jitter=False, policy=slot)(fails_once())
+    cases["fails once: guard, WebAssembly"] = times(lambda: swapped(1))
+    busy = {threads: thread_times(lambda: breaker.call(op, 1), threads) for threads in (1, 2)}
+    cases |= {"breaker: one thread": busy[1], "breaker: two threads": busy[2]}
     acases = {
         "bare": async_times(aop, loop),
         "closure": async_times(async_closure(aop), loop),
@@ -256,6 +374,7 @@ def main() -> None:
         "tenacity": async_times(tenacity.retry(**retried)(aop), loop),
     }
     found, awaited = rounds(cases), rounds(acases)
+    quiet, during = stalls(swap=False), stalls(swap=True)
 
     tracemalloc.start()
     for _ in range(1_000):
@@ -275,9 +394,16 @@ def main() -> None:
         ("P5", "attempts / tenacity's shared", over(found, "block", "tenacity block", "bare"), 0.1),
         ("P6", "fails once: guard / backoff", over(found, "fails once: guard", "fails once: backoff", "bare"), 1.0),
         ("P6", "fails once: guard / tenacity", over(found, "fails once: guard", "fails once: tenacity", "bare"), 1 / 3),
+        ("P7", "fails once: WebAssembly / native", over(found, "fails once: guard, WebAssembly", "fails once: guard", "bare"), 1.5),
         ("P8", "rejected / raise and except", over(found, "rejected", "raise", None), 2.5),
+        ("P10", "breaker: two threads / one", over(found, "breaker: two threads", "breaker: one thread", None), 1.1),
         ("P11", "bytes kept by 100,000 calls", float(kept), 0.0),
         ("P12", "import upright / import tenacity", imports("upright") / imports("tenacity"), 1.0),
+    ]
+    rows += [
+        ("P13", "milliseconds to guard a coroutine function", decorates(), 0.5),
+        ("R8", f"longest call of {THREADS} threads while policies are swapped, ms", during[0], 5.0),
+        ("R8", f"longest call of {TASKS:,} tasks while policies are swapped, ms", during[1], 5.0),
     ]
     if reference is not None:
         rows += [
@@ -291,9 +417,11 @@ def main() -> None:
     print(f"{platform.python_implementation()} {platform.python_version()}; upright {version('upright')}; {peers}")
     print(f"{ROUNDS} rounds, interleaved; medians of the rounds' ratios\n")
     print("| | ratio, each over the bare call | found | at most | |\n|---|---|--:|--:|---|")
-    for name, label, ratio, most in sorted(rows, key=lambda row: int(row[0][1:])):
+    for name, label, ratio, most in sorted(rows, key=lambda row: (row[0][0], int(row[0][1:]))):
         print(f"| {name} | {label} | {ratio:.3f} | {most:.3f} | {'met' if ratio <= most else 'MISSED'} |")
     print("\n| case | ns, median | ns, least |\n|---|--:|--:|")
+    print(f"| longest call without a swap, {THREADS} threads | {quiet[0] * 1e6:,.0f} | |")
+    print(f"| longest call without a swap, {TASKS:,} tasks | {quiet[1] * 1e6:,.0f} | |")
     for prefix, group in (("", found), ("async ", awaited)):
         for name, taken in group.items():
             print(f"| {prefix}{name} | {statistics.median(taken):,.0f} | {min(taken):,.0f} |")
