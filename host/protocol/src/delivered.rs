@@ -74,7 +74,7 @@ pub(crate) struct Delivered {
     beyond: Hash,
     /// Kind of the last part.
     kind: Kind,
-    /// What is to follow, if the client gets it.
+    /// The pieces that follow, if the client gets them.
     pending: Vec<u8>,
     pending_kind: Kind,
 }

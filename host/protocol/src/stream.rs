@@ -318,7 +318,7 @@ impl AnswerStream {
             };
             out = self.chosen(&out, new)?;
         }
-        // What is missing of the client's part will not come.
+        // The rest of the client's part will not come.
         let is_behind = |(repeat, delivered): (&Repeat, &Delivered)| !repeat.has_caught_up(delivered);
         if self.repeat.as_ref().zip(self.delivered.as_ref()).is_some_and(is_behind) {
             return Err(Broken::Differs);

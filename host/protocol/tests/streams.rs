@@ -148,20 +148,19 @@ fn an_answer_that_is_cut_at_any_byte_is_finished_by_a_repeat_with_any_borders_an
             assert_eq!(expected, content(&repeat));
             // Each byte, over all pairs of styles.
             for at in (0..cut.len()).filter(|at| first.line == second.line || at % 13 == 0) {
-                for piece in [[1, 13, usize::MAX][at % 3]] {
-                    let mut client = Client::new(asked(), 1 << 16, Hold::Nothing);
-                    if client.attempt(&cut[..at], piece, false).is_ok() {
-                        // All but the last line's end came.
-                        assert_eq!(at, cut.len() - 1);
-                        continue;
-                    }
-                    assert!(is_beginning(&client.got, &cut) && client.got.ends_with(b"\n") == !client.got.is_empty());
-                    client.stream.repeat();
-                    client.attempt(&repeat, piece, true).unwrap_or_else(|error| panic!("{story:?} {first:?} {second:?} {at}: {error}"));
-                    assert_eq!(content(&client.got), expected, "{first:?} {second:?}, cut at {at}, pieces of {piece}");
-                    assert!(String::from_utf8_lossy(&client.got).matches("\"done\":true").count() == 1);
-                    finished += 1;
+                let piece = [1, 13, usize::MAX][at % 3];
+                let mut client = Client::new(asked(), 1 << 16, Hold::Nothing);
+                if client.attempt(&cut[..at], piece, false).is_ok() {
+                    // All but the last line's end came.
+                    assert_eq!(at, cut.len() - 1);
+                    continue;
                 }
+                assert!(is_beginning(&client.got, &cut) && client.got.ends_with(b"\n") != client.got.is_empty());
+                client.stream.repeat();
+                client.attempt(&repeat, piece, true).unwrap_or_else(|error| panic!("{story:?} {first:?} {second:?} {at}: {error}"));
+                assert_eq!(content(&client.got), expected, "{first:?} {second:?}, cut at {at}, pieces of {piece}");
+                assert!(String::from_utf8_lossy(&client.got).matches("\"done\":true").count() == 1);
+                finished += 1;
             }
         }
     }
@@ -233,26 +232,25 @@ fn a_repeat_that_differs_anywhere_never_joins_two_texts() {
             for style in [STYLES[1], STYLES[2]] {
                 let second = lines(&changed, style);
                 for at in (0..first.len() - 1).step_by(47) {
-                    for memory in [[1 << 16, 4][at % 2]] {
-                        let mut client = Client::new(asked(), memory, Hold::Nothing);
-                        client.attempt(&first[..at], 29, false).unwrap_err();
-                        let had = client.got.clone();
-                        client.stream.repeat();
-                        match client.attempt(&second, 9, true) {
-                            // The change comes after the cut: the client has the second server's text.
-                            Ok(()) => {
-                                assert_eq!(content(&client.got), content(&second), "cut at {at}, {changed:?}");
-                                other += 1;
-                            }
-                            Err(Broken::Differs) => {
-                                assert_eq!(client.got, had, "cut at {at}, {changed:?}");
-                                assert!(!is_beginning(&had, &second), "cut at {at}, {changed:?}");
-                                differs += 1;
-                            }
-                            Err(Broken::Cut(error)) => {
-                                // An answer without content is none.
-                                assert!(is_beginning(&client.got, &first) || is_beginning(&client.got, &second), "{error}");
-                            }
+                    let memory = [1 << 16, 4][at % 2];
+                    let mut client = Client::new(asked(), memory, Hold::Nothing);
+                    client.attempt(&first[..at], 29, false).unwrap_err();
+                    let had = client.got.clone();
+                    client.stream.repeat();
+                    match client.attempt(&second, 9, true) {
+                        // The change comes after the cut: the client has the second server's text.
+                        Ok(()) => {
+                            assert_eq!(content(&client.got), content(&second), "cut at {at}, {changed:?}");
+                            other += 1;
+                        }
+                        Err(Broken::Differs) => {
+                            assert_eq!(client.got, had, "cut at {at}, {changed:?}");
+                            assert!(!is_beginning(&had, &second), "cut at {at}, {changed:?}");
+                            differs += 1;
+                        }
+                        Err(Broken::Cut(error)) => {
+                            // An answer without content is none.
+                            assert!(is_beginning(&client.got, &first) || is_beginning(&client.got, &second), "{error}");
                         }
                     }
                 }

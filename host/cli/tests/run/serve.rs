@@ -428,7 +428,9 @@ async fn journal_of_a_rescue(folder: &Folder, name: &str, hosts: &[&FaultServer]
 async fn the_journal_has_each_rescue_with_its_seed_and_replay_shows_what_another_policy_would_have_done() {
     let folder = Folder::new("serve-rescue");
     let [alpha, beta] = two_hosts().await;
-    [&alpha, &beta].map(|host| host.set_models(["qwen3:8b", &own_model(host)]));
+    for host in [&alpha, &beta] {
+        host.set_models(["qwen3:8b", &own_model(host)]);
+    }
     alpha.always(CHAT, "stream-clean-end").unwrap();
     let of_two = journal_of_a_rescue(&folder, "of-two", &[&alpha, &beta], &alpha).await;
     let written = std::fs::read_to_string(&of_two).unwrap();

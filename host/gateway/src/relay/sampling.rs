@@ -52,7 +52,7 @@ impl Sampling {
     }
 }
 
-/// What is known of models, by digest. `None` for a model that its host does not describe.
+/// Knowledge of models, by digest. `None` for a model that its host does not describe.
 #[derive(Debug, Default)]
 pub(super) struct Samplings(Mutex<HashMap<String, Option<Sampling>>>);
 
@@ -85,7 +85,7 @@ impl Relays {
             Some(known) => known,
             None => {
                 let learned = within(Some(LIMIT), self.hosts.clock(), pin!(self.shown(pool, host, &found.name, question))).await;
-                // What took too long is asked for again by the next request.
+                // The next request asks again for a card that took too long.
                 let Ok(learned) = learned else { return (None, false) };
                 self.samplings.put(digest, learned);
                 learned

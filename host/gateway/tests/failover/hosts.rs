@@ -52,7 +52,7 @@ pub(crate) enum Second {
     OtherModel,
 }
 
-/// What a host saw.
+/// The requests that a host saw.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     /// Seed of its last question.

@@ -149,7 +149,7 @@ async fn upright(scenario: &'static Scenario, setting: Setting) -> Cell {
     let hosts = Hosts::start(scenario, setting.second);
     let gateway = setting.gateway(scenario, &hosts);
     let address = format!("http://{}", gateway.address());
-    // Both hosts have told their models.
+    // Both hosts have listed their models.
     let client = reqwest::Client::new();
     upright_test_kit::wait::until("the models of both hosts are known", async || {
         let listed = client.get(format!("{address}/v1/models")).send().await.unwrap().text().await.unwrap();

@@ -211,9 +211,9 @@ impl OllamaClient {
 
     /// Asks for the next message of a conversation, piece by piece, and recovers from failures by this strategy.
     ///
-    /// An answer that is cut after its first piece is asked for again, and compared with the pieces that the caller has.
-    /// While both are equal nothing comes; then the rest does. A repeat that differs is an error: no answer is made of
-    /// two. Only a request with a `seed`, or with temperature 0, is repeated after its first piece.
+    /// An answer that is cut after its first piece is asked for again, and compared with the pieces that the caller
+    /// has. While both are equal nothing comes; then the rest does. A repeat that differs is an error: no answer is
+    /// made of two. Only a request with a `seed`, or with temperature 0, is repeated after its first piece.
     ///
     /// The last item is a `done` piece or an [`Error`](crate::error::Error).
     pub fn chat_stream_with(

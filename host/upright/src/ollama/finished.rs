@@ -35,7 +35,7 @@ struct Answer {
     client: OllamaClient,
     request: ChatRequest,
     run: Run,
-    /// What to do before more of it comes; `None` once it has ended.
+    /// The step before more of it comes; `None` once it has ended.
     step: Option<Step>,
     chunks: Option<Chunks>,
     answer: Option<Box<AnswerStream>>,

@@ -529,7 +529,7 @@ async fn a_repeat_of_a_streamed_answer_in_other_words_is_an_error() {
         lines
     };
     for (second, is_same) in [(["The sky", " is", " blue"], true), (["The sea", " is", " blue"], false)] {
-        let series = vec![answer(&["The ", "sky "], false), answer(&second, true)];
+        let series = [answer(&["The ", "sky "], false), answer(&second, true)];
         let server = Series::start(series.iter().map(|lines| scripted::answer(200, "", lines)).collect()).await;
         let (chunks, error) = drain_with(&client_at(server.address.clone(), SystemClock::shared()), seeded()).await;
         assert_eq!((text(&chunks).as_str(), error.is_none()), (if is_same { "The sky is blue" } else { "The sky " }, is_same));
