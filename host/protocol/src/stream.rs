@@ -17,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use upright_logic::types::Endpoint;
 
-/// Maximum copy of the last piece, bytes: an error stands there.
+/// Maximum copy of the last line or event, bytes: an error stands there.
 const LAST: usize = 16 << 10;
 
 /// How much of an answer is held back, so that a cut within it stays unseen.
@@ -204,7 +204,8 @@ impl AnswerStream {
         if self.is_over() {
             // The end is for the client only if the answer is whole.
             let (asked, judgement) = (self.reader.asked().clone(), self.reader.judgement());
-            self.question_cut = judged(self.endpoint, asked, judgement, &self.last, self.accepts_cuts)?;
+            self.question_cut = judged(self.endpoint, asked, judgement, &self.last, self.accepts_cuts)
+                .inspect_err(|_| self.line.extend_from_slice(&bytes))?;
         }
         let lines = self.whole_lines(bytes);
         if is_plain {
@@ -219,9 +220,19 @@ impl AnswerStream {
         Ok(out.freeze())
     }
 
+    /// Keeps the line or the event that has not ended, and these bytes of it.
     fn remember(&mut self, bytes: &[u8]) {
-        self.last.clear();
+        if self.last.ends_with(if self.asked.route.is_ollamas() { b"\n" } else { b"\n\n" }) {
+            self.last.clear();
+        }
         self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(LAST)..]);
+        let excess = self.last.len().saturating_sub(LAST);
+        self.last.drain(..excess);
+    }
+
+    /// The bytes with which the answer failed, from the beginning of their line: an error line, for instance.
+    pub fn failed_with(&mut self) -> Bytes {
+        self.line.split().freeze()
     }
 
     /// The lines that have ended. The beginning of the next one waits.

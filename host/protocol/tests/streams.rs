@@ -344,3 +344,36 @@ fn recorded_streams_are_finished_by_themselves_wherever_they_are_cut() {
     }
     assert!(finished > 700, "{finished}");
 }
+
+#[test]
+fn an_error_line_that_comes_in_pieces_is_read_and_kept_and_the_lines_before_it_are_the_clients() {
+    let (line, error) =
+        (b"{\"message\":{\"content\":\"Hel\"},\"done\":false}\n".as_slice(), b"{\"error\":\"something is amiss\"}\n".as_slice());
+    for at in 0..=20 {
+        let mut stream = AnswerStream::new(asked(), Endpoint::Chat, false, 1 << 10, Hold::Nothing);
+        let begun = stream.take([line, &error[..at]].concat().into()).unwrap();
+        assert_eq!(content(&begun).1, "Hel");
+        match stream.take(error[at..].to_vec().into()).unwrap_err() {
+            Broken::Cut(cut) => assert!(cut.to_string().contains("something is amiss"), "{at}: {cut}"),
+            Broken::Differs => panic!("{at}"),
+        }
+        assert_eq!(&stream.failed_with()[..], error);
+        stream.repeat();
+        assert!(stream.failed_with().is_empty());
+    }
+}
+
+#[test]
+fn an_error_event_that_comes_line_by_line_is_read() {
+    let request = br#"{"model":"m","messages":[{"role":"user","content":"Hello?"}],"stream":true}"#;
+    let asked = Asked::read(Route::ChatCompletions, request);
+    let mut stream = AnswerStream::new(asked, Endpoint::Openai, false, 0, Hold::Nothing);
+    for line in [
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n",
+        "\n",
+        "data: {\"error\":{\"message\":\"something is amiss\"}}\n",
+    ] {
+        assert_eq!(stream.take(line.into()).unwrap(), line);
+    }
+    assert!(stream.take("\n".into()).unwrap_err().to_string().contains("something is amiss"));
+}
