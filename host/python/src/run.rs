@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use upright_core::driving::{self, Facts, OperationContext, Rejected};
-use upright_core::types::CachedAnswer;
+use upright_core::types::{CachedAnswer, Rescue};
 
 /// The alternatives of an operation.
 #[derive(Default)]
@@ -152,6 +152,20 @@ impl Run {
         let mut facts = Facts { timed_out, ..fault.into() };
         facts.fault.should_retry = if may_retry { facts.fault.should_retry } else { Some(false) };
         Ok(Step(self.live()?.failed(facts)))
+    }
+
+    /// The caller has a part of the answer, and a repeated request has the same answer.
+    fn rescue(&mut self) -> PyResult<()> {
+        self.live()?.rescue(Rescue { replay: true, ..Rescue::default() });
+        Ok(())
+    }
+
+    /// The attempt answered in other words than the caller has. Nothing follows this failure of the attempt before.
+    fn differed(&mut self, fault: &Fault) -> PyResult<Step> {
+        self.in_progress = None;
+        let run = self.live()?;
+        run.rescue(Rescue::default());
+        Ok(Step(run.differed(Facts::from(fault))))
     }
 
     /// The attempt failed after parts of its answer were out: nothing follows. The breaker hears of it.

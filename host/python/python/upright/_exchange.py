@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
 from threading import Lock
 from typing import Any, Protocol, TypeVar, cast
 
@@ -57,11 +57,13 @@ class Errors(Protocol):
 class Guard:
     """The part that all requests of one transport share: its strategy, and a breaker for each host.
 
-    A strategy without a breaker means none for hosts, either. Threads may share it.
+    A strategy without a breaker means none for hosts, either. `seed` says whether streamed questions get a seed.
+    Threads may share it.
     """
 
-    def __init__(self, strategy: Strategy | None) -> None:
+    def __init__(self, strategy: Strategy | None, seed: bool = False) -> None:
         self.strategy = RetryStrategy() if strategy is None else strategy
+        self.seed = seed
         self.breakers: dict[str, Breaker] = {}
         self._windows: dict[tuple[str, str | None], int] = {}
         self._warned = False
@@ -128,12 +130,9 @@ class Guard:
         )
 
 
-def following_piece(pieces: Iterator[bytes]) -> tuple[bytes | None, Exception | None]:
-    """The next piece of an answer; `None` where it has ended, or broke off with this exception."""
-    try:
-        return next(pieces, None), None
-    except Exception as broke:
-        return None, broke
+def _seed() -> int:
+    """A random seed, of those that Ollama takes for a choice. The generator of `random` stays as the program set it."""
+    return int.from_bytes(os.urandom(8), "big") % (2**31 - 1) + 1
 
 
 class Exchange:
@@ -159,6 +158,10 @@ class Exchange:
         self._window: int | None = None
         self._limit: float | None = None
         self._last: Exception | None = None
+        self._body: bytes | None = None
+        self._has_come = False
+        self._cut: tuple[bytes, Exception] | None = None
+        """The words and the exception of the first cut, once the caller has a part of the answer."""
         self.own_words: tuple[Any, list[bytes]] | None = None
         """The response and the pieces of a stream in which the server itself says that it failed."""
         self._run = Run(guard.settings(), breaker=False if breaker is None else breaker)
@@ -169,46 +172,57 @@ class Exchange:
         attempt, self.own_words = self.step.attempt, None
         self._run.begun()
         self._limit = attempt.time_left if attempt else None
-        if self.judge is None or not self._repeatable:
-            return None, self._limit
+        if self.judge is None or not self._repeatable or self._cut is not None:
+            # Only an equal request has an equal answer.
+            return self._body, self._limit
         model, fixed = self.judge.model, self.judge.window is not None
         asked = attempt.window if attempt else None
         self._window = asked or (None if fixed else self._guard.window(self._host, model))
-        return self.judge.body(self._window), self._limit
+        self._body = self.judge.body(self._window, _seed() if self._guard.seed else None)
+        return self._body, self._limit
 
     def answers(self, status: int, content_type: str) -> bool:
         """An answer of this status and type begins. Whether it is to be judged; other ones pass as they are."""
         if self.judge is None or not 200 <= status < 300:
             return False
+        self._has_come = False
+        if self._cut is not None:
+            self.judge.repeat()
+            return True
         self.judge.begin(content_type.partition(";")[0].strip().lower() in _STREAMS)
         return True
 
     def brought(self, response: Any, held: list[bytes], piece: bytes | None, broke: Exception | None) -> bool:
         """Takes the next piece of an answer of which the caller has nothing; `None` where it ended, or broke off.
 
-        `held` keeps the pieces. Whether the caller may get the answer; raises what is wrong with it.
+        `held` keeps what is the caller's. Whether the caller may get the answer; raises what is wrong with it.
         """
-        if piece is not None:
-            held.append(piece)
-        error = broke if broke is not None and not held else self.wrong(piece, broke)
+        new, error = self.took(piece, broke)
+        if new:
+            held.append(new)
         if error is not None:
-            if piece is not None and self.says_failed and self.judge is not None and self.judge.streamed:
+            if self.judge is not None and self.judge.says_failed and self.judge.streamed:
+                held.append(self.judge.failed_with())
                 self.own_words = response, held
             raise error
         return piece is None or self.is_ready
 
-    def wrong(self, piece: bytes | None, broke: Exception | None) -> Exception | None:
-        """Takes the answer's next piece; `None` where it ended, or broke off. The error of one that is not whole."""
-        if self.judge is None:
-            return None
-        fault = self.judge.end(broke is None) if piece is None else self.judge.push(piece)
+    def took(self, piece: bytes | None, broke: Exception | None) -> tuple[bytes, Exception | None]:
+        """Takes the answer's next piece; `None` where it ended, or broke off.
+
+        The bytes of it that are the caller's, and the error of an answer that is not whole.
+        """
+        if self.judge is None or broke is not None and not self._has_come:
+            return piece or b"", broke
+        self._has_come = True
+        new, fault = self.judge.end(broke is None) if piece is None else self.judge.push(piece)
         if fault is None:
-            return None
+            return new, None
         if isinstance(broke, self._errors.timeout):
-            return broke
+            return new, broke
         error = self._errors.answer(fault)
         error.__cause__ = broke
-        return error
+        return new, error
 
     @property
     def is_ready(self) -> bool:
@@ -216,20 +230,18 @@ class Exchange:
         judge = self.judge
         return judge is not None and judge.streamed and (judge.has_content or judge.is_over)
 
-    @property
-    def says_failed(self) -> bool:
-        """Whether the server itself says in its answer that it failed: the client above understands that."""
-        return self.judge is not None and self.judge.says_failed
-
     def failed(self, error: Exception) -> None:
-        """The attempt failed, and the caller has nothing of it. Sets the next step."""
+        """The attempt failed. Sets the next step."""
         fault = self._fault(error)
-        self._last = error
         # It may be the larger window why the model did not load.
-        if self._window is not None and not isinstance(error, AnswerError):
+        if self._window is not None and self._cut is None and not isinstance(error, AnswerError):
             self._guard.keep_window(self._host, self.judge.model if self.judge else None, None)
         timed_out = self._limit if isinstance(error, self._errors.timeout) else None
-        self.step = step = self._run.failed(fault, timed_out, may_retry=self._repeatable)
+        self._goes_on(self._run.failed(fault, timed_out, may_retry=self._repeatable), fault, error)
+
+    def _goes_on(self, step: Step, fault: Fault, error: Exception) -> None:
+        """This step follows a failed attempt."""
+        self.step, self._last = step, error
         _breakers.has_failed(self._breaker)
         _log.attempt_failed(self._guard.strategy, self._run, step, error)
         if _hearing.registered:
@@ -243,10 +255,12 @@ class Exchange:
         _breakers.moved(self._breaker)
 
     def error(self, end: End) -> Exception:
-        """The exception that the caller gets: the last attempt's own, or the rejection of the breaker."""
+        """The exception that the caller gets: the first cut's or the last attempt's own, or the breaker's rejection."""
         rejection = end.rejection()
-        if isinstance(rejection, CircuitOpenError):
-            error: Exception = self._errors.circuit_open(rejection.breaker, rejection.time_left)
+        if self._cut is not None:
+            error = self._cut[1]
+        elif isinstance(rejection, CircuitOpenError):
+            error = self._errors.circuit_open(rejection.breaker, rejection.time_left)
             error.__cause__ = self._last
         else:
             error = self._last or RuntimeError(end.reason)
@@ -257,24 +271,19 @@ class Exchange:
         self.release()
         return error
 
-    def rest(self, pieces: Iterator[bytes], close: Callable[[], None]) -> Iterator[bytes]:
-        """The rest of a streamed answer, as it comes. Raises at its end what is missing."""
-        while True:
-            piece, broke = following_piece(pieces)
-            failed = self.wrong(piece, broke)
-            if piece is not None and (failed is None or self.says_failed):
-                yield piece
-            if failed is not None:
-                self.broke(failed)
-                close()
-                raise failed
-            if piece is None:
-                self.succeeded()
-                return
-
-    def broke(self, error: Exception) -> None:
-        """The answer broke after its caller got a part of it. The breaker hears of it."""
+    def broke(self, error: Exception) -> bool:
+        """The answer broke after its caller got a part of it. Whether a repeat may follow: sets the next step then."""
+        judge = self.judge
+        if self._cut is None:
+            self._cut = judge.failed_with() if judge is not None and judge.says_failed else b"", error
         run, fault = self._run, self._fault(error)
+        if judge is not None and judge.differs:
+            self._goes_on(run.differed(self._fault(self._cut[1])), fault, error)
+            return True
+        if judge is not None and judge.can_repeat:
+            run.rescue()
+            self.failed(error)
+            return True
         run.broken(fault)
         _breakers.has_failed(self._breaker)
         meaning = classify(fault)
@@ -283,7 +292,16 @@ class Exchange:
             _hearing.tell(_events.AttemptFailed(self._host, failure.attempts, error, meaning))
             gave_up = _events.GaveUp(self._host, failure.attempts, failure.elapsed, failure.reason, error, meaning)
             _hearing.tell(gave_up)
+        return False
+
+    def cut(self) -> tuple[bytes, Exception]:
+        """No attempt follows. The server's words of the first cut, and the exception that the caller gets."""
+        assert self._cut is not None
+        words, error = self._cut
+        if self.step.end is not None:
+            self.error(self.step.end)
         self.release()
+        return words, error
 
     def succeeded(self) -> None:
         """The caller has a whole answer."""
@@ -313,7 +331,7 @@ class Exchange:
         """Ends the request: an attempt in flight counts for nothing."""
         self._run.release()
         # A traceback that holds this object would keep the exception alive, and itself.
-        self._last = None
+        self._last = self._cut = None
 
     def _fault(self, error: Exception) -> Fault:
         fault = read(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -13,8 +13,9 @@ from requests.exceptions import ChunkedEncodingError, ConnectionError, HTTPError
 
 from upright._drive import following
 from upright._errors import AnswerError
-from upright._exchange import Exchange, Guard, following_piece, own, own_circuit_open
+from upright._exchange import Exchange, Guard, own, own_circuit_open
 from upright._native import Attempt, Breaker, Strategy
+from upright._rest import following_piece, rest
 
 __all__ = ["UprightAdapter"]
 
@@ -26,13 +27,13 @@ class UprightAdapter(HTTPAdapter):
     answer that is not whole raises `AnswerError`, which is a `ChunkedEncodingError`. A rejected request raises
     `CircuitOpenError`, which is a `requests.ConnectionError`.
 
-    `strategy` says how to retry; other settings are those of `HTTPAdapter`.
+    `strategy` and `seed` mean what they mean for `UprightTransport`; other settings are those of `HTTPAdapter`.
     """
 
-    __attrs__ = [*HTTPAdapter.__attrs__, "strategy"]
+    __attrs__ = [*HTTPAdapter.__attrs__, "strategy", "seed"]
 
-    def __init__(self, strategy: Strategy | None = None, **settings: Any) -> None:
-        self._guard = Guard(strategy)
+    def __init__(self, strategy: Strategy | None = None, *, seed: bool = False, **settings: Any) -> None:
+        self._guard = Guard(strategy, seed)
         super().__init__(**settings)
 
     @property
@@ -41,12 +42,17 @@ class UprightAdapter(HTTPAdapter):
         return self._guard.strategy
 
     @property
+    def seed(self) -> bool:
+        """Whether streams whose request fixes nothing get a random seed."""
+        return self._guard.seed
+
+    @property
     def breakers(self) -> Mapping[str, Breaker]:
         """The breakers, by host, such as `http://127.0.0.1:11434`. Of more than 1,000 the oldest goes first."""
         return dict(self._guard.breakers)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._guard = Guard(state.pop("strategy"))
+        self._guard = Guard(state.pop("strategy"), state.pop("seed"))
         super().__setstate__(state)  # type: ignore[misc]
 
     def send(
@@ -60,15 +66,20 @@ class UprightAdapter(HTTPAdapter):
     ) -> Response:
         """Answers a request."""
         exchange = _exchange(self._guard, request)
+        to_server = super().send
         if exchange is None:
-            return super().send(request, stream, timeout, verify, cert, proxies)
+            return to_server(request, stream, timeout, verify, cert, proxies)
+
+        def send() -> Response:
+            sent, limit = _request(request, exchange)
+            return to_server(sent, stream, _within(limit, timeout), verify, cert, proxies)
+
         try:
             while isinstance(step := following(exchange), Attempt):
                 response = None
                 try:
-                    sent, limit = _request(request, exchange)
-                    response = super().send(sent, stream, _within(limit, timeout), verify, cert, proxies)
-                    return self._bring(request, exchange, response)
+                    response = send()
+                    return self._bring(request, exchange, response, send)
                 except Exception as error:
                     if response is not None:
                         _close(response)
@@ -82,39 +93,39 @@ class UprightAdapter(HTTPAdapter):
             exchange.release()
             raise
 
-    def _bring(self, request: PreparedRequest, exchange: Exchange, response: Response) -> Response:
+    def _bring(
+        self, request: PreparedRequest, exchange: Exchange, response: Response, send: Callable[[], Response]
+    ) -> Response:
         """The answer for the caller: a whole one, or one whose first content is there."""
         if not exchange.answers(response.status_code, response.headers.get("content-type", "")):
             if exchange.judge is not None and response.status_code >= 400:
-                response.content  # noqa: B018 - reads it
-                raise HTTPError(f"the server answered with status {response.status_code}", response=response)
+                raise _refused(response)
             exchange.passed()
             return response
-        pieces, held = response.iter_content(None), list[bytes]()
+        source, held = _Source(exchange, response, send), list[bytes]()
         while True:
-            piece, broke = following_piece(pieces)
-            if exchange.brought(response, held, piece, broke):
+            piece, broke = following_piece(source.pieces)
+            if exchange.brought(source, held, piece, broke):
                 break
         if piece is not None:
-            rest = exchange.rest(pieces, lambda: _close(response))
-            return self._answer(request, response, held, rest, exchange)
+            return self._answer(request, source, [], rest(exchange, source, held))
         exchange.succeeded()
-        return self._answer(request, response, held, iter(()), exchange)
+        return self._answer(request, source, held, iter(()))
 
     def _outcome(self, request: PreparedRequest, exchange: Exchange, error: Exception) -> Response:
         """The server's own error, for the client to read as it does; any other exception is raised."""
         if exchange.own_words is not None and isinstance(error, AnswerError):
-            response, pieces = exchange.own_words
-            return self._answer(request, response, pieces, _raising(error), exchange)
+            source, pieces = exchange.own_words
+            return self._answer(request, source, pieces, _raising(error))
         if not isinstance(error, HTTPError) or error.response is None:
             raise error
         error.response.headers.setdefault("x-should-retry", "false")
         return error.response
 
     def _answer(
-        self, request: PreparedRequest, response: Response, held: list[bytes], rest: Iterator[bytes], exchange: Exchange
+        self, request: PreparedRequest, source: _Source, held: list[bytes], rest: Iterator[bytes]
     ) -> Response:
-        raw: Any = _Raw(response, held, rest, exchange)
+        raw: Any = _Raw(source, held, rest)
         return self.build_response(request, raw)
 
 
@@ -129,18 +140,37 @@ class _Errors:
 _ERRORS = _Errors()
 
 
+class _Source:
+    """An answer on its way from the server."""
+
+    def __init__(self, exchange: Exchange, response: Response, send: Callable[[], Response]) -> None:
+        self.exchange = exchange
+        self.response = response
+        self.pieces: Iterator[bytes] = response.iter_content(None)
+        self._send = send
+
+    def again(self) -> None:
+        """Sends the request again. Its answer takes this one's place."""
+        self.response = response = self._send()
+        if not self.exchange.answers(response.status_code, ""):
+            raise _refused(response)
+        self.pieces = response.iter_content(None)
+
+    def drop(self) -> None:
+        """Closes the connection, which may be broken."""
+        _close(self.response)
+
+
 class _Raw:
     """The body of an answer, decoded, in place of urllib3's own response."""
 
-    def __init__(self, response: Response, held: list[bytes], rest: Iterator[bytes], exchange: Exchange) -> None:
-        self._response = response
-        self._raw = response.raw
+    def __init__(self, source: _Source, held: list[bytes], rest: Iterator[bytes]) -> None:
+        self._source = source
         self._held = held
         self._rest = rest
-        self._exchange = exchange
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._raw, name)
+        return getattr(self._source.response.raw, name)
 
     def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
         """The pieces as they come, of at most `amt` bytes."""
@@ -163,12 +193,17 @@ class _Raw:
 
     def close(self) -> None:
         """Closes the connection, or gives it back."""
-        self._exchange.left()
-        self._response.close()
+        self._source.exchange.left()
+        self._source.response.close()
 
     def release_conn(self) -> None:
         """Gives the connection back."""
-        self._raw.release_conn()
+        self._source.response.raw.release_conn()
+
+
+def _refused(response: Response) -> Exception:
+    response.content  # noqa: B018 - reads it
+    return HTTPError(f"the server answered with status {response.status_code}", response=response)
 
 
 def _raising(error: Exception) -> Iterator[bytes]:

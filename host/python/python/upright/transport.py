@@ -6,7 +6,7 @@ Neither library is imported here: a request brings its own.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from threading import Lock
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from upright._drive import following, following_async
 from upright._errors import AnswerError
-from upright._exchange import Exchange, Guard, following_piece, own, own_circuit_open
+from upright._exchange import Exchange, Guard, own, own_circuit_open
 from upright._native import Attempt, Breaker, Strategy
+from upright._rest import following_piece, following_piece_async, rest, rest_async
 
 __all__ = ["UprightTransport"]
 
@@ -49,7 +50,10 @@ class UprightTransport(_Transport):
     - Ollama is asked to refuse a question that does not fit (`truncate: false`), unless the caller set `truncate`. It
       then gets a larger window, unless the caller set `num_ctx`.
     - An answer is judged as it comes. A failed one is repeated as the policy decides, with the wait that the server
-      asks for. After the first content nothing is repeated: an answer that is not whole ends with an exception.
+      asks for.
+    - A stream of `/api/chat` or `/api/generate` that is cut after its first content is asked for again, if the request
+      fixes the answer: with a `seed`, or with `temperature: 0`. The repeat is compared with what the caller has, and
+      the rest follows. Where the repeat differs, and for any other stream, the answer ends with an exception.
     - Each host has a circuit breaker, with the settings of the strategy's own.
     - A body that can be read only once is sent once, as it is.
 
@@ -63,11 +67,14 @@ class UprightTransport(_Transport):
     `inner` sends the requests: a transport of the client's library, synchronous, asynchronous or both; `inner_async`
     takes asynchronous requests in its place. By default the library's own transports send them with their default
     settings. A client with a transport does not pass its `verify` and proxies on: give them to `inner`. `strategy`
-    says how to retry.
+    says how to retry. `seed` adds a random seed to streams of these two routes whose request fixes nothing. It takes
+    the place of a seed in the model's own file, so it is off by default.
     """
 
-    def __init__(self, inner: Any = None, strategy: Strategy | None = None, *, inner_async: Any = None) -> None:
-        self._guard = Guard(strategy)
+    def __init__(
+        self, inner: Any = None, strategy: Strategy | None = None, *, inner_async: Any = None, seed: bool = False
+    ) -> None:
+        self._guard = Guard(strategy, seed)
         self._given = {False: inner, True: inner if inner_async is None else inner_async}
         self._own: dict[tuple[str, bool], Any] = {}
         self._lock = Lock()
@@ -88,12 +95,16 @@ class UprightTransport(_Transport):
         exchange = _exchange(self._guard, library, request)
         if exchange is None:
             return inner.handle_request(request)
+
+        def send() -> Any:
+            return inner.handle_request(_request(library, request, exchange))
+
         try:
             while isinstance(step := following(exchange), Attempt):
                 response = None
                 try:
-                    response = inner.handle_request(_request(library, request, exchange))
-                    return _bring(library, request, exchange, response)
+                    response = send()
+                    return _bring(library, request, exchange, response, send)
                 except Exception as error:
                     if response is not None:
                         _close(response)
@@ -113,12 +124,16 @@ class UprightTransport(_Transport):
         exchange = _exchange(self._guard, library, request)
         if exchange is None:
             return await inner.handle_async_request(request)
+
+        def send() -> Awaitable[Any]:
+            return cast("Awaitable[Any]", inner.handle_async_request(_request(library, request, exchange)))
+
         try:
             while isinstance(step := await following_async(exchange), Attempt):
                 response = None
                 try:
-                    response = await inner.handle_async_request(_request(library, request, exchange))
-                    return await _bring_async(library, request, exchange, response)
+                    response = await send()
+                    return await _bring_async(library, request, exchange, response, send)
                 except Exception as error:
                     if response is not None:
                         await _aclose(response)
@@ -280,7 +295,7 @@ def _outcome(library: _Library, exchange: Exchange, error: Exception) -> Any:
     return answer
 
 
-def _bring(library: _Library, request: Any, exchange: Exchange, response: Any) -> Any:
+def _bring(library: _Library, request: Any, exchange: Exchange, response: Any, send: Callable[[], Any]) -> Any:
     """The answer for the caller: a whole one, or one whose first content is there."""
     response.request = request
     if not exchange.answers(response.status_code, response.headers.get("content-type", "")):
@@ -295,13 +310,15 @@ def _bring(library: _Library, request: Any, exchange: Exchange, response: Any) -
         if exchange.brought(response, held, piece, broke):
             break
     if piece is not None:
-        return library.response(response, library.stream(exchange, response, pieces, held))
+        return library.response(response, library.stream(library, exchange, response, pieces, held, send))
     _close(response)
     exchange.succeeded()
     return library.whole(response, held)
 
 
-async def _bring_async(library: _Library, request: Any, exchange: Exchange, response: Any) -> Any:
+async def _bring_async(
+    library: _Library, request: Any, exchange: Exchange, response: Any, send: Callable[[], Awaitable[Any]]
+) -> Any:
     """`_bring` of an asynchronous answer."""
     response.request = request
     if not exchange.answers(response.status_code, response.headers.get("content-type", "")):
@@ -312,22 +329,14 @@ async def _bring_async(library: _Library, request: Any, exchange: Exchange, resp
         return response
     pieces, held = response.aiter_bytes(), list[bytes]()
     while True:
-        piece, broke = await _following_piece_async(pieces)
+        piece, broke = await following_piece_async(pieces)
         if exchange.brought(response, held, piece, broke):
             break
     if piece is not None:
-        return library.response(response, library.stream_async(exchange, response, pieces, held))
+        return library.response(response, library.stream_async(library, exchange, response, pieces, held, send))
     await _aclose(response)
     exchange.succeeded()
     return library.whole(response, held)
-
-
-async def _following_piece_async(pieces: AsyncIterator[bytes]) -> tuple[bytes | None, Exception | None]:
-    """`following_piece` of an asynchronous answer."""
-    try:
-        return await anext(pieces, None), None
-    except Exception as broke:
-        return None, broke
 
 
 def _close(response: Any) -> None:
@@ -345,17 +354,38 @@ async def _aclose(response: Any) -> None:
 class _Answer:
     """A streamed answer whose first content is there: its pieces pass as they come."""
 
-    def __init__(self, exchange: Exchange, response: Any, pieces: Iterator[bytes], held: list[bytes]) -> None:
+    def __init__(
+        self,
+        library: _Library,
+        exchange: Exchange,
+        response: Any,
+        pieces: Iterator[bytes],
+        held: list[bytes],
+        send: Callable[[], Any],
+    ) -> None:
+        self.pieces = pieces
+        self._library = library
         self._exchange = exchange
         self._response = response
-        self._pieces = pieces
         self._held = held
+        self._send = send
 
     def __iter__(self) -> Iterator[bytes]:
-        exchange = self._exchange
         held, self._held = self._held, []
-        yield from held
-        yield from exchange.rest(self._pieces, lambda: _close(self._response))
+        return rest(self._exchange, self, held)
+
+    def again(self) -> None:
+        """Sends the request again. Its answer takes this one's place."""
+        request, response = self._response.request, self._send()
+        self._response, response.request = response, request
+        if not self._exchange.answers(response.status_code, ""):
+            response.read()
+            raise _refused(self._library, request, response)
+        self.pieces = response.iter_bytes()
+
+    def drop(self) -> None:
+        """Closes the connection, which may be broken."""
+        _close(self._response)
 
     def close(self) -> None:
         """Closes the connection, or gives it back."""
@@ -383,29 +413,38 @@ class _Words:
 class _AsyncAnswer:
     """`_Answer` of an asynchronous client."""
 
-    def __init__(self, exchange: Exchange, response: Any, pieces: AsyncIterator[bytes], held: list[bytes]) -> None:
+    def __init__(
+        self,
+        library: _Library,
+        exchange: Exchange,
+        response: Any,
+        pieces: AsyncIterator[bytes],
+        held: list[bytes],
+        send: Callable[[], Awaitable[Any]],
+    ) -> None:
+        self.pieces = pieces
+        self._library = library
         self._exchange = exchange
         self._response = response
-        self._pieces = pieces
         self._held = held
+        self._send = send
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        exchange = self._exchange
+    def __aiter__(self) -> AsyncIterator[bytes]:
         held, self._held = self._held, []
-        for ready in held:
-            yield ready
-        while True:
-            piece, broke = await _following_piece_async(self._pieces)
-            failed = exchange.wrong(piece, broke)
-            if piece is not None and (failed is None or exchange.says_failed):
-                yield piece
-            if failed is not None:
-                exchange.broke(failed)
-                await _aclose(self._response)
-                raise failed
-            if piece is None:
-                exchange.succeeded()
-                return
+        return rest_async(self._exchange, self, held)
+
+    async def again(self) -> None:
+        """Sends the request again. Its answer takes this one's place."""
+        request, response = self._response.request, await self._send()
+        self._response, response.request = response, request
+        if not self._exchange.answers(response.status_code, ""):
+            await response.aread()
+            raise _refused(self._library, request, response)
+        self.pieces = response.aiter_bytes()
+
+    async def drop(self) -> None:
+        """Closes the connection, which may be broken."""
+        await _aclose(self._response)
 
     async def aclose(self) -> None:
         """Closes the connection, or gives it back."""

@@ -24,10 +24,10 @@ SHARED = ROOT / "tests" / "clients" / "requirements.txt"
 CLIENTS = ("3.11", "3.12", "3.13")
 """Versions that the pinned clients support, in the order of choice."""
 
-def tested(python: Path, wheel: Path | None, test: str, arguments: list[str]) -> bool:
-    """Runs one file of tests."""
+def tested(python: Path, wheel: Path | None, tests: tuple[str, ...], arguments: list[str]) -> bool:
+    """Runs files of tests."""
     settings = with_package(python, wheel)
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / test, *arguments]
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(HERE / test for test in tests), *arguments]
     print("$", *command, flush=True)
     return subprocess.run(command, env=settings, check=False).returncode == 0
 
@@ -41,23 +41,23 @@ def main() -> int:
     given = parser.parse_args()
     failed = []
     versions = given.python or VERSIONS
-    parts = [(version, "http.txt", (), "test_http.py") for version in versions]
+    parts = [(version, "http.txt", (), ("test_http.py", "test_repeats.py")) for version in versions]
     parts += [
-        (version, "requirements.txt", ("--no-deps",), "test_clients.py") for version in CLIENTS if version in versions
+        (version, "requirements.txt", ("--no-deps",), ("test_clients.py",)) for version in CLIENTS if version in versions
     ][:1]
-    for version, requirements, options, test in parts:
+    for version, requirements, options, tests in parts:
         try:
             name = f"transport-{Path(requirements).stem}-{version}"
             python = environment(name, interpreter(version), HERE / requirements, *options, also=(SHARED,))
         except Unavailable as unavailable:
-            print(f"\nWARNING: {test} is NOT run with Python {version}: {unavailable}\n", file=sys.stderr)
+            print(f"\nWARNING: {', '.join(tests)}: NOT run with Python {version}: {unavailable}\n", file=sys.stderr)
             if REQUIRED:
-                failed.append(f"{test} with Python {version}")
+                failed.append(f"{tests[-1]} with Python {version}")
             continue
         # The table of all cells is shown.
-        shown = ["-s"] if test == "test_clients.py" else []
-        if not tested(python, given.wheel, test, [*shown, *given.pytest]):
-            failed.append(f"{test} with Python {version}")
+        shown = ["-s"] if "test_clients.py" in tests else []
+        if not tested(python, given.wheel, tests, [*shown, *given.pytest]):
+            failed.append(f"{tests[-1]} with Python {version}")
     if failed:
         print("FAILED:", ", ".join(failed), file=sys.stderr)
     return 1 if failed else 0

@@ -9,13 +9,15 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 pytest.importorskip("llama_index", reason="the clients are not installed: host/python/tests/transport/run.py does it")
 
+import ollama
 from faults import FAULTS, Fault, host, is_streamed
-from servers import WHOLE, Asked, Server
+from servers import END, STREAM, WHOLE, Asked, Server, chunk
 from ways import CLIENTS, Client, Question, ask, ask_async
 
 from upright.error_recovery import RetryStrategy
@@ -105,3 +107,33 @@ def test_no_client_takes_a_fault_for_success_and_what_can_be_mended_unseen_is(
         print(f"{half:9}", ", ".join(f"{name} {count[name]}" for name in OUTCOMES), f"of {count.total()}")
     assert not wrong, f"{len(wrong)} cells are wrong:\n" + "\n".join(wrong)
     assert sum(count["silent"] + count["mixed"] for count in counts.values()) == 0
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("repeated", ["Hello there, and goodbye.", "Hello to you."], ids=["equal", "other"])
+def test_a_cut_stream_of_ollamas_own_client_is_finished_by_an_equal_repeat(is_async: bool, repeated: str) -> None:
+    strategy = RetryStrategy(max_retries=2, base_delay=0.001, max_delay=0.002)
+    cut, after = STREAM + chunk("Hello") + chunk(" th"), STREAM + chunk(repeated) + chunk("", done=True) + END
+    answers = [cut, after]
+    came: list[str] = []
+    asking: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello?"}], "stream": True, "options": {"seed": 7}}
+
+    async def asks(url: str) -> None:
+        client = ollama.AsyncClient(url, transport=UprightTransport(strategy=strategy))
+        async for piece in await client.chat("m", **asking):
+            came.append(piece.message.content or "")
+
+    with Server(lambda asked: answers.pop(0)) as server:
+        try:
+            if is_async:
+                asyncio.run(asks(server.host))
+            else:
+                client = ollama.Client(server.host, transport=UprightTransport(strategy=strategy))
+                came.extend(piece.message.content or "" for piece in client.chat("m", **asking))
+        # The client raises what its library raises.
+        except Exception as error:
+            assert repeated != WHOLE and "is not whole after 8 characters" in str(error)
+            assert "".join(came) == "Hello th"
+        else:
+            assert "".join(came) == WHOLE
+    assert not answers
