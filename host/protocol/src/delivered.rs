@@ -10,6 +10,8 @@ use std::hash::Hasher as _;
 
 /// Length of the parts in which content beyond the memory is hashed, bytes.
 const BLOCK: usize = 4 << 10;
+/// Memory for a piece that stays taken once the piece is gone, bytes.
+const SMALL: usize = 1 << 10;
 /// Begins a part of another kind. No text of UTF-8 has this byte.
 const MARK: u8 = 0xff;
 
@@ -112,16 +114,23 @@ impl Delivered {
     pub(crate) fn commit(&mut self) {
         self.length += self.pending.len() as u64;
         let (kept, beyond) = self.pending.split_at(self.pending.len().min(self.memory - self.kept.len()));
+        if self.kept.capacity() - self.kept.len() < kept.len() {
+            // A vector that doubles by itself would take up to twice its memory.
+            let room = (2 * self.kept.len()).clamp(self.kept.len() + kept.len(), self.memory);
+            self.kept.reserve_exact(room - self.kept.len());
+        }
         self.kept.extend_from_slice(kept);
         self.beyond.write(beyond);
         self.kind = self.pending_kind;
         self.pending.clear();
+        self.pending.shrink_to(SMALL);
     }
 
     /// The client gets nothing of what was taken.
     pub(crate) fn discard(&mut self) {
         self.pending_kind = self.kind;
         self.pending.clear();
+        self.pending.shrink_to(SMALL);
     }
 
     /// The text, if it is all that the client has, and if all of it is kept.

@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use upright_logic::types::Endpoint;
 
 /// Maximum copy of the last line or event, bytes: an error stands there.
-const LAST: usize = 16 << 10;
+const LAST: usize = 4 << 10;
 
 /// How much of an answer is held back, so that a cut within it stays unseen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod sampling;
 mod story;
 mod windows;
 
-pub(crate) use body::Relay;
+pub(crate) use body::{Aborted, Relay};
 pub(crate) use passed::Passed;
 pub(crate) use question::{Question, Wishes};
 pub(crate) use reply::Reply;

@@ -2,6 +2,7 @@
 
 use super::Current;
 use super::dispatch::dispatch;
+use super::pace::{Pace, Paced};
 use crate::config::Listen;
 use crate::tls::{Connection, Connector};
 use crate::upstream::Pool;
@@ -85,14 +86,14 @@ async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, _counte
             Err(_) => return tracing::debug!(target: "upright", "a client's TLS handshake took too long"),
         },
     };
-    let (resets, lingers) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(true)));
-    let of_service = Rc::clone(&resets);
-    let io = TokioIo::new(Client { stream, resets, lingers: Rc::clone(&lingers), linger: None });
+    let (resets, lingers, pace) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(true)), Rc::<Pace>::default());
+    let (of_service, of_answers) = (Rc::clone(&resets), Rc::clone(&pace));
+    let io = TokioIo::new(Client { stream, resets, pace, lingers: Rc::clone(&lingers), linger: None });
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         // A client of HTTP/1.0 would take a close for the end of its answer.
         of_service.set(request.version() < http::Version::HTTP_11);
-        let (live, pool) = (current.load(), Rc::clone(&pool));
-        async move { Ok::<_, Infallible>(dispatch(&live, &pool, request).await) }
+        let (live, pool, pace) = (current.load(), Rc::clone(&pool), Rc::clone(&of_answers));
+        async move { Ok::<_, Infallible>(dispatch(&live, &pool, request).await.map(|reply| Paced::new(reply, pace))) }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head_time).half_close(false);
@@ -134,6 +135,7 @@ impl Drop for Counted {
 struct Client {
     stream: Box<dyn Connection>,
     resets: Rc<Cell<bool>>,
+    pace: Rc<Pace>,
     /// Whether it reads on after its end, until the client has closed it, too.
     lingers: Rc<Cell<bool>>,
     /// Ends [`LINGER`] after the answer.
@@ -161,6 +163,8 @@ impl AsyncWrite for Client {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        // hyper flushes when it has written all.
+        self.pace.drained();
         Pin::new(&mut self.stream).poll_flush(context)
     }
 

@@ -2,6 +2,7 @@
 
 mod connection;
 mod dispatch;
+mod pace;
 mod pass;
 mod refusal;
 mod unpack;

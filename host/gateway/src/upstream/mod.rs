@@ -4,6 +4,7 @@ mod asker;
 mod body;
 mod error;
 mod pool;
+mod sips;
 
 pub use asker::Asker;
 pub use body::{AnswerBody, Outgoing};

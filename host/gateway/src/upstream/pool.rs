@@ -3,6 +3,7 @@
 use super::Peer;
 use super::body::{AnswerBody, Outgoing};
 use super::error::SendError;
+use super::sips::Sips;
 use crate::tls::Connector;
 use http::{Request, response};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -124,7 +125,7 @@ impl Pool {
             Ok(Err(source)) => return Err(SendError::Connect { to: to(), source }),
             Err(_) => return Err(SendError::ConnectTimeout { to: to(), limit }),
         };
-        let shaken = http1::handshake::<_, Outgoing>(TokioIo::new(stream)).await;
+        let shaken = http1::handshake::<_, Outgoing>(TokioIo::new(Sips::of(stream))).await;
         let (sender, connection) = shaken.map_err(|source| SendError::Exchange { to: to(), source })?;
         // Its error reaches the exchange that it belongs to.
         let task = tokio::task::spawn_local(connection);
