@@ -38,7 +38,12 @@ impl StoryHost {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let url = lines.next().unwrap().unwrap();
         let asked = asked.clone();
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|_| drop(asked.send(name))));
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|_| {
+                // The test may have ended.
+                let _ = asked.send(name);
+            })
+        });
         Self { input: process.stdin.take().unwrap(), process, url }
     }
 

@@ -360,6 +360,7 @@ impl<C: OperationContext> Run<C> {
 
     /// The deadline passed before anything was tried.
     #[cold]
+    #[doc(hidden)]
     pub fn out_of_time(&mut self) -> (Step, BoxError) {
         let error = AttemptTimeout { limit: self.settings.deadline.unwrap_or_default() };
         let facts = self.facts(&error);
