@@ -446,7 +446,8 @@ def test_a_breaker_opens_for_its_host_alone_and_rejects_in_the_clients_own_terms
             assert way.ask(bad.host + CHAT).status == 500
         way.ask(bad.host + CHAT)
         assert isinstance(way.error, CircuitOpenError) and isinstance(way.error, UNSERVED[way.library])
-        assert way.error.time_left is not None and 0 < way.error.time_left <= 60
+        # The clock of rejections may lag by some milliseconds.
+        assert way.error.time_left is not None and 0 < way.error.time_left < 60.1
         assert len(bad.asked) == 5
         assert way.ask(good.host + CHAT).said == "Hello"
         assert {host: breaker.phase for host, breaker in way.upright.breakers.items()} == {
