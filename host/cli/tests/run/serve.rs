@@ -12,6 +12,7 @@ use upright_test_kit::folder::Folder;
 use upright_test_kit::wait::{until, within};
 
 pub(crate) const CHAT: Match<'static> = Match { path: Some("/api/chat"), model: None };
+const JITTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/decorrelated-jitter/decorrelated-jitter.wasm");
 const STEADY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest/examples/steady/steady.wasm");
 
 /// Lines of a running program, of which each is looked at once.
@@ -443,6 +444,6 @@ async fn the_journal_has_each_rescue_with_its_seed_and_replay_shows_what_another
     // A host alone is asked again after a delay, which the other policy chooses otherwise.
     beta.plan(CHAT, &["stream-clean-end"]).unwrap();
     let of_one = journal_of_a_rescue(&folder, "of-one", &[&beta], &beta).await;
-    let other = finish(command(None, &["replay", &of_one, "--policy", STEADY, "--json"]), "").await.ends_with(0);
+    let other = finish(command(None, &["replay", &of_one, "--policy", JITTER, "--json"]), "").await.ends_with(0);
     assert!(other.json()[0]["differing"].as_u64() > Some(0), "{other:?}");
 }
