@@ -136,7 +136,7 @@ fn seen(answer: &Value) -> Seen {
     }
 }
 
-/// What a client sends: nothing, a seed or a temperature. Two of the protocols have no seed.
+/// A client's options: none, a seed or a temperature. Two of the protocols have no seed.
 fn sampling(client: &str, number: usize) -> Value {
     match (number / CLIENTS.len() % 3, client) {
         (0, _) => json!({}),

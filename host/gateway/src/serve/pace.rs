@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker, ready};
 /// Amount that waits for the socket before an answer is asked for more, bytes.
 const AHEAD: usize = 4 << 10;
 
-/// What of a connection's answers waits for its socket.
+/// The part of a connection's answers that waits for its socket.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     waits: Cell<usize>,
