@@ -78,10 +78,11 @@ impl Proxy {
         let mut proxy = Self { process: command.spawn().unwrap(), address: format!("http://127.0.0.1:{port}"), _folder: folder };
         let (began, client) = (Instant::now(), reqwest::Client::builder().no_proxy().build().unwrap());
         let said = || std::fs::read_to_string(&log).unwrap_or_default();
+        let mut looks = tokio::time::interval(Duration::from_millis(100));
         while !client.get(format!("{}/health/liveliness", proxy.address)).send().await.is_ok_and(|answer| answer.status().is_success()) {
             assert!(proxy.process.try_wait().unwrap().is_none(), "LiteLLM ended:\n{}", said());
             assert!(began.elapsed() < START, "LiteLLM does not answer:\n{}", said());
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            looks.tick().await;
         }
         proxy
     }
