@@ -111,7 +111,7 @@ impl Call {
                 return Err(self.run.failed(upright_core::fault::fault_of(&open)));
             }
         };
-        self.prepare(host, &model).await;
+        self.prepare(&relays, host, &model).await;
         let way = Way {
             clock: relays.hosts.clock(),
             pool: &self.pool,
@@ -184,8 +184,7 @@ impl Call {
     }
 
     /// Readies question and stream for an attempt on this host.
-    async fn prepare(&mut self, host: &Arc<Host>, model: &ModelName) {
-        let relays = Arc::clone(&self.relays);
+    async fn prepare(&mut self, relays: &Relays, host: &Host, model: &ModelName) {
         let finish = self.run.finish();
         let Some(stream) = self.stream.as_mut().filter(|stream| !stream.is_fresh()) else {
             if !self.has_begun {

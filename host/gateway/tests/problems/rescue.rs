@@ -180,17 +180,24 @@ async fn an_answer_that_cannot_repeat_is_not_asked_for_again() {
     for tables in ["[replay]\nseed = false\n", "[replay]\nenabled = false\n"] {
         let (first, second) = (cut(6, Line::close), whole(STORY, 7));
         let gateway = pair(&first, &second, tables).await;
-        let answer = first_asked(&gateway, &first, Route::Chat, &question(Route::Chat, "m", true)).await;
+        let (answer, before) = loop {
+            let before = second.questions().len();
+            let answer = ask(&gateway, "/api/chat", &question(Route::Chat, "m", true)).await;
+            if !first.questions().is_empty() {
+                break (answer, before);
+            }
+        };
         assert!(!answer.whole && answer.text.contains("\"error\""), "{tables}: {}", answer.text);
-        let after = second.questions().len();
-        assert!(second.questions().iter().all(|asked| asked.json()["options"]["seed"].is_null()), "{tables}");
-        assert_eq!(after + first.questions().len(), after + 1, "{tables}");
+        assert_eq!((first.questions().len(), second.questions().len()), (1, before), "{tables}");
+        let asked = [first.questions(), second.questions()].concat();
+        assert!(asked.iter().all(|asked| asked.json()["options"]["seed"].is_null()), "{tables}");
     }
 }
 
 /// Asks with a header.
-async fn with_header(gateway: &Gateway, name: &str, value: &str, body: &Value) -> (u16, String, bool) {
-    let mut response = reqwest::Client::new().post(url(gateway, "/api/chat")).header(name, value).json(body).send().await.unwrap();
+async fn with_header(gateway: &Gateway, route: Route, name: &str, value: &str) -> (u16, String, bool) {
+    let request = reqwest::Client::new().post(url(gateway, route.path())).json(&question(route, "m", true));
+    let mut response = request.header(name, value).send().await.unwrap();
     let (status, mut bytes) = (response.status().as_u16(), Vec::new());
     loop {
         match response.chunk().await {
@@ -200,36 +207,54 @@ async fn with_header(gateway: &Gateway, name: &str, value: &str, body: &Value) -
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_may_wish_that_a_differing_answer_goes_on_or_begins_again_and_is_told_where() {
-    for (wish, expected, mark) in [
-        ("continue", "The sky is blue because air Grass is green. ", "\"upright\":\"continued\""),
-        ("restart", "The sky is blue because air Grass is green. ", "\"upright\":\"restarted\""),
-    ] {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let first = cut(6, Line::close);
-        let of_second = Arc::clone(&asked);
-        let second = ModelHost::ollama(&["m:latest", "second:latest"], move |asked, line| {
-            of_second.fetch_add(1, Ordering::SeqCst);
-            says(asked, line, "Grass is green. ");
-        });
-        let gateway = pair(&first, &second, "").await;
-        let (text, whole) = loop {
-            let (_, text, whole) = with_header(&gateway, "x-upright-on-difference", wish, &question(Route::Chat, "m", true)).await;
-            if !first.questions().is_empty() {
-                break (text, whole);
-            }
-        };
-        assert!(whole && text.contains(mark) && read(Route::Chat, &text) == expected, "{wish}: {text}");
-        let last = second.questions().last().unwrap().json();
-        let messages = last["messages"].as_array().unwrap();
-        let goes_on = json!({ "role": "assistant", "content": "The sky is blue because air " });
-        assert_eq!(messages.last() == Some(&goes_on), wish == "continue", "{last}");
+/// Asks with a header until the first host was asked: the text of the answer, and whether it came to its end.
+async fn first_asked_with(gateway: &Gateway, first: &ModelHost, route: Route, name: &str, value: &str) -> (String, bool) {
+    loop {
+        let (_, text, whole) = with_header(gateway, route, name, value).await;
+        if !first.questions().is_empty() {
+            return (text, whole);
+        }
     }
+}
+
+/// A value that the header does not have is refused with those that it has.
+async fn refuses(name: &str, value: &str, known: &str) {
     let host = whole(STORY, 7);
     let gateway = gateway(&[&host], "");
-    let (status, text, _) = with_header(&gateway, "x-upright-on-difference", "guess", &question(Route::Chat, "m", true)).await;
-    assert!(status == 400 && text.contains("guess") && text.contains("restart"), "{status} {text}");
+    let (status, text, _) = with_header(&gateway, Route::Chat, name, value).await;
+    assert!(status == 400 && text.contains(value) && text.contains(known), "{status} {text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_may_wish_that_a_differing_answer_goes_on_or_begins_again_and_is_told_where() {
+    for (route, wish, mark) in [
+        (Route::Chat, "continue", "{\"upright\":\"continued\",\"done\":false}\n"),
+        (Route::Chat, "restart", "{\"upright\":\"restarted\",\"done\":false}\n"),
+        (Route::ChatCompletions, "continue", ": upright continued\n\n"),
+        (Route::ChatCompletions, "restart", ": upright restarted\n\n"),
+        (Route::Messages, "continue", ": upright continued\n\n"),
+    ] {
+        let (first, second) = (cut(6, Line::close), whole("Grass is green. ", 3));
+        let gateway = pair(&first, &second, "").await;
+        let (text, whole) = first_asked_with(&gateway, &first, route, "x-upright-on-difference", wish).await;
+        let shown = format!("{}, {wish}: {text}", route.path());
+        let (before, after) = text.split_once(mark).unwrap_or_else(|| panic!("{shown}"));
+        assert!(whole && read(route, before) == "The sky is blue because air " && read(route, after) == "Grass is green. ", "{shown}");
+        let last = second.questions().last().unwrap().json();
+        let goes_on = json!({ "role": "assistant", "content": "The sky is blue because air " });
+        assert_eq!(last["messages"].as_array().unwrap().last() == Some(&goes_on), wish == "continue", "{last}");
+    }
+    refuses("x-upright-on-difference", "guess", "restart").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_does_not_begin_again_in_a_protocol_that_cannot_say_so() {
+    for route in [Route::Messages, Route::Responses] {
+        let (first, second) = (cut(6, Line::close), whole("Grass is green. ", 3));
+        let gateway = pair(&first, &second, "").await;
+        let (text, whole) = first_asked_with(&gateway, &first, route, "x-upright-on-difference", "restart").await;
+        assert!(!whole && text.contains("error") && !text.contains("Grass"), "{}: {text}", route.path());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,20 +262,12 @@ async fn a_cut_within_what_is_held_back_is_unseen_even_if_the_other_answer_diffe
     for (hold, is_whole) in [("all", true), ("8", true), ("2", false)] {
         let (first, second) = (cut(6, Line::close), whole("Grass is green. ", 3));
         let gateway = pair(&first, &second, "").await;
-        let (text, whole) = loop {
-            let (_, text, whole) = with_header(&gateway, "x-upright-hold", hold, &question(Route::Chat, "m", true)).await;
-            if !first.questions().is_empty() {
-                break (text, whole);
-            }
-        };
+        let (text, whole) = first_asked_with(&gateway, &first, Route::Chat, "x-upright-hold", hold).await;
         assert_eq!(whole, is_whole, "{hold}: {text}");
         let expected = if is_whole { "Grass is green. " } else { "The sky is blue " };
         assert_eq!(read(Route::Chat, &text), expected, "{hold}");
     }
-    let host = whole(STORY, 7);
-    let gateway = gateway(&[&host], "");
-    let (status, text, _) = with_header(&gateway, "x-upright-hold", "some", &question(Route::Chat, "m", true)).await;
-    assert!(status == 400 && text.contains("some") && text.contains("all"), "{status} {text}");
+    refuses("x-upright-hold", "some", "all").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, stream};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 use upright_core::RetryStrategy;
-use upright_core::clock::SharedClock;
+use upright_core::clock::{Instant, SharedClock, between};
 use upright_core::driving::{Facts, Run, Step, within};
 use upright_core::error::AttemptTimeout;
 use upright_protocol::{AnswerStream, Broken, Hold, OllamaError};
@@ -42,6 +42,8 @@ struct Answer {
     last: Option<BoxError>,
     /// The last cut, for a repeat that differs from it.
     cut: Option<Facts>,
+    /// When the attempt began, and the time that it has.
+    limit: Option<(Instant, Duration)>,
 }
 
 impl Answer {
@@ -50,13 +52,13 @@ impl Answer {
         // A request that cannot be sent is refused by its first attempt.
         let asked = Question::chat(&request, true).ok().map(|question| question.asked);
         let answer = asked.map(|asked| Box::new(AnswerStream::new(asked, ENDPOINT, true, MEMORY, Hold::Nothing)));
-        Self { client, request, run, step, chunks: None, answer, last: None, cut: None }
+        Self { client, request, run, step, chunks: None, answer, last: None, cut: None, limit: None }
     }
 
     async fn next(mut self) -> Option<(Result<ChatChunk, Error>, Self)> {
         loop {
             if let Some(mut chunks) = self.chunks.take() {
-                match came(&self.client.clock, self.run.time_left(), &mut chunks).await {
+                match came(&self.client.clock, self.limit, &mut chunks).await {
                     Ok(chunk) => match self.new_of(chunk) {
                         Ok(Some(chunk)) => {
                             if chunk.done {
@@ -76,6 +78,7 @@ impl Answer {
             match self.step.take()? {
                 Step::Attempt(attempt) => {
                     self.run.begun();
+                    self.limit = attempt.time_left.map(|left| (self.client.clock.now(), left));
                     let window = attempt.window.or(self.request.window);
                     self.chunks = Some(Box::pin(self.client.chat_stream(ChatRequest { window, ..self.request.clone() })));
                     if let Some(answer) = self.answer.as_mut().filter(|_| attempt.number > 1) {
@@ -136,11 +139,12 @@ impl Answer {
     }
 }
 
-/// The next chunk of an attempt, within this time.
-async fn came(clock: &SharedClock, limit: Option<Duration>, chunks: &mut Chunks) -> Result<ChatChunk, BoxError> {
-    match within(limit, clock, pin!(async { Ok::<_, ()>(chunks.next().await) })).await {
+/// The next chunk of an attempt, within the time of all its chunks since it began.
+async fn came(clock: &SharedClock, limit: Option<(Instant, Duration)>, chunks: &mut Chunks) -> Result<ChatChunk, BoxError> {
+    let left = limit.map(|(began, limit)| limit.saturating_sub(between(began, clock.now())));
+    match within(left, clock, pin!(async { Ok::<_, ()>(chunks.next().await) })).await {
         Ok(Some(came)) => came.map_err(Into::into),
         Ok(None) => Err(OllamaError::invalid(ENDPOINT, "an answer that says that it is whole", b"").into()),
-        Err(_) => Err(AttemptTimeout { limit: limit.unwrap_or_default() }.into()),
+        Err(_) => Err(AttemptTimeout { limit: limit.map_or(Duration::ZERO, |(_, limit)| limit) }.into()),
     }
 }

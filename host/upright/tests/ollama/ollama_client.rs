@@ -40,7 +40,7 @@ fn ask() -> ChatRequest {
     ChatRequest::ask("qwen3:8b", "one two three four five six")
 }
 
-async fn drain(stream: impl Stream<Item = Result<ChatChunk, OllamaError>>) -> (Vec<ChatChunk>, Option<OllamaError>) {
+async fn drain<E>(stream: impl Stream<Item = Result<ChatChunk, E>>) -> (Vec<ChatChunk>, Option<E>) {
     let mut stream = pin!(stream);
     let mut chunks = Vec::new();
     while let Some(item) = stream.next().await {
@@ -483,18 +483,7 @@ fn seeded() -> ChatRequest {
 }
 
 async fn drain_with(client: &OllamaClient, request: ChatRequest) -> (Vec<ChatChunk>, Option<upright::error::Error>) {
-    let (mut chunks, strategy) = (Vec::new(), strategy());
-    let mut stream = pin!(client.chat_stream_with(&strategy, request));
-    while let Some(item) = stream.next().await {
-        match item {
-            Ok(chunk) => chunks.push(chunk),
-            Err(error) => {
-                assert!(stream.next().await.is_none(), "an error is the last item");
-                return (chunks, Some(error));
-            }
-        }
-    }
-    (chunks, None)
+    drain(client.chat_stream_with(&strategy(), request)).await
 }
 
 #[tokio::test]
@@ -534,4 +523,33 @@ async fn a_repeat_of_a_streamed_answer_in_other_words_is_an_error() {
         let (chunks, error) = drain_with(&client_at(server.address.clone(), SystemClock::shared()), seeded()).await;
         assert_eq!((text(&chunks).as_str(), error.is_none()), (if is_same { "The sky is blue" } else { "The sky " }, is_same));
     }
+}
+
+#[tokio::test]
+async fn an_attempt_of_a_streamed_answer_ends_with_its_time_and_the_next_one_finishes_it() {
+    let server = FaultServer::start().await.unwrap();
+    let expected = client(&server).chat(ask()).await.unwrap().message.content;
+    server.plan(Match::path(CHAT), &["stream-stall"]).unwrap();
+    let clock = DrivenClock::new();
+    let client = client_at(server.url().parse().unwrap(), clock.shared());
+    let strategy = RetryStrategy::builder()
+        .name("chat")
+        .clock(clock.shared())
+        .attempt_timeout(Duration::from_secs(30))
+        .base_delay(Duration::ZERO)
+        .jitter(false)
+        .build()
+        .unwrap();
+    let mut stream = pin!(client.chat_stream_with(&strategy, seeded()));
+    let mut pieces = String::new();
+    for _ in 0..tokens_before_the_end("stream-stall") {
+        pieces += &stream.next().await.unwrap().unwrap().message.content;
+    }
+    // The client itself would wait for two minutes.
+    let next = next_after(stream.as_mut(), &clock, Duration::from_secs(30)).await.unwrap().unwrap();
+    pieces += &next.message.content;
+    while let Some(piece) = within(stream.next()).await {
+        pieces += &piece.unwrap().message.content;
+    }
+    assert_eq!((pieces, chats(&server).len()), (expected, 3));
 }
