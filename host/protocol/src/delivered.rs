@@ -8,10 +8,8 @@ use serde_json::{Map, Value};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
 
-/// Length of the parts in which content beyond the memory is hashed, bytes.
-const BLOCK: usize = 4 << 10;
-/// Memory for a piece that stays taken once the piece is gone, bytes.
-const SMALL: usize = 1 << 10;
+/// First memory for content, bytes.
+const FIRST: usize = 256;
 /// Begins a part of another kind. No text of UTF-8 has this byte.
 const MARK: u8 = 0xff;
 
@@ -38,47 +36,53 @@ impl Kind {
     }
 }
 
-/// A running hash over blocks of equal length, so that it depends on the bytes alone and not on their pieces.
+/// A running hash. It takes whole words, so it depends on the bytes alone and not on their pieces.
 #[derive(Clone, Debug, Default)]
 struct Hash {
-    blocks: DefaultHasher,
-    rest: Vec<u8>,
+    words: DefaultHasher,
+    /// The bytes after the last word, and their number.
+    rest: [u8; size_of::<u64>()],
+    length: usize,
 }
 
 impl Hash {
     fn write(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.rest.len()));
-            self.rest.extend_from_slice(now);
-            if self.rest.len() == BLOCK {
-                self.blocks.write(&self.rest);
-                self.rest.clear();
+            let (now, later) = bytes.split_at(bytes.len().min(self.rest.len() - self.length));
+            self.rest[self.length..self.length + now.len()].copy_from_slice(now);
+            self.length += now.len();
+            if self.length == self.rest.len() {
+                self.words.write_u64(u64::from_ne_bytes(self.rest));
+                self.length = 0;
             }
             bytes = later;
         }
     }
 
     fn is_equal(&self, other: &Self) -> bool {
-        self.rest == other.rest && self.blocks.finish() == other.blocks.finish()
+        self.rest[..self.length] == other.rest[..other.length] && self.words.finish() == other.words.finish()
     }
 }
 
 /// The content that a client has of an answer. Keeps its beginning, and a hash of the rest.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Delivered {
-    /// Number of bytes in the sequence.
-    length: u64,
     /// Beginning of the sequence.
     kept: Vec<u8>,
     /// Maximum length of `kept`, bytes.
     memory: usize,
-    /// Hash of what follows `kept`.
+    end: End,
+}
+
+/// The end of what a client has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct End {
+    /// Number of bytes in the sequence.
+    length: u64,
+    /// Hash of what follows the kept bytes.
     beyond: Hash,
     /// Kind of the last part.
     kind: Kind,
-    /// The pieces that follow, if the client gets them.
-    pending: Vec<u8>,
-    pending_kind: Kind,
 }
 
 impl Delivered {
@@ -92,7 +96,7 @@ impl Delivered {
         Self::new(self.memory)
     }
 
-    /// The client is to get this piece. [`commit`](Self::commit) confirms it.
+    /// The client gets this piece.
     pub(crate) fn take(&mut self, piece: &Piece<'_>) {
         self.put(Kind::Thinking, piece.thinking.as_bytes());
         self.put(Kind::Text, piece.text.as_bytes());
@@ -105,37 +109,37 @@ impl Delivered {
         if part.is_empty() {
             return;
         }
-        self.pending.extend_from_slice(self.pending_kind.then(kind));
-        self.pending.extend_from_slice(part);
-        self.pending_kind = kind;
+        self.append(self.end.kind.then(kind));
+        self.append(part);
+        self.end.kind = kind;
     }
 
-    /// The client gets what was taken.
-    pub(crate) fn commit(&mut self) {
-        self.length += self.pending.len() as u64;
-        let (kept, beyond) = self.pending.split_at(self.pending.len().min(self.memory - self.kept.len()));
+    fn append(&mut self, bytes: &[u8]) {
+        self.end.length += bytes.len() as u64;
+        let (kept, beyond) = bytes.split_at(bytes.len().min(self.memory - self.kept.len()));
         if self.kept.capacity() - self.kept.len() < kept.len() {
             // A vector that doubles by itself would take up to twice its memory.
-            let room = (2 * self.kept.len()).clamp(self.kept.len() + kept.len(), self.memory);
+            let room = (2 * self.kept.len()).max(FIRST).clamp(self.kept.len() + kept.len(), self.memory);
             self.kept.reserve_exact(room - self.kept.len());
         }
         self.kept.extend_from_slice(kept);
-        self.beyond.write(beyond);
-        self.kind = self.pending_kind;
-        self.pending.clear();
-        self.pending.shrink_to(SMALL);
+        self.end.beyond.write(beyond);
     }
 
-    /// The client gets nothing of what was taken.
-    pub(crate) fn discard(&mut self) {
-        self.pending_kind = self.kind;
-        self.pending.clear();
-        self.pending.shrink_to(SMALL);
+    /// The end of what the client has.
+    pub(crate) fn end(&self) -> End {
+        self.end.clone()
+    }
+
+    /// The client got nothing after this end.
+    pub(crate) fn cut(&mut self, end: End) {
+        self.kept.truncate(usize::try_from(end.length).unwrap_or(usize::MAX));
+        self.end = end;
     }
 
     /// The text, if it is all that the client has, and if all of it is kept.
     pub(crate) fn text_alone(&self) -> Option<&str> {
-        let is_all_kept = self.kept.len() as u64 == self.length;
+        let is_all_kept = self.kept.len() as u64 == self.end.length;
         let text = self.kept.strip_prefix(&[MARK, b't']).filter(|text| is_all_kept && !text.contains(&MARK))?;
         std::str::from_utf8(text).ok()
     }
@@ -204,7 +208,7 @@ pub(crate) struct Repeat {
 impl Repeat {
     /// Whether the repeat has reached the end of what the client has.
     pub(crate) fn has_caught_up(&self, delivered: &Delivered) -> bool {
-        self.length == delivered.length
+        self.length == delivered.end.length
     }
 
     /// Compares the next piece with what the client has. Whatever follows the end of that is new.
@@ -244,7 +248,7 @@ impl Repeat {
         if part.is_empty() || self.has_caught_up(delivered) {
             return Ok(0);
         }
-        let left = usize::try_from(delivered.length - self.length).unwrap_or(usize::MAX);
+        let left = usize::try_from(delivered.end.length - self.length).unwrap_or(usize::MAX);
         let mark = self.kind.then(kind);
         if mark.len() >= left {
             return Err(Differs);
@@ -253,7 +257,7 @@ impl Repeat {
         self.kind = kind;
         self.compare(delivered, mark)?;
         self.compare(delivered, &part[..known])?;
-        if self.has_caught_up(delivered) && !self.beyond.is_equal(&delivered.beyond) {
+        if self.has_caught_up(delivered) && !self.beyond.is_equal(&delivered.end.beyond) {
             return Err(Differs);
         }
         Ok(known)

@@ -55,13 +55,9 @@ impl Reader {
         match &mut self.framing {
             Framing::Document(document) if document.len() + bytes.len() > ANSWER_LIMIT => self.judge.fail(Failed::Unreadable),
             Framing::Document(document) => document.extend_from_slice(bytes),
-            Framing::Lines(lines) => {
-                lines.push(bytes);
-                each_line(lines, &mut self.judge, |judge, line| piece(judge, line, true, seen));
-            }
+            Framing::Lines(lines) => each_line(lines, bytes, &mut self.judge, |judge, line| piece(judge, line, true, seen)),
             Framing::Events(lines, data) => {
-                lines.push(bytes);
-                each_line(lines, &mut self.judge, |judge, line| event(judge, data, line, true, seen));
+                each_line(lines, bytes, &mut self.judge, |judge, line| event(judge, data, line, true, seen));
             }
         }
     }
@@ -98,10 +94,9 @@ impl Reader {
             _ if judge.has_failed() => {}
             Framing::Document(document) if document.trim_ascii().is_empty() => judge.fail(Failed::Nothing),
             Framing::Document(document) => piece(judge, &document, whole, seen),
-            Framing::Lines(mut lines) => piece(judge, &lines.rest(), false, seen),
-            Framing::Events(mut lines, mut data) => {
-                let rest = lines.rest();
-                event(judge, &mut data, &rest, false, seen);
+            Framing::Lines(lines) => piece(judge, lines.rest(), false, seen),
+            Framing::Events(lines, mut data) => {
+                event(judge, &mut data, lines.rest(), false, seen);
                 event(judge, &mut data, b"", false, seen);
             }
         }
@@ -112,10 +107,10 @@ impl Reader {
     }
 }
 
-fn each_line(lines: &mut LineSplitter, judge: &mut Judge, mut take: impl FnMut(&mut Judge, &[u8])) {
+fn each_line(lines: &mut LineSplitter, mut bytes: &[u8], judge: &mut Judge, mut take: impl FnMut(&mut Judge, &[u8])) {
     loop {
-        match lines.next_line() {
-            Ok(Some(line)) => take(judge, &line),
+        match lines.next_line(&mut bytes) {
+            Ok(Some(line)) => take(judge, line),
             Ok(None) => return,
             Err(_) => return judge.fail(Failed::Unreadable),
         }
@@ -177,7 +172,7 @@ mod tests {
             }
             let kept = match &reader.framing {
                 Framing::Document(document) => document.len(),
-                Framing::Lines(lines) | Framing::Events(lines, _) => lines.len(),
+                Framing::Lines(lines) | Framing::Events(lines, _) => lines.rest().len(),
             };
             assert!(
                 kept <= ANSWER_LIMIT && (kept <= LINE_LIMIT + endless.len() || matches!(reader.framing, Framing::Document(_))),

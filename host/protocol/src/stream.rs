@@ -13,12 +13,14 @@ use crate::error::OllamaError;
 use crate::judge::Received;
 use crate::reader::Reader;
 use crate::verdict::{judged, unreadable};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::collections::VecDeque;
 use upright_logic::types::Endpoint;
 
 /// Maximum copy of the last line or event, bytes: an error stands there.
 const LAST: usize = 4 << 10;
+/// Memory for such a copy that stays taken, bytes.
+const SMALL: usize = 1 << 10;
 
 /// How much of an answer is held back, so that a cut within it stays unseen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +69,7 @@ pub struct AnswerStream {
     /// Whether the client's part is of several texts.
     mixed: bool,
     /// The beginning of a line.
-    line: BytesMut,
+    line: Vec<u8>,
     hold: Hold,
     held: VecDeque<Bytes>,
     last: Vec<u8>,
@@ -99,7 +101,7 @@ impl AnswerStream {
             accepts_cuts,
             repeat: None,
             mixed: false,
-            line: BytesMut::new(),
+            line: Vec::new(),
             held: VecDeque::new(),
             last: Vec::new(),
             question_cut: false,
@@ -180,19 +182,18 @@ impl AnswerStream {
     /// # Errors
     /// [`Broken`]; nothing of these bytes is for the client.
     pub fn take(&mut self, bytes: Bytes) -> Result<Bytes, Broken> {
-        let counts = self.counts;
+        let (counts, end) = (self.counts, self.delivered.as_ref().map(Delivered::end));
         let taken = self.taken(bytes);
         if taken.is_err() {
             self.counts = counts;
-        }
-        if let Some(delivered) = &mut self.delivered {
-            if taken.is_ok() { delivered.commit() } else { delivered.discard() }
+            if let Some((delivered, end)) = self.delivered.as_mut().zip(end) {
+                delivered.cut(end);
+            }
         }
         taken
     }
 
     fn taken(&mut self, bytes: Bytes) -> Result<Bytes, Broken> {
-        self.remember(&bytes);
         let is_plain = self.repeat.is_none() && self.hold == Hold::Nothing;
         // Of each line, what the client does not have.
         let mut news = Vec::new();
@@ -201,13 +202,16 @@ impl AnswerStream {
             (Some(delivered), Some(repeat)) => self.reader.push_and(&bytes, &mut |piece| news.push(repeat.take(delivered, piece))),
             _ => self.reader.push_and(&bytes, &mut |_| news.push(Ok(New::All))),
         }
-        if self.is_over() {
+        if !self.is_over() {
+            self.remember(&bytes);
+        } else {
+            self.add_last(&bytes);
             // The end is for the client only if the answer is whole.
             let (asked, judgement) = (self.reader.asked().clone(), self.reader.judgement());
             self.question_cut = judged(self.endpoint, asked, judgement, &self.last, self.accepts_cuts)
                 .inspect_err(|_| self.line.extend_from_slice(&bytes))?;
         }
-        let lines = self.whole_lines(bytes);
+        let lines = self.whole_lines(&bytes);
         if is_plain {
             // A repeat that has caught up has counted the client's part, too.
             self.counts = self.before.and(self.reader.received());
@@ -217,14 +221,25 @@ impl AnswerStream {
         if self.is_over() {
             self.release_all(&mut out)?;
         }
-        Ok(out.freeze())
+        Ok(out.into())
     }
 
-    /// Keeps the line or the event that has not ended, and these bytes of it.
+    /// Keeps the line or the event that has not ended.
     fn remember(&mut self, bytes: &[u8]) {
-        if self.last.ends_with(if self.asked.route.is_ollamas() { b"\n" } else { b"\n\n" }) {
+        let ending: &[u8] = if self.asked.route.is_ollamas() { b"\n" } else { b"\n\n" };
+        let ended = |bytes: &[u8]| bytes.windows(ending.len()).rposition(|end| end == ending).map_or(0, |at| at + ending.len());
+        let begun = ended(bytes);
+        if begun > 0 {
             self.last.clear();
         }
+        self.add_last(&bytes[begun..]);
+        // An event's two line ends may come in two pieces.
+        let begun = ended(&self.last);
+        self.last.drain(..begun);
+        self.last.shrink_to(SMALL);
+    }
+
+    fn add_last(&mut self, bytes: &[u8]) {
         self.last.extend_from_slice(&bytes[bytes.len().saturating_sub(LAST)..]);
         let excess = self.last.len().saturating_sub(LAST);
         self.last.drain(..excess);
@@ -232,29 +247,22 @@ impl AnswerStream {
 
     /// The bytes with which the answer failed, from the beginning of their line: an error line, for instance.
     pub fn failed_with(&mut self) -> Bytes {
-        self.line.split().freeze()
+        std::mem::take(&mut self.line).into()
     }
 
     /// The lines that have ended. The beginning of the next one waits.
-    fn whole_lines(&mut self, mut bytes: Bytes) -> Bytes {
-        let ended = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        if self.line.is_empty() && ended == bytes.len() {
-            return bytes;
-        }
-        let rest = bytes.split_off(ended);
-        let whole = if self.line.is_empty() || ended == 0 {
-            bytes
-        } else {
-            self.line.extend_from_slice(&bytes);
-            self.line.split().freeze()
-        };
-        self.line.extend_from_slice(&rest);
+    ///
+    /// They are a copy: a client that reads slowly must not keep the buffer that they were read into.
+    fn whole_lines(&mut self, bytes: &[u8]) -> Bytes {
+        let (ended, rest) = bytes.split_at(memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1));
+        let whole = if ended.is_empty() { Bytes::new() } else { [&std::mem::take(&mut self.line), ended].concat().into() };
+        self.line.extend_from_slice(rest);
         whole
     }
 
     /// Of these lines, those that the client gets now.
-    fn chosen(&mut self, lines: &[u8], news: Vec<Result<New, Differs>>) -> Result<BytesMut, Broken> {
-        let mut out = BytesMut::new();
+    fn chosen(&mut self, lines: &[u8], news: Vec<Result<New, Differs>>) -> Result<Vec<u8>, Broken> {
+        let mut out = Vec::new();
         let lines = lines.split_inclusive(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
         for (line, new) in lines.zip(news) {
             self.choose(line, new?, &mut out)?;
@@ -262,7 +270,7 @@ impl AnswerStream {
         Ok(out)
     }
 
-    fn choose(&mut self, line: &[u8], new: New, out: &mut BytesMut) -> Result<(), Broken> {
+    fn choose(&mut self, line: &[u8], new: New, out: &mut Vec<u8>) -> Result<(), Broken> {
         let line = match new {
             New::Nothing => return Ok(()),
             New::All => line.to_vec(),
@@ -286,7 +294,7 @@ impl AnswerStream {
     }
 
     /// The client gets the first line that is held.
-    fn release(&mut self, out: &mut BytesMut) -> Result<(), Broken> {
+    fn release(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
         let Some(line) = self.held.pop_front() else { return Ok(()) };
         let Some(piece) = self.piece(&line) else { return Err(unreadable(self.endpoint, &line).into()) };
         self.counts = self.counts.and(amount(&piece));
@@ -297,7 +305,7 @@ impl AnswerStream {
         Ok(())
     }
 
-    fn release_all(&mut self, out: &mut BytesMut) -> Result<(), Broken> {
+    fn release_all(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
         while !self.held.is_empty() {
             self.release(out)?;
         }
@@ -318,7 +326,7 @@ impl AnswerStream {
         let asked = self.reader.asked().clone();
         let reader = std::mem::replace(&mut self.reader, Reader::new(asked.clone(), 200));
         let question_cut = judged(self.endpoint, asked, reader.end(whole), &self.last, self.accepts_cuts)?;
-        let mut out = self.line.split();
+        let mut out = std::mem::take(&mut self.line);
         if self.repeat.is_some() || self.hold != Hold::Nothing {
             out.extend_from_slice(b"\n");
             // The reader has taken it as its last line.
@@ -335,7 +343,7 @@ impl AnswerStream {
             return Err(Broken::Differs);
         }
         self.release_all(&mut out)?;
-        Ok(WholeEnd { bytes: out.freeze(), question_cut })
+        Ok(WholeEnd { bytes: out.into(), question_cut })
     }
 }
 

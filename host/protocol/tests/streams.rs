@@ -378,16 +378,17 @@ fn an_error_line_that_comes_in_pieces_is_read_and_kept_and_the_lines_before_it_a
 }
 
 #[test]
-fn an_error_event_that_comes_line_by_line_is_read() {
+fn an_error_event_is_read_wherever_its_bytes_are_split_and_whatever_follows_in_the_same_piece() {
     let request = br#"{"model":"m","messages":[{"role":"user","content":"Hello?"}],"stream":true}"#;
-    let asked = Asked::read(Route::ChatCompletions, request);
-    let mut stream = AnswerStream::new(asked, Endpoint::Openai, false, 0, Hold::Nothing);
-    for line in [
-        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n",
-        "\n",
-        "data: {\"error\":{\"message\":\"something is amiss\"}}\n",
-    ] {
-        assert_eq!(stream.take(line.into()).unwrap(), line);
+    let body = concat!(
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n\n",
+        "data: {\"error\":{\"message\":\"something is amiss\"}}\n\n",
+        "data: [DONE]\n\n",
+    );
+    let splits = (0..body.len()).map(|at| vec![&body[..at], &body[at..]]);
+    for pieces in splits.chain([body.split_inclusive('\n').collect()]) {
+        let mut stream = AnswerStream::new(Asked::read(Route::ChatCompletions, request), Endpoint::Openai, false, 0, Hold::Nothing);
+        let failed = pieces.iter().find_map(|piece| stream.take(Bytes::from_static(piece.as_bytes())).err());
+        assert!(failed.is_some_and(|failed| failed.to_string().contains("something is amiss")), "{pieces:?}");
     }
-    assert!(stream.take("\n".into()).unwrap_err().to_string().contains("something is amiss"));
 }

@@ -5,7 +5,7 @@ use super::client::OllamaClient;
 use super::messages::{ChatChunk, ChatRequest, Written};
 use super::question::Question;
 use crate::types::Endpoint;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures_util::{Stream, stream};
 use reqwest::Response;
 use upright_protocol::{Cut, Judge, LINE_LIMIT, LineSplitter, OllamaError, Timeout};
@@ -52,6 +52,8 @@ struct Line {
 struct Reading {
     response: Response,
     lines: LineSplitter,
+    /// Bytes that are not yet split.
+    piece: Bytes,
     begun: bool,
     question: Question,
     judge: Judge,
@@ -62,7 +64,7 @@ impl Reading {
         let mut question = Question::chat(request, true)?;
         let response = client.ask(&mut question).await?;
         let judge = Judge::new(question.asked.clone());
-        Ok(Self { response, lines: LineSplitter::new(LINE_LIMIT), begun: false, question, judge })
+        Ok(Self { response, lines: LineSplitter::new(LINE_LIMIT), piece: Bytes::new(), begun: false, question, judge })
     }
 
     async fn next(&mut self, client: &OllamaClient) -> Result<ChatChunk, OllamaError> {
@@ -104,17 +106,19 @@ impl Reading {
 
     async fn line(&mut self, client: &OllamaClient) -> Result<Option<Line>, OllamaError> {
         loop {
-            while let Some(text) = self.lines.next_line().map_err(|_| too_long())? {
-                if !text.trim_ascii().is_empty() {
-                    return Ok(Some(Line { text, ended: true }));
-                }
-            }
-            match self.response.chunk().await.map_err(|error| client.transport(ENDPOINT, error))? {
-                Some(piece) => self.lines.push(&piece),
-                None => {
-                    let text = self.lines.rest();
-                    return Ok((!text.trim_ascii().is_empty()).then_some(Line { text, ended: false }));
-                }
+            let mut rest = &self.piece[..];
+            let found = self.lines.next_line(&mut rest).map_err(|_| too_long())?.map(Bytes::copy_from_slice);
+            self.piece.advance(self.piece.len() - rest.len());
+            match found {
+                Some(text) if text.trim_ascii().is_empty() => {}
+                Some(text) => return Ok(Some(Line { text, ended: true })),
+                None => match self.response.chunk().await.map_err(|error| client.transport(ENDPOINT, error))? {
+                    Some(piece) => self.piece = piece,
+                    None => {
+                        let text = Bytes::copy_from_slice(self.lines.rest());
+                        return Ok((!text.trim_ascii().is_empty()).then_some(Line { text, ended: false }));
+                    }
+                },
             }
         }
     }
