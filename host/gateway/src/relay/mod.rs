@@ -243,6 +243,7 @@ impl Relays {
         call.has_begun = true;
         let body = match brought {
             Brought::Stream { held, rest, .. } => {
+                call.question.detach();
                 let translation = call.question.writer.take().map(Translation::new);
                 let between = self.between(&call.question);
                 Reply::Relay(Box::new(Relay::new(rest, translation, held, between, call)))

@@ -13,6 +13,9 @@ use std::sync::Arc;
 use upright_core::types::{ClientProtocol, Endpoint, RequestFacts};
 use upright_protocol::{Asked, Hold, Route};
 
+/// Length from which a body has memory of its own, or wastes little of a buffer's, bytes.
+const LARGE: usize = 16 << 10;
+
 /// A client's wishes for an answer that is cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wishes {
@@ -70,6 +73,23 @@ impl Question {
         {
             std::mem::swap(self, &mut other);
             self.other = Some(other);
+        }
+    }
+
+    /// Copies what it has of the client's request. It stays as long as the answer comes, and would keep the whole buffer
+    /// that the request was read into.
+    pub(super) fn detach(&mut self) {
+        let copy = |value: &mut HeaderValue| {
+            if let Ok(copied) = HeaderValue::from_bytes(value.as_bytes()) {
+                *value = copied;
+            }
+        };
+        self.headers.iter_mut().map(|(_, value)| value).chain(&mut self.authorization).for_each(copy);
+        if let Ok(path) = PathAndQuery::try_from(self.path.as_str()) {
+            self.path = path;
+        }
+        if self.body.len() < LARGE {
+            self.body = Bytes::copy_from_slice(&self.body);
         }
     }
 

@@ -93,7 +93,8 @@ async fn connection(stream: TcpStream, current: Current, pool: Rc<Pool>, _counte
         // A client of HTTP/1.0 would take a close for the end of its answer.
         of_service.set(request.version() < http::Version::HTTP_11);
         let (live, pool, pace) = (current.load(), Rc::clone(&pool), Rc::clone(&of_answers));
-        async move { Ok::<_, Infallible>(dispatch(&live, &pool, request).await.map(|reply| Paced::new(reply, pace))) }
+        // hyper keeps room for the future as long as the connection is open, also while an answer streams.
+        Box::pin(async move { Ok::<_, Infallible>(dispatch(&live, &pool, request).await.map(|reply| Paced::new(reply, pace))) })
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head_time).half_close(false);
