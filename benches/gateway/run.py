@@ -25,7 +25,7 @@ ROOT = HERE.parent.parent
 PROXY, LOAD = "0", "1"
 CONNECTIONS = 64
 STREAMS = 1000
-FIRST_BYTES, WARM_UP = 200, 20
+FIRST_BYTES, WARM_UP = 400, 20
 STARTS = 5
 MODEL = "smollm2"
 # The longest recorded whole answer of /api/chat below 1 KiB, and a streamed one.
@@ -184,10 +184,8 @@ def family(process):
 
 def processor_time(process):
     """Seconds of processor time, of user and system."""
-    def ticks(pid):
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return int(fields[11]) + int(fields[12])
-    return sum(map(ticks, family(process))) / os.sysconf("SC_CLK_TCK")
+    # The clock of a process, as `clock_getcpuclockid` makes it.
+    return sum(time.clock_gettime(~pid << 3 | 2) for pid in map(int, family(process)))
 
 
 def resident(process):
@@ -291,6 +289,8 @@ def streams(processes, peers, direct):
     # A slow peer would leave cold caches to the others.
     for group in [[peer for peer in first if peer.is_same], [peer for peer in first if not peer.is_same]]:
         for number in range(WARM_UP + FIRST_BYTES if group else 0):
+            if number == WARM_UP:
+                before = {peer: processor_time(peer.process) for peer in group if peer.process}
             turn = number % len(group)
             for peer in group[turn:] + group[:turn]:
                 seconds, status, body = exchange(connections[peer], post(peer.path, question(True)))
@@ -298,6 +298,8 @@ def streams(processes, peers, direct):
                     raise Unusable(f"{peer.name} streamed {status!r} {body[:300]!r}")
                 if number >= WARM_UP:
                     first[peer].append(seconds * 1e6)
+        for peer in filter(lambda peer: peer.process, group):
+            peer.figures["streamed"] = (processor_time(peer.process) - before[peer]) / FIRST_BYTES * 1e6
     for peer, times in first.items():
         peer.figures["first"] = statistics.median(times)
         peer.figures["first_added"] = peer.figures["first"] - statistics.median(first[direct])
@@ -398,6 +400,7 @@ ROWS = [
     ("latency p99, µs", "p99", 0, None, None, None),
     ("first streamed byte, µs", "first", 0, None, None, None),
     ("… later than direct, µs", "first_added", 0, "80 µs", True, lambda _: 80),
+    ("CPU a streamed answer, µs", "streamed", 0, None, None, None),
     ("ready after, ms", "ready", 1, "100 ms", True, lambda _: 100),
     ("memory idle, MB", "idle", 1, "25 MB", True, lambda _: 25),
     (f"memory, {STREAMS} streams, MB", "streams", 1, "60 MB", True, lambda _: 60),
@@ -476,6 +479,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     release = ROOT / "target/release/upright"
     parser.add_argument("--upright", default=release, metavar="PATH", help=f"the command's binary [default: {release}]")
+    parser.add_argument("--other", metavar="PATH", help="another build of the command, measured in the same rounds")
     parser.add_argument("--litellm", metavar="VENV", help="a virtual environment with litellm[proxy]")
     parser.add_argument("--seconds", type=int, default=8, help="length of a round of wrk [default: 8]")
     parser.add_argument("--rounds", type=int, default=3, help="number of rounds [default: 3]")
@@ -484,6 +488,8 @@ def main():
     direct = Peer("direct", None)
     bare = Peer("upright --no-recovery", upright(arguments.upright, "--no-recovery"))
     peers = [Peer("nginx", nginx), Peer("upright", upright(arguments.upright)), bare]
+    if arguments.other:
+        peers.append(Peer("other build", upright(arguments.other)))
     with tempfile.TemporaryDirectory() as folder:
         processes = Processes(pathlib.Path(folder))
         try:

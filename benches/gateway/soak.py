@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Keeps `upright serve` under load with faults, cancels and slow clients, and checks that it gives all back.
 
+It measures the processor time of repeats, too.
+
 Two stand-ins for hosts and all clients are in this process, so that a client can hang up at the moment at which a host
 has its question. Each answer is compared with its text, which follows from the number of its question.
 """
@@ -20,7 +22,7 @@ import tempfile
 import time
 import urllib.request
 
-from run import ROOT, Processes, Unusable, connect, free_port, receive, wait_ready
+from run import ROOT, Processes, Unusable, connect, free_port, processor_time, receive, wait_ready
 
 # --- the mix ---
 
@@ -48,6 +50,11 @@ FAST, SECONDS = 256 << 10, 20
 SLOW_ROUTES = [("/api/chat", "lines"), ("/api/chat", "blocks"), ("/v1/chat/completions", "lines")]
 BEYOND = 64 << 10
 MEMORIES = [64 << 10, 4 << 10]
+
+# --- repeats ---
+
+# Each is an answer of `LONG_PIECES`. The first host's connection breaks before the last one.
+ANSWERS, ROUNDS = 200, 5
 
 CONFIG = """
 [listen]
@@ -334,6 +341,20 @@ class Soak:
         return resident(self.process), min(found)
 
 
+class Same(Soak):
+    """Long answers of one plan."""
+
+    def __init__(self, port, process, plan):
+        super().__init__(port, process, 0)
+        self.plan = plan
+
+    def take(self):
+        if self.next == self.last:
+            return None
+        self.next += 1
+        return self.next * LONG, "/api/chat", True, self.plan, LONG_PIECES - 1
+
+
 def resident(process):
     """Resident memory, bytes."""
     pages = int(pathlib.Path(f"/proc/{process.pid}/statm").read_text().split()[1])
@@ -451,6 +472,30 @@ async def mix(processes, arguments):
     return lines, wrong
 
 
+async def repeats(processes, arguments):
+    """The gateway's processor time for whole answers, and for answers that are cut before their end and repeated."""
+    process, port, servers = await start(processes, arguments.upright, 64 << 10, 2)
+    plans = [Same(port, process, plan) for plan in ("well", "cut")]
+    times = {soak.plan: [] for soak in plans}
+    for number in range(1 + ROUNDS):
+        for soak in plans:
+            before = processor_time(process)
+            await soak.lap(ANSWERS)
+            if number > 0:
+                times[soak.plan].append((processor_time(process) - before) / ANSWERS * 1e6)
+    first, cut = (statistics.median(times[soak.plan]) for soak in plans)
+    whole = sum(soak.counts[soak.plan, "whole"] for soak in plans)
+    repeated = await measured(port, "rescues_total", "finished")
+    await stop(processes, process, servers)
+    checks = [
+        ("an answer that comes whole", f"{first:,.0f} µs", whole == 2 * (1 + ROUNDS) * ANSWERS),
+        ("the repeat of one that was cut", f"{cut - first:,.0f} µs", cut - first <= first),
+        ("repeats", f"{repeated:,.0f}", repeated == (1 + ROUNDS) * ANSWERS),
+    ]
+    lines = [f"processor time of the gateway, answers of {LONG_PIECES:,} pieces, median of {ROUNDS} rounds of {ANSWERS}", *rows(checks)]
+    return lines, [name for name, _, holds in checks if not holds]
+
+
 async def stop(processes, process, servers):
     for server in servers:
         server.close()
@@ -522,7 +567,7 @@ def main():
     parser.add_argument("--requests", type=int, default=2_000_000, help="number of requests of the mix [default: 2000000]")
     parser.add_argument("--seconds", type=int, default=SECONDS, help=f"time of slow clients [default: {SECONDS}]")
     parser.add_argument("--seed", type=int, default=1, help="chooses faults and cancels [default: 1]")
-    parser.add_argument("--only", choices=["mix", "slow"], help="the mix of requests, or the slow clients")
+    parser.add_argument("--only", choices=["slow", "repeats", "mix"], help="only this part")
     arguments = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -530,7 +575,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         processes = Processes(pathlib.Path(folder))
         try:
-            for name, part in (("slow", slow), ("mix", mix)):
+            for name, part in (("slow", slow), ("repeats", repeats), ("mix", mix)):
                 if arguments.only in (None, name):
                     lines, wrong = asyncio.run(part(processes, arguments))
                     print("\n".join([*lines, ""]), flush=True)

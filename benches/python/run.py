@@ -13,6 +13,7 @@ import asyncio
 import importlib.util
 import logging
 import platform
+import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from typing import Any
 
 import backoff
 import pybreaker
+import requests
 import stamina
 import tenacity
 
@@ -73,6 +75,18 @@ def fails_if_asked(failures: list[int]) -> int:
         failures.pop()
         raise ConnectionRefusedError(111, "Connection refused")
     return 1
+
+
+def chained() -> Exception:
+    """A failure that a client of HTTP raises: the first of a chain of four."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    try:
+        requests.get(url, timeout=5)
+    except requests.ConnectionError as error:
+        return error
+    raise AssertionError(f"{url} answers")
 
 
 def closure(func: Callable[[int], int]) -> Callable[..., int]:
@@ -348,7 +362,9 @@ def main() -> None:
         "raise": times(raised),
     }
     classifier = er.ErrorClassifier()
+    of_four = chained()
     cases["classify"] = times(lambda: classifier.classify(NOTHING))
+    cases["classify a chain"] = times(lambda: classifier.classify(of_four))
     if reference is not None:
         old_retry, old_breaker, old_manager = reference.RetryStrategy(), reference.CircuitBreaker(), reference.RecoveryManager()
         old_classifier = reference.ErrorClassifier()
@@ -359,6 +375,7 @@ def main() -> None:
             "breaker: reference": times(lambda: old_breaker.call(op, 1)),
             "manager: reference": times(lambda: old_manager.execute_with_recovery(op, 1)),
             "classify: reference": times(lambda: old_classifier.classify(NOTHING)),
+            "classify a chain: reference": times(lambda: old_classifier.classify(of_four)),
             "rejected: reference": times(rejected(old_opened, RuntimeError)),
         }
     slot = upright.PolicySlot()
@@ -411,7 +428,8 @@ def main() -> None:
             ("P3", "breaker / reference", over(found, "breaker", "breaker: reference", "bare"), 0.5),
             ("P4", "execute_with_recovery / reference", over(found, "manager", "manager: reference", "bare"), 0.25),
             ("P8", "rejected / reference", over(found, "rejected", "rejected: reference", None), 0.5),
-            ("P9", "classify / reference", over(found, "classify", "classify: reference", None), 0.5),
+            ("P9", "classify a chain of four / reference", over(found, "classify a chain", "classify a chain: reference", None), 0.5),
+            ("P9", "classify one exception / reference", over(found, "classify", "classify: reference", None), 0.5),
         ]
     peers = "; ".join(f"{peer} {version(peer)}" for peer in PEERS)
     print(f"{platform.python_implementation()} {platform.python_version()}; upright {version('upright')}; {peers}")
