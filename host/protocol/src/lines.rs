@@ -1,4 +1,4 @@
-//! Splits a body into lines. A piece may end within a line or a character, so the beginning of a line waits for its end.
+//! Splits a body into lines. A piece may end within a line or a character, so a line's beginning waits for its end.
 
 /// Maximum length of a line, bytes.
 pub const LINE_LIMIT: usize = 8 << 20;

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from environments import HERE, REQUIRED, TARGET, VERSIONS, Unavailable, environment, interpreter, with_package
@@ -21,9 +22,11 @@ CARGO = {**os.environ, "CARGO_TARGET_DIR": str(TARGET.parent)}
 
 
 def run(*command: str | os.PathLike[str], **settings: object) -> None:
-    """Runs a command, and ends the program where it fails."""
-    print("$", *map(str, command), flush=True)
-    if subprocess.run(command, check=False, **settings).returncode:  # type: ignore[call-overload]
+    """Runs a command, prints what it printed, and ends the program where it fails."""
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **settings)  # type: ignore[call-overload]
+    # At once: several commands may run.
+    print(f"$ {' '.join(map(str, command))}\n{done.stdout}", end="", flush=True)
+    if done.returncode:
         sys.exit(f"FAILED: {' '.join(map(str, command))}")
 
 
@@ -73,24 +76,26 @@ def main() -> None:
     arguments.add_argument("--python", action="append", choices=VERSIONS, help="only this version; may be repeated")
     arguments.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     given = arguments.parse_args()
-    built = wheel(given.release)
-    tested = []
+    built, found = wheel(given.release), {}
     for version in given.python or VERSIONS:
         try:
-            python = interpreter(version)
+            found[version] = environment(f"py{version}", interpreter(version), HERE / "requirements.txt")
         except Unavailable as missing:
             print(f"\nWARNING: {missing}: the package is NOT tested with it\n", file=sys.stderr)
-            continue
-        clean = environment(f"py{version}", python, HERE / "requirements.txt")
+
+    def tested(clean: Path) -> None:
         settings = with_package(clean, built)
         run(clean, "-m", "pip", "check")
         run(clean, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(given.pytest or [HERE]), env=settings)
-        tested.append(version)
+
+    # A test waits more than it computes.
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        list(threads.map(tested, found.values()))
     for source in (PACKAGE, sdist()):
         from_source(source)
-    if not tested:
+    if not found:
         raise Unavailable("no Python from 3.10 to 3.13 is found")
-    print(f"tested with Python {', '.join(tested)}")
+    print(f"tested with Python {', '.join(found)}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import importlib
+import json
 import time
 import urllib.error
 import weakref
@@ -188,6 +190,41 @@ def test_8_the_history_keeps_the_text_of_an_exception_with_a_file_name() -> None
     error = FileNotFoundError(2, "No such file or directory", "notes.md")
     kept = er.ErrorClassifier().classify(error).error
     assert kept is not error and (str(kept), type(kept)) == (str(error), FileNotFoundError)
+
+
+class WithOtherArguments(OSError):
+    """An exception whose arguments are not those of its `__init__`."""
+
+    def __init__(self, *, model: str) -> None:
+        super().__init__(5, f"{model} failed", "file")
+        self.model = model
+
+
+def raised(call: Callable[[], object]) -> Exception:
+    try:
+        call()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+@pytest.mark.parametrize(
+    ("fails", "attributes"),
+    [
+        (lambda: b"\xff".decode(), ("encoding", "object", "start", "end", "reason")),
+        (lambda: importlib.import_module("no_such_module"), ("name", "path")),
+        (lambda: compile("1 +", "file", "exec"), ("filename", "lineno", "text")),
+        (lambda: json.loads("{"), ("msg", "doc", "pos")),
+        (Fails(lambda: WithOtherArguments(model="m")), ("errno", "strerror", "filename", "model")),
+    ],
+)
+def test_8_the_history_has_a_copy_of_an_exception_with_all_its_attributes(
+    fails: Callable[[], object], attributes: tuple[str, ...]
+) -> None:
+    error = raised(fails)
+    kept = er.ErrorClassifier().classify(error).error
+    assert kept is not error and kept.__traceback__ is None and type(kept) is type(error) and str(kept) == str(error)
+    assert [getattr(kept, name) for name in attributes] == [getattr(error, name) for name in attributes]
 
 
 def test_9_the_managers_history_has_failures_that_a_retry_recovered_each_once() -> None:

@@ -76,8 +76,8 @@ impl Question {
         }
     }
 
-    /// Copies what it has of the client's request. It stays as long as the answer comes, and would keep the whole buffer
-    /// that the request was read into.
+    /// Copies what it has of the client's request. It stays as long as the answer comes, and else keeps the request's
+    /// whole buffer.
     pub(super) fn detach(&mut self) {
         let copy = |value: &mut HeaderValue| {
             if let Ok(copied) = HeaderValue::from_bytes(value.as_bytes()) {

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from upright._native import Breaker, Run, Step, Strategy
@@ -27,19 +26,22 @@ def name_of(func: Callable[..., Any]) -> str:
 
 
 def without_traceback(error: Exception) -> Exception:
-    """A copy of an exception that keeps no frames alive; the exception itself where it cannot be copied."""
-    kind = type(error)
+    """A copy of an exception that keeps no frames alive; the exception itself where it cannot be copied.
+
+    The interpreter's own class makes the copy: an `__init__` of another class may want other arguments.
+    """
+    kind = own = type(error)
+    while own.__module__ != "builtins":
+        own = cast("type[Exception]", own.__base__)
     try:
-        reduced = error.__reduce__()
-        if kind.__module__ == "builtins" and len(reduced) == 2:
-            # As `copy` does it, without asking around.
-            copied: Exception = kind(*reduced[1])
-        else:
-            copied = copy.copy(error)
-            copied.__traceback__ = copied.__cause__ = copied.__context__ = None
+        _, arguments, *state = cast("tuple[Any, ...]", own.__reduce__(error))
+        copied = own.__new__(kind, *arguments)
+        own.__init__(copied, *arguments)
+        if state:
+            copied.__setstate__(state[0])
     except Exception:
         return error
-    return copied if type(copied) is kind else error
+    return copied
 
 
 def classified(error: Exception, category: str, severity: str, retryable: bool, suggestion: str) -> None:
