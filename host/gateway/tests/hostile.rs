@@ -41,7 +41,7 @@ fn gateway(host: &ModelHost, listen: &str, tables: &str) -> Gateway {
 fn gateway_to(url: &str, listen: &str, tables: &str) -> Gateway {
     let text = format!("[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n[[upstream]]\nurl = \"{url}\"\n{tables}");
     let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 2, recovers: true }).unwrap()
+    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 2, ..StartOptions::default() }).unwrap()
 }
 
 /// A request for a chat, with these further lines of its head.
@@ -381,7 +381,7 @@ fn thousands_of_whole_cut_failed_cancelled_and_slowly_read_answers_leave_no_desc
         host.url()
     );
     let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-    let gateway = Gateway::start(config, PolicySlot::native(), StartOptions { workers: 2, recovers: true }).unwrap();
+    let gateway = Gateway::start(config, PolicySlot::native(), StartOptions { workers: 2, ..StartOptions::default() }).unwrap();
     let ask = |what: &str| post("", &QUESTION.replace("Hello?", what));
     let round = || {
         std::thread::scope(|scope| {

@@ -62,7 +62,7 @@ fn gateway(hosts: &[&Server], listen: &str, upstream: &str, tables: &str) -> Gat
     let retry = "[retry]\nmax_retries = 1\nbase_delay = \"1ms\"\nmax_delay = \"2ms\"\n";
     let text = format!("{retry}{limits}{tables}\n[listen]\naddress = \"127.0.0.1:0\"\n{listen}\n{upstreams}");
     let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, recovers: true }).unwrap()
+    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, ..StartOptions::default() }).unwrap()
 }
 
 fn question(route: Route, streamed: bool, text: &str) -> Value {
@@ -414,7 +414,7 @@ async fn no_request_of_64_clients_fails_while_settings_policy_and_hosts_change()
         Config::parse(&text, "test.toml").unwrap()
     };
     let policies = PolicyLifecycle::built_in();
-    let options = StartOptions { workers: 2, recovers: true };
+    let options = StartOptions { workers: 2, ..StartOptions::default() };
     let gateway = Gateway::start(config(&[0, 1], 4096), policies.slot().clone(), options).unwrap();
     let ended = Arc::new(AtomicBool::new(false));
     let clients: Vec<JoinHandle<usize>> = (0..64)

@@ -24,7 +24,7 @@ fn config(upstream: &str, listen: &str) -> Config {
 
 /// Starts a gateway before this upstream, with these settings of its listener.
 fn start(upstream: &str, listen: &str) -> Result<Gateway, StartError> {
-    Gateway::start(config(upstream, listen), PolicySlot::native(), StartOptions { workers: 1, recovers: true })
+    Gateway::start(config(upstream, listen), PolicySlot::native(), StartOptions { workers: 1, ..StartOptions::default() })
 }
 
 #[cfg(not(feature = "tls"))]

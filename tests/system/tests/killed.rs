@@ -100,7 +100,7 @@ fn gateway(hosts: [&StoryHost; 2]) -> Gateway {
     let upstreams: String = hosts.iter().map(|host| format!("[[upstream]]\nurl = \"{}\"\n", host.url)).collect();
     let text = format!("[listen]\naddress = \"127.0.0.1:0\"\n{upstreams}");
     let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-    let gateway = Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, recovers: true }).unwrap();
+    let gateway = Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, ..StartOptions::default() }).unwrap();
     let url = format!("http://{}/api/tags", gateway.address());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let tags = || runtime.block_on(async { reqwest::get(&url).await?.text().await }).unwrap_or_default();

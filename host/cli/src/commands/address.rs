@@ -13,6 +13,11 @@ pub(crate) struct StateArgument {
 }
 
 impl StateArgument {
+    /// The option with this value.
+    pub(crate) const fn of(state: Option<String>) -> Self {
+        Self { state }
+    }
+
     pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
         Ok(self.existing()?.open().await?)
     }

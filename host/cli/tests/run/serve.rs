@@ -290,6 +290,41 @@ async fn a_wrong_configuration_is_refused_with_its_place_underlined_on_lines_of_
 }
 
 #[tokio::test]
+async fn a_breaker_that_a_killed_gateway_opened_rejects_at_the_next_gateway_and_at_exec_on_the_same_state() {
+    let folder = Folder::new("serve-state");
+    let [alpha, _beta] = two_hosts().await;
+    alpha.always(CHAT, "model-runner-stopped").unwrap();
+    let text = format!(
+        "[listen]\naddress = '127.0.0.1:0'\n[retry]\nbase_delay = 0.01\n[breaker]\nfailure_threshold = 1\nrecovery_timeout = 600\n[[upstream]]\nurl = '{}'\nname = 'alpha'\n",
+        alpha.url()
+    );
+    let (file, state) = (folder.write("gateway.toml", text), folder.path("state.db"));
+    let shared = ["serve", "--config", file.to_str().unwrap(), "--state", state.to_str().unwrap()];
+    let start = || {
+        let mut child = command(None, &shared).spawn().unwrap();
+        let screen = Screen::of(child.stdout.take().unwrap());
+        (child, screen)
+    };
+
+    let (first, mut screen) = start();
+    let address = screen.address().await;
+    assert!(chat(&address, "qwen3:8b", "hi").await.starts_with("HTTP/1.1 500"));
+    let exec = ["exec", "--state", state.to_str().unwrap(), "--breaker", "alpha/qwen3:8b", "--retries", "0", "--", "true"];
+    until("exec is rejected by the gateway's breaker", async || finish(command(None, &exec), "").await.code == Some(3)).await;
+    send("KILL", first.id().unwrap()).await;
+    end(first).await;
+
+    let asked = alpha.count("/api/chat");
+    let (second, mut screen) = start();
+    let address = screen.address().await;
+    let answer = chat(&address, "qwen3:8b", "hi").await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.to_lowercase().contains("retry-after: "), "{answer}");
+    assert_eq!(alpha.count("/api/chat"), asked);
+    send("TERM", second.id().unwrap()).await;
+    assert_eq!(end(second).await.code, Some(0));
+}
+
+#[tokio::test]
 async fn a_second_interrupt_ends_it_before_a_request_that_hangs() {
     let [alpha, _beta] = two_hosts().await;
     alpha.always(CHAT, "hang-before-headers").unwrap();

@@ -111,6 +111,12 @@ pub struct BreakerSharing {
     inner: Arc<Inner>,
 }
 
+impl std::fmt::Debug for BreakerSharing {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("BreakerSharing")
+    }
+}
+
 /// The task; dropping this ends it.
 pub struct Keeping(BreakerSharing);
 

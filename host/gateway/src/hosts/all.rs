@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use upright_core::PolicySlot;
-use upright_core::breaker::{CircuitBreaker, CircuitBreakers};
+use upright_core::breaker::{BreakerSharing, CircuitBreaker, CircuitBreakers};
 use upright_core::clock::SharedClock;
 use upright_core::error::ConfigurationError;
 
@@ -65,14 +65,23 @@ impl std::fmt::Debug for SharedClockOf {
 }
 
 impl Hosts {
-    /// The hosts of a configuration, whose breakers this policy moves. Nothing is known of them yet.
+    /// The hosts of a configuration. This policy moves their breakers, which `sharing` shares with other programs.
+    /// Nothing is known of the hosts yet.
     ///
     /// # Errors
     /// [`HostsError`].
-    pub(crate) fn new(config: &Config, policy: &PolicySlot, clock: SharedClock) -> Result<Self, HostsError> {
+    pub(crate) fn new(
+        config: &Config,
+        policy: &PolicySlot,
+        clock: SharedClock,
+        sharing: Option<&BreakerSharing>,
+    ) -> Result<Self, HostsError> {
         let template = CircuitBreaker::builder("gateway").policy(policy.clone()).clock(Arc::clone(&clock));
         let template = template.config((&config.breaker).into());
-        let breakers = CircuitBreakers::new(template)?;
+        let breakers = CircuitBreakers::new(match sharing {
+            Some(sharing) => template.shared_by(sharing.clone()),
+            None => template,
+        })?;
         let aliases = Aliases::new(config.aliases.keys().map(|alias| (alias, config.resolve(alias))))?;
         let host = |upstream: &config::Upstream| -> Result<_, HostsError> {
             let (name, url) = (upstream.label(), upstream.url.to_string());
@@ -206,7 +215,7 @@ mod tests {
 
     fn hosts(file: PathBuf) -> Result<Hosts, HostsError> {
         let upstream = Upstream { api_key_file: Some(file), ..Upstream::default() };
-        Hosts::new(&Config { upstreams: vec![upstream], ..Config::default() }, &PolicySlot::native(), SystemClock::shared())
+        Hosts::new(&Config { upstreams: vec![upstream], ..Config::default() }, &PolicySlot::native(), SystemClock::shared(), None)
     }
 
     #[test]

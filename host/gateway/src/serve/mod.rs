@@ -24,6 +24,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, watch};
 use upright_core::PolicySlot;
+use upright_core::breaker::BreakerSharing;
 use upright_core::clock::SystemClock;
 
 /// Why the gateway did not start.
@@ -92,16 +93,23 @@ impl Current {
 pub struct Gateway {
     address: SocketAddr,
     current: Current,
+    parts: Parts,
+    stop: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+    _control: Control,
+}
+
+/// The parts that stay through all reloads.
+struct Parts {
     policy: PolicySlot,
+    sharing: Option<BreakerSharing>,
     counts: Counts,
     connector: Connector,
     recovers: bool,
     /// Known in `Via`, so that a loop is seen.
     id: u64,
-    stop: watch::Sender<bool>,
-    workers: Vec<JoinHandle<()>>,
+    /// Of the control's runtime.
     handle: Handle,
-    _control: Control,
 }
 
 /// The runtime of probes and refreshes; `None` once it has ended.
@@ -123,18 +131,20 @@ impl std::fmt::Debug for Gateway {
 }
 
 /// How a gateway is started.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StartOptions {
     /// Number of worker threads; 0 for one for each processor.
     pub workers: usize,
     /// Whether answers are judged and failures recovered from. Without it each request passes unread to the first host
     /// that can be reached; only measurements turn it off.
     pub recovers: bool,
+    /// Shares the breakers with other programs; `None` leaves them in memory.
+    pub sharing: Option<BreakerSharing>,
 }
 
 impl Default for StartOptions {
     fn default() -> Self {
-        Self { workers: 0, recovers: true }
+        Self { workers: 0, recovers: true, sharing: None }
     }
 }
 
@@ -151,11 +161,11 @@ impl Gateway {
         let handle = control.handle().clone();
         // An error below must not wait for its tasks.
         let control = Control(Some(control));
-        let counts = Counts::default();
-        let id = upright_core::random::unique();
-        let live = live(&config, &policy, &counts, &connector, options.recovers, id, &handle)?;
+        let StartOptions { workers, recovers, sharing } = options;
+        let parts = Parts { policy, sharing, counts: Counts::default(), connector, recovers, id: upright_core::random::unique(), handle };
+        let live = parts.live(&config)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = if options.workers == 0 { processors } else { options.workers };
+        let workers = if workers == 0 { processors } else { workers };
         let mut address = config.listen.address;
         let current = Current(Arc::new(ArcSwap::from_pointee(live)));
         let (stop, stopped) = watch::channel(false);
@@ -164,23 +174,11 @@ impl Gateway {
         for number in 0..workers {
             let listener = listen(address).map_err(|source| StartError::Listen { address, source })?;
             address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
-            let (current, connector, open, stopped) = (current.clone(), connector.clone(), Arc::clone(&open), stopped.clone());
+            let (current, connector, open, stopped) = (current.clone(), parts.connector.clone(), Arc::clone(&open), stopped.clone());
             let thread = std::thread::Builder::new().name(format!("upright-serve-{number}"));
             threads.push(thread.spawn(move || connection::serve(listener, current, connector, open, stopped)).map_err(StartError::Worker)?);
         }
-        Ok(Self {
-            address,
-            current,
-            policy,
-            counts,
-            connector,
-            recovers: options.recovers,
-            id,
-            stop,
-            workers: threads,
-            handle,
-            _control: control,
-        })
+        Ok(Self { address, current, parts, stop, workers: threads, _control: control })
     }
 
     /// The address that it listens on.
@@ -199,14 +197,14 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; the configuration stays.
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, StartError> {
-        tls::prepare(&self.connector, &config.upstreams)?;
+        tls::prepare(&self.parts.connector, &config.upstreams)?;
         let old = self.current.load();
         let used = &old.config;
         let needed = used.restart_needed(config);
         let listen = Listen { address: used.listen.address, ..config.listen.clone() };
         let shares_memory = listen.max_body_memory == used.listen.max_body_memory;
         let config = Config { listen, journal: used.journal.clone(), ..config.clone() };
-        let new = live(&config, &self.policy, &self.counts, &self.connector, self.recovers, self.id, &self.handle)?;
+        let new = self.parts.live(&config)?;
         self.current.store(if shares_memory { Live { memory: Arc::clone(&old.memory), ..new } } else { new });
         Ok(needed)
     }
@@ -232,31 +230,26 @@ impl Drop for Gateway {
     }
 }
 
-fn live(
-    config: &Config,
-    policy: &PolicySlot,
-    counts: &Counts,
-    connector: &Connector,
-    recovers: bool,
-    id: u64,
-    control: &Handle,
-) -> Result<Live, StartError> {
-    let hosts = Arc::new(Hosts::new(config, policy, SystemClock::shared())?);
-    let asker = Arc::new(Asker { connect: config.limits.connect, connector: connector.clone() });
-    let refresher = Refresher::start(control, hosts.all(), &asker, hosts.clock());
-    let relays = Arc::new(Relays::new(config, policy, hosts, counts.clone())?);
-    let machine = Machine { name: std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(), addresses: Vec::new() };
-    Ok(Live {
-        acceptor: tls::acceptor(&config.listen)?,
-        guard: Guard::new(&config.access, config.listen.address, &machine),
-        keys: Keys::new(&config.access.keys),
-        memory: Arc::new(Semaphore::new(units(config.listen.max_body_memory).min(Semaphore::MAX_PERMITS))),
-        via: HeaderValue::from_str(&format!("1.1 upright-{:016x}", id)).unwrap_or(HeaderValue::from_static("1.1 upright")),
-        config: config.clone(),
-        relays,
-        recovers,
-        _refresher: refresher,
-    })
+impl Parts {
+    fn live(&self, config: &Config) -> Result<Live, StartError> {
+        let hosts = Arc::new(Hosts::new(config, &self.policy, SystemClock::shared(), self.sharing.as_ref())?);
+        let asker = Arc::new(Asker { connect: config.limits.connect, connector: self.connector.clone() });
+        let refresher = Refresher::start(&self.handle, hosts.all(), &asker, hosts.clock());
+        let relays = Arc::new(Relays::new(config, &self.policy, hosts, self.counts.clone())?);
+        let machine =
+            Machine { name: std::fs::read_to_string("/etc/hostname").unwrap_or_default().trim().to_owned(), addresses: Vec::new() };
+        Ok(Live {
+            acceptor: tls::acceptor(&config.listen)?,
+            guard: Guard::new(&config.access, config.listen.address, &machine),
+            keys: Keys::new(&config.access.keys),
+            memory: Arc::new(Semaphore::new(units(config.listen.max_body_memory).min(Semaphore::MAX_PERMITS))),
+            via: HeaderValue::from_str(&format!("1.1 upright-{:016x}", self.id)).unwrap_or(HeaderValue::from_static("1.1 upright")),
+            config: config.clone(),
+            relays,
+            recovers: self.recovers,
+            _refresher: refresher,
+        })
+    }
 }
 
 /// Number of units of memory for this many bytes.
@@ -297,7 +290,7 @@ mod tests {
     async fn a_reload_takes_every_setting_of_the_listener_but_its_address() {
         let mut config = Config::default();
         config.listen.address = "127.0.0.1:0".parse().unwrap();
-        let gateway = Gateway::start(config.clone(), PolicySlot::native(), StartOptions { workers: 1, recovers: true }).unwrap();
+        let gateway = Gateway::start(config.clone(), PolicySlot::native(), StartOptions { workers: 1, ..StartOptions::default() }).unwrap();
         let listen = Listen {
             address: "127.0.0.1:1".parse().unwrap(),
             max_body: 1,

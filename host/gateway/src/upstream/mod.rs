@@ -68,7 +68,7 @@ mod tests {
         ] {
             let upstream = Upstream { forward_auth, api_key_file, ..Upstream::default() };
             let config = Config { upstreams: vec![upstream], ..Config::default() };
-            let hosts = Hosts::new(&config, &PolicySlot::native(), SystemClock::shared()).unwrap();
+            let hosts = Hosts::new(&config, &PolicySlot::native(), SystemClock::shared(), None).unwrap();
             let mut headers = HeaderMap::new();
             set_host(&mut headers, &hosts.all()[0], client);
             assert_eq!(headers[header::HOST], "127.0.0.1:11434");

@@ -162,5 +162,5 @@ pub(crate) fn gateway_to(upstreams: &str) -> Gateway {
     let retry = "[retry]\nmax_retries = 2\nbase_delay = \"1ms\"\nmax_delay = \"2ms\"\n";
     let text = format!("{retry}[listen]\naddress = \"127.0.0.1:0\"\n{upstreams}");
     let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, recovers: true }).unwrap()
+    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, ..StartOptions::default() }).unwrap()
 }

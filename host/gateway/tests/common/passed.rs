@@ -14,7 +14,7 @@ fn before(hosts: &[&str], tables: &str) -> Gateway {
     let upstreams: String = hosts.iter().map(|host| format!("[[upstream]]\nurl = \"http://{host}\"\n")).collect();
     let text = format!("{tables}\n[listen]\naddress = \"127.0.0.1:0\"\n{upstreams}");
     let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, recovers: true }).unwrap()
+    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, ..StartOptions::default() }).unwrap()
 }
 
 /// Sends a request without a type, as `curl -d` would.

@@ -70,7 +70,7 @@ impl Setting {
             upstreams.concat()
         );
         let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-        Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, recovers: true }).unwrap()
+        Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, ..StartOptions::default() }).unwrap()
     }
 
     /// Whether the gateway may end the scenario so.

@@ -39,7 +39,7 @@ fn gateway_of(tables: &str) -> Gateway {
     let retry = if tables.contains("[retry]") { "" } else { "[retry]\nmax_retries = 2\nbase_delay = \"1ms\"\nmax_delay = \"2ms\"\n" };
     let text = format!("{retry}[listen]\naddress = \"127.0.0.1:0\"\n{tables}");
     let config = Config::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, recovers: true }).unwrap()
+    Gateway::start(config, PolicySlot::native(), StartOptions { workers: 1, ..StartOptions::default() }).unwrap()
 }
 
 fn question(route: Route, model: &str, streamed: bool) -> Value {

@@ -4,6 +4,7 @@ mod head;
 mod service;
 mod view;
 
+use super::address::StateArgument;
 use super::policy::keys;
 use crate::exit::{Exit, Failure};
 use crate::logging;
@@ -13,10 +14,12 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
+use upright::clock::SystemClock;
 use upright::journal::Journal;
 use upright::ollama::ENVIRONMENT_VARIABLE;
 use upright::policy::SwapOptions;
 use upright::{Policy, PolicyLifecycle};
+use upright_core::breaker::BreakerSharing;
 use upright_gateway::config::{self, Config, ConfigError, Listen};
 use upright_gateway::serve::{Gateway, StartOptions};
 use upright_operations::signature::Signature;
@@ -24,6 +27,9 @@ use view::Waiting;
 
 /// Interval at which the files of the configuration and of the policy are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Maximum time for the breakers' state to be read at the start, and for its last changes to be written at the end.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Events that are logged unless others are asked for.
 const LOGGED: &str = "upright=info";
@@ -52,6 +58,11 @@ pub(crate) struct ServeArguments {
     #[arg(long)]
     open_to_everyone: bool,
 
+    /// Keep the breakers in this state store, which other programs share: a file, a folder, or nats://HOST:PORT
+    /// [without a value: UPRIGHT_STATE, else this user's shared state file]
+    #[arg(long, value_name = "STATE", num_args = 0..=1)]
+    state: Option<Option<String>>,
+
     /// Number of worker threads [default: one for each processor]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
     workers: usize,
@@ -72,7 +83,18 @@ pub(crate) async fn run(arguments: ServeArguments, verbose: bool, output: &Outpu
     config.check().map_err(Failure::bad_input)?;
     let mut source = Source::of(config.policy.clone());
     let (policy, journal) = deciding(&config)?;
-    let options = StartOptions { workers: arguments.workers, recovers: !arguments.no_recovery };
+    let state = arguments.state.map(|state| StateArgument::of(state).address()).transpose()?;
+    let shared = state.map(|address| {
+        let sharing = BreakerSharing::new(SystemClock::shared());
+        let keeping = sharing.keep(address.when_needed(SystemClock::shared()));
+        (sharing, keeping)
+    });
+    let (sharing, keeping) = shared.unzip();
+    if let Some(keeping) = &keeping {
+        // So the first request finds the breakers that are open. A store that does not answer is not waited for.
+        let _ = tokio::time::timeout(SETTLING, keeping.settled()).await;
+    }
+    let options = StartOptions { workers: arguments.workers, recovers: !arguments.no_recovery, sharing };
     let gateway = Gateway::start(config, policy.slot().clone(), options).map_err(Failure::bad_input)?;
     let mut events = Events::new()?;
     let config_file = arguments.config.as_deref();
@@ -122,6 +144,9 @@ pub(crate) async fn run(arguments: ServeArguments, verbose: bool, output: &Outpu
     };
     if let Some(journal) = journal {
         journal.flush();
+    }
+    if let Some(keeping) = keeping {
+        let _ = tokio::time::timeout(SETTLING, keeping.end()).await;
     }
     if let Some(printer) = printer {
         printer.end();
