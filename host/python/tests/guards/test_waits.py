@@ -17,10 +17,13 @@ from upright.hooks import Event, RetryScheduled
 
 LONG = 3_600.0  # seconds; a test that waited so long would be stopped
 INTERRUPTED = """
+import signal
 import sys
 import upright
 from upright.hooks import RetryScheduled
 
+# A shell's job in the background ignores it, and so would all below it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 breaker = upright.breaker("interrupted")
 
 def operation():
@@ -55,7 +58,10 @@ def test_an_interrupt_ends_a_wait_and_leaves_the_breaker(form: str) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "waits\n"
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        try:
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert output.startswith("out closed") and process.returncode == 0
 
 
