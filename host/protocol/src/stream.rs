@@ -181,7 +181,7 @@ impl AnswerStream {
     ///
     /// # Errors
     /// [`Broken`]; nothing of these bytes is for the client.
-    pub fn take(&mut self, bytes: Bytes) -> Result<Bytes, Broken> {
+    pub fn take(&mut self, bytes: &[u8]) -> Result<Bytes, Broken> {
         let (counts, end) = (self.counts, self.delivered.as_ref().map(Delivered::end));
         let taken = self.taken(bytes);
         if taken.is_err() {
@@ -193,25 +193,25 @@ impl AnswerStream {
         taken
     }
 
-    fn taken(&mut self, bytes: Bytes) -> Result<Bytes, Broken> {
+    fn taken(&mut self, bytes: &[u8]) -> Result<Bytes, Broken> {
         let is_plain = self.repeat.is_none() && self.hold == Hold::Nothing;
         // Of each line, what the client does not have.
         let mut news = Vec::new();
         match (&mut self.delivered, &mut self.repeat) {
-            (Some(delivered), _) if is_plain => self.reader.push_and(&bytes, &mut |piece| delivered.take(piece)),
-            (Some(delivered), Some(repeat)) => self.reader.push_and(&bytes, &mut |piece| news.push(repeat.take(delivered, piece))),
-            _ => self.reader.push_and(&bytes, &mut |_| news.push(Ok(New::All))),
+            (Some(delivered), _) if is_plain => self.reader.push_and(bytes, &mut |piece| delivered.take(piece)),
+            (Some(delivered), Some(repeat)) => self.reader.push_and(bytes, &mut |piece| news.push(repeat.take(delivered, piece))),
+            _ => self.reader.push_and(bytes, &mut |_| news.push(Ok(New::All))),
         }
         if !self.is_over() {
-            self.remember(&bytes);
+            self.remember(bytes);
         } else {
-            self.add_last(&bytes);
+            self.add_last(bytes);
             // The end is for the client only if the answer is whole.
             let (asked, judgement) = (self.reader.asked().clone(), self.reader.judgement());
             self.question_cut = judged(self.endpoint, asked, judgement, &self.last, self.accepts_cuts)
-                .inspect_err(|_| self.line.extend_from_slice(&bytes))?;
+                .inspect_err(|_| self.line.extend_from_slice(bytes))?;
         }
-        let lines = self.whole_lines(&bytes);
+        let lines = self.whole_lines(bytes);
         if is_plain {
             // A repeat that has caught up has counted the client's part, too.
             self.counts = self.before.and(self.reader.received());

@@ -2,7 +2,6 @@
 //!
 //! The oracle: a client has the text of one server, whole, or an error after the beginning of one server's text.
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 use upright_logic::types::Endpoint;
 use upright_protocol::{AnswerStream, Asked, Broken, Hold, Route};
@@ -120,7 +119,7 @@ impl Client {
     /// Sends an attempt's bytes in pieces of this length, and their end.
     fn attempt(&mut self, bytes: &[u8], piece: usize, whole: bool) -> Result<(), Broken> {
         for piece in bytes.chunks(piece.max(1)) {
-            self.got.extend_from_slice(&self.stream.take(Bytes::copy_from_slice(piece))?);
+            self.got.extend_from_slice(&self.stream.take(piece)?);
         }
         self.got.extend_from_slice(&self.stream.end(whole)?.bytes);
         Ok(())
@@ -365,9 +364,9 @@ fn an_error_line_that_comes_in_pieces_is_read_and_kept_and_the_lines_before_it_a
         (b"{\"message\":{\"content\":\"Hel\"},\"done\":false}\n".as_slice(), b"{\"error\":\"something is amiss\"}\n".as_slice());
     for at in 0..=20 {
         let mut stream = AnswerStream::new(asked(), Endpoint::Chat, false, 1 << 10, Hold::Nothing);
-        let begun = stream.take([line, &error[..at]].concat().into()).unwrap();
+        let begun = stream.take(&[line, &error[..at]].concat()).unwrap();
         assert_eq!(content(&begun).1, "Hel");
-        match stream.take(error[at..].to_vec().into()).unwrap_err() {
+        match stream.take(&error[at..]).unwrap_err() {
             Broken::Cut(cut) => assert!(cut.to_string().contains("something is amiss"), "{at}: {cut}"),
             Broken::Differs => panic!("{at}"),
         }
@@ -388,7 +387,7 @@ fn an_error_event_is_read_wherever_its_bytes_are_split_and_whatever_follows_in_t
     let splits = (0..body.len()).map(|at| vec![&body[..at], &body[at..]]);
     for pieces in splits.chain([body.split_inclusive('\n').collect()]) {
         let mut stream = AnswerStream::new(Asked::read(Route::ChatCompletions, request), Endpoint::Openai, false, 0, Hold::Nothing);
-        let failed = pieces.iter().find_map(|piece| stream.take(Bytes::from_static(piece.as_bytes())).err());
+        let failed = pieces.iter().find_map(|piece| stream.take(piece.as_bytes()).err());
         assert!(failed.is_some_and(|failed| failed.to_string().contains("something is amiss")), "{pieces:?}");
     }
 }

@@ -155,7 +155,7 @@ impl Judge {
         let Some(answer) = &mut self.answer else { return (PyBytes::new(py, &new), None) };
         // Lines before one that fails are the caller's.
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            match answer.take(line.to_vec().into()) {
+            match answer.take(line) {
                 Ok(lines) => new.extend_from_slice(&lines),
                 Err(broken) => return (PyBytes::new(py, &new), Some(self.broken(&broken))),
             }

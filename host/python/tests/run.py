@@ -79,9 +79,11 @@ def main() -> None:
     built, found = wheel(given.release), {}
     for version in given.python or VERSIONS:
         try:
-            found[version] = environment(f"py{version}", interpreter(version), HERE / "requirements.txt")
+            python = interpreter(version)
         except Unavailable as missing:
             print(f"\nWARNING: {missing}: the package is NOT tested with it\n", file=sys.stderr)
+            continue
+        found[version] = environment(f"py{version}", python, HERE / "requirements.txt")
 
     def tested(clean: Path) -> None:
         settings = with_package(clean, built)

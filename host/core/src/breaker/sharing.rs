@@ -213,12 +213,15 @@ impl BreakerSharing {
     }
 
     pub(super) fn join(&self, name: &Arc<str>, make: impl FnOnce(Option<SavedState>) -> CircuitBreaker) -> CircuitBreaker {
+        let living = self.inner.known().get(name).and_then(|known| known.breaker.upgrade());
+        // Lock order: the breaker's first.
+        let living = living.map(|shared| CircuitBreaker { shared }.save());
         let mut all = self.inner.known();
         if all.len() >= MOST_KNOWN {
             all.retain(|_, known| known.has_work() || known.breaker.strong_count() > 0);
         }
         let known = all.entry(Arc::clone(name)).or_default();
-        let saved = known.record.take().map(|record| record.seen_by(&*self.inner.clock));
+        let saved = known.record.take().map(|record| record.seen_by(&*self.inner.clock)).or(living);
         let breaker = make(saved);
         known.breaker = Arc::downgrade(&breaker.shared);
         breaker
@@ -517,5 +520,21 @@ mod tests {
         breaker.adopt(breaker.save(), || true);
         in_flight.failure(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
         assert_eq!((breaker.state(), breaker.snapshot().consecutive_failures), (Phase::Closed, 0));
+    }
+
+    #[test]
+    fn a_breaker_begins_as_the_one_of_its_name_that_lives_with_settings_of_its_own() {
+        let clock = DrivenClock::new();
+        let sharing = BreakerSharing::new(clock.shared());
+        let shared = |name: &str, timeout: u64| {
+            let breaker = CircuitBreaker::builder(name).failure_threshold(1).recovery_timeout(Duration::from_secs(timeout));
+            breaker.policy(PolicySlot::native()).clock(clock.shared()).shared_by(sharing.clone()).build().unwrap()
+        };
+        let first = shared("service", 60);
+        first.try_acquire().unwrap().failure(&std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
+        let (second, other) = (shared("service", 9), shared("other", 9));
+        assert_eq!((first.state(), second.state(), other.state()), (Phase::Open, Phase::Open, Phase::Closed));
+        clock.advance(Duration::from_secs(10));
+        assert_eq!((first.try_acquire().is_ok(), second.try_acquire().is_ok()), (false, true));
     }
 }

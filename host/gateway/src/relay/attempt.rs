@@ -210,7 +210,7 @@ impl Way<'_> {
             let whole = match body.bytes().await {
                 Some(Ok(bytes)) => {
                     has_come = true;
-                    held.push(stream.take(bytes)?);
+                    held.push(stream.take(&bytes)?);
                     if stream.received() != Received::default() || stream.is_over() {
                         return Ok(Brought::Stream { content_type, held, rest: body, question_cut: stream.question_cut() });
                     }

@@ -119,7 +119,7 @@ impl Relay {
     fn take(&mut self, bytes: Bytes) {
         self.silence.as_mut().reset(Instant::now() + self.between);
         let Some(stream) = self.call.as_mut().and_then(|call| call.stream.as_mut()) else { return };
-        match stream.take(bytes) {
+        match stream.take(&bytes) {
             Ok(lines) => self.forward(lines),
             Err(broken) => self.broken(broken),
         }

@@ -5,7 +5,6 @@ use super::messages::{ChatChunk, ChatRequest, Written};
 use super::question::Question;
 use crate::error::{BoxError, Error};
 use crate::types::{Endpoint, Rescue};
-use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -101,11 +100,8 @@ impl Answer {
     /// The part of a chunk that the caller does not have.
     fn new_of(&mut self, chunk: ChatChunk) -> Result<Option<ChatChunk>, Broken> {
         let Some(answer) = &mut self.answer else { return Ok(Some(chunk)) };
-        let mut line = BytesMut::with_capacity(chunk.line.len() + 1);
-        line.extend_from_slice(&chunk.line);
-        line.put_u8(b'\n');
-        let line: Bytes = line.freeze();
-        let new = answer.take(line.clone())?;
+        let line = [&chunk.line, b"\n".as_slice()].concat();
+        let new = answer.take(&line)?;
         if new == line || new.is_empty() {
             return Ok(Some(chunk).filter(|_| !new.is_empty()));
         }

@@ -60,7 +60,7 @@ pub(crate) struct ServeArguments {
 
     /// Keep the breakers in this state store, which other programs share: a file, a folder, or nats://HOST:PORT
     /// [without a value: UPRIGHT_STATE, else this user's shared state file]
-    #[arg(long, value_name = "STATE", num_args = 0..=1)]
+    #[arg(long, value_name = "STATE", num_args = 0..=1, conflicts_with = "no_recovery")]
     state: Option<Option<String>>,
 
     /// Number of worker threads [default: one for each processor]
