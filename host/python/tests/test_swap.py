@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from pathlib import Path
 
@@ -86,31 +87,37 @@ def test_a_thousand_tasks_lose_and_double_no_call_while_policies_are_swapped(man
     assert set(asyncio.run(main())) == {2}
 
 
-def test_calls_fail_and_recover_while_a_policy_is_compiled(manager: RecoveryManager) -> None:
-    ended, swapping = threading.Event(), [0]
-    recovered: set[int] = set()
-
-    def work() -> None:
-        while not ended.is_set():
-            before = swapping[0]
-            assert manager.execute_with_recovery(FailsOnce(1)) == 1
-            if before and before == swapping[0]:
-                recovered.add(before)
-
-    thread = threading.Thread(target=work)
-    thread.start()
+def test_a_call_fails_and_recovers_while_a_policy_is_compiled(manager: RecoveryManager) -> None:
     component = POLICIES[0].read_bytes()
-    for number in range(1, 51):
-        # Known components are not compiled again: this one has a section of its own, which means nothing.
-        other = component + b"\0\x03\x01n" + bytes([number])
-        swapping[0] = number
-        manager.policy.swap(other, probation=0.0)
-        swapping[0] = 0
-        if len(recovered) >= 3:
-            break
-    ended.set()
-    thread.join()
-    assert len(recovered) >= 3
+    swapping, seen = [False], [False]
+    interval = sys.getswitchinterval()
+    # A thread then runs only while another waits or gives the interpreter away, as compiling must.
+    sys.setswitchinterval(1_000.0)
+    try:
+        for number in range(1, 51):
+            begins = threading.Event()
+
+            def work(begins: threading.Event = begins) -> None:
+                begins.wait()
+                assert manager.execute_with_recovery(FailsOnce(1)) == 1
+                seen.append(swapping[0])
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            begins.set()
+            swapping[0] = True
+            # Known components are not compiled again: this one has a section of its own, which means nothing.
+            manager.policy.swap(component + b"\0\x03\x01n" + bytes([number]), probation=0.0)
+            swapping[0] = False
+            thread.join()
+            assert len(seen) == number + 1
+            # The thread may have been too late for a short compilation.
+            if seen[-1]:
+                break
+    finally:
+        sys.setswitchinterval(interval)
+    assert seen[-1]
+
 
 
 def test_a_breaker_that_is_open_rejects_calls_through_all_swaps(manager: RecoveryManager) -> None:
